@@ -1,0 +1,130 @@
+//! Deployments: the record of a change of what runs. Never changed once written; its status is.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kernel::Kind;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Graph;
+use crate::{plan::Plan, score, verify::Decision};
+
+/// A deployment. Scope: the environment; name: `d-<number>`.
+#[derive(Debug)]
+pub enum Deployment {}
+
+impl Kind for Deployment {
+    const KIND: &'static str = "Deployment";
+    type Spec = DeploymentSpec;
+    type Status = DeploymentStatus;
+}
+
+/// What was asked for, and how it was understood.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeploymentSpec {
+    /// The workloads that it sets.
+    pub workloads: BTreeMap<String, score::Workload>,
+    /// The release that each gets.
+    pub releases: BTreeMap<String, u64>,
+    /// The graph of these workloads, with the revisions that were used.
+    pub graph: Graph,
+    /// The difference from what ran.
+    pub plan: Plan,
+    /// What policy said.
+    pub decision: Decision,
+    /// Who asked.
+    pub requested_by: String,
+    /// Joins its events.
+    pub correlation: Uuid,
+    /// Why, in the caller's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The deployment that it returns to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<String>,
+    /// How long its workloads have to get ready, resources included.
+    pub timeout_seconds: u64,
+}
+
+/// How far a deployment is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeploymentPhase {
+    /// Written; nothing made yet.
+    #[default]
+    Pending,
+    /// Resources are being made.
+    Creating,
+    /// Workloads are being handed to the engine.
+    Deploying,
+    /// Waiting until they are ready.
+    Observing,
+    /// Everything is ready.
+    Succeeded,
+    /// It did not get ready, and there was nothing to return to.
+    Failed,
+    /// It did not get ready; the last good release serves.
+    RolledBack,
+    /// A later deployment took its place before it was done.
+    Superseded,
+}
+
+impl DeploymentPhase {
+    /// Whether it will not change again.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::RolledBack | Self::Superseded
+        )
+    }
+
+    /// Whether `next` may follow: forwards one or more steps, and from any open phase to an end.
+    pub fn may_become(self, next: Self) -> bool {
+        !self.is_final() && (next.is_final() || (next as u8) >= (self as u8))
+    }
+}
+
+/// How it went.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentStatus {
+    /// How far.
+    pub phase: DeploymentPhase,
+    /// When it began to be worked on; the deadline counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub finished: Option<Timestamp>,
+    /// What it is waiting for now, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<String>,
+    /// The one place of the diagnosis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// Why a deployment failed: step, resource, the server's own words, the log, what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// `create`, `deploy` or `observe`.
+    pub step: String,
+    /// The workload or resource that did it.
+    pub subject: String,
+    /// In the server's, or the system's, own words.
+    pub message: String,
+    /// The last lines of its log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// The deployment that serves in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned_to: Option<String>,
+}

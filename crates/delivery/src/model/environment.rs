@@ -1,0 +1,84 @@
+//! Environments, and the roles that they have.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kernel::Kind;
+use serde::{Deserialize, Serialize};
+
+/// Where a team's workloads run together. Scope: the platform.
+#[derive(Debug)]
+pub enum Environment {}
+
+impl Kind for Environment {
+    const KIND: &'static str = "Environment";
+    type Spec = EnvironmentSpec;
+    type Status = EnvironmentStatus;
+}
+
+/// What an environment should be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentSpec {
+    /// The role: a name of an [`EnvironmentRole`].
+    pub role: String,
+    /// The team that it belongs to.
+    #[serde(default = "default_team")]
+    pub team: String,
+    /// The engine that runs its workloads; fixed at creation.
+    pub engine: String,
+    /// When everything in it is removed, if ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub expires: Option<Timestamp>,
+    /// Who made it.
+    pub created_by: String,
+    /// The environment whose resource definitions it was cloned with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned_from: Option<String>,
+    /// Revisions that hold here in place of the newest ones, by definition name: from cloning.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned_definitions: BTreeMap<String, u64>,
+    /// Whether a person has asked to take the data too: set with the deletion.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remove_data: bool,
+}
+
+/// The team of a platform that has none yet.
+pub fn default_team() -> String {
+    "default".into()
+}
+
+/// What an environment is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentStatus {
+    /// What its removal waits for, each with its reason; empty while it is not being removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remaining: Vec<String>,
+}
+
+/// The purpose that environments share: data, not code. Scope: the platform.
+#[derive(Debug)]
+pub enum EnvironmentRole {}
+
+impl Kind for EnvironmentRole {
+    const KIND: &'static str = "EnvironmentRole";
+    type Spec = EnvironmentRoleSpec;
+    type Status = ();
+}
+
+/// What a role means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentRoleSpec {
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// Whether environments of this role are safe from deletion.
+    #[serde(default)]
+    pub protected: bool,
+    /// How long an environment lives where its maker does not say; none: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_ttl_seconds: Option<u64>,
+}

@@ -1,0 +1,153 @@
+//! Resource instances: what was, or is to be, made for a node of the graph.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use jiff::Timestamp;
+use kernel::Kind;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{DefinitionRef, NodeId};
+
+/// One resource of an environment. Scope: the environment; name: [`instance_name`].
+#[derive(Debug)]
+pub enum ResourceInstance {}
+
+impl Kind for ResourceInstance {
+    const KIND: &'static str = "ResourceInstance";
+    type Spec = ResourceInstanceSpec;
+    type Status = ResourceInstanceStatus;
+}
+
+/// What an instance should be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResourceInstanceSpec {
+    /// What it is in the graph.
+    #[schema(value_type = String)]
+    pub node: NodeId,
+    /// The accepted definition and its revision.
+    pub definition: DefinitionRef,
+    /// The provisioner.
+    pub provisioner: String,
+    /// Parameters; `${resources.ALIAS.*}` unresolved.
+    #[schema(value_type = Object)]
+    pub params: Map<String, Value>,
+    /// What the aliases stand for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub aliases: BTreeMap<String, NodeId>,
+    /// Made before it; removed after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub depends_on: Vec<NodeId>,
+    /// Workloads whose present deployment needs it. Empty: unused, kept because it holds data.
+    #[serde(default)]
+    pub used_by: Vec<String>,
+    /// The workload that it belongs to; none where it is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// Whether it holds data.
+    #[serde(default)]
+    pub holds_data: bool,
+    /// Counts up with each rotation of its credentials, from 1.
+    pub rotation: u32,
+    /// The environment's team and role at the time.
+    pub team: String,
+    /// The environment's role.
+    pub role: String,
+}
+
+/// How far an instance is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InstancePhase {
+    /// Waits for what it depends on, or for its turn.
+    #[default]
+    Pending,
+    /// As the spec says.
+    Ready,
+    /// The last try failed; tried again with back-off.
+    Retrying,
+    /// Trying again will not help.
+    Failed,
+    /// Being removed.
+    Removing,
+}
+
+/// What an instance is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceInstanceStatus {
+    /// How far.
+    pub phase: InstancePhase,
+    /// The generation that the phase speaks of.
+    pub observed_generation: i64,
+    /// Plain outputs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub outputs: BTreeMap<String, Value>,
+    /// Names of sealed outputs: in the store under the instance's uid, as `output/NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_outputs: Vec<String>,
+    /// Changes with any output, sealed ones too (a keyed digest): what dependents compare.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub outputs_digest: String,
+    /// What the provisioner wants to know next time.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[schema(value_type = Object)]
+    pub state: Value,
+    /// The server on this machine's loopback behind it, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub listens: Option<SocketAddr>,
+    /// For people: `database tp_dev_notes_db on 127.0.0.1:5432`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// The rotation whose credentials the outputs carry.
+    #[serde(default)]
+    pub rotation: u32,
+    /// The oldest rotation whose credentials may still work.
+    #[serde(default)]
+    pub oldest_rotation: u32,
+    /// What went wrong last, in the server's own words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// How to mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// Tries since the last success.
+    #[serde(default)]
+    pub attempts: u32,
+    /// When it was last seen to be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub seen: Option<Timestamp>,
+}
+
+/// The name of the instance of `node`: `postgres-default-notes-db`, with a digest where the plain
+/// form would not be a name or not be unique.
+pub fn instance_name(node: &NodeId) -> String {
+    use sha2::{Digest, Sha256};
+    let plain = format!("{}-{}-{}", node.resource_type, node.class, node.id);
+    let digest: String = Sha256::digest(node.to_string())
+        .iter()
+        .take(4)
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let mut name: String = plain
+        .to_lowercase()
+        .chars()
+        .map(|c| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                '-'
+            }
+        })
+        .take(kernel::Name::MAX - 9)
+        .collect();
+    name.push('-');
+    name.push_str(&digest);
+    name
+}

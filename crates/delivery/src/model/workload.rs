@@ -1,0 +1,66 @@
+//! Workloads as they are to run in an environment.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use jiff::Timestamp;
+use kernel::Kind;
+use serde::{Deserialize, Serialize};
+
+use crate::{engine::ReleaseState, score};
+
+/// A workload of an environment. Scope: the environment.
+#[derive(Debug)]
+pub enum Workload {}
+
+impl Kind for Workload {
+    const KIND: &'static str = "Workload";
+    type Spec = WorkloadSpec;
+    type Status = WorkloadStatus;
+}
+
+/// What should run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadSpec {
+    /// The deployment that says so.
+    pub deployment: String,
+    /// The release: counts up with each deployment, from 1; goes back when a deployment fails.
+    pub release: u64,
+    /// Its description, overrides applied, files inlined, placeholders unresolved.
+    pub score: score::Workload,
+    /// Whether its data-holding resources go with it: set with the deletion.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remove_data: bool,
+}
+
+/// What runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadStatus {
+    /// The release that gets the traffic; 0: none yet.
+    #[serde(default)]
+    pub active_release: u64,
+    /// The last deployment that was seen ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good_deployment: Option<String>,
+    /// Where the active release serves each port, by the port's name.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub endpoints: BTreeMap<String, SocketAddr>,
+    /// Each release that is there, by number.
+    #[serde(default)]
+    pub releases: BTreeMap<u64, ReleaseState>,
+    /// The digest that the newest resolution gave.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub digest: String,
+    /// Rotations that the active release was started with, by instance name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rotations: BTreeMap<String, u32>,
+    /// Why it is not as it should be.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When the release in the spec must be ready at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub deadline: Option<Timestamp>,
+}

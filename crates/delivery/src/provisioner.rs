@@ -1,0 +1,215 @@
+//! The port to what makes resources: a database, a bucket, a route.
+//!
+//! A provisioner makes one isolated *instance* for a [`Request`]. Everything that it chooses is a
+//! function of the request (names from the instance's uid, credentials from its seed), so that a
+//! call that was killed half-way is simply made again: nothing is made twice, no secret is lost.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use async_trait::async_trait;
+use kernel::{Problem, Secret};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// What a provisioner is asked to make, or to remove.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The platform, so that two platforms on one server keep apart.
+    pub platform: Uuid,
+    /// The instance: never used again, also not by a later one of the same name.
+    pub uid: Uuid,
+    /// The environment.
+    pub environment: String,
+    /// The environment's role: `dev`.
+    pub role: String,
+    /// The team that it belongs to.
+    pub team: String,
+    /// The workload that asked for it; none where it is shared.
+    pub workload: Option<String>,
+    /// The resource type: `postgres`.
+    pub resource_type: String,
+    /// The class: `default`.
+    pub class: String,
+    /// The id, unique within environment and type: `notes.db`, or `shared-cache`.
+    pub id: String,
+    /// The definition's parameters, placeholders resolved.
+    pub params: Map<String, Value>,
+    /// 32 random bytes, sealed in the store before the first call: all credentials derive from it.
+    pub seed: Secret,
+    /// Counts up with each rotation of the credentials, from 1.
+    pub rotation: u32,
+    /// What the provisioner returned as state last time; `Null` the first time.
+    pub state: Value,
+    /// Where the environment's workloads reach servers on this machine's loopback.
+    pub machine_host: String,
+}
+
+impl Request {
+    /// A name that no other instance has: `tp-<environment>-<id>-<8 of the uid>`, cut to `max`
+    /// bytes, `separator` in place of whatever is not `a-z0-9`. Begins with a letter.
+    pub fn unique_name(&self, max: usize, separator: char) -> String {
+        let uid = self.uid.simple().to_string();
+        let tail = &uid[uid.len() - 8..];
+        let readable = format!("tp-{}-{}", self.environment, self.id);
+        let mut name: String = readable
+            .to_lowercase()
+            .chars()
+            .map(|c| {
+                if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                    c
+                } else {
+                    separator
+                }
+            })
+            .take(max.saturating_sub(tail.len() + 1))
+            .collect();
+        name.push(separator);
+        name.push_str(tail);
+        name
+    }
+
+    /// A credential of the present rotation: 32 letters and digits, a function of seed, rotation and
+    /// `label` (HKDF-SHA-256, RFC 5869).
+    pub fn credential(&self, label: &str) -> Secret {
+        self.credential_of(label, self.rotation)
+    }
+
+    /// The same of another rotation.
+    pub fn credential_of(&self, label: &str, rotation: u32) -> Secret {
+        const ALPHABET: &[u8; 62] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        let info = format!("towpath credential {label} {rotation}");
+        let bytes = self.seed.derive(&info, 64);
+        // Bytes from 248 up are passed over, so that every letter is equally likely.
+        let text: String = bytes
+            .expose()
+            .iter()
+            .filter(|b| **b < 248)
+            .take(32)
+            .map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()]))
+            .collect();
+        Secret::from(text)
+    }
+}
+
+/// One output of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Anyone who may see the resource may see this.
+    Plain(Value),
+    /// Sealed before it is kept.
+    Secret(Secret),
+}
+
+/// What was made.
+#[derive(Debug, Clone, Default)]
+pub struct Provisioned {
+    /// What workloads and other resources may refer to: `${resources.db.host}`.
+    pub outputs: BTreeMap<String, Output>,
+    /// What the provisioner wants to know next time. Shown to people: never a secret.
+    pub state: Value,
+    /// The server on this machine's loopback that a workload must reach, if it is one.
+    pub listens: Option<SocketAddr>,
+    /// What people may want to know: `database tp_dev_notes_db on 127.0.0.1:5432`.
+    pub summary: String,
+}
+
+/// Whether a thing is there: three answers. "Could not ask" deletes nothing and heals nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// The server lists it.
+    Present,
+    /// The server answers, and does not list it.
+    Absent,
+    /// The server does not answer.
+    Unknown,
+}
+
+/// Why a provisioner could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ProvisionError {
+    /// What and why, in the server's own words: public, without secrets.
+    pub message: String,
+    /// How to mend it.
+    pub remedy: Option<String>,
+    /// Whether the same may succeed later; `false` fails the deployment at once.
+    pub retry: bool,
+}
+
+impl ProvisionError {
+    /// Trying again may succeed: the server is away.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            remedy: None,
+            retry: true,
+        }
+    }
+
+    /// Trying again will not help.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            remedy: None,
+            retry: false,
+        }
+    }
+
+    /// Says how to mend it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+/// What a provisioner is like.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Description {
+    /// One sentence for people.
+    pub summary: &'static str,
+    /// The outputs and whether each is secret; empty where they depend on the parameters.
+    pub outputs: &'static [(&'static str, bool)],
+    /// Whether it holds data: then it is never replaced or removed as a side effect.
+    pub holds_data: bool,
+    /// Parameters whose change asks for a replacement rather than a change in place.
+    pub replaced_by: &'static [&'static str],
+}
+
+/// What makes one sort of resource.
+#[async_trait]
+pub trait Provisioner: Send + Sync + 'static {
+    /// Its name in definitions (`spec.provisioner`): `postgres`.
+    fn name(&self) -> &'static str;
+
+    /// What it is like.
+    fn describe(&self) -> Description;
+
+    /// What is wrong with `params`, before anything is made. Placeholders that cannot be resolved
+    /// yet stand in it as text.
+    fn check(&self, params: &Map<String, Value>) -> Vec<Problem>;
+
+    /// Makes the instance, or brings it to what the request says. Idempotent.
+    async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError>;
+
+    /// Ends the credentials of rotations before the present one. Called when no workload uses them.
+    async fn retire(&self, request: &Request) -> Result<(), ProvisionError>;
+
+    /// Removes all that was made. `Ok` only when the server no longer lists it.
+    async fn remove(&self, request: &Request) -> Result<(), ProvisionError>;
+
+    /// Whether the instance is there.
+    async fn presence(&self, request: &Request) -> Presence;
+
+    /// Names of everything on the server that this platform made, from the server's own list: for
+    /// the comparison with what should be there.
+    async fn inventory(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError>;
+
+    /// The name under which [`Provisioner::inventory`] lists the instance; `None` where it makes
+    /// nothing on a server.
+    fn listed_as(&self, request: &Request) -> Option<String>;
+}

@@ -1,0 +1,1 @@
+//! What runs workloads: supervised processes and Docker containers.

@@ -1,0 +1,1 @@
+//! The embedded HTTP gateway: hosts and paths to workloads.

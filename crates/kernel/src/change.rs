@@ -1,0 +1,107 @@
+//! A set of writes that happen together or not at all.
+
+use uuid::Uuid;
+
+use crate::{Document, Kind, NewEvent, Resource, Result, Secret, lease::Fence};
+
+/// One write of a [`Change`].
+#[derive(Debug, Clone)]
+pub(crate) enum Write {
+    Create(Document),
+    Spec(Document),
+    Status(Document),
+    Delete(Document),
+    Remove(Document),
+    Require(Document),
+    Seal {
+        owner: Uuid,
+        name: String,
+        secret: Secret,
+    },
+    Unseal {
+        owner: Uuid,
+    },
+}
+
+/// Writes and events that the store commits in one transaction.
+///
+/// Every write of an existing resource carries the revision at which it was read; the commit fails
+/// with [`crate::ErrorKind::Conflict`], and nothing is written, when one of them has moved on.
+#[derive(Debug, Clone, Default)]
+#[must_use = "a change does nothing until it is committed"]
+pub struct Change {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) events: Vec<NewEvent>,
+    pub(crate) fence: Option<Fence>,
+}
+
+impl Change {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a resource whose key is free.
+    pub fn create<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
+        self.writes.push(Write::Create(resource.document()?));
+        Ok(())
+    }
+
+    /// Writes spec, status and labels, and counts the generation up.
+    pub fn spec<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
+        self.writes.push(Write::Spec(resource.document()?));
+        Ok(())
+    }
+
+    /// Writes the status alone.
+    pub fn status<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
+        self.writes.push(Write::Status(resource.document()?));
+        Ok(())
+    }
+
+    /// Asks for the deletion: reconcilers clean up, then [`Change::remove`].
+    pub fn delete<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
+        self.writes.push(Write::Delete(resource.document()?));
+        Ok(())
+    }
+
+    /// Takes the row away, after what it stood for is gone. Its secrets go with it.
+    pub fn remove<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
+        self.writes.push(Write::Remove(resource.document()?));
+        self.writes.push(Write::Unseal {
+            owner: resource.meta.uid,
+        });
+        Ok(())
+    }
+
+    /// Commits only while `resource` is as it was read, without writing it.
+    pub fn require<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
+        self.writes.push(Write::Require(resource.document()?));
+        Ok(())
+    }
+
+    /// Seals `secret` for the resource with uid `owner`, in place of an earlier one of that name.
+    pub fn seal(&mut self, owner: Uuid, name: impl Into<String>, secret: Secret) {
+        self.writes.push(Write::Seal {
+            owner,
+            name: name.into(),
+            secret,
+        });
+    }
+
+    /// Records what happened.
+    pub fn event(&mut self, event: NewEvent) {
+        self.events.push(event);
+    }
+
+    /// Commits only while the lease behind `fence` is held.
+    pub fn fenced(mut self, fence: Fence) -> Self {
+        self.fence = Some(fence);
+        self
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.events.is_empty()
+    }
+}

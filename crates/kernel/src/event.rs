@@ -1,0 +1,99 @@
+//! What happened: CloudEvents 1.0, append-only.
+//!
+//! The envelope says *where* it happened (`source`, `subject`), *what* happened (`type`) and,
+//! optionally, whether it passed or failed (`outcome`). A trigger and its result are two events.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::Key;
+
+/// Whether what the event reports passed or failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It did what it should.
+    Pass,
+    /// It did not.
+    Fail,
+}
+
+/// An event that is yet to be written; the store gives it its `seq`.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What happened, reversed-DNS: `dev.towpath.deployment.requested`.
+    pub kind: String,
+    /// The resource that it is about.
+    pub subject: Key,
+    /// The team that it concerns; empty for the platform.
+    pub team: String,
+    /// Joins the events of one piece of work.
+    pub correlation: Uuid,
+    /// Who caused it.
+    pub actor: String,
+    /// Passed or failed, where that can be said.
+    pub outcome: Option<Outcome>,
+    /// More, in the shape that the type documents. Never a secret.
+    pub data: Value,
+}
+
+/// An event as it is kept and sent: the JSON format of CloudEvents 1.0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// `1.0`.
+    pub specversion: String,
+    /// Unique with `source`.
+    pub id: Uuid,
+    /// Where it happened: `/towpath/<platform id>`.
+    pub source: String,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it is about: `Kind/scope/name`.
+    pub subject: String,
+    /// When it was committed.
+    pub time: Timestamp,
+    /// `application/json`.
+    pub datacontenttype: String,
+    /// Extension: place in the log; the cursor to resume from. Grows by commit order.
+    pub seq: i64,
+    /// Extension: the team that it concerns.
+    pub team: String,
+    /// Extension: joins the events of one piece of work.
+    pub correlation: Uuid,
+    /// Extension: who caused it.
+    pub actor: String,
+    /// Extension: passed or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// More, in the shape that the type documents.
+    pub data: Value,
+}
+
+impl Event {
+    /// The resource that it is about: the subject, taken apart.
+    pub fn subject_key(&self) -> Option<Key> {
+        let (kind, rest) = self.subject.split_once('/')?;
+        let (scope, name) = rest.split_once('/').unwrap_or(("", rest));
+        Some(Key {
+            kind: kind.into(),
+            scope: scope.into(),
+            name: name.into(),
+        })
+    }
+}
+
+/// Which events to read.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Types that begin with this.
+    pub type_prefix: Option<String>,
+    /// Subjects that are this, or begin with this and a `/`.
+    pub subject: Option<String>,
+    /// Of one piece of work.
+    pub correlation: Option<Uuid>,
+    /// Of one team.
+    pub team: Option<String>,
+}

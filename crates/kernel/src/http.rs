@@ -1,0 +1,1 @@
+//! The one conversion of [`crate::Error`] to HTTP (RFC 9457), and what every `http.rs` shares.

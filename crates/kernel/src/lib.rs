@@ -1,0 +1,29 @@
+//! What every Towpath domain builds on.
+//!
+//! A **resource** is what should be (`spec`) and what is (`status`). An **event** is what happened.
+//! A **reconciler** closes the gap between the two. A change of a resource and its events are one
+//! [`Change`], committed by the [`Store`] in one transaction, on SQLite and on Postgres alike.
+//!
+//! The kernel knows no domain: kinds are declared by the crates that own them, by [`Kind`].
+
+pub mod caller;
+pub mod change;
+pub mod error;
+pub mod event;
+pub mod http;
+pub mod lease;
+pub mod name;
+pub mod reconciler;
+pub mod resource;
+pub mod secret;
+pub mod store;
+
+pub use caller::Caller;
+pub use change::Change;
+pub use error::{Error, ErrorKind, Location, Problem, Result};
+pub use event::{Event, EventFilter, NewEvent, Outcome};
+pub use name::Name;
+pub use reconciler::{Driver, Next, Reconciler};
+pub use resource::{Document, Key, Kind, Meta, Page, Query, Resource};
+pub use secret::{Sealer, Secret};
+pub use store::Store;

@@ -1,0 +1,65 @@
+//! Level-triggered work: closes the gap between what should be and what is, again and again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{Event, Key, Result, Store, lease::Fence};
+
+/// When to look at a resource again, changes of it aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// When it changes, or at the spread-out resync.
+    Idle,
+    /// After this long, too.
+    After(Duration),
+}
+
+/// One domain's level-triggered work.
+///
+/// Takes no input but the store: `key` says where to look, never what happened. Idempotent, safe to
+/// run twice and to kill at any point. The driver never runs one key of one reconciler twice at the
+/// same time, and runs it again with back-off after an error.
+#[async_trait]
+pub trait Reconciler: Send + Sync + 'static {
+    /// Its name in logs, metrics and events: `delivery`.
+    fn name(&self) -> &'static str;
+
+    /// The kind that it reconciles: at start and at each resync all of this kind are looked at.
+    fn kind(&self) -> &'static str;
+
+    /// Which resources to look at because of `event`. By default the event's subject, where it is
+    /// of [`Reconciler::kind`].
+    fn concerns(&self, event: &Event) -> Vec<Key> {
+        event
+            .subject_key()
+            .filter(|key| key.kind == self.kind())
+            .into_iter()
+            .collect()
+    }
+
+    /// How many keys may be worked on at once.
+    fn concurrency(&self) -> usize {
+        8
+    }
+
+    /// Closes the gap for `key`, which may no longer exist.
+    async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next>;
+}
+
+/// What a reconciler works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The store.
+    pub store: Store,
+    /// Goes into every [`crate::Change`] of a reconciler (`change.fenced(context.fence.clone())`),
+    /// so that a replica that has lost the lease cannot write.
+    pub fence: Fence,
+    /// Ends when the lease is lost or the platform stops: long work selects on it.
+    pub stop: tokio_util::sync::CancellationToken,
+}
+
+/// Runs reconcilers while this replica holds the lease.
+pub struct Driver {
+    _store: Store,
+}

@@ -1,0 +1,1 @@
+//! What makes the resources that workloads ask for, on real servers.
