@@ -53,6 +53,9 @@ pub fn default_team() -> String {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvironmentStatus {
+    /// Deployments so far: the next one is `d-<one more>`.
+    #[serde(default)]
+    pub deployments: u64,
     /// What its removal waits for, each with its reason; empty while it is not being removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<String>,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kernel::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{DefinitionRef, NodeId};
 
@@ -52,7 +53,9 @@ pub struct ResourceInstanceSpec {
     pub holds_data: bool,
     /// Counts up with each rotation of its credentials, from 1.
     pub rotation: u32,
-    /// The environment's team and role at the time.
+    /// Joins the events of its making: the deployment's that last changed it.
+    pub correlation: Uuid,
+    /// The environment's team.
     pub team: String,
     /// The environment's role.
     pub role: String,
@@ -119,6 +122,13 @@ pub struct ResourceInstanceStatus {
     /// Tries since the last success.
     #[serde(default)]
     pub attempts: u32,
+    /// The digest of the outputs of others that its parameters were resolved with.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub inputs_digest: String,
+    /// When it is tried again, after a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub next_try: Option<Timestamp>,
     /// When it was last seen to be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use jiff::Timestamp;
 use kernel::Kind;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{engine::ReleaseState, score};
 
@@ -24,8 +25,12 @@ impl Kind for Workload {
 pub struct WorkloadSpec {
     /// The deployment that says so.
     pub deployment: String,
-    /// The release: counts up with each deployment, from 1; goes back when a deployment fails.
+    /// The release that should serve; goes back when a deployment fails.
     pub release: u64,
+    /// The highest release so far: the next one is one more, also after a return.
+    pub highest_release: u64,
+    /// Joins the events of its making.
+    pub correlation: Uuid,
     /// Its description, overrides applied, files inlined, placeholders unresolved.
     pub score: score::Workload,
     /// Whether its data-holding resources go with it: set with the deletion.
@@ -50,17 +55,14 @@ pub struct WorkloadStatus {
     /// Each release that is there, by number.
     #[serde(default)]
     pub releases: BTreeMap<u64, ReleaseState>,
-    /// The digest that the newest resolution gave.
+    /// The digest of the release in the spec, as it was last resolved.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub digest: String,
-    /// Rotations that the active release was started with, by instance name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub rotations: BTreeMap<String, u32>,
     /// Why it is not as it should be.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// When the release in the spec must be ready at the latest.
+    /// When the active release took over: the others drain from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub deadline: Option<Timestamp>,
+    pub switched: Option<Timestamp>,
 }
