@@ -114,22 +114,30 @@ pub struct Mount {
     pub read_only: bool,
 }
 
-/// An HTTP probe: 200 to 399 is success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Probe {
+/// How a container is asked whether it is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// An HTTP GET.
+    Http(HttpProbe),
+    /// A command in the container, with the container's environment: exit code 0 is success.
+    Exec {
+        /// Program and arguments; at least the program.
+        command: Vec<String>,
+    },
+}
+
+/// An HTTP GET: 200 to 399 is success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpProbe {
     /// The `Host` header; by default the address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// HTTPS instead of HTTP; certificates are not checked.
-    #[serde(default)]
     pub https: bool,
     /// The path.
     pub path: String,
     /// The port as the workload declares it (`targetPort`); the engine maps it.
     pub port: u16,
     /// More headers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
 }
 
