@@ -5,6 +5,7 @@
 //! [`plan`], [`service`] (use cases), [`http`] (routes), [`reconcile`] (level-triggered work), and
 //! the ports that the edge implements: [`Engine`], [`Provisioner`] and [`Verifier`].
 
+pub mod api;
 pub mod engine;
 pub mod model;
 pub mod plan;

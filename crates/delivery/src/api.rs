@@ -1,0 +1,475 @@
+//! What the HTTP API of delivery takes and gives, beside the resources themselves (which travel as
+//! [`kernel::Document`]). Shared by the routes and by the client; no I/O.
+//!
+//! Requests refuse fields that they do not know. Answers may grow: a client ignores what it does
+//! not know.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kernel::{Error, Problem, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    engine::Phase,
+    model::{Graph, InstancePhase},
+    plan::Plan,
+    verify::Decision,
+};
+
+/// `POST environments`: makes an environment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewEnvironment {
+    /// Its name: a DNS label, part of its workloads' hosts.
+    pub name: String,
+    /// The role, by name; `dev` where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The team that it belongs to; the default team where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// In so many seconds everything in it is removed, data too. The role's own where it is not
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+    /// The environment whose resource definitions hold here, at the revisions that they have now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone_from: Option<String>,
+    /// The engine that runs its workloads; the platform's default where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// For selection, and for the criteria of resource definitions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a deletion does with what holds data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Data {
+    /// It stays, and is found again by a later deployment.
+    #[default]
+    Keep,
+    /// It goes, for ever.
+    Remove,
+}
+
+/// The query of a `DELETE`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Removal {
+    /// What happens to databases, buckets, volumes and queues.
+    #[serde(default)]
+    pub data: Data,
+}
+
+/// The query of every list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ListQuery {
+    /// The cursor that the page before gave as `next`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Items on the page at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Only those with all of these labels: `KEY=VALUE`, separated by commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+impl ListQuery {
+    /// The labels, taken apart.
+    pub fn labels(&self) -> Result<BTreeMap<String, String>> {
+        let Some(text) = self.label.as_deref() else {
+            return Ok(BTreeMap::new());
+        };
+        text.split(',')
+            .map(str::trim)
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| match pair.split_once('=') {
+                Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+                _ => Err(Error::problems(
+                    "the query is not valid",
+                    vec![
+                        Problem::new("api/label", "label", format!("`{pair}` is not KEY=VALUE"))
+                            .remedy("write label=team=shop, several separated by commas"),
+                    ],
+                )),
+            })
+            .collect()
+    }
+
+    /// The same as the store's query.
+    pub fn query(&self, scope: Option<String>) -> Result<kernel::Query> {
+        Ok(kernel::Query {
+            scope,
+            labels: self.labels()?,
+            after: self.after.clone(),
+            limit: self.limit.unwrap_or(0),
+        })
+    }
+}
+
+/// `GET environments/{env}/summary`: what is in it, what it takes, who made it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentSummary {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: String,
+    /// Its team.
+    pub team: String,
+    /// Its engine.
+    pub engine: String,
+    /// Who made it.
+    pub created_by: String,
+    /// When.
+    #[schema(value_type = String)]
+    pub created: Timestamp,
+    /// When everything in it is removed, if ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub expires: Option<Timestamp>,
+    /// Whether its removal was asked for.
+    #[serde(default)]
+    pub deleting: bool,
+    /// What its removal waits for, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remaining: Vec<String>,
+    /// Its workloads, by name.
+    pub workloads: Vec<WorkloadSummary>,
+    /// Its resources, by name.
+    pub resources: Vec<ResourceSummary>,
+    /// The addresses that lead into it.
+    pub routes: Vec<RouteSummary>,
+    /// What its workloads ask for, all together.
+    pub compute: ComputeSummary,
+}
+
+/// A workload in an [`EnvironmentSummary`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadSummary {
+    /// Its name.
+    pub name: String,
+    /// The deployment that its spec is from.
+    pub deployment: String,
+    /// The release that should run.
+    pub release: u64,
+    /// The release that gets the traffic; 0: none.
+    pub active_release: u64,
+    /// How far the release that should run is; none before an engine has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Restarts of its containers, all together.
+    pub restarts: u32,
+    /// Its address through the gateway; none where it serves no port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Why it is not as it should be.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Whether its removal was asked for.
+    #[serde(default)]
+    pub deleting: bool,
+}
+
+/// A resource in an [`EnvironmentSummary`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceSummary {
+    /// The instance's name.
+    pub name: String,
+    /// What it is in the graph: `postgres.default#notes.db`.
+    pub node: String,
+    /// The definition and its revision: `postgres-default@3`.
+    pub definition: String,
+    /// How far it is.
+    pub phase: InstancePhase,
+    /// For people: `database tp_dev_notes_db on 127.0.0.1:5432`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Workloads that use it. Empty: kept because it holds data.
+    pub used_by: Vec<String>,
+    /// Whether it holds data.
+    pub holds_data: bool,
+}
+
+/// A route in an [`EnvironmentSummary`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteSummary {
+    /// The address: `http://notes.dev.localhost:7080/`.
+    pub url: String,
+    /// The workload that it leads to.
+    pub workload: String,
+}
+
+/// What workloads ask for: containers that name no request count with their limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ComputeSummary {
+    /// CPU in thousandths of a core.
+    pub cpu_millis: u64,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Containers that name neither request nor limit.
+    pub unbounded_containers: usize,
+}
+
+/// `POST apply`: documents of apiVersion `towpath.dev/v1`, applied together or not at all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// The documents, as objects with `apiVersion`, `kind`, `metadata` and `spec`.
+    #[schema(value_type = Vec<Object>)]
+    pub documents: Vec<Value>,
+}
+
+/// What became of each document, in the order of the request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplyAnswer {
+    /// One for each document.
+    pub items: Vec<Applied>,
+}
+
+/// What became of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Applied {
+    /// The kind.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// What was done.
+    pub outcome: ApplyOutcome,
+    /// The revision that it has now, for kinds that keep revisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+}
+
+/// What applying a document did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ApplyOutcome {
+    /// It is new.
+    Created,
+    /// It said something else before.
+    Changed,
+    /// It says what it said before.
+    Unchanged,
+}
+
+/// `POST environments/{env}/deployments`, and `.../plans` for what it would do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewDeployment {
+    /// The workloads by name, each a Score document: overrides applied, files inlined.
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub workloads: BTreeMap<String, Value>,
+    /// Why, in the caller's words: kept in the history.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// How long the workloads have to get ready, resources included; the platform's default where
+    /// it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+    /// Names of resources whose replacement, loss of data included, is accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<String>,
+    /// Makes the environment where it is not there yet; without it, its absence is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_environment: Option<CreateEnvironment>,
+}
+
+/// The environment that a deployment makes where it is not there yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateEnvironment {
+    /// The role; without it, `ephemeral` where a time to live is given, else `dev`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// In so many seconds everything in it is removed, data too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+}
+
+/// `POST environments/{env}/plans`: what a deployment would do. Nothing is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanAnswer {
+    /// The difference from what runs.
+    pub plan: Plan,
+    /// What policy says of it.
+    pub decision: Decision,
+    /// What it needs, with the definitions that matched.
+    pub graph: Graph,
+}
+
+/// `POST environments/{env}/rollbacks`: returns to an earlier deployment, by a new one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rollback {
+    /// Only this workload; all of that deployment where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// The deployment to return to; the last good one before the present where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why, in the caller's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// As in [`NewDeployment::timeout_seconds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+}
+
+/// The query of a workload's logs. With `follow` the answer is a stream of server-sent events, each
+/// with a [`LogLine`](crate::engine::LogLine) as its data; else a JSON list of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogParams {
+    /// Only this container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Only this release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<u64>,
+    /// Begin with the last so many lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<usize>,
+    /// Go on as lines come.
+    #[serde(default)]
+    pub follow: bool,
+}
+
+/// The query of a resource's outputs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OutputsQuery {
+    /// The secret output whose value is asked for, by name. Recorded as an event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reveal: Option<String>,
+}
+
+/// `GET .../resources/{name}/outputs`: what the resource gives to those who use it.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceOutputs {
+    /// Plain outputs.
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub outputs: BTreeMap<String, Value>,
+    /// Names of secret outputs.
+    pub secrets: Vec<String>,
+    /// The secret that was asked for by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revealed: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for ResourceOutputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResourceOutputs")
+            .field("outputs", &self.outputs)
+            .field("secrets", &self.secrets)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `GET environments/{env}/graph`: what its workloads need, and how far it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GraphAnswer {
+    /// The graph of all workloads of the environment.
+    pub graph: Graph,
+    /// How far each node is, by its id; a node that is missing here has not been begun.
+    pub phases: BTreeMap<String, InstancePhase>,
+}
+
+/// `POST explain`: which definition meets a resource, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// The environment.
+    pub environment: String,
+    /// The resource type.
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    /// The workload that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// The class; `default` where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Annotations of the resource, on top of the environment's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// `GET policies`: the source of every policy that decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyList {
+    /// The policies, by name.
+    pub items: Vec<PolicySource>,
+}
+
+/// A policy as it is evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySource {
+    /// Its name.
+    pub name: String,
+    /// Its Rego source.
+    pub source: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_taken_apart() {
+        let list = |label: &str| ListQuery {
+            label: Some(label.into()),
+            ..ListQuery::default()
+        };
+        let expected = BTreeMap::from([
+            ("a".to_owned(), "1=2".to_owned()),
+            ("b".to_owned(), String::new()),
+        ]);
+        assert_eq!(list("a=1=2, b=,").labels().unwrap(), expected);
+        assert!(list("novalue").labels().unwrap_err().remedy.is_none());
+        assert_eq!(
+            list("=x").labels().unwrap_err().problems[0].rule,
+            "api/label"
+        );
+    }
+
+    #[test]
+    fn requests_refuse_unknown_fields() {
+        let error = serde_json::from_str::<NewDeployment>(r#"{"workloads":{},"acept":[]}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("unknown field `acept`"), "{error}");
+    }
+
+    #[test]
+    fn a_revealed_secret_is_not_in_debug_output() {
+        let outputs = ResourceOutputs {
+            revealed: BTreeMap::from([("password".into(), "canary".into())]),
+            ..ResourceOutputs::default()
+        };
+        assert!(!format!("{outputs:?}").contains("canary"));
+    }
+}
