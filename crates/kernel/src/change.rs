@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{Document, Kind, NewEvent, Resource, Result, Secret, lease::Fence};
+use crate::{Caller, Document, Kind, NewEvent, Resource, Result, Secret, lease::Fence};
 
 /// One write of a [`Change`].
 #[derive(Debug, Clone)]
@@ -25,6 +25,11 @@ pub(crate) enum Write {
 
 /// Writes and events that the store commits in one transaction.
 ///
+/// Every write of a resource comes with an event of its own, made by the store:
+/// `dev.towpath.resource.{created,changed,status-changed,deleting,removed}` about the resource, with
+/// `revision`, `generation` and, where the status has one, `phase` as data. They come before the
+/// events that [`Change::event`] adds. A write that changes nothing is not written, and has none.
+///
 /// Every write of an existing resource carries the revision at which it was read; the commit fails
 /// with [`crate::ErrorKind::Conflict`], and nothing is written, when one of them has moved on.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +38,8 @@ pub struct Change {
     pub(crate) writes: Vec<Write>,
     pub(crate) events: Vec<NewEvent>,
     pub(crate) fence: Option<Fence>,
+    /// Correlation and actor of the events that the writes come with.
+    pub(crate) cause: Option<(Uuid, String)>,
 }
 
 impl Change {
@@ -47,7 +54,7 @@ impl Change {
         Ok(())
     }
 
-    /// Writes spec, status and labels, and counts the generation up.
+    /// Writes spec, status and labels, and counts the generation up where the spec has changed.
     pub fn spec<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
         self.writes.push(Write::Spec(resource.document()?));
         Ok(())
@@ -59,7 +66,8 @@ impl Change {
         Ok(())
     }
 
-    /// Asks for the deletion: reconcilers clean up, then [`Change::remove`].
+    /// Asks for the deletion: reconcilers clean up, then [`Change::remove`]. Asking twice is the same
+    /// as asking once.
     pub fn delete<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
         self.writes.push(Write::Delete(resource.document()?));
         Ok(())
@@ -81,6 +89,8 @@ impl Change {
     }
 
     /// Seals `secret` for the resource with uid `owner`, in place of an earlier one of that name.
+    /// The commit fails where there is no such resource (the platform itself, [`crate::Store::platform`],
+    /// may own secrets too).
     pub fn seal(&mut self, owner: Uuid, name: impl Into<String>, secret: Secret) {
         self.writes.push(Write::Seal {
             owner,
@@ -97,6 +107,13 @@ impl Change {
     /// Commits only while the lease behind `fence` is held.
     pub fn fenced(mut self, fence: Fence) -> Self {
         self.fence = Some(fence);
+        self
+    }
+
+    /// Says who causes it, and in which piece of work: goes into the events that the writes come
+    /// with. Without it they take both from the first event of the change, or are the system's.
+    pub fn by(mut self, caller: &Caller) -> Self {
+        self.cause = Some((caller.correlation, caller.subject.clone()));
         self
     }
 

@@ -73,6 +73,10 @@ pub struct Event {
 }
 
 impl Event {
+    /// What the types of the events begin with that the store makes of every write of a resource:
+    /// see [`crate::Change`].
+    pub const RESOURCE: &str = "dev.towpath.resource.";
+
     /// The resource that it is about: the subject, taken apart.
     pub fn subject_key(&self) -> Option<Key> {
         let (kind, rest) = self.subject.split_once('/')?;
@@ -86,7 +90,7 @@ impl Event {
 }
 
 /// Which events to read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     /// Types that begin with this.
     pub type_prefix: Option<String>,

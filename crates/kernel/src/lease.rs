@@ -1,6 +1,17 @@
 //! Who of several replicas may reconcile.
+//!
+//! A lease belongs to one holder until it expires, by the clock of the database, and each time it
+//! passes to another its epoch counts up. A [`Fence`] names the epoch; a commit that carries it is
+//! refused once the epoch has moved on, however late the former holder notices.
 
 use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    Result, Store,
+    store::work::{Transaction, Work, args},
+};
 
 /// Proof of a lease that a [`crate::Change`] can carry: the commit fails once the lease has passed
 /// to another holder.
@@ -14,3 +25,99 @@ pub struct Fence {
 
 /// How long a lease lasts without renewal: what a killed replica costs at the most.
 pub const LEASE_TTL: Duration = Duration::from_secs(10);
+
+impl Store {
+    /// Takes or renews the lease `lease` for `holder`, for `ttl` from now. None while another holds
+    /// it. `holder` must be this holder's alone.
+    pub async fn acquire(&self, lease: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>> {
+        self.write(Acquire {
+            lease: lease.into(),
+            holder: holder.into(),
+            ttl: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 2),
+        })
+        .await
+    }
+
+    /// Gives the lease up, where `holder` still has it: the next may take it at once, and what still
+    /// carries the fence is refused from now on.
+    pub async fn release(&self, fence: &Fence, holder: &str) -> Result<()> {
+        self.write(Release {
+            fence: fence.clone(),
+            holder: holder.into(),
+        })
+        .await
+    }
+}
+
+struct Acquire {
+    lease: String,
+    holder: String,
+    ttl: i64,
+}
+
+#[async_trait]
+impl Work for Acquire {
+    type Output = Option<Fence>;
+
+    async fn run(self, tx: &mut Transaction<'_>) -> Result<Option<Fence>> {
+        let now = tx.connection.now().await?;
+        let held = tx
+            .connection
+            .first(
+                "SELECT holder, epoch, expires FROM lease WHERE name = $1",
+                args![self.lease.as_str()],
+            )
+            .await?;
+        let epoch = match held {
+            None => 1,
+            Some(row) => {
+                let (holder, epoch, expires) = (row.text(0)?, row.int(1)?, row.int(2)?);
+                if holder == self.holder {
+                    epoch
+                } else if expires > now {
+                    return Ok(None);
+                } else {
+                    epoch + 1
+                }
+            }
+        };
+        tx.connection
+            .execute(
+                "INSERT INTO lease (name, holder, epoch, expires) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (name) DO UPDATE
+                 SET holder = excluded.holder, epoch = excluded.epoch, expires = excluded.expires",
+                args![
+                    self.lease.as_str(),
+                    self.holder,
+                    epoch,
+                    now.saturating_add(self.ttl)
+                ],
+            )
+            .await?;
+        Ok(Some(Fence {
+            lease: self.lease,
+            epoch,
+        }))
+    }
+}
+
+struct Release {
+    fence: Fence,
+    holder: String,
+}
+
+#[async_trait]
+impl Work for Release {
+    type Output = ();
+
+    async fn run(self, tx: &mut Transaction<'_>) -> Result<()> {
+        tx.connection
+            .execute(
+                "UPDATE lease SET holder = '', epoch = epoch + 1, expires = 0
+                 WHERE name = $1 AND holder = $2 AND epoch = $3",
+                args![self.fence.lease, self.holder, self.fence.epoch],
+            )
+            .await
+            .map(drop)
+    }
+}

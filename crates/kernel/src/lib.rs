@@ -15,6 +15,7 @@ pub mod lease;
 pub mod name;
 pub mod reconciler;
 pub mod resource;
+pub mod sealer;
 pub mod secret;
 pub mod store;
 
@@ -25,5 +26,6 @@ pub use event::{Event, EventFilter, NewEvent, Outcome};
 pub use name::Name;
 pub use reconciler::{Driver, Next, Reconciler};
 pub use resource::{Document, Key, Kind, Meta, Page, Query, Resource};
-pub use secret::{Sealer, Secret};
-pub use store::Store;
+pub use sealer::Sealer;
+pub use secret::Secret;
+pub use store::{Committed, Store};

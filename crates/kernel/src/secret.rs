@@ -1,4 +1,4 @@
-//! Secrets: sealed before they reach the store, and shown by nothing.
+//! Secrets: sealed before they reach the store, and shown by nothing. See [`crate::Sealer`].
 
 use std::fmt;
 
@@ -58,11 +58,4 @@ impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
     }
-}
-
-/// Seals and opens secrets by envelope encryption: each has its own data key, sealed by the
-/// platform's key. What is sealed is bound to its place, so that it cannot be moved to another.
-#[derive(Clone)]
-pub struct Sealer {
-    key: Secret,
 }

@@ -1,6 +1,213 @@
 //! The store: typed documents with optimistic concurrency, the event log, sealed secrets, leases
 //! and cursors, on SQLite and Postgres.
+//!
+//! One task writes (see `writer`), a pool reads. Both databases run the same statements (see `sql`)
+//! on tables of the same shape (`migrations/`).
+//!
+//! * **Order.** An event's `seq` is its place in the order of commits, without gaps. On Postgres a
+//!   lock within each writing transaction makes it so, for all replicas together.
+//! * **Durability.** What [`Store::commit`] has answered survives the loss of power.
+//! * **Revision.** A resource's revision is the `seq` of its last write.
+
+mod apply;
+mod document;
+mod feed;
+mod idempotency;
+mod open;
+mod read;
+mod sql;
+mod writer;
+
+/// What work of other modules of the kernel runs in.
+pub(crate) mod work {
+    pub(crate) use super::{
+        sql::{Value, args},
+        writer::{Transaction, Work},
+    };
+}
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+pub use self::idempotency::{Idempotency, Replay};
+use self::{
+    open::{Connector, migrate},
+    sql::{Connection, Readers, args},
+    writer::{Work, Writer},
+};
+use crate::{Change, Document, Error, Result, Sealer, Secret};
 
 /// The store; cheap to clone.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    readers: Readers,
+    writer: Writer,
+    sealer: Sealer,
+    platform: Uuid,
+    head: watch::Receiver<i64>,
+    /// Ends the task that follows other replicas' commits, with the last clone.
+    _feed: DropGuard,
+}
+
+/// What a commit wrote.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// One for each create, spec, status and delete of the change, in its order, as it is now.
+    pub documents: Vec<Document>,
+    /// The newest event's place in the log: whoever has read up to here has seen this commit.
+    pub head: i64,
+}
+
+impl Store {
+    /// Opens the store at `sqlite:///path/to/file` or `postgres://...`, and makes it where it is
+    /// new. Fails where `sealer` has another key than the one that the store was made with, and
+    /// where another process has the SQLite file.
+    pub async fn open(url: &str, sealer: Sealer) -> Result<Self> {
+        let connector = Connector::new(url)?;
+        let lock = connector.lock().await?;
+        let mut connection = connector.connect().await?;
+        migrate(&mut connection).await?;
+        let platform = platform(&mut connection, &sealer).await?;
+        let newest = match connection
+            .first("SELECT COALESCE(MAX(seq), 0) FROM event", vec![])
+            .await?
+        {
+            Some(row) => row.int(0)?,
+            None => 0,
+        };
+        let readers = connector.readers().await?;
+        let (sender, head) = watch::channel(newest);
+        let stop = CancellationToken::new();
+        if let Readers::Postgres(pool) = &readers {
+            tokio::spawn(feed::follow(pool.clone(), sender.clone(), stop.clone()));
+        }
+        let writer = Writer::start(writer::Loop {
+            connector,
+            connection: Some(connection),
+            sealer: sealer.clone(),
+            platform,
+            head: sender,
+            lock,
+        });
+        Ok(Self {
+            inner: Arc::new(Inner {
+                readers,
+                writer,
+                sealer,
+                platform,
+                head,
+                _feed: stop.drop_guard(),
+            }),
+        })
+    }
+
+    /// The platform's id, made when the store was made.
+    pub fn platform(&self) -> Uuid {
+        self.inner.platform
+    }
+
+    /// Commits all of `change`, durably, or nothing of it.
+    ///
+    /// Fails with `Conflict` where a resource is not as it was read or the lease is lost, with
+    /// `AlreadyExists` where a key is taken, with `Unavailable` where the database is away.
+    pub async fn commit(&self, change: Change) -> Result<Committed> {
+        if change.is_empty() && change.fence.is_none() {
+            return Ok(Committed {
+                documents: vec![],
+                head: *self.inner.head.borrow(),
+            });
+        }
+        self.write(apply::Apply(change)).await
+    }
+
+    /// The newest event's place in the log, as it grows: by this store's commits at once, by other
+    /// replicas' as Postgres tells.
+    pub fn subscribe(&self) -> watch::Receiver<i64> {
+        self.inner.head.clone()
+    }
+
+    /// The secret `name` of the resource with uid `owner`.
+    pub async fn secret(&self, owner: Uuid, name: &str) -> Result<Option<Secret>> {
+        let row = self
+            .inner
+            .readers
+            .first(
+                "SELECT sealed FROM secret WHERE owner = $1 AND name = $2",
+                args![owner.to_string(), name],
+            )
+            .await?;
+        match row {
+            Some(row) => self
+                .inner
+                .sealer
+                .open(owner, name, &row.bytes(0)?)
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits for what is read and written now, and closes the connections. Dropping the last clone
+    /// does the same, unwatched.
+    pub async fn close(&self) {
+        self.inner.readers.close().await;
+        self.inner.writer.close().await;
+    }
+
+    /// Runs `work` in the writer.
+    pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output> {
+        self.inner.writer.run(work).await
+    }
+}
+
+/// The platform's id. Made, with a text sealed by the platform's key, where the store is new; the
+/// text shows later whether the key is still the same.
+async fn platform(connection: &mut Connection, sealer: &Sealer) -> Result<Uuid> {
+    const PROOF: &str = "platform-key";
+    let new = Uuid::now_v7();
+    let sealed = sealer.seal(new, PROOF, &Secret::from(PROOF))?;
+    // Of two replicas that make the store at once, one wins; both read what it wrote.
+    connection
+        .execute(
+            "INSERT INTO platform (name, value) VALUES ('id', $1) ON CONFLICT (name) DO NOTHING",
+            args![new.to_string()],
+        )
+        .await?;
+    let read = |row: Option<sql::Row>| match row {
+        Some(row) => row.text(0),
+        None => Err(Error::internal("the store has no platform id", "platform")),
+    };
+    let id = read(
+        connection
+            .first("SELECT value FROM platform WHERE name = 'id'", vec![])
+            .await?,
+    )?;
+    let id: Uuid = document::parsed(&id)?;
+    if id == new {
+        connection
+            .execute(
+                "INSERT INTO secret (owner, name, sealed) VALUES ($1, $2, $3)",
+                args![id.to_string(), PROOF, sealed],
+            )
+            .await?;
+    }
+    let proof = connection
+        .first(
+            "SELECT sealed FROM secret WHERE owner = $1 AND name = $2",
+            args![id.to_string(), PROOF],
+        )
+        .await?;
+    match proof {
+        Some(row) if sealer.open(id, PROOF, &row.bytes(0)?).is_err() => Err(Error::forbidden(
+            "the platform's key is not the one that the store's secrets are sealed with",
+        )
+        .remedy("restore platform.key (or TOWPATH_KEY), or start with a new data directory")),
+        _ => Ok(id),
+    }
+}

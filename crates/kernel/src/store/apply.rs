@@ -1,0 +1,461 @@
+//! Applying a [`Change`] within a transaction.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Committed,
+    document::{COLUMNS_BY_KEY, json_text, read_document},
+    sql::args,
+    writer::{Transaction, Work},
+};
+use crate::{
+    Change, Document, Error, ErrorKind, Event, Key, NewEvent, Result, change::Write, lease::Fence,
+};
+
+/// A change with what its own events say of who caused it.
+pub(super) struct Apply(pub(super) Change);
+
+/// What the transaction knows of a row that this change has touched already: two writes of one
+/// resource in one change both carry the revision at which it was read.
+struct Touched {
+    /// The revision before the change; 0 for a row that it creates.
+    read_at: i64,
+    /// The row as it is now; none after its removal.
+    now: Option<Document>,
+}
+
+struct Applying<'t, 'c> {
+    tx: &'t mut Transaction<'c>,
+    touched: BTreeMap<Key, Touched>,
+    written: Vec<Document>,
+    sealed_for: Vec<Uuid>,
+    correlation: Uuid,
+    actor: String,
+    now: Timestamp,
+}
+
+#[async_trait]
+impl Work for Apply {
+    type Output = Committed;
+
+    async fn run(self, tx: &mut Transaction<'_>) -> Result<Committed> {
+        let Change {
+            writes,
+            events,
+            fence,
+            cause,
+        } = self.0;
+        if let Some(fence) = &fence {
+            check_fence(tx, fence).await?;
+        }
+        let (correlation, actor) = cause
+            .or_else(|| events.first().map(|e| (e.correlation, e.actor.clone())))
+            .unwrap_or_else(|| (Uuid::now_v7(), "system".into()));
+        let mut applying = Applying {
+            tx,
+            touched: BTreeMap::new(),
+            written: Vec::new(),
+            sealed_for: Vec::new(),
+            correlation,
+            actor,
+            now: Timestamp::now(),
+        };
+        for write in writes {
+            applying.write(write).await?;
+        }
+        applying.check_owners().await?;
+        for event in events {
+            applying.append(event).await?;
+        }
+        Ok(Committed {
+            documents: applying.written,
+            head: applying.tx.head,
+        })
+    }
+}
+
+impl Applying<'_, '_> {
+    async fn write(&mut self, write: Write) -> Result<()> {
+        match write {
+            Write::Create(document) => self.create(document).await,
+            Write::Spec(document) => self.spec(document).await,
+            Write::Status(document) => self.status(document).await,
+            Write::Delete(document) => self.delete(document).await,
+            Write::Remove(document) => self.remove(&document).await,
+            Write::Require(document) => self.current(&document).await.map(drop),
+            Write::Seal {
+                owner,
+                name,
+                secret,
+            } => {
+                let sealed = self.tx.sealer.seal(owner, &name, &secret)?;
+                self.sealed_for.push(owner);
+                self.execute(
+                    "INSERT INTO secret (owner, name, sealed) VALUES ($1, $2, $3)
+                     ON CONFLICT (owner, name) DO UPDATE SET sealed = excluded.sealed",
+                    args![owner.to_string(), name, sealed],
+                )
+                .await
+                .map(drop)
+            }
+            Write::Unseal { owner } => self
+                .execute(
+                    "DELETE FROM secret WHERE owner = $1",
+                    args![owner.to_string()],
+                )
+                .await
+                .map(drop),
+        }
+    }
+
+    async fn create(&mut self, mut document: Document) -> Result<()> {
+        let key = document.key();
+        check_key(&key)?;
+        check_labels(&document)?;
+        if let Some(held) = self.row(&key).await? {
+            let mut error = Error::new(ErrorKind::AlreadyExists, format!("{key} already exists"));
+            if held.meta.deleting.is_some() {
+                error = error.remedy("it is being deleted: try again when it is gone");
+            }
+            return Err(error);
+        }
+        document.meta.generation = 1;
+        document.meta.revision = self.tx.head + 1;
+        document.meta.created = self.now;
+        document.meta.updated = self.now;
+        document.meta.deleting = None;
+        let meta = &document.meta;
+        self.execute(
+            "INSERT INTO resource (kind, scope, name, uid, revision, generation, labels, spec,
+                                   status, created, updated)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            args![
+                document.kind.clone(),
+                meta.scope.clone(),
+                meta.name.clone(),
+                meta.uid.to_string(),
+                meta.revision,
+                meta.generation,
+                json_text(&meta.labels)?,
+                json_text(&document.spec)?,
+                json_text(&document.status)?,
+                meta.created.to_string(),
+                meta.updated.to_string(),
+            ],
+        )
+        .await?;
+        self.label(&document).await?;
+        self.wrote("created", document, 0).await
+    }
+
+    async fn spec(&mut self, document: Document) -> Result<()> {
+        check_labels(&document)?;
+        let (mut now, read_at) = self.current(&document).await?;
+        let relabelled = now.meta.labels != document.meta.labels;
+        if now.spec == document.spec && now.status == document.status && !relabelled {
+            self.written.push(now);
+            return Ok(());
+        }
+        if now.spec != document.spec {
+            now.meta.generation += 1;
+        }
+        now.spec = document.spec;
+        now.status = document.status;
+        now.meta.labels = document.meta.labels;
+        self.stamp(&mut now);
+        self.execute(
+            "UPDATE resource SET revision = $2, generation = $3, labels = $4, spec = $5,
+                                 status = $6, updated = $7
+             WHERE uid = $1",
+            args![
+                now.meta.uid.to_string(),
+                now.meta.revision,
+                now.meta.generation,
+                json_text(&now.meta.labels)?,
+                json_text(&now.spec)?,
+                json_text(&now.status)?,
+                now.meta.updated.to_string(),
+            ],
+        )
+        .await?;
+        if relabelled {
+            self.execute(
+                "DELETE FROM resource_label WHERE uid = $1",
+                args![now.meta.uid.to_string()],
+            )
+            .await?;
+            self.label(&now).await?;
+        }
+        self.wrote("changed", now, read_at).await
+    }
+
+    async fn status(&mut self, document: Document) -> Result<()> {
+        let (mut now, read_at) = self.current(&document).await?;
+        if now.status == document.status {
+            self.written.push(now);
+            return Ok(());
+        }
+        now.status = document.status;
+        self.stamp(&mut now);
+        self.execute(
+            "UPDATE resource SET revision = $2, status = $3, updated = $4 WHERE uid = $1",
+            args![
+                now.meta.uid.to_string(),
+                now.meta.revision,
+                json_text(&now.status)?,
+                now.meta.updated.to_string(),
+            ],
+        )
+        .await?;
+        self.wrote("status-changed", now, read_at).await
+    }
+
+    async fn delete(&mut self, document: Document) -> Result<()> {
+        let key = document.key();
+        if let Some(now) = self.row(&key).await?
+            && now.meta.uid == document.meta.uid
+            && now.meta.deleting.is_some()
+        {
+            self.written.push(now);
+            return Ok(());
+        }
+        let (mut now, read_at) = self.current(&document).await?;
+        now.meta.deleting = Some(self.now);
+        self.stamp(&mut now);
+        self.execute(
+            "UPDATE resource SET revision = $2, deleting = $3, updated = $4 WHERE uid = $1",
+            args![
+                now.meta.uid.to_string(),
+                now.meta.revision,
+                self.now.to_string(),
+                now.meta.updated.to_string(),
+            ],
+        )
+        .await?;
+        self.wrote("deleting", now, read_at).await
+    }
+
+    async fn remove(&mut self, document: &Document) -> Result<()> {
+        let (mut now, read_at) = self.current(document).await?;
+        self.execute(
+            "DELETE FROM resource WHERE uid = $1",
+            args![now.meta.uid.to_string()],
+        )
+        .await?;
+        self.stamp(&mut now);
+        let key = now.key();
+        self.announce("removed", &now).await?;
+        self.touched.insert(key, Touched { read_at, now: None });
+        Ok(())
+    }
+
+    /// The row that `document` was read from, where it is still as it was read; and the revision
+    /// before this change.
+    async fn current(&mut self, document: &Document) -> Result<(Document, i64)> {
+        let key = document.key();
+        let read_at = self.touched.get(&key).map(|touched| touched.read_at);
+        let Some(now) = self.row(&key).await? else {
+            return Err(Error::conflict(format!(
+                "{key} was removed since it was read"
+            )));
+        };
+        let read_at = read_at.unwrap_or(now.meta.revision);
+        if now.meta.uid != document.meta.uid {
+            return Err(Error::conflict(format!(
+                "{key} was removed and made anew since it was read"
+            )));
+        }
+        if document.meta.revision != read_at {
+            return Err(Error::conflict(format!(
+                "{key} was changed since it was read (revision {} is now {})",
+                document.meta.revision, now.meta.revision
+            ))
+            .remedy("read it again, and repeat the change on what it is now"));
+        }
+        Ok((now, read_at))
+    }
+
+    async fn row(&mut self, key: &Key) -> Result<Option<Document>> {
+        if let Some(touched) = self.touched.get(key) {
+            return Ok(touched.now.clone());
+        }
+        self.tx
+            .connection
+            .first(
+                COLUMNS_BY_KEY,
+                args![key.kind.clone(), key.scope.clone(), key.name.clone()],
+            )
+            .await?
+            .map(|row| read_document(&row))
+            .transpose()
+    }
+
+    /// A write's revision is the place of its event in the log: it grows with every write, and a
+    /// resource made anew under a taken name never has an earlier one's ETag.
+    fn stamp(&self, document: &mut Document) {
+        document.meta.revision = self.tx.head + 1;
+        document.meta.updated = self.now;
+    }
+
+    async fn label(&mut self, document: &Document) -> Result<()> {
+        for (name, value) in &document.meta.labels {
+            self.execute(
+                "INSERT INTO resource_label (uid, name, value) VALUES ($1, $2, $3)",
+                args![document.meta.uid.to_string(), name.as_str(), value.as_str()],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn wrote(&mut self, what: &str, document: Document, read_at: i64) -> Result<()> {
+        self.announce(what, &document).await?;
+        let now = Some(document.clone());
+        self.touched
+            .insert(document.key(), Touched { read_at, now });
+        self.written.push(document);
+        Ok(())
+    }
+
+    /// The event that every write of a resource comes with.
+    async fn announce(&mut self, what: &str, document: &Document) -> Result<()> {
+        let mut data = json!({
+            "revision": document.meta.revision,
+            "generation": document.meta.generation,
+        });
+        if let Some(phase) = document
+            .status
+            .get("phase")
+            .filter(|phase| phase.is_string())
+        {
+            data["phase"] = phase.clone();
+        }
+        self.append(NewEvent {
+            kind: format!("{}{what}", Event::RESOURCE),
+            subject: document.key(),
+            team: document
+                .meta
+                .labels
+                .get("team")
+                .cloned()
+                .unwrap_or_default(),
+            correlation: self.correlation,
+            actor: self.actor.clone(),
+            outcome: None,
+            data,
+        })
+        .await
+    }
+
+    async fn append(&mut self, event: NewEvent) -> Result<()> {
+        let texts = [&event.kind, &event.team, &event.actor];
+        if texts.iter().any(|text| text.contains('\0')) {
+            return Err(Error::invalid("an event's text contains a NUL character"));
+        }
+        let seq = self.tx.head + 1;
+        let outcome = match event.outcome {
+            None => None,
+            Some(outcome) => json!(outcome).as_str().map(str::to_owned),
+        };
+        self.execute(
+            "INSERT INTO event (seq, id, time, type, subject, team, correlation, actor, outcome,
+                                data)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            args![
+                seq,
+                Uuid::now_v7().to_string(),
+                self.now.to_string(),
+                event.kind,
+                event.subject.to_string(),
+                event.team,
+                event.correlation.to_string(),
+                event.actor,
+                outcome,
+                json_text(&event.data)?,
+            ],
+        )
+        .await?;
+        self.tx.head = seq;
+        Ok(())
+    }
+
+    /// A secret without an owner would stay for ever.
+    async fn check_owners(&mut self) -> Result<()> {
+        for owner in std::mem::take(&mut self.sealed_for) {
+            let found = self
+                .tx
+                .connection
+                .first(
+                    "SELECT 1 FROM resource WHERE uid = $1",
+                    args![owner.to_string()],
+                )
+                .await?;
+            if found.is_none() && owner != self.tx.platform {
+                return Err(Error::conflict(format!(
+                    "the resource {owner}, for which a secret was to be kept, does not exist"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn execute(&mut self, sql: &'static str, values: Vec<super::sql::Value>) -> Result<u64> {
+        self.tx.connection.execute(sql, values).await
+    }
+}
+
+async fn check_fence(tx: &mut Transaction<'_>, fence: &Fence) -> Result<()> {
+    let row = tx
+        .connection
+        .first(
+            "SELECT epoch FROM lease WHERE name = $1",
+            args![fence.lease.as_str()],
+        )
+        .await?;
+    match row {
+        Some(row) if row.int(0)? == fence.epoch => Ok(()),
+        _ => Err(Error::conflict(format!(
+            "the lease `{}` has passed to another replica",
+            fence.lease
+        ))),
+    }
+}
+
+/// A key's parts are joined by `/` in the subject of events, and must come apart again.
+fn check_key(key: &Key) -> Result<()> {
+    let bad = |part: &str| part.contains('/') || part.chars().any(char::is_control);
+    if key.kind.is_empty()
+        || key.name.is_empty()
+        || [&key.kind, &key.scope, &key.name]
+            .into_iter()
+            .any(|part| bad(part))
+    {
+        return Err(Error::invalid(format!(
+            "`{}` cannot name a resource",
+            key.to_string().escape_debug()
+        ))
+        .remedy("kind and name are not empty, and contain neither `/` nor control characters"));
+    }
+    Ok(())
+}
+
+fn check_labels(document: &Document) -> Result<()> {
+    let bad = |text: &String| text.contains('\0');
+    match document
+        .meta
+        .labels
+        .iter()
+        .find(|(name, value)| bad(name) || bad(value))
+    {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::invalid(format!(
+            "the label `{}` contains a NUL character",
+            name.escape_debug()
+        ))),
+    }
+}

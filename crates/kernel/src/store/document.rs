@@ -1,0 +1,77 @@
+//! Rows to documents and events, and back.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::sql::Row;
+use crate::{Document, Error, Event, Meta, Outcome, Result};
+
+pub(super) const COLUMNS: &str = "SELECT kind, scope, name, uid, revision, generation, labels, \
+     spec, status, created, updated, deleting FROM resource";
+pub(super) const COLUMNS_BY_KEY: &str = "SELECT kind, scope, name, uid, revision, generation, \
+     labels, spec, status, created, updated, deleting FROM resource \
+     WHERE kind = $1 AND scope = $2 AND name = $3";
+pub(super) const EVENT_COLUMNS: &str =
+    "SELECT seq, id, time, type, subject, team, correlation, actor, outcome, data FROM event";
+
+/// A row of [`COLUMNS`].
+pub(super) fn read_document(row: &Row) -> Result<Document> {
+    Ok(Document {
+        kind: row.text(0)?,
+        meta: Meta {
+            scope: row.text(1)?,
+            name: row.text(2)?,
+            uid: parsed(&row.text(3)?)?,
+            revision: row.int(4)?,
+            generation: row.int(5)?,
+            labels: from_json::<BTreeMap<_, _>>(&row.text(6)?)?,
+            created: parsed(&row.text(9)?)?,
+            updated: parsed(&row.text(10)?)?,
+            deleting: row.optional_text(11)?.as_deref().map(parsed).transpose()?,
+        },
+        spec: from_json(&row.text(7)?)?,
+        status: from_json(&row.text(8)?)?,
+    })
+}
+
+/// A row of [`EVENT_COLUMNS`].
+pub(super) fn read_event(row: &Row, platform: Uuid) -> Result<Event> {
+    Ok(Event {
+        specversion: "1.0".into(),
+        id: parsed(&row.text(1)?)?,
+        source: format!("/towpath/{platform}"),
+        kind: row.text(3)?,
+        subject: row.text(4)?,
+        time: parsed(&row.text(2)?)?,
+        datacontenttype: "application/json".into(),
+        seq: row.int(0)?,
+        team: row.text(5)?,
+        correlation: parsed(&row.text(6)?)?,
+        actor: row.text(7)?,
+        outcome: row
+            .optional_text(8)?
+            .map(|outcome| from_json::<Outcome>(&format!("\"{outcome}\"")))
+            .transpose()?,
+        data: from_json(&row.text(9)?)?,
+    })
+}
+
+pub(super) fn json_text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::internal("a document could not be serialized", error))
+}
+
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::internal("a stored document is not readable", error))
+}
+
+pub(super) fn parsed<T>(text: &str) -> Result<T>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    text.parse()
+        .map_err(|error: T::Err| Error::internal("a stored value is not readable", error))
+}

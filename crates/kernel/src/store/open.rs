@@ -1,0 +1,193 @@
+//! Opening a store: where it is, how it is connected to, and that nobody else has it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read as _, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    str::FromStr as _,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions as _,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::sql::{Connection, Readers, failed};
+use crate::{Error, ErrorKind, Result};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Connections that read, at the most. SQLite reads from memory; Postgres is shared with others.
+const READERS: u32 = 8;
+/// How long a reader waits for a connection before the caller is told that the store is away.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long opening waits for the one before it to let go of the file.
+const HANDOVER: Duration = Duration::from_secs(2);
+
+/// Makes connections that write.
+#[derive(Clone)]
+pub(super) enum Connector {
+    Sqlite(SqliteConnectOptions),
+    Postgres(PgConnectOptions),
+}
+
+impl Connector {
+    /// Understands `url`. What it says of a password is in no error.
+    pub(super) fn new(url: &str) -> Result<Self> {
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            if path.is_empty() || path.starts_with(':') {
+                return Err(Error::invalid("the store's URL names no file")
+                    .remedy("use sqlite:///path/to/file"));
+            }
+            return Ok(Self::Sqlite(
+                SqliteConnectOptions::new()
+                    .filename(path)
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(PATIENCE)
+                    .foreign_keys(true)
+                    .disable_statement_logging(),
+            ));
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(url).map_err(|error| {
+                Error::invalid("the store's URL is not a Postgres URL")
+                    .remedy("use postgres://user:password@host:5432/database")
+                    .caused_by(error)
+            })?;
+            return Ok(Self::Postgres(
+                options
+                    .application_name("towpath")
+                    .disable_statement_logging(),
+            ));
+        }
+        let scheme = url.split(':').next().unwrap_or_default();
+        Err(Error::invalid(format!("the store cannot be on `{scheme}`"))
+            .remedy("use sqlite:///path/to/file or postgres://user:password@host:5432/database"))
+    }
+
+    /// Takes the file for this process, and makes it readable for its owner alone. Nothing of the
+    /// sort on Postgres, which several replicas share.
+    pub(super) async fn lock(&self) -> Result<Option<Lock>> {
+        let Self::Sqlite(options) = self else {
+            return Ok(None);
+        };
+        let path = options.get_filename().to_owned();
+        let deadline = tokio::time::Instant::now() + HANDOVER;
+        loop {
+            match Lock::take(&path) {
+                Err(error)
+                    if error.kind == ErrorKind::AlreadyExists
+                        && tokio::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                outcome => return outcome.map(Some),
+            }
+        }
+    }
+
+    /// A new connection that writes.
+    pub(super) async fn connect(&self) -> Result<Connection> {
+        Ok(match self {
+            Self::Sqlite(options) => Connection::Sqlite(options.connect().await.map_err(failed)?),
+            Self::Postgres(options) => {
+                Connection::Postgres(options.connect().await.map_err(failed)?)
+            }
+        })
+    }
+
+    /// The connections that read.
+    pub(super) async fn readers(&self) -> Result<Readers> {
+        Ok(match self {
+            Self::Sqlite(options) => Readers::Sqlite(
+                SqlitePoolOptions::new()
+                    .max_connections(READERS)
+                    .acquire_timeout(PATIENCE)
+                    .connect_with(options.clone().create_if_missing(false).read_only(true))
+                    .await
+                    .map_err(failed)?,
+            ),
+            Self::Postgres(options) => Readers::Postgres(
+                PgPoolOptions::new()
+                    .max_connections(READERS)
+                    .acquire_timeout(PATIENCE)
+                    .connect_with(options.clone())
+                    .await
+                    .map_err(failed)?,
+            ),
+        })
+    }
+}
+
+/// Brings the tables to the state that this version knows.
+pub(super) async fn migrate(connection: &mut Connection) -> Result<()> {
+    match connection {
+        Connection::Sqlite(connection) => SQLITE.run(connection).await,
+        Connection::Postgres(connection) => POSTGRES.run(connection).await,
+    }
+    .map_err(|error| {
+        Error::unavailable("the store could not be brought to this version's state")
+            .remedy("a store that a newer version has written needs that version or a newer one")
+            .caused_by(error)
+    })
+}
+
+/// Keeps a second process away from the same SQLite file, for as long as it lives.
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    fn take(store: &Path) -> Result<Self> {
+        let broken = |path: &Path, error: std::io::Error| {
+            Error::unavailable(format!("{} cannot be opened: {error}", path.display())).remedy(
+                "the data directory must exist and be writable for the user who runs Towpath",
+            )
+        };
+        let private = |path: &Path| {
+            OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|error| broken(path, error))
+        };
+        let mut path = PathBuf::from(store).into_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let mut file = private(&path)?;
+        if file.try_lock().is_err() {
+            let mut holder = String::new();
+            // Who holds it is only said to be helpful.
+            let _ = file.read_to_string(&mut holder);
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!(
+                    "{} is in use by another Towpath (process {})",
+                    store.display(),
+                    holder.trim()
+                ),
+            )
+            .remedy(
+                "stop that one first, use another data directory, or run several on Postgres",
+            ));
+        }
+        let noted = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        noted.map_err(|error| broken(&path, error))?;
+        // SQLite gives its other files the mode of this one.
+        private(store)?;
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,283 @@
+//! Reading documents and events.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{
+    Store,
+    document::{COLUMNS, COLUMNS_BY_KEY, EVENT_COLUMNS, read_document, read_event},
+    sql::{Value, args},
+    work::{Transaction, Work},
+};
+use crate::{Document, Error, Event, EventFilter, Key, Kind, Page, Query, Resource, Result};
+
+impl Store {
+    /// Events in one answer at the most.
+    pub const MAX_EVENTS: usize = 1000;
+
+    /// The resource of this scope and name.
+    pub async fn get<K: Kind>(&self, scope: &str, name: &str) -> Result<Option<Resource<K>>> {
+        self.document(&Key::of::<K>(scope, name))
+            .await?
+            .map(Document::typed)
+            .transpose()
+    }
+
+    /// The same, where it must exist: else an error that names it.
+    pub async fn expect<K: Kind>(&self, scope: &str, name: &str) -> Result<Resource<K>> {
+        match self.get(scope, name).await? {
+            Some(resource) => Ok(resource),
+            None => Err(Error::not_found(Key::of::<K>(scope, name))),
+        }
+    }
+
+    /// A page of the resources of kind `K`, by scope and name.
+    pub async fn list<K: Kind>(&self, query: &Query) -> Result<Page<Resource<K>>> {
+        let page = self.documents(K::KIND, query).await?;
+        Ok(Page {
+            items: page
+                .items
+                .into_iter()
+                .map(Document::typed)
+                .collect::<Result<_>>()?,
+            next: page.next,
+        })
+    }
+
+    /// All that `query` finds from its cursor on, however many pages; its limit does not count.
+    pub async fn list_all<K: Kind>(&self, query: &Query) -> Result<Vec<Resource<K>>> {
+        let mut query = Query {
+            limit: Query::MAX_LIMIT,
+            ..query.clone()
+        };
+        let mut all = Vec::new();
+        loop {
+            let page = self.list(&query).await?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The document with this key.
+    pub async fn document(&self, key: &Key) -> Result<Option<Document>> {
+        let values = args![key.kind.as_str(), key.scope.as_str(), key.name.as_str()];
+        if key.to_string().contains('\0') {
+            return Ok(None);
+        }
+        self.inner
+            .readers
+            .first(COLUMNS_BY_KEY, values)
+            .await?
+            .map(|row| read_document(&row))
+            .transpose()
+    }
+
+    /// A page of the documents of a kind, by scope and name.
+    pub async fn documents(&self, kind: &str, query: &Query) -> Result<Page<Document>> {
+        let limit = match query.limit {
+            0 => Query::DEFAULT_LIMIT,
+            limit => limit.min(Query::MAX_LIMIT),
+        };
+        let mut select = Select::new(COLUMNS);
+        select.and("kind = ", kind);
+        if let Some(scope) = &query.scope {
+            select.and("scope = ", scope.as_str());
+        }
+        if let Some(after) = &query.after {
+            let (scope, name) = read_cursor(after)?;
+            let (scope, name) = (select.bind(scope), select.bind(name));
+            select.condition(&format!("(scope, name) > ({scope}, {name})"));
+        }
+        for (name, value) in &query.labels {
+            let (name, value) = (select.bind(name.as_str()), select.bind(value.as_str()));
+            select.condition(&format!(
+                "EXISTS (SELECT 1 FROM resource_label AS l WHERE l.uid = resource.uid \
+                 AND l.name = {name} AND l.value = {value})"
+            ));
+        }
+        // One more than asked for shows whether there is another page.
+        let rows = select.run(self, "scope, name", limit + 1).await?;
+        let mut items = rows.iter().map(read_document).collect::<Result<Vec<_>>>()?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(cursor_at);
+        Ok(Page { items, next })
+    }
+
+    /// The events after place `after` in the log, oldest first, `limit` at the most
+    /// ([`Store::MAX_EVENTS`] in any case).
+    pub async fn events(
+        &self,
+        filter: &EventFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        let mut select = Select::new(EVENT_COLUMNS);
+        select.and("seq > ", after);
+        if let Some(prefix) = &filter.type_prefix {
+            select.prefix("type", prefix);
+        }
+        if let Some(subject) = &filter.subject {
+            let place = select.bind(subject.as_str());
+            let below = format!("{subject}/");
+            let (length, below) = (select.bind(length(&below)), select.bind(below));
+            select.condition(&format!(
+                "(subject = {place} OR substr(subject, 1, CAST({length} AS INTEGER)) = {below})"
+            ));
+        }
+        if let Some(correlation) = &filter.correlation {
+            select.and("correlation = ", correlation.to_string());
+        }
+        if let Some(team) = &filter.team {
+            select.and("team = ", team.as_str());
+        }
+        let rows = select
+            .run(self, "seq", limit.clamp(1, Self::MAX_EVENTS))
+            .await?;
+        rows.iter()
+            .map(|row| read_event(row, self.inner.platform))
+            .collect()
+    }
+
+    /// The newest event's place in the log; 0 while there is none.
+    pub async fn head(&self) -> Result<i64> {
+        let row = self
+            .inner
+            .readers
+            .first("SELECT COALESCE(MAX(seq), 0) FROM event", vec![])
+            .await?;
+        row.map_or(Ok(0), |row| row.int(0))
+    }
+
+    /// How far `consumer` has read the event log; 0 where it has not begun.
+    pub async fn cursor(&self, consumer: &str) -> Result<i64> {
+        let row = self
+            .inner
+            .readers
+            .first(
+                "SELECT seq FROM cursor WHERE consumer = $1",
+                args![consumer],
+            )
+            .await?;
+        row.map_or(Ok(0), |row| row.int(0))
+    }
+
+    /// Notes how far `consumer` has read. A place before the noted one changes nothing: a consumer
+    /// that runs late twice does not read again what was read.
+    pub async fn set_cursor(&self, consumer: &str, seq: i64) -> Result<()> {
+        self.write(SetCursor {
+            consumer: consumer.into(),
+            seq,
+        })
+        .await
+    }
+}
+
+struct SetCursor {
+    consumer: String,
+    seq: i64,
+}
+
+#[async_trait::async_trait]
+impl Work for SetCursor {
+    type Output = ();
+
+    async fn run(self, tx: &mut Transaction<'_>) -> Result<()> {
+        tx.connection
+            .execute(
+                "INSERT INTO cursor (consumer, seq) VALUES ($1, $2)
+                 ON CONFLICT (consumer) DO UPDATE SET seq = excluded.seq
+                 WHERE cursor.seq < excluded.seq",
+                args![self.consumer, self.seq],
+            )
+            .await
+            .map(drop)
+    }
+}
+
+/// A `SELECT` that is put together from literals; what comes from outside is bound.
+struct Select {
+    sql: String,
+    values: Vec<Value>,
+    conditions: usize,
+}
+
+impl Select {
+    fn new(columns: &'static str) -> Self {
+        Self {
+            sql: columns.into(),
+            values: Vec::new(),
+            conditions: 0,
+        }
+    }
+
+    /// Binds a value; gives its placeholder.
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    fn condition(&mut self, condition: &str) {
+        self.sql.push_str(if self.conditions == 0 {
+            " WHERE "
+        } else {
+            " AND "
+        });
+        self.sql.push_str(condition);
+        self.conditions += 1;
+    }
+
+    fn and(&mut self, comparison: &'static str, value: impl Into<Value>) {
+        let place = self.bind(value);
+        self.condition(&format!("{comparison}{place}"));
+    }
+
+    fn prefix(&mut self, column: &'static str, prefix: &str) {
+        let (length, prefix) = (self.bind(length(prefix)), self.bind(prefix));
+        self.condition(&format!(
+            "substr({column}, 1, CAST({length} AS INTEGER)) = {prefix}"
+        ));
+    }
+
+    async fn run(
+        mut self,
+        store: &Store,
+        order: &'static str,
+        limit: usize,
+    ) -> Result<Vec<super::sql::Row>> {
+        // Nothing that is stored contains NUL, and Postgres takes none.
+        let nul = |value: &Value| matches!(value, Value::Text(Some(text)) if text.contains('\0'));
+        if self.values.iter().any(nul) {
+            return Ok(vec![]);
+        }
+        let limit = self.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let sql = format!("{} ORDER BY {order} LIMIT {limit}", self.sql);
+        store.inner.readers.all(&sql, self.values).await
+    }
+}
+
+/// In characters, as `substr` counts on both databases.
+fn length(text: &str) -> i64 {
+    i64::try_from(text.chars().count()).unwrap_or(i64::MAX)
+}
+
+fn cursor_at(document: &Document) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}/{}", document.meta.scope, document.meta.name))
+}
+
+fn read_cursor(cursor: &str) -> Result<(String, String)> {
+    URL_SAFE_NO_PAD
+        .decode(cursor)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|text| {
+            let (scope, name) = text.split_once('/')?;
+            Some((scope.to_owned(), name.to_owned()))
+        })
+        .ok_or_else(|| {
+            Error::invalid("the cursor `after` is not one of ours")
+                .remedy("use `next` of the page before, unaltered")
+        })
+}
