@@ -57,6 +57,36 @@ pub struct Context {
     pub fence: Fence,
     /// Ends when the lease is lost or the platform stops: long work selects on it.
     pub stop: tokio_util::sync::CancellationToken,
+    /// Wakes other reconcilers.
+    pub nudges: Nudges,
+}
+
+impl Context {
+    /// Has every reconciler of `key`'s kind look at it soon: for what hangs together without the
+    /// one's events being about the other. Only ever a hint: a nudge that is lost with the process
+    /// is made good by the listing at the next start.
+    pub fn nudge(&self, key: Key) {
+        self.nudges.nudge(key);
+    }
+}
+
+/// Wakes reconcilers of this process; cheap to clone. See [`Context::nudge`].
+#[derive(Debug, Clone)]
+pub struct Nudges(tokio::sync::mpsc::UnboundedSender<Key>);
+
+impl Nudges {
+    /// Nudges, and where they arrive. Unbounded, because the receiver only ever marks a key in a
+    /// set: what waits there is bounded by the number of resources.
+    pub fn channel() -> (Self, tokio::sync::mpsc::UnboundedReceiver<Key>) {
+        let (send, receive) = tokio::sync::mpsc::unbounded_channel();
+        (Self(send), receive)
+    }
+
+    /// As [`Context::nudge`]; does nothing once the driver has stopped.
+    pub fn nudge(&self, key: Key) {
+        // A driver that has stopped has nothing left to wake.
+        let _ = self.0.send(key);
+    }
 }
 
 /// Runs reconcilers while this replica holds the lease.
