@@ -1,1 +1,119 @@
-//! The typed HTTP client of the Towpath API.
+//! The typed HTTP client of the Towpath API: one method for each operation.
+//!
+//! ```no_run
+//! # async fn example() -> towpath_client::Result<()> {
+//! use towpath_client::{Client, every};
+//!
+//! let client = Client::new("http://127.0.0.1:7070", None)?;
+//! for environment in every(async |page| client.environments(&page).await).await? {
+//!     println!("{}", environment.meta.name);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! A refusal by the platform is [`Error::Refused`] with its RFC 9457 problem document. Calls that
+//! may be made twice without harm are retried where the connection or the platform failed on the
+//! way; every `POST` carries an `Idempotency-Key`, so these are among them. Event streams resume
+//! where they broke off.
+
+mod environments;
+mod error;
+mod platform;
+mod request;
+mod sse;
+mod workloads;
+
+pub use error::{Error, ProblemDocument, Result};
+pub use platform::EventQuery;
+pub use sse::{Events, Message, Parser};
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use delivery::api::ListQuery;
+use kernel::{Page, Secret};
+use reqwest::Url;
+
+/// A connection to a platform. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Arc<Url>,
+    token: Option<Secret>,
+    patience: Duration,
+}
+
+/// How long an ordinary call may take: the platform answers long work with 202 at once.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long to wait for a connection: a host that does not answer at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Client {
+    /// A client of the platform at `server` (`http://127.0.0.1:7070`), with a bearer token.
+    pub fn new(server: &str, token: Option<Secret>) -> Result<Self> {
+        let address = |reason: String| Error::Address {
+            server: server.into(),
+            reason,
+        };
+        let base = Url::parse(server).map_err(|e| address(e.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(address(format!("`{}` is not http or https", base.scheme())));
+        }
+        // Whoever came first has installed it; both are the same provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("towpath/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(&base) {
+            // A company's proxy cannot reach this machine's loopback.
+            http = http.no_proxy();
+        }
+        Ok(Self {
+            http: http.build().map_err(|e| address(e.to_string()))?,
+            base: Arc::new(base),
+            token,
+            patience: Duration::ZERO,
+        })
+    }
+
+    /// The same client, which waits this long for a platform that does not accept connections, as
+    /// while it restarts. Without it, such a call fails at once.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The address that it speaks to.
+    pub fn server(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// All items of a list, page after page.
+pub async fn every<T, F>(list: impl Fn(ListQuery) -> F) -> Result<Vec<T>>
+where
+    F: Future<Output = Result<Page<T>>>,
+{
+    let mut all = Vec::new();
+    let mut query = ListQuery::default();
+    loop {
+        let page = list(query.clone()).await?;
+        all.extend(page.items);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}

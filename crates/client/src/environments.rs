@@ -1,0 +1,129 @@
+//! Environments, their roles, and what is in them.
+
+use delivery::{
+    api::{
+        Data, EnvironmentSummary, GraphAnswer, ListQuery, NewDeployment, NewEnvironment,
+        PlanAnswer, Removal, Rollback,
+    },
+    model::{Deployment, Environment, EnvironmentRole},
+};
+use kernel::{Page, Resource};
+use reqwest::Method;
+
+use crate::{Client, Result};
+
+impl Client {
+    /// `GET environments`
+    pub async fn environments(&self, page: &ListQuery) -> Result<Page<Resource<Environment>>> {
+        self.call(Method::GET, &["environments"])
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `POST environments`
+    pub async fn create_environment(&self, new: &NewEnvironment) -> Result<Resource<Environment>> {
+        self.call(Method::POST, &["environments"])
+            .json(new)
+            .resource()
+            .await
+    }
+
+    /// `GET environments/{env}`
+    pub async fn environment(&self, name: &str) -> Result<Resource<Environment>> {
+        self.call(Method::GET, &["environments", name])
+            .resource()
+            .await
+    }
+
+    /// `DELETE environments/{env}`: asks for the removal; it is done once the environment is not
+    /// found any more. With `revision`, only while it is at that revision.
+    pub async fn delete_environment(
+        &self,
+        name: &str,
+        data: Data,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        self.call(Method::DELETE, &["environments", name])
+            .query(&Removal { data })
+            .if_match(revision)
+            .done()
+            .await
+    }
+
+    /// `GET environments/{env}/summary`
+    pub async fn environment_summary(&self, name: &str) -> Result<EnvironmentSummary> {
+        self.call(Method::GET, &["environments", name, "summary"])
+            .read()
+            .await
+    }
+
+    /// `GET environments/{env}/graph`
+    pub async fn graph(&self, name: &str) -> Result<GraphAnswer> {
+        self.call(Method::GET, &["environments", name, "graph"])
+            .read()
+            .await
+    }
+
+    /// `GET environment-roles`
+    pub async fn environment_roles(
+        &self,
+        page: &ListQuery,
+    ) -> Result<Page<Resource<EnvironmentRole>>> {
+        self.call(Method::GET, &["environment-roles"])
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `POST environments/{env}/plans`: what a deployment would do.
+    pub async fn plan(&self, environment: &str, new: &NewDeployment) -> Result<PlanAnswer> {
+        self.call(Method::POST, &["environments", environment, "plans"])
+            .json(new)
+            .read()
+            .await
+    }
+
+    /// `POST environments/{env}/deployments`: begins a deployment; follow it by
+    /// [`Client::deployment`] and [`Client::events`].
+    pub async fn deploy(
+        &self,
+        environment: &str,
+        new: &NewDeployment,
+    ) -> Result<Resource<Deployment>> {
+        self.call(Method::POST, &["environments", environment, "deployments"])
+            .json(new)
+            .resource()
+            .await
+    }
+
+    /// `GET environments/{env}/deployments`
+    pub async fn deployments(
+        &self,
+        environment: &str,
+        page: &ListQuery,
+    ) -> Result<Page<Resource<Deployment>>> {
+        self.call(Method::GET, &["environments", environment, "deployments"])
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `GET environments/{env}/deployments/{name}`
+    pub async fn deployment(&self, environment: &str, name: &str) -> Result<Resource<Deployment>> {
+        let path = ["environments", environment, "deployments", name];
+        self.call(Method::GET, &path).resource().await
+    }
+
+    /// `POST environments/{env}/rollbacks`: begins a return to an earlier deployment.
+    pub async fn rollback(
+        &self,
+        environment: &str,
+        rollback: &Rollback,
+    ) -> Result<Resource<Deployment>> {
+        self.call(Method::POST, &["environments", environment, "rollbacks"])
+            .json(rollback)
+            .resource()
+            .await
+    }
+}

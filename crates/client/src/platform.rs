@@ -1,0 +1,134 @@
+//! Definitions, routes, policies, events: what belongs to the platform as a whole.
+
+use delivery::{
+    api::{ApplyAnswer, ApplyRequest, ExplainRequest, ListQuery, PolicyList},
+    model::{ResourceDefinition, ResourceDefinitionRevision, Route},
+};
+use kernel::{Event, Page, Resource};
+use reqwest::Method;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Client, Result,
+    sse::{Events, Source},
+};
+
+/// Which events to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Types that begin with this.
+    pub type_prefix: Option<String>,
+    /// Subjects that are this, or lie below it: `Workload/dev`.
+    pub subject: Option<String>,
+    /// Of one piece of work.
+    pub correlation: Option<Uuid>,
+    /// After this place in the log.
+    pub after: Option<i64>,
+    /// At the most so many; only for a list.
+    pub limit: Option<usize>,
+}
+
+impl EventQuery {
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = Vec::new();
+        pairs.extend(self.type_prefix.clone().map(|t| ("type", t)));
+        pairs.extend(self.subject.clone().map(|s| ("subject", s)));
+        pairs.extend(self.correlation.map(|c| ("correlation", c.to_string())));
+        pairs
+    }
+}
+
+impl Client {
+    /// `POST apply`: documents of apiVersion `towpath.dev/v1`, together or not at all.
+    pub async fn apply(&self, documents: Vec<Value>) -> Result<ApplyAnswer> {
+        self.call(Method::POST, &["apply"])
+            .json(&ApplyRequest { documents })
+            .read()
+            .await
+    }
+
+    /// `POST explain`: which definition meets a resource, and why.
+    pub async fn explain(&self, request: &ExplainRequest) -> Result<Value> {
+        self.call(Method::POST, &["explain"])
+            .json(request)
+            .read()
+            .await
+    }
+
+    /// `GET resource-definitions`
+    pub async fn definitions(
+        &self,
+        page: &ListQuery,
+    ) -> Result<Page<Resource<ResourceDefinition>>> {
+        self.call(Method::GET, &["resource-definitions"])
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `GET resource-definitions/{name}`
+    pub async fn definition(&self, name: &str) -> Result<Resource<ResourceDefinition>> {
+        self.call(Method::GET, &["resource-definitions", name])
+            .resource()
+            .await
+    }
+
+    /// `GET resource-definitions/{name}/revisions`
+    pub async fn definition_revisions(
+        &self,
+        name: &str,
+        page: &ListQuery,
+    ) -> Result<Page<Resource<ResourceDefinitionRevision>>> {
+        self.call(Method::GET, &["resource-definitions", name, "revisions"])
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `DELETE resource-definitions/{name}`
+    pub async fn delete_definition(&self, name: &str, revision: Option<i64>) -> Result<()> {
+        self.call(Method::DELETE, &["resource-definitions", name])
+            .if_match(revision)
+            .done()
+            .await
+    }
+
+    /// `GET routes`
+    pub async fn routes(&self, page: &ListQuery) -> Result<Page<Resource<Route>>> {
+        self.call(Method::GET, &["routes"]).query(page).page().await
+    }
+
+    /// `GET policies`
+    pub async fn policies(&self) -> Result<PolicyList> {
+        self.call(Method::GET, &["policies"]).read().await
+    }
+
+    /// `GET events`: those that are there.
+    pub async fn event_list(&self, query: &EventQuery) -> Result<Page<Event>> {
+        let mut pairs = query.pairs();
+        pairs.extend(query.after.map(|seq| ("after", seq.to_string())));
+        pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));
+        self.call(Method::GET, &["events"])
+            .query(&pairs)
+            .read()
+            .await
+    }
+
+    /// `GET events` as a stream: those that are there after `query.after`, then as they happen.
+    /// Without `after`: only as they happen.
+    pub fn events(&self, query: &EventQuery) -> Events<Event> {
+        let after = query.after.map(|seq| seq.to_string());
+        Events::resuming(self, Source::new(&["events"], query.pairs()), after)
+    }
+
+    /// `GET readyz`: whether the platform is there and takes work.
+    pub async fn ready(&self) -> Result<()> {
+        self.call_root(Method::GET, &["readyz"]).done().await
+    }
+
+    /// `GET openapi.json`
+    pub async fn openapi(&self) -> Result<Value> {
+        self.call(Method::GET, &["openapi.json"]).read().await
+    }
+}

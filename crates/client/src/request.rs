@@ -1,0 +1,237 @@
+//! One call: headers, retries, and the answer or its problem document.
+
+use std::time::{Duration, Instant};
+
+use kernel::{Document, Kind, Page, Resource};
+use reqwest::{Method, Response, header};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::{CALL_TIMEOUT, Client, Error, ProblemDocument, Result, error::is_transient};
+
+/// Tries of a call that broke on the way, the first included.
+const TRIES: u32 = 4;
+
+/// The wait before the second try; doubles from there.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// The longest problem document that is read: more is not one of ours.
+const MAX_PROBLEM_BYTES: usize = 1 << 20;
+
+/// A call in the making.
+pub(crate) struct Call<'a> {
+    client: &'a Client,
+    request: reqwest::RequestBuilder,
+    streaming: bool,
+}
+
+impl Client {
+    /// A call of `method` on `/v1/<segments>`; each segment is escaped.
+    pub(crate) fn call(&self, method: Method, segments: &[&str]) -> Call<'_> {
+        self.call_at(method, &["v1"], segments)
+    }
+
+    /// The same outside `/v1`.
+    pub(crate) fn call_root(&self, method: Method, segments: &[&str]) -> Call<'_> {
+        self.call_at(method, &[], segments)
+    }
+
+    fn call_at(&self, method: Method, prefix: &[&str], segments: &[&str]) -> Call<'_> {
+        let mut url = (*self.base).clone();
+        url.path_segments_mut()
+            .expect("http and https addresses have a path")
+            .pop_if_empty()
+            .extend(prefix)
+            .extend(segments);
+        let post = method == Method::POST;
+        let mut request = self
+            .http
+            .request(method, url)
+            .header(header::ACCEPT, "application/json, application/problem+json");
+        if let Some(token) = self.token.as_ref().and_then(kernel::Secret::expose_str) {
+            request = request.bearer_auth(token);
+        }
+        if post {
+            // Made once for the call and sent with each try: a second try is not a second act.
+            request = request.header("Idempotency-Key", Uuid::now_v7().to_string());
+        }
+        Call {
+            client: self,
+            request,
+            streaming: false,
+        }
+    }
+}
+
+impl Call<'_> {
+    /// With a query.
+    pub(crate) fn query(mut self, query: &impl Serialize) -> Self {
+        self.request = self.request.query(query);
+        self
+    }
+
+    /// With a JSON body.
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
+        self.request = self.request.json(body);
+        self
+    }
+
+    /// Only while the resource is at this revision.
+    pub(crate) fn if_match(mut self, revision: Option<i64>) -> Self {
+        if let Some(revision) = revision {
+            self.request = self
+                .request
+                .header(header::IF_MATCH, format!("\"{revision}\""));
+        }
+        self
+    }
+
+    /// For server-sent events, from after `last_id`.
+    pub(crate) fn events(mut self, last_id: Option<&str>) -> Self {
+        self.streaming = true;
+        let mut accept = header::HeaderMap::new();
+        accept.insert(
+            header::ACCEPT,
+            header::HeaderValue::from_static("text/event-stream"),
+        );
+        self.request = self.request.headers(accept);
+        if let Some(id) = last_id {
+            self.request = self.request.header("Last-Event-ID", id);
+        }
+        self
+    }
+
+    /// The answer's body as text.
+    pub(crate) async fn text(self) -> Result<String> {
+        let client = self.client;
+        let response = self.send().await?;
+        response.text().await.map_err(|e| broken(client, e))
+    }
+
+    /// Nothing but success.
+    pub(crate) async fn done(self) -> Result<()> {
+        self.send().await.map(drop)
+    }
+
+    /// The answer as a `T`.
+    pub(crate) async fn read<T: DeserializeOwned>(self) -> Result<T> {
+        let client = self.client;
+        let text = self.text().await?;
+        serde_json::from_str(&text).map_err(|e| protocol(client, e))
+    }
+
+    /// The answer as a resource.
+    pub(crate) async fn resource<K: Kind>(self) -> Result<Resource<K>> {
+        let client = self.client;
+        let document: Document = self.read().await?;
+        document.typed().map_err(|e| protocol(client, e.chain()))
+    }
+
+    /// The answer as a page of resources.
+    pub(crate) async fn page<K: Kind>(self) -> Result<Page<Resource<K>>> {
+        let client = self.client;
+        let page: Page<Document> = self.read().await?;
+        let items = page.items.into_iter().map(Document::typed);
+        Ok(Page {
+            items: items
+                .collect::<kernel::Result<_>>()
+                .map_err(|e| protocol(client, e.chain()))?,
+            next: page.next,
+        })
+    }
+
+    /// Sends it, again where that does no harm and may help.
+    pub(crate) async fn send(self) -> Result<Response> {
+        let begun = Instant::now();
+        let mut request = self.request;
+        if !self.streaming {
+            request = request.timeout(CALL_TIMEOUT);
+        }
+        let mut wait = BACKOFF;
+        let mut tries = 1;
+        loop {
+            let attempt = request
+                .try_clone()
+                .expect("a body in memory can be sent again");
+            let error = match once(self.client, attempt).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let again = match &error {
+                Error::Unreachable { .. } => begun.elapsed() + wait <= self.client.patience,
+                error => error.is_transient() && tries < TRIES,
+            };
+            if !again {
+                return Err(error);
+            }
+            tracing::debug!(%error, tries, "trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(2));
+            tries += 1;
+        }
+    }
+}
+
+async fn once(client: &Client, request: reqwest::RequestBuilder) -> Result<Response> {
+    let response = request.send().await.map_err(|error| {
+        if error.is_connect() {
+            Error::Unreachable {
+                server: client.server().into(),
+                source: error.without_url(),
+            }
+        } else {
+            broken(client, error)
+        }
+    })?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let code = status.as_u16();
+    match refusal(client, response).await {
+        // The status alone says enough.
+        Err(_) if is_transient(code) => Err(Error::Refused(Box::new(ProblemDocument {
+            status: code,
+            title: status.to_string(),
+            ..ProblemDocument::default()
+        }))),
+        Ok(problem) => Err(Error::Refused(Box::new(problem))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the problem document of a refusal.
+async fn refusal(client: &Client, mut response: Response) -> Result<ProblemDocument> {
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| broken(client, e))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_PROBLEM_BYTES {
+            break;
+        }
+    }
+    let problem: ProblemDocument = serde_json::from_slice(&body).map_err(|_| {
+        protocol(
+            client,
+            format!("status {status} without a problem document; is it a Towpath platform?"),
+        )
+    })?;
+    Ok(ProblemDocument {
+        status: status.as_u16(),
+        ..problem
+    })
+}
+
+pub(crate) fn broken(client: &Client, source: reqwest::Error) -> Error {
+    Error::Broken {
+        server: client.server().into(),
+        source: source.without_url(),
+    }
+}
+
+pub(crate) fn protocol(client: &Client, reason: impl ToString) -> Error {
+    Error::Protocol {
+        server: client.server().into(),
+        reason: reason.to_string(),
+    }
+}
