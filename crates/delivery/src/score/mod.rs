@@ -3,5 +3,7 @@
 //! <https://github.com/score-spec/spec>, schema at its head: `containers.*.before` included.
 
 mod model;
+pub mod placeholder;
+pub mod quantity;
 
 pub use model::*;
