@@ -1,1 +1,22 @@
 //! What makes the resources that workloads ask for, on real servers.
+
+mod atomic_file;
+mod command;
+mod dns;
+mod environment;
+mod host;
+mod hosts_file;
+mod params;
+mod route;
+mod service_port;
+mod template;
+mod volume;
+
+pub use command::Command;
+pub use dns::Dns;
+pub use environment::EnvironmentValues;
+pub use host::Domains;
+pub use route::Route;
+pub use service_port::{ServicePort, ServicePortState};
+pub use template::Template;
+pub use volume::Volume;

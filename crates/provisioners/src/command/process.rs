@@ -1,0 +1,190 @@
+//! One run of a program: within its time, within its size, and with all that it started.
+
+use std::{path::PathBuf, process::ExitStatus, process::Stdio, time::Duration};
+
+use delivery::provisioner::ProvisionError;
+use kernel::Secret;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+};
+
+/// The most that a program may answer, in bytes.
+const MOST: usize = 256 * 1024;
+/// How much of the end of its stderr is kept, in bytes, and how many lines are shown.
+const LAST_BYTES: usize = 8 * 1024;
+const LAST_LINES: usize = 8;
+/// `EX_CONFIG` of sysexits(3): trying again will not help.
+const EXIT_PERMANENT: i32 = 78;
+/// Where programs are looked for when the platform itself has no `PATH`.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program with its arguments and its time.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) time_limit: Duration,
+}
+
+/// A running program. Dropped before it has ended, it takes its whole process group with it.
+struct Running(Child);
+
+impl Running {
+    fn end(&self) {
+        // No id: it has been waited for, and its number may be another's.
+        let pid = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        if let Some(pid) = pid
+            && let Err(error) = kill_process_group(pid, Signal::KILL)
+        {
+            tracing::warn!(pid = pid.as_raw_nonzero(), %error, "cannot end a program's process group");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Program {
+    /// Runs it with `input` on stdin; gives what it wrote to stdout. `hidden` is replaced in what is
+    /// shown of its stderr.
+    pub(super) async fn run(
+        &self,
+        input: &[u8],
+        hidden: &[(Secret, String)],
+    ) -> Result<Vec<u8>, ProvisionError> {
+        let mut running = self.start()?;
+        let (stdin, stdout, stderr) = (
+            running.0.stdin.take(),
+            running.0.stdout.take(),
+            running.0.stderr.take(),
+        );
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+            return Err(ProvisionError::transient("the program has no pipes"));
+        };
+        let mut said = Vec::new();
+        let mut complaint = Vec::new();
+        let whole = async {
+            let write = async {
+                // A program that does not read its input to the end is judged by its answer.
+                let _ = stdin.write_all(input).await;
+                drop(stdin);
+            };
+            // The pipes end before it is waited for: until then its process group is surely its own.
+            let (answer, (), ()) = tokio::join!(
+                read_bounded(stdout, &mut said),
+                read_last(stderr, &mut complaint),
+                write
+            );
+            answer.map_err(|too_much| too_much.to_owned())?;
+            running
+                .0
+                .wait()
+                .await
+                .map_err(|error| format!("could not be waited for: {error}"))
+        };
+        let ended = tokio::time::timeout(self.time_limit, whole).await;
+        let complaint = show(&complaint, hidden);
+        match ended {
+            Ok(Ok(status)) if status.success() => Ok(said),
+            Ok(Ok(status)) => Err(self.failed(status, &complaint)),
+            Ok(Err(wrong)) => {
+                running.end();
+                Err(self.fault(&wrong, &complaint))
+            }
+            Err(_) => {
+                running.end();
+                let wrong = format!(
+                    "did not end within {} s; it and what it started were ended",
+                    self.time_limit.as_secs()
+                );
+                Err(self.fault(&wrong, &complaint))
+            }
+        }
+    }
+
+    fn start(&self) -> Result<Running, ProvisionError> {
+        Command::new(&self.path)
+            .args(&self.arguments)
+            .env_clear()
+            .env(
+                "PATH",
+                std::env::var_os("PATH").unwrap_or_else(|| PATH.into()),
+            )
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map(Running)
+            .map_err(|error| {
+                ProvisionError::transient(format!(
+                    "cannot start the program {}: {error}",
+                    self.path.display()
+                ))
+                .remedy("see that it is executable and that its interpreter is installed")
+            })
+    }
+
+    fn failed(&self, status: ExitStatus, complaint: &str) -> ProvisionError {
+        let error = self.fault(&format!("failed ({status})"), complaint);
+        ProvisionError {
+            retry: status.code() != Some(EXIT_PERMANENT),
+            ..error
+        }
+    }
+
+    fn fault(&self, wrong: &str, complaint: &str) -> ProvisionError {
+        let complaint = if complaint.is_empty() {
+            String::new()
+        } else {
+            format!(":\n{complaint}")
+        };
+        ProvisionError::transient(format!(
+            "the program {} {wrong}{complaint}",
+            self.path.display()
+        ))
+    }
+}
+
+async fn read_bounded(
+    mut from: impl AsyncRead + Unpin,
+    into: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    let mut bounded = (&mut from).take(MOST as u64 + 1);
+    bounded
+        .read_to_end(into)
+        .await
+        .map_err(|_| "could not be read")?;
+    if into.len() > MOST {
+        return Err("answered more than 256 KiB");
+    }
+    Ok(())
+}
+
+async fn read_last(mut from: impl AsyncRead + Unpin, last: &mut Vec<u8>) {
+    let mut piece = [0; 4096];
+    while let Ok(read @ 1..) = from.read(&mut piece).await {
+        last.extend_from_slice(&piece[..read]);
+        if last.len() > LAST_BYTES {
+            last.drain(..last.len() - LAST_BYTES);
+        }
+    }
+}
+
+/// The last lines of `text`, with what is hidden replaced.
+fn show(text: &[u8], hidden: &[(Secret, String)]) -> String {
+    let mut text = String::from_utf8_lossy(text).into_owned();
+    for (secret, instead) in hidden {
+        if let Some(secret) = secret.expose_str() {
+            text = text.replace(secret, instead);
+        }
+    }
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}

@@ -1,0 +1,109 @@
+//! `route`: a host and path that lead to a workload's port. What it makes is the claim, which the
+//! platform's store keeps, and which the gateway follows.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use async_trait::async_trait;
+use delivery::provisioner::{
+    Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
+};
+use kernel::Problem;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::{
+    host::{self, Domains},
+    params::{self, Param, Shape},
+};
+
+/// Judges a route's host and path, and says under which URL it is reached.
+#[derive(Debug, Clone)]
+pub struct Route {
+    domains: Domains,
+    gateway: SocketAddr,
+}
+
+impl Route {
+    /// Routes below `domains`, reached through the gateway that listens on `gateway`.
+    pub fn new(domains: Domains, gateway: SocketAddr) -> Self {
+        Self { domains, gateway }
+    }
+}
+
+#[async_trait]
+impl Provisioner for Route {
+    fn name(&self) -> &'static str {
+        "route"
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            summary: "A host and path on the gateway that lead to a port of the workload.",
+            outputs: &[("url", false), ("host", false), ("path", false)],
+            holds_data: false,
+            replaced_by: &[],
+        }
+    }
+
+    fn check(&self, given: &Map<String, Value>) -> Vec<Problem> {
+        const KNOWN: &[Param] = &[
+            Param::required("host", Shape::Checked(host::check_host)),
+            Param::optional("path", Shape::Checked(host::check_path)),
+            Param::required("port", Shape::TextOrNumber),
+        ];
+        params::check("route", KNOWN, given)
+    }
+
+    async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        let missing = |name: &str| {
+            ProvisionError::permanent(format!("the route has no `{name}`"))
+                .remedy(format!("give the parameter `{name}`"))
+        };
+        let asked = params::text(&request.params, "host").ok_or_else(|| missing("host"))?;
+        let host = self.domains.claim(&asked, request)?;
+        let path = params::text(&request.params, "path").unwrap_or_else(|| "/".into());
+        host::check_path(&path).map_err(|wrong| {
+            ProvisionError::permanent(format!("the route's path `{path}` {wrong}"))
+                .remedy("give a path such as `/` or `/api`")
+        })?;
+        let port = params::text(&request.params, "port").ok_or_else(|| missing("port"))?;
+        let url = match self.gateway.port() {
+            80 => format!("http://{host}{path}"),
+            other => format!("http://{host}:{other}{path}"),
+        };
+        Ok(Provisioned {
+            outputs: BTreeMap::from([
+                ("url".to_owned(), Output::Plain(url.clone().into())),
+                ("host".to_owned(), Output::Plain(host.clone().into())),
+                ("path".to_owned(), Output::Plain(path.clone().into())),
+            ]),
+            state: json!({ "host": host, "path": path, "port": port }),
+            listens: None,
+            summary: format!("{url} to port {port}"),
+        })
+    }
+
+    async fn retire(&self, _: &Request) -> Result<(), ProvisionError> {
+        Ok(())
+    }
+
+    async fn remove(&self, _: &Request) -> Result<(), ProvisionError> {
+        Ok(())
+    }
+
+    async fn presence(&self, request: &Request) -> Presence {
+        if request.state.is_null() {
+            Presence::Absent
+        } else {
+            Presence::Present
+        }
+    }
+
+    async fn inventory(&self, _: Uuid) -> Result<Vec<String>, ProvisionError> {
+        Ok(Vec::new())
+    }
+
+    fn listed_as(&self, _: &Request) -> Option<String> {
+        None
+    }
+}
