@@ -1,0 +1,156 @@
+//! Plain TCP: an address of this machine that leads to a workload's port.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+/// To connect to a backend, on this machine or its network.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long to wait when the system has no descriptor or memory for another connection.
+const BREATHER: Duration = Duration::from_millis(50);
+
+/// Passes TCP connections on to the backends of the moment, in turn.
+///
+/// A connection stays with its backend until either side ends it, also when the backends change.
+/// While there is no backend, or none accepts, a connection is reset at once, so that a client sees
+/// "connection reset" instead of waiting.
+///
+/// Dropping it closes the address and every connection; [`Forwarder::shutdown`] lets them finish.
+#[derive(Debug)]
+pub struct Forwarder {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    kill: DropGuard,
+}
+
+impl Forwarder {
+    /// Listens on `address` (port 0: a free one).
+    pub async fn bind(
+        address: SocketAddr,
+        backends: watch::Receiver<Vec<SocketAddr>>,
+    ) -> io::Result<Self> {
+        Self::start(TcpListener::bind(address).await?, backends)
+    }
+
+    /// Serves on `listener`.
+    pub fn start(
+        listener: TcpListener,
+        backends: watch::Receiver<Vec<SocketAddr>>,
+    ) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let kill = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let (ended, killed, connections) = (stop.clone(), kill.clone(), tasks.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = accept(listener, backends, connections, killed.clone()) => {}
+                () = ended.cancelled() => {}
+                () = killed.cancelled() => {}
+            }
+        });
+        Ok(Self {
+            address,
+            stop,
+            tasks,
+            kill: kill.drop_guard(),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new connection, lets open ones finish within `grace`, then ends them.
+    pub async fn shutdown(self, grace: Duration) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::info!(
+                left = self.tasks.len(),
+                "forwarded connections end after their grace"
+            );
+        }
+        self.kill.disarm().cancel();
+        self.tasks.wait().await;
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    backends: watch::Receiver<Vec<SocketAddr>>,
+    tasks: TaskTracker,
+    kill: CancellationToken,
+) {
+    let turn = Arc::new(AtomicUsize::new(0));
+    loop {
+        match listener.accept().await {
+            Ok((client, _)) => {
+                let first = turn.fetch_add(1, Ordering::Relaxed);
+                let (backends, kill) = (backends.clone(), kill.clone());
+                tasks.spawn(async move {
+                    tokio::select! {
+                        () = pass(client, &backends, first) => {}
+                        () = kill.cancelled() => {}
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a forwarded port could not accept a connection");
+                tokio::time::sleep(BREATHER).await;
+            }
+        }
+    }
+}
+
+async fn pass(mut client: TcpStream, backends: &watch::Receiver<Vec<SocketAddr>>, first: usize) {
+    let Some(mut backend) = connect(backends, first).await else {
+        if let Err(error) = client.set_zero_linger() {
+            tracing::debug!(%error, "a connection without a backend closes without a reset");
+        }
+        return;
+    };
+    if let Err(error) = client
+        .set_nodelay(true)
+        .and_then(|()| backend.set_nodelay(true))
+    {
+        tracing::debug!(%error, "a forwarded connection goes on with delays");
+    }
+    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut backend).await {
+        tracing::debug!(%error, "a forwarded connection ended");
+    }
+}
+
+/// A connection to the first backend, from `first` on, that accepts.
+async fn connect(backends: &watch::Receiver<Vec<SocketAddr>>, first: usize) -> Option<TcpStream> {
+    let now = backends.borrow().clone();
+    for step in 0..now.len() {
+        let backend = now[first.wrapping_add(step) % now.len()];
+        match tokio::time::timeout(CONNECT, TcpStream::connect(backend)).await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => tracing::warn!(%backend, %error, "no connection"),
+            Err(_) => tracing::warn!(%backend, "no connection in time"),
+        }
+    }
+    None
+}
