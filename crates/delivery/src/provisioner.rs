@@ -46,24 +46,29 @@ pub struct Request {
 }
 
 impl Request {
-    /// A name that no other instance has: `tp-<environment>-<id>-<8 of the uid>`, cut to `max`
-    /// bytes, `separator` in place of whatever is not `a-z0-9`. Begins with a letter.
+    /// What the names of everything that `platform` makes begin with: `tp-<6 of its uid>-`. It is
+    /// how a server's own list tells this platform's things from everybody else's.
+    pub fn name_prefix(platform: Uuid, separator: char) -> String {
+        let uid = platform.simple().to_string();
+        format!("tp{separator}{}{separator}", &uid[uid.len() - 6..])
+    }
+
+    /// A name that no other instance has: `tp-<6 of the platform's uid>-<environment>-<id>-<8 of
+    /// the uid>`, cut in the middle to `max` bytes, `separator` in place of whatever is not
+    /// `a-z0-9`. Begins with a letter.
     pub fn unique_name(&self, max: usize, separator: char) -> String {
         let uid = self.uid.simple().to_string();
         let tail = &uid[uid.len() - 8..];
-        let readable = format!("tp-{}-{}", self.environment, self.id);
-        let mut name: String = readable
-            .to_lowercase()
-            .chars()
-            .map(|c| {
-                if c.is_ascii_lowercase() || c.is_ascii_digit() {
-                    c
-                } else {
-                    separator
-                }
-            })
-            .take(max.saturating_sub(tail.len() + 1))
-            .collect();
+        let mut name = Self::name_prefix(self.platform, separator);
+        let room = max.saturating_sub(name.len() + tail.len() + 1);
+        let readable = format!("{}-{}", self.environment, self.id).to_lowercase();
+        name.extend(readable.chars().take(room).map(|c| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                separator
+            }
+        }));
         name.push(separator);
         name.push_str(tail);
         name

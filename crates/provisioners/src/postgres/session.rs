@@ -1,0 +1,158 @@
+//! One call's connection, holding the instance's lock.
+
+use std::sync::Arc;
+
+use delivery::provisioner::{ProvisionError, Request};
+use sqlx::{Postgres, Row as _, pool::PoolConnection};
+
+use super::sql::{self, Names, trusted};
+use crate::servers::{PostgresServer, Servers};
+
+/// A connection of the pool. Where the call does not reach [`Session::end`], it is closed rather
+/// than given back, because the lock lives as long as the connection.
+pub(super) struct Session<'a> {
+    connection: Option<PoolConnection<Postgres>>,
+    servers: &'a Servers,
+    server: &'a Arc<PostgresServer>,
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.close_on_drop();
+        }
+    }
+}
+
+impl<'a> Session<'a> {
+    pub(super) async fn begin(
+        servers: &'a Servers,
+        server: &'a Arc<PostgresServer>,
+    ) -> Result<Self, ProvisionError> {
+        match server.pool.acquire().await {
+            Ok(connection) => Ok(Self {
+                connection: Some(connection),
+                servers,
+                server,
+            }),
+            Err(error) => {
+                servers.forget_postgres(server).await;
+                Err(explain(server, &error))
+            }
+        }
+    }
+
+    /// Runs a batch; the rows of all its statements.
+    async fn rows(&mut self, sql: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
+        let connection = self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        sqlx::raw_sql(trusted(sql.to_owned()))
+            .fetch_all(&mut **connection)
+            .await
+    }
+
+    async fn explained(&mut self, error: &sqlx::Error) -> ProvisionError {
+        if error.as_database_error().is_none() {
+            self.servers.forget_postgres(self.server).await;
+        }
+        explain(self.server, error)
+    }
+
+    /// Runs a batch that answers nothing.
+    pub(super) async fn run(&mut self, sql: &str) -> Result<(), ProvisionError> {
+        match self.rows(sql).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.explained(&error).await),
+        }
+    }
+
+    /// Runs [`sql::prepare`]; whether the database lets anyone in, `None` where there is none.
+    pub(super) async fn prepare(&mut self, sql: &str) -> Result<Option<bool>, ProvisionError> {
+        match self.rows(sql).await {
+            // The first row is the lock's.
+            Ok(rows) => Ok(rows
+                .iter()
+                .find_map(|row| row.try_get::<bool, _>("datallowconn").ok())),
+            Err(error) => Err(self.explained(&error).await),
+        }
+    }
+
+    pub(super) async fn create_database(&mut self, names: &Names) -> Result<(), ProvisionError> {
+        // Where the server's locale speaks another encoding than UTF-8, `C` speaks any.
+        const INVALID_PARAMETER_VALUE: &str = "22023";
+        let made = self.rows(&sql::create_database(names, "")).await;
+        let Err(error) = made else { return Ok(()) };
+        if code(&error).as_deref() == Some(INVALID_PARAMETER_VALUE) {
+            return self
+                .run(&sql::create_database(names, " LC_COLLATE 'C' LC_CTYPE 'C'"))
+                .await;
+        }
+        Err(self.explained(&error).await)
+    }
+
+    /// Takes the lock; the instance's roles, logins first.
+    pub(super) async fn lock_and_list(
+        &mut self,
+        request: &Request,
+        names: &Names,
+    ) -> Result<Vec<String>, ProvisionError> {
+        match self.rows(&sql::lock_and_list(request, names)).await {
+            Ok(rows) => Ok(rows
+                .iter()
+                .filter_map(|row| row.try_get::<String, _>("role").ok())
+                .collect()),
+            Err(error) => Err(self.explained(&error).await),
+        }
+    }
+
+    /// How many of the instance's things the server lists.
+    pub(super) async fn count_left(&mut self, names: &Names) -> Result<i64, ProvisionError> {
+        let database = &names.database;
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM pg_database WHERE datname = '{database}') + (SELECT \
+             count(*) FROM pg_roles WHERE rolname = '{database}' OR rolname ~ \
+             '^{database}_r[0-9]+$') AS left"
+        );
+        match self.rows(&sql).await {
+            Ok(rows) => rows
+                .first()
+                .and_then(|row| row.try_get::<i64, _>("left").ok())
+                .ok_or_else(|| ProvisionError::transient("Postgres did not count")),
+            Err(error) => Err(self.explained(&error).await),
+        }
+    }
+
+    /// Gives the lock and the connection back.
+    pub(super) async fn end(mut self, request: &Request) -> Result<(), ProvisionError> {
+        let sql = format!("SELECT pg_advisory_unlock({})", sql::lock(request));
+        self.run(&sql).await?;
+        self.connection = None;
+        Ok(())
+    }
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+/// What Postgres said, and what can be done about it.
+pub(super) fn explain(server: &PostgresServer, error: &sqlx::Error) -> ProvisionError {
+    let address = &server.address;
+    let Some(refused) = error.as_database_error() else {
+        return ProvisionError::transient(format!(
+            "Postgres at {address} does not answer: {error}"
+        ));
+    };
+    let message = format!("Postgres at {address}: {}", refused.message());
+    let code = code(error).unwrap_or_default();
+    // By class (Postgres' appendix A): away or starting, out of room, in each other's way.
+    match code.get(..2).unwrap_or_default() {
+        "08" | "40" | "53" | "55" | "57" | "XX" => ProvisionError::transient(message),
+        "28" => ProvisionError::permanent(message)
+            .remedy("correct user and password in TOWPATH_POSTGRES_URL"),
+        "42" if code == "42501" => ProvisionError::permanent(message).remedy(format!(
+            "give the role `{}` the rights CREATEDB and CREATEROLE, or SUPERUSER",
+            server.options.get_username()
+        )),
+        _ => ProvisionError::permanent(message),
+    }
+}

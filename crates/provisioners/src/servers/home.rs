@@ -1,0 +1,236 @@
+//! What is kept of a server on disk: its directory, its port, the administrator's password, and
+//! which server was chosen.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    net::TcpListener,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown},
+    path::{Path, PathBuf},
+};
+
+use delivery::provisioner::ProvisionError;
+use kernel::Secret;
+use rand::{Rng as _, distr::Alphanumeric};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::account::{Account, everyone_may_enter};
+
+/// Which server was chosen for a sort of resource. It stays chosen while it is away: instances made
+/// on one server are not to be looked for on another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Origin {
+    /// It ran on this machine, on its standard port.
+    Found,
+    /// Towpath runs it from binaries on this machine.
+    Started,
+    /// Towpath runs it in a container.
+    Container,
+}
+
+/// Where one server's files are.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    /// Ours alone: passwords and the choice.
+    notes: PathBuf,
+    /// The server's own files; owned by the account that it runs as.
+    pub(crate) directory: PathBuf,
+    account: Option<Account>,
+}
+
+impl Home {
+    /// The home of the server `name` beneath `data_dir`, to run as `account` where that is not us.
+    ///
+    /// An account that may not enter `data_dir` (in root's home, say) gets a directory beneath
+    /// `/var/lib/towpath`, named after `data_dir`.
+    pub(crate) fn new(data_dir: &Path, name: &str, account: Option<Account>) -> Self {
+        let notes = data_dir.join("servers").join(name);
+        let directory = match account {
+            Some(_) if !everyone_may_enter(data_dir) => {
+                let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
+                let tag: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
+                Path::new("/var/lib/towpath").join(tag).join(name)
+            }
+            _ => notes.join("server"),
+        };
+        Self {
+            notes,
+            directory,
+            account,
+        }
+    }
+
+    /// Makes the server's directory, owned by the account that it runs as.
+    pub(crate) fn make_directory(&self) -> Result<(), ProvisionError> {
+        let made = match self.account {
+            Some(account) => fs::create_dir_all(&self.directory)
+                .and_then(|()| self.pass_through(&self.directory))
+                .and_then(|()| chown(&self.directory, Some(account.uid), Some(account.gid))),
+            None => private_directory(&self.directory),
+        };
+        made.map_err(|error| on_disk("make", &self.directory, &error))
+    }
+
+    /// Our own directory above the server's is closed to others, but may be passed through.
+    fn pass_through(&self, directory: &Path) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        for parent in directory.ancestors().skip(1).take(2) {
+            if parent.starts_with("/var/lib/towpath") || parent.starts_with(&self.notes) {
+                fs::set_permissions(parent, fs::Permissions::from_mode(0o711))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file that we wrote to the account that the server runs as.
+    pub(crate) fn hand_over(&self, file: &Path) -> Result<(), ProvisionError> {
+        let Some(account) = self.account else {
+            return Ok(());
+        };
+        chown(file, Some(account.uid), Some(account.gid))
+            .map_err(|error| on_disk("hand over", file, &error))
+    }
+
+    /// Writes `content` where only the server's account reads it.
+    pub(crate) fn write_for_server(
+        &self,
+        file: &Path,
+        content: &[u8],
+    ) -> Result<(), ProvisionError> {
+        write_private(file, content).map_err(|error| on_disk("write", file, &error))?;
+        self.hand_over(file)
+    }
+
+    /// The administrator's password: made once, readable by us alone.
+    pub(crate) fn password(&self) -> Result<Secret, ProvisionError> {
+        let file = self.notes.join("password");
+        let read = |file: &Path| match fs::read_to_string(file) {
+            Ok(text) => Ok(Some(Secret::from(text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(on_disk("read", file, &error)),
+        };
+        if let Some(password) = read(&file)? {
+            return Ok(password);
+        }
+        let password: String = rand::rng()
+            .sample_iter(Alphanumeric)
+            .take(32)
+            .map(char::from)
+            .collect();
+        private_directory(&self.notes)
+            .and_then(|()| write_once(&file, password.as_bytes()))
+            .map_err(|error| on_disk("write", &file, &error))?;
+        // Another process may have been first: what is on disk counts.
+        read(&file)?.ok_or_else(|| {
+            ProvisionError::transient(format!("{} went as soon as it came", file.display()))
+        })
+    }
+
+    /// Which server was chosen, if one was.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        serde_json::from_slice(&fs::read(self.notes.join("origin.json")).ok()?).ok()
+    }
+
+    /// Keeps the choice.
+    pub(crate) fn choose(&self, origin: Origin) -> Result<(), ProvisionError> {
+        if self.origin() == Some(origin) {
+            return Ok(());
+        }
+        let file = self.notes.join("origin.json");
+        let text = serde_json::to_vec(&origin)
+            .map_err(|error| ProvisionError::permanent(error.to_string()))?;
+        private_directory(&self.notes)
+            .and_then(|()| write_private(&file, &text))
+            .map_err(|error| on_disk("write", &file, &error))
+    }
+
+    /// Where the choice is kept, for the person who wants to make another.
+    pub(crate) fn origin_file(&self) -> PathBuf {
+        self.notes.join("origin.json")
+    }
+
+    /// The port `label` that this server was given, if it was given one.
+    pub(crate) fn port(&self, label: &str) -> Option<u16> {
+        let file = self.notes.join(format!("{label}.port"));
+        fs::read_to_string(file).ok()?.trim().parse().ok()
+    }
+
+    /// Gives the server a free port on the loopback and keeps it; the one it had, where that is free.
+    pub(crate) fn free_port(&self, label: &str) -> Result<u16, ProvisionError> {
+        if let Some(port) = self.port(label)
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
+            return Ok(port);
+        }
+        let file = self.notes.join(format!("{label}.port"));
+        TcpListener::bind(("127.0.0.1", 0))
+            .and_then(|listener| listener.local_addr())
+            .and_then(|address| {
+                private_directory(&self.notes)?;
+                write_private(&file, address.port().to_string().as_bytes())?;
+                Ok(address.port())
+            })
+            .map_err(|error| on_disk("keep a free port in", &file, &error))
+    }
+
+    /// Removes all that is kept of the server. It must not run.
+    pub(crate) fn remove(&self) -> Result<(), ProvisionError> {
+        for directory in [&self.directory, &self.notes] {
+            match fs::remove_dir_all(directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(on_disk("remove", directory, &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything is kept of the server.
+    pub(crate) fn exists(&self) -> bool {
+        self.notes.exists()
+    }
+}
+
+fn private_directory(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// Writes a file that only its owner reads, so that it is there whole or not at all.
+fn write_private(file: &Path, content: &[u8]) -> io::Result<()> {
+    fs::rename(half(file, content)?, file)
+}
+
+/// The same, leaving a file that is there as it is.
+fn write_once(file: &Path, content: &[u8]) -> io::Result<()> {
+    let half = half(file, content)?;
+    let linked = fs::hard_link(&half, file);
+    fs::remove_file(half)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The content, beside its place.
+fn half(file: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    let half = file.with_extension(format!("{:08x}.new", rand::random::<u32>()));
+    let mut handle = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&half)?;
+    handle.write_all(content)?;
+    handle.sync_all()?;
+    Ok(half)
+}
+
+fn on_disk(doing: &str, path: &Path, error: &io::Error) -> ProvisionError {
+    ProvisionError::transient(format!("cannot {doing} {}: {error}", path.display()))
+        .remedy("see that the data directory is writable and has room")
+}

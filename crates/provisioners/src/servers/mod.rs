@@ -1,0 +1,160 @@
+//! The servers that instances are made on: configured, found on this machine, or run by Towpath.
+//!
+//! For each sort, in this order: the configured URL; the server that was chosen before; one found
+//! on its standard local port that lets us in as an administrator; one that Towpath starts from
+//! binaries on this machine; one that Towpath starts from a Docker image; else an error that says
+//! what to do. The choice is kept on disk and stays while the server is away: instances made on one
+//! server are never looked for on another.
+
+mod account;
+mod home;
+mod postgres;
+mod program;
+mod slot;
+mod supervise;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use delivery::provisioner::{ProvisionError, Request};
+use kernel::Secret;
+use tokio::{net::TcpStream, time::timeout};
+use uuid::Uuid;
+
+pub(crate) use postgres::{PostgresServer, trusted};
+use slot::Slot;
+use supervise::Supervisor;
+
+/// Which servers may be used, and how.
+#[derive(Debug, Clone)]
+pub struct ServersConfig {
+    /// The platform: its administrators' names carry it.
+    pub platform: Uuid,
+    /// Where passwords, choices and the files of servers that Towpath runs are kept.
+    pub data_dir: PathBuf,
+    /// `postgres://admin:password@host:5432/postgres` (`TOWPATH_POSTGRES_URL`).
+    pub postgres: Option<Secret>,
+    /// `mysql://admin:password@host:3306` (`TOWPATH_MYSQL_URL`).
+    pub mysql: Option<Secret>,
+    /// `redis://:password@host:6379` (`TOWPATH_REDIS_URL`).
+    pub redis: Option<Secret>,
+    /// `amqp://host:5672`, where workloads connect (`TOWPATH_AMQP_URL`).
+    pub amqp: Option<Secret>,
+    /// `http://admin:password@host:15672`, RabbitMQ's management
+    /// (`TOWPATH_AMQP_MANAGEMENT_URL`).
+    pub amqp_management: Option<Secret>,
+    /// Whether a server on its standard local port may be used.
+    pub find_local: bool,
+    /// Whether Towpath may start servers from binaries on this machine.
+    pub allow_start: bool,
+    /// Whether Towpath may start servers in containers.
+    pub docker: bool,
+}
+
+impl ServersConfig {
+    /// Nothing configured, everything allowed.
+    pub fn new(platform: Uuid, data_dir: PathBuf) -> Self {
+        Self {
+            platform,
+            data_dir,
+            postgres: None,
+            mysql: None,
+            redis: None,
+            amqp: None,
+            amqp_management: None,
+            find_local: true,
+            allow_start: true,
+            docker: true,
+        }
+    }
+
+    /// The name of Towpath's administrator on servers where it makes one.
+    fn administrator(&self) -> String {
+        let uid = self.platform.simple().to_string();
+        format!("towpath_{}", &uid[uid.len() - 6..])
+    }
+}
+
+/// The servers of one platform: found once, kept connected, looked after. Cheap to clone.
+#[derive(Clone)]
+pub struct Servers {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ServersConfig,
+    supervisor: Supervisor,
+    postgres: Slot<PostgresServer>,
+}
+
+impl Servers {
+    /// Nothing is looked for or started before it is needed.
+    pub fn new(config: ServersConfig) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                config,
+                supervisor: Supervisor::default(),
+                postgres: Slot::default(),
+            }),
+        }
+    }
+
+    /// Ends the servers that Towpath started. Their data stays, and the next need starts them again.
+    pub async fn stop_all(&self) -> Result<(), ProvisionError> {
+        self.inner.supervisor.stop_all().await
+    }
+
+    fn config(&self) -> &ServersConfig {
+        &self.inner.config
+    }
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Address {
+    /// `port` of this machine's loopback.
+    pub(crate) fn local(port: u16) -> Self {
+        Self {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port,
+        }
+    }
+
+    /// The socket on this machine's loopback, where it is one.
+    pub(crate) fn loopback(&self) -> Option<SocketAddr> {
+        let ip = match self.host.as_str() {
+            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            host => host.trim_matches(['[', ']']).parse().ok()?,
+        };
+        ip.is_loopback().then(|| SocketAddr::new(ip, self.port))
+    }
+
+    /// The host by which the workloads of `request` reach it.
+    pub(crate) fn host_for(&self, request: &Request) -> String {
+        match self.loopback() {
+            Some(_) => request.machine_host.clone(),
+            None => self.host.clone(),
+        }
+    }
+
+    /// Whether something accepts connections there.
+    pub(crate) async fn listens(&self) -> bool {
+        let connect = TcpStream::connect((self.host.as_str(), self.port));
+        matches!(timeout(Duration::from_secs(2), connect).await, Ok(Ok(_)))
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}

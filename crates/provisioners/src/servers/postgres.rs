@@ -1,0 +1,447 @@
+//! Postgres: an administrator's connection to the server that databases are made on.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use delivery::provisioner::ProvisionError;
+use kernel::Secret;
+use rustix::process::Signal;
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
+};
+use tokio::time::timeout;
+
+use super::{
+    Address, Servers,
+    account::{self, become_one_of},
+    home::{Home, Origin},
+    program::{self, Run, postgres_places},
+    supervise::{Launch, Probe},
+};
+
+const STANDARD_PORT: u16 = 5432;
+const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Connections of the administrator: as many as instances that are usefully made at once on one
+/// server, and far from Postgres' own limit of 100.
+const CONNECTIONS: u32 = 8;
+
+/// A Postgres on which we may make roles and databases.
+pub(crate) struct PostgresServer {
+    pub(crate) pool: PgPool,
+    /// How the administrator connects: for connections to other databases.
+    pub(crate) options: PgConnectOptions,
+    /// Where workloads connect.
+    pub(crate) address: Address,
+    /// Whether a login made by us was let in by this server once.
+    proven: AtomicBool,
+}
+
+impl PostgresServer {
+    async fn connect(options: PgConnectOptions, address: Address) -> Result<Self, sqlx::Error> {
+        let options = options.application_name("towpath");
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(CONNECT_LIMIT)
+            // Kept warm: a deployment must not wait for a login.
+            .min_connections(1)
+            .idle_timeout(Duration::from_secs(600))
+            .connect_with(options.clone())
+            .await?;
+        Ok(Self {
+            pool,
+            options,
+            address,
+            proven: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether this server has let in a login that we made.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    /// It has let one in.
+    pub(crate) fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Servers {
+    /// The Postgres of this platform: found, or started.
+    pub(crate) async fn postgres(&self) -> Result<Arc<PostgresServer>, ProvisionError> {
+        self.inner.postgres.get(self.look_for_postgres()).await
+    }
+
+    /// The same, where one was configured or chosen before: for questions that start nothing.
+    pub(crate) async fn known_postgres(
+        &self,
+    ) -> Result<Option<Arc<PostgresServer>>, ProvisionError> {
+        if self.config().postgres.is_none() && self.postgres_home().origin().is_none() {
+            return Ok(None);
+        }
+        self.postgres().await.map(Some)
+    }
+
+    /// It did not answer: the next need looks for it anew.
+    pub(crate) async fn forget_postgres(&self, server: &Arc<PostgresServer>) {
+        self.inner.postgres.forget(server).await;
+    }
+
+    fn postgres_home(&self) -> Home {
+        // Postgres refuses to run as root.
+        let account = become_one_of(&["postgres", "nobody"]);
+        Home::new(&self.config().data_dir, "postgres", account)
+    }
+
+    async fn look_for_postgres(&self) -> Result<PostgresServer, ProvisionError> {
+        if let Some(url) = &self.config().postgres {
+            return configured(url).await;
+        }
+        let home = self.postgres_home();
+        match home.origin() {
+            Some(Origin::Found) => {
+                return self.found_postgres(&home).await.map_err(|why| {
+                    ProvisionError::transient(format!(
+                        "the Postgres on {} that this platform uses does not let it in: {why}",
+                        Address::local(STANDARD_PORT)
+                    ))
+                    .remedy(format!(
+                        "start it (`pg_ctlcluster VERSION main start`), or set \
+                         TOWPATH_POSTGRES_URL; to choose another, remove {}",
+                        home.origin_file().display()
+                    ))
+                });
+            }
+            Some(Origin::Started) => return self.started_postgres(&home).await,
+            Some(Origin::Container) | None => {}
+        }
+        let mut tried = Vec::new();
+        if self.config().find_local {
+            match self.found_postgres(&home).await {
+                Ok(server) => {
+                    home.choose(Origin::Found)?;
+                    return Ok(server);
+                }
+                Err(why) => tried.push(format!("port {STANDARD_PORT}: {why}")),
+            }
+        }
+        if self.config().allow_start {
+            if program::find("initdb", &postgres_places()).is_some() {
+                let server = self.started_postgres(&home).await?;
+                home.choose(Origin::Started)?;
+                return Ok(server);
+            }
+            tried.push("no `initdb` on this machine".to_owned());
+        }
+        Err(ProvisionError::permanent(format!(
+            "there is no Postgres to make databases on ({})",
+            tried.join("; ")
+        ))
+        .remedy(
+            "`apt-get install postgresql`, or start Docker, or set \
+             TOWPATH_POSTGRES_URL=postgres://admin:password@host:5432/postgres",
+        ))
+    }
+
+    /// The Postgres on the standard local port, where it lets us in as an administrator.
+    async fn found_postgres(&self, home: &Home) -> Result<PostgresServer, String> {
+        let address = Address::local(STANDARD_PORT);
+        if !address.listens().await {
+            return Err("nothing listens".to_owned());
+        }
+        let administrator = self.config().administrator();
+        let password = home.password().map_err(|error| error.message)?;
+        let ours = local_options(STANDARD_PORT, &administrator, Some(&password));
+        let mut last = match administers(&ours).await {
+            Ok(()) => return opened(ours, address).await,
+            Err(why) => why,
+        };
+        for options in passwordless() {
+            match administers(&options).await {
+                Ok(()) => return opened(options, address).await,
+                Err(why) => last = why,
+            }
+        }
+        if !account::is_root() {
+            return Err(last);
+        }
+        let made = make_administrator(&administrator, &password).await;
+        // Another process may have made it at the same time: what counts is the login.
+        administers(&ours)
+            .await
+            .map_err(|why| made.err().unwrap_or(why))?;
+        opened(ours, address).await
+    }
+
+    /// The Postgres that Towpath runs from binaries.
+    async fn started_postgres(&self, home: &Home) -> Result<PostgresServer, ProvisionError> {
+        let places = postgres_places();
+        let (Some(initdb), Some(program)) = (
+            program::find("initdb", &places),
+            program::find("postgres", &places),
+        ) else {
+            return Err(ProvisionError::permanent(
+                "the Postgres that Towpath runs has lost its binaries",
+            )
+            .remedy("`apt-get install postgresql`"));
+        };
+        let administrator = self.config().administrator();
+        let password = home.password()?;
+        home.make_directory()?;
+        let data = home.directory.join("data");
+        if !data.exists() {
+            initialize(home, &initdb, &data, &administrator, &password).await?;
+        }
+        let known_port = home.port("postgres");
+        let lets_in = match known_port {
+            Some(port) => administers(&local_options(port, &administrator, Some(&password)))
+                .await
+                .is_ok(),
+            None => false,
+        };
+        let port = match known_port {
+            Some(port) if lets_in => port,
+            _ => home.free_port("postgres")?,
+        };
+        let options = local_options(port, &administrator, Some(&password));
+        self.inner
+            .supervisor
+            .ensure(launch(home, program, data, port, probe(&options)))
+            .await?;
+        // On a server of our own, a login of one database has no business in the others.
+        let server = PostgresServer::connect(options, Address::local(port))
+            .await
+            .map_err(|e| ProvisionError::transient(e.to_string()))?;
+        sqlx::raw_sql("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
+            .execute(&server.pool)
+            .await
+            .map_err(|e| ProvisionError::transient(e.to_string()))?;
+        Ok(server)
+    }
+}
+
+async fn configured(url: &Secret) -> Result<PostgresServer, ProvisionError> {
+    let options: PgConnectOptions = url
+        .expose_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| {
+            ProvisionError::permanent("TOWPATH_POSTGRES_URL is not a Postgres URL")
+                .remedy("write it as postgres://admin:password@host:5432/postgres")
+        })?;
+    let address = Address {
+        host: options.get_host().to_owned(),
+        port: options.get_port(),
+    };
+    let options = match options.get_database() {
+        Some(_) => options,
+        None => options.database("postgres"),
+    };
+    PostgresServer::connect(options, address.clone())
+        .await
+        .map_err(|error| match &error {
+            sqlx::Error::Database(refused) => ProvisionError::permanent(format!(
+                "the Postgres at {address} refuses the login of TOWPATH_POSTGRES_URL: {}",
+                refused.message()
+            ))
+            .remedy("correct user and password in TOWPATH_POSTGRES_URL"),
+            _ => ProvisionError::transient(format!(
+                "the Postgres at {address} (TOWPATH_POSTGRES_URL) does not answer: {error}"
+            )),
+        })
+}
+
+async fn opened(options: PgConnectOptions, address: Address) -> Result<PostgresServer, String> {
+    PostgresServer::connect(options, address)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+fn local_options(port: u16, user: &str, password: Option<&Secret>) -> PgConnectOptions {
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username(user)
+        .database("postgres")
+        // Over the loopback, encryption only costs time.
+        .ssl_mode(PgSslMode::Disable);
+    match password.and_then(Secret::expose_str) {
+        Some(password) => options.password(password),
+        None => options,
+    }
+}
+
+/// The logins that an untouched local server may accept: peer over the socket, trust over TCP.
+fn passwordless() -> Vec<PgConnectOptions> {
+    let me = std::env::var("USER").unwrap_or_else(|_| "postgres".to_owned());
+    let mut all = Vec::new();
+    for user in [me.as_str(), "postgres"] {
+        let tcp = local_options(STANDARD_PORT, user, None);
+        for directory in SOCKET_DIRECTORIES {
+            let socket = format!("{directory}/.s.PGSQL.{STANDARD_PORT}");
+            if Path::new(&socket).exists() {
+                all.push(tcp.clone().socket(directory));
+            }
+        }
+        all.push(tcp);
+    }
+    all
+}
+
+/// Whether this login may make roles and databases; the server's words where it may not.
+async fn administers(options: &PgConnectOptions) -> Result<(), String> {
+    let ask = async {
+        let mut connection = PgConnection::connect_with(options).await?;
+        let may: bool = sqlx::query_scalar(
+            "SELECT rolsuper OR (rolcreatedb AND rolcreaterole) FROM pg_roles \
+             WHERE rolname = current_user",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        connection.close().await?;
+        Ok::<bool, sqlx::Error>(may)
+    };
+    match timeout(CONNECT_LIMIT, ask).await {
+        Err(_) => Err("no answer".to_owned()),
+        Ok(Err(sqlx::Error::Database(refused))) => Err(refused.message().to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(false)) => Err(format!(
+            "the role `{}` may not make roles and databases",
+            options.get_username()
+        )),
+        Ok(Ok(true)) => Ok(()),
+    }
+}
+
+/// Makes our administrator through `psql`, as the account that an untouched server trusts. It is a
+/// superuser, because extensions that are not marked as trusted need one.
+async fn make_administrator(name: &str, password: &Secret) -> Result<(), String> {
+    let Some(account) = become_one_of(&["postgres"]) else {
+        return Err("there is no account `postgres` to make an administrator with".to_owned());
+    };
+    let Some(psql) = program::find("psql", &postgres_places()) else {
+        return Err("there is no `psql` to make an administrator with".to_owned());
+    };
+    let password = password.expose_str().unwrap_or_default();
+    let sql = format!(
+        "SET log_statement = 'none';\n\
+         DO $$ BEGIN CREATE ROLE {name} SUPERUSER LOGIN; \
+         EXCEPTION WHEN duplicate_object THEN NULL; END $$;\n\
+         ALTER ROLE {name} SUPERUSER LOGIN PASSWORD '{password}';\n"
+    );
+    let port = STANDARD_PORT.to_string();
+    Run {
+        program: &psql,
+        args: &[
+            "-X",
+            "-q",
+            "-w",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-p",
+            &port,
+            "-d",
+            "postgres",
+        ],
+        env: &[],
+        account: Some(account),
+        input: &sql,
+        limit: Duration::from_secs(15),
+    }
+    .output()
+    .await
+    .map(|_| ())
+    .map_err(|error| error.message)
+}
+
+/// Makes the cluster beside its place and moves it there, so that a half-made one is never started.
+async fn initialize(
+    home: &Home,
+    initdb: &Path,
+    data: &Path,
+    administrator: &str,
+    password: &Secret,
+) -> Result<(), ProvisionError> {
+    let half = home.directory.join("data.new");
+    let password_file = home.directory.join("password.new");
+    home.write_for_server(&password_file, password.expose())?;
+    let mut outcome = Ok(());
+    // Not every C library knows C.UTF-8.
+    for locale in ["--locale=C.UTF-8", "--no-locale"] {
+        if half.exists() {
+            fs::remove_dir_all(&half).map_err(|e| ProvisionError::transient(e.to_string()))?;
+        }
+        let run = Run {
+            program: initdb,
+            args: &[
+                "-D",
+                &half.to_string_lossy(),
+                "-U",
+                administrator,
+                "--auth=scram-sha-256",
+                "--pwfile",
+                &password_file.to_string_lossy(),
+                "--encoding=UTF8",
+                locale,
+            ],
+            env: &[],
+            account: become_one_of(&["postgres", "nobody"]),
+            input: "",
+            limit: Duration::from_secs(120),
+        };
+        outcome = run.output().await.map(|_| ());
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    fs::remove_file(&password_file).map_err(|e| ProvisionError::transient(e.to_string()))?;
+    outcome?;
+    fs::rename(&half, data).map_err(|e| ProvisionError::transient(e.to_string()))
+}
+
+fn launch(home: &Home, program: PathBuf, data: PathBuf, port: u16, probe: Probe) -> Launch {
+    let settings = [
+        format!("port={port}"),
+        "listen_addresses=127.0.0.1".to_owned(),
+        // No socket: its path may be longer than the system allows, and nobody needs it.
+        "unix_socket_directories=".to_owned(),
+        "max_connections=200".to_owned(),
+    ];
+    let mut args = vec!["-D".into(), data.clone().into_os_string()];
+    for setting in settings {
+        args.extend(["-c".into(), setting.into()]);
+    }
+    Launch {
+        name: "Postgres".to_owned(),
+        program,
+        args,
+        env: Vec::new(),
+        account: become_one_of(&["postgres", "nobody"]),
+        directory: home.directory.clone(),
+        pid_file: data.join("postmaster.pid"),
+        // Ends sessions at once and writes everything out; a plain TERM waits for the clients.
+        stop_signal: Signal::INT,
+        probe,
+    }
+}
+
+fn probe(options: &PgConnectOptions) -> Probe {
+    let options = options.clone();
+    Arc::new(move || {
+        let options = options.clone();
+        Box::pin(async move { administers(&options).await.is_ok() })
+    })
+}
+
+/// Runs statements that are made here, never by a person.
+pub(crate) fn trusted(sql: String) -> AssertSqlSafe<String> {
+    AssertSqlSafe(sql)
+}

@@ -1,0 +1,303 @@
+//! Servers that Towpath runs from binaries on this machine.
+//!
+//! A server outlives the platform: it has its own process group, logs to a file, and is adopted by
+//! the next platform on the same data directory, which knows it by a login that works. A server
+//! that dies is started again, with back-off.
+
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+
+use delivery::provisioner::ProvisionError;
+use rustix::{
+    fd::OwnedFd,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+use tokio::{
+    io::unix::AsyncFd,
+    process::{Child, Command},
+    sync::Mutex,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+
+use super::account::Account;
+
+/// How long a server may take from start to the first login. RabbitMQ on a busy machine needs
+/// tens of seconds.
+const START_LIMIT: Duration = Duration::from_secs(90);
+/// How long a server may take to end its work before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// The pause before the first restart; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A server that lived this long has recovered: the pause begins anew.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// Answers whether the server lets us in.
+pub(crate) type Probe =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync + 'static>;
+
+/// How a server is started and ended.
+#[derive(Clone)]
+pub(crate) struct Launch {
+    /// What people call it: `Postgres`.
+    pub(crate) name: String,
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) env: Vec<(String, OsString)>,
+    pub(crate) account: Option<Account>,
+    /// Where it runs, and where its log goes: `server.log`.
+    pub(crate) directory: PathBuf,
+    /// The file in which it writes its process id, first line.
+    pub(crate) pid_file: PathBuf,
+    /// What makes it end its work at once and in order.
+    pub(crate) stop_signal: Signal,
+    pub(crate) probe: Probe,
+}
+
+struct Running {
+    launch: Launch,
+    watch: JoinHandle<()>,
+}
+
+/// All servers that this process looks after.
+#[derive(Default)]
+pub(crate) struct Supervisor {
+    /// One place for each directory, so that one server's slow start holds up no other.
+    places: Mutex<HashMap<PathBuf, Place>>,
+}
+
+type Place = Arc<Mutex<Option<Running>>>;
+
+impl Supervisor {
+    /// Adopts the server where it runs, starts it where it does not, and looks after it from now on.
+    pub(crate) async fn ensure(&self, launch: Launch) -> Result<(), ProvisionError> {
+        let place = self.place(&launch.directory).await;
+        let mut place = place.lock().await;
+        let lets_in = (launch.probe)().await;
+        if lets_in && place.is_some() {
+            return Ok(());
+        }
+        *place = None;
+        let server = if lets_in {
+            tracing::info!(server = launch.name, "adopted a server that runs");
+            Started {
+                child: None,
+                handle: handle(&launch.pid_file),
+            }
+        } else {
+            start(&launch).await?
+        };
+        let watch = tokio::spawn(watch(launch.clone(), server));
+        *place = Some(Running { launch, watch });
+        Ok(())
+    }
+
+    /// Ends the server that runs in `directory`, whichever platform started it.
+    pub(crate) async fn stop(
+        &self,
+        directory: &Path,
+        pid_file: &Path,
+        signal: Signal,
+    ) -> Result<(), ProvisionError> {
+        let place = self.place(directory).await;
+        *place.lock().await = None;
+        end(pid_file, signal).await
+    }
+
+    /// Ends all that this process looks after.
+    pub(crate) async fn stop_all(&self) -> Result<(), ProvisionError> {
+        let places: Vec<Place> = self.places.lock().await.drain().map(|(_, p)| p).collect();
+        let ends = places.iter().map(|place| async {
+            match place.lock().await.take() {
+                Some(running) => {
+                    running.watch.abort();
+                    end(&running.launch.pid_file, running.launch.stop_signal).await
+                }
+                None => Ok(()),
+            }
+        });
+        futures::future::join_all(ends).await.into_iter().collect()
+    }
+
+    async fn place(&self, directory: &Path) -> Place {
+        let mut places = self.places.lock().await;
+        places.entry(directory.to_owned()).or_default().clone()
+    }
+}
+
+/// A server that is no longer looked after runs on: it is only not started again.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+struct Started {
+    child: Option<Child>,
+    handle: Option<AsyncFd<OwnedFd>>,
+}
+
+/// Spawns the server and waits for the first login.
+async fn start(launch: &Launch) -> Result<Started, ProvisionError> {
+    tracing::info!(server = launch.name, directory = %launch.directory.display(), "starting");
+    let mut child = spawn(launch).map_err(|error| {
+        ProvisionError::permanent(format!(
+            "{} does not start: {}: {error}",
+            launch.name,
+            launch.program.display()
+        ))
+    })?;
+    let deadline = Instant::now() + START_LIMIT;
+    let mut exited = None;
+    loop {
+        if (launch.probe)().await {
+            return Ok(Started {
+                // One that ended, and yet there is a login: an earlier one was still starting.
+                child: exited.is_none().then_some(child),
+                handle: handle(&launch.pid_file),
+            });
+        }
+        if exited.is_none() {
+            exited = child.try_wait().ok().flatten();
+        }
+        let gone = exited.is_some() && handle(&launch.pid_file).is_none();
+        if gone || Instant::now() > deadline {
+            let why = match exited {
+                Some(status) => format!("ended with {status}"),
+                None => format!("lets nobody in after {} s", START_LIMIT.as_secs()),
+            };
+            let log = launch.directory.join("server.log");
+            return Err(ProvisionError::transient(format!(
+                "{} does not start: it {why}. Its last words: {}",
+                launch.name,
+                last_words(&log)
+            ))
+            .remedy(format!("see {}", log.display())));
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn spawn(launch: &Launch) -> io::Result<Child> {
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(launch.directory.join("server.log"))?;
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.args)
+        .envs(launch.env.iter().map(|(k, v)| (k, v)))
+        .current_dir(&launch.directory)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // The terminal's interrupt is for the platform: it decides what stops.
+        .process_group(0);
+    if let Some(account) = launch.account {
+        command.uid(account.uid).gid(account.gid);
+    }
+    command.spawn()
+}
+
+/// Waits for the server's end and starts it again, for ever.
+async fn watch(launch: Launch, mut server: Started) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let since = Instant::now();
+        ended(&mut server).await;
+        tracing::warn!(server = launch.name, "a server that Towpath runs has ended");
+        if since.elapsed() > STEADY {
+            pause = FIRST_PAUSE;
+        }
+        loop {
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            match start(&launch).await {
+                Ok(started) => {
+                    server = started;
+                    break;
+                }
+                Err(error) => tracing::error!(server = launch.name, %error, "no restart yet"),
+            }
+        }
+    }
+}
+
+async fn ended(server: &mut Started) {
+    if let Some(child) = &mut server.child {
+        if let Err(error) = child.wait().await {
+            tracing::warn!(%error, "cannot wait for a server's end");
+        }
+    } else if let Some(handle) = &server.handle {
+        // A pidfd becomes readable when its process ends.
+        if let Err(error) = handle.readable().await {
+            tracing::warn!(%error, "cannot wait for a server's end");
+        }
+    } else {
+        // Without a process id there is nothing to wait for: whoever needs the server asks anew.
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn end(pid_file: &Path, signal: Signal) -> Result<(), ProvisionError> {
+    let Some(handle) = handle(pid_file) else {
+        return Ok(());
+    };
+    for signal in [signal, Signal::KILL] {
+        match pidfd_send_signal(handle.get_ref(), signal) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::SRCH) => return Ok(()),
+            Err(error) => {
+                return Err(ProvisionError::permanent(format!(
+                    "cannot stop the server of {}: {error}",
+                    pid_file.display()
+                )));
+            }
+        }
+        if timeout(STOP_LIMIT, handle.readable()).await.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(ProvisionError::transient(format!(
+        "the server of {} does not end",
+        pid_file.display()
+    )))
+}
+
+/// A handle on the process whose id is in `pid_file`; none where there is no such process.
+fn handle(pid_file: &Path) -> Option<AsyncFd<OwnedFd>> {
+    let text = fs::read_to_string(pid_file).ok()?;
+    let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
+    let handle = pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
+    registered(handle).ok()
+}
+
+#[expect(
+    deprecated,
+    reason = "`register` is unsafe because its type may hand out another descriptor; ours owns one"
+)]
+fn registered(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(handle)
+}
+
+/// The last lines of a log, for an error that a person reads.
+fn last_words(log: &Path) -> String {
+    const LINES: usize = 5;
+    let Ok(bytes) = fs::read(log) else {
+        return "(it left no log)".to_owned();
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(LINES)..].join(" | ")
+}

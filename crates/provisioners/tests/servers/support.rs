@@ -1,0 +1,151 @@
+//! Requests, servers, and the promises that every provisioner keeps.
+
+use std::{path::PathBuf, time::Duration};
+
+use delivery::provisioner::{Output, Presence, Provisioned, Provisioner, Request};
+use kernel::Secret;
+use rand::Rng as _;
+use serde_json::{Map, Value};
+use towpath_provisioners::{Servers, ServersConfig};
+use uuid::Uuid;
+
+/// The servers on this machine's standard ports. All tests share one data directory, so that they
+/// share one administrator on each server; each test has a platform of its own in its requests.
+pub fn found() -> Servers {
+    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("found-servers");
+    Servers::new(ServersConfig {
+        allow_start: false,
+        docker: false,
+        ..ServersConfig::new(Uuid::from_u128(0x7e57), data)
+    })
+}
+
+/// Whether something listens on `port` of this machine; without it the test is skipped, or fails
+/// where `TOWPATH_TEST_REQUIRE` names it.
+pub fn listens(name: &str, port: u16) -> bool {
+    let there = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    present(name, there, &format!("nothing listens on port {port}"))
+}
+
+/// Whether the program is on this machine; the same otherwise.
+pub fn installed(name: &str, files: &[&str]) -> bool {
+    let there = files.iter().any(|file| std::path::Path::new(file).exists());
+    present(name, there, &format!("none of {files:?} is there"))
+}
+
+fn present(name: &str, there: bool, reason: &str) -> bool {
+    if !there {
+        let required = std::env::var("TOWPATH_TEST_REQUIRE").unwrap_or_default();
+        assert!(
+            !required.split(',').any(|r| r.trim() == name),
+            "TOWPATH_TEST_REQUIRE names {name}, but {reason}"
+        );
+        println!("SKIP: {name}: {reason}");
+    }
+    there
+}
+
+/// A request as the first one of an instance is.
+pub fn request(resource_type: &str, id: &str, team: &str) -> Request {
+    Request {
+        platform: Uuid::from_u128(rand::random()),
+        uid: Uuid::from_u128(rand::random()),
+        environment: "dev".to_owned(),
+        role: "dev".to_owned(),
+        team: team.to_owned(),
+        workload: Some("notes".to_owned()),
+        resource_type: resource_type.to_owned(),
+        class: "default".to_owned(),
+        id: id.to_owned(),
+        params: Map::new(),
+        seed: Secret::new(rand::random::<[u8; 32]>()),
+        rotation: 1,
+        state: Value::Null,
+        machine_host: "127.0.0.1".to_owned(),
+    }
+}
+
+/// Another instance of the same platform.
+pub fn another(request: &Request, team: &str) -> Request {
+    Request {
+        uid: Uuid::from_u128(rand::random()),
+        seed: Secret::new(rand::random::<[u8; 32]>()),
+        team: team.to_owned(),
+        ..request.clone()
+    }
+}
+
+/// An output as text.
+pub fn output(provisioned: &Provisioned, name: &str) -> String {
+    match &provisioned.outputs[name] {
+        Output::Plain(Value::String(text)) => text.clone(),
+        Output::Plain(value) => value.to_string(),
+        Output::Secret(secret) => secret.expose_str().unwrap().to_owned(),
+    }
+}
+
+/// The outputs are those that the description promises.
+pub fn keeps_its_description(provisioner: &dyn Provisioner, made: &Provisioned) {
+    let mut promised: Vec<(String, bool)> = provisioner
+        .describe()
+        .outputs
+        .iter()
+        .map(|(name, secret)| ((*name).to_owned(), *secret))
+        .collect();
+    promised.sort();
+    let given: Vec<(String, bool)> = made
+        .outputs
+        .iter()
+        .map(|(name, output)| (name.clone(), matches!(output, Output::Secret(_))))
+        .collect();
+    assert_eq!(given, promised);
+    for output in made.outputs.values() {
+        if let Output::Secret(secret) = output {
+            let secret = secret.expose_str().unwrap();
+            assert!(!made.state.to_string().contains(secret), "state shows it");
+            assert!(!made.summary.contains(secret), "summary shows it");
+        }
+    }
+}
+
+/// Twice the same, alone and at once.
+pub async fn is_idempotent(provisioner: &dyn Provisioner, request: &Request) -> Provisioned {
+    let first = provisioner.provision(request).await.unwrap();
+    let again = Request {
+        state: first.state.clone(),
+        ..request.clone()
+    };
+    let (second, third) =
+        tokio::join!(provisioner.provision(&again), provisioner.provision(&again));
+    assert_eq!(second.unwrap().outputs, first.outputs);
+    assert_eq!(third.unwrap().outputs, first.outputs);
+    first
+}
+
+/// Calls that are dropped at random points leave nothing that the next call does not mend, and a
+/// removal leaves nothing at all.
+pub async fn survives_being_dropped(provisioner: &dyn Provisioner, request: &Request, span: u64) {
+    for _ in 0..20 {
+        let limit = Duration::from_micros(rand::rng().random_range(0..span));
+        let _dropped = tokio::time::timeout(limit, provisioner.provision(request)).await;
+    }
+    provisioner.provision(request).await.unwrap();
+    assert_eq!(provisioner.presence(request).await, Presence::Present);
+    for _ in 0..10 {
+        let limit = Duration::from_micros(rand::rng().random_range(0..span));
+        let _dropped = tokio::time::timeout(limit, provisioner.provision(request)).await;
+        let limit = Duration::from_micros(rand::rng().random_range(0..span));
+        let _dropped = tokio::time::timeout(limit, provisioner.remove(request)).await;
+    }
+    removes_all(provisioner, request).await;
+}
+
+/// After its removal the server lists nothing of the instance; removing it twice is no error.
+pub async fn removes_all(provisioner: &dyn Provisioner, request: &Request) {
+    provisioner.remove(request).await.unwrap();
+    assert_eq!(provisioner.presence(request).await, Presence::Absent);
+    let listed = provisioner.inventory(request.platform).await.unwrap();
+    let name = provisioner.listed_as(request).unwrap();
+    assert!(!listed.contains(&name), "{name} is still in {listed:?}");
+    provisioner.remove(request).await.unwrap();
+}
