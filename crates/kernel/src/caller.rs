@@ -27,6 +27,11 @@ impl Caller {
         }
     }
 
+    /// Whether an event's `actor` is a part of the platform itself, and no person or pipeline.
+    pub fn is_system(actor: &str) -> bool {
+        actor == "system" || actor.starts_with("system:")
+    }
+
     /// A part of the platform itself, continuing the work `correlation`.
     pub fn system(part: &str, correlation: Uuid) -> Self {
         Self {

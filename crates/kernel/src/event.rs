@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::Key;
 
 /// Whether what the event reports passed or failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It did what it should.
@@ -40,11 +40,12 @@ pub struct NewEvent {
 }
 
 /// An event as it is kept and sent: the JSON format of CloudEvents 1.0.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
     /// `1.0`.
     pub specversion: String,
     /// Unique with `source`.
+    #[schema(value_type = String, format = Uuid)]
     pub id: Uuid,
     /// Where it happened: `/towpath/<platform id>`.
     pub source: String,
@@ -54,6 +55,7 @@ pub struct Event {
     /// What it is about: `Kind/scope/name`.
     pub subject: String,
     /// When it was committed.
+    #[schema(value_type = String, format = DateTime)]
     pub time: Timestamp,
     /// `application/json`.
     pub datacontenttype: String,
@@ -62,6 +64,7 @@ pub struct Event {
     /// Extension: the team that it concerns.
     pub team: String,
     /// Extension: joins the events of one piece of work.
+    #[schema(value_type = String, format = Uuid)]
     pub correlation: Uuid,
     /// Extension: who caused it.
     pub actor: String,
@@ -69,6 +72,7 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// More, in the shape that the type documents.
+    #[schema(value_type = Object)]
     pub data: Value,
 }
 

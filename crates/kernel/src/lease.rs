@@ -38,6 +38,12 @@ impl Store {
         .await
     }
 
+    /// How long the lease `lease` is still held; zero where anybody may take it.
+    pub async fn held_for(&self, lease: &str) -> Result<Duration> {
+        let left = self.lease_left(lease).await?;
+        Ok(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
+    }
+
     /// Gives the lease up, where `holder` still has it: the next may take it at once, and what still
     /// carries the fence is refused from now on.
     pub async fn release(&self, fence: &Fence, holder: &str) -> Result<()> {

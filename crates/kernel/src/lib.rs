@@ -8,11 +8,13 @@
 
 pub mod caller;
 pub mod change;
+pub mod driver;
 pub mod error;
 pub mod event;
 pub mod http;
 pub mod lease;
 pub mod name;
+mod private_file;
 pub mod reconciler;
 pub mod resource;
 pub mod sealer;
@@ -21,10 +23,11 @@ pub mod store;
 
 pub use caller::Caller;
 pub use change::Change;
+pub use driver::{Driver, DriverHandle};
 pub use error::{Error, ErrorKind, Location, Problem, Result};
 pub use event::{Event, EventFilter, NewEvent, Outcome};
 pub use name::Name;
-pub use reconciler::{Driver, Next, Reconciler};
+pub use reconciler::{Next, Reconciler};
 pub use resource::{Document, Key, Kind, Meta, Page, Query, Resource};
 pub use sealer::Sealer;
 pub use secret::Secret;

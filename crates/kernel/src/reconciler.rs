@@ -18,8 +18,12 @@ pub enum Next {
 /// One domain's level-triggered work.
 ///
 /// Takes no input but the store: `key` says where to look, never what happened. Idempotent, safe to
-/// run twice and to kill at any point. The driver never runs one key of one reconciler twice at the
-/// same time, and runs it again with back-off after an error.
+/// run twice and to kill at any point. The driver ([`crate::Driver`]) never runs one key of one
+/// reconciler twice at the same time. After an error it runs it again with back-off, which what a
+/// person does cuts short, and what the platform itself does (events whose actor is `system:...`)
+/// does not: two that fail because of each other would keep each other busy. To wait for another
+/// resource is no error: answer [`Next::Idle`], and let [`Reconciler::concerns`] name what to look at
+/// when the other one's events come.
 #[async_trait]
 pub trait Reconciler: Send + Sync + 'static {
     /// Its name in logs, metrics and events: `delivery`.
@@ -87,9 +91,4 @@ impl Nudges {
         // A driver that has stopped has nothing left to wake.
         let _ = self.0.send(key);
     }
-}
-
-/// Runs reconcilers while this replica holds the lease.
-pub struct Driver {
-    _store: Store,
 }

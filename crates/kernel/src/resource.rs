@@ -52,7 +52,7 @@ impl std::fmt::Display for Key {
 }
 
 /// What every resource has, whatever its kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Meta {
     /// What the name is unique in; empty for the whole platform.
@@ -61,6 +61,7 @@ pub struct Meta {
     /// The name within the scope.
     pub name: String,
     /// Never used again, also not by a later resource of the same name.
+    #[schema(value_type = String, format = Uuid)]
     pub uid: Uuid,
     /// Grows with every write: the ETag. 0 before the first.
     pub revision: i64,
@@ -70,11 +71,14 @@ pub struct Meta {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// When it was first written.
+    #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
     /// When it was last written.
+    #[schema(value_type = String, format = DateTime)]
     pub updated: Timestamp,
     /// When its deletion was asked for; reconcilers clean up, then the row goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub deleting: Option<Timestamp>,
 }
 
@@ -142,7 +146,7 @@ impl<K: Kind> Resource<K> {
 }
 
 /// A resource of any kind: what the store keeps and the API answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Document {
     /// The kind's name.
     pub kind: String,
@@ -150,8 +154,10 @@ pub struct Document {
     #[serde(rename = "metadata")]
     pub meta: Meta,
     /// What should be.
+    #[schema(value_type = Object)]
     pub spec: Value,
     /// What is.
+    #[schema(value_type = Object)]
     pub status: Value,
 }
 
@@ -221,7 +227,7 @@ impl Query {
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,

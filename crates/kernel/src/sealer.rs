@@ -6,13 +6,7 @@
 //! bound to version, owner and name: what is moved to another place does not open there. Another
 //! platform key needs only the data keys sealed anew.
 
-use std::{
-    fmt,
-    fs::OpenOptions,
-    io::{ErrorKind as IoError, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
-};
+use std::{fmt, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
@@ -22,7 +16,7 @@ use chacha20poly1305::{
 use rand::{TryRngCore as _, rngs::OsRng};
 use uuid::Uuid;
 
-use crate::{Error, Result, Secret};
+use crate::{Error, Result, Secret, private_file};
 
 /// The first byte of what this version seals.
 const VERSION: u8 = 1;
@@ -59,55 +53,11 @@ impl Sealer {
     /// With the key in the file `path`; draws one, and writes it readable for its owner alone, where
     /// there is none. Who has the file and the store has the secrets; who loses it has lost them.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let failed = |error: std::io::Error| {
-            Error::unavailable(format!(
-                "the platform's key {} cannot be used: {error}",
-                path.display()
-            ))
-            .remedy("the file must be readable for the user who runs Towpath")
-        };
-        match OpenOptions::new().read(true).open(path) {
-            Ok(mut file) => {
-                let mode = file.metadata().map_err(failed)?.permissions().mode();
-                if mode & 0o077 != 0 {
-                    return Err(Error::forbidden(format!(
-                        "the platform's key {} can be read by others (mode {:03o})",
-                        path.display(),
-                        mode & 0o777
-                    ))
-                    .remedy(format!("run: chmod 600 {}", path.display())));
-                }
-                let mut text = String::new();
-                file.read_to_string(&mut text).map_err(failed)?;
-                Self::from_base64(&text, &path.display().to_string())
-            }
-            Err(error) if error.kind() == IoError::NotFound => {
-                let sealer = Self::generate()?;
-                sealer.write(path).or_else(|error| match error.kind() {
-                    // Another process was first; its key is the key.
-                    IoError::AlreadyExists => Ok(()),
-                    _ => Err(failed(error)),
-                })?;
-                Self::from_file(path)
-            }
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    /// Writes the key whole or not at all: a key that is cut off would be taken for the key.
-    fn write(&self, path: &Path) -> std::io::Result<()> {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(format!(".{}", Uuid::now_v7()));
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&draft)?;
-        let written = writeln!(file, "{}", STANDARD.encode(self.key.expose()))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| std::fs::hard_link(&draft, path));
-        std::fs::remove_file(&draft)?;
-        written
+        let text = private_file::read_or_create(path, "platform's key", || {
+            Ok(STANDARD.encode(Self::generate()?.key.expose()))
+        })?;
+        let text = text.expose_str().unwrap_or_default();
+        Self::from_base64(text, &path.display().to_string())
     }
 
     fn from_base64(text: &str, place: &str) -> Result<Self> {

@@ -153,6 +153,21 @@ impl Store {
         }
     }
 
+    /// Milliseconds until the lease expires, by the database's clock; negative where it has.
+    pub(crate) async fn lease_left(&self, lease: &str) -> Result<i64> {
+        let readers = &self.inner.readers;
+        let row = readers
+            .first(
+                &format!(
+                    "SELECT expires - ({}) FROM lease WHERE name = $1",
+                    readers.clock()
+                ),
+                args![lease],
+            )
+            .await?;
+        row.map_or(Ok(0), |row| row.int(0))
+    }
+
     /// Waits for what is read and written now, and closes the connections. Dropping the last clone
     /// does the same, unwatched.
     pub async fn close(&self) {

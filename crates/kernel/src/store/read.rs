@@ -106,6 +106,31 @@ impl Store {
         Ok(Page { items, next })
     }
 
+    /// The keys of all resources of a kind. Reads no documents: for work that begins with each.
+    pub async fn keys(&self, kind: &str) -> Result<Vec<Key>> {
+        let mut keys: Vec<Key> = Vec::new();
+        loop {
+            let mut select = Select::new("SELECT scope, name FROM resource");
+            select.and("kind = ", kind);
+            if let Some(last) = keys.last() {
+                let scope = select.bind(last.scope.as_str());
+                let name = select.bind(last.name.as_str());
+                select.condition(&format!("(scope, name) > ({scope}, {name})"));
+            }
+            let rows = select.run(self, "scope, name", Query::MAX_LIMIT).await?;
+            for row in &rows {
+                keys.push(Key {
+                    kind: kind.into(),
+                    scope: row.text(0)?,
+                    name: row.text(1)?,
+                });
+            }
+            if rows.len() < Query::MAX_LIMIT {
+                return Ok(keys);
+            }
+        }
+    }
+
     /// The events after place `after` in the log, oldest first, `limit` at the most
     /// ([`Store::MAX_EVENTS`] in any case).
     pub async fn events(

@@ -91,6 +91,18 @@ macro_rules! bound {
     }};
 }
 
+macro_rules! postgres_clock {
+    () => {
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+}
+
+macro_rules! sqlite_clock {
+    () => {
+        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    };
+}
+
 /// One connection.
 pub(crate) enum Connection {
     Sqlite(sqlite::SqliteConnection),
@@ -149,9 +161,9 @@ impl Connection {
     /// The database's own time, in milliseconds since 1970: one clock for all replicas.
     pub(crate) async fn now(&mut self) -> Result<i64> {
         let sql = if self.is_postgres() {
-            "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+            concat!("SELECT ", postgres_clock!())
         } else {
-            "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+            concat!("SELECT ", sqlite_clock!())
         };
         match self.first(sql, vec![]).await? {
             Some(row) => row.int(0),
@@ -198,6 +210,14 @@ impl Readers {
     /// The first row, if any.
     pub(super) async fn first(&self, sql: &str, values: Vec<Value>) -> Result<Option<Row>> {
         Ok(self.all(sql, values).await?.into_iter().next())
+    }
+
+    /// SQL for the database's own time, in milliseconds since 1970.
+    pub(super) fn clock(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => sqlite_clock!(),
+            Self::Postgres(_) => postgres_clock!(),
+        }
     }
 
     /// Waits for the connections to close.

@@ -1,0 +1,271 @@
+//! Runs reconcilers while this replica holds the lease.
+//!
+//! ```text
+//! events after the head ──► concerns() ──► queue of each reconciler ──► reconcile(), a few at once
+//! all keys of its kind  ──────────────────────────▲ │
+//!   (at start, then spread over ten minutes)        └─ after errors and Next::After
+//! ```
+//!
+//! The head of the event log is read before the keys are listed, so that nothing falls between.
+//! Losing the lease, or not being able to renew it, stops the work before the lease expires.
+
+mod queue;
+mod work;
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::work::{Worker, feed};
+use crate::{
+    Reconciler, Store,
+    lease::{Fence, LEASE_TTL},
+    reconciler::Context,
+};
+
+/// The lease of the one replica that reconciles.
+pub const LEASE: &str = "reconcile";
+
+/// How long work that goes on at a shutdown may take to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs reconcilers while this replica holds the lease [`LEASE`].
+pub struct Driver {
+    store: Store,
+    holder: String,
+    ttl: Duration,
+    reconcilers: Vec<(Arc<dyn Reconciler>, Arc<Mutex<QueueStats>>)>,
+}
+
+/// One reconciler's queue, measured apart from its work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// The reconciler's name.
+    pub reconciler: &'static str,
+    /// Keys ready to run that wait for their turn, now.
+    pub waiting: usize,
+    /// Keys that run now.
+    pub running: usize,
+    /// Runs so far.
+    pub runs: u64,
+    /// Runs that ended with an error.
+    pub errors: u64,
+    /// Time that all runs so far have waited for their turn.
+    pub waited: Duration,
+    /// The longest wait for a turn so far.
+    pub longest_wait: Duration,
+}
+
+impl Driver {
+    /// A driver without reconcilers. `holder` names this replica in the lease: a host's name, say.
+    pub fn new(store: Store, holder: String) -> Self {
+        Self {
+            store,
+            // Two processes with one name are two holders all the same.
+            holder: format!("{holder}/{}", Uuid::now_v7()),
+            ttl: LEASE_TTL,
+            reconcilers: Vec::new(),
+        }
+    }
+
+    /// Adds a reconciler.
+    #[must_use]
+    pub fn with(mut self, reconciler: Arc<dyn Reconciler>) -> Self {
+        let stats = QueueStats {
+            reconciler: reconciler.name(),
+            ..QueueStats::default()
+        };
+        self.reconcilers
+            .push((reconciler, Arc::new(Mutex::new(stats))));
+        self
+    }
+
+    /// Another time to live of the lease than [`LEASE_TTL`].
+    #[must_use]
+    pub fn lease_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Starts to try for the lease, and to work once it is held.
+    pub fn start(self) -> DriverHandle {
+        let stop = CancellationToken::new();
+        let leader = Arc::new(AtomicBool::new(false));
+        let stats = self.reconcilers.iter().map(|(_, s)| s.clone()).collect();
+        let task = tokio::spawn(self.run(stop.clone(), leader.clone()));
+        DriverHandle {
+            stop,
+            leader,
+            stats,
+            task: Some(task),
+        }
+    }
+
+    async fn run(self, stop: CancellationToken, leader: Arc<AtomicBool>) {
+        while !stop.is_cancelled() {
+            let asked = Instant::now();
+            let wait = match self.store.acquire(LEASE, &self.holder, self.ttl).await {
+                Ok(Some(fence)) => {
+                    tracing::info!(epoch = fence.epoch, "this replica reconciles");
+                    leader.store(true, Ordering::Release);
+                    self.lead(&fence, asked + self.ttl, &stop).await;
+                    leader.store(false, Ordering::Release);
+                    tracing::info!(epoch = fence.epoch, "this replica no longer reconciles");
+                    // Expired, or given up: in both cases nothing of this term works any more.
+                    if let Err(error) = self.store.release(&fence, &self.holder).await {
+                        tracing::warn!(error = error.chain(), "the lease was not given up");
+                    }
+                    continue;
+                }
+                Ok(None) => self.until_free().await,
+                Err(error) => {
+                    tracing::warn!(error = error.chain(), "the lease could not be asked for");
+                    self.ttl / 10
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// When to try again: as the lease expires, or sooner, to see that it was given up.
+    async fn until_free(&self) -> Duration {
+        let look = self.ttl / 10;
+        match self.store.held_for(LEASE).await {
+            Ok(left) => left.min(look).max(Duration::from_millis(5)),
+            Err(_) => look,
+        }
+    }
+
+    /// Works until stopped, or until the lease is lost or can no longer be renewed in time.
+    async fn lead(&self, fence: &Fence, expires: Instant, stop: &CancellationToken) {
+        let term = CancellationToken::new();
+        let context = Context {
+            store: self.store.clone(),
+            fence: fence.clone(),
+            stop: term.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        let work = async {
+            // Before the listing: what happens meanwhile is found by one or by the other.
+            let head = loop {
+                match self.store.head().await {
+                    Ok(head) => break head,
+                    Err(error) => {
+                        tracing::warn!(error = error.chain(), "the event log could not be read");
+                        sleep(self.ttl / 10).await;
+                    }
+                }
+            };
+            let mut told = Vec::new();
+            for (reconciler, stats) in &self.reconcilers {
+                let (worker, nudges) =
+                    Worker::new(reconciler.clone(), context.clone(), stats.clone());
+                tasks.spawn(worker.run());
+                told.push((reconciler.clone(), nudges));
+            }
+            tasks.spawn(feed(context.clone(), head, told));
+            // They end with the term only.
+            std::future::pending::<()>().await;
+        };
+        let deadline = tokio::select! {
+            () = work => expires,
+            () = stop.cancelled() => Instant::now() + GRACE,
+            expires = self.keep(fence, expires) => expires,
+        };
+        term.cancel();
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if timeout_at(deadline, all).await.is_err() {
+            tracing::warn!("reconciliations that did not end in time are aborted");
+            tasks.shutdown().await;
+        }
+    }
+
+    /// Renews the lease; ends when it is lost or can no longer be renewed, and gives the time by
+    /// which all work must have ended.
+    async fn keep(&self, fence: &Fence, mut expires: Instant) -> Instant {
+        let margin = self.ttl / 5;
+        let mut wait = self.ttl / 3;
+        loop {
+            sleep(wait).await;
+            let asked = Instant::now();
+            let renewal = self.store.acquire(LEASE, &self.holder, self.ttl);
+            let last = expires.checked_sub(margin).unwrap_or(asked);
+            match timeout(last.saturating_duration_since(asked), renewal).await {
+                Ok(Ok(Some(renewed))) if renewed == *fence => {
+                    expires = asked + self.ttl;
+                    wait = self.ttl / 3;
+                    continue;
+                }
+                Ok(Ok(_)) => {
+                    tracing::warn!("the lease has passed to another replica");
+                    return Instant::now();
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(error = error.chain(), "the lease was not renewed");
+                    wait = self.ttl / 10;
+                }
+                Err(_) => wait = Duration::ZERO,
+            }
+            if Instant::now() + wait >= last {
+                tracing::warn!("the lease could not be renewed in time: work stops");
+                return expires;
+            }
+        }
+    }
+}
+
+/// A driver that runs. Dropping it is as if the process was killed: the lease is not given up.
+#[must_use = "dropping it stops the driver"]
+pub struct DriverHandle {
+    stop: CancellationToken,
+    leader: Arc<AtomicBool>,
+    stats: Vec<Arc<Mutex<QueueStats>>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl DriverHandle {
+    /// Whether this replica reconciles now.
+    pub fn is_leader(&self) -> bool {
+        self.leader.load(Ordering::Acquire)
+    }
+
+    /// Each reconciler's queue as it is now.
+    pub fn stats(&self) -> Vec<QueueStats> {
+        let copy = |stats: &Arc<Mutex<QueueStats>>| {
+            stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        self.stats.iter().map(copy).collect()
+    }
+
+    /// Stops the work, waits a few seconds for what runs, and gives the lease up.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take()
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the driver did not end well");
+        }
+    }
+}
+
+impl Drop for DriverHandle {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! One reconciler at work, and the events that feed it, for as long as the lease is held.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{QueueStats, queue::Queue};
+use crate::{
+    Caller, Error, EventFilter, Key, Next, Reconciler, Result, Store, reconciler::Context,
+};
+
+/// All resources of a kind are looked at once in this time, spread over it.
+const RESYNC: Duration = Duration::from_mins(10);
+/// Nudges on their way to a queue. The queue takes them at once; this only decouples the tasks.
+const NUDGES: usize = 256;
+/// Events that are read at once.
+const EVENTS: usize = 500;
+/// The wait before the store is asked again after it did not answer.
+const STORE_AWAY: Duration = Duration::from_secs(1);
+
+/// That something concerns a key.
+pub(super) struct Nudge {
+    key: Key,
+    person: bool,
+}
+
+/// One reconciler with its queue.
+pub(super) struct Worker {
+    reconciler: Arc<dyn Reconciler>,
+    context: Context,
+    queue: Queue,
+    nudges: mpsc::Receiver<Nudge>,
+    stats: Arc<Mutex<QueueStats>>,
+}
+
+type Done = (Key, Result<Next>);
+
+impl Worker {
+    pub(super) fn new(
+        reconciler: Arc<dyn Reconciler>,
+        context: Context,
+        stats: Arc<Mutex<QueueStats>>,
+    ) -> (Self, mpsc::Sender<Nudge>) {
+        let (sender, nudges) = mpsc::channel(NUDGES);
+        let queue = Queue::new(reconciler.concurrency(), || rand::random_range(0.5..=1.0));
+        let worker = Self {
+            reconciler,
+            context,
+            queue,
+            nudges,
+            stats,
+        };
+        (worker, sender)
+    }
+
+    /// Works until the context stops, then until what runs has ended.
+    pub(super) async fn run(mut self) {
+        let mut runs: JoinSet<Done> = JoinSet::new();
+        let mut resync = Instant::now();
+        let mut first = true;
+        let stop = self.context.stop.clone();
+        while !stop.is_cancelled() {
+            while let Some((key, waited)) = self.queue.take(Instant::now()) {
+                self.count(|stats| {
+                    stats.runs += 1;
+                    stats.waited += waited;
+                    stats.longest_wait = stats.longest_wait.max(waited);
+                });
+                runs.spawn(run_once(self.reconciler.clone(), self.context.clone(), key));
+            }
+            self.count(|_| ());
+            let wake = self
+                .queue
+                .next_timer()
+                .map_or(resync, |timer| timer.min(resync));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                Some(done) = runs.join_next() => self.ended(done),
+                Some(nudge) = self.nudges.recv() => {
+                    self.queue.nudge(nudge.key, nudge.person, Instant::now());
+                }
+                () = sleep_until(wake) => {
+                    if wake == resync {
+                        resync = Instant::now() + self.resync(&mut first).await;
+                    }
+                }
+            }
+        }
+        while let Some(done) = runs.join_next().await {
+            self.ended(done);
+        }
+        self.count(|_| ());
+    }
+
+    /// Has all resources of the kind looked at: at once the first time, spread out later. Gives the
+    /// time until the next resync.
+    async fn resync(&mut self, first: &mut bool) -> Duration {
+        let kind = self.reconciler.kind();
+        match self.context.store.keys(kind).await {
+            Ok(keys) => {
+                let now = Instant::now();
+                for key in keys {
+                    let spread = if *first {
+                        0.0
+                    } else {
+                        rand::random_range(0.0..1.0)
+                    };
+                    self.queue.schedule(key, now + RESYNC.mul_f64(spread));
+                }
+                *first = false;
+                RESYNC
+            }
+            Err(error) => {
+                tracing::warn!(kind, error = error.chain(), "resources could not be listed");
+                STORE_AWAY
+            }
+        }
+    }
+
+    fn ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        let (key, outcome) = match done {
+            Ok(done) => done,
+            // Only with the whole driver: panics are caught within.
+            Err(error) => {
+                tracing::debug!(%error, "a reconciliation was aborted");
+                return;
+            }
+        };
+        let wait = self.queue.done(&key, &outcome, Instant::now());
+        if let (Err(error), Some(wait)) = (outcome, wait) {
+            self.count(|stats| stats.errors += 1);
+            if wait.is_zero() {
+                tracing::debug!(%key, error = error.chain(), "reconciliation is tried again");
+            } else {
+                tracing::warn!(%key, error = error.chain(), ?wait, "reconciliation failed");
+            }
+        }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut QueueStats)) {
+        let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut stats);
+        stats.waiting = self.queue.waiting();
+        stats.running = self.queue.running();
+    }
+}
+
+async fn run_once(reconciler: Arc<dyn Reconciler>, context: Context, key: Key) -> Done {
+    let work = AssertUnwindSafe(reconciler.reconcile(&context, &key));
+    let outcome = work.catch_unwind().await.unwrap_or_else(|panic| {
+        Err(Error::internal(
+            "a reconciler panicked",
+            said(panic.as_ref()),
+        ))
+    });
+    (key, outcome)
+}
+
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it did not say why")
+        .to_owned()
+}
+
+/// Tells each reconciler of the events after `after` that concern it, until `context` stops.
+pub(super) async fn feed(
+    context: Context,
+    mut after: i64,
+    reconcilers: Vec<(Arc<dyn Reconciler>, mpsc::Sender<Nudge>)>,
+) {
+    let mut head = context.store.subscribe();
+    let store = context.store.clone();
+    let feeding = async {
+        loop {
+            head.borrow_and_update();
+            match tell(&store, after, &reconcilers).await {
+                Ok(read) if read > after => after = read,
+                Ok(_) => {
+                    if head.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = error.chain(), "events could not be read");
+                    sleep(STORE_AWAY).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = context.stop.cancelled() => {}
+        () = feeding => {}
+    }
+}
+
+async fn tell(
+    store: &Store,
+    after: i64,
+    reconcilers: &[(Arc<dyn Reconciler>, mpsc::Sender<Nudge>)],
+) -> Result<i64> {
+    let events = store.events(&EventFilter::default(), after, EVENTS).await?;
+    for event in &events {
+        let person = !Caller::is_system(&event.actor);
+        for (reconciler, nudges) in reconcilers {
+            let concerns = AssertUnwindSafe(|| reconciler.concerns(event));
+            let keys = catch_unwind(concerns).unwrap_or_else(|panic| {
+                let said = said(panic.as_ref());
+                tracing::error!(
+                    reconciler = reconciler.name(),
+                    said,
+                    "a reconciler panicked"
+                );
+                vec![]
+            });
+            for key in keys {
+                // Its worker ends only with this task's own end.
+                let _ = nudges.send(Nudge { key, person }).await;
+            }
+        }
+    }
+    Ok(events.last().map_or(after, |event| event.seq))
+}

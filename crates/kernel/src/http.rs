@@ -1,1 +1,0 @@
-//! The one conversion of [`crate::Error`] to HTTP (RFC 9457), and what every `http.rs` shares.

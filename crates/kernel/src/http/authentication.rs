@@ -1,0 +1,109 @@
+//! Who calls: the bearer token of a request, checked.
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use rand::{TryRngCore as _, rngs::OsRng};
+use sha2::{Digest as _, Sha256};
+
+use super::correlation;
+use crate::{Caller, Error, ErrorKind, Result, Secret, private_file};
+
+/// Knows callers by their tokens. Put into the routes as `Extension(Arc<dyn Authenticator>)`.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// The caller with this bearer token; `Unauthenticated` where there is none. The correlation id
+    /// is set afterwards.
+    async fn authenticate(&self, token: &Secret) -> Result<Caller>;
+}
+
+/// One token for the one user of a local platform, until there is a login.
+pub struct AdminToken {
+    token: Secret,
+}
+
+impl AdminToken {
+    /// The token in the file at `path`; draws one, and writes it with mode 0600, where there is none.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let token = private_file::read_or_create(path, "admin token", || {
+            let mut bytes = [0; 32];
+            OsRng
+                .try_fill_bytes(&mut bytes)
+                .map_err(|error| Error::internal("the system gave no random bytes", error))?;
+            Ok(URL_SAFE_NO_PAD.encode(bytes))
+        })?;
+        if token.expose().len() < 32 {
+            return Err(Error::invalid(format!(
+                "the admin token in {} is too short",
+                path.display()
+            ))
+            .remedy("remove the file: a new one is made at the next start"));
+        }
+        Ok(Self { token })
+    }
+
+    /// A token that is known already.
+    pub fn new(token: Secret) -> Self {
+        Self { token }
+    }
+
+    /// The token.
+    pub fn token(&self) -> &Secret {
+        &self.token
+    }
+}
+
+#[async_trait]
+impl Authenticator for AdminToken {
+    async fn authenticate(&self, token: &Secret) -> Result<Caller> {
+        if same(&self.token, token) {
+            Ok(Caller::local_admin())
+        } else {
+            Err(unauthenticated("the bearer token is not valid"))
+        }
+    }
+}
+
+/// Compares in a time that tells nothing of where the two differ: digests, and every byte of them.
+fn same(one: &Secret, other: &Secret) -> bool {
+    let (one, other) = (Sha256::digest(one.expose()), Sha256::digest(other.expose()));
+    let differences = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
+    std::hint::black_box(differences) == 0
+}
+
+fn unauthenticated(message: &str) -> Error {
+    Error::new(ErrorKind::Unauthenticated, message)
+        .remedy("send `Authorization: Bearer <token>`; on one machine the token is in admin.token in the data directory")
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let authenticator = parts
+            .extensions
+            .get::<Arc<dyn Authenticator>>()
+            .ok_or_else(|| Error::internal("a route has no authenticator", "not configured"))?
+            .clone();
+        let token = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .ok_or_else(|| unauthenticated("the request carries no credentials"))?
+            .to_str()
+            .ok()
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| Secret::from(token.trim()))
+            .ok_or_else(|| unauthenticated("the Authorization header holds no bearer token"))?;
+        let caller = authenticator.authenticate(&token).await?;
+        Ok(Self {
+            correlation: correlation::current(),
+            ..caller
+        })
+    }
+}

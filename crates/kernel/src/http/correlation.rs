@@ -1,0 +1,45 @@
+//! The id that joins a request with its log lines, its events and its answer.
+
+use axum::{
+    extract::Request,
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+/// Carries the id: a caller may send one (a UUID), and gets it in every answer.
+pub const CORRELATION_ID: HeaderName = HeaderName::from_static("correlation-id");
+
+tokio::task_local! {
+    static CURRENT: Uuid;
+}
+
+/// The id of the request that is being answered; a new one outside [`correlate`].
+pub(super) fn current() -> Uuid {
+    CURRENT
+        .try_with(|id| *id)
+        .unwrap_or_else(|_| Uuid::now_v7())
+}
+
+/// Middleware: gives each request its id, for its [`crate::Caller`], its log lines and its answer.
+pub async fn correlate(request: Request, next: Next) -> Response {
+    let id = request
+        .headers()
+        .get(CORRELATION_ID)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(Uuid::now_v7);
+    let span = tracing::info_span!(
+        "request",
+        correlation = %id,
+        method = %request.method(),
+        path = request.uri().path(),
+    );
+    let mut response = CURRENT.scope(id, next.run(request)).instrument(span).await;
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(CORRELATION_ID, value);
+    }
+    response
+}

@@ -1,0 +1,135 @@
+//! `/v1/events`: the event log, to read and to watch.
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Json, Query, event_stream};
+use crate::{Caller, Error, Event, EventFilter, Result, Store};
+
+/// Events in an answer where the caller does not say.
+const DEFAULT_LIMIT: usize = 100;
+
+/// What the routes of the kernel add to the OpenAPI document.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(list_events),
+    components(schemas(Event, EventPage, super::ProblemDocument))
+)]
+pub struct EventsApi;
+
+/// Which events, and from where on.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EventQuery {
+    /// After this place in the log (`seq`); from its beginning where it is absent. A stream begins
+    /// at `Last-Event-ID`, else here, else at the newest event.
+    pub after: Option<i64>,
+    /// How many at the most, up to 1000; 100 where it is absent. Does not concern a stream.
+    pub limit: Option<usize>,
+    /// Types that begin with this.
+    #[serde(rename = "type")]
+    pub type_prefix: Option<String>,
+    /// About this resource (`Kind/scope/name`), or those below it.
+    pub subject: Option<String>,
+    /// Of this piece of work.
+    #[param(value_type = Option<String>, format = Uuid)]
+    pub correlation: Option<Uuid>,
+    /// Of this team.
+    pub team: Option<String>,
+}
+
+/// A page of the event log.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EventPage {
+    /// The events, oldest first.
+    pub items: Vec<Event>,
+    /// What to send as `after` to read on.
+    pub next: i64,
+}
+
+/// The routes of the kernel.
+pub fn routes(store: Store) -> Router {
+    Router::new()
+        .route("/v1/events", get(list_events))
+        .with_state(store)
+}
+
+/// Reads the event log, or watches it where the caller accepts `text/event-stream`.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "events",
+    params(EventQuery, ("Last-Event-ID" = Option<i64>, Header, description = "Resumes a stream")),
+    responses(
+        (status = 200, description = "The events, oldest first", content(
+            (EventPage = "application/json"),
+            (Event = "text/event-stream"),
+        )),
+        (status = 422, description = "The query is not as it should be", body = super::ProblemDocument),
+    )
+)]
+async fn list_events(
+    State(store): State<Store>,
+    caller: Caller,
+    Query(query): Query<EventQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    if query.after.is_some_and(|after| after < 0) {
+        return Err(Error::invalid("`after` is negative"));
+    }
+    let filter = EventFilter {
+        type_prefix: query.type_prefix,
+        subject: query.subject,
+        correlation: query.correlation,
+        team: query.team,
+    };
+    let own = |team: &String| caller.teams.contains(team);
+    if !caller.admin && !filter.team.as_ref().is_some_and(own) {
+        return Err(
+            Error::forbidden("the events of the whole platform are for its operators")
+                .remedy("name one of your teams: ?team=..."),
+        );
+    }
+    if wants_stream(&headers) {
+        let after = match (last_event_id(&headers)?, query.after) {
+            (Some(after), _) | (None, Some(after)) => after,
+            (None, None) => store.head().await?,
+        };
+        return Ok(event_stream(store, filter, after).into_response());
+    }
+    let after = query.after.unwrap_or(0);
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let items = store.events(&filter, after, limit).await?;
+    let next = items.last().map_or(after, |event| event.seq);
+    Ok(Json(EventPage { items, next }).into_response())
+}
+
+fn wants_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/event-stream"))
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>> {
+    let Some(value) = headers.get("last-event-id") else {
+        return Ok(None);
+    };
+    value
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .map(Some)
+        .ok_or_else(|| {
+            Error::invalid("Last-Event-ID is not one of ours")
+                .remedy("send the id of the last event that was received, or none")
+        })
+}

@@ -1,0 +1,23 @@
+//! The one conversion of [`crate::Error`] to HTTP (RFC 9457), and what every `http.rs` shares.
+//!
+//! A handler takes [`Caller`](crate::Caller), [`Path`], [`Query`], [`Json`] and what else it needs
+//! as arguments, and answers `Result<...>`; whatever fails, in an extractor or in the handler, is
+//! answered as one problem document. [`correlate`] goes around all routes.
+
+mod authentication;
+mod correlation;
+mod events;
+mod extract;
+mod idempotency;
+mod problem;
+mod stream;
+
+pub use self::{
+    authentication::{AdminToken, Authenticator},
+    correlation::{CORRELATION_ID, correlate},
+    events::{EventPage, EventQuery, EventsApi, routes},
+    extract::{ETag, IdempotencyKey, IfMatch, Json, Path, Query},
+    idempotency::idempotent,
+    problem::{ProblemDocument, no_such_route},
+    stream::event_stream,
+};

@@ -1,0 +1,135 @@
+//! Errors as problem documents (RFC 9457).
+
+use axum::{
+    http::{HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::correlation;
+use crate::{Error, ErrorKind, Problem};
+
+/// What a request that failed is answered with, as `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProblemDocument {
+    /// What sort of problem: `https://towpath.dev/problems/<kind>`.
+    #[serde(rename = "type")]
+    pub type_uri: String,
+    /// The sort of problem, in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What failed, where and why.
+    pub detail: String,
+    /// How to mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// Every rule that the input breaks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// Names the request in log and events.
+    #[schema(value_type = String, format = Uuid)]
+    pub correlation: Uuid,
+}
+
+impl From<&Error> for ProblemDocument {
+    fn from(error: &Error) -> Self {
+        let (status, word, title) = shape(error.kind);
+        let internal = error.kind == ErrorKind::Internal;
+        Self {
+            type_uri: format!("https://towpath.dev/problems/{word}"),
+            title: title.into(),
+            status: status.as_u16(),
+            detail: if internal {
+                "the platform failed; its log says why, under this correlation id".into()
+            } else {
+                error.message.clone()
+            },
+            remedy: error.remedy.clone().filter(|_| !internal),
+            problems: if internal {
+                vec![]
+            } else {
+                error.problems.clone()
+            },
+            correlation: correlation::current(),
+        }
+    }
+}
+
+fn shape(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
+    match kind {
+        ErrorKind::Invalid => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            "The input breaks a rule",
+        ),
+        ErrorKind::Unauthenticated => (
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "Valid credentials are needed",
+        ),
+        ErrorKind::Forbidden => (
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "The caller may not do this",
+        ),
+        ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
+        ErrorKind::Conflict => (
+            StatusCode::CONFLICT,
+            "conflict",
+            "The resource is not as it was taken to be",
+        ),
+        ErrorKind::AlreadyExists => (
+            StatusCode::CONFLICT,
+            "already-exists",
+            "Somebody else holds this",
+        ),
+        ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
+        ErrorKind::Unavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "A server that is needed is away",
+        ),
+        ErrorKind::Internal => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "The platform failed",
+        ),
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let document = ProblemDocument::from(&self);
+        let (correlation, chain) = (document.correlation, self.chain());
+        match self.kind {
+            ErrorKind::Internal => tracing::error!(%correlation, chain, "a request failed"),
+            ErrorKind::Unavailable => tracing::warn!(%correlation, chain, "a request failed"),
+            _ => tracing::debug!(%correlation, chain, "a request was refused"),
+        }
+        let (status, ..) = shape(self.kind);
+        let mut response = (status, axum::Json(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        match self.kind {
+            ErrorKind::Unauthenticated => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            ErrorKind::Unavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// The answer where no route matches: a router's fallback.
+pub async fn no_such_route(uri: Uri) -> Error {
+    Error::not_found(format!("the path {}", uri.path()))
+        .remedy("the paths are in the OpenAPI document")
+}

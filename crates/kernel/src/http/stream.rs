@@ -1,0 +1,84 @@
+//! The event log as server-sent events.
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use axum::response::sse::{Event as Sent, KeepAlive, Sse};
+use futures::{Stream, stream};
+use tokio::sync::watch;
+
+use crate::{Event, EventFilter, Result, Store};
+
+/// How often a line is sent where nothing happens, so that no proxy takes the connection for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Events that are read at once.
+const EVENTS: usize = 200;
+
+/// The events after place `after` in the log, and then each as it is committed, without end.
+///
+/// Each is one CloudEvent in JSON, with its `seq` as the id: a client that reconnects with
+/// `Last-Event-ID` misses none and gets none twice. Where the store is away the stream ends, and the
+/// client reconnects.
+pub fn event_stream(
+    store: Store,
+    filter: EventFilter,
+    after: i64,
+) -> Sse<impl Stream<Item = Result<Sent, Infallible>> + Send + 'static> {
+    let reader = Reader {
+        head: store.subscribe(),
+        store,
+        filter,
+        after,
+        read: VecDeque::new(),
+    };
+    let events = stream::unfold(reader, |mut reader| async {
+        match reader.next().await {
+            Ok(Some(event)) => Some((Ok(sent(&event)), reader)),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "an event stream ended");
+                None
+            }
+        }
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+fn sent(event: &Event) -> Sent {
+    let line = Sent::default().id(event.seq.to_string());
+    line.json_data(event).unwrap_or_else(|error| {
+        // All its parts came from JSON.
+        tracing::error!(%error, seq = event.seq, "an event could not be serialized");
+        Sent::default().comment("an event could not be serialized")
+    })
+}
+
+/// Reads on in the log, and waits at its end.
+struct Reader {
+    store: Store,
+    head: watch::Receiver<i64>,
+    filter: EventFilter,
+    after: i64,
+    read: VecDeque<Event>,
+}
+
+impl Reader {
+    /// The next event; none when the store has closed.
+    async fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                self.after = event.seq;
+                return Ok(Some(event));
+            }
+            let head = *self.head.borrow_and_update();
+            let events = self.store.events(&self.filter, self.after, EVENTS).await?;
+            if events.is_empty() {
+                // None of those up to the head was for us: they are not looked at again.
+                self.after = self.after.max(head);
+                if self.head.changed().await.is_err() {
+                    return Ok(None);
+                }
+            }
+            self.read.extend(events);
+        }
+    }
+}
