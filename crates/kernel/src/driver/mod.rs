@@ -27,11 +27,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::work::{Worker, feed};
+use self::work::{Worker, feed, relay};
 use crate::{
     Reconciler, Store,
     lease::{Fence, LEASE_TTL},
-    reconciler::Context,
+    reconciler::{Context, Nudges},
 };
 
 /// The lease of the one replica that reconciles.
@@ -153,10 +153,12 @@ impl Driver {
     /// Works until stopped, or until the lease is lost or can no longer be renewed in time.
     async fn lead(&self, fence: &Fence, expires: Instant, stop: &CancellationToken) {
         let term = CancellationToken::new();
+        let (nudges, nudged) = Nudges::channel();
         let context = Context {
             store: self.store.clone(),
             fence: fence.clone(),
             stop: term.clone(),
+            nudges,
         };
         let mut tasks = JoinSet::new();
         let work = async {
@@ -177,6 +179,7 @@ impl Driver {
                 tasks.spawn(worker.run());
                 told.push((reconciler.clone(), nudges));
             }
+            tasks.spawn(relay(context.clone(), nudged, told.clone()));
             tasks.spawn(feed(context.clone(), head, told));
             // They end with the term only.
             std::future::pending::<()>().await;

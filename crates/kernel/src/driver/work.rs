@@ -174,12 +174,36 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
         .to_owned()
 }
 
-/// Tells each reconciler of the events after `after` that concern it, until `context` stops.
-pub(super) async fn feed(
+/// A reconciler, and the way to its queue.
+type Told = (Arc<dyn Reconciler>, mpsc::Sender<Nudge>);
+
+/// Passes on what reconcilers want others to look at, until `context` stops.
+pub(super) async fn relay(
     context: Context,
-    mut after: i64,
-    reconcilers: Vec<(Arc<dyn Reconciler>, mpsc::Sender<Nudge>)>,
+    mut nudged: mpsc::UnboundedReceiver<Key>,
+    reconcilers: Vec<Told>,
 ) {
+    let relaying = async {
+        while let Some(key) = nudged.recv().await {
+            let concerned = |(reconciler, _): &&Told| reconciler.kind() == key.kind;
+            for (_, nudges) in reconcilers.iter().filter(concerned) {
+                let nudge = Nudge {
+                    key: key.clone(),
+                    person: false,
+                };
+                // Its worker ends only with this task's own end.
+                let _ = nudges.send(nudge).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = context.stop.cancelled() => {}
+        () = relaying => {}
+    }
+}
+
+/// Tells each reconciler of the events after `after` that concern it, until `context` stops.
+pub(super) async fn feed(context: Context, mut after: i64, reconcilers: Vec<Told>) {
     let mut head = context.store.subscribe();
     let store = context.store.clone();
     let feeding = async {
@@ -205,11 +229,7 @@ pub(super) async fn feed(
     }
 }
 
-async fn tell(
-    store: &Store,
-    after: i64,
-    reconcilers: &[(Arc<dyn Reconciler>, mpsc::Sender<Nudge>)],
-) -> Result<i64> {
+async fn tell(store: &Store, after: i64, reconcilers: &[Told]) -> Result<i64> {
     let events = store.events(&EventFilter::default(), after, EVENTS).await?;
     for event in &events {
         let person = !Caller::is_system(&event.actor);
