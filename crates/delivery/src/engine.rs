@@ -42,6 +42,9 @@ pub struct Release {
     pub containers: BTreeMap<String, Container>,
     /// The ports that the workload serves, by name.
     pub ports: BTreeMap<String, Port>,
+    /// Whether the programs listen on [`Port::target`] whatever the engine tells them: releases of
+    /// such a workload cannot run at once where they share the machine's ports.
+    pub fixed_ports: bool,
     /// Servers on this machine's loopback that the workload must reach. An engine whose workloads
     /// have a network of their own makes them reachable at [`Engine::machine_host`].
     pub reaches: Vec<SocketAddr>,
@@ -191,7 +194,7 @@ pub struct ReleaseState {
 }
 
 /// What an engine sees of a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerState {
     /// Process id or container id, for people.
@@ -278,6 +281,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Runs `release`, beside other releases of the same workload. Returns once it is on its way;
     /// [`Engine::observe`] tells how far. Does nothing where the same digest is there already.
+    ///
+    /// To be called again after the platform has started: an engine keeps no secrets, so that only
+    /// `apply` enables it to probe and to restart what it has adopted.
     async fn apply(&self, release: &Release) -> Result<(), EngineError>;
 
     /// What is there of a release; `Ok(None)` where nothing is, an error where it could not ask.

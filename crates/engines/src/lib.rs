@@ -1,1 +1,13 @@
 //! What runs workloads: supervised processes and Docker containers.
+//!
+//! Both engines implement [`delivery::engine::Engine`]. What they share is here: [`supervisor`]
+//! decides when a container starts, restarts and is ready; [`probe`] asks it. An engine brings the
+//! [`supervisor::Runtime`], which knows how a container is started and how it ended.
+
+pub mod process;
+
+mod probe;
+mod supervisor;
+mod timing;
+
+pub use timing::Timing;

@@ -1,0 +1,190 @@
+//! CPU and memory limits by the kernel's control groups, version 2 or 1, where this user may make
+//! them.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use delivery::engine::ReleaseRef;
+use rustix::{fs::Access, process::geteuid};
+use uuid::Uuid;
+
+/// The period over which CPU time is counted, in microseconds: the kernel's default.
+const CPU_PERIOD: u64 = 100_000;
+
+/// How limits are kept on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Limits {
+    /// One hierarchy; groups are made below this directory.
+    V2(PathBuf),
+    /// A hierarchy for each; groups are made below these directories.
+    V1 { cpu: PathBuf, memory: PathBuf },
+    /// No control groups: memory is limited by address space, CPU is not limited.
+    AddressSpace,
+}
+
+/// The limits of one container.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Quota {
+    pub(crate) cpu_millis: Option<u64>,
+    pub(crate) memory_bytes: Option<u64>,
+}
+
+impl Limits {
+    /// Finds out what this machine and user have.
+    pub(crate) fn detect(platform: Uuid) -> Self {
+        let root = Path::new("/sys/fs/cgroup");
+        let name = format!("towpath-{platform}");
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = (own.lines()).find_map(|line| line.strip_prefix("0::/"));
+        if root.join("cgroup.controllers").exists() {
+            // A user may make groups beside their own where a systemd of theirs was given the right
+            // to: the kernel wants the right to write the common ancestor's members too.
+            let beside = own.and_then(|own| root.join(own).parent().map(Path::to_owned));
+            let parent = if geteuid().is_root() {
+                Some(root.to_owned())
+            } else {
+                beside
+            };
+            let parent = parent.filter(|parent| {
+                rustix::fs::access(parent.join("cgroup.procs"), Access::WRITE_OK).is_ok()
+            });
+            if let Some(base) = parent.and_then(|parent| v2(&parent, &name).ok()) {
+                return Self::V2(base);
+            }
+        }
+        let v1 = |controller: &str| {
+            let base = root.join(controller).join(&name);
+            fs::create_dir_all(&base).ok()?;
+            Some(base)
+        };
+        let mounted = |controller: &str| root.join(controller).join("cgroup.procs").exists();
+        if mounted("cpu") && mounted("memory") {
+            if let (Some(cpu), Some(memory)) = (v1("cpu"), v1("memory")) {
+                return Self::V1 { cpu, memory };
+            }
+        }
+        Self::AddressSpace
+    }
+
+    /// The groups of a container, whether they exist or not.
+    pub(crate) fn groups(&self, id: &ReleaseRef, container: &str) -> Vec<PathBuf> {
+        let name = format!(
+            "{}.{}.{}.{container}",
+            id.environment, id.workload, id.release
+        );
+        match self {
+            Self::V2(base) => vec![base.join(name)],
+            Self::V1 { cpu, memory } => vec![cpu.join(&name), memory.join(&name)],
+            Self::AddressSpace => Vec::new(),
+        }
+    }
+
+    /// Makes the groups of a container and limits them.
+    pub(crate) fn create(&self, id: &ReleaseRef, container: &str, quota: Quota) -> io::Result<()> {
+        let groups = self.groups(id, container);
+        for group in &groups {
+            fs::create_dir_all(group)?;
+        }
+        let cpu = quota.cpu_millis.map(|millis| millis * CPU_PERIOD / 1000);
+        match (self, groups.as_slice()) {
+            (Self::V2(_), [group]) => {
+                if let Some(cpu) = cpu {
+                    set(&group.join("cpu.max"), &format!("{cpu} {CPU_PERIOD}"))?;
+                }
+                if let Some(memory) = quota.memory_bytes {
+                    set(&group.join("memory.max"), &memory.to_string())?;
+                    // Where there is no swap accounting there is no swap to limit.
+                    let _ = set(&group.join("memory.swap.max"), "0");
+                }
+            }
+            (Self::V1 { .. }, [cpu_group, memory_group]) => {
+                if let Some(cpu) = cpu {
+                    set(
+                        &cpu_group.join("cpu.cfs_period_us"),
+                        &CPU_PERIOD.to_string(),
+                    )?;
+                    set(&cpu_group.join("cpu.cfs_quota_us"), &cpu.to_string())?;
+                }
+                if let Some(memory) = quota.memory_bytes {
+                    set(
+                        &memory_group.join("memory.limit_in_bytes"),
+                        &memory.to_string(),
+                    )?;
+                    // Where there is no swap accounting there is no swap to limit.
+                    let _ = set(
+                        &memory_group.join("memory.memsw.limit_in_bytes"),
+                        &memory.to_string(),
+                    );
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How often the kernel has ended something in the container for want of memory.
+    pub(crate) fn out_of_memory(&self, id: &ReleaseRef, container: &str) -> u64 {
+        let groups = self.groups(id, container);
+        let file = match (self, groups.as_slice()) {
+            (Self::V2(_), [group]) => group.join("memory.events"),
+            (Self::V1 { .. }, [_, memory]) => memory.join("memory.oom_control"),
+            _ => return 0,
+        };
+        // A group that is gone has counted nothing.
+        let text = fs::read_to_string(file).unwrap_or_default();
+        (text.lines())
+            .find_map(|line| line.strip_prefix("oom_kill "))
+            .and_then(|count| count.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Removes the groups of a container; nothing runs in them any more.
+    pub(crate) fn remove(&self, id: &ReleaseRef, container: &str) -> io::Result<()> {
+        for group in self.groups(id, container) {
+            match fs::remove_dir(&group) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the platform's own groups if no container is left in them.
+    pub(crate) fn remove_base(&self) {
+        let bases = match self {
+            Self::V2(base) => vec![base],
+            Self::V1 { cpu, memory } => vec![cpu, memory],
+            Self::AddressSpace => Vec::new(),
+        };
+        for base in bases {
+            // In use: then it stays.
+            let _ = fs::remove_dir(base);
+        }
+    }
+}
+
+/// Makes the platform's group below `parent`, with the controllers for its children.
+fn v2(parent: &Path, name: &str) -> io::Result<PathBuf> {
+    let enabled = fs::read_to_string(parent.join("cgroup.subtree_control"))?;
+    if !["cpu", "memory"]
+        .iter()
+        .all(|it| enabled.split_whitespace().any(|on| on == *it))
+    {
+        set(&parent.join("cgroup.subtree_control"), "+cpu +memory")?;
+    }
+    let base = parent.join(name);
+    fs::create_dir_all(&base)?;
+    set(&base.join("cgroup.subtree_control"), "+cpu +memory")?;
+    Ok(base)
+}
+
+fn set(file: &Path, value: &str) -> io::Result<()> {
+    fs::write(file, value).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("cannot write {value} to {}: {error}", file.display()),
+        )
+    })
+}

@@ -1,0 +1,155 @@
+//! What of a workload cannot be honoured by processes on this machine.
+
+use std::path::Path;
+
+use delivery::{engine::Objection, score};
+use kernel::Problem;
+use rustix::fs::Access;
+
+use super::{Machine, cgroup::Limits};
+
+/// Every objection to `workload`, refusals and warnings.
+pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Objection> {
+    let mut objections = Vec::new();
+    for (name, container) in &workload.containers {
+        let path = format!("containers.{name}");
+        program(&path, container, &mut objections);
+        if machine.unshare.is_none() {
+            without_mounts(&path, container, &mut objections);
+        }
+        let targets = container.files.keys().map(|target| ("files", target));
+        for (field, target) in targets.chain(container.volumes.keys().map(|it| ("volumes", it))) {
+            if Path::new(target)
+                .components()
+                .any(|part| part.as_os_str() == "..")
+                || Path::new(target).file_name().is_none()
+            {
+                let message = format!("{target} names no place in the container");
+                let problem =
+                    Problem::new("engine/target", format!("{path}.{field}.{target}"), message)
+                        .remedy("give a path without .., below / or below the working directory");
+                objections.push(Objection::Refuse(problem));
+            }
+        }
+        if machine.limits == Limits::AddressSpace {
+            without_groups(&path, container, &mut objections);
+        }
+    }
+    objections
+}
+
+/// There must be a program to run.
+fn program(path: &str, container: &score::Container, objections: &mut Vec<Objection>) {
+    let image = &container.image;
+    let refuse = |message: String| {
+        Objection::Refuse(
+            Problem::new("engine/program", format!("{path}.image"), message).remedy(
+                "give the path of a program on this machine (--image PATH), or a command, or deploy \
+                 with the docker engine",
+            ),
+        )
+    };
+    match container.command.first() {
+        None if image.starts_with('/') => {
+            if !executable(Path::new(image)) {
+                objections.push(refuse(format!(
+                    "{image} is not an executable file of this machine"
+                )));
+            }
+        }
+        None => objections.push(refuse(format!(
+            "{image} is an image, and the process engine runs programs of this machine"
+        ))),
+        Some(command) => {
+            if !found(command) {
+                let message = format!("there is no program {command} on this machine");
+                objections.push(refuse(message));
+            } else if !image.starts_with('/') && image != "." {
+                let message =
+                    format!("the image {image} is not used: {command} runs from this machine");
+                let problem = Problem::new("engine/image-unused", format!("{path}.image"), message);
+                objections.push(Objection::Warn(problem));
+            }
+        }
+    }
+}
+
+fn executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
+}
+
+/// Whether `command` will be found: as a path, or where `PATH` says.
+fn found(command: &str) -> bool {
+    // Placeholders and paths below the working directory are only known at the start.
+    if command.contains("${") || (command.contains('/') && !command.starts_with('/')) {
+        return true;
+    }
+    if command.starts_with('/') {
+        return executable(Path::new(command));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| executable(&directory.join(command)))
+}
+
+/// Where a process cannot have mounts of its own.
+fn without_mounts(path: &str, container: &score::Container, objections: &mut Vec<Objection>) {
+    let mut refuse = |field: &str, target: &str, message: String| {
+        let problem = Problem::new("engine/mounts", format!("{path}.{field}.{target}"), message)
+            .remedy(
+                "use a path relative to the working directory, or allow user namespaces \
+                 (sysctl kernel.unprivileged_userns_clone=1), or use the docker engine",
+            );
+        objections.push(Objection::Refuse(problem));
+    };
+    let why = "this user may not mount on this machine";
+    for target in container
+        .files
+        .keys()
+        .filter(|target| target.starts_with('/'))
+    {
+        refuse(
+            "files",
+            target,
+            format!("{target} is an absolute path, and {why}"),
+        );
+    }
+    for (target, volume) in &container.volumes {
+        if target.starts_with('/') {
+            refuse(
+                "volumes",
+                target,
+                format!("{target} is an absolute path, and {why}"),
+            );
+        } else if volume.read_only {
+            refuse(
+                "volumes",
+                target,
+                format!("{target} is to be read-only, and {why}"),
+            );
+        }
+    }
+}
+
+/// Where there are no control groups.
+fn without_groups(path: &str, container: &score::Container, objections: &mut Vec<Objection>) {
+    let limits = (container.resources.as_ref()).and_then(|resources| resources.limits.as_ref());
+    let remedy = "run the platform as root, or with a delegated control group (systemd-run --user \
+                  --scope -p Delegate=yes), or use the docker engine";
+    let mut warn = |what: &str, message: &str| {
+        let path = format!("{path}.resources.limits.{what}");
+        let problem = Problem::new("engine/limits", path, message).remedy(remedy);
+        objections.push(Objection::Warn(problem));
+    };
+    if limits.is_some_and(|limits| limits.cpu.is_some()) {
+        warn(
+            "cpu",
+            "CPU is not limited: this user may not make control groups",
+        );
+    }
+    if limits.is_some_and(|limits| limits.memory.is_some()) {
+        warn(
+            "memory",
+            "memory is limited by each process's address space only",
+        );
+    }
+}

@@ -1,0 +1,418 @@
+//! The embedded engine: workloads are processes of this machine.
+//!
+//! Each container is a process that a [`shim`] becomes. It has a session, a working directory, a
+//! control group where the user may make one, and mounts of its own where it wants files or volumes
+//! at absolute paths. Its logs go to files. It outlives the platform: the next one finds it by what
+//! the run directory records and by the system's own list of processes, and takes it over.
+
+mod cgroup;
+mod check;
+mod logs;
+mod mounts;
+mod ports;
+mod rundir;
+mod runtime;
+pub mod shim;
+mod table;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use delivery::{
+    engine::{
+        Engine, EngineError, LogLine, LogQuery, Objection, Release, ReleaseRef, ReleaseState,
+    },
+    score::Workload as Score,
+};
+use futures::{StreamExt as _, stream::BoxStream};
+use tokio::{sync::broadcast, task::JoinHandle};
+use tokio_stream::wrappers::ReceiverStream;
+use uuid::Uuid;
+
+use self::{
+    cgroup::Limits,
+    logs::Logs,
+    rundir::{Record, RunDir},
+    runtime::{Processes, failed},
+    table::Marker,
+};
+use crate::{
+    Timing,
+    probe::Prober,
+    supervisor::{Plan, Supervision, Watched},
+};
+
+/// How a [`ProcessEngine`] is set up.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    /// Where run directories and logs are kept; absolute.
+    pub data_dir: PathBuf,
+    /// The platform whose processes these are: another platform's are left alone.
+    pub platform: Uuid,
+    /// Program and arguments that call [`shim::main`].
+    pub shim: Vec<OsString>,
+    /// The address at which programs are expected to listen.
+    pub host: IpAddr,
+    /// How often to probe, and how long to wait before a restart.
+    pub timing: Timing,
+    /// A log file that grows beyond this many bytes is set aside.
+    pub log_most_bytes: u64,
+    /// So many log files set aside are kept for each stream.
+    pub logs_kept: u32,
+}
+
+impl ProcessConfig {
+    /// The usual: loopback, two logs of 10 MiB set aside.
+    pub fn new(data_dir: impl Into<PathBuf>, platform: Uuid, shim: Vec<OsString>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            platform,
+            shim,
+            host: IpAddr::from([127, 0, 0, 1]),
+            timing: Timing::default(),
+            log_most_bytes: 10 * 1024 * 1024,
+            logs_kept: 2,
+        }
+    }
+}
+
+/// What the engine knows of this machine.
+struct Machine {
+    config: ProcessConfig,
+    logs: Logs,
+    limits: Limits,
+    /// Program and arguments that give what they start mounts of its own; `None` where this user
+    /// may not.
+    unshare: Option<Vec<OsString>>,
+}
+
+impl Machine {
+    fn marker(&self, id: &ReleaseRef, container: &str) -> Marker {
+        Marker {
+            platform: self.config.platform,
+            release: id.clone(),
+            container: container.into(),
+        }
+    }
+}
+
+/// A release that the engine looks after.
+struct Running {
+    supervision: Supervision,
+    processes: Arc<Processes>,
+}
+
+type Releases = Arc<Mutex<BTreeMap<ReleaseRef, Arc<Running>>>>;
+
+/// Runs workloads as processes. Dropped, it leaves them running.
+pub struct ProcessEngine {
+    machine: Arc<Machine>,
+    prober: Prober,
+    releases: Releases,
+    /// One call at a time makes or removes.
+    making: tokio::sync::Mutex<()>,
+    changes: broadcast::Sender<ReleaseRef>,
+    rotation: JoinHandle<()>,
+}
+
+impl ProcessEngine {
+    /// Sets up the engine and takes over what of its platform runs already. Within a Tokio runtime.
+    pub async fn new(config: ProcessConfig) -> Result<Self, EngineError> {
+        let wrong = |what: &str, error: &std::io::Error| failed(what, error);
+        if config.shim.is_empty() {
+            return Err(EngineError {
+                message: "the process engine has no shim to start programs with".into(),
+                remedy: None,
+                retry: false,
+            });
+        }
+        rundir::make(&config.data_dir).map_err(|error| wrong("make the data directory", &error))?;
+        let machine = Arc::new(Machine {
+            logs: Logs {
+                directory: config.data_dir.join("logs"),
+                most_bytes: config.log_most_bytes,
+                kept: config.logs_kept,
+            },
+            limits: Limits::detect(config.platform),
+            unshare: unshare().await,
+            config,
+        });
+        let releases = Releases::default();
+        let engine = Self {
+            prober: Prober::new(machine.config.timing.probe_timeout)?,
+            rotation: tokio::spawn(rotate(machine.logs.clone(), Arc::clone(&releases))),
+            making: tokio::sync::Mutex::default(),
+            changes: broadcast::channel(256).0,
+            releases,
+            machine,
+        };
+        let found = RunDir::all(&engine.machine.config.data_dir);
+        for (directory, record) in found.map_err(|error| wrong("read the run directory", &error))? {
+            engine.adopt(directory, record);
+        }
+        Ok(engine)
+    }
+
+    /// Watches a release that an earlier platform has started, until `apply` says what it is.
+    fn adopt(&self, directory: RunDir, record: Record) {
+        let plan = Plan {
+            id: record.id.clone(),
+            digest: record.digest.clone(),
+            containers: (record.containers.iter())
+                .map(|name| (name.clone(), Watched::default()))
+                .collect(),
+            endpoints: record.endpoints.clone(),
+            tcp: record.tcp.clone(),
+            startable: false,
+        };
+        self.supervise(plan, directory, record, None);
+    }
+
+    fn supervise(&self, plan: Plan, directory: RunDir, record: Record, release: Option<Release>) {
+        let id = record.id.clone();
+        let machine = Arc::clone(&self.machine);
+        let processes = Arc::new(Processes {
+            machine,
+            directory,
+            record,
+            release,
+        });
+        let mut releases = self.releases.lock().expect("no holder panics");
+        let before = releases.get(&id).map(|running| running.supervision.view());
+        let supervision = Supervision::begin(
+            plan,
+            Arc::clone(&processes),
+            self.prober.clone(),
+            self.machine.config.timing.clone(),
+            self.changes.clone(),
+            before,
+        );
+        releases.insert(
+            id,
+            Arc::new(Running {
+                supervision,
+                processes,
+            }),
+        );
+    }
+
+    fn running(&self, id: &ReleaseRef) -> Option<Arc<Running>> {
+        self.releases
+            .lock()
+            .expect("no holder panics")
+            .get(id)
+            .cloned()
+    }
+
+    /// Where the ports of `release` are served.
+    fn endpoints(&self, release: &Release) -> Result<BTreeMap<String, SocketAddr>, EngineError> {
+        let host = self.machine.config.host;
+        if release.fixed_ports {
+            let fixed = |(name, port): (&String, &delivery::engine::Port)| {
+                (name.clone(), SocketAddr::new(host, port.target))
+            };
+            return Ok(release.ports.iter().map(fixed).collect());
+        }
+        let releases = self.releases.lock().expect("no holder panics");
+        let taken: BTreeSet<u16> = (releases.values())
+            .flat_map(|running| {
+                running
+                    .processes
+                    .record
+                    .endpoints
+                    .values()
+                    .map(SocketAddr::port)
+            })
+            .collect();
+        ports::allocate(host, &release.ports, &taken)
+            .map_err(|error| failed(format!("find ports for {}", release.id), &error))
+    }
+
+    /// The processes of a release that the engine does not look after: strays.
+    fn strays(&self, id: &ReleaseRef) -> Processes {
+        let directory = RunDir::new(&self.machine.config.data_dir, id);
+        let record = Record {
+            id: id.clone(),
+            digest: String::new(),
+            endpoints: BTreeMap::new(),
+            tcp: Vec::new(),
+            containers: Vec::new(),
+        };
+        Processes {
+            machine: Arc::clone(&self.machine),
+            directory,
+            record,
+            release: None,
+        }
+    }
+
+    async fn remove_now(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
+        let running = self.running(id);
+        let strays;
+        let processes = match &running {
+            Some(running) => {
+                running.supervision.release().await;
+                &*running.processes
+            }
+            None => {
+                strays = self.strays(id);
+                &strays
+            }
+        };
+        (processes.end(None, grace).await).map_err(|error| failed(format!("stop {id}"), &error))?;
+        processes
+            .remove()
+            .map_err(|error| failed(format!("remove what was made for {id}"), &error))?;
+        self.releases.lock().expect("no holder panics").remove(id);
+        // Without a listener there is nobody to nudge.
+        let _ = self.changes.send(id.clone());
+        Ok(())
+    }
+}
+
+impl Drop for ProcessEngine {
+    fn drop(&mut self) {
+        self.rotation.abort();
+    }
+}
+
+#[async_trait]
+impl Engine for ProcessEngine {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    fn check(&self, workload: &Score) -> Vec<Objection> {
+        check::check(&self.machine, workload)
+    }
+
+    async fn machine_host(&self, _environment: &str) -> Result<String, EngineError> {
+        Ok(self.machine.config.host.to_string())
+    }
+
+    async fn apply(&self, release: &Release) -> Result<(), EngineError> {
+        let _making = self.making.lock().await;
+        let id = &release.id;
+        if let Some(running) = self.running(id) {
+            if running.supervision.digest() == release.digest {
+                if running.supervision.startable() {
+                    return Ok(());
+                }
+                // It was adopted; from now on it can be probed and started again.
+                running.supervision.release().await;
+                let processes = &running.processes;
+                let record = processes.record.clone();
+                let plan = Plan::new(release, record.endpoints.clone());
+                self.supervise(
+                    plan,
+                    processes.directory.clone(),
+                    record,
+                    Some(release.clone()),
+                );
+                return Ok(());
+            }
+            self.remove_now(id, self.machine.config.timing.kill_grace)
+                .await?;
+        }
+        let endpoints = self.endpoints(release)?;
+        let plan = Plan::new(release, endpoints.clone());
+        let record = Record {
+            id: id.clone(),
+            digest: release.digest.clone(),
+            endpoints,
+            tcp: plan.tcp.clone(),
+            containers: release.containers.keys().cloned().collect(),
+        };
+        let directory = RunDir::new(&self.machine.config.data_dir, id);
+        (directory.create(&record))
+            .map_err(|error| failed(format!("make the run directory of {id}"), &error))?;
+        self.supervise(plan, directory, record, Some(release.clone()));
+        Ok(())
+    }
+
+    async fn observe(&self, id: &ReleaseRef) -> Result<Option<ReleaseState>, EngineError> {
+        Ok(self.running(id).map(|running| running.supervision.state()))
+    }
+
+    async fn remove(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
+        let _making = self.making.lock().await;
+        self.remove_now(id, grace).await
+    }
+
+    async fn forget(&self, environment: &str, workload: &str) -> Result<(), EngineError> {
+        (self.machine.logs.remove(environment, workload)).map_err(|error| {
+            failed(
+                format!("remove the logs of {environment}/{workload}"),
+                &error,
+            )
+        })?;
+        if self.releases.lock().expect("no holder panics").is_empty() {
+            self.machine.limits.remove_base();
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {
+        let wrong = |error: std::io::Error| failed("list the processes", &error);
+        let marked = table::marked(self.machine.config.platform).map_err(wrong)?;
+        let recorded = RunDir::all(&self.machine.config.data_dir).map_err(wrong)?;
+        let all: BTreeSet<ReleaseRef> = (marked.into_iter().map(|(_, marker)| marker.release))
+            .chain(recorded.into_iter().map(|(_, record)| record.id))
+            .collect();
+        Ok(all.into_iter().collect())
+    }
+
+    async fn logs(
+        &self,
+        environment: &str,
+        workload: &str,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, LogLine>, EngineError> {
+        let (sender, lines) = tokio::sync::mpsc::channel(256);
+        let logs = self.machine.logs.clone();
+        tokio::spawn(logs.send(environment.into(), workload.into(), query, sender));
+        Ok(ReceiverStream::new(lines).boxed())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<ReleaseRef> {
+        self.changes.subscribe()
+    }
+}
+
+/// The command that gives a program mounts of its own, if this user may.
+async fn unshare() -> Option<Vec<OsString>> {
+    let mut words = vec!["unshare", "--mount", "--propagation", "private"];
+    if !rustix::process::geteuid().is_root() {
+        words.extend(["--user", "--map-current-user", "--keep-caps"]);
+    }
+    words.push("--");
+    let tried = tokio::process::Command::new(words[0])
+        .args(&words[1..])
+        .arg("true")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await;
+    let may = tried.is_ok_and(|output| output.status.success());
+    may.then(|| words.into_iter().map(OsString::from).collect())
+}
+
+/// Sets logs aside as they grow.
+async fn rotate(logs: Logs, releases: Releases) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let ids: Vec<ReleaseRef> =
+            (releases.lock().expect("no holder panics").keys().cloned()).collect();
+        for id in ids {
+            if let Err(error) = logs.rotate(&id) {
+                tracing::warn!(release = %id, %error, "cannot set a log aside");
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Ports of this machine's loopback.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+};
+
+use delivery::engine::Port;
+
+/// Below the range from which Linux takes the ports of outgoing connections (32768 on): a port
+/// between its choice and its use by the program is then nobody's by accident.
+const RANGE: std::ops::Range<u16> = 20_000..32_000;
+
+/// Finds a free port for each of `ports`, none of them in `taken`.
+pub(crate) fn allocate(
+    host: IpAddr,
+    ports: &BTreeMap<String, Port>,
+    taken: &BTreeSet<u16>,
+) -> io::Result<BTreeMap<String, SocketAddr>> {
+    let mut taken = taken.clone();
+    let mut allocated = BTreeMap::new();
+    // Begins somewhere else for each platform on a machine, so that two rarely meet.
+    let size = RANGE.end - RANGE.start;
+    let begin = std::process::id() as u16 % size;
+    let mut candidates = (0..size).map(|step| RANGE.start + (begin + step) % size);
+    for (name, port) in ports {
+        let free = candidates.find(|candidate| {
+            let address = SocketAddr::new(host, *candidate);
+            !taken.contains(candidate)
+                && if port.udp {
+                    UdpSocket::bind(address).is_ok()
+                } else {
+                    TcpListener::bind(address).is_ok()
+                }
+        });
+        let free = free.ok_or_else(|| {
+            let message = format!("no port of {host} from {RANGE:?} is free");
+            io::Error::new(io::ErrorKind::AddrInUse, message)
+        })?;
+        taken.insert(free);
+        allocated.insert(name.clone(), SocketAddr::new(host, free));
+    }
+    Ok(allocated)
+}
+
+/// The variables that tell a program its ports: `PORT` for the first, `PORT_<NAME>` for each.
+pub(crate) fn variables(endpoints: &BTreeMap<String, SocketAddr>) -> BTreeMap<String, String> {
+    let named = endpoints.iter().map(|(name, address)| {
+        let name = name.to_uppercase().replace(['-', '.'], "_");
+        (format!("PORT_{name}"), address.port().to_string())
+    });
+    let first = endpoints.values().next();
+    first
+        .map(|address| ("PORT".to_owned(), address.port().to_string()))
+        .into_iter()
+        .chain(named)
+        .collect()
+}
+
+/// The TCP ports on which any of `pids` listens.
+pub(crate) fn listening(pids: &BTreeSet<u32>) -> BTreeSet<u16> {
+    let sockets: BTreeSet<String> = (pids.iter()).flat_map(|pid| sockets(*pid)).collect();
+    // Processes without a network of their own all see the same tables.
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| {
+            table
+                .lines()
+                .skip(1)
+                .filter_map(listener)
+                .collect::<Vec<_>>()
+        })
+        .filter(|(_, inode)| sockets.contains(inode))
+        .map(|(port, _)| port)
+        .collect()
+}
+
+/// The inodes of the sockets that a process holds.
+fn sockets(pid: u32) -> Vec<String> {
+    // A process that has ended holds none.
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    (descriptors.flatten())
+        .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
+        .filter_map(|target| {
+            let inode = target
+                .to_str()?
+                .strip_prefix("socket:[")?
+                .strip_suffix(']')?;
+            Some(inode.to_owned())
+        })
+        .collect()
+}
+
+/// Port and inode of a line of `/proc/net/tcp` that tells of a listening socket.
+fn listener(line: &str) -> Option<(u16, String)> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+    let port = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
+    (*state == "0A").then(|| (port, (*inode).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_free_distinct_and_told() {
+        let port = Port {
+            port: 80,
+            target: 8080,
+            udp: false,
+        };
+        let ports = [("web".to_owned(), port), ("admin-ui".to_owned(), port)].into();
+        let host = IpAddr::from([127, 0, 0, 1]);
+        let first = allocate(host, &ports, &BTreeSet::new()).unwrap();
+        let taken = first.values().map(SocketAddr::port).collect();
+        let second = allocate(host, &ports, &taken).unwrap();
+        let all: BTreeSet<_> = first.values().chain(second.values()).collect();
+        assert_eq!(all.len(), 4);
+        let told = variables(&first);
+        assert_eq!(told["PORT"], first["admin-ui"].port().to_string());
+        assert_eq!(told["PORT_ADMIN_UI"], first["admin-ui"].port().to_string());
+        assert_eq!(told["PORT_WEB"], first["web"].port().to_string());
+    }
+
+    #[test]
+    fn sees_on_which_ports_a_process_listens() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(listening(&[std::process::id()].into()).contains(&port));
+    }
+}

@@ -1,0 +1,511 @@
+//! How the containers of one release are run as processes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    net::SocketAddr,
+    os::unix::{
+        fs::{OpenOptionsExt as _, PermissionsExt as _},
+        process::ExitStatusExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use delivery::engine::{Container, EngineError, Release, ReleaseRef};
+use jiff::Timestamp;
+use rustix::process::Signal;
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, Command},
+};
+
+use super::{
+    Machine,
+    cgroup::Quota,
+    mounts::Mount,
+    ports,
+    rundir::{Main, Record, RunDir},
+    shim, table,
+};
+use crate::supervisor::{Exit, Runtime, Started};
+
+/// The containers of one release.
+pub(super) struct Processes {
+    pub(super) machine: Arc<Machine>,
+    pub(super) directory: RunDir,
+    pub(super) record: Record,
+    /// What to start; `None` where it was adopted and nobody has said yet.
+    pub(super) release: Option<Release>,
+}
+
+/// A main process.
+pub(super) struct Process {
+    main: Main,
+    at: Timestamp,
+    /// Deaths in its control group for want of memory, when it started.
+    out_of_memory: u64,
+    /// Our child, or somebody else's that we can only watch.
+    watch: Watch,
+}
+
+enum Watch {
+    Child(Child),
+    Adopted,
+}
+
+/// A failure of the system: it may pass.
+pub(super) fn failed(what: impl std::fmt::Display, error: &io::Error) -> EngineError {
+    EngineError {
+        message: format!("cannot {what}: {error}"),
+        remedy: None,
+        retry: true,
+    }
+}
+
+impl Processes {
+    fn id(&self) -> &ReleaseRef {
+        &self.record.id
+    }
+
+    fn container(&self, name: &str) -> Result<&Container, EngineError> {
+        let release = self.release.as_ref();
+        (release.and_then(|release| release.containers.get(name))).ok_or_else(|| EngineError {
+            message: format!(
+                "container {name} of {} was adopted, and what to start is not known",
+                self.id()
+            ),
+            remedy: None,
+            retry: true,
+        })
+    }
+
+    /// Every process of a container (of all, where it is `None`), whoever its parent is.
+    pub(super) fn processes(&self, container: Option<&str>) -> io::Result<BTreeSet<u32>> {
+        let groups: Vec<PathBuf> = (self.record.containers.iter())
+            .filter(|name| container.is_none_or(|only| only == *name))
+            .flat_map(|name| self.machine.limits.groups(self.id(), name))
+            .collect();
+        let mut pids = table::members(&groups);
+        for (pid, marker) in table::marked(self.machine.config.platform)? {
+            if marker.release == *self.id() && container.is_none_or(|only| only == marker.container)
+            {
+                pids.insert(pid);
+            }
+        }
+        Ok(pids)
+    }
+
+    /// Ends every process of a container (of all, where it is `None`).
+    pub(super) async fn end(&self, container: Option<&str>, grace: Duration) -> io::Result<()> {
+        table::end(grace, || self.processes(container)).await
+    }
+
+    /// Removes what was made for it. Nothing of it runs any more.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        for container in &self.record.containers {
+            self.machine.limits.remove(self.id(), container)?;
+        }
+        self.directory.remove()
+    }
+
+    fn orders(&self, name: &str, beside: Option<u32>) -> Result<shim::Orders, EngineError> {
+        let container = self.container(name)?;
+        let directory = self.directory.container(name);
+        let work_dir = directory.join("work");
+        let mut words = container.command.clone();
+        if words.is_empty() {
+            words.push(container.image.clone());
+        }
+        words.extend(container.args.iter().cloned());
+        let program = words.remove(0);
+        let mut mounts = Vec::new();
+        if beside.is_none() {
+            self.place_files(container, &directory, &work_dir, &mut mounts)?;
+            self.place_volumes(container, &work_dir, &mut mounts)?;
+        }
+        Ok(shim::Orders {
+            program,
+            args: words,
+            variables: self.variables(name, container),
+            mounts,
+            groups: self.machine.limits.groups(self.id(), name),
+            address_space: container
+                .memory_limit_bytes
+                .filter(|_| self.machine.limits == super::cgroup::Limits::AddressSpace),
+            beside,
+            directory,
+            work_dir,
+        })
+    }
+
+    fn variables(&self, name: &str, container: &Container) -> BTreeMap<String, Vec<u8>> {
+        /// What a program takes from the platform's environment: where things are, no more.
+        const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+        let mut variables: BTreeMap<String, Vec<u8>> = (INHERITED.iter())
+            .filter_map(|name| Some(((*name).into(), std::env::var(name).ok()?.into_bytes())))
+            .collect();
+        if !self
+            .release
+            .as_ref()
+            .is_some_and(|release| release.fixed_ports)
+        {
+            for (name, value) in ports::variables(&self.record.endpoints) {
+                variables.insert(name, value.into_bytes());
+            }
+        }
+        for (name, value) in &container.variables {
+            variables.insert(name.clone(), value.expose().to_vec());
+        }
+        let marker = self.machine.marker(self.id(), name);
+        variables.insert(table::MARKER.into(), marker.to_string().into_bytes());
+        variables
+    }
+
+    /// Writes the container's files: those with a relative target where they belong, the others
+    /// aside, to be mounted.
+    fn place_files(
+        &self,
+        container: &Container,
+        directory: &Path,
+        work_dir: &Path,
+        mounts: &mut Vec<Mount>,
+    ) -> Result<(), EngineError> {
+        for (number, file) in container.files.iter().enumerate() {
+            let write = |path: &Path| -> io::Result<()> {
+                if let Some(parent) = path.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                // Removed first: it may be without the right to write, or a link.
+                if path.symlink_metadata().is_ok() {
+                    fs::remove_file(path)?;
+                }
+                let mut options = fs::OpenOptions::new();
+                let mut opened = options
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(path)?;
+                io::Write::write_all(&mut opened, file.content.expose())?;
+                opened.set_permissions(fs::Permissions::from_mode(file.mode))
+            };
+            let target = &file.target;
+            let path = if target.is_absolute() {
+                let source = directory.join("files").join(number.to_string());
+                mounts.push(Mount {
+                    source: source.clone(),
+                    path: PathBuf::new(),
+                    target: target.clone(),
+                    read_only: false,
+                });
+                source
+            } else {
+                work_dir.join(target)
+            };
+            write(&path)
+                .map_err(|error| failed(format!("write file {}", target.display()), &error))?;
+        }
+        Ok(())
+    }
+
+    fn place_volumes(
+        &self,
+        container: &Container,
+        work_dir: &Path,
+        mounts: &mut Vec<Mount>,
+    ) -> Result<(), EngineError> {
+        for volume in &container.volumes {
+            let target = work_dir.join(&volume.target);
+            if self.machine.unshare.is_some() {
+                mounts.push(Mount {
+                    source: volume.source.clone(),
+                    path: volume.path.clone(),
+                    target,
+                    read_only: volume.read_only,
+                });
+                continue;
+            }
+            // `check` has refused what a link cannot do: absolute targets, and refusing to write.
+            let link = || -> io::Result<()> {
+                super::mounts::open_below(&volume.source, &volume.path)?;
+                if let Some(parent) = target.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                if target.is_symlink() {
+                    fs::remove_file(&target)?;
+                }
+                std::os::unix::fs::symlink(volume.source.join(&volume.path), &target)
+            };
+            link().map_err(|error| {
+                failed(format!("place volume {}", volume.target.display()), &error)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Spawns the shim with `orders`.
+    fn shim(
+        &self,
+        name: &str,
+        orders: &shim::Orders,
+        out: [Stdio; 2],
+    ) -> Result<Child, EngineError> {
+        let mut words = Vec::new();
+        if !orders.mounts.is_empty() {
+            words.extend(self.machine.unshare.iter().flatten().cloned());
+        }
+        words.extend(self.machine.config.shim.iter().cloned());
+        let [stdout, stderr] = out;
+        Command::new(&words[0])
+            .args(&words[1..])
+            .env(
+                table::MARKER,
+                self.machine.marker(self.id(), name).to_string(),
+            )
+            .stdin(Stdio::piped())
+            .stdout(stdout)
+            .stderr(stderr)
+            .kill_on_drop(orders.beside.is_some())
+            .spawn()
+            .map_err(|error| failed(format!("start {}", words[0].display()), &error))
+    }
+
+    fn adopt(&self, container: &str, main: Main) -> io::Result<Process> {
+        let record = self.directory.container(container).join("main.json");
+        Ok(Process {
+            at: fs::metadata(record)?
+                .modified()?
+                .try_into()
+                .map_err(io::Error::other)?,
+            out_of_memory: self.machine.limits.out_of_memory(self.id(), container),
+            watch: Watch::Adopted,
+            main,
+        })
+    }
+
+    fn exit(&self, container: &str, process: &Process, status: ExitStatus) -> Exit {
+        if status.code() == Some(shim::CANNOT_START)
+            && let Some(why) = self.directory.error(container)
+        {
+            return Exit::CannotStart(why);
+        }
+        let deaths = self.machine.limits.out_of_memory(self.id(), container);
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, Some(9)) if deaths > process.out_of_memory => Exit::OutOfMemory,
+            (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+        }
+    }
+}
+
+/// Hands the shim its orders.
+async fn order(child: &mut Child, orders: &shim::Orders) -> io::Result<()> {
+    let bytes = serde_json::to_vec(orders)?;
+    let mut stdin = child
+        .stdin
+        .take()
+        .ok_or_else(|| io::Error::other("no standard input"))?;
+    stdin.write_all(&bytes).await?;
+    stdin.shutdown().await
+}
+
+#[async_trait]
+impl Runtime for Processes {
+    type Instance = Process;
+
+    async fn find(&self, container: &str) -> Result<Option<Process>, EngineError> {
+        let wrong = |error: &io::Error| failed(format!("look for {}", self.id()), error);
+        // A shim that a platform before this one has started records itself within milliseconds.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
+        loop {
+            if let Some(main) = self
+                .directory
+                .main(container)
+                .map_err(|error| wrong(&error))?
+            {
+                match self.adopt(container, main) {
+                    Ok(process) => return Ok(Some(process)),
+                    Err(error) => {
+                        tracing::debug!(release = %self.id(), container, %error, "not adopted")
+                    }
+                }
+            }
+            if self
+                .processes(Some(container))
+                .map_err(|error| wrong(&error))?
+                .is_empty()
+            {
+                return Ok(None);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // What is left has lost its main process.
+        self.clear(container).await;
+        Ok(None)
+    }
+
+    async fn start(&self, container: &str) -> Result<Process, EngineError> {
+        let wrong = |what: &str, error: &io::Error| {
+            failed(format!("{what} of container {container}"), error)
+        };
+        let described = self.container(container)?;
+        let quota = Quota {
+            cpu_millis: described.cpu_limit_millis,
+            memory_bytes: described.memory_limit_bytes,
+        };
+        (self.machine.limits.create(self.id(), container, quota))
+            .map_err(|error| wrong("make the control groups", &error))?;
+        (self.directory.begin(container)).map_err(|error| wrong("clear the last run", &error))?;
+        let orders = self.orders(container, None)?;
+        let log = |stream| {
+            let file = self.machine.logs.open(self.id(), container, stream);
+            file.map(Stdio::from)
+                .map_err(|error| wrong("open the log", &error))
+        };
+        let out_of_memory = self.machine.limits.out_of_memory(self.id(), container);
+        let mut child = self.shim(container, &orders, [log("out")?, log("err")?])?;
+        let pid = child.id().unwrap_or_default();
+        let main = Main {
+            pid,
+            start_time: table::start_time(pid).unwrap_or_default(),
+            boot_id: String::new(),
+        };
+        // A shim that ends before it has read its orders says why by its end.
+        if let Err(error) = order(&mut child, &orders).await {
+            tracing::warn!(release = %self.id(), container, %error, "the shim did not take its orders");
+        }
+        Ok(Process {
+            main,
+            at: Timestamp::now(),
+            out_of_memory,
+            watch: Watch::Child(child),
+        })
+    }
+
+    fn started(&self, process: &Process) -> Started {
+        Started {
+            handle: process.main.pid.to_string(),
+            at: process.at,
+        }
+    }
+
+    async fn wait(&self, container: &str, process: &mut Process) -> Exit {
+        match &mut process.watch {
+            Watch::Child(child) => match child.wait().await {
+                Ok(status) => self.exit(container, process, status),
+                Err(error) => {
+                    tracing::warn!(release = %self.id(), container, %error, "cannot wait for the process");
+                    Exit::Unseen
+                }
+            },
+            Watch::Adopted => {
+                // The kernel tells its end to its parent, which is not this process: so it is asked.
+                while table::start_time(process.main.pid) == Some(process.main.start_time) {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                let deaths = self.machine.limits.out_of_memory(self.id(), container);
+                if deaths > process.out_of_memory {
+                    Exit::OutOfMemory
+                } else {
+                    Exit::Unseen
+                }
+            }
+        }
+    }
+
+    async fn kill(&self, container: &str, process: &mut Process) {
+        let grace = self.machine.config.timing.kill_grace;
+        if let Err(error) = table::signal(process.main.pid, Signal::TERM) {
+            tracing::warn!(release = %self.id(), container, %error, "cannot signal the process");
+        }
+        // What does not go by itself is cleared with all that it has left.
+        let _ = tokio::time::timeout(grace, self.wait(container, process)).await;
+    }
+
+    async fn clear(&self, container: &str) {
+        while let Err(error) = self.end(Some(container), Duration::ZERO).await {
+            tracing::warn!(release = %self.id(), container, %error, "processes are left");
+            tokio::time::sleep(self.machine.config.timing.backoff_most).await;
+        }
+    }
+
+    async fn exec(&self, container: &str, handle: &str, command: &[String]) -> Result<(), String> {
+        let [program, args @ ..] = command else {
+            return Err("the probe has no command".into());
+        };
+        let beside = handle
+            .parse()
+            .map_err(|_| "the process is not known".to_owned())?;
+        let mut orders = self
+            .orders(container, Some(beside))
+            .map_err(|error| error.message)?;
+        program.clone_into(&mut orders.program);
+        orders.args = args.to_vec();
+        let quiet = [Stdio::null(), Stdio::null()];
+        let mut child = self
+            .shim(container, &orders, quiet)
+            .map_err(|error| error.message)?;
+        order(&mut child, &orders)
+            .await
+            .map_err(|error| error.to_string())?;
+        let status = child.wait().await.map_err(|error| error.to_string())?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(format!("{program} ends with {status}"))
+    }
+
+    async fn address(&self, port: u16) -> Result<SocketAddr, String> {
+        let declared = self.release.as_ref().and_then(|release| {
+            (release.ports.iter())
+                .find(|(_, declared)| declared.target == port || declared.port == port)
+        });
+        let mapped = declared.and_then(|(name, _)| self.record.endpoints.get(name));
+        // A port that is not declared is one that the program has chosen itself.
+        Ok(mapped
+            .copied()
+            .unwrap_or(SocketAddr::new(self.machine.config.host, port)))
+    }
+
+    async fn advice(&self, missing: &[(String, SocketAddr)]) -> String {
+        let (name, address) = &missing[0];
+        let wanted = format!("nothing listens on port {name} ({address})");
+        let told: BTreeSet<u16> = self
+            .record
+            .endpoints
+            .values()
+            .map(SocketAddr::port)
+            .collect();
+        let listening = self.processes(None).map(|pids| ports::listening(&pids));
+        let elsewhere = listening
+            .unwrap_or_default()
+            .difference(&told)
+            .next()
+            .copied();
+        match elsewhere {
+            Some(port) => format!(
+                "{wanted}, but the program listens on {port}: let it listen on the port that the \
+                 variable PORT tells it, or annotate the workload with \
+                 towpath.dev/fixed-port: \"true\" if it always listens on {port}"
+            ),
+            None => format!(
+                "{wanted}: does the program listen on the port that the variable PORT tells it?"
+            ),
+        }
+    }
+
+    async fn completed(&self, container: &str) -> Result<(), EngineError> {
+        (self.directory.completed(container))
+            .map_err(|error| failed(format!("remember that {container} has completed"), &error))
+    }
+
+    async fn has_completed(&self, container: &str) -> bool {
+        self.directory.has_completed(container)
+    }
+}

@@ -1,0 +1,175 @@
+//! The system's own list of processes, read from `/proc`.
+
+use std::{collections::BTreeSet, fs, io, path::Path, time::Duration};
+
+use delivery::engine::ReleaseRef;
+use rustix::process::{Pid, Signal, kill_process};
+use uuid::Uuid;
+
+/// The environment variable that every process of a workload carries from its first moment on, and
+/// that its children inherit: `<platform>/<environment>/<workload>@<release>/<container>`.
+pub(crate) const MARKER: &str = "TOWPATH_INSTANCE";
+
+/// Names a container of a release of a platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Marker {
+    pub(crate) platform: Uuid,
+    pub(crate) release: ReleaseRef,
+    pub(crate) container: String,
+}
+
+impl std::fmt::Display for Marker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.platform, self.release, self.container)
+    }
+}
+
+impl Marker {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let (platform, environment, workload, container) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (workload, release) = workload.split_once('@')?;
+        Some(Self {
+            platform: platform.parse().ok()?,
+            release: ReleaseRef {
+                environment: environment.into(),
+                workload: workload.into(),
+                release: release.parse().ok()?,
+            },
+            container: container.into(),
+        })
+    }
+}
+
+/// Every living process that carries a marker of `platform`.
+pub(crate) fn marked(platform: Uuid) -> io::Result<Vec<(u32, Marker)>> {
+    let prefix = format!("{MARKER}={platform}/");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        // A process that has ended meanwhile, or that is somebody else's, is not one of ours.
+        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
+            continue;
+        };
+        let marker = (environment.split(|byte| *byte == 0))
+            .filter(|variable| variable.starts_with(prefix.as_bytes()))
+            .find_map(|variable| {
+                Marker::parse(std::str::from_utf8(&variable[MARKER.len() + 1..]).ok()?)
+            });
+        if let Some(marker) = marker.filter(|_| start_time(pid).is_some()) {
+            found.push((pid, marker));
+        }
+    }
+    Ok(found)
+}
+
+/// When the process started, in clock ticks since boot: with the boot id it tells apart a process
+/// from a later one of the same id. `None` where there is none, or where it has ended and waits to
+/// be collected.
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, and may hold anything.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+    let state = fields.next()?;
+    (!matches!(state, "Z" | "X")).then_some(())?;
+    fields.nth(18)?.parse().ok()
+}
+
+/// Tells this boot of the machine from others.
+pub(crate) fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
+}
+
+/// Those of `pids` and of the control groups in `groups` that live.
+pub(crate) fn members(groups: &[impl AsRef<Path>]) -> BTreeSet<u32> {
+    (groups.iter())
+        // A group that is gone has no members.
+        .filter_map(|group| fs::read_to_string(group.as_ref().join("cgroup.procs")).ok())
+        .flat_map(|text| {
+            text.lines()
+                .filter_map(|line| line.parse().ok())
+                .collect::<Vec<u32>>()
+        })
+        .filter(|pid| start_time(*pid).is_some())
+        .collect()
+}
+
+/// Sends `signal`. A process that has ended meanwhile needs none.
+pub(crate) fn signal(pid: u32, signal: Signal) -> io::Result<()> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Ok(());
+    };
+    match kill_process(pid, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends all that `find` finds: SIGTERM, SIGKILL after `grace`. Returns once it finds nothing more;
+/// an error names what is left.
+pub(crate) async fn end(
+    grace: Duration,
+    find: impl Fn() -> io::Result<BTreeSet<u32>>,
+) -> io::Result<()> {
+    /// After SIGKILL a process goes as soon as the kernel lets it; one that hangs in the kernel
+    /// does not, and waiting longer does not help.
+    const KILL_PATIENCE: Duration = Duration::from_secs(10);
+    let begun = tokio::time::Instant::now();
+    let mut told = BTreeSet::new();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let left = find()?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let over = begun.elapsed() >= grace;
+        if begun.elapsed() >= grace + KILL_PATIENCE {
+            let message = format!("processes {left:?} do not end after SIGKILL");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+        for pid in left {
+            if over {
+                signal(pid, Signal::KILL)?;
+            } else if told.insert(pid) {
+                signal(pid, Signal::TERM)?;
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_is_read_as_it_was_written() {
+        let marker = Marker {
+            platform: Uuid::now_v7(),
+            release: ReleaseRef {
+                environment: "pr-42".into(),
+                workload: "notes".into(),
+                release: 7,
+            },
+            container: "web".into(),
+        };
+        assert_eq!(Marker::parse(&marker.to_string()), Some(marker));
+        assert_eq!(Marker::parse("x/y"), None);
+    }
+
+    #[test]
+    fn a_process_that_lives_has_a_start_time() {
+        assert!(start_time(std::process::id()).is_some());
+        assert_eq!(start_time(u32::MAX), None);
+    }
+}

@@ -1,0 +1,320 @@
+//! The life of one container: waits for its predecessors, starts, is probed, ends, starts again.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use delivery::engine::Probe;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{Exit, Plan, Runtime, View};
+use crate::{
+    probe::{Prober, listens},
+    timing::{Backoff, Timing},
+};
+
+pub(super) struct Shared<R> {
+    pub(super) plan: Arc<Plan>,
+    pub(super) runtime: Arc<R>,
+    pub(super) prober: Prober,
+    pub(super) timing: Timing,
+    pub(super) view: watch::Sender<View>,
+}
+
+impl<R> Clone for Shared<R> {
+    fn clone(&self) -> Self {
+        Self {
+            plan: Arc::clone(&self.plan),
+            runtime: Arc::clone(&self.runtime),
+            prober: self.prober.clone(),
+            timing: self.timing.clone(),
+            view: self.view.clone(),
+        }
+    }
+}
+
+impl<R> Shared<R> {
+    /// Changes the view, and tells only where that made a difference.
+    fn change(&self, change: impl FnOnce(&mut View)) {
+        self.view.send_if_modified(|view| {
+            let old = view.clone();
+            change(view);
+            *view != old
+        });
+    }
+}
+
+/// Supervises the container `name` until it has completed.
+pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
+    let runtime = &shared.runtime;
+    if runtime.has_completed(&name).await {
+        shared.change(|view| view.container(&name).complete = true);
+        return;
+    }
+    let mut backoff = Backoff::new(&shared.timing);
+    let mut found = loop {
+        match runtime.find(&name).await {
+            Ok(found) => break found,
+            Err(error) => {
+                shared.change(|view| view.container(&name).why = error.message);
+                sleep(backoff.after(None)).await;
+            }
+        }
+    };
+    if found.is_none() && shared.plan.startable {
+        wait_for_predecessors(&shared, &name).await;
+    }
+    let mut restart = false;
+    loop {
+        let mut instance = match found.take() {
+            Some(instance) => instance,
+            None if !shared.plan.startable => {
+                shared.change(|view| view.ended(&name, &Exit::Unseen));
+                return;
+            }
+            None => match runtime.start(&name).await {
+                Ok(instance) => instance,
+                Err(error) => {
+                    let why = match error.remedy {
+                        Some(remedy) => format!("{}: {remedy}", error.message),
+                        None => error.message,
+                    };
+                    shared.change(|view| {
+                        if error.retry {
+                            view.container(&name).why = why;
+                        } else {
+                            view.ended(&name, &Exit::CannotStart(why));
+                        }
+                    });
+                    sleep(backoff.after(None)).await;
+                    continue;
+                }
+            },
+        };
+        let started = runtime.started(&instance);
+        let unprobed = (shared.plan.containers.get(&name)).is_none_or(|it| it.readiness.is_none());
+        shared.change(|view| {
+            view.started(&name, started.clone(), unprobed);
+            if restart {
+                view.container(&name).state.restarts += 1;
+            }
+        });
+        let exit = tokio::select! {
+            exit = runtime.wait(&name, &mut instance) => exit,
+            why = probe(&shared, &name, &started.handle) => Exit::NotAlive(why),
+        };
+        if matches!(exit, Exit::NotAlive(_)) {
+            runtime.kill(&name, &mut instance).await;
+        }
+        runtime.clear(&name).await;
+        if exit == Exit::Code(0) && shared.plan.completes(&name) {
+            while let Err(error) = runtime.completed(&name).await {
+                shared.change(|view| view.container(&name).why = error.message);
+                sleep(backoff.after(None)).await;
+            }
+            shared.change(|view| {
+                view.ended(&name, &exit);
+                view.container(&name).complete = true;
+            });
+            return;
+        }
+        tracing::info!(release = %shared.plan.id, container = name, %exit, "container has ended");
+        shared.change(|view| view.ended(&name, &exit));
+        sleep(backoff.after(Some(started.at))).await;
+        restart = true;
+    }
+}
+
+/// Returns once every container that `name` waits for has come far enough.
+async fn wait_for_predecessors<R: Runtime>(shared: &Shared<R>, name: &str) {
+    let mut view = shared.view.subscribe();
+    for (predecessor, wanted) in shared.plan.predecessors(name) {
+        shared.change(|view| {
+            view.container(name).why = format!("waits for container {predecessor}");
+        });
+        // The sender lives in `shared`: it cannot be gone.
+        let _ = view
+            .wait_for(|view| view.reached(&predecessor, wanted))
+            .await;
+    }
+}
+
+/// Probes the running container; returns why when it is no longer alive.
+async fn probe<R: Runtime>(shared: &Shared<R>, name: &str, handle: &str) -> String {
+    let Some(watched) = shared.plan.containers.get(name) else {
+        return std::future::pending().await;
+    };
+    let readiness = keep_ready(shared, name, handle, watched.readiness.as_ref());
+    let liveness = keep_alive(shared, name, handle, watched.liveness.as_ref());
+    tokio::join!(
+        async {
+            readiness.await;
+        },
+        async { liveness.await }
+    )
+    .1
+}
+
+async fn keep_ready<R: Runtime>(
+    shared: &Shared<R>,
+    name: &str,
+    handle: &str,
+    probe: Option<&Probe>,
+) {
+    let Some(probe) = probe else { return };
+    let mut pace = Pace::new(&shared.timing);
+    let mut failures = 0;
+    loop {
+        let result = ask(shared, name, handle, probe).await;
+        match result {
+            Ok(()) => {
+                failures = 0;
+                pace.settled();
+                shared.change(|view| {
+                    let seen = view.container(name);
+                    seen.state.ready = true;
+                    seen.why.clear();
+                });
+            }
+            Err(why) => {
+                failures += 1;
+                shared.change(|view| {
+                    let seen = view.container(name);
+                    seen.state.ready = seen.state.ready && failures < shared.timing.failures;
+                    if !seen.state.ready {
+                        seen.why = format!("not ready: {why}");
+                    }
+                });
+            }
+        }
+        pace.wait().await;
+    }
+}
+
+async fn keep_alive<R: Runtime>(
+    shared: &Shared<R>,
+    name: &str,
+    handle: &str,
+    probe: Option<&Probe>,
+) -> String {
+    let Some(probe) = probe else {
+        return std::future::pending().await;
+    };
+    let begun = Instant::now();
+    let mut lived = false;
+    let mut failures = 0;
+    loop {
+        match ask(shared, name, handle, probe).await {
+            Ok(()) => {
+                lived = true;
+                failures = 0;
+            }
+            Err(why) => {
+                let held = lived || begun.elapsed() >= shared.timing.start_grace;
+                failures += u32::from(held);
+                if failures >= shared.timing.failures {
+                    return why;
+                }
+            }
+        }
+        sleep(shared.timing.probe).await;
+    }
+}
+
+async fn ask<R: Runtime>(
+    shared: &Shared<R>,
+    name: &str,
+    handle: &str,
+    probe: &Probe,
+) -> Result<(), String> {
+    match probe {
+        Probe::Http(probe) => {
+            let address = shared.runtime.address(probe.port).await?;
+            shared.prober.http(address, probe).await
+        }
+        Probe::Exec { command } => {
+            let answer = shared.runtime.exec(name, handle, command);
+            match tokio::time::timeout(shared.timing.probe_timeout, answer).await {
+                Ok(result) => result,
+                Err(_) => Err("the command does not end in time".into()),
+            }
+        }
+    }
+}
+
+/// Keeps `View::served` true to what listens. Only looks after a container has started: a program
+/// that gives up its port is for the readiness probe to find.
+pub(super) async fn watch_ports<R: Runtime>(shared: Shared<R>) {
+    let mut view = shared.view.subscribe();
+    let ports: Vec<(String, SocketAddr)> = (shared.plan.tcp.iter())
+        .filter_map(|name| Some((name.clone(), *shared.plan.endpoints.get(name)?)))
+        .collect();
+    if ports.is_empty() {
+        return;
+    }
+    loop {
+        // The sender lives in `shared`: it cannot be gone.
+        let waiting = |view: &View| {
+            !view.served
+                && view
+                    .containers
+                    .values()
+                    .all(|seen| seen.state.running || seen.complete)
+        };
+        let _ = view.wait_for(waiting).await;
+        let mut pace = Pace::new(&shared.timing);
+        let begun = Instant::now();
+        while waiting(&view.borrow_and_update()) {
+            let mut missing = Vec::new();
+            for (name, address) in &ports {
+                if !listens(*address, shared.timing.probe_timeout).await {
+                    missing.push((name.clone(), *address));
+                }
+            }
+            if missing.is_empty() {
+                shared.change(|view| {
+                    view.served = true;
+                    view.unserved.clear();
+                });
+                break;
+            }
+            // Right after the start, silence is normal, and looking for the reason is not free.
+            if begun.elapsed() >= Duration::from_secs(1) {
+                let advice = shared.runtime.advice(&missing).await;
+                shared.change(|view| view.unserved = advice);
+            }
+            pace.wait().await;
+        }
+    }
+}
+
+/// Quick at first, slower with time, at the steady pace once settled.
+struct Pace<'a> {
+    timing: &'a Timing,
+    next: Duration,
+    settled: bool,
+}
+
+impl<'a> Pace<'a> {
+    fn new(timing: &'a Timing) -> Self {
+        Self {
+            timing,
+            next: timing.first_probe,
+            settled: false,
+        }
+    }
+
+    fn settled(&mut self) {
+        self.settled = true;
+    }
+
+    async fn wait(&mut self) {
+        if self.settled {
+            return sleep(self.timing.probe).await;
+        }
+        sleep(self.next).await;
+        // A tenth more each time: a slow start is found a tenth late at the most.
+        self.next = (self.next + self.next / 10).min(self.timing.probe);
+    }
+}

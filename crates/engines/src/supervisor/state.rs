@@ -1,0 +1,126 @@
+//! What a supervision sees, and what that means for the release.
+
+use std::collections::BTreeMap;
+
+use delivery::engine::{Before, ContainerState, Phase, ReleaseState};
+
+use super::{Exit, Plan, Started};
+
+/// A container as it is seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// What others see of it.
+    pub(crate) state: ContainerState,
+    /// It has ended with exit code 0, and others wait for that.
+    pub(crate) complete: bool,
+    /// Why it cannot start at all.
+    pub(crate) cannot: Option<String>,
+    /// Why it does not run or is not ready.
+    pub(crate) why: String,
+}
+
+/// A release as it is seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    /// Its containers.
+    pub(crate) containers: BTreeMap<String, Seen>,
+    /// Whether something listens on every port, since a container last started.
+    pub(crate) served: bool,
+    /// Why not.
+    pub(crate) unserved: String,
+}
+
+impl View {
+    pub(crate) fn new<'a>(containers: impl Iterator<Item = &'a String>) -> Self {
+        Self {
+            containers: containers
+                .map(|name| (name.clone(), Seen::default()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn container(&mut self, name: &str) -> &mut Seen {
+        self.containers.entry(name.to_owned()).or_default()
+    }
+
+    pub(crate) fn started(&mut self, name: &str, started: Started, ready: bool) {
+        let seen = self.container(name);
+        let same = seen.state.handle.as_deref() == Some(&started.handle) && seen.state.running;
+        seen.state.handle = Some(started.handle);
+        seen.state.started = Some(started.at);
+        seen.state.running = true;
+        seen.state.ready = ready || (same && seen.state.ready);
+        seen.cannot = None;
+        seen.why.clear();
+        if !same {
+            self.served = false;
+        }
+    }
+
+    pub(crate) fn ended(&mut self, name: &str, exit: &Exit) {
+        let seen = self.container(name);
+        seen.state.running = false;
+        seen.state.ready = false;
+        seen.state.handle = None;
+        seen.state.last_exit = Some(exit.to_string());
+        seen.why = exit.to_string();
+        seen.cannot = match exit {
+            Exit::CannotStart(why) => Some(why.clone()),
+            _ => None,
+        };
+        self.served = false;
+    }
+
+    /// Whether `container` has come as far as `wanted`.
+    pub(crate) fn reached(&self, container: &str, wanted: Before) -> bool {
+        (self.containers.get(container)).is_some_and(|seen| match wanted {
+            Before::Started => seen.state.running || seen.complete,
+            Before::Healthy => seen.state.ready || seen.complete,
+            Before::Complete => seen.complete,
+        })
+    }
+
+    pub(crate) fn state(&self, plan: &Plan) -> ReleaseState {
+        let (phase, message) = self.phase(plan);
+        ReleaseState {
+            digest: plan.digest.clone(),
+            phase,
+            message,
+            endpoints: plan.endpoints.clone(),
+            containers: (self.containers.iter())
+                .map(|(name, seen)| (name.clone(), seen.state.clone()))
+                .collect(),
+        }
+    }
+
+    fn phase(&self, plan: &Plan) -> (Phase, String) {
+        let told = |(name, why): (&String, &str)| format!("container {name}: {why}");
+        let cannot =
+            (self.containers.iter()).find_map(|(name, seen)| Some((name, seen.cannot.as_deref()?)));
+        if let Some(cannot) = cannot {
+            return (Phase::Failed, told(cannot));
+        }
+        let unready: Vec<_> = (self.containers.iter())
+            .filter(|(_, seen)| !seen.state.ready && !seen.complete)
+            .collect();
+        if unready.is_empty() && (self.served || plan.tcp.is_empty()) {
+            return (Phase::Ready, String::new());
+        }
+        let mut reasons: Vec<String> = (unready.iter())
+            .filter(|(_, seen)| !seen.why.is_empty())
+            .map(|(name, seen)| told((name, &seen.why)))
+            .collect();
+        if !self.served && !self.unserved.is_empty() {
+            reasons.push(self.unserved.clone());
+        }
+        let restarting = (self.containers.values())
+            .any(|seen| !seen.complete && !seen.state.ready && seen.state.last_exit.is_some());
+        let phase = if restarting {
+            Phase::Restarting
+        } else {
+            Phase::Starting
+        };
+        (phase, reasons.join("; "))
+    }
+}

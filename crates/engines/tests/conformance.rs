@@ -1,0 +1,419 @@
+//! What every engine must do: one suite, run on each.
+
+mod support;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use delivery::engine::{Before, File, LogQuery, Mount, Phase, Probe};
+use futures::StreamExt as _;
+use kernel::Secret;
+use support::{Subject, container, get, http_probe, id, port, serves, timing};
+use towpath_engines::process::{ProcessConfig, ProcessEngine};
+
+async fn serves_at_its_endpoint(subject: Subject) {
+    let id = id("serves", 1);
+    let mut web = container(&serves("true"));
+    web.readiness = http_probe("/");
+    let mut release = subject.release(&id, &[("web", web)]);
+    release.ports = port();
+    let mut changes = subject.engine.changes();
+    subject.engine.apply(&release).await.expect("applies");
+    let state = subject.ready(&id).await;
+    assert_eq!(get(state.endpoints["web"], "/").await, "hello");
+    assert_eq!(state.digest, release.digest);
+    assert!(state.containers["web"].running && state.containers["web"].ready);
+    assert_eq!(changes.recv().await.expect("nudges"), id);
+    assert_eq!(
+        subject.engine.list().await.expect("lists"),
+        vec![id.clone()]
+    );
+
+    // The same again: nothing happens.
+    subject.engine.apply(&release).await.expect("applies");
+    let again = subject.state(&id).await;
+    assert_eq!(
+        again.containers["web"].handle,
+        state.containers["web"].handle
+    );
+
+    subject.removed(&id).await;
+    assert_ne!(get(state.endpoints["web"], "/").await, "hello");
+    subject
+        .engine
+        .remove(&id, Duration::ZERO)
+        .await
+        .expect("removing what is gone is no error");
+}
+
+async fn gives_environment_files_and_working_directory(subject: Subject) {
+    let id = id("files", 1);
+    let mut main = container(
+        "echo var $GREETING; cat /etc/towpath-test/deep/app.conf; stat -c 'mode %a' \
+         /etc/towpath-test/deep/app.conf; cat local.conf; ls /etc/hostname /bin/busybox; echo done; \
+         exec sleep 1000",
+    );
+    main.variables
+        .insert("GREETING".into(), Secret::from("good day"));
+    let file = |target: &str, mode, content: &str| File {
+        target: PathBuf::from(target),
+        mode,
+        content: Secret::from(content),
+    };
+    main.files = vec![
+        file("/etc/towpath-test/deep/app.conf", 0o640, "absolute\n"),
+        file("local.conf", 0o644, "relative\n"),
+    ];
+    subject
+        .engine
+        .apply(&subject.release(&id, &[("main", main)]))
+        .await
+        .expect("applies");
+    let lines = subject.logged("files", "done").await;
+    for wanted in [
+        "var good day",
+        "absolute",
+        "mode 640",
+        "relative",
+        "/bin/busybox",
+    ] {
+        assert!(
+            lines.iter().any(|line| line == wanted),
+            "{wanted} is not in {lines:#?}"
+        );
+    }
+    subject.removed(&id).await;
+    assert!(
+        !PathBuf::from("/etc/towpath-test").exists(),
+        "a file was left on the machine"
+    );
+}
+
+async fn volumes_keep_their_content(subject: Subject) {
+    let source = subject.volumes.join("data");
+    std::fs::create_dir_all(&source).expect("makes the volume");
+    let mount = |path: &str, target: &str, read_only| Mount {
+        source: source.clone(),
+        path: PathBuf::from(path),
+        target: PathBuf::from(target),
+        read_only,
+    };
+    for release in [1, 2] {
+        let id = id("volumes", release);
+        let mut main = container(&format!(
+            "echo {release} >> /towpath-data/log; cat /towpath-data/log; \
+             echo below > /towpath-sub/file; \
+             (echo x > /towpath-fixed/no) 2>/dev/null || echo refused; echo done {release}; \
+             exec sleep 1000"
+        ));
+        main.volumes = vec![
+            mount("", "/towpath-data", false),
+            mount("sub/dir", "/towpath-sub", false),
+            mount("", "/towpath-fixed", true),
+        ];
+        subject
+            .engine
+            .apply(&subject.release(&id, &[("main", main)]))
+            .await
+            .expect("applies");
+        let lines = subject.logged("volumes", &format!("done {release}")).await;
+        assert!(lines.iter().any(|line| line == "refused"), "{lines:#?}");
+        subject.removed(&id).await;
+    }
+    let text = |name: &str| std::fs::read_to_string(source.join(name)).expect("reads the volume");
+    assert_eq!(text("log"), "1\n2\n");
+    assert_eq!(text("sub/dir/file"), "below\n");
+    assert!(!source.join("no").exists());
+}
+
+async fn a_volume_cannot_lead_out_of_itself(subject: Subject) {
+    let source = subject.volumes.join("leads-out");
+    std::fs::create_dir_all(&source).expect("makes the volume");
+    std::os::unix::fs::symlink("/", source.join("link")).expect("links");
+    let id = id("leads-out", 1);
+    let mut main = container("ls /towpath-data; exec sleep 1000");
+    main.volumes = vec![Mount {
+        source,
+        path: PathBuf::from("link"),
+        target: PathBuf::from("/towpath-data"),
+        read_only: false,
+    }];
+    subject
+        .engine
+        .apply(&subject.release(&id, &[("main", main)]))
+        .await
+        .expect("applies");
+    let state = subject
+        .until(&id, |state| state.phase == Phase::Failed)
+        .await;
+    assert!(state.message.contains("/towpath-data"), "{}", state.message);
+    subject.removed(&id).await;
+}
+
+async fn limits_are_kept(subject: Subject) {
+    let id = id("limits", 1);
+    let mut greedy = container("echo begins; x=x; while true; do x=$x$x; done");
+    greedy.memory_limit_bytes = Some(32 << 20);
+    greedy.cpu_limit_millis = Some(500);
+    subject
+        .engine
+        .apply(&subject.release(&id, &[("greedy", greedy)]))
+        .await
+        .expect("applies");
+    let state = subject
+        .until(&id, |state| state.containers["greedy"].last_exit.is_some())
+        .await;
+    assert_eq!(
+        state.containers["greedy"].last_exit.as_deref(),
+        Some("out of memory")
+    );
+    assert_eq!(state.phase, Phase::Restarting);
+    subject.removed(&id).await;
+}
+
+async fn what_ends_is_started_again(subject: Subject) {
+    let id = id("crashes", 1);
+    let release = subject.release(&id, &[("main", container("echo run; exit 3"))]);
+    subject.engine.apply(&release).await.expect("applies");
+    let state = subject
+        .until(&id, |state| state.containers["main"].restarts >= 2)
+        .await;
+    assert_eq!(
+        state.containers["main"].last_exit.as_deref(),
+        Some("exit code 3")
+    );
+    let state = subject
+        .until(&id, |state| !state.containers["main"].running)
+        .await;
+    assert_eq!(state.phase, Phase::Restarting);
+    assert!(state.message.contains("exit code 3"), "{}", state.message);
+    let runs = subject.lines("crashes", LogQuery::default()).await;
+    assert!(runs.len() >= 3, "{runs:?}");
+    subject.removed(&id).await;
+}
+
+async fn what_is_not_alive_is_started_again(subject: Subject) {
+    let id = id("not-alive", 1);
+    let mut main = container(&serves("echo run"));
+    main.liveness = Some(Probe::Exec {
+        command: vec![
+            "/bin/busybox".into(),
+            "test".into(),
+            "-e".into(),
+            "www/index.html".into(),
+        ],
+    });
+    main.readiness = http_probe("/index.html");
+    let mut release = subject.release(&id, &[("main", main)]);
+    // It dies of its own doing: the file that keeps it alive goes after the first start.
+    let script =
+        serves("echo run; [ -e second ] || (touch second; sleep 2; rm www/index.html) & true");
+    release
+        .containers
+        .get_mut("main")
+        .expect("is there")
+        .command[3] = script;
+    release.ports = port();
+    subject.engine.apply(&release).await.expect("applies");
+    subject.ready(&id).await;
+    let state = subject
+        .until(&id, |state| state.containers["main"].restarts >= 1)
+        .await;
+    let why = state.containers["main"]
+        .last_exit
+        .clone()
+        .expect("has ended");
+    assert!(why.starts_with("liveness probe failed"), "{why}");
+    subject.ready(&id).await;
+    subject.removed(&id).await;
+}
+
+async fn gets_ready_and_unready(subject: Subject) {
+    let id = id("readiness", 1);
+    let mut main = container(&serves("sleep 1"));
+    main.readiness = http_probe("/ready");
+    let script = main.command[3].replace(
+        "exec",
+        "(sleep 1; echo yes > www/ready; sleep 2; rm www/ready) & exec",
+    );
+    main.command[3] = script;
+    let mut release = subject.release(&id, &[("main", main)]);
+    release.ports = port();
+    subject.engine.apply(&release).await.expect("applies");
+    let state = subject
+        .until(&id, |state| state.message.contains("404"))
+        .await;
+    assert_eq!(state.phase, Phase::Starting);
+    subject.ready(&id).await;
+    subject
+        .until(&id, |state| state.phase != Phase::Ready)
+        .await;
+    assert_eq!(subject.state(&id).await.containers["main"].restarts, 0);
+    subject.removed(&id).await;
+}
+
+async fn logs_are_read_and_followed(subject: Subject) {
+    let id = id("logs", 1);
+    let main = container(
+        "for n in 1 2 3 4 5; do echo line $n; done; echo oops >&2; sleep 1; echo late; exec sleep 1000",
+    );
+    subject
+        .engine
+        .apply(&subject.release(&id, &[("main", main)]))
+        .await
+        .expect("applies");
+    subject.logged("logs", "oops").await;
+    let query = LogQuery {
+        tail: Some(2),
+        follow: true,
+        ..LogQuery::default()
+    };
+    let followed = subject
+        .engine
+        .logs("dev", "logs", query)
+        .await
+        .expect("follows");
+    let mut lines = Vec::new();
+    let until_late = async {
+        let mut followed = followed;
+        while let Some(line) = followed.next().await {
+            let last = line.line == "late";
+            lines.push(line);
+            if last {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), until_late)
+        .await
+        .expect("the late line comes");
+    assert!(!lines.iter().any(|line| line.line == "line 1"), "{lines:?}");
+    let oops = lines
+        .iter()
+        .find(|line| line.line == "oops")
+        .expect("both streams");
+    assert_eq!(
+        (oops.stream.as_str(), oops.container.as_str(), oops.release),
+        ("stderr", "main", 1)
+    );
+    let none = LogQuery {
+        container: Some("other".into()),
+        ..LogQuery::default()
+    };
+    assert!(subject.lines("logs", none).await.is_empty());
+    subject.removed(&id).await;
+    assert!(
+        !subject.lines("logs", LogQuery::default()).await.is_empty()
+            || subject.engine.name() == "docker"
+    );
+    subject.engine.forget("dev", "logs").await.expect("forgets");
+    assert!(subject.lines("logs", LogQuery::default()).await.is_empty());
+}
+
+async fn two_releases_run_beside_each_other(subject: Subject) {
+    let (old, new) = (id("two", 1), id("two", 2));
+    for id in [&old, &new] {
+        let mut release = subject.release(id, &[("web", container(&serves("true")))]);
+        release.ports = port();
+        subject.engine.apply(&release).await.expect("applies");
+    }
+    let (first, second) = (subject.ready(&old).await, subject.ready(&new).await);
+    assert_ne!(first.endpoints, second.endpoints);
+    subject.removed(&old).await;
+    assert_eq!(get(second.endpoints["web"], "/").await, "hello");
+    subject.removed(&new).await;
+}
+
+async fn starts_in_order(subject: Subject) {
+    let id = id("order", 1);
+    let mut migrate = container("sleep 1; echo migrated");
+    migrate.before.insert("web".into(), Before::Complete);
+    let web = container("echo web starts; exec sleep 1000");
+    let release = subject.release(&id, &[("migrate", migrate), ("web", web)]);
+    subject.engine.apply(&release).await.expect("applies");
+    let waits = subject
+        .until(&id, |state| state.containers["migrate"].running)
+        .await;
+    assert!(!waits.containers["web"].running, "{waits:#?}");
+    let state = subject.ready(&id).await;
+    assert!(!state.containers["migrate"].running && state.containers["web"].running);
+    let lines = subject.lines("order", LogQuery::default()).await;
+    assert_eq!(
+        lines.iter().filter(|line| *line == "migrated").count(),
+        1,
+        "{lines:?}"
+    );
+    subject.removed(&id).await;
+}
+
+async fn what_cannot_start_says_why(subject: Subject) {
+    let id = id("cannot", 1);
+    let mut main = container("");
+    main.command = vec!["/no/such/program".into()];
+    subject
+        .engine
+        .apply(&subject.release(&id, &[("main", main)]))
+        .await
+        .expect("applies");
+    let state = subject
+        .until(&id, |state| state.phase == Phase::Failed)
+        .await;
+    assert!(
+        state.message.contains("/no/such/program"),
+        "{}",
+        state.message
+    );
+    subject.removed(&id).await;
+}
+
+async fn nothing_escapes_removal(subject: Subject) {
+    let id = id("escapes", 1);
+    let script = "(setsid sh -c 'trap \"\" TERM; echo away; while true; do sleep 1; done' &); \
+                  trap '' TERM; while true; do sleep 1; done";
+    let release = subject.release(&id, &[("main", container(script))]);
+    subject.engine.apply(&release).await.expect("applies");
+    subject.logged("escapes", "away").await;
+    subject.removed(&id).await;
+}
+
+async fn process(volumes: &std::path::Path) -> Subject {
+    let shim = vec![env!("CARGO_BIN_EXE_towpath-shim").into()];
+    let mut config = ProcessConfig::new(volumes.join("platform"), uuid::Uuid::now_v7(), shim);
+    config.timing = timing();
+    let engine = ProcessEngine::new(config).await.expect("the engine starts");
+    Subject {
+        engine: Arc::new(engine),
+        image: "/bin/busybox".into(),
+        volumes: volumes.to_owned(),
+    }
+}
+
+/// Every test of the suite on every engine.
+macro_rules! conformance {
+    ($($test:ident),+ $(,)?) => {
+        mod process_engine {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    let directory = tempfile::tempdir().expect("a directory");
+                    super::$test(super::process(directory.path()).await).await;
+                }
+            )+
+        }
+    };
+}
+
+conformance!(
+    serves_at_its_endpoint,
+    gives_environment_files_and_working_directory,
+    volumes_keep_their_content,
+    a_volume_cannot_lead_out_of_itself,
+    limits_are_kept,
+    what_ends_is_started_again,
+    what_is_not_alive_is_started_again,
+    gets_ready_and_unready,
+    logs_are_read_and_followed,
+    two_releases_run_beside_each_other,
+    starts_in_order,
+    what_cannot_start_says_why,
+    nothing_escapes_removal,
+);
