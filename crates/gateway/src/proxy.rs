@@ -110,7 +110,7 @@ impl Proxy {
         // Backends that refused a connection.
         let mut refused: Vec<SocketAddr> = Vec::new();
         let mut keep_out = false;
-        for _ in 0..MOST_TRIES {
+        for tries_left in (0..MOST_TRIES).rev() {
             let table = self.table.borrow().clone();
             let target = table
                 .find(host, pending.uri().path())
@@ -142,6 +142,11 @@ impl Proxy {
                     }
                 },
             };
+            // The wait for a connection may have outlived the route.
+            if tries_left > 0 && !Arc::ptr_eq(&table, &self.table.borrow()) {
+                lease.give_back();
+                continue;
+            }
             let copy = repeatable.then(|| repeat(&pending));
             let progress = pending.body().progress();
             let sending = lease.sender.try_send_request(pending);

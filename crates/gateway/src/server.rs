@@ -153,11 +153,12 @@ async fn accept(
     let kill = proxy.kill.clone();
     let take = async {
         loop {
-            let Ok(slot) = slots.clone().acquire_owned().await else {
-                return;
-            };
             match listener.accept().await {
                 Ok((stream, peer)) => {
+                    // Beyond the limit one waits here, and the others in the system's queue.
+                    let Ok(slot) = slots.clone().acquire_owned().await else {
+                        return;
+                    };
                     let served = serve(stream, peer, slot, proxy.clone(), stop.clone());
                     proxy.tasks.spawn(served);
                 }
