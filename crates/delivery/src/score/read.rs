@@ -1,0 +1,185 @@
+//! Reading: text or JSON to checked workloads.
+
+use std::sync::Arc;
+
+use kernel::{Location, Problem};
+use serde_json::{Map, Value};
+
+use super::{
+    Workload,
+    check::{Check, is_extension},
+    placeholder::split_path,
+    relations,
+    schema::{self, Shape},
+    tree::{Content, Node, Sources},
+    yaml::{self, Limits},
+};
+
+/// A text to read, under the name by which the caller knows it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// A path, or `-`: stands in messages.
+    pub name: String,
+    /// The text, as it was found.
+    pub bytes: Vec<u8>,
+}
+
+/// A workload that keeps the schema, and where each piece of it stands.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The workload.
+    pub workload: Workload,
+    pub(super) tree: Node,
+    pub(super) sources: Arc<Sources>,
+    pub(super) file: usize,
+}
+
+impl Document {
+    /// The Score file that it came from.
+    pub fn file(&self) -> &str {
+        self.sources.name(self.file)
+    }
+
+    /// Where the field at `path` stands, or the nearest one above it: `containers.web.image`.
+    pub fn locate(&self, path: &str) -> Option<Location> {
+        let span = self.tree.locate(&split_path(path))?;
+        Some(self.sources.location(span))
+    }
+}
+
+/// Reads the workloads of one Score file: one for each document in it. Every mistake is reported,
+/// not only the first.
+pub fn parse(source: &Source, limits: &Limits) -> Result<Vec<Document>, Vec<Problem>> {
+    let (sources, nodes, problems) = trees(source, limits)?;
+    documents(&Arc::new(sources), 0, nodes, problems)
+}
+
+/// A file's trees, and what is wrong with it already (duplicate keys, and where it ended early).
+pub(super) fn trees(
+    source: &Source,
+    limits: &Limits,
+) -> Result<(Sources, Vec<Node>, Vec<Problem>), Vec<Problem>> {
+    let mut sources = Sources::default();
+    let text = yaml::decode(&source.name, &source.bytes, limits).map_err(|p| vec![p])?;
+    let number = sources.add(&source.name, text);
+    let (nodes, problems) = yaml::read(&sources, number, text, limits);
+    if nodes.is_empty() && problems.is_empty() {
+        return Err(vec![
+            Problem::new("score/empty", "", format!("{} is empty", source.name)).remedy(
+                "describe a workload: `apiVersion: score.dev/v1b1`, `metadata` and `containers`",
+            ),
+        ]);
+    }
+    Ok((sources, nodes, problems))
+}
+
+/// Checks trees and makes workloads of them.
+pub(super) fn documents(
+    sources: &Arc<Sources>,
+    file: usize,
+    nodes: Vec<Node>,
+    problems: Vec<Problem>,
+) -> Result<Vec<Document>, Vec<Problem>> {
+    let mut check = Check::new(sources, problems);
+    for (index, node) in nodes.iter().enumerate() {
+        all_rules(&mut check, node);
+        let name = name(node);
+        if name.is_some() && nodes[..index].iter().any(|other| self::name(other) == name) {
+            check.within("metadata", |check| {
+                check.within("name", |check| {
+                    let metadata = node.get("metadata").and_then(|node| node.get("name"));
+                    check.wrong(
+                        "score/duplicate",
+                        metadata.and_then(|node| node.span),
+                        format!("two workloads are called `{}`", name.unwrap_or_default()),
+                        "give each workload a name of its own",
+                    );
+                });
+            });
+        }
+    }
+    let problems = check.finish();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    nodes
+        .into_iter()
+        .map(|tree| {
+            Ok(Document {
+                workload: workload(&tree).map_err(|problem| vec![problem])?,
+                tree,
+                sources: Arc::clone(sources),
+                file,
+            })
+        })
+        .collect()
+}
+
+/// The workload's name, as far as it has one.
+pub(super) fn name(tree: &Node) -> Option<&str> {
+    tree.get("metadata")?.get("name")?.text()
+}
+
+/// Checks a workload that is JSON already: the same rules, without places.
+pub fn validate(value: &Value) -> Result<Workload, Vec<Problem>> {
+    let sources = Sources::default();
+    let tree = Node::from_json(value);
+    let mut check = Check::new(&sources, Vec::new());
+    all_rules(&mut check, &tree);
+    let problems = check.finish();
+    if problems.is_empty() {
+        workload(&tree).map_err(|problem| vec![problem])
+    } else {
+        Err(problems)
+    }
+}
+
+fn all_rules(check: &mut Check<'_>, tree: &Node) {
+    check.shape(tree, &Shape::Object(&schema::WORKLOAD));
+    relations::check(check, tree);
+}
+
+/// Makes the workload of a tree that keeps every rule.
+fn workload(tree: &Node) -> Result<Workload, Problem> {
+    let mut fields = Map::new();
+    for entry in tree.entries().iter().filter(|e| !is_extension(&e.key)) {
+        let value = match entry.key.as_str() {
+            "containers" => containers(&entry.node),
+            _ => entry.node.to_json(),
+        };
+        fields.insert(entry.key.clone(), value);
+    }
+    serde_json::from_value(Value::Object(fields))
+        .map_err(|error| Problem::new("score/type", "", error.to_string()))
+}
+
+/// Containers with their files and volumes by target, whichever form they are written in.
+fn containers(node: &Node) -> Value {
+    let by_target = |node: &Node| match &node.content {
+        Content::List(items) => items
+            .iter()
+            .filter_map(|item| {
+                let target = item.get("target")?.text()?.to_owned();
+                let mut value = item.to_json();
+                value.as_object_mut()?.shift_remove("target");
+                Some((target, value))
+            })
+            .collect::<Map<_, _>>()
+            .into(),
+        _ => node.to_json(),
+    };
+    let container = |node: &Node| -> Value {
+        let fields = node.entries().iter().map(|entry| {
+            let value = match entry.key.as_str() {
+                "files" | "volumes" => by_target(&entry.node),
+                _ => entry.node.to_json(),
+            };
+            (entry.key.clone(), value)
+        });
+        fields.collect::<Map<_, _>>().into()
+    };
+    let all = node.entries().iter();
+    all.map(|entry| (entry.key.clone(), container(&entry.node)))
+        .collect::<Map<_, _>>()
+        .into()
+}

@@ -1,0 +1,232 @@
+//! A document as a tree that remembers where each piece of it stands.
+
+use kernel::Location;
+use serde_json::{Map, Number, Value};
+
+/// The texts that a tree was read from.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sources(Vec<(String, String)>);
+
+impl Sources {
+    /// Adds a text under the name that the caller gave it.
+    pub(super) fn add(&mut self, name: &str, text: &str) -> usize {
+        self.0.push((name.to_owned(), text.to_owned()));
+        self.0.len() - 1
+    }
+
+    pub(super) fn name(&self, source: usize) -> &str {
+        &self.0[source].0
+    }
+
+    fn line(&self, span: Span) -> &str {
+        let text = &self.0[span.source].1;
+        text.lines().nth(span.line - 1).unwrap_or_default()
+    }
+
+    /// The text of `span` on its first line.
+    pub(super) fn text(&self, span: Span) -> String {
+        let line = self.line(span).chars().skip(span.column - 1);
+        let text: String = line.take(span.chars).collect();
+        text.trim_end().to_owned()
+    }
+
+    /// `span` for people: no further than the end of its first line.
+    pub(super) fn location(&self, span: Span) -> Location {
+        Location {
+            file: self.name(span.source).to_owned(),
+            line: span.line,
+            column: span.column,
+            length: self.text(span).chars().count(),
+        }
+    }
+
+    /// Where the `nth` (from 0) `wanted` stands within `span`; `span` itself where it is written
+    /// otherwise there (folded, or with escapes).
+    pub(super) fn find(&self, span: Span, wanted: &str, nth: usize) -> Span {
+        let text = &self.0[span.source].1;
+        let mut left = span.chars;
+        let mut column = span.column;
+        let mut nth = nth;
+        for (index, line) in text.lines().enumerate().skip(span.line - 1) {
+            let visible: String = line.chars().skip(column - 1).take(left).collect();
+            for (at, _) in visible.match_indices(wanted) {
+                if nth == 0 {
+                    return Span {
+                        line: index + 1,
+                        column: column + visible[..at].chars().count(),
+                        chars: wanted.chars().count(),
+                        ..span
+                    };
+                }
+                nth -= 1;
+            }
+            // One more for the line's end.
+            let passed = visible.chars().count() + 1;
+            if passed > left {
+                break;
+            }
+            left -= passed;
+            column = 1;
+        }
+        span
+    }
+}
+
+/// A piece of a text. Line and column count from 1; lengths are in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) source: usize,
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) chars: usize,
+}
+
+/// A value and where it stands; what came as JSON stands nowhere.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) span: Option<Span>,
+    pub(super) content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Content {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A field of a map.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Option<Span>,
+    pub(super) node: Node,
+}
+
+impl Node {
+    pub(super) fn from_json(value: &Value) -> Self {
+        let content = match value {
+            Value::Null => Content::Null,
+            Value::Bool(value) => Content::Bool(*value),
+            Value::Number(value) => Content::Number(value.clone()),
+            Value::String(text) => Content::Text(text.clone()),
+            Value::Array(items) => Content::List(items.iter().map(Self::from_json).collect()),
+            Value::Object(fields) => Content::Map(
+                fields
+                    .iter()
+                    .map(|(key, value)| Entry {
+                        key: key.clone(),
+                        key_span: None,
+                        node: Self::from_json(value),
+                    })
+                    .collect(),
+            ),
+        };
+        Self {
+            span: None,
+            content,
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        match &self.content {
+            Content::Null => Value::Null,
+            Content::Bool(value) => Value::Bool(*value),
+            Content::Number(value) => Value::Number(value.clone()),
+            Content::Text(text) => Value::String(text.clone()),
+            Content::List(items) => items.iter().map(Self::to_json).collect(),
+            Content::Map(entries) => Value::Object(
+                entries
+                    .iter()
+                    .map(|entry| (entry.key.clone(), entry.node.to_json()))
+                    .collect::<Map<_, _>>(),
+            ),
+        }
+    }
+
+    /// The fields, where it is a map; none where it is anything else.
+    pub(super) fn entries(&self) -> &[Entry] {
+        match &self.content {
+            Content::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The items, where it is a list; none where it is anything else.
+    pub(super) fn items(&self) -> &[Node] {
+        match &self.content {
+            Content::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|entry| &entry.node)
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// How many values there are in it, itself included.
+    pub(super) fn size(&self) -> usize {
+        1 + match &self.content {
+            Content::List(items) => items.iter().map(Self::size).sum(),
+            Content::Map(entries) => entries.iter().map(|entry| entry.node.size()).sum(),
+            _ => 0,
+        }
+    }
+
+    /// How many values deep it is: 1 for a scalar.
+    pub(super) fn depth(&self) -> usize {
+        let children: Box<dyn Iterator<Item = &Node>> = match &self.content {
+            Content::List(items) => Box::new(items.iter()),
+            Content::Map(entries) => Box::new(entries.iter().map(|entry| &entry.node)),
+            _ => return 1,
+        };
+        1 + children.map(Self::depth).max().unwrap_or(0)
+    }
+
+    /// Where `path` stands, or the nearest thing above it that stands somewhere. A list's items go
+    /// by their index, or by their `target`.
+    pub(super) fn locate(&self, path: &[String]) -> Option<Span> {
+        let Some((first, rest)) = path.split_first() else {
+            return self.span;
+        };
+        let below = match &self.content {
+            Content::Map(entries) => {
+                entries
+                    .iter()
+                    .find(|entry| entry.key == *first)
+                    .and_then(|entry| {
+                        let below = entry.node.locate(rest);
+                        if rest.is_empty() {
+                            below.or(entry.key_span)
+                        } else {
+                            below
+                        }
+                    })
+            }
+            Content::List(items) => items
+                .iter()
+                .enumerate()
+                .find(|(index, item)| {
+                    index.to_string() == *first
+                        || item.get("target").and_then(Self::text) == Some(first)
+                })
+                .and_then(|(_, item)| item.locate(rest)),
+            _ => None,
+        };
+        below.or(self.span)
+    }
+}
