@@ -304,12 +304,12 @@ mod hostile {
 
     #[test]
     fn thousands_of_mistakes_and_of_names() {
-        let many: String = (0..40_000).map(|n| format!("k{n}: 1\n")).collect();
+        let many: String = (0..9_000).map(|n| format!("k{n}: 1\n")).collect();
         let problems = refused(many);
         assert_eq!(problems.last().unwrap().rule, "score/too-many");
         refused("k: 1\n".repeat(100_000));
         let mut variables = String::from("containers: {web: {variables: {\n");
-        for n in 0..30_000 {
+        for n in 0..9_000 {
             writeln!(variables, "  V{n}: '${{resources.r{n}.x}}',").unwrap();
         }
         refused(variables + "}}}");

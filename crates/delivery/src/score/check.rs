@@ -58,6 +58,13 @@ impl<'s> Check<'s> {
         self.path.pop();
     }
 
+    /// Whether so many mistakes are noted that the next is only counted; counts it then.
+    pub(super) fn is_full(&mut self) -> bool {
+        let full = self.problems.len() >= MAX_PROBLEMS;
+        self.untold += usize::from(full);
+        full
+    }
+
     /// Notes a mistake at the present path.
     pub(super) fn wrong(
         &mut self,
@@ -66,8 +73,7 @@ impl<'s> Check<'s> {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        if self.problems.len() >= MAX_PROBLEMS {
-            self.untold += 1;
+        if self.is_full() {
             return;
         }
         let path = join_path(self.path.iter().map(String::as_str));
@@ -140,7 +146,11 @@ impl<'s> Check<'s> {
 
     fn pattern(&mut self, span: Option<Span>, text: &str, pattern: &Pattern) {
         if !(pattern.accepts)(text) {
-            let message = format!("`{}` {}", shortened(text), pattern.wrong);
+            let message = if text.is_empty() {
+                "this must not be empty".to_owned()
+            } else {
+                format!("`{}` {}", shortened(text), pattern.wrong)
+            };
             self.wrong("score/pattern", span, message, pattern.remedy);
         }
     }
@@ -154,7 +164,7 @@ impl<'s> Check<'s> {
             Some(word) => format!("did you mean `{word}`? It takes {all}"),
             None => format!("write {all}"),
         };
-        let message = format!("`{}` is not one of {all}", shortened(text));
+        let message = format!("this must be {all}, and is `{}`", shortened(text));
         self.wrong("score/word", span, message, remedy);
     }
 
@@ -229,7 +239,7 @@ impl<'s> Check<'s> {
         };
         let given = match &node.content {
             Content::Null => "nothing",
-            Content::Bool(_) => "a truth value",
+            Content::Bool(_) => "a boolean",
             Content::Number(_) => "a number",
             Content::Text(_) => "text",
             Content::List(_) => "a list",

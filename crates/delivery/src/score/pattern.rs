@@ -91,8 +91,8 @@ pub(super) static NO_NUL: Pattern = Pattern {
 
 pub(super) static NOT_EMPTY: Pattern = Pattern {
     accepts: |text| !text.is_empty() && !text.contains('\0'),
-    wrong: "is empty or has a NUL character",
-    remedy: "write a value",
+    wrong: "has a NUL character",
+    remedy: "write a value without it",
 };
 
 pub(super) static MODE: Pattern = Pattern {

@@ -220,13 +220,15 @@ fn placeholders(check: &mut Check<'_>, node: &Node, names: &Names<'_>, place: Pl
                 "score/placeholder",
                 span,
                 malformed.reason,
-                "close it, or write `$${` for a `${` that is no placeholder",
+                "write `${resources.NAME.OUTPUT}`, or `$${` for a `${` that is no placeholder",
             );
             return;
         }
     };
     for reference in template.references() {
-        if let Err((message, remedy)) = refers(reference, names, place) {
+        if let Err((message, remedy)) = refers(reference, names, place)
+            && !check.is_full()
+        {
             let wanted = reference.to_string();
             let nth = text[..reference.offset].matches(&wanted).count();
             let span = check.find(node.span, &wanted, nth);
@@ -341,16 +343,14 @@ fn before_ends(check: &mut Check<'_>, containers: &[Entry]) {
 
 /// Parameters of a resource may refer to outputs of others; somewhere that must end.
 fn resources_end(check: &mut Check<'_>, resources: &[Entry]) {
+    let known: BTreeSet<&str> = resources.iter().map(|entry| entry.key.as_str()).collect();
     let graph: BTreeMap<&str, Vec<&str>> = resources
         .iter()
         .map(|resource| {
             let params = resource.node.get("params").map(Node::to_json);
             let others = params.map(|params| referred(&params)).unwrap_or_default();
-            let known = resources.iter().map(|entry| entry.key.as_str());
-            (
-                resource.key.as_str(),
-                known.filter(|name| others.contains(*name)).collect(),
-            )
+            let others = others.iter().filter_map(|name| known.get(name.as_str()));
+            (resource.key.as_str(), others.copied().collect())
         })
         .collect();
     if let Some(cycle) = cycle(&graph) {
