@@ -1,1 +1,10 @@
-//! A whole platform for a test in one line; real servers for tests.
+//! What tests need: real servers, free ports, and waiting with a deadline.
+//!
+//! Knows no other crate of Towpath, so that all of them can use it.
+
+pub mod ports;
+pub mod servers;
+pub mod wait;
+
+pub use ports::free_port;
+pub use wait::eventually;

@@ -1,0 +1,179 @@
+//! The event log: append-only, in the order of commits, with the writes that it tells of.
+
+use std::time::Duration;
+
+use kernel::{Change, EventFilter, Key, NewEvent, Outcome};
+use serde_json::json;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::support::{Database, Thing, caller, commit, create, thing};
+
+on_both!(
+    each_write_comes_with_its_event,
+    an_event_is_read_as_it_was_written,
+    writes_take_their_cause_from_the_events_beside_them,
+    filters_select,
+    a_subscriber_wakes_with_the_commit,
+    the_log_refuses_change,
+    nothing_of_a_failed_change_is_logged,
+);
+
+fn event(kind: &str, subject: Key) -> NewEvent {
+    NewEvent {
+        kind: kind.into(),
+        subject,
+        team: "core".into(),
+        correlation: Uuid::now_v7(),
+        actor: "grace".into(),
+        outcome: Some(Outcome::Fail),
+        data: json!({"text": "NUL \0 and 名前"}),
+    }
+}
+
+async fn each_write_comes_with_its_event(database: &Database) {
+    let store = database.open().await;
+    let caller = caller();
+    let mut change = Change::new().by(&caller);
+    let mut one = thing("env", "a", 1);
+    one.status.phase = "new".into();
+    one.meta.labels.insert("team".into(), "core".into());
+    change.create(&one).unwrap();
+    let committed = store.commit(change).await.unwrap();
+    let events = store.events(&EventFilter::default(), 0, 10).await.unwrap();
+    let [event] = &events[..] else {
+        panic!("one event, not {events:?}");
+    };
+    assert_eq!(event.kind, "dev.towpath.resource.created");
+    assert_eq!(event.subject_key(), Some(one.key()));
+    assert_eq!(event.correlation, caller.correlation);
+    assert_eq!(event.actor, "ada");
+    assert_eq!(event.team, "core");
+    assert_eq!(event.source, format!("/towpath/{}", store.platform()));
+    let revision = committed.documents[0].meta.revision;
+    assert_eq!((event.seq, committed.head), (revision, revision));
+    let data = json!({"revision": revision, "generation": 1, "phase": "new"});
+    assert_eq!(event.data, data);
+}
+
+async fn an_event_is_read_as_it_was_written(database: &Database) {
+    let store = database.open().await;
+    let written = event("dev.towpath.test.done", Key::of::<Thing>("env", "a"));
+    let mut change = Change::new();
+    change.event(written.clone());
+    let head = store.commit(change).await.unwrap().head;
+    let events = store.events(&EventFilter::default(), 0, 10).await.unwrap();
+    let read = &events[0];
+    assert_eq!(read.seq, head);
+    assert_eq!(read.kind, written.kind);
+    assert_eq!(read.subject, "Thing/env/a");
+    assert_eq!(read.outcome, Some(Outcome::Fail));
+    assert_eq!(read.data, written.data);
+    let cloud = serde_json::to_value(read).unwrap();
+    assert_eq!(cloud["specversion"], "1.0");
+    assert_eq!(cloud["type"], "dev.towpath.test.done");
+    assert_eq!(cloud["datacontenttype"], "application/json");
+}
+
+async fn writes_take_their_cause_from_the_events_beside_them(database: &Database) {
+    let store = database.open().await;
+    let one = thing("env", "a", 1);
+    let cause = event("dev.towpath.test.asked", one.key());
+    let mut change = Change::new();
+    change.create(&one).unwrap();
+    change.event(cause.clone());
+    store.commit(change).await.unwrap();
+    let filter = EventFilter {
+        correlation: Some(cause.correlation),
+        ..EventFilter::default()
+    };
+    let events = store.events(&filter, 0, 10).await.unwrap();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["dev.towpath.resource.created", "dev.towpath.test.asked"]
+    );
+    assert!(events.iter().all(|event| event.actor == "grace"));
+}
+
+async fn filters_select(database: &Database) {
+    let store = database.open().await;
+    let mut change = Change::new();
+    for (kind, scope, name) in [
+        ("dev.towpath.a", "env", "a"),
+        ("dev.towpath.ab", "env", "ab"),
+        ("dev.towpath.b%", "en", "v"),
+    ] {
+        change.event(event(kind, Key::of::<Thing>(scope, name)));
+    }
+    store.commit(change).await.unwrap();
+    let count = async |filter: EventFilter| store.events(&filter, 0, 10).await.unwrap().len();
+    let of_type = |prefix: &str| EventFilter {
+        type_prefix: Some(prefix.into()),
+        ..EventFilter::default()
+    };
+    let about = |subject: &str| EventFilter {
+        subject: Some(subject.into()),
+        ..EventFilter::default()
+    };
+    assert_eq!(count(of_type("dev.towpath.a")).await, 2);
+    assert_eq!(count(of_type("dev.towpath.b%")).await, 1);
+    assert_eq!(count(of_type("%")).await, 0);
+    assert_eq!(count(about("Thing/env")).await, 2);
+    assert_eq!(count(about("Thing/env/a")).await, 1);
+    assert_eq!(count(about("Thing\0")).await, 0);
+    let team = EventFilter {
+        team: Some("core".into()),
+        ..EventFilter::default()
+    };
+    assert_eq!(count(team).await, 3);
+    let page = store.events(&EventFilter::default(), 1, 1).await.unwrap();
+    assert_eq!(page.iter().map(|e| e.seq).collect::<Vec<_>>(), [2]);
+}
+
+async fn a_subscriber_wakes_with_the_commit(database: &Database) {
+    let store = database.open().await;
+    let mut head = store.subscribe();
+    create(&store, &thing("env", "a", 1)).await;
+    timeout(Duration::from_secs(5), head.wait_for(|head| *head == 1))
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+async fn the_log_refuses_change(database: &Database) {
+    let store = database.open().await;
+    create(&store, &thing("env", "a", 1)).await;
+    for sql in ["DELETE FROM event", "UPDATE event SET actor = 'eve'"] {
+        let error = if database.directory().is_some() {
+            let path = database.url.trim_start_matches("sqlite://");
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+            let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+            sqlx::query(sql).execute(&pool).await.unwrap_err()
+        } else {
+            let pool = sqlx::PgPool::connect(&database.url).await.unwrap();
+            sqlx::query(sql).execute(&pool).await.unwrap_err()
+        };
+        assert!(error.to_string().contains("append-only"), "{error}");
+    }
+}
+
+async fn nothing_of_a_failed_change_is_logged(database: &Database) {
+    let store = database.open().await;
+    let stale = thing("env", "absent", 1);
+    let refused = commit(&store, |change| {
+        change.event(event("dev.towpath.test.never", stale.key()));
+        change.create(&thing("env", "a", 1))?;
+        change.status(&stale)
+    });
+    refused.await.unwrap_err();
+    assert_eq!(store.head().await.unwrap(), 0);
+    let mut nul = event("dev.towpath.\0", stale.key());
+    nul.data = json!(null);
+    let refused = commit(&store, |change| {
+        change.event(nul);
+        Ok(())
+    });
+    refused.await.unwrap_err();
+    assert_eq!(store.head().await.unwrap(), 0);
+}

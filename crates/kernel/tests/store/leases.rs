@@ -1,0 +1,94 @@
+//! Leases, and the commits that they fence.
+
+use std::time::Duration;
+
+use kernel::{Change, ErrorKind};
+use testkit::eventually;
+
+use crate::support::{Database, create, thing};
+
+const LONG: Duration = Duration::from_secs(60);
+
+on_both!(
+    a_lease_has_one_holder,
+    an_expired_lease_passes_on,
+    a_lost_lease_writes_nothing,
+    a_lease_given_up_is_free_at_once,
+    many_ask_and_one_gets_it,
+);
+
+async fn a_lease_has_one_holder(database: &Database) {
+    let store = database.open().await;
+    assert_eq!(store.held_for("l").await.unwrap(), Duration::ZERO);
+    let fence = store.acquire("l", "a", LONG).await.unwrap().unwrap();
+    assert_eq!(fence.epoch, 1);
+    assert_eq!(store.acquire("l", "b", LONG).await.unwrap(), None);
+    let renewed = store.acquire("l", "a", LONG).await.unwrap();
+    assert_eq!(renewed, Some(fence));
+    let left = store.held_for("l").await.unwrap();
+    assert!(left > LONG / 2 && left <= LONG, "{left:?}");
+    let other = store.acquire("other", "b", LONG).await.unwrap();
+    assert!(other.is_some());
+}
+
+async fn an_expired_lease_passes_on(database: &Database) {
+    let store = database.open().await;
+    let short = Duration::from_millis(50);
+    store.acquire("l", "a", short).await.unwrap().unwrap();
+    let fence = eventually("the lease expires", Duration::from_secs(5), || async {
+        store.acquire("l", "b", LONG).await.unwrap()
+    })
+    .await;
+    assert_eq!(fence.epoch, 2);
+    assert_eq!(store.acquire("l", "a", LONG).await.unwrap(), None);
+}
+
+async fn a_lost_lease_writes_nothing(database: &Database) {
+    let store = database.open().await;
+    let lost = store
+        .acquire("l", "a", Duration::ZERO)
+        .await
+        .unwrap()
+        .unwrap();
+    let mut change = Change::new().fenced(lost.clone());
+    change.create(&thing("env", "a", 1)).unwrap();
+    store.commit(change).await.unwrap();
+
+    let held = store.acquire("l", "b", LONG).await.unwrap().unwrap();
+    let mut change = Change::new().fenced(lost.clone());
+    change.create(&thing("env", "late", 1)).unwrap();
+    let error = store.commit(change).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    let empty = Change::new().fenced(lost);
+    assert!(store.commit(empty).await.is_err());
+    let mut change = Change::new().fenced(held);
+    change.create(&thing("env", "late", 2)).unwrap();
+    store.commit(change).await.unwrap();
+}
+
+async fn a_lease_given_up_is_free_at_once(database: &Database) {
+    let store = database.open().await;
+    let fence = store.acquire("l", "a", LONG).await.unwrap().unwrap();
+    store.release(&fence, "b").await.unwrap();
+    assert_eq!(store.acquire("l", "b", LONG).await.unwrap(), None);
+    store.release(&fence, "a").await.unwrap();
+    let late = Change::new().fenced(fence);
+    assert!(store.commit(late).await.is_err(), "already before the next");
+    assert!(store.acquire("l", "b", LONG).await.unwrap().is_some());
+}
+
+async fn many_ask_and_one_gets_it(database: &Database) {
+    let store = database.open().await;
+    create(&store, &thing("env", "a", 1)).await;
+    let asking: Vec<_> = (0..20)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.acquire("l", &n.to_string(), LONG).await.unwrap() })
+        })
+        .collect();
+    let mut holders = 0;
+    for asked in asking {
+        holders += usize::from(asked.await.unwrap().is_some());
+    }
+    assert_eq!(holders, 1);
+}

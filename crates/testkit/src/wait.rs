@@ -1,0 +1,26 @@
+//! Waiting for what will be so, soon.
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Looks until `look` gives something, and gives that.
+///
+/// # Panics
+/// Where nothing came within `deadline`: with `what` was waited for.
+pub async fn eventually<T, F>(what: &str, deadline: Duration, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        sleep(LOOK).await;
+    }
+}
