@@ -1,10 +1,15 @@
 //! The plan: a readable difference between what runs and what a deployment would make of it.
 
+mod compute;
+mod difference;
+mod text;
+
 use std::collections::BTreeMap;
 
+pub use compute::{Running, RunningResource, Wanted, compute};
 use serde::{Deserialize, Serialize};
 
-/// What a deployment would change.
+/// What a deployment would change. `Display` writes it for people.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
@@ -36,7 +41,7 @@ pub enum Action {
     Remove,
     /// It stays because it holds data, although nothing uses it any more.
     Keep,
-    /// Nothing.
+    /// Nothing: also where a replacement is held.
     None,
 }
 
@@ -67,4 +72,23 @@ pub struct WorkloadStep {
     /// Its address through the gateway, once deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+}
+
+impl Plan {
+    /// Whether nothing would change.
+    pub fn is_empty(&self) -> bool {
+        let idle = |action: Action| matches!(action, Action::None);
+        self.resources.values().all(|step| idle(step.action))
+            && self.workloads.values().all(|step| idle(step.action))
+            && self.routes_added.is_empty()
+            && self.routes_removed.is_empty()
+            && self.held.is_empty()
+    }
+
+    /// How many resources and workloads have this action.
+    pub fn count(&self, action: Action) -> usize {
+        let resources = self.resources.values().map(|step| step.action);
+        let workloads = self.workloads.values().map(|step| step.action);
+        resources.chain(workloads).filter(|a| *a == action).count()
+    }
 }
