@@ -5,6 +5,8 @@
     reason = "each test binary uses its own part"
 )]
 
+pub mod s3;
+
 use delivery::provisioner::{Output, Provisioned, Request};
 use kernel::Secret;
 use serde_json::{Map, Value};

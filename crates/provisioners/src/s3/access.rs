@@ -1,0 +1,74 @@
+//! Who may do what: an access key leads to its own bucket, and to nothing else.
+
+use std::sync::Arc;
+
+use s3s::{
+    S3Request, S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::{S3Auth, SecretKey},
+    dto::{CopyObjectInput, CopySource, UploadPartCopyInput},
+    path::S3Path,
+    s3_error,
+};
+
+use super::keys::KeyRing;
+
+/// Judges by the key ring.
+#[derive(Debug, Clone)]
+pub(super) struct Gate(pub(super) Arc<KeyRing>);
+
+impl Gate {
+    /// The bucket of the key that signed the request.
+    pub(super) fn bucket_of(
+        &self,
+        credentials: Option<&s3s::auth::Credentials>,
+    ) -> S3Result<String> {
+        credentials
+            .and_then(|credentials| self.0.get(&credentials.access_key))
+            .map(|key| key.bucket.clone())
+            .ok_or_else(|| s3_error!(AccessDenied, "the request must be signed"))
+    }
+
+    fn check_source<T>(&self, request: &S3Request<T>, source: &CopySource) -> S3Result<()> {
+        let own = self.bucket_of(request.credentials.as_ref())?;
+        match source {
+            CopySource::Bucket { bucket, .. } if **bucket == *own => Ok(()),
+            _ => Err(not_yours()),
+        }
+    }
+}
+
+fn not_yours() -> s3s::S3Error {
+    s3_error!(AccessDenied, "this access key is for another bucket")
+}
+
+#[async_trait::async_trait]
+impl S3Auth for Gate {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        match self.0.get(access_key) {
+            Some(key) => Ok(SecretKey::from(key.secret.as_str())),
+            None => Err(s3_error!(InvalidAccessKeyId, "there is no such access key")),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Gate {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let own = self.bucket_of(context.credentials())?;
+        match context.s3_path() {
+            S3Path::Root if context.s3_op().name() == "ListBuckets" => Ok(()),
+            S3Path::Root => Err(s3_error!(AccessDenied)),
+            S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } if **bucket == *own => Ok(()),
+            _ => Err(not_yours()),
+        }
+    }
+
+    async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {
+        self.check_source(request, &request.input.copy_source)
+    }
+
+    async fn upload_part_copy(&self, request: &mut S3Request<UploadPartCopyInput>) -> S3Result<()> {
+        self.check_source(request, &request.input.copy_source)
+    }
+}

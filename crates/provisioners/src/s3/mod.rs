@@ -1,0 +1,37 @@
+//! `s3`: buckets, served by the platform itself or by any S3 endpoint.
+
+mod access;
+mod api;
+mod buckets;
+mod conditions;
+mod external;
+mod input;
+mod keys;
+mod listing;
+mod multipart;
+mod objects;
+mod provisioner;
+mod receive;
+mod record;
+mod server;
+mod store;
+mod uploads;
+
+pub use external::Endpoint;
+pub use provisioner::S3;
+pub use server::{S3Config, S3Server};
+
+/// What a client is told when the disk fails: the reason is for the log.
+fn fault(error: std::io::Error) -> s3s::S3Error {
+    tracing::error!(%error, "S3 storage");
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            s3s::s3_error!(ServiceUnavailable, "the storage is full")
+        }
+        std::io::ErrorKind::NotFound => s3s::s3_error!(NoSuchBucket, "the bucket is being removed"),
+        _ => s3s::s3_error!(
+            InternalError,
+            "the storage failed; the platform's log says why"
+        ),
+    }
+}

@@ -1,0 +1,279 @@
+//! A bucket for each instance, with access keys of its own.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use async_trait::async_trait;
+use delivery::provisioner::{
+    Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
+};
+use kernel::{Problem, Secret};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{
+    S3Server,
+    external::Endpoint,
+    keys::{AccessKey, KeyRing},
+    store::Store,
+};
+use crate::params::{self, Param, Shape};
+
+/// What clients are told of our own server: every S3 client knows it, and asks for no other.
+const REGION: &str = "us-east-1";
+/// The longest name of a bucket.
+const LONGEST: usize = 63;
+/// The word by which a definition accepts that all instances share one access key.
+const SHARED: &str = "shared";
+
+/// Makes buckets, on the platform's own server or on an endpoint of somebody else's.
+///
+/// On its own server, each instance has an access key for its bucket alone, and after a rotation a
+/// second one, until the first is retired. S3 itself has no operation that makes access keys: how it
+/// is done differs from vendor to vendor. On another endpoint the instances therefore get the
+/// configured access key, and only where the definition says `accessKeys: shared`.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    from: From,
+}
+
+#[derive(Debug, Clone)]
+enum From {
+    Own {
+        address: SocketAddr,
+        store: Arc<Store>,
+        keys: Arc<KeyRing>,
+    },
+    Endpoint(Box<Endpoint>),
+}
+
+impl S3 {
+    /// Buckets on the platform's own server.
+    pub fn own(server: &S3Server) -> Self {
+        Self {
+            from: From::Own {
+                address: server.address(),
+                store: Arc::clone(&server.store),
+                keys: Arc::clone(&server.keys),
+            },
+        }
+    }
+
+    /// Buckets on another endpoint.
+    pub fn on(endpoint: Endpoint) -> Self {
+        Self {
+            from: From::Endpoint(Box::new(endpoint)),
+        }
+    }
+}
+
+#[async_trait]
+impl Provisioner for S3 {
+    fn name(&self) -> &'static str {
+        "s3"
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            summary: "A bucket with an access key of its own.",
+            outputs: &[
+                ("endpoint", false),
+                ("region", false),
+                ("bucket", false),
+                ("access_key_id", false),
+                ("secret_access_key", true),
+                ("secret_key", true),
+                ("aws_access_key_id", false),
+                ("aws_secret_key", true),
+            ],
+            holds_data: true,
+            replaced_by: &[],
+        }
+    }
+
+    fn check(&self, given: &Map<String, Value>) -> Vec<Problem> {
+        const KNOWN: &[Param] = &[Param::optional(
+            "accessKeys",
+            Shape::OneOf(&["own", SHARED]),
+        )];
+        let mut problems = params::check("s3", KNOWN, given);
+        if problems.is_empty()
+            && let Err(error) = self.check_keys(given)
+        {
+            let problem = Problem::new("params/value", "params.accessKeys", error.message);
+            problems.push(match error.remedy {
+                Some(remedy) => problem.remedy(remedy),
+                None => problem,
+            });
+        }
+        problems
+    }
+
+    async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        self.check_keys(&request.params)?;
+        let bucket = bucket_name(request);
+        let (endpoint, region, id, secret, listens, note) = match &self.from {
+            From::Own {
+                address,
+                store,
+                keys,
+            } => {
+                store
+                    .make_bucket(&bucket, request.platform)
+                    .await
+                    .map_err(|error| storage("make the bucket", &bucket, &error))?;
+                let (id, key) = access_key(request, &bucket)?;
+                let secret = Secret::from(key.secret.as_str());
+                keys.grant(id.clone(), key)
+                    .await
+                    .map_err(|error| storage("keep the access key of", &bucket, &error))?;
+                let endpoint = format!("http://{}:{}", request.machine_host, address.port());
+                (endpoint, REGION, id, secret, Some(*address), "")
+            }
+            From::Endpoint(endpoint) => {
+                endpoint.make_bucket(&bucket).await?;
+                (
+                    endpoint.url().to_owned(),
+                    endpoint.region(),
+                    endpoint.access_key_id().to_owned(),
+                    endpoint.secret_access_key().clone(),
+                    None,
+                    ", with the shared access key, which is rotated where it was made",
+                )
+            }
+        };
+        let plain = |text: &str| Output::Plain(Value::from(text));
+        Ok(Provisioned {
+            outputs: BTreeMap::from([
+                ("endpoint".to_owned(), plain(&endpoint)),
+                ("region".to_owned(), plain(region)),
+                ("bucket".to_owned(), plain(&bucket)),
+                ("access_key_id".to_owned(), plain(&id)),
+                ("aws_access_key_id".to_owned(), plain(&id)),
+                (
+                    "secret_access_key".to_owned(),
+                    Output::Secret(secret.clone()),
+                ),
+                ("secret_key".to_owned(), Output::Secret(secret.clone())),
+                ("aws_secret_key".to_owned(), Output::Secret(secret)),
+            ]),
+            state: json!({ "bucket": bucket }),
+            listens,
+            summary: format!("bucket {bucket} on {endpoint}{note}"),
+        })
+    }
+
+    async fn retire(&self, request: &Request) -> Result<(), ProvisionError> {
+        match &self.from {
+            From::Own { keys, .. } => keys
+                .end(request.uid, request.rotation)
+                .await
+                .map_err(|error| storage("end access keys of", &bucket_name(request), &error)),
+            From::Endpoint(_) => Ok(()),
+        }
+    }
+
+    async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
+        let bucket = bucket_name(request);
+        match &self.from {
+            From::Own { store, keys, .. } => {
+                keys.end(request.uid, u32::MAX)
+                    .await
+                    .map_err(|error| storage("end the access keys of", &bucket, &error))?;
+                store
+                    .remove_bucket(&bucket)
+                    .await
+                    .map_err(|error| storage("remove the bucket", &bucket, &error))
+            }
+            From::Endpoint(endpoint) => endpoint.remove_bucket(&bucket).await,
+        }
+    }
+
+    async fn presence(&self, request: &Request) -> Presence {
+        let bucket = bucket_name(request);
+        match &self.from {
+            From::Own { store, keys, .. } => {
+                let has_key = access_key(request, &bucket)
+                    .is_ok_and(|(id, key)| keys.get(&id).is_some_and(|kept| *kept == key));
+                if has_key && store.bucket(&bucket).is_some() {
+                    Presence::Present
+                } else {
+                    Presence::Absent
+                }
+            }
+            From::Endpoint(endpoint) => endpoint.presence(&bucket).await,
+        }
+    }
+
+    async fn inventory(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
+        match &self.from {
+            From::Own { store, .. } => Ok(store.buckets_of(platform)),
+            From::Endpoint(endpoint) => {
+                let ours = prefix(platform);
+                let mut buckets = endpoint.buckets().await?;
+                buckets.retain(|bucket| bucket.starts_with(&ours));
+                Ok(buckets)
+            }
+        }
+    }
+
+    fn listed_as(&self, request: &Request) -> Option<String> {
+        Some(bucket_name(request))
+    }
+}
+
+impl S3 {
+    /// Whether the instances get the access keys that the definition expects.
+    fn check_keys(&self, given: &Map<String, Value>) -> Result<(), ProvisionError> {
+        let shared = given.get("accessKeys").and_then(Value::as_str) == Some(SHARED);
+        match (&self.from, shared) {
+            (From::Own { .. }, false) | (From::Endpoint(_), true) => Ok(()),
+            (From::Own { .. }, true) => Err(ProvisionError::permanent(
+                "the platform's own S3 server gives each instance an access key of its own",
+            )
+            .remedy("leave `accessKeys` out")),
+            (From::Endpoint(endpoint), false) => Err(ProvisionError::permanent(format!(
+                "S3 has no operation that makes an access key for one bucket, so that all instances \
+                 on {} would get the platform's own, which reaches every bucket",
+                endpoint.url()
+            ))
+            .remedy(
+                "accept it with `accessKeys: shared` in the resource definition, or let the platform \
+                 serve S3 itself, or make bucket and key with the provisioner `command`",
+            )),
+        }
+    }
+}
+
+/// The access key of the present rotation. Its id is public, unique, and as long as those of AWS.
+fn access_key(request: &Request, bucket: &str) -> Result<(String, AccessKey), ProvisionError> {
+    let uid = request.uid.simple().to_string().to_uppercase();
+    let id = format!("TP{}{:04}", &uid[uid.len() - 14..], request.rotation);
+    let secret = request.credential("s3 secret access key");
+    let secret = secret
+        .expose_str()
+        .ok_or_else(|| ProvisionError::permanent("the derived credential is no text"))?;
+    let key = AccessKey {
+        secret: secret.to_owned(),
+        bucket: bucket.to_owned(),
+        instance: request.uid,
+        rotation: request.rotation,
+    };
+    Ok((id, key))
+}
+
+/// Buckets of one account share one room, so that the platform is in the name.
+fn bucket_name(request: &Request) -> String {
+    let prefix = prefix(request.platform);
+    let name = request.unique_name(LONGEST - prefix.len() + "tp-".len(), '-');
+    format!("{prefix}{}", name.strip_prefix("tp-").unwrap_or(&name))
+}
+
+fn prefix(platform: Uuid) -> String {
+    let platform = platform.simple().to_string();
+    format!("tp{}-", &platform[platform.len() - 6..])
+}
+
+fn storage(doing: &str, bucket: &str, error: &std::io::Error) -> ProvisionError {
+    ProvisionError::transient(format!("the S3 server cannot {doing} {bucket}: {error}"))
+        .remedy("see that the data directory's disk is there and not full")
+}

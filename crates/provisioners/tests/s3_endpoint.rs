@@ -1,0 +1,105 @@
+//! Buckets on an endpoint that is not the platform's: here one of s3s-fs, by its own code.
+
+mod support;
+
+use std::{net::SocketAddr, path::Path};
+
+use delivery::provisioner::{Presence, Provisioner};
+use hyper_util::rt::TokioIo;
+use kernel::Secret;
+use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use serde_json::json;
+use support::{object, output, request, s3::Workload};
+use tokio::net::TcpListener;
+use towpath_provisioners::{Endpoint, S3};
+
+async fn endpoint(directory: &Path) -> SocketAddr {
+    let files = s3s_fs::FileSystem::new(directory).unwrap();
+    let mut service = S3ServiceBuilder::new(files);
+    service.set_auth(SimpleAuth::from_single("admin", "admin-secret"));
+    let service = service.build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service.clone());
+            tokio::spawn(connection);
+        }
+    });
+    address
+}
+
+fn s3(address: SocketAddr, secret: &str) -> S3 {
+    let url = format!("http://{address}");
+    S3::on(Endpoint::new(&url, "us-east-1", "admin", Secret::from(secret)).unwrap())
+}
+
+#[tokio::test]
+async fn a_shared_key_must_be_accepted_by_the_definition() {
+    let directory = tempfile::tempdir().unwrap();
+    let s3 = s3(endpoint(directory.path()).await, "admin-secret");
+    let refused = request("s3", "notes.uploads", json!(null));
+    assert_eq!(s3.check(&refused.params)[0].path, "params.accessKeys");
+    let error = s3.provision(&refused).await.unwrap_err();
+    assert!(!error.retry && error.remedy.unwrap().contains("accessKeys: shared"));
+    assert!(s3.inventory(refused.platform).await.unwrap().is_empty());
+    assert!(
+        s3.check(&object(json!({ "accessKeys": "shared" })))
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn buckets_are_made_filled_and_removed_with_what_is_in_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let s3 = s3(endpoint(directory.path()).await, "admin-secret");
+    let asked = request("s3", "notes.uploads", json!({ "accessKeys": "shared" }));
+    assert_eq!(s3.presence(&asked).await, Presence::Absent);
+    let made = s3.provision(&asked).await.unwrap();
+    assert_eq!(s3.provision(&asked).await.unwrap().outputs, made.outputs);
+    assert_eq!(s3.presence(&asked).await, Presence::Present);
+
+    let bucket = Workload::new(&made);
+    for n in 0..40 {
+        assert_eq!(
+            bucket.put(&format!("file-{n}"), "bytes").await.status(),
+            200
+        );
+    }
+    // Another platform's, or a person's, is not ours to list or to remove.
+    std::fs::create_dir(directory.path().join("somebody-elses")).unwrap();
+    assert_eq!(
+        s3.inventory(asked.platform).await.unwrap(),
+        [output(&made, "bucket")]
+    );
+    assert!(s3.inventory(uuid::Uuid::now_v7()).await.unwrap().is_empty());
+
+    s3.remove(&asked).await.unwrap();
+    assert_eq!(s3.presence(&asked).await, Presence::Absent);
+    assert!(s3.inventory(asked.platform).await.unwrap().is_empty());
+    assert!(directory.path().join("somebody-elses").exists());
+    s3.remove(&asked).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_or_is_away_is_told_apart_and_no_secret_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let asked = request("s3", "notes.uploads", json!({ "accessKeys": "shared" }));
+    let wrong = s3(endpoint(directory.path()).await, "wrong-secret");
+    assert_eq!(wrong.presence(&asked).await, Presence::Unknown);
+    let error = wrong.provision(&asked).await.unwrap_err();
+    assert!(!error.retry && error.message.contains("403"), "{error}");
+    assert!(!format!("{error:?}{wrong:?}").contains("wrong-secret"));
+
+    let port = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let away = s3(port, "admin-secret");
+    assert_eq!(away.presence(&asked).await, Presence::Unknown);
+    let error = away.provision(&asked).await.unwrap_err();
+    assert!(error.retry, "{error}");
+    assert!(!error.message.contains("X-Amz-Signature"), "{error}");
+}
