@@ -196,10 +196,8 @@ impl Part {
                 let text = self.text(self.name, text)?;
                 serde_yaml_ng::from_str(&text).map_err(|error| {
                     let place = error.location().map(|at| format!(", line {}", at.line()));
-                    self.fault(
-                        self.name,
-                        format!("gives no YAML{}", place.unwrap_or_default()),
-                    )
+                    let what = format!("gives no YAML{}", place.unwrap_or_default());
+                    fault(self.name, &what)
                 })?
             }
             other => self.leaves(self.name, other)?,
@@ -207,7 +205,7 @@ impl Part {
         match made {
             Value::Object(map) => Ok(map),
             Value::Null => Ok(Map::new()),
-            _ => Err(self.fault(self.name, "gives something that is no object".into())),
+            _ => Err(fault(self.name, "gives something that is no object")),
         }
     }
 
@@ -243,16 +241,15 @@ impl Part {
                     _ => error.kind().to_string(),
                 };
                 let line = error.line().map(|line| format!(", line {line}"));
-                self.fault(path, format!("{what}{}", line.unwrap_or_default()))
+                fault(path, &format!("{what}{}", line.unwrap_or_default()))
             })?;
-        String::from_utf8(bounded.0).map_err(|_| self.fault(path, "gives what is no text".into()))
+        String::from_utf8(bounded.0).map_err(|_| fault(path, "gives what is no text"))
     }
+}
 
-    fn fault(&self, path: &str, what: String) -> ProvisionError {
-        ProvisionError::permanent(format!("the template `{path}`: {what}")).remedy(
-            "mend the resource definition; it sees `values`, `context`, `state` and `outputs`",
-        )
-    }
+fn fault(path: &str, what: &str) -> ProvisionError {
+    ProvisionError::permanent(format!("the template `{path}`: {what}"))
+        .remedy("mend the resource definition; it sees `values`, `context`, `state` and `outputs`")
 }
 
 /// Takes [`MOST`] bytes and no more.

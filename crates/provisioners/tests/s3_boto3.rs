@@ -21,13 +21,11 @@ async fn boto3_finds_what_it_expects() {
         .stderr(Stdio::null())
         .status()
         .await;
-    if !present.is_ok_and(|status| status.success()) {
-        let required = std::env::var("TOWPATH_TEST_REQUIRE").unwrap_or_default();
-        assert!(
-            !required.split(',').any(|name| name.trim() == "boto3"),
-            "TOWPATH_TEST_REQUIRE names boto3, and python3 cannot import it"
-        );
-        println!("SKIP: python3 cannot import boto3");
+    let found = match present {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err("python3 cannot import it (pip install boto3)".to_owned()),
+    };
+    if testkit::servers::require("boto3", found).is_none() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -25,7 +25,7 @@ use self::{
 use crate::params::{self, Param, Shape};
 
 /// How long a program may take where the definition does not say.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs programs: those of one directory by their names, and any by its absolute path, since only
 /// who may apply definitions can name one.

@@ -80,7 +80,7 @@ impl Program {
                 read_last(stderr, &mut complaint),
                 write
             );
-            answer.map_err(|too_much| too_much.to_owned())?;
+            answer.map_err(str::to_owned)?;
             running
                 .0
                 .wait()

@@ -9,7 +9,7 @@ use reqwest::{Client, Method, StatusCode, Url};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle, actions::ListObjectsV2};
 
 /// How long a signed request is good for: as long as it may take.
-const SIGNED_FOR: Duration = Duration::from_secs(60);
+const SIGNED_FOR: Duration = Duration::from_mins(1);
 /// Objects that are removed at once.
 const AT_ONCE: usize = 16;
 

@@ -55,15 +55,12 @@ pub(super) fn list(objects: &BTreeMap<String, Arc<Record>>, wanted: &Wanted<'_>)
             page.next = Some(last);
             break;
         }
-        last = match common_prefix(key, wanted) {
-            Some(prefix) => {
-                page.prefixes.push(prefix.to_owned());
-                behind(prefix)
-            }
-            None => {
-                page.objects.push(Arc::clone(record));
-                key.clone()
-            }
+        last = if let Some(prefix) = common_prefix(key, wanted) {
+            page.prefixes.push(prefix.to_owned());
+            behind(prefix)
+        } else {
+            page.objects.push(Arc::clone(record));
+            key.clone()
         };
         after = Bound::Excluded(last.clone());
     }

@@ -22,6 +22,10 @@ pub use provisioner::S3;
 pub use server::{S3Config, S3Server};
 
 /// What a client is told when the disk fails: the reason is for the log.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what `map_err` hands over"
+)]
 fn fault(error: std::io::Error) -> s3s::S3Error {
     tracing::error!(%error, "S3 storage");
     match error.kind() {

@@ -18,7 +18,7 @@ use super::{access::Gate, api::Api, keys::KeyRing, store::Store};
 /// Connections at once; a client beyond that waits to be accepted.
 const CONNECTIONS: usize = 1024;
 /// How long a client may take to send a request's head, or to keep a connection idle.
-const HEAD: Duration = Duration::from_secs(60);
+const HEAD: Duration = Duration::from_mins(1);
 /// How long a request that is under way may still take when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
