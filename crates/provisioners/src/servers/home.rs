@@ -5,7 +5,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     net::TcpListener,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
 };
 
@@ -26,13 +26,16 @@ pub(crate) enum Origin {
     Found,
     /// Towpath runs it from binaries on this machine.
     Started,
-    /// Towpath runs it in a container.
-    Container,
 }
+
+/// Where servers' files are that may not be in the data directory.
+const OUTSIDE: &str = "/var/lib/towpath";
 
 /// Where one server's files are.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
+    /// What is ours of the way to the server's files.
+    root: PathBuf,
     /// Ours alone: passwords and the choice.
     notes: PathBuf,
     /// The server's own files; owned by the account that it runs as.
@@ -44,18 +47,24 @@ impl Home {
     /// The home of the server `name` beneath `data_dir`, to run as `account` where that is not us.
     ///
     /// An account that may not enter `data_dir` (in root's home, say) gets a directory beneath
-    /// `/var/lib/towpath`, named after `data_dir`.
+    /// `/var/lib/towpath`, named after `data_dir`. Where there is one already, it stays.
     pub(crate) fn new(data_dir: &Path, name: &str, account: Option<Account>) -> Self {
-        let notes = data_dir.join("servers").join(name);
-        let directory = match account {
-            Some(_) if !everyone_may_enter(data_dir) => {
-                let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
-                let tag: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
-                Path::new("/var/lib/towpath").join(tag).join(name)
-            }
-            _ => notes.join("server"),
+        let servers = data_dir.join("servers");
+        let notes = servers.join(name);
+        let inside = notes.join("server");
+        let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
+        let tag: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
+        let outside = Path::new(OUTSIDE).join(tag).join(name);
+        let stays_inside = account.is_none()
+            || inside.exists()
+            || (!outside.exists() && data_dir.exists() && everyone_may_enter(data_dir));
+        let (root, directory) = if stays_inside {
+            (servers, inside)
+        } else {
+            (PathBuf::from(OUTSIDE), outside)
         };
         Self {
+            root,
             notes,
             directory,
             account,
@@ -64,22 +73,24 @@ impl Home {
 
     /// Makes the server's directory, owned by the account that it runs as.
     pub(crate) fn make_directory(&self) -> Result<(), ProvisionError> {
-        let made = match self.account {
-            Some(account) => fs::create_dir_all(&self.directory)
-                .and_then(|()| self.pass_through(&self.directory))
-                .and_then(|()| chown(&self.directory, Some(account.uid), Some(account.gid))),
-            None => private_directory(&self.directory),
-        };
-        made.map_err(|error| on_disk("make", &self.directory, &error))
+        private_directory(&self.notes)
+            .and_then(|()| private_directory(&self.directory))
+            .and_then(|()| match self.account {
+                Some(account) => self
+                    .pass_through()
+                    .and_then(|()| chown(&self.directory, Some(account.uid), Some(account.gid))),
+                None => Ok(()),
+            })
+            .map_err(|error| on_disk("make", &self.directory, &error))
     }
 
-    /// Our own directory above the server's is closed to others, but may be passed through.
-    fn pass_through(&self, directory: &Path) -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt as _;
-        for parent in directory.ancestors().skip(1).take(2) {
-            if parent.starts_with("/var/lib/towpath") || parent.starts_with(&self.notes) {
-                fs::set_permissions(parent, fs::Permissions::from_mode(0o711))?;
+    /// Lets the server's account pass through what lies above its directory, seeing nothing there.
+    fn pass_through(&self) -> io::Result<()> {
+        for parent in self.directory.ancestors().skip(1) {
+            if !parent.starts_with(&self.root) {
+                break;
             }
+            fs::set_permissions(parent, fs::Permissions::from_mode(0o711))?;
         }
         Ok(())
     }
@@ -186,6 +197,22 @@ impl Home {
             }
         }
         Ok(())
+    }
+
+    /// The names of the homes in the folder `group` beneath `data_dir`.
+    pub(crate) fn names(data_dir: &Path, group: &str) -> Result<Vec<String>, ProvisionError> {
+        let folder = data_dir.join("servers").join(group);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(on_disk("list", &folder, &error)),
+        };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        Ok(names)
     }
 
     /// Whether anything is kept of the server.

@@ -7,9 +7,13 @@
 //! server are never looked for on another.
 
 mod account;
+mod amqp;
 mod home;
+mod mysql;
 mod postgres;
 mod program;
+mod redis;
+mod search;
 mod slot;
 mod supervise;
 
@@ -25,7 +29,10 @@ use kernel::Secret;
 use tokio::{net::TcpStream, time::timeout};
 use uuid::Uuid;
 
+pub(crate) use amqp::AmqpServer;
+pub(crate) use mysql::MysqlServer;
 pub(crate) use postgres::{PostgresServer, trusted};
+pub(crate) use redis::{RedisServer, explain as explain_redis};
 use slot::Slot;
 use supervise::Supervisor;
 
@@ -89,6 +96,9 @@ struct Inner {
     config: ServersConfig,
     supervisor: Supervisor,
     postgres: Slot<PostgresServer>,
+    mysql: Slot<MysqlServer>,
+    redis: Slot<RedisServer>,
+    amqp: Slot<AmqpServer>,
 }
 
 impl Servers {
@@ -99,6 +109,9 @@ impl Servers {
                 config,
                 supervisor: Supervisor::default(),
                 postgres: Slot::default(),
+                mysql: Slot::default(),
+                redis: Slot::default(),
+                amqp: Slot::default(),
             }),
         }
     }
@@ -157,4 +170,11 @@ impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
+}
+
+/// What the logins of all rotations of an instance begin with: `tp_red` of `tp_red_r2`.
+pub(crate) fn login_stem(login: &str) -> Option<&str> {
+    let (stem, rotation) = login.rsplit_once("_r")?;
+    let is_number = !rotation.is_empty() && rotation.bytes().all(|b| b.is_ascii_digit());
+    is_number.then_some(stem)
 }

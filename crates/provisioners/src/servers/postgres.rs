@@ -22,12 +22,21 @@ use tokio::time::timeout;
 use super::{
     Address, Servers,
     account::{self, become_one_of},
-    home::{Home, Origin},
+    home::Home,
     program::{self, Run, postgres_places},
+    search::{Search, Sort},
     supervise::{Launch, Probe},
 };
 
 const STANDARD_PORT: u16 = 5432;
+const SORT: Sort = Sort {
+    name: "Postgres",
+    port: STANDARD_PORT,
+    program: "initdb",
+    package: "postgresql",
+    by_hand: "pg_ctlcluster VERSION main start",
+    variable: "TOWPATH_POSTGRES_URL=postgres://admin:password@host:5432/postgres",
+};
 const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Connections of the administrator: as many as instances that are usefully made at once on one
@@ -107,49 +116,14 @@ impl Servers {
             return configured(url).await;
         }
         let home = self.postgres_home();
-        match home.origin() {
-            Some(Origin::Found) => {
-                return self.found_postgres(&home).await.map_err(|why| {
-                    ProvisionError::transient(format!(
-                        "the Postgres on {} that this platform uses does not let it in: {why}",
-                        Address::local(STANDARD_PORT)
-                    ))
-                    .remedy(format!(
-                        "start it (`pg_ctlcluster VERSION main start`), or set \
-                         TOWPATH_POSTGRES_URL; to choose another, remove {}",
-                        home.origin_file().display()
-                    ))
-                });
-            }
-            Some(Origin::Started) => return self.started_postgres(&home).await,
-            Some(Origin::Container) | None => {}
+        Search {
+            config: self.config(),
+            home: &home,
+            sort: &SORT,
+            can_start: program::find("initdb", &postgres_places()).is_some(),
         }
-        let mut tried = Vec::new();
-        if self.config().find_local {
-            match self.found_postgres(&home).await {
-                Ok(server) => {
-                    home.choose(Origin::Found)?;
-                    return Ok(server);
-                }
-                Err(why) => tried.push(format!("port {STANDARD_PORT}: {why}")),
-            }
-        }
-        if self.config().allow_start {
-            if program::find("initdb", &postgres_places()).is_some() {
-                let server = self.started_postgres(&home).await?;
-                home.choose(Origin::Started)?;
-                return Ok(server);
-            }
-            tried.push("no `initdb` on this machine".to_owned());
-        }
-        Err(ProvisionError::permanent(format!(
-            "there is no Postgres to make databases on ({})",
-            tried.join("; ")
-        ))
-        .remedy(
-            "`apt-get install postgresql`, or start Docker, or set \
-             TOWPATH_POSTGRES_URL=postgres://admin:password@host:5432/postgres",
-        ))
+        .run(self.found_postgres(&home), self.started_postgres(&home))
+        .await
     }
 
     /// The Postgres on the standard local port, where it lets us in as an administrator.

@@ -43,6 +43,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A server that lived this long has recovered: the pause begins anew.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// Holds the process id of the server that was spawned last.
+const SPAWNED: &str = "spawned.pid";
+
 /// Answers whether the server lets us in.
 pub(crate) type Probe =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync + 'static>;
@@ -93,7 +96,7 @@ impl Supervisor {
             tracing::info!(server = launch.name, "adopted a server that runs");
             Started {
                 child: None,
-                handle: handle(&launch.pid_file),
+                handle: handle(&launch.directory, &launch.pid_file),
             }
         } else {
             start(&launch).await?
@@ -112,7 +115,7 @@ impl Supervisor {
     ) -> Result<(), ProvisionError> {
         let place = self.place(directory).await;
         *place.lock().await = None;
-        end(pid_file, signal).await
+        end(directory, pid_file, signal).await
     }
 
     /// Ends all that this process looks after.
@@ -122,7 +125,8 @@ impl Supervisor {
             match place.lock().await.take() {
                 Some(running) => {
                     running.watch.abort();
-                    end(&running.launch.pid_file, running.launch.stop_signal).await
+                    let launch = &running.launch;
+                    end(&launch.directory, &launch.pid_file, launch.stop_signal).await
                 }
                 None => Ok(()),
             }
@@ -165,13 +169,13 @@ async fn start(launch: &Launch) -> Result<Started, ProvisionError> {
             return Ok(Started {
                 // One that ended, and yet there is a login: an earlier one was still starting.
                 child: exited.is_none().then_some(child),
-                handle: handle(&launch.pid_file),
+                handle: handle(&launch.directory, &launch.pid_file),
             });
         }
         if exited.is_none() {
             exited = child.try_wait().ok().flatten();
         }
-        let gone = exited.is_some() && handle(&launch.pid_file).is_none();
+        let gone = exited.is_some() && handle(&launch.directory, &launch.pid_file).is_none();
         if gone || Instant::now() > deadline {
             let why = match exited {
                 Some(status) => format!("ended with {status}"),
@@ -207,7 +211,12 @@ fn spawn(launch: &Launch) -> io::Result<Child> {
     if let Some(account) = launch.account {
         command.uid(account.uid).gid(account.gid);
     }
-    command.spawn()
+    let child = command.spawn()?;
+    // Servers write their own file late: until then this one tells whom to end.
+    if let Some(pid) = child.id() {
+        fs::write(launch.directory.join(SPAWNED), pid.to_string())?;
+    }
+    Ok(child)
 }
 
 /// Waits for the server's end and starts it again, for ever.
@@ -250,8 +259,8 @@ async fn ended(server: &mut Started) {
     }
 }
 
-async fn end(pid_file: &Path, signal: Signal) -> Result<(), ProvisionError> {
-    let Some(handle) = handle(pid_file) else {
+async fn end(directory: &Path, pid_file: &Path, signal: Signal) -> Result<(), ProvisionError> {
+    let Some(handle) = handle(directory, pid_file) else {
         return Ok(());
     };
     for signal in [signal, Signal::KILL] {
@@ -260,8 +269,8 @@ async fn end(pid_file: &Path, signal: Signal) -> Result<(), ProvisionError> {
             Err(rustix::io::Errno::SRCH) => return Ok(()),
             Err(error) => {
                 return Err(ProvisionError::permanent(format!(
-                    "cannot stop the server of {}: {error}",
-                    pid_file.display()
+                    "cannot stop the server in {}: {error}",
+                    directory.display()
                 )));
             }
         }
@@ -270,17 +279,26 @@ async fn end(pid_file: &Path, signal: Signal) -> Result<(), ProvisionError> {
         }
     }
     Err(ProvisionError::transient(format!(
-        "the server of {} does not end",
-        pid_file.display()
+        "the server in {} does not end",
+        directory.display()
     )))
 }
 
-/// A handle on the process whose id is in `pid_file`; none where there is no such process.
-fn handle(pid_file: &Path) -> Option<AsyncFd<OwnedFd>> {
-    let text = fs::read_to_string(pid_file).ok()?;
-    let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
-    let handle = pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
-    registered(handle).ok()
+/// A handle on the server that runs in `directory`; none where there is no such process.
+fn handle(directory: &Path, pid_file: &Path) -> Option<AsyncFd<OwnedFd>> {
+    let directory = directory.canonicalize().ok()?;
+    [pid_file, &directory.join(SPAWNED)]
+        .into_iter()
+        .find_map(|file| {
+            let text = fs::read_to_string(file).ok()?;
+            let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
+            let handle = pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
+            // The number may have passed to another process since it was written down. A server
+            // works in its directory; nobody else does.
+            let place = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+            place.starts_with(&directory).then_some(handle)
+        })
+        .and_then(|handle| registered(handle).ok())
 }
 
 #[expect(

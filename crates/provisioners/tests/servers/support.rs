@@ -1,11 +1,13 @@
 //! Requests, servers, and the promises that every provisioner keeps.
 
-use std::{path::PathBuf, time::Duration};
+use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use delivery::provisioner::{Output, Presence, Provisioned, Provisioner, Request};
 use kernel::Secret;
 use rand::Rng as _;
+use rustix::process::{Pid, Signal};
 use serde_json::{Map, Value};
+use tempfile::TempDir;
 use towpath_provisioners::{Servers, ServersConfig};
 use uuid::Uuid;
 
@@ -18,6 +20,57 @@ pub fn found() -> Servers {
         docker: false,
         ..ServersConfig::new(Uuid::from_u128(0x7e57), data)
     })
+}
+
+/// A data directory on which Towpath starts servers of its own; they end with it.
+pub struct Started {
+    data: TempDir,
+    platform: Uuid,
+}
+
+impl Started {
+    pub fn new() -> Self {
+        // Where any account may enter, so that the servers' files are in it.
+        let data = tempfile::Builder::new()
+            .permissions(std::fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        Self {
+            data,
+            platform: Uuid::from_u128(rand::random()),
+        }
+    }
+
+    /// The servers as the next process of the platform knows them: nothing is kept in memory.
+    pub fn servers(&self) -> Servers {
+        Servers::new(ServersConfig {
+            find_local: false,
+            docker: false,
+            ..ServersConfig::new(self.platform, self.data.path().to_owned())
+        })
+    }
+
+    /// The processes that work beneath the data directory.
+    pub fn processes(&self) -> Vec<i32> {
+        let entries = std::fs::read_dir("/proc").unwrap();
+        entries
+            .flatten()
+            .filter_map(|entry| {
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                let place = std::fs::read_link(entry.path().join("cwd")).ok()?;
+                place.starts_with(self.data.path()).then_some(pid)
+            })
+            .collect()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        for pid in self.processes().into_iter().filter_map(Pid::from_raw) {
+            // One that ended by itself meanwhile needs no end.
+            let _gone = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 /// Whether something listens on `port` of this machine; without it the test is skipped, or fails

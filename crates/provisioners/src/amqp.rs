@@ -1,0 +1,264 @@
+//! `amqp`: a virtual host of its own on RabbitMQ.
+//!
+//! The user of an instance may do everything in its virtual host and nothing outside. RabbitMQ
+//! closes the connections of users and virtual hosts that are deleted.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use delivery::provisioner::{
+    Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
+};
+use kernel::{Problem, Secret};
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::{
+    params,
+    servers::{AmqpServer, Servers, login_stem},
+};
+
+/// Makes virtual hosts on RabbitMQ.
+pub struct Amqp {
+    servers: Servers,
+}
+
+impl Amqp {
+    /// On the RabbitMQ of `servers`.
+    pub fn new(servers: Servers) -> Self {
+        Self { servers }
+    }
+}
+
+/// The names of an instance: letters, digits and hyphens, that need no encoding in a URL.
+struct Names {
+    vhost: String,
+    user: String,
+}
+
+impl Names {
+    fn of(request: &Request) -> Self {
+        let vhost = request.unique_name(100, '-');
+        let user = format!("{vhost}_r{}", request.rotation);
+        Self { vhost, user }
+    }
+}
+
+#[async_trait]
+impl Provisioner for Amqp {
+    fn name(&self) -> &'static str {
+        "amqp"
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            summary: "a virtual host of its own on RabbitMQ",
+            outputs: &[
+                ("host", false),
+                ("port", false),
+                ("vhost", false),
+                ("username", false),
+                ("password", true),
+                ("url", true),
+            ],
+            holds_data: true,
+            replaced_by: &[],
+        }
+    }
+
+    fn check(&self, params: &Map<String, Value>) -> Vec<Problem> {
+        params::check(self.name(), &[], params)
+    }
+
+    async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        let server = self.servers.amqp().await?;
+        let names = Names::of(request);
+        let Names { vhost, user } = &names;
+        let password = request.credential("amqp");
+        let description = format!(
+            "Towpath: {} {} of environment {}, team {}",
+            request.resource_type, request.id, request.environment, request.team
+        );
+        let made = async {
+            let login = json!({ "password": password.expose_str(), "tags": "" });
+            tokio::try_join!(
+                put(
+                    &server,
+                    format!("vhosts/{vhost}"),
+                    json!({ "description": description })
+                ),
+                put(&server, format!("users/{user}"), login),
+            )?;
+            let rights = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+            put(&server, format!("permissions/{vhost}/{user}"), rights).await
+        };
+        self.answered(&server, made.await).await?;
+        Ok(provisioned(request, &server, &names, &password))
+    }
+
+    async fn retire(&self, request: &Request) -> Result<(), ProvisionError> {
+        let server = self.servers.amqp().await?;
+        let names = Names::of(request);
+        let retired = async {
+            for user in users(&server, &names.vhost).await? {
+                if user != names.user {
+                    delete(&server, format!("users/{user}")).await?;
+                }
+            }
+            Ok(())
+        };
+        self.answered(&server, retired.await).await
+    }
+
+    async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
+        let server = match self.servers.known_amqp().await? {
+            Some(server) => server,
+            // No server was ever chosen: nothing was made.
+            None if request.state.is_null() => return Ok(()),
+            None => self.servers.amqp().await?,
+        };
+        let names = Names::of(request);
+        let removed = async {
+            for user in users(&server, &names.vhost).await? {
+                delete(&server, format!("users/{user}")).await?;
+            }
+            delete(&server, format!("vhosts/{}", names.vhost)).await?;
+            let left = has_vhost(&server, &names.vhost).await?
+                || !users(&server, &names.vhost).await?.is_empty();
+            if left {
+                return Err(ProvisionError::transient(format!(
+                    "RabbitMQ at {} still lists `{}` after its removal",
+                    server.address, names.vhost
+                )));
+            }
+            Ok(())
+        };
+        self.answered(&server, removed.await).await
+    }
+
+    async fn presence(&self, request: &Request) -> Presence {
+        let Ok(server) = self.servers.amqp().await else {
+            return Presence::Unknown;
+        };
+        let asked = has_vhost(&server, &Names::of(request).vhost).await;
+        match self.answered(&server, asked).await {
+            Ok(true) => Presence::Present,
+            Ok(false) => Presence::Absent,
+            Err(error) => {
+                tracing::debug!(%error, "cannot ask RabbitMQ");
+                Presence::Unknown
+            }
+        }
+    }
+
+    async fn inventory(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
+        let Some(server) = self.servers.known_amqp().await? else {
+            return Ok(Vec::new());
+        };
+        let prefix = Request::name_prefix(platform, '-');
+        let mut all = list(&server, "vhosts").await?;
+        all.extend(
+            list(&server, "users")
+                .await?
+                .iter()
+                .filter_map(|user| login_stem(user).map(str::to_owned)),
+        );
+        all.retain(|name| name.starts_with(&prefix));
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+
+    fn listed_as(&self, request: &Request) -> Option<String> {
+        Some(Names::of(request).vhost)
+    }
+}
+
+impl Amqp {
+    /// Looks for the server anew next time, where it did not answer this time.
+    async fn answered<T>(
+        &self,
+        server: &std::sync::Arc<AmqpServer>,
+        outcome: Result<T, ProvisionError>,
+    ) -> Result<T, ProvisionError> {
+        if outcome.as_ref().is_err_and(|error| error.retry) {
+            self.servers.forget_amqp(server).await;
+        }
+        outcome
+    }
+}
+
+async fn put(server: &AmqpServer, path: String, body: Value) -> Result<(), ProvisionError> {
+    let answer = server.call(Method::PUT, &path, Some(body)).await?;
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    Err(server.refused(&format!("make {path}"), &answer))
+}
+
+async fn delete(server: &AmqpServer, path: String) -> Result<(), ProvisionError> {
+    let answer = server.call(Method::DELETE, &path, None).await?;
+    if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND {
+        return Ok(());
+    }
+    Err(server.refused(&format!("delete {path}"), &answer))
+}
+
+async fn has_vhost(server: &AmqpServer, vhost: &str) -> Result<bool, ProvisionError> {
+    let path = format!("vhosts/{vhost}");
+    let answer = server.call(Method::GET, &path, None).await?;
+    match answer.status {
+        StatusCode::OK => Ok(true),
+        StatusCode::NOT_FOUND => Ok(false),
+        _ => Err(server.refused(&format!("show {path}"), &answer)),
+    }
+}
+
+/// The names of all `things`.
+async fn list(server: &AmqpServer, things: &str) -> Result<Vec<String>, ProvisionError> {
+    let path = format!("{things}?columns=name");
+    let answer = server.call(Method::GET, &path, None).await?;
+    match answer.body.as_array() {
+        Some(all) if answer.status == StatusCode::OK => Ok(all
+            .iter()
+            .filter_map(|thing| thing["name"].as_str().map(str::to_owned))
+            .collect()),
+        _ => Err(server.refused(&format!("list {things}"), &answer)),
+    }
+}
+
+/// The users of an instance, of all rotations.
+async fn users(server: &AmqpServer, vhost: &str) -> Result<Vec<String>, ProvisionError> {
+    let mut users = list(server, "users").await?;
+    users.retain(|user| login_stem(user) == Some(vhost));
+    Ok(users)
+}
+
+fn provisioned(
+    request: &Request,
+    server: &AmqpServer,
+    names: &Names,
+    password: &Secret,
+) -> Provisioned {
+    let host = server.address.host_for(request);
+    let port = server.address.port;
+    let Names { vhost, user } = names;
+    let url = format!(
+        "amqp://{user}:{}@{host}:{port}/{vhost}",
+        password.expose_str().unwrap_or_default()
+    );
+    Provisioned {
+        outputs: BTreeMap::from([
+            ("host".to_owned(), Output::Plain(json!(host))),
+            ("port".to_owned(), Output::Plain(json!(port))),
+            ("vhost".to_owned(), Output::Plain(json!(vhost))),
+            ("username".to_owned(), Output::Plain(json!(user))),
+            ("password".to_owned(), Output::Secret(password.clone())),
+            ("url".to_owned(), Output::Secret(Secret::from(url))),
+        ]),
+        state: json!({ "vhost": vhost, "server": server.address.to_string() }),
+        listens: server.address.loopback(),
+        summary: format!("virtual host {vhost} on {}", server.address),
+    }
+}

@@ -1,0 +1,59 @@
+//! The statements. Names consist of letters, digits and underscores, passwords of letters and
+//! digits: nothing needs quoting but the wildcards in grants.
+
+use delivery::provisioner::Request;
+use kernel::Secret;
+
+/// The names of an instance on the server.
+pub(super) struct Names {
+    pub(super) database: String,
+    /// What the logins of all rotations begin with.
+    pub(super) login_stem: String,
+    /// The login of the present rotation.
+    pub(super) login: String,
+}
+
+impl Names {
+    pub(super) fn of(request: &Request) -> Self {
+        // MySQL cuts users at 32 characters; the rest is for `_r<rotation>`.
+        let login_stem = request.unique_name(26, '_');
+        Self {
+            database: request.unique_name(64, '_'),
+            login: format!("{login_stem}_r{}", request.rotation),
+            login_stem,
+        }
+    }
+}
+
+/// Makes database and login, and gives the login its rights.
+pub(super) fn provision(names: &Names, password: &Secret) -> String {
+    let Names {
+        database, login, ..
+    } = names;
+    let password = password.expose_str().unwrap_or_default();
+    // In a grant, an underscore stands for any character: it would open other databases too.
+    let pattern = database.replace('_', "\\_");
+    format!(
+        "CREATE DATABASE IF NOT EXISTS `{database}` CHARACTER SET utf8mb4; \
+         CREATE USER IF NOT EXISTS '{login}'@'%' IDENTIFIED BY '{password}'; \
+         ALTER USER '{login}'@'%' IDENTIFIED BY '{password}' ACCOUNT UNLOCK; \
+         GRANT ALL PRIVILEGES ON `{pattern}`.* TO '{login}'@'%'"
+    )
+}
+
+/// Ends a login: drops it, or locks it where things run in its name.
+pub(super) fn close_login(login: &str, is_maker: bool) -> String {
+    if is_maker {
+        format!("ALTER USER '{login}'@'%' ACCOUNT LOCK")
+    } else {
+        format!("DROP USER IF EXISTS '{login}'@'%'")
+    }
+}
+
+/// Drops the database; gives up after a while where someone holds a lock on it.
+pub(super) fn drop_database(names: &Names) -> String {
+    format!(
+        "SET SESSION lock_wait_timeout = 20; DROP DATABASE IF EXISTS `{}`",
+        names.database
+    )
+}

@@ -1,0 +1,472 @@
+//! RabbitMQ: its management API, through which virtual hosts and users are made.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use delivery::provisioner::ProvisionError;
+use kernel::Secret;
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{
+    Address, Servers,
+    account::{self, become_one_of},
+    home::Home,
+    program::{self, Run},
+    search::{Search, Sort},
+    supervise::{Launch, Probe},
+};
+
+const STANDARD_PORT: u16 = 5672;
+const MANAGEMENT_PORT: u16 = 15672;
+const SORT: Sort = Sort {
+    name: "RabbitMQ",
+    port: STANDARD_PORT,
+    program: "rabbitmq-server",
+    package: "rabbitmq-server",
+    by_hand: "rabbitmq-server -detached",
+    variable: "TOWPATH_AMQP_URL=amqp://host:5672 and \
+               TOWPATH_AMQP_MANAGEMENT_URL=http://admin:password@host:15672",
+};
+const ACCOUNTS: [&str; 2] = ["rabbitmq", "nobody"];
+const LIMIT: Duration = Duration::from_secs(15);
+/// RabbitMQ's own tools start an Erlang machine each: seconds, on a busy one.
+const TOOL_LIMIT: Duration = Duration::from_secs(60);
+
+/// A RabbitMQ on which we are an administrator.
+pub(crate) struct AmqpServer {
+    management: Management,
+    /// Where workloads connect.
+    pub(crate) address: Address,
+}
+
+/// An answer of the management API.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+}
+
+impl AmqpServer {
+    /// One call of the management API. `path` is below `/api`, its names percent-encoded.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, ProvisionError> {
+        self.management
+            .call(method, path, body)
+            .await
+            .map_err(|error| {
+                ProvisionError::transient(format!(
+                    "RabbitMQ's management at {} does not answer: {}",
+                    self.management.address(),
+                    error.without_url()
+                ))
+            })
+    }
+
+    /// RabbitMQ's words for a call that it refused.
+    pub(crate) fn refused(&self, doing: &str, answer: &Answer) -> ProvisionError {
+        let words = ["reason", "error"]
+            .iter()
+            .find_map(|field| answer.body[field].as_str())
+            .unwrap_or("no reason given");
+        let message = format!(
+            "RabbitMQ at {} refuses to {doing}: {} {words}",
+            self.address, answer.status
+        );
+        match answer.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ProvisionError::permanent(message)
+                .remedy(
+                    "give the user of TOWPATH_AMQP_MANAGEMENT_URL the tag `administrator` \
+                     (`rabbitmqctl set_user_tags USER administrator`)",
+                ),
+            status if status.is_server_error() => ProvisionError::transient(message),
+            _ => ProvisionError::permanent(message),
+        }
+    }
+}
+
+/// The management API and our login.
+#[derive(Clone)]
+struct Management {
+    http: reqwest::Client,
+    base: Url,
+    user: String,
+    password: Secret,
+}
+
+impl Management {
+    fn new(base: Url, user: &str, password: Secret) -> Result<Self, ProvisionError> {
+        // Fails where a provider is installed already, which is as good.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(LIMIT)
+            .pool_idle_timeout(Duration::from_secs(600))
+            .build()
+            .map_err(|error| ProvisionError::permanent(error.to_string()))?;
+        Ok(Self {
+            http,
+            base,
+            user: user.to_owned(),
+            password,
+        })
+    }
+
+    fn local(port: u16, user: &str, password: Secret) -> Result<Self, ProvisionError> {
+        let base = format!("http://127.0.0.1:{port}");
+        let base = Url::parse(&base).map_err(|e| ProvisionError::permanent(e.to_string()))?;
+        Self::new(base, user, password)
+    }
+
+    fn address(&self) -> String {
+        let host = self.base.host_str().unwrap_or_default();
+        let port = self.base.port_or_known_default().unwrap_or_default();
+        format!("{host}:{port}")
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let base = self.base.as_str().trim_end_matches('/');
+        self.http
+            .request(method, format!("{base}/api/{path}"))
+            .basic_auth(&self.user, self.password.expose_str())
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.request(method, path);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
+        Ok(Answer { status, body })
+    }
+
+    /// Whether this login may make users; RabbitMQ's words where it may not.
+    async fn administers(&self) -> Result<(), String> {
+        let answer = self
+            .call(Method::GET, "whoami", None)
+            .await
+            .map_err(|error| error.without_url().to_string())?;
+        if answer.status != StatusCode::OK {
+            return Err(format!("user `{}`: {}", self.user, answer.status));
+        }
+        // A list since 3.9, a text with commas before.
+        let tags = &answer.body["tags"];
+        let is_administrator = tags.as_str().is_some_and(|t| t.contains("administrator"))
+            || tags
+                .as_array()
+                .is_some_and(|t| t.iter().any(|tag| tag == "administrator"));
+        if is_administrator {
+            Ok(())
+        } else {
+            Err(format!("user `{}` is not an administrator", self.user))
+        }
+    }
+}
+
+impl Servers {
+    /// The RabbitMQ of this platform: found, or started.
+    pub(crate) async fn amqp(&self) -> Result<Arc<AmqpServer>, ProvisionError> {
+        self.inner.amqp.get(self.look_for_amqp()).await
+    }
+
+    /// The same, where one was configured or chosen before: for questions that start nothing.
+    pub(crate) async fn known_amqp(&self) -> Result<Option<Arc<AmqpServer>>, ProvisionError> {
+        if self.config().amqp.is_none() && self.amqp_home().origin().is_none() {
+            return Ok(None);
+        }
+        self.amqp().await.map(Some)
+    }
+
+    /// It did not answer: the next need looks for it anew.
+    pub(crate) async fn forget_amqp(&self, server: &Arc<AmqpServer>) {
+        self.inner.amqp.forget(server).await;
+    }
+
+    fn amqp_home(&self) -> Home {
+        Home::new(&self.config().data_dir, "amqp", become_one_of(&ACCOUNTS))
+    }
+
+    async fn look_for_amqp(&self) -> Result<AmqpServer, ProvisionError> {
+        if let Some(url) = &self.config().amqp {
+            return configured(url, self.config().amqp_management.as_ref()).await;
+        }
+        let home = self.amqp_home();
+        Search {
+            config: self.config(),
+            home: &home,
+            sort: &SORT,
+            can_start: server_program().is_some(),
+        }
+        .run(self.found_amqp(&home), self.started_amqp(&home))
+        .await
+    }
+
+    /// The RabbitMQ on the standard local port, where its management lets us in.
+    async fn found_amqp(&self, home: &Home) -> Result<AmqpServer, String> {
+        let address = Address::local(STANDARD_PORT);
+        if !address.listens().await {
+            return Err("nothing listens".to_owned());
+        }
+        let words = |error: ProvisionError| error.message;
+        if !Address::local(MANAGEMENT_PORT).listens().await {
+            if !account::is_root() {
+                return Err(format!(
+                    "its management does not listen on port {MANAGEMENT_PORT}: \
+                     `rabbitmq-plugins enable rabbitmq_management`"
+                ));
+            }
+            tool("rabbitmq-plugins", &["enable", "rabbitmq_management"], "")
+                .await
+                .map_err(words)?;
+        }
+        let administrator = self.config().administrator();
+        let password = home.password().map_err(words)?;
+        let ours =
+            Management::local(MANAGEMENT_PORT, &administrator, password.clone()).map_err(words)?;
+        let untouched =
+            Management::local(MANAGEMENT_PORT, "guest", Secret::from("guest")).map_err(words)?;
+        let mut last = String::new();
+        for management in [ours.clone(), untouched] {
+            match management.administers().await {
+                Ok(()) => {
+                    return Ok(AmqpServer {
+                        management,
+                        address,
+                    });
+                }
+                Err(why) => last = why,
+            }
+        }
+        if !account::is_root() {
+            return Err(last);
+        }
+        let made = make_administrator(&administrator, &password).await;
+        ours.administers()
+            .await
+            .map_err(|why| made.err().map_or(why, |error| error.message))?;
+        Ok(AmqpServer {
+            management: ours,
+            address,
+        })
+    }
+
+    /// The RabbitMQ that Towpath runs from binaries.
+    async fn started_amqp(&self, home: &Home) -> Result<AmqpServer, ProvisionError> {
+        let Some(program) = server_program() else {
+            return Err(ProvisionError::permanent(
+                "the RabbitMQ that Towpath runs has lost its binaries",
+            )
+            .remedy("`apt-get install rabbitmq-server`"));
+        };
+        let administrator = self.config().administrator();
+        let password = home.password()?;
+        home.make_directory()?;
+        let known = home.port("management");
+        let lets_in = match known {
+            Some(port) => Management::local(port, &administrator, password.clone())?
+                .administers()
+                .await
+                .is_ok(),
+            None => false,
+        };
+        let port = |label: &str| match home.port(label) {
+            Some(port) if lets_in => Ok(port),
+            _ => home.free_port(label),
+        };
+        let ports = Ports {
+            amqp: port("amqp")?,
+            management: port("management")?,
+            distribution: port("distribution")?,
+        };
+        let management = Management::local(ports.management, &administrator, password.clone())?;
+        write_settings(home, &ports, &administrator, &password)?;
+        let probe = probe(&management, ports.amqp);
+        let launch = launch(home, program, &ports, &administrator, probe);
+        self.inner.supervisor.ensure(launch).await?;
+        Ok(AmqpServer {
+            management,
+            address: Address::local(ports.amqp),
+        })
+    }
+}
+
+struct Ports {
+    amqp: u16,
+    management: u16,
+    distribution: u16,
+}
+
+/// Debian's program in `PATH` changes the account and the directory: the one behind it does not.
+fn server_program() -> Option<PathBuf> {
+    program::find("rabbitmq-server", &["/usr/lib/rabbitmq/bin".into()])
+}
+
+async fn configured(
+    amqp: &Secret,
+    management: Option<&Secret>,
+) -> Result<AmqpServer, ProvisionError> {
+    let parse = |variable: &str, secret: &Secret| {
+        secret
+            .expose_str()
+            .and_then(|text| Url::parse(text).ok())
+            .filter(Url::has_host)
+            .ok_or_else(|| {
+                ProvisionError::permanent(format!("{variable} is not a URL"))
+                    .remedy(format!("set {}", SORT.variable))
+            })
+    };
+    let amqp = parse("TOWPATH_AMQP_URL", amqp)?;
+    let host = amqp.host_str().unwrap_or_default().to_owned();
+    let login = match management {
+        Some(management) => parse("TOWPATH_AMQP_MANAGEMENT_URL", management)?,
+        None => amqp.clone(),
+    };
+    let base = match management {
+        Some(_) => {
+            let port = login.port_or_known_default().unwrap_or(MANAGEMENT_PORT);
+            let host = login.host_str().unwrap_or_default();
+            format!("{}://{host}:{port}{}", login.scheme(), login.path())
+        }
+        None => format!("http://{host}:{MANAGEMENT_PORT}"),
+    };
+    let base = Url::parse(&base).map_err(|e| ProvisionError::permanent(e.to_string()))?;
+    let user = match login.username() {
+        "" => "guest",
+        user => user,
+    };
+    let password = Secret::from(login.password().unwrap_or("guest"));
+    let management = Management::new(base, user, password)?;
+    let address = Address {
+        host,
+        port: amqp.port().unwrap_or(STANDARD_PORT),
+    };
+    management.administers().await.map_err(|why| {
+        ProvisionError::transient(format!(
+            "RabbitMQ's management at {} does not let Towpath in: {why}",
+            management.address()
+        ))
+        .remedy("correct TOWPATH_AMQP_MANAGEMENT_URL, or start the server")
+    })?;
+    Ok(AmqpServer {
+        management,
+        address,
+    })
+}
+
+async fn tool(name: &str, args: &[&str], input: &str) -> Result<(), ProvisionError> {
+    let Some(program) = program::find(name, &["/usr/sbin".into()]) else {
+        return Err(ProvisionError::permanent(format!(
+            "there is no `{name}` on this machine"
+        )));
+    };
+    let run = Run {
+        program: &program,
+        args,
+        env: &[],
+        account: None,
+        input,
+        limit: TOOL_LIMIT,
+    };
+    run.output().await.map(|_| ())
+}
+
+/// Makes our administrator with the server's own tool, which root may use.
+async fn make_administrator(name: &str, password: &Secret) -> Result<(), ProvisionError> {
+    let line = format!("{}\n", password.expose_str().unwrap_or_default());
+    // One that is there already, with another password, is given this one.
+    if tool("rabbitmqctl", &["add_user", name], &line)
+        .await
+        .is_err()
+    {
+        tool("rabbitmqctl", &["change_password", name], &line).await?;
+    }
+    tool("rabbitmqctl", &["set_user_tags", name, "administrator"], "").await
+}
+
+fn write_settings(
+    home: &Home,
+    ports: &Ports,
+    administrator: &str,
+    password: &Secret,
+) -> Result<(), ProvisionError> {
+    let settings = format!(
+        "listeners.tcp.1 = 127.0.0.1:{}\n\
+         management.tcp.ip = 127.0.0.1\n\
+         management.tcp.port = {}\n\
+         default_user = {administrator}\n\
+         default_pass = {}\n",
+        ports.amqp,
+        ports.management,
+        password.expose_str().unwrap_or_default()
+    );
+    home.write_for_server(&home.directory.join("rabbitmq.conf"), settings.as_bytes())?;
+    home.write_for_server(
+        &home.directory.join("enabled_plugins"),
+        b"[rabbitmq_management].\n",
+    )
+}
+
+fn launch(
+    home: &Home,
+    program: PathBuf,
+    ports: &Ports,
+    administrator: &str,
+    probe: Probe,
+) -> Launch {
+    let directory = &home.directory;
+    let pid_file = directory.join("rabbitmq.pid");
+    let env = [
+        ("HOME", directory.into()),
+        // A name of its own, so that it stands beside another on this machine.
+        (
+            "RABBITMQ_NODENAME",
+            format!("{administrator}@localhost").into(),
+        ),
+        ("RABBITMQ_DIST_PORT", ports.distribution.to_string().into()),
+        ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
+        ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
+        (
+            "RABBITMQ_CONFIG_FILE",
+            directory.join("rabbitmq.conf").into(),
+        ),
+        (
+            "RABBITMQ_ENABLED_PLUGINS_FILE",
+            directory.join("enabled_plugins").into(),
+        ),
+        ("RABBITMQ_MNESIA_BASE", directory.join("mnesia").into()),
+        ("RABBITMQ_LOG_BASE", directory.join("log").into()),
+        ("RABBITMQ_LOGS", "-".into()),
+        ("RABBITMQ_PID_FILE", pid_file.clone().into()),
+    ];
+    Launch {
+        name: "RabbitMQ".to_owned(),
+        program,
+        args: Vec::new(),
+        env: env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+        account: become_one_of(&ACCOUNTS),
+        directory: directory.clone(),
+        pid_file,
+        stop_signal: Signal::TERM,
+        probe,
+    }
+}
+
+/// The management is up a while before the port for workloads.
+fn probe(management: &Management, port: u16) -> Probe {
+    let management = management.clone();
+    Arc::new(move || {
+        let management = management.clone();
+        Box::pin(async move {
+            management.administers().await.is_ok() && Address::local(port).listens().await
+        })
+    })
+}

@@ -1,0 +1,95 @@
+//! The order in which a server is looked for, the same for every sort.
+
+use std::future::Future;
+
+use delivery::provisioner::ProvisionError;
+
+use super::{
+    Address, ServersConfig,
+    home::{Home, Origin},
+};
+
+/// What people need to know of a sort of server.
+pub(crate) struct Sort {
+    /// `Postgres`.
+    pub(crate) name: &'static str,
+    /// Its standard port.
+    pub(crate) port: u16,
+    /// The program by which we see that it can be started here.
+    pub(crate) program: &'static str,
+    /// Debian's package.
+    pub(crate) package: &'static str,
+    /// How a person starts an installed one.
+    pub(crate) by_hand: &'static str,
+    /// The variable that configures one, with an example.
+    pub(crate) variable: &'static str,
+}
+
+/// One search.
+pub(crate) struct Search<'a> {
+    pub(crate) config: &'a ServersConfig,
+    pub(crate) home: &'a Home,
+    pub(crate) sort: &'a Sort,
+    /// Whether its binaries are on this machine.
+    pub(crate) can_start: bool,
+}
+
+impl Search<'_> {
+    /// The server that was chosen before; else the first that can be had, which is chosen then.
+    pub(crate) async fn run<T>(
+        self,
+        found: impl Future<Output = Result<T, String>>,
+        started: impl Future<Output = Result<T, ProvisionError>>,
+    ) -> Result<T, ProvisionError> {
+        let Self {
+            config, home, sort, ..
+        } = self;
+        match home.origin() {
+            Some(Origin::Found) => return found.await.map_err(|why| self.lost(&why)),
+            Some(Origin::Started) => return started.await,
+            None => {}
+        }
+        let mut tried = Vec::new();
+        if config.find_local {
+            match found.await {
+                Ok(server) => {
+                    home.choose(Origin::Found)?;
+                    return Ok(server);
+                }
+                Err(why) => tried.push(format!("port {}: {why}", sort.port)),
+            }
+        }
+        if config.allow_start {
+            if self.can_start {
+                let server = started.await?;
+                home.choose(Origin::Started)?;
+                return Ok(server);
+            }
+            tried.push(format!("no program `{}` on this machine", sort.program));
+        }
+        Err(ProvisionError::permanent(format!(
+            "there is no {} to use ({})",
+            sort.name,
+            tried.join("; ")
+        ))
+        .remedy(format!(
+            "`apt-get install {}`, or set {}",
+            sort.package, sort.variable
+        )))
+    }
+
+    fn lost(&self, why: &str) -> ProvisionError {
+        let sort = self.sort;
+        let (variable, _) = sort.variable.split_once('=').unwrap_or((sort.variable, ""));
+        ProvisionError::transient(format!(
+            "the {} on {} that this platform uses does not let it in: {why}",
+            sort.name,
+            Address::local(sort.port)
+        ))
+        .remedy(format!(
+            "start it (`{}`), or set {variable}; to choose another, remove {}",
+            sort.by_hand,
+            self.home.origin_file().display()
+        ))
+    }
+}

@@ -1,0 +1,110 @@
+//! Servers that Towpath starts from binaries on this machine.
+
+use std::time::Duration;
+
+use delivery::provisioner::{Presence, Provisioner, Request};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep};
+use towpath_provisioners::{Amqp, Mysql, Postgres, Servers};
+
+use crate::support::{Started, installed, output, removes_all, request};
+
+/// Started, adopted by the next platform, started again after a crash, ended in order, and started
+/// again with the data that it had.
+async fn lives(sort: &str, make: fn(Servers) -> Box<dyn Provisioner>) {
+    let started = Started::new();
+    let servers = started.servers();
+    let provisioner = make(servers.clone());
+    let request = request(sort, "db", "red");
+    let another = Request {
+        uid: uuid::Uuid::from_u128(rand::random()),
+        ..request.clone()
+    };
+    assert!(
+        provisioner
+            .inventory(request.platform)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(started.processes().len(), 0, "a question started a server");
+    // Two at once start one server.
+    let (first, second) = tokio::join!(
+        provisioner.provision(&request),
+        provisioner.provision(&another)
+    );
+    let made = first.unwrap();
+    assert_eq!(output(&second.unwrap(), "port"), output(&made, "port"));
+    assert_eq!(
+        made.listens.unwrap().port().to_string(),
+        output(&made, "port")
+    );
+
+    // The next platform finds it running, and does not start a second one.
+    drop((provisioner, servers));
+    let main = main_process(&started);
+    let servers = started.servers();
+    let provisioner = make(servers.clone());
+    let again = provisioner.provision(&request).await.unwrap();
+    assert_eq!(again.outputs, made.outputs);
+    assert_eq!(main_process(&started), main, "it was not adopted");
+
+    // One that dies is started again.
+    kill_process(Pid::from_raw(main).unwrap(), Signal::KILL).unwrap();
+    heals(&*provisioner, &request).await;
+    assert_ne!(main_process(&started), main);
+
+    servers.stop_all().await.unwrap();
+    assert!(!is_reachable(&output(&made, "port")), "it still listens");
+    let provisioner = make(started.servers());
+    assert_eq!(provisioner.presence(&request).await, Presence::Present);
+    removes_all(&*provisioner, &request).await;
+    removes_all(&*provisioner, &another).await;
+}
+
+/// The process that was recorded when the server was spawned.
+fn main_process(started: &Started) -> i32 {
+    let mut processes = started.processes();
+    processes.sort_unstable();
+    processes[0]
+}
+
+fn is_reachable(port: &str) -> bool {
+    std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok()
+}
+
+async fn heals(provisioner: &dyn Provisioner, request: &Request) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        match provisioner.provision(request).await {
+            Ok(_) => return,
+            Err(error) => {
+                assert!(error.retry, "{error}");
+                assert!(Instant::now() < deadline, "{error}");
+            }
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn postgres_lives() {
+    let installed_here = std::fs::read_dir("/usr/lib/postgresql").is_ok();
+    if installed_here || installed("postgres", &["/usr/bin/initdb"]) {
+        lives("postgres", |servers| Box::new(Postgres::new(servers))).await;
+    }
+}
+
+#[tokio::test]
+async fn mariadb_lives() {
+    if installed("mysql", &["/usr/sbin/mariadbd", "/usr/bin/mariadbd"]) {
+        lives("mysql", |servers| Box::new(Mysql::new(servers))).await;
+    }
+}
+
+#[tokio::test]
+async fn rabbitmq_lives() {
+    if installed("amqp", &["/usr/lib/rabbitmq/bin/rabbitmq-server"]) {
+        lives("amqp", |servers| Box::new(Amqp::new(servers))).await;
+    }
+}
