@@ -4,8 +4,11 @@
 //! decides when a container starts, restarts and is ready; [`probe`] asks it. An engine brings the
 //! [`supervisor::Runtime`], which knows how a container is started and how it ended.
 
+pub mod docker;
 pub mod process;
 
+mod logs;
+mod ports;
 mod probe;
 mod supervisor;
 mod timing;

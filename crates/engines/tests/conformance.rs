@@ -2,13 +2,12 @@
 
 mod support;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use delivery::engine::{Before, File, LogQuery, Mount, Phase, Probe};
 use futures::StreamExt as _;
 use kernel::Secret;
-use support::{Subject, container, get, http_probe, id, port, serves, timing};
-use towpath_engines::process::{ProcessConfig, ProcessEngine};
+use support::{Subject, container, get, http_probe, id, port, serves};
 
 async fn serves_at_its_endpoint(subject: Subject) {
     let id = id("serves", 1);
@@ -375,16 +374,94 @@ async fn nothing_escapes_removal(subject: Subject) {
     subject.removed(&id).await;
 }
 
-async fn process(volumes: &std::path::Path) -> Subject {
-    let shim = vec![env!("CARGO_BIN_EXE_towpath-shim").into()];
-    let mut config = ProcessConfig::new(volumes.join("platform"), uuid::Uuid::now_v7(), shim);
-    config.timing = timing();
-    let engine = ProcessEngine::new(config).await.expect("the engine starts");
-    Subject {
-        engine: Arc::new(engine),
-        image: "/bin/busybox".into(),
-        volumes: volumes.to_owned(),
-    }
+async fn an_engine_that_starts_again_takes_over(subject: Subject) {
+    let id = id("adopted", 1);
+    let mut web = container(&serves("echo run"));
+    web.readiness = http_probe("/");
+    let mut once = container("echo migrated");
+    once.before.insert("web".into(), Before::Complete);
+    let mut release = subject.release(&id, &[("web", web), ("migrate", once)]);
+    release.ports = port();
+    subject.engine.apply(&release).await.expect("applies");
+    let before = subject.ready(&id).await;
+
+    let subject = subject.again().await;
+    let adopted = subject.ready(&id).await;
+    assert_eq!(adopted.digest, release.digest);
+    subject.engine.apply(&release).await.expect("applies");
+    let after = subject.ready(&id).await;
+    assert_eq!(after.endpoints, before.endpoints);
+    assert_eq!(
+        after.containers["web"].handle,
+        before.containers["web"].handle
+    );
+    let lines = subject.lines("adopted", LogQuery::default()).await;
+    assert_eq!(lines, ["migrated", "run"], "something was started twice");
+
+    // From now on it is started again when it ends.
+    subject.end(&after.containers["web"]);
+    let restarted = subject
+        .until(&id, |state| state.containers["web"].restarts == 1)
+        .await;
+    assert!(restarted.containers["web"].last_exit.is_some());
+    subject.ready(&id).await;
+    subject.removed(&id).await;
+}
+
+async fn what_is_half_removed_is_found_again(subject: Subject) {
+    let id = id("left", 1);
+    let release = subject.release(&id, &[("main", container("exec sleep 1000"))]);
+    subject.engine.apply(&release).await.expect("applies");
+    subject.ready(&id).await;
+    let subject = subject.again().await;
+    assert_eq!(
+        subject.engine.list().await.expect("lists"),
+        vec![id.clone()]
+    );
+    subject.removed(&id).await;
+    let subject = subject.again().await;
+    assert_eq!(subject.engine.list().await.expect("lists"), Vec::new());
+}
+
+async fn containers_of_a_workload_share_localhost(subject: Subject) {
+    let id = id("share", 1);
+    let web = container(&serves("true"));
+    let asks = container(
+        "while ! /bin/busybox wget -q -O - http://127.0.0.1:$PORT/; do sleep 0.1; done; exec sleep 1000",
+    );
+    let mut release = subject.release(&id, &[("web", web), ("asks", asks)]);
+    release.ports = port();
+    subject.engine.apply(&release).await.expect("applies");
+    subject.logged("share", "hello").await;
+    subject.ready(&id).await;
+    subject.removed(&id).await;
+}
+
+async fn reaches_servers_of_this_machine(subject: Subject) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("listens");
+    let server = listener.local_addr().expect("has an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"from this machine\n").await;
+        }
+    });
+    let host = subject
+        .engine
+        .machine_host("dev")
+        .await
+        .expect("knows the host");
+    let id = id("reaches", 1);
+    let script = format!(
+        "/bin/busybox nc {host} {} </dev/null; exec sleep 1000",
+        server.port()
+    );
+    let mut release = subject.release(&id, &[("main", container(&script))]);
+    release.reaches = vec![server];
+    subject.engine.apply(&release).await.expect("applies");
+    subject.logged("reaches", "from this machine").await;
+    subject.removed(&id).await;
 }
 
 /// Every test of the suite on every engine.
@@ -395,7 +472,21 @@ macro_rules! conformance {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $test() {
                     let directory = tempfile::tempdir().expect("a directory");
-                    super::$test(super::process(directory.path()).await).await;
+                    super::$test(super::support::process(directory.path()).await).await;
+                }
+            )+
+        }
+
+        mod docker_engine {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    let directory = tempfile::tempdir().expect("a directory");
+                    let Some(subject) = super::support::docker(directory.path()).await else {
+                        return;
+                    };
+                    let _cleaned = super::support::Cleaned(subject.platform);
+                    super::$test(subject).await;
                 }
             )+
         }
@@ -416,4 +507,8 @@ conformance!(
     starts_in_order,
     what_cannot_start_says_why,
     nothing_escapes_removal,
+    an_engine_that_starts_again_takes_over,
+    what_is_half_removed_is_found_again,
+    containers_of_a_workload_share_localhost,
+    reaches_servers_of_this_machine,
 );

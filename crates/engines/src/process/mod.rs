@@ -7,9 +7,7 @@
 
 mod cgroup;
 mod check;
-mod logs;
-mod mounts;
-mod ports;
+pub(crate) mod mounts;
 mod rundir;
 mod runtime;
 pub mod shim;
@@ -38,13 +36,14 @@ use uuid::Uuid;
 
 use self::{
     cgroup::Limits,
-    logs::Logs,
     rundir::{Record, RunDir},
     runtime::{Processes, failed},
     table::Marker,
 };
 use crate::{
     Timing,
+    logs::Logs,
+    ports,
     probe::Prober,
     supervisor::{Plan, Supervision, Watched},
 };

@@ -27,11 +27,11 @@ use super::{
     Machine,
     cgroup::Quota,
     mounts::Mount,
-    ports,
     rundir::{Main, Record, RunDir},
     shim, table,
 };
-use crate::supervisor::{Exit, Runtime, Started};
+use crate::ports;
+use crate::supervisor::{Exit, Runtime, Started, Tell};
 
 /// The containers of one release.
 pub(super) struct Processes {
@@ -350,7 +350,7 @@ impl Runtime for Processes {
         Ok(None)
     }
 
-    async fn start(&self, container: &str) -> Result<Process, EngineError> {
+    async fn start(&self, container: &str, _tell: Tell<'_>) -> Result<Process, EngineError> {
         let wrong = |what: &str, error: &io::Error| {
             failed(format!("{what} of container {container}"), error)
         };
@@ -392,6 +392,7 @@ impl Runtime for Processes {
         Started {
             handle: process.main.pid.to_string(),
             at: process.at,
+            endpoints: None,
         }
     }
 

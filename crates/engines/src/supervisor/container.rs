@@ -1,6 +1,6 @@
 //! The life of one container: waits for its predecessors, starts, is probed, ends, starts again.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use delivery::engine::Probe;
 use tokio::{
@@ -48,7 +48,8 @@ impl<R> Shared<R> {
 /// Supervises the container `name` until it has completed.
 pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
     let runtime = &shared.runtime;
-    if runtime.has_completed(&name).await {
+    let may_have = shared.plan.completes(&name) || !shared.plan.startable;
+    if may_have && runtime.has_completed(&name).await {
         shared.change(|view| view.container(&name).complete = true);
         return;
     }
@@ -65,6 +66,7 @@ pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
     if found.is_none() && shared.plan.startable {
         wait_for_predecessors(&shared, &name).await;
     }
+    let tell = |text: String| shared.change(|view| view.container(&name).why = text);
     let mut restart = false;
     loop {
         let mut instance = match found.take() {
@@ -73,7 +75,7 @@ pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
                 shared.change(|view| view.ended(&name, &Exit::Unseen));
                 return;
             }
-            None => match runtime.start(&name).await {
+            None => match runtime.start(&name, &tell).await {
                 Ok(instance) => instance,
                 Err(error) => {
                     let why = match error.remedy {
@@ -147,13 +149,10 @@ async fn probe<R: Runtime>(shared: &Shared<R>, name: &str, handle: &str) -> Stri
     };
     let readiness = keep_ready(shared, name, handle, watched.readiness.as_ref());
     let liveness = keep_alive(shared, name, handle, watched.liveness.as_ref());
-    tokio::join!(
-        async {
-            readiness.await;
-        },
-        async { liveness.await }
-    )
-    .1
+    tokio::select! {
+        why = liveness => why,
+        never = readiness => match never {},
+    }
 }
 
 async fn keep_ready<R: Runtime>(
@@ -161,8 +160,10 @@ async fn keep_ready<R: Runtime>(
     name: &str,
     handle: &str,
     probe: Option<&Probe>,
-) {
-    let Some(probe) = probe else { return };
+) -> std::convert::Infallible {
+    let Some(probe) = probe else {
+        return std::future::pending().await;
+    };
     let mut pace = Pace::new(&shared.timing);
     let mut failures = 0;
     loop {
@@ -247,10 +248,7 @@ async fn ask<R: Runtime>(
 /// that gives up its port is for the readiness probe to find.
 pub(super) async fn watch_ports<R: Runtime>(shared: Shared<R>) {
     let mut view = shared.view.subscribe();
-    let ports: Vec<(String, SocketAddr)> = (shared.plan.tcp.iter())
-        .filter_map(|name| Some((name.clone(), *shared.plan.endpoints.get(name)?)))
-        .collect();
-    if ports.is_empty() {
+    if shared.plan.tcp.is_empty() {
         return;
     }
     loop {
@@ -266,10 +264,12 @@ pub(super) async fn watch_ports<R: Runtime>(shared: Shared<R>) {
         let mut pace = Pace::new(&shared.timing);
         let begun = Instant::now();
         while waiting(&view.borrow_and_update()) {
+            let endpoints = view.borrow().endpoints.clone();
             let mut missing = Vec::new();
-            for (name, address) in &ports {
-                if !listens(*address, shared.timing.probe_timeout).await {
-                    missing.push((name.clone(), *address));
+            for (name, address) in endpoints {
+                let tcp = shared.plan.tcp.contains(&name);
+                if tcp && !listens(address, shared.timing.probe_timeout).await {
+                    missing.push((name, address));
                 }
             }
             if missing.is_empty() {

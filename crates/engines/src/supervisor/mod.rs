@@ -60,7 +60,12 @@ pub(crate) struct Started {
     pub(crate) handle: String,
     /// Since when.
     pub(crate) at: Timestamp,
+    /// Where the release's ports are served, where only its start decides that.
+    pub(crate) endpoints: Option<BTreeMap<String, SocketAddr>>,
 }
+
+/// Tells a person how far a start is.
+pub(crate) type Tell<'a> = &'a (dyn Fn(String) + Send + Sync);
 
 /// What an engine can do with the containers of one release.
 #[async_trait]
@@ -71,7 +76,7 @@ pub(crate) trait Runtime: Send + Sync + 'static {
     /// The container, if it runs already: it was adopted.
     async fn find(&self, container: &str) -> Result<Option<Self::Instance>, EngineError>;
     /// Starts it. Nothing of it runs when this is called.
-    async fn start(&self, container: &str) -> Result<Self::Instance, EngineError>;
+    async fn start(&self, container: &str, tell: Tell<'_>) -> Result<Self::Instance, EngineError>;
     /// What to show of it.
     fn started(&self, instance: &Self::Instance) -> Started;
     /// Waits for its end.
@@ -88,7 +93,8 @@ pub(crate) trait Runtime: Send + Sync + 'static {
     async fn advice(&self, missing: &[(String, SocketAddr)]) -> String;
     /// Remembers that the container has completed and must not run again.
     async fn completed(&self, container: &str) -> Result<(), EngineError>;
-    /// Whether that was remembered.
+    /// Whether that was remembered. Of a container that nobody waits for it is not asked, unless
+    /// the release was adopted.
     async fn has_completed(&self, container: &str) -> bool;
 }
 
@@ -106,7 +112,7 @@ pub(crate) struct Plan {
     pub(crate) id: ReleaseRef,
     pub(crate) digest: String,
     pub(crate) containers: BTreeMap<String, Watched>,
-    /// Where its ports are served.
+    /// Where its ports are served, as far as that is known before it starts.
     pub(crate) endpoints: BTreeMap<String, SocketAddr>,
     /// Those of them that can be asked whether somebody listens.
     pub(crate) tcp: Vec<String>,
@@ -176,7 +182,7 @@ impl Supervision {
         before: Option<View>,
     ) -> Self {
         let plan = Arc::new(plan);
-        let view = before.unwrap_or_else(|| View::new(plan.containers.keys()));
+        let view = before.unwrap_or_else(|| View::new(&plan));
         let (view, _) = watch::channel(view);
         let mut tasks = JoinSet::new();
         let shared = container::Shared {

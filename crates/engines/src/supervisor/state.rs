@@ -1,6 +1,6 @@
 //! What a supervision sees, and what that means for the release.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use delivery::engine::{Before, ContainerState, Phase, ReleaseState};
 
@@ -28,14 +28,18 @@ pub(crate) struct View {
     pub(crate) served: bool,
     /// Why not.
     pub(crate) unserved: String,
+    /// Where its ports are served.
+    pub(crate) endpoints: BTreeMap<String, SocketAddr>,
 }
 
 impl View {
-    pub(crate) fn new<'a>(containers: impl Iterator<Item = &'a String>) -> Self {
+    /// Nothing seen yet.
+    pub(crate) fn new(plan: &Plan) -> Self {
         Self {
-            containers: containers
+            containers: (plan.containers.keys())
                 .map(|name| (name.clone(), Seen::default()))
                 .collect(),
+            endpoints: plan.endpoints.clone(),
             ..Self::default()
         }
     }
@@ -52,7 +56,11 @@ impl View {
         seen.state.running = true;
         seen.state.ready = ready || (same && seen.state.ready);
         seen.cannot = None;
+        seen.complete = false;
         seen.why.clear();
+        if let Some(endpoints) = started.endpoints {
+            self.endpoints = endpoints;
+        }
         if !same {
             self.served = false;
         }
@@ -87,7 +95,7 @@ impl View {
             digest: plan.digest.clone(),
             phase,
             message,
-            endpoints: plan.endpoints.clone(),
+            endpoints: self.endpoints.clone(),
             containers: (self.containers.iter())
                 .map(|(name, seen)| (name.clone(), seen.state.clone()))
                 .collect(),

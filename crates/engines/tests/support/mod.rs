@@ -5,23 +5,105 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use delivery::engine::{
-    Container, Engine, HttpProbe, LogQuery, Phase, Port, Probe, Release, ReleaseRef, ReleaseState,
+    Container, ContainerState, Engine, HttpProbe, LogQuery, Phase, Port, Probe, Release,
+    ReleaseRef, ReleaseState,
 };
 use futures::StreamExt as _;
+use towpath_engines::{
+    docker::{DockerConfig, DockerEngine},
+    process::{ProcessConfig, ProcessEngine},
+};
+use uuid::Uuid;
 
 /// An engine under test, and what differs between engines as far as tests see it.
-#[derive(Clone)]
 pub struct Subject {
     pub engine: Arc<dyn Engine>,
     pub image: String,
-    /// A directory of this machine for volumes.
+    pub platform: Uuid,
+    /// A directory of this machine for data and volumes.
     pub volumes: PathBuf,
+}
+
+/// The process engine, with a platform of its own below `directory`.
+pub async fn process(directory: &Path) -> Subject {
+    process_of(Uuid::now_v7(), directory).await
+}
+
+pub async fn process_of(platform: Uuid, directory: &Path) -> Subject {
+    let shim = vec![env!("CARGO_BIN_EXE_towpath-shim").into()];
+    let mut config = ProcessConfig::new(directory.join("platform"), platform, shim);
+    config.timing = timing();
+    Subject {
+        engine: Arc::new(ProcessEngine::new(config).await.expect("the engine starts")),
+        image: "/bin/busybox".into(),
+        platform,
+        volumes: directory.to_owned(),
+    }
+}
+
+/// The Docker engine; `None` where there is no daemon and none is required.
+pub async fn docker(directory: &Path) -> Option<Subject> {
+    let made = Command::new("sh").arg("-c").arg(IMAGE).output();
+    let made = made.map(|output| (output.status.success(), output.stderr));
+    if !matches!(made, Ok((true, _))) {
+        let required = std::env::var("TOWPATH_TEST_REQUIRE").unwrap_or_default();
+        let why = match made {
+            Ok((_, errors)) => String::from_utf8_lossy(&errors).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(
+            !required.split(',').any(|name| name == "docker"),
+            "docker is required: {why}"
+        );
+        eprintln!("SKIP: no Docker daemon: {why}");
+        return None;
+    }
+    Some(docker_of(Uuid::now_v7(), directory).await)
+}
+
+async fn docker_of(platform: Uuid, directory: &Path) -> Subject {
+    let mut config = DockerConfig::new(directory.join("platform"), platform);
+    config.timing = timing();
+    Subject {
+        engine: Arc::new(
+            DockerEngine::connect(config)
+                .await
+                .expect("the engine connects"),
+        ),
+        image: "towpath-test/busybox:1".into(),
+        platform,
+        volumes: directory.to_owned(),
+    }
+}
+
+/// Makes an image of this machine's static busybox, unless it is there.
+const IMAGE: &str = "docker image inspect towpath-test/busybox:1 >/dev/null 2>&1 && exit 0
+    docker version >/dev/null && root=$(mktemp -d) && mkdir -p $root/bin $root/etc $root/tmp &&
+    cp /bin/busybox $root/bin/busybox && chmod 755 $root &&
+    for name in sh sleep cat echo stat ls mkdir touch rm test nc setsid; do
+        ln -s busybox $root/bin/$name; done &&
+    tar -C $root -c . | docker import - towpath-test/busybox:1 >/dev/null && rm -r $root";
+
+/// Removes what a failed test has left of a platform in Docker.
+pub struct Cleaned(pub Uuid);
+
+impl Drop for Cleaned {
+    fn drop(&mut self) {
+        let label = format!("label=dev.towpath.platform={}", self.0);
+        let script = format!(
+            "docker ps -aq --filter {label} | xargs -r docker rm -f >/dev/null; \
+             docker network ls -q --filter {label} | xargs -r docker network rm >/dev/null"
+        );
+        let cleaned = Command::new("sh").arg("-c").arg(script).status();
+        assert!(cleaned.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
 }
 
 pub fn timing() -> towpath_engines::Timing {
@@ -66,6 +148,34 @@ pub fn container(script: &str) -> Container {
 }
 
 impl Subject {
+    /// The engine of the same platform, as after a new start.
+    pub async fn again(self) -> Self {
+        let Self {
+            engine,
+            platform,
+            volumes,
+            ..
+        } = self;
+        let docker = engine.name() == "docker";
+        drop(engine);
+        if docker {
+            docker_of(platform, &volumes).await
+        } else {
+            process_of(platform, &volumes).await
+        }
+    }
+
+    /// Ends a container behind the engine's back.
+    pub fn end(&self, state: &ContainerState) {
+        let handle = state.handle.as_deref().expect("it runs");
+        let words = match self.engine.name() {
+            "docker" => ["docker", "kill", handle],
+            _ => ["kill", "-9", handle],
+        };
+        let ended = Command::new(words[0]).args(&words[1..]).output();
+        assert!(ended.expect("can be run").status.success());
+    }
+
     pub fn release(&self, id: &ReleaseRef, containers: &[(&str, Container)]) -> Release {
         let with_image = |container: &Container| Container {
             image: self.image.clone(),

@@ -1,19 +1,18 @@
-//! Logs of processes: files that the programs write themselves, so that they outlive the platform.
+//! Logs in files: a process writes them itself, so that they outlive the platform; those of a
+//! container are kept here when it is removed.
 //! `<data>/logs/<environment>/<workload>/<release>/<container>.{out,err}`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     fs, io,
     io::{BufRead as _, BufReader, Seek as _, SeekFrom},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use delivery::engine::{LogLine, LogQuery, ReleaseRef};
 use tokio::sync::mpsc;
-
-use super::rundir;
 
 /// A line that is longer is cut into pieces of this many bytes.
 const LONGEST_LINE: u64 = 64 * 1024;
@@ -52,7 +51,10 @@ impl Logs {
         let directory = self
             .workload(&id.environment, &id.workload)
             .join(id.release.to_string());
-        rundir::make(&directory)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)?;
         fs::OpenOptions::new()
             .create(true)
             .append(true)

@@ -1,0 +1,184 @@
+//! The Docker daemon, with its errors in words for people.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use bollard::{
+    Docker,
+    errors::Error,
+    models::{ContainerSummary, NetworkCreateRequest, NetworkInspect},
+    query_parameters::{CreateImageOptionsBuilder, ListContainersOptionsBuilder},
+};
+use delivery::engine::EngineError;
+use futures::StreamExt as _;
+use uuid::Uuid;
+
+use super::names;
+use crate::supervisor::Tell;
+
+/// The daemon, and the platform on whose behalf it is asked.
+#[derive(Debug, Clone)]
+pub(super) struct Daemon {
+    pub(super) api: Docker,
+    pub(super) platform: Uuid,
+}
+
+/// The HTTP status of the daemon's answer, if it was an answer.
+pub(super) fn status(error: &Error) -> Option<u16> {
+    match error {
+        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// `error` in words: what the daemon refuses will be refused again, all else may pass.
+pub(super) fn failed(what: impl std::fmt::Display, error: Error) -> EngineError {
+    match error {
+        Error::DockerResponseServerError {
+            status_code,
+            message,
+        } => EngineError {
+            message: format!("cannot {what}: Docker says: {}", message.trim()),
+            remedy: None,
+            retry: !(400..409).contains(&status_code),
+        },
+        error => EngineError {
+            message: format!("cannot {what}: Docker does not answer: {error}"),
+            remedy: Some("start the Docker daemon, or let DOCKER_HOST name one that runs".into()),
+            retry: true,
+        },
+    }
+}
+
+impl Daemon {
+    /// The platform's containers, running or not; of one workload where it is given.
+    pub(super) async fn containers(
+        &self,
+        workload: Option<(&str, &str)>,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&names::filter(self.platform, workload))
+            .build();
+        let listed = self.api.list_containers(Some(options)).await;
+        listed.map_err(|error| failed("list containers", error))
+    }
+
+    /// The network of an environment, made where it is not there, and the address of this machine
+    /// in it.
+    pub(super) async fn network(&self, environment: &str) -> Result<(String, IpAddr), EngineError> {
+        let name = names::network(self.platform, environment);
+        let what = || format!("make the network {name}");
+        let found = match self.api.inspect_network(&name, None).await {
+            Ok(found) => found,
+            Err(error) if status(&error) == Some(404) => {
+                let request = NetworkCreateRequest {
+                    name: name.clone(),
+                    driver: Some("bridge".into()),
+                    labels: Some(names::network_labels(self.platform, environment)),
+                    ..NetworkCreateRequest::default()
+                };
+                match self.api.create_network(request).await {
+                    // 409: another call has just made it.
+                    Ok(_) => {}
+                    Err(error) if status(&error) == Some(409) => {}
+                    Err(error) => return Err(no_network(&name, error)),
+                }
+                let made = self.api.inspect_network(&name, None).await;
+                made.map_err(|error| failed(what(), error))?
+            }
+            Err(error) => return Err(failed(what(), error)),
+        };
+        let gateway = gateway(&found).ok_or_else(|| EngineError {
+            message: format!("the network {name} has no gateway address"),
+            remedy: Some(format!("remove it: docker network rm {name}")),
+            retry: false,
+        })?;
+        Ok((name, gateway))
+    }
+
+    /// Removes the network of an environment, unless something is still attached to it.
+    pub(super) async fn remove_network(&self, environment: &str) -> Result<(), EngineError> {
+        let name = names::network(self.platform, environment);
+        match self.api.remove_network(&name).await {
+            Ok(()) => Ok(()),
+            // Not there, or in use.
+            Err(error) if matches!(status(&error), Some(403 | 404)) => Ok(()),
+            Err(error) => Err(failed(format!("remove the network {name}"), error)),
+        }
+    }
+
+    /// Pulls `image` unless the daemon has it; gives the working directory that it sets.
+    pub(super) async fn image(&self, image: &str, tell: Tell<'_>) -> Result<String, EngineError> {
+        for pulled in [false, true] {
+            match self.api.inspect_image(image).await {
+                Ok(found) => {
+                    let directory = found.config.and_then(|config| config.working_dir);
+                    return Ok(directory.filter(|it| !it.is_empty()).unwrap_or("/".into()));
+                }
+                Err(error) if status(&error) == Some(404) && !pulled => {
+                    self.pull(image, tell).await?;
+                }
+                Err(error) => return Err(failed(format!("inspect the image {image}"), error)),
+            }
+        }
+        unreachable!("the second round returns")
+    }
+
+    async fn pull(&self, image: &str, tell: Tell<'_>) -> Result<(), EngineError> {
+        tell(format!("pulls the image {image}"));
+        // A reference without tag or digest would pull every tag.
+        let name = image.rsplit('/').next().unwrap_or(image);
+        let image = if name.contains([':', '@']) {
+            image.to_owned()
+        } else {
+            format!("{image}:latest")
+        };
+        let options = CreateImageOptionsBuilder::default()
+            .from_image(&image)
+            .build();
+        let mut progress = self.api.create_image(Some(options), None, None);
+        while let Some(step) = progress.next().await {
+            let step = step.map_err(|error| EngineError {
+                remedy: Some(format!(
+                    "check the reference, and that docker pull {image} works on this machine"
+                )),
+                ..failed(format!("pull the image {image}"), error)
+            })?;
+            if let Some(status) = step.status {
+                tell(format!("pulls the image {image}: {status}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// This machine's address in a network.
+fn gateway(network: &NetworkInspect) -> Option<IpAddr> {
+    let configs = network.ipam.as_ref()?.config.as_ref()?;
+    configs
+        .iter()
+        .find_map(|config| config.gateway.as_ref()?.parse().ok())
+}
+
+fn no_network(name: &str, error: Error) -> EngineError {
+    let error = failed(format!("make the network {name}"), error);
+    if !error.message.contains("address pool") {
+        return error;
+    }
+    EngineError {
+        remedy: Some(
+            "every environment has a network of its own: remove environments or unused networks \
+             (docker network prune), or give the daemon more default-address-pools"
+                .into(),
+        ),
+        ..error
+    }
+}
+
+/// A container's address in the network `name`.
+pub(super) fn address_in(
+    networks: Option<&HashMap<String, bollard::models::EndpointSettings>>,
+    name: &str,
+) -> Option<IpAddr> {
+    networks?.get(name)?.ip_address.as_ref()?.parse().ok()
+}
