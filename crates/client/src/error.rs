@@ -2,6 +2,7 @@
 
 use kernel::{ErrorKind, Problem};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -76,7 +77,8 @@ pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 502..=504)
 }
 
-/// A refusal, as RFC 9457 describes it, with our extensions.
+/// A refusal, as RFC 9457 describes it, with our extensions. Reads what any server between here and
+/// the platform may answer: unlike [`kernel::http::ProblemDocument`], nothing in it must be there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemDocument {
     /// What sort of problem, as a URI reference.
@@ -91,15 +93,15 @@ pub struct ProblemDocument {
     /// What is wrong, where and why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// This occurrence: what to name when asking for help.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instance: Option<String>,
     /// How to mend it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
     /// Every rule that the input breaks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+    /// Names the request in the platform's log and events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Uuid>,
 }
 
 impl ProblemDocument {

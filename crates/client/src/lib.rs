@@ -43,7 +43,7 @@ pub struct Client {
 }
 
 /// How long an ordinary call may take: the platform answers long work with 202 at once.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long to wait for a connection: a host that does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

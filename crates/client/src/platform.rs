@@ -4,7 +4,7 @@ use delivery::{
     api::{ApplyAnswer, ApplyRequest, ExplainRequest, ListQuery, PolicyList},
     model::{ResourceDefinition, ResourceDefinitionRevision, Route},
 };
-use kernel::{Event, Page, Resource};
+use kernel::{Event, Page, Resource, http::EventPage};
 use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
@@ -104,8 +104,8 @@ impl Client {
         self.call(Method::GET, &["policies"]).read().await
     }
 
-    /// `GET events`: those that are there.
-    pub async fn event_list(&self, query: &EventQuery) -> Result<Page<Event>> {
+    /// `GET events`: a page of those that are there, oldest first; none once `query.after` is the last.
+    pub async fn event_page(&self, query: &EventQuery) -> Result<EventPage> {
         let mut pairs = query.pairs();
         pairs.extend(query.after.map(|seq| ("after", seq.to_string())));
         pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));

@@ -229,7 +229,11 @@ pub(crate) fn broken(client: &Client, source: reqwest::Error) -> Error {
     }
 }
 
-pub(crate) fn protocol(client: &Client, reason: impl ToString) -> Error {
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "called with what was just caught"
+)]
+pub(crate) fn protocol(client: &Client, reason: impl std::fmt::Display) -> Error {
     Error::Protocol {
         server: client.server().into(),
         reason: reason.to_string(),

@@ -14,7 +14,7 @@ use crate::{
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// Silence after which a stream counts as broken: the platform sends a comment more often.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// The wait before a stream is asked for again; doubles up to [`MAX_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -191,16 +191,15 @@ impl<T: DeserializeOwned> Events<T> {
     /// never be made. Run it in a task of its own there.
     pub async fn next(&mut self) -> Result<Option<T>> {
         loop {
-            let connection = match &mut self.connection {
-                Some(connection) => connection,
-                None => {
-                    let response = self.open().await?;
-                    self.connection.insert(Connection {
-                        response,
-                        parser: Parser::default(),
-                        ready: VecDeque::new(),
-                    })
-                }
+            let connection = if let Some(connection) = &mut self.connection {
+                connection
+            } else {
+                let response = self.open().await?;
+                self.connection.insert(Connection {
+                    response,
+                    parser: Parser::default(),
+                    ready: VecDeque::new(),
+                })
             };
             match connection.next(&self.client).await {
                 Ok(Some(message)) => {

@@ -1,5 +1,7 @@
 //! The client against a server that misbehaves on purpose.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::{
     net::SocketAddr,
     sync::{

@@ -1,5 +1,7 @@
 //! The parser of server-sent events gives the same messages however the stream is cut.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use proptest::prelude::*;
 use towpath_client::{Message, Parser};
 

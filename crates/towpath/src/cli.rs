@@ -1,0 +1,171 @@
+//! The command line: global options, and the list of commands. Each command is a file in
+//! [`crate::command`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    command,
+    context::{Context, Format, Terminal},
+    failure::{Failure, Result},
+};
+
+/// Where a platform listens unless it is told otherwise.
+pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
+
+/// The environment where none is named.
+pub(crate) const DEFAULT_ENVIRONMENT: &str = "dev";
+
+/// An engineering platform: from a workload's description to a running, reachable, healing service.
+///
+/// Describe a workload once, in a Score file. Towpath makes the databases, buckets and routes that
+/// it needs, deploys it, keeps it as it should be, and takes everything away again when asked to.
+#[derive(Debug, Parser)]
+#[command(
+    name = "towpath",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_long_help = "Examples:\n  towpath demo                        start a platform and deploy the example\n  towpath up                          run a platform in the foreground\n  towpath deploy score.yaml           deploy a workload to `dev`\n  towpath status                      what runs, and where\n  towpath explain postgres            which definition meets a need, and why\n\nExit codes: 0 done, 1 failed, 2 usage, 3 invalid input, 4 not found, 5 refused, 6 conflict,\n7 no platform, 8 not in time. See docs/cli.md."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The platform's address
+    #[arg(long, global = true, env = "TOWPATH_SERVER", hide_env_values = true, value_name = "URL", default_value = DEFAULT_SERVER)]
+    pub(crate) server: String,
+    /// The file with the platform's token [default: admin.token in the data directory]
+    #[arg(
+        long,
+        global = true,
+        env = "TOWPATH_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The data directory of the platform on this machine [default: ~/.local/share/towpath]
+    #[arg(
+        long,
+        global = true,
+        env = "TOWPATH_DATA",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
+    pub(crate) data: Option<PathBuf>,
+    /// The form of the answer
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub(crate) output: Format,
+}
+
+/// The environment that a command is about.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EnvironmentArg {
+    /// The environment
+    #[arg(long = "env", short = 'e', env = "TOWPATH_ENV", hide_env_values = true, value_name = "NAME", default_value = DEFAULT_ENVIRONMENT)]
+    pub(crate) environment: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Deploy(command::deploy::Deploy),
+    Plan(command::plan::Plan),
+    Apply(command::apply::Apply),
+    Status(command::status::Status),
+    Logs(command::logs::Logs),
+    Get(command::get::Get),
+    Describe(command::describe::Describe),
+    Graph(command::graph::Graph),
+    Explain(command::explain::Explain),
+    Events(command::events::Events),
+    Rollback(command::rollback::Rollback),
+    Delete(command::delete::Delete),
+    #[command(subcommand)]
+    Resource(command::resource::Resource),
+    #[command(subcommand)]
+    Env(command::env::Env),
+    Completion(command::completion::Completion),
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    pub(crate) fn run(self, terminal: Terminal) -> Result<()> {
+        let context = Context {
+            global: self.global,
+            terminal,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Failure::io("threads cannot be started", &e))?;
+        runtime.block_on(dispatch(self.command, &context))
+    }
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Deploy(deploy) => deploy.run(context).await,
+        Command::Plan(plan) => plan.run(context).await,
+        Command::Apply(apply) => apply.run(context).await,
+        Command::Status(status) => status.run(context).await,
+        Command::Logs(logs) => logs.run(context).await,
+        Command::Get(get) => get.run(context).await,
+        Command::Describe(describe) => describe.run(context).await,
+        Command::Graph(graph) => graph.run(context).await,
+        Command::Explain(explain) => explain.run(context).await,
+        Command::Events(events) => events.run(context).await,
+        Command::Rollback(rollback) => rollback.run(context).await,
+        Command::Delete(delete) => delete.run(context).await,
+        Command::Resource(resource) => resource.run(context).await,
+        Command::Env(env) => env.run(context).await,
+        Command::Completion(completion) => completion.run(context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_has_help() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some(), "{path} has no help");
+            let options = command.get_arguments().filter(|a| !a.is_hide_set());
+            for option in options {
+                assert!(
+                    option.get_help().is_some(),
+                    "{path} {} has no help",
+                    option.get_id()
+                );
+            }
+            for next in command.get_subcommands() {
+                check(next, &path);
+            }
+        }
+        let mut command = Cli::command();
+        command.build();
+        check(&command, "");
+    }
+}

@@ -1,0 +1,68 @@
+//! `towpath apply`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use delivery::api::{Applied, ApplyOutcome};
+
+use super::deploy::{self, Source, Target, Wait};
+use crate::{
+    context::Context,
+    failure::{Failure, Result},
+    input,
+};
+
+/// Apply documents: resource definitions, roles, environments, and workloads
+///
+/// A file may hold several documents. Those of `towpath.dev/v1` are applied together or not at all;
+/// Score workloads are then deployed to the environment.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath apply -f definitions.yaml\n  towpath apply -f roles.yaml -f score.yaml --env qa\n  cat definitions.yaml | towpath apply -f -"
+)]
+pub(crate) struct Apply {
+    /// The file; `-` is standard input
+    #[arg(long = "file", short = 'f', value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+impl Apply {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let input = input::documents(&self.files)?;
+        if input.ours.is_empty() && input.workloads.is_empty() {
+            return Err(Failure::usage("there is no document in these files"));
+        }
+        if !input.ours.is_empty() {
+            let answer = context
+                .client()?
+                .apply(input.ours)
+                .await
+                .map_err(|error| input.places.failure(error))?;
+            context.answer(&answer, || {
+                answer.items.iter().map(line).collect::<Vec<_>>().join("\n")
+            })?;
+        }
+        if !input.workloads.is_empty() {
+            let mut request = Source::of_files(input.workloads).request()?;
+            self.target.fill(&mut request.body);
+            deploy::deploy(context, self.target.environment(), &request, &self.wait).await?;
+        }
+        Ok(())
+    }
+}
+
+fn line(applied: &Applied) -> String {
+    let word = match applied.outcome {
+        ApplyOutcome::Created => "created",
+        ApplyOutcome::Changed => "changed",
+        ApplyOutcome::Unchanged => "unchanged",
+    };
+    let revision = applied
+        .revision
+        .map_or_else(String::new, |revision| format!(" (revision {revision})"));
+    format!("{}/{} {word}{revision}", applied.kind, applied.name)
+}

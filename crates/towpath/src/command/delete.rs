@@ -1,0 +1,154 @@
+//! `towpath delete`
+
+use clap::{Args, ValueEnum};
+use delivery::api::Data;
+
+use super::deploy::Wait;
+use crate::{
+    cli::EnvironmentArg,
+    context::Context,
+    exit::Exit,
+    failure::{Failure, Result},
+    progress,
+};
+
+/// Remove a workload, an environment, a resource or a resource definition
+///
+/// What holds data stays unless --with-data is given. Ends once the platform says that it is gone.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath delete workload notes\n  towpath delete workload notes --with-data\n  towpath delete environment pr-42 --with-data\n  towpath delete resource-definition postgres-large"
+)]
+pub(crate) struct Delete {
+    /// The kind
+    #[arg(value_enum)]
+    kind: Deletable,
+    /// The name
+    name: String,
+    #[command(flatten)]
+    environment: EnvironmentArg,
+    /// Remove databases, buckets, volumes and queues too, with all that is in them
+    #[arg(long)]
+    with_data: bool,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// What can be removed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Deletable {
+    /// What runs.
+    #[value(alias = "workloads")]
+    Workload,
+    /// Everything in an environment.
+    #[value(alias = "env", alias = "environments")]
+    Environment,
+    /// What workloads use.
+    #[value(alias = "resources")]
+    Resource,
+    /// How the platform meets a need.
+    #[value(alias = "resource-definitions", alias = "definition")]
+    ResourceDefinition,
+}
+
+impl Delete {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let data = if self.with_data {
+            Data::Remove
+        } else {
+            Data::Keep
+        };
+        let environment = &self.environment.environment;
+        let name = &self.name;
+        let client = context.client()?;
+        let what = |kind: &str| format!("{kind} {name}");
+        match self.kind {
+            Deletable::Workload => {
+                client
+                    .delete_workload(environment, name, data, None)
+                    .await?;
+                gone(context, &self.wait, &what("workload"), async || {
+                    let workload = client.workload(environment, name).await?;
+                    Ok(vec![workload.status.message])
+                })
+                .await
+            }
+            Deletable::Environment => {
+                client.delete_environment(name, data, None).await?;
+                gone(context, &self.wait, &what("environment"), async || {
+                    Ok(client.environment(name).await?.status.remaining)
+                })
+                .await
+            }
+            Deletable::Resource => {
+                let resource = client.resource(environment, name).await?;
+                require_consent(resource.spec.holds_data && !self.with_data, name)?;
+                let revision = Some(resource.meta.revision);
+                client
+                    .delete_resource(environment, name, data, revision)
+                    .await?;
+                gone(context, &self.wait, &what("resource"), async || {
+                    let resource = client.resource(environment, name).await?;
+                    Ok(vec![resource.status.message])
+                })
+                .await
+            }
+            Deletable::ResourceDefinition => {
+                client.delete_definition(name, None).await?;
+                gone(
+                    context,
+                    &self.wait,
+                    &what("resource definition"),
+                    async || client.definition(name).await.map(|_| Vec::new()),
+                )
+                .await
+            }
+        }
+    }
+}
+
+/// Refuses to lose the data of the resource `name` by accident.
+pub(crate) fn require_consent(missing: bool, name: &str) -> Result<()> {
+    if !missing {
+        return Ok(());
+    }
+    Err(
+        Failure::new(Exit::Conflict, format!("resource {name} holds data"))
+            .remedy("take a copy of what is still needed, then add --with-data"),
+    )
+}
+
+/// Waits until `look` finds nothing any more; `look` tells what it still waits for.
+pub(crate) async fn gone(
+    context: &Context,
+    wait: &Wait,
+    what: &str,
+    look: impl AsyncFn() -> client::Result<Vec<String>>,
+) -> Result<()> {
+    if wait.no_wait() {
+        return context.answer(&serde_json::json!({ "removal": "asked for" }), || {
+            format!("the removal of {what} was asked for")
+        });
+    }
+    let mut told: Vec<String> = Vec::new();
+    let told = &mut told;
+    let task = format!("the removal of {what}");
+    progress::until(wait, &task, async || match look().await {
+        Err(error) if error.is_not_found() => Ok(Some(())),
+        Err(error) => Err(error),
+        Ok(mut remaining) => {
+            remaining.retain(|reason| !reason.is_empty());
+            if remaining != *told {
+                for reason in &remaining {
+                    context.say(&format!("waiting: {reason}"));
+                }
+                *told = remaining;
+            }
+            Ok(None)
+        }
+    })
+    .await?;
+    context.answer(&serde_json::json!({ "removal": "done" }), || {
+        format!("{what} is gone")
+    })
+}

@@ -1,0 +1,181 @@
+//! `towpath deploy`
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use delivery::api::{CreateEnvironment, NewDeployment};
+
+use super::plan;
+use crate::{
+    cli::EnvironmentArg,
+    context::Context,
+    failure::{Failure, Result},
+    input::{self, Request},
+    progress,
+    render::quantity::parse_duration,
+};
+
+/// Deploy workloads, and show how it goes
+///
+/// Reads Score files, makes what they need, runs them, and waits until they are ready. Where they
+/// do not get ready in time, the last good release goes on serving.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath deploy score.yaml\n  towpath deploy score.yaml --env pr-42 --ttl 8h\n  towpath deploy shop.yaml notes.yaml --image notes.web=./target/release/notes\n  towpath deploy score.yaml --image registry.example.com/notes:2 --plan"
+)]
+pub(crate) struct Deploy {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    wait: Wait,
+    /// Only show what would change
+    #[arg(long)]
+    plan: bool,
+}
+
+/// The workloads, and what is changed in them before they are sent.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Source {
+    /// Score files; `-` is standard input
+    #[arg(required_unless_present = "files", value_name = "FILE")]
+    positional: Vec<PathBuf>,
+    /// The same as FILE
+    #[arg(long = "file", short = 'f', value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The image, or the path of the program: for the only container, for those whose image is `.`,
+    /// or for the container that is named (as WORKLOAD.CONTAINER where several have that name)
+    #[arg(long = "image", value_name = "[CONTAINER=]IMAGE")]
+    images: Vec<String>,
+}
+
+impl Source {
+    /// These files as they are.
+    pub(crate) fn of_files(files: Vec<PathBuf>) -> Self {
+        Self {
+            files,
+            ..Self::default()
+        }
+    }
+
+    /// Reads the files, with everything that is wrong with any of them told at once.
+    pub(crate) fn request(&self) -> Result<Request> {
+        let files = self.positional.iter().chain(&self.files);
+        let files: Result<Vec<_>> = files.map(|path| input::File::read(path)).collect();
+        input::workloads(
+            files?,
+            &input::Changes {
+                images: &self.images,
+            },
+        )
+    }
+}
+
+/// Where to, and under which conditions.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    #[command(flatten)]
+    environment: EnvironmentArg,
+    /// The role of an environment that this makes
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// How long an environment lives that this makes: 90m, 8h, 2d
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    ttl: Option<Duration>,
+    /// Accept the replacement of this resource, and the loss of its data
+    #[arg(long, value_name = "RESOURCE")]
+    accept: Vec<String>,
+    /// Why: kept in the history
+    #[arg(
+        long,
+        short,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    message: String,
+    /// How long the workloads have to get ready [default: the platform's]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+}
+
+impl Target {
+    pub(crate) fn environment(&self) -> &str {
+        &self.environment.environment
+    }
+
+    /// The default development environment, and one for which a role or a life time is given, come
+    /// into being by the first deployment. Any other name may be a slip of the finger.
+    fn creates(&self) -> bool {
+        self.role.is_some()
+            || self.ttl.is_some()
+            || self.environment() == crate::cli::DEFAULT_ENVIRONMENT
+    }
+
+    pub(crate) fn fill(&self, body: &mut NewDeployment) {
+        body.message.clone_from(&self.message);
+        body.timeout_seconds = self.timeout.map(|time| time.as_secs());
+        body.accept.clone_from(&self.accept);
+        body.create_environment = self.creates().then(|| CreateEnvironment {
+            role: self.role.clone(),
+            ttl_seconds: self.ttl.map(|time| time.as_secs()),
+        });
+    }
+}
+
+/// Whether to wait for the end.
+#[derive(Debug, Default, Args)]
+#[allow(clippy::struct_field_names, reason = "named as the options are")]
+pub(crate) struct Wait {
+    /// Wait until it is done; this is the default
+    #[arg(long, overrides_with = "no_wait")]
+    #[allow(dead_code, reason = "the default, said aloud")]
+    wait: bool,
+    /// Do not wait until it is done
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait at the most [default: until it is done]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    wait_timeout: Option<Duration>,
+}
+
+impl Wait {
+    /// Whether not to wait.
+    pub(crate) fn no_wait(&self) -> bool {
+        self.no_wait
+    }
+
+    /// How long at the most.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.wait_timeout
+    }
+}
+
+impl Deploy {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        if self.plan {
+            return plan::show(context, &self.source, &self.target).await;
+        }
+        let mut request = self.source.request()?;
+        self.target.fill(&mut request.body);
+        deploy(context, self.target.environment(), &request, &self.wait).await
+    }
+}
+
+/// Sends `request`, follows it, and tells how it went.
+pub(crate) async fn deploy(
+    context: &Context,
+    environment: &str,
+    request: &Request,
+    wait: &Wait,
+) -> Result<()> {
+    let client = context.patient_client()?;
+    // The first call is not patient: whoever forgot to start a platform should hear so at once.
+    let deployment = context
+        .client()?
+        .deploy(environment, &request.body)
+        .await
+        .map_err(|error| -> Failure { request.failure(error) })?;
+    progress::follow(context, &client, deployment, wait).await
+}

@@ -1,0 +1,64 @@
+//! `towpath events`
+
+use clap::Args;
+use client::EventQuery;
+use kernel::{Event, Query};
+use uuid::Uuid;
+
+use crate::{context::Context, failure::Result, render};
+
+/// Show what happened
+///
+/// Each event is one line; with `-o json` one CloudEvents 1.0 object in each line.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath events\n  towpath events -f --type dev.towpath.deployment\n  towpath events --subject Workload/dev/notes -o json"
+)]
+pub(crate) struct Events {
+    /// Go on as events happen
+    #[arg(long, short)]
+    follow: bool,
+    /// Only types that begin with this
+    #[arg(long = "type", value_name = "PREFIX")]
+    type_prefix: Option<String>,
+    /// Only about this, or what lies below it: KIND, KIND/ENV or KIND/ENV/NAME
+    #[arg(long, value_name = "SUBJECT")]
+    subject: Option<String>,
+    /// Only of one piece of work
+    #[arg(long, value_name = "ID")]
+    correlation: Option<Uuid>,
+    /// Only after this place in the log (`seq`); 0 for all. With --follow the default is now
+    #[arg(long, value_name = "SEQ")]
+    after: Option<i64>,
+}
+
+impl Events {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let mut query = EventQuery {
+            type_prefix: self.type_prefix,
+            subject: self.subject,
+            correlation: self.correlation,
+            after: self.after,
+            limit: Some(Query::MAX_LIMIT),
+        };
+        let show = |event: &Event| context.item(event, || render::events::line(event));
+        if self.follow {
+            let mut events = context.patient_client()?.events(&query);
+            while let Some(event) = events.next().await? {
+                show(&event)?;
+            }
+            return Ok(());
+        }
+        let client = context.client()?;
+        loop {
+            let page = client.event_page(&query).await?;
+            if page.items.is_empty() {
+                return Ok(());
+            }
+            query.after = Some(page.next);
+            for event in &page.items {
+                show(event)?;
+            }
+        }
+    }
+}

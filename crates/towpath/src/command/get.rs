@@ -1,0 +1,245 @@
+//! `towpath get`
+
+use clap::Args;
+use delivery::{
+    engine::Phase,
+    model::{
+        Deployment, Environment, EnvironmentRole, ResourceDefinition, ResourceInstance, Route,
+        Workload,
+    },
+};
+use jiff::Timestamp;
+use kernel::{Document, Kind as KernelKind, Resource};
+
+use super::kind::Kind;
+use crate::{
+    cli::EnvironmentArg,
+    context::Context,
+    failure::Result,
+    render::{
+        describe,
+        graph::phase_word,
+        quantity,
+        status::{one_line, release_word},
+        table::table,
+    },
+};
+
+/// List resources of a kind, or get one
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath get workloads --env pr-42\n  towpath get deployments\n  towpath get resource-definition postgres-default -o yaml"
+)]
+pub(crate) struct Get {
+    /// The kind
+    #[arg(value_enum)]
+    kind: Kind,
+    /// Only this one
+    name: Option<String>,
+    #[command(flatten)]
+    environment: EnvironmentArg,
+}
+
+impl Get {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let environment = &self.environment.environment;
+        show(context, self.kind, self.name.as_deref(), environment).await
+    }
+}
+
+/// Shows all of a kind, or one.
+pub(crate) async fn show(
+    context: &Context,
+    kind: Kind,
+    name: Option<&str>,
+    environment: &str,
+) -> Result<()> {
+    let client = context.client()?;
+    let now = Timestamp::now();
+    if let Some(name) = name {
+        let document = kind.get(&client, environment, name).await?;
+        let text = rows(kind, vec![document.clone()], now)?;
+        return context.answer(&document, || text);
+    }
+    let documents = kind.list(&client, environment).await?;
+    let text = rows(kind, documents.clone(), now)?;
+    context.answer(&serde_json::json!({ "items": documents }), || text)
+}
+
+fn typed<K: KernelKind>(documents: Vec<Document>) -> Result<Vec<Resource<K>>> {
+    let resources: kernel::Result<Vec<_>> = documents.into_iter().map(Document::typed).collect();
+    Ok(resources?)
+}
+
+/// The table of a kind.
+fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> {
+    let nothing = format!("No {}s.", kind.word());
+    Ok(match kind {
+        Kind::Environments => {
+            let rows = typed::<Environment>(documents)?.into_iter().map(|e| {
+                let state = if e.is_deleting() {
+                    "removing"
+                } else {
+                    "active"
+                };
+                let expires = e.spec.expires.map(|time| quantity::until(time, now));
+                [
+                    e.meta.name,
+                    e.spec.role,
+                    e.spec.team,
+                    e.spec.engine,
+                    state.into(),
+                    quantity::age(e.meta.created, now),
+                    expires.unwrap_or_default(),
+                ]
+            });
+            let head = [
+                "environment",
+                "role",
+                "team",
+                "engine",
+                "state",
+                "age",
+                "expires",
+            ];
+            table(head, rows.collect(), &nothing)
+        }
+        Kind::EnvironmentRoles => {
+            let rows = typed::<EnvironmentRole>(documents)?.into_iter().map(|r| {
+                let ttl = r
+                    .spec
+                    .default_ttl_seconds
+                    .map(std::time::Duration::from_secs);
+                [
+                    r.meta.name,
+                    if r.spec.protected { "yes" } else { "no" }.into(),
+                    ttl.map(quantity::took).unwrap_or_default(),
+                    r.spec.description,
+                ]
+            });
+            table(
+                ["role", "protected", "lives for", "description"],
+                rows.collect(),
+                &nothing,
+            )
+        }
+        Kind::ResourceDefinitions => {
+            let rows = typed::<ResourceDefinition>(documents)?
+                .into_iter()
+                .map(|d| {
+                    [
+                        d.meta.name,
+                        d.spec.resource_type,
+                        d.spec.provisioner,
+                        d.status.revision.to_string(),
+                        if d.status.built_in { "yes" } else { "no" }.into(),
+                        one_line(&d.spec.description),
+                    ]
+                });
+            let head = [
+                "definition",
+                "type",
+                "provisioner",
+                "revision",
+                "built in",
+                "description",
+            ];
+            table(head, rows.collect(), &nothing)
+        }
+        Kind::Deployments => {
+            let mut deployments = typed::<Deployment>(documents)?;
+            // Newest first: names are counted, and would sort as text.
+            deployments.sort_by_key(|d| std::cmp::Reverse(d.meta.uid));
+            let rows = deployments.into_iter().map(|d| {
+                let workloads: Vec<&str> = d.spec.workloads.keys().map(String::as_str).collect();
+                [
+                    d.meta.name.clone(),
+                    describe::phase(&d).into(),
+                    workloads.join(","),
+                    quantity::age(d.meta.created, now),
+                    d.spec.requested_by.clone(),
+                    match &d.spec.rollback_to {
+                        Some(to) => format!("returns to {to}. {}", one_line(&d.spec.message)),
+                        None => one_line(&d.spec.message),
+                    },
+                ]
+            });
+            let head = [
+                "deployment",
+                "state",
+                "workloads",
+                "age",
+                "asked by",
+                "message",
+            ];
+            table(head, rows.collect(), &nothing)
+        }
+        Kind::Workloads => {
+            let rows = typed::<Workload>(documents)?.into_iter().map(|w| {
+                let state = w.status.releases.get(&w.spec.release);
+                let word = match state.map(|s| s.phase) {
+                    _ if w.is_deleting() => "removing",
+                    Some(Phase::Ready) => "ready",
+                    Some(phase) => release_word(phase),
+                    None => "pending",
+                };
+                [
+                    w.meta.name,
+                    word.into(),
+                    w.spec.release.to_string(),
+                    w.spec.deployment,
+                    quantity::age(w.meta.created, now),
+                    one_line(&w.status.message),
+                ]
+            });
+            let head = [
+                "workload",
+                "state",
+                "release",
+                "deployment",
+                "age",
+                "message",
+            ];
+            table(head, rows.collect(), &nothing)
+        }
+        Kind::Resources => {
+            let rows = typed::<ResourceInstance>(documents)?.into_iter().map(|r| {
+                let words = if r.status.message.is_empty() {
+                    &r.status.summary
+                } else {
+                    &r.status.message
+                };
+                [
+                    r.meta.name.clone(),
+                    r.spec.node.to_string(),
+                    phase_word(r.status.phase).into(),
+                    r.spec.definition.to_string(),
+                    r.spec.used_by.join(","),
+                    one_line(words),
+                ]
+            });
+            let head = [
+                "name",
+                "resource",
+                "state",
+                "definition",
+                "used by",
+                "what it is",
+            ];
+            table(head, rows.collect(), &nothing)
+        }
+        Kind::Routes => {
+            let rows = typed::<Route>(documents)?.into_iter().map(|r| {
+                [
+                    format!("{}{}", r.spec.host, r.spec.path),
+                    r.spec.environment,
+                    r.spec.workload,
+                    r.spec.port,
+                    r.meta.name,
+                ]
+            });
+            let head = ["host and path", "environment", "workload", "port", "name"];
+            table(head, rows.collect(), &nothing)
+        }
+    })
+}

@@ -1,0 +1,62 @@
+//! `towpath graph`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use delivery::api::GraphAnswer;
+
+use super::deploy::Source;
+use crate::{cli::EnvironmentArg, context::Context, failure::Result, render};
+
+/// Draw what an environment needs, or what a file would need
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath graph\n  towpath graph -f score.yaml --format dot | dot -Tpng > graph.png\n  towpath graph --env pr-42 --format svg > graph.svg"
+)]
+pub(crate) struct Graph {
+    #[command(flatten)]
+    environment: EnvironmentArg,
+    /// The Score file whose needs are drawn, without deploying it; several are drawn together
+    #[arg(long = "file", short, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The form of the drawing
+    #[arg(long, value_enum, default_value = "text")]
+    format: Form,
+}
+
+/// The form of a drawing.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    /// A tree
+    Text,
+    /// Graphviz
+    Dot,
+    /// A picture
+    Svg,
+}
+
+impl Graph {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let client = context.client()?;
+        let environment = &self.environment.environment;
+        let answer = if self.files.is_empty() {
+            client.graph(environment).await?
+        } else {
+            let source = Source::of_files(self.files);
+            let request = source.request()?;
+            let answer = client
+                .plan(environment, &request.body)
+                .await
+                .map_err(|error| request.failure(error))?;
+            GraphAnswer {
+                graph: answer.graph,
+                phases: std::collections::BTreeMap::new(),
+            }
+        };
+        context.answer(&answer, || match self.format {
+            Form::Text => render::graph::text(&answer),
+            Form::Dot => render::graph::dot(&answer),
+            Form::Svg => render::svg::svg(&answer),
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! The kinds that people name on the command line.
+
+use clap::ValueEnum;
+use client::{Client, every};
+use kernel::{Document, Kind as KernelKind, Resource};
+
+use crate::failure::Result;
+
+/// A kind of resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Where workloads run together.
+    #[value(alias = "environment", alias = "env", alias = "envs")]
+    Environments,
+    /// The purposes that environments have.
+    #[value(alias = "environment-role", alias = "roles", alias = "role")]
+    EnvironmentRoles,
+    /// How the platform meets needs.
+    #[value(
+        alias = "resource-definition",
+        alias = "definitions",
+        alias = "definition"
+    )]
+    ResourceDefinitions,
+    /// What was deployed, and how it went.
+    #[value(alias = "deployment")]
+    Deployments,
+    /// What runs.
+    #[value(alias = "workload")]
+    Workloads,
+    /// What workloads use.
+    #[value(alias = "resource")]
+    Resources,
+    /// Which host and path leads where.
+    #[value(alias = "route")]
+    Routes,
+}
+
+impl Kind {
+    /// All resources of the kind, in `environment` where the kind has one.
+    pub(crate) async fn list(self, client: &Client, environment: &str) -> Result<Vec<Document>> {
+        match self {
+            Self::Environments => documents(&every(async |q| client.environments(&q).await).await?),
+            Self::EnvironmentRoles => {
+                documents(&every(async |q| client.environment_roles(&q).await).await?)
+            }
+            Self::ResourceDefinitions => {
+                documents(&every(async |q| client.definitions(&q).await).await?)
+            }
+            Self::Deployments => {
+                documents(&every(async |q| client.deployments(environment, &q).await).await?)
+            }
+            Self::Workloads => {
+                documents(&every(async |q| client.workloads(environment, &q).await).await?)
+            }
+            Self::Resources => {
+                documents(&every(async |q| client.resources(environment, &q).await).await?)
+            }
+            Self::Routes => documents(&every(async |q| client.routes(&q).await).await?),
+        }
+    }
+
+    /// One resource of the kind.
+    pub(crate) async fn get(
+        self,
+        client: &Client,
+        environment: &str,
+        name: &str,
+    ) -> Result<Document> {
+        let document = match self {
+            Self::Environments => client.environment(name).await?.document(),
+            Self::ResourceDefinitions => client.definition(name).await?.document(),
+            Self::Deployments => client.deployment(environment, name).await?.document(),
+            Self::Workloads => client.workload(environment, name).await?.document(),
+            Self::Resources => client.resource(environment, name).await?.document(),
+            // The API lists these only: there are few, and they are small.
+            Self::EnvironmentRoles | Self::Routes => {
+                let all = self.list(client, environment).await?;
+                let found = all.into_iter().find(|document| document.meta.name == name);
+                found.ok_or_else(|| kernel::Error::not_found(format!("{} `{name}`", self.word())))
+            }
+        };
+        Ok(document?)
+    }
+
+    /// The kind in the singular, for sentences.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Environments => "environment",
+            Self::EnvironmentRoles => "environment role",
+            Self::ResourceDefinitions => "resource definition",
+            Self::Deployments => "deployment",
+            Self::Workloads => "workload",
+            Self::Resources => "resource",
+            Self::Routes => "route",
+        }
+    }
+}
+
+fn documents<K: KernelKind>(resources: &[Resource<K>]) -> Result<Vec<Document>> {
+    let documents: kernel::Result<Vec<_>> = resources.iter().map(Resource::document).collect();
+    Ok(documents?)
+}

@@ -1,0 +1,46 @@
+//! `towpath plan`
+
+use clap::Args;
+
+use super::deploy::{Source, Target};
+use crate::{
+    context::Context,
+    exit::Exit,
+    failure::{Failure, Result},
+    render,
+};
+
+/// Show what a deployment would change; nothing is made
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath plan score.yaml\n  towpath plan -f score.yaml --env qa --image ./target/release/notes"
+)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Plan {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        show(context, &self.source, &self.target).await
+    }
+}
+
+/// Shows the plan. A plan that policy refuses is shown whole, and ends with that exit code.
+pub(crate) async fn show(context: &Context, source: &Source, target: &Target) -> Result<()> {
+    let mut request = source.request()?;
+    target.fill(&mut request.body);
+    let client = context.client()?;
+    let answer = client
+        .plan(target.environment(), &request.body)
+        .await
+        .map_err(|error| request.failure(error))?;
+    context.answer(&answer, || render::plan::text(&answer))?;
+    if answer.decision.allowed {
+        Ok(())
+    } else {
+        Err(Failure::told(Exit::Refused))
+    }
+}

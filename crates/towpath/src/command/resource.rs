@@ -1,0 +1,147 @@
+//! `towpath resource`
+
+use clap::Subcommand;
+use delivery::api::{Data, ResourceOutputs};
+
+use super::{
+    delete::{gone, require_consent},
+    deploy::Wait,
+    get,
+    kind::Kind,
+};
+use crate::{cli::EnvironmentArg, context::Context, failure::Result, progress, render};
+
+/// List resources, rotate their credentials, see their outputs, remove them
+#[derive(Debug, Subcommand)]
+pub(crate) enum Resource {
+    /// List the resources of an environment
+    List {
+        #[command(flatten)]
+        environment: EnvironmentArg,
+    },
+    /// Give a resource new credentials; workloads that use them are started anew
+    Rotate {
+        /// The resource's name, as `towpath resource list` gives it
+        name: String,
+        #[command(flatten)]
+        environment: EnvironmentArg,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Show what a resource gives to workloads; secrets by name only
+    Outputs {
+        /// The resource's name, as `towpath resource list` gives it
+        name: String,
+        #[command(flatten)]
+        environment: EnvironmentArg,
+        /// Show the value of this secret output; recorded as an event
+        #[arg(long, value_name = "OUTPUT")]
+        reveal: Option<String>,
+    },
+    /// Remove a resource that no workload uses, data too
+    Delete {
+        /// The resource's name, as `towpath resource list` gives it
+        name: String,
+        #[command(flatten)]
+        environment: EnvironmentArg,
+        /// Say that its data may be lost
+        #[arg(long)]
+        with_data: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+impl Resource {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::List { environment } => {
+                get::show(context, Kind::Resources, None, &environment.environment).await
+            }
+            Self::Rotate {
+                name,
+                environment,
+                wait,
+            } => {
+                let environment = environment.environment;
+                let client = context.patient_client()?;
+                let asked = client.rotate_resource(&environment, &name).await?;
+                if wait.no_wait() {
+                    return context.answer(&asked.document()?, || {
+                        format!("asked for new credentials of {name}")
+                    });
+                }
+                let ready =
+                    progress::until(&wait, &format!("the rotation of {name}"), async || {
+                        let resource = client.resource(&environment, &name).await?;
+                        let done = resource.status.rotation >= asked.spec.rotation;
+                        Ok(done.then_some(resource))
+                    })
+                    .await?;
+                context.answer(&ready.document()?, || {
+                    format!(
+                        "{name} has new credentials (rotation {}); the earlier ones end once every workload has taken the new",
+                        ready.status.rotation,
+                    )
+                })
+            }
+            Self::Outputs {
+                name,
+                environment,
+                reveal,
+            } => {
+                let outputs = context
+                    .client()?
+                    .resource_outputs(&environment.environment, &name, reveal.as_deref())
+                    .await?;
+                context.answer(&outputs, || text(&outputs))
+            }
+            Self::Delete {
+                name,
+                environment,
+                with_data,
+                wait,
+            } => {
+                let environment = environment.environment;
+                let client = context.patient_client()?;
+                let resource = client.resource(&environment, &name).await?;
+                require_consent(resource.spec.holds_data && !with_data, &name)?;
+                client
+                    .delete_resource(
+                        &environment,
+                        &name,
+                        Data::Remove,
+                        Some(resource.meta.revision),
+                    )
+                    .await?;
+                gone(context, &wait, &format!("resource {name}"), async || {
+                    client
+                        .resource(&environment, &name)
+                        .await
+                        .map(|r| vec![r.status.message])
+                })
+                .await
+            }
+        }
+    }
+}
+
+fn text(outputs: &ResourceOutputs) -> String {
+    let mut rows: Vec<[String; 2]> = outputs
+        .outputs
+        .iter()
+        .map(|(name, value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), Into::into);
+            [name.clone(), text]
+        })
+        .collect();
+    for name in &outputs.secrets {
+        let value = outputs.revealed.get(name).cloned();
+        rows.push([
+            name.clone(),
+            value.unwrap_or_else(|| format!("(secret; --reveal {name} shows it)")),
+        ]);
+    }
+    rows.sort();
+    render::table::table(["output", "value"], rows, "It has no outputs.")
+}

@@ -1,0 +1,61 @@
+//! How the program ends: the codes that scripts rely on.
+
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Success = 0,
+    Failed = 1,
+    Usage = 2,
+    Invalid = 3,
+    NotFound = 4,
+    Refused = 5,
+    Conflict = 6,
+    Unreachable = 7,
+    Timeout = 8,
+}
+
+impl Exit {
+    /// Every code, in order, with its meaning: the table of `docs/cli.md`.
+    #[cfg(test)]
+    pub(crate) const TABLE: [(Self, &'static str); 9] = [
+        (Self::Success, "It was done."),
+        (
+            Self::Failed,
+            "It was tried and failed: a deployment that did not get ready, a fault of the platform, a file that cannot be read.",
+        ),
+        (
+            Self::Usage,
+            "The command line is not one that Towpath knows.",
+        ),
+        (
+            Self::Invalid,
+            "The input breaks a rule: a Score file, a document, a name, a size limit.",
+        ),
+        (Self::NotFound, "What was named does not exist."),
+        (
+            Self::Refused,
+            "The caller may not do this, or policy refuses the deployment.",
+        ),
+        (
+            Self::Conflict,
+            "It is not as it was taken to be: changed by somebody else, protected, held, or a host or name in use.",
+        ),
+        (
+            Self::Unreachable,
+            "No platform answers, or one that it needs is away.",
+        ),
+        (
+            Self::Timeout,
+            "It was not done within the time that `--wait-timeout` gives. It may still be done.",
+        ),
+    ];
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

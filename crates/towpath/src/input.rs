@@ -1,0 +1,244 @@
+//! Files that people give: Score workloads, and documents of our own kinds.
+
+use std::{
+    collections::BTreeMap,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use kernel::Problem;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::{
+    exit::Exit,
+    failure::{Failure, Result},
+};
+
+mod workloads;
+
+pub(crate) use workloads::{Changes, Request, workloads};
+
+/// The largest file that is read: far beyond any description, far below what hurts.
+const MAX_FILE_BYTES: u64 = 10 << 20;
+
+/// What Score documents say of themselves.
+const SCORE: &str = "score.dev/v1b1";
+
+/// A file that was read.
+pub(crate) struct File {
+    /// As it was named: stands in messages, and what it refers to is looked for beside it.
+    pub(crate) name: String,
+    /// What is in it.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl File {
+    /// Reads `path`; `-` is standard input.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        Ok(Self {
+            name: path.display().to_string(),
+            bytes: read(path)?,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let name = path.display();
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin()
+            .take(MAX_FILE_BYTES + 1)
+            .read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| {
+        let exit = match error.kind() {
+            std::io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::Failed,
+        };
+        Failure::new(exit, format!("{name} cannot be read: {error}"))
+    })?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(Failure::new(
+            Exit::Invalid,
+            format!("{name} is larger than {} MiB", MAX_FILE_BYTES >> 20),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// What `apply` is given.
+#[derive(Debug, Default)]
+pub(crate) struct Documents {
+    /// Documents of our own kinds.
+    pub(crate) ours: Vec<Value>,
+    /// Where these came from.
+    pub(crate) places: Places,
+    /// Files that hold Score workloads.
+    pub(crate) workloads: Vec<PathBuf>,
+}
+
+/// Where each document came from: its file, and which of the file's documents it is.
+#[derive(Debug, Default)]
+pub(crate) struct Places(Vec<String>);
+
+impl Places {
+    /// The platform's refusal, with each document called by its file.
+    pub(crate) fn failure(&self, error: client::Error) -> Failure {
+        let mut failure: Failure = error.into();
+        for problem in &mut failure.problems {
+            problem.path = self.name(&problem.path);
+        }
+        failure
+    }
+
+    /// `documents[1].spec.type` as `FILE (document 2): spec.type`.
+    fn name(&self, path: &str) -> String {
+        let named = path.strip_prefix("documents").and_then(|rest| {
+            let digits: String = rest
+                .chars()
+                .skip_while(|c| matches!(c, '[' | '.'))
+                .take_while(char::is_ascii_digit)
+                .collect();
+            let place = self.0.get(digits.parse::<usize>().ok()?)?;
+            let below = rest
+                .trim_start_matches(['[', '.'])
+                .trim_start_matches(&digits[..]);
+            let below = below.trim_start_matches([']', '.']);
+            Some(if below.is_empty() {
+                place.clone()
+            } else {
+                format!("{place}: {below}")
+            })
+        });
+        named.unwrap_or_else(|| path.to_owned())
+    }
+}
+
+/// Reads files of documents, with everything that is wrong with any of them told at once.
+pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
+    let mut all = Documents::default();
+    let mut problems = Vec::new();
+    for path in files {
+        let name = path.display().to_string();
+        let bytes = read(path)?;
+        let found = match yaml(&bytes) {
+            Ok(found) => found,
+            Err(reason) => {
+                problems.push(Problem::new("apply/syntax", name, reason));
+                continue;
+            }
+        };
+        let is_score =
+            |value: &Value| value.get("apiVersion").and_then(Value::as_str) == Some(SCORE);
+        let scores = found.iter().filter(|value| is_score(value)).count();
+        if scores > 0 && scores == found.len() {
+            all.workloads.push(path.clone());
+            continue;
+        }
+        if scores > 0 {
+            problems.push(
+                Problem::new(
+                    "apply/mixed",
+                    name,
+                    "there are workloads and documents of the platform in one file",
+                )
+                .remedy("put the Score workloads into a file of their own"),
+            );
+            continue;
+        }
+        let several = found.len() > 1;
+        for (index, value) in found.into_iter().enumerate() {
+            all.places.0.push(if several {
+                format!("{name} (document {})", index + 1)
+            } else {
+                name.clone()
+            });
+            all.ours.push(value);
+        }
+    }
+    if problems.is_empty() {
+        Ok(all)
+    } else {
+        Err(Failure::new(Exit::Invalid, "the files cannot be applied").problems(problems))
+    }
+}
+
+/// The documents of a YAML or JSON text; empty ones are left out.
+fn yaml(bytes: &[u8]) -> Result<Vec<Value>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    serde_yaml_ng::Deserializer::from_str(text)
+        .map(|document| Value::deserialize(document).map_err(|error| error.to_string()))
+        .filter(|document| !matches!(document, Ok(Value::Null)))
+        .collect()
+}
+
+/// Files by name, for the lines that errors show.
+pub(crate) type Texts = BTreeMap<String, String>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(directory: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn documents_are_sorted_by_what_they_say_they_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let ours = file(&directory, "ours.yaml", "---\nkind: A\n---\n---\nkind: B\n");
+        let score = file(&directory, "score.yaml", "apiVersion: score.dev/v1b1\n");
+        let all = documents(&[ours.clone(), score.clone()]).unwrap();
+        assert_eq!(all.ours.len(), 2);
+        assert_eq!(all.workloads, [score]);
+        let ours = ours.display();
+        assert_eq!(
+            all.places.name("documents[1].spec.type"),
+            format!("{ours} (document 2): spec.type")
+        );
+        assert_eq!(
+            all.places.name("documents.0"),
+            format!("{ours} (document 1)")
+        );
+        assert_eq!(all.places.name("documents[7].spec"), "documents[7].spec");
+        assert_eq!(all.places.name("other"), "other");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let broken = file(&directory, "broken.yaml", "a: [");
+        let mixed = file(
+            &directory,
+            "mixed.yaml",
+            "apiVersion: score.dev/v1b1\n---\nkind: A\n",
+        );
+        let failure = documents(&[broken, mixed]).unwrap_err();
+        let rules: Vec<&str> = failure.problems.iter().map(|p| p.rule.as_str()).collect();
+        assert_eq!(rules, ["apply/syntax", "apply/mixed"]);
+        assert_eq!(failure.exit, Exit::Invalid);
+    }
+
+    #[test]
+    fn a_bomb_of_aliases_is_refused() {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..12 {
+            let before = format!("*a{}", level - 1);
+            let list = [before.as_str(); 9].join(", ");
+            text = format!("{text}a{level}: &a{level} [{list}]\n");
+        }
+        assert!(yaml(text.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_not_found() {
+        let failure = read(Path::new("/nonexistent/score.yaml")).unwrap_err();
+        assert_eq!(failure.exit, Exit::NotFound);
+    }
+}

@@ -1,0 +1,52 @@
+//! Events, one line each.
+
+use kernel::{Event, Outcome};
+
+use super::quantity;
+
+/// `2025-01-01 12:00:00  +  deployment.succeeded  Deployment/dev/d-1  words`
+pub(crate) fn line(event: &Event) -> String {
+    let mark = match event.outcome {
+        Some(Outcome::Pass) => "+",
+        Some(Outcome::Fail) => "!",
+        None => " ",
+    };
+    let line = format!(
+        "{}  {mark} {:<30} {}  {}",
+        quantity::local(event.time),
+        short(&event.kind),
+        event.subject,
+        words(event),
+    );
+    line.trim_end().to_owned()
+}
+
+/// The type without what all of ours begin with.
+pub(crate) fn short(kind: &str) -> &str {
+    kind.strip_prefix("dev.towpath.").unwrap_or(kind)
+}
+
+/// What the event's data says in words.
+pub(crate) fn words(event: &Event) -> String {
+    let data = &event.data;
+    let text = |name: &str| data.get(name).and_then(|value| value.as_str());
+    if let Some(failure) = data.get("failure") {
+        let part = |name: &str| {
+            failure
+                .get(name)
+                .and_then(|v| v.as_str())
+                .unwrap_or_default()
+        };
+        return format!("{}: {}", part("subject"), part("message"));
+    }
+    if let Some(words) = text("message")
+        .or_else(|| text("summary"))
+        .or_else(|| text("reason"))
+    {
+        return words.to_owned();
+    }
+    match data.get("release").and_then(serde_json::Value::as_u64) {
+        Some(release) => format!("release {release}"),
+        None => String::new(),
+    }
+}

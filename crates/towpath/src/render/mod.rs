@@ -1,0 +1,12 @@
+//! What people read. Pure: values in, text out.
+
+pub(crate) mod describe;
+pub(crate) mod document;
+pub(crate) mod events;
+pub(crate) mod failure;
+pub(crate) mod graph;
+pub(crate) mod plan;
+pub(crate) mod quantity;
+pub(crate) mod status;
+pub(crate) mod svg;
+pub(crate) mod table;

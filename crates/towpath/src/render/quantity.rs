@@ -1,0 +1,108 @@
+//! Times and amounts, as people say them.
+
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Unit};
+
+/// Reads `8h`, `90s`, `1h 30m`, `2d`: at least a second.
+pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let hint = "write it as 90s, 30m, 8h or 2d";
+    let span: Span = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not a length of time: {hint}"))?;
+    let duration = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| format!("`{text}` is not a fixed length of time: {hint}"))?;
+    if duration < SignedDuration::from_secs(1) {
+        return Err(format!("`{text}` is too short: {hint}"));
+    }
+    duration
+        .try_into()
+        .map_err(|_| format!("`{text}` is not a length of time: {hint}"))
+}
+
+/// How long ago `then` was at `now`, in its greatest unit: `5m`, `3h`, `2d`.
+pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
+    coarse(now.duration_since(then))
+}
+
+/// How long from `now` to `then`: `in 5m`, or `now`.
+pub(crate) fn until(then: Timestamp, now: Timestamp) -> String {
+    let left = then.duration_since(now);
+    if left <= SignedDuration::ZERO {
+        "now".into()
+    } else {
+        format!("in {}", coarse(left))
+    }
+}
+
+fn coarse(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// How long something took, to the tenth of a second: `0.4s`, `1m 12s`.
+pub(crate) fn took(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 60 {
+        format!("{:.1}s", duration.as_secs_f64())
+    } else {
+        format!("{}m {}s", seconds / 60, seconds % 60)
+    }
+}
+
+/// A time of day in the person's own time zone.
+pub(crate) fn local(time: Timestamp) -> String {
+    let zoned = time.to_zoned(jiff::tz::TimeZone::system());
+    let rounded = zoned.round(Unit::Second).unwrap_or(zoned);
+    rounded.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// CPU in cores: `0.25`, `2`.
+pub(crate) fn cores(millis: u64) -> String {
+    let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Memory in the largest unit that leaves at least one: `1.5 GiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut amount = bytes as f64;
+    let mut unit = 0;
+    while amount >= 1024.0 && unit + 1 < UNITS.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    let text = format!("{amount:.1}");
+    format!("{} {}", text.trim_end_matches(".0"), UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        let seconds = |text: &str| parse_duration(text).map(|d| d.as_secs());
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("1h 30m"), Ok(5400));
+        assert_eq!(seconds("1h30m"), Ok(5400));
+        assert_eq!(seconds("2d"), Ok(172_800));
+        for bad in ["", "8", "eight hours", "-1h", "0s", "1mo"] {
+            let error = seconds(bad).expect_err(bad);
+            assert!(error.contains("8h"), "{error}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_told_in_their_own_units() {
+        assert_eq!(cores(250), "0.25");
+        assert_eq!(cores(2000), "2");
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1536 << 20), "1.5 GiB");
+        assert_eq!(took(std::time::Duration::from_millis(72_400)), "1m 12s");
+    }
+}

@@ -1,0 +1,312 @@
+//! What is in an environment, and how it is.
+
+use std::fmt::Write as _;
+
+use delivery::{
+    api::{EnvironmentSummary, WorkloadSummary},
+    engine::Phase,
+};
+use jiff::Timestamp;
+
+use super::{
+    graph::phase_word,
+    quantity,
+    table::{fields, table},
+};
+
+/// A release's phase in a word.
+pub(crate) fn release_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Ready => "ready",
+        Phase::Restarting => "restarting",
+        Phase::Failed => "failed",
+        Phase::Stopped => "stopped",
+    }
+}
+
+/// A workload's state in a word.
+fn workload_word(workload: &WorkloadSummary) -> &'static str {
+    match workload.phase {
+        _ if workload.deleting => "removing",
+        Some(phase) => release_word(phase),
+        None => "pending",
+    }
+}
+
+/// One environment, whole.
+pub(crate) fn environment(summary: &EnvironmentSummary, now: Timestamp) -> String {
+    let expires = summary
+        .expires
+        .map(|time| format!("{} ({})", quantity::local(time), quantity::until(time, now)));
+    let compute = &summary.compute;
+    let mut asked = format!(
+        "{} cores, {} of memory",
+        quantity::cores(compute.cpu_millis),
+        quantity::bytes(compute.memory_bytes),
+    );
+    if compute.unbounded_containers > 0 {
+        let _ = write!(asked, "; {} without a bound", compute.unbounded_containers);
+    }
+    let mut text = fields(&[
+        ("Environment", summary.name.clone()),
+        ("Role", summary.role.clone()),
+        ("Team", summary.team.clone()),
+        ("Engine", summary.engine.clone()),
+        (
+            "Made",
+            format!(
+                "{} ago by {}",
+                quantity::age(summary.created, now),
+                summary.created_by
+            ),
+        ),
+        ("Expires", expires.unwrap_or_default()),
+        ("Takes", asked),
+        ("Removal", removal(summary)),
+    ]);
+    text.push('\n');
+    text.push_str(&workloads(&summary.workloads));
+    text.push_str("\n\n");
+    text.push_str(&resources(summary));
+    let more: Vec<&str> = summary
+        .routes
+        .iter()
+        .filter(|route| {
+            let own = summary.workloads.iter().filter_map(|w| w.url.as_deref());
+            !own.into_iter()
+                .any(|url| url.trim_end_matches('/') == route.url.trim_end_matches('/'))
+        })
+        .map(|route| route.url.as_str())
+        .collect();
+    if !more.is_empty() {
+        let _ = write!(text, "\n\nAlso at {}", more.join(", "));
+    }
+    text
+}
+
+fn removal(summary: &EnvironmentSummary) -> String {
+    if !summary.deleting {
+        return String::new();
+    }
+    if summary.remaining.is_empty() {
+        return "asked for".into();
+    }
+    format!("waits for {}", summary.remaining.join("\n"))
+}
+
+fn workloads(workloads: &[WorkloadSummary]) -> String {
+    let rows = workloads
+        .iter()
+        .map(|workload| {
+            [
+                workload.name.clone(),
+                workload_word(workload).to_owned(),
+                release(workload),
+                workload.restarts.to_string(),
+                workload.url.clone().unwrap_or_default(),
+                one_line(&workload.message),
+            ]
+        })
+        .collect();
+    table(
+        ["workload", "state", "release", "restarts", "url", "message"],
+        rows,
+        "No workloads. Deploy one with `towpath deploy score.yaml`.",
+    )
+}
+
+fn release(workload: &WorkloadSummary) -> String {
+    if workload.active_release == workload.release {
+        workload.release.to_string()
+    } else if workload.active_release == 0 {
+        format!("{} (not serving yet)", workload.release)
+    } else {
+        format!("{} ({} serves)", workload.release, workload.active_release)
+    }
+}
+
+fn resources(summary: &EnvironmentSummary) -> String {
+    let rows = summary
+        .resources
+        .iter()
+        .map(|resource| {
+            let words = if resource.message.is_empty() {
+                &resource.summary
+            } else {
+                &resource.message
+            };
+            let used_by = if resource.used_by.is_empty() {
+                "nobody (kept)".to_owned()
+            } else {
+                resource.used_by.join(",")
+            };
+            [
+                resource.node.clone(),
+                phase_word(resource.phase).to_owned(),
+                used_by,
+                resource.name.clone(),
+                one_line(words),
+            ]
+        })
+        .collect();
+    table(
+        ["resource", "state", "used by", "name", "what it is"],
+        rows,
+        "No resources.",
+    )
+}
+
+/// All environments, one line each.
+pub(crate) fn overview(summaries: &[EnvironmentSummary], now: Timestamp) -> String {
+    let rows = summaries
+        .iter()
+        .map(|summary| {
+            let ready = summary
+                .workloads
+                .iter()
+                .filter(|workload| workload.phase == Some(Phase::Ready))
+                .count();
+            let state = if summary.deleting {
+                "removing"
+            } else {
+                "active"
+            };
+            [
+                summary.name.clone(),
+                summary.role.clone(),
+                summary.team.clone(),
+                state.to_owned(),
+                format!("{ready}/{}", summary.workloads.len()),
+                summary.resources.len().to_string(),
+                quantity::age(summary.created, now),
+                summary
+                    .expires
+                    .map(|time| quantity::until(time, now))
+                    .unwrap_or_default(),
+                summary.created_by.clone(),
+            ]
+        })
+        .collect();
+    table(
+        [
+            "environment",
+            "role",
+            "team",
+            "state",
+            "ready",
+            "resources",
+            "age",
+            "expires",
+            "made by",
+        ],
+        rows,
+        "No environments. `towpath deploy score.yaml` makes `dev`; `towpath env create NAME` makes others.",
+    )
+}
+
+/// The first line, so that a table stays one.
+pub(crate) fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use delivery::{
+        api::{ComputeSummary, ResourceSummary, RouteSummary},
+        model::InstancePhase,
+    };
+
+    use super::*;
+
+    fn summary() -> EnvironmentSummary {
+        let workload =
+            |name: &str, phase, release, active_release, message: &str| WorkloadSummary {
+                name: name.into(),
+                deployment: "d-2".into(),
+                release,
+                active_release,
+                phase,
+                restarts: 3,
+                url: Some(format!("http://{name}.dev.localhost:7080")),
+                message: message.into(),
+                deleting: false,
+            };
+        let resource = |node: &str, phase, message: &str, used_by: &[&str]| ResourceSummary {
+            name: node.replace(['.', '#'], "-"),
+            node: node.into(),
+            definition: "postgres-default@1".into(),
+            phase,
+            summary: "database tp_dev_notes_db on 127.0.0.1:5432".into(),
+            message: message.into(),
+            used_by: used_by.iter().map(ToString::to_string).collect(),
+            holds_data: true,
+        };
+        let url = |text: &str| RouteSummary {
+            url: text.into(),
+            workload: "notes".into(),
+        };
+        EnvironmentSummary {
+            name: "dev".into(),
+            role: "dev".into(),
+            team: "default".into(),
+            engine: "process".into(),
+            created_by: "local-admin".into(),
+            created: "2025-01-01T00:00:00Z".parse().unwrap(),
+            expires: None,
+            deleting: false,
+            remaining: vec![],
+            workloads: vec![
+                workload("notes", Some(Phase::Ready), 2, 2, ""),
+                workload(
+                    "shop",
+                    Some(Phase::Restarting),
+                    3,
+                    1,
+                    "container web: exit code 1\nmore",
+                ),
+                workload("new", None, 1, 0, ""),
+            ],
+            resources: vec![
+                resource(
+                    "postgres.default#notes.db",
+                    InstancePhase::Ready,
+                    "",
+                    &["notes"],
+                ),
+                resource(
+                    "postgres.default#old.db",
+                    InstancePhase::Retrying,
+                    "connection refused",
+                    &[],
+                ),
+            ],
+            routes: vec![
+                url("http://notes.dev.localhost:7080/"),
+                url("http://example.localhost:7080/api"),
+            ],
+            compute: ComputeSummary {
+                cpu_millis: 1250,
+                memory_bytes: 640 << 20,
+                unbounded_containers: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn one_environment() {
+        let now = "2025-01-01T05:00:00Z".parse().unwrap();
+        insta::assert_snapshot!(environment(&summary(), now));
+    }
+
+    #[test]
+    fn all_environments() {
+        let now = "2025-01-03T05:00:00Z".parse().unwrap();
+        let mut other = summary();
+        other.name = "pr-42".into();
+        other.expires = Some("2025-01-03T08:00:00Z".parse().unwrap());
+        other.deleting = true;
+        insta::assert_snapshot!(overview(&[summary(), other], now));
+        insta::assert_snapshot!(overview(&[], now));
+    }
+}
