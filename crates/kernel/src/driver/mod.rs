@@ -40,12 +40,15 @@ pub const LEASE: &str = "reconcile";
 /// How long work that goes on at a shutdown may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Written by a reconciler's worker, read by the handle.
+type SharedStats = Arc<Mutex<QueueStats>>;
+
 /// Runs reconcilers while this replica holds the lease [`LEASE`].
 pub struct Driver {
     store: Store,
     holder: String,
     ttl: Duration,
-    reconcilers: Vec<(Arc<dyn Reconciler>, Arc<Mutex<QueueStats>>)>,
+    reconcilers: Vec<(Arc<dyn Reconciler>, SharedStats)>,
 }
 
 /// One reconciler's queue, measured apart from its work.
@@ -73,7 +76,7 @@ impl Driver {
         Self {
             store,
             // Two processes with one name are two holders all the same.
-            holder: format!("{holder}/{}", Uuid::now_v7()),
+            holder: holder + &format!("/{}", Uuid::now_v7()),
             ttl: LEASE_TTL,
             reconcilers: Vec::new(),
         }
@@ -236,7 +239,7 @@ impl Driver {
 pub struct DriverHandle {
     stop: CancellationToken,
     leader: Arc<AtomicBool>,
-    stats: Vec<Arc<Mutex<QueueStats>>>,
+    stats: Vec<SharedStats>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -248,9 +251,8 @@ impl DriverHandle {
 
     /// Each reconciler's queue as it is now.
     pub fn stats(&self) -> Vec<QueueStats> {
-        let copy = |stats: &Arc<Mutex<QueueStats>>| {
-            stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        };
+        let copy =
+            |stats: &SharedStats| stats.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.stats.iter().map(copy).collect()
     }
 

@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind, Key, Next, Result};
 /// The wait after a first error.
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between two tries.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// Conflicts in a row that are tried again at once: each means that the resource was changed while
 /// it was looked at, so that a new look is likely to succeed.
 const CONFLICTS: u32 = 5;

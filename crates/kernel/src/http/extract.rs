@@ -60,7 +60,8 @@ fn malformed(path: &str, error: &serde_json::Error) -> Error {
     let message = message
         .rsplit_once(" at line ")
         .map_or(message.as_str(), |(message, _)| message);
-    let path = if path == "." { "" } else { path };
+    // `.` is the whole body; `?` is a place that it does not know.
+    let path = path.trim_end_matches('?').trim_end_matches('.');
     let mut problem = Problem::new(rule, path, message);
     if error.line() > 0 {
         problem = problem.at(Location {

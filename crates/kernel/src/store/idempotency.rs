@@ -13,9 +13,9 @@ use super::{
 use crate::{Error, Result, Secret};
 
 /// How long an answer is kept.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
+const KEPT: Duration = Duration::from_hours(24);
 /// How long a request may take before its key is free again: the process that had it is gone.
-const RUNNING: Duration = Duration::from_secs(60);
+const RUNNING: Duration = Duration::from_mins(1);
 
 /// An answer that is given again.
 #[derive(Debug, Clone, PartialEq, Eq)]

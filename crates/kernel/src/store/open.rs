@@ -10,7 +10,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions as _,
+    ConnectOptions as _, Connection as _,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -26,6 +26,8 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 const READERS: u32 = 8;
 /// How long a reader waits for a connection before the caller is told that the store is away.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A reader's connection that was idle for longer is tried before it is used.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long opening waits for the one before it to let go of the file.
 const HANDOVER: Duration = Duration::from_secs(2);
 
@@ -64,6 +66,12 @@ impl Connector {
             return Ok(Self::Postgres(
                 options
                     .application_name("towpath")
+                    // A replica that freezes within a transaction must not hold up the others, nor
+                    // must one that waits for it wait for ever.
+                    .options([
+                        ("idle_in_transaction_session_timeout", "10s"),
+                        ("lock_timeout", "10s"),
+                    ])
                     .disable_statement_logging(),
             ));
         }
@@ -118,6 +126,16 @@ impl Connector {
                 PgPoolOptions::new()
                     .max_connections(READERS)
                     .acquire_timeout(PATIENCE)
+                    // Asked whether it lives only after a pause: each time would double the reads.
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, used| {
+                        Box::pin(async move {
+                            if used.idle_for > PAUSE {
+                                connection.ping().await?;
+                            }
+                            Ok(true)
+                        })
+                    })
                     .connect_with(options.clone())
                     .await
                     .map_err(failed)?,

@@ -3,8 +3,13 @@
 //! What waits in its queue is committed together, each piece of work behind a savepoint of its own
 //! (group commit): one flush of the disk serves all, and one that fails leaves the others alone.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -18,6 +23,9 @@ use crate::{Error, ErrorKind, Result, Sealer};
 const QUEUE: usize = 1024;
 /// Work in one transaction at the most, so that the first of a batch is not held up by the last.
 const BATCH: usize = 128;
+
+/// How long a transaction may take on a server. Its own limits (see `open`) end it there sooner.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What work sees of the transaction that it runs in.
 pub(crate) struct Transaction<'a> {
@@ -164,8 +172,7 @@ impl Loop {
             if received == 0 {
                 break;
             }
-            let outcome = self.transaction(&mut batch).await;
-            let outcome = match outcome {
+            let outcome = match self.in_time(&mut batch).await {
                 Ok(head) => {
                     self.head.send_if_modified(|known| {
                         let newer = head > *known;
@@ -189,6 +196,21 @@ impl Loop {
             connection.close().await;
         }
         drop(self.lock);
+    }
+
+    /// Runs `batch`, but on a server never for longer than [`PATIENCE`]: a network that swallows
+    /// what is sent must not stop all writing for ever. SQLite ends by itself.
+    async fn in_time(&mut self, batch: &mut [Box<dyn Job>]) -> Result<i64> {
+        if matches!(self.connector, Connector::Sqlite(_)) {
+            return self.transaction(batch).await;
+        }
+        timeout(PATIENCE, self.transaction(batch))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::unavailable("the store did not answer in time").remedy(
+                    "look whether it was done before trying again: its answer may have been lost",
+                ))
+            })
     }
 
     /// Runs `batch` in one transaction; gives the newest event's place in the log.

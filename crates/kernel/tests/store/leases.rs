@@ -7,7 +7,7 @@ use testkit::eventually;
 
 use crate::support::{Database, create, thing};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 on_both!(
     a_lease_has_one_holder,

@@ -1,5 +1,7 @@
 //! The store's promises, each kept on SQLite and on Postgres.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[macro_use]
 mod support;
 

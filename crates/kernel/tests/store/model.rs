@@ -148,8 +148,11 @@ struct Seen {
 fn number(step: &Step) -> (usize, bool) {
     match step {
         Step::Create(n, _) => (*n, false),
-        Step::Spec(n, _, stale) | Step::Status(n, _, stale) => (*n, *stale),
-        Step::Delete(n, stale) | Step::Remove(n, stale) | Step::Require(n, stale) => (*n, *stale),
+        Step::Spec(n, _, stale)
+        | Step::Status(n, _, stale)
+        | Step::Delete(n, stale)
+        | Step::Remove(n, stale)
+        | Step::Require(n, stale) => (*n, *stale),
     }
 }
 

@@ -1,0 +1,129 @@
+//! Several replicas: one works, and another takes over.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kernel::{Change, Driver, DriverHandle, ErrorKind, Next, Sealer, Store};
+use testkit::eventually;
+use tokio::time::timeout;
+
+use crate::support::{PATIENCE, Scripted, Thing, create, sqlite};
+
+const TTL: Duration = Duration::from_secs(1);
+
+fn replica(store: &Store, scripted: &Arc<Scripted>) -> DriverHandle {
+    Driver::new(store.clone(), "replica".into())
+        .with(scripted.clone())
+        .lease_ttl(TTL)
+        .start()
+}
+
+async fn leads(driver: &DriverHandle) {
+    eventually("the replica leads", PATIENCE, || async {
+        driver.is_leader().then_some(())
+    })
+    .await;
+}
+
+fn idle() -> Arc<Scripted> {
+    Scripted::new(|_, _, _| async { Ok(Next::Idle) })
+}
+
+async fn the_second_takes_over_within_the_lease(one: Store, two: Store) {
+    let (first, second) = (idle(), idle());
+    let leader = replica(&one, &first);
+    leads(&leader).await;
+    let standby = replica(&two, &second);
+    create(&one, "a").await;
+    first.ran("a", 1).await;
+    assert!(!standby.is_leader());
+    assert_eq!(second.runs("a"), 0);
+
+    // As a kill does it: nothing is given up.
+    drop(leader);
+    let killed = Instant::now();
+    create(&two, "b").await;
+    second.ran("b", 1).await;
+    let stalled = killed.elapsed();
+    assert!(stalled <= TTL + TTL / 2, "stalled for {stalled:?}");
+    second.ran("a", 1).await;
+    assert_eq!(first.runs("b"), 0);
+    standby.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kill_on_sqlite() {
+    let (store, _directory) = sqlite().await;
+    the_second_takes_over_within_the_lease(store.clone(), store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kill_on_postgres() {
+    let Some(database) = testkit::servers::postgres_database().await else {
+        return;
+    };
+    let sealer = Sealer::generate().unwrap();
+    let one = Store::open(&database.url, sealer.clone()).await.unwrap();
+    let two = Store::open(&database.url, sealer).await.unwrap();
+    the_second_takes_over_within_the_lease(one, two).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_hands_over_without_waiting_for_the_lease() {
+    let (store, _directory) = sqlite().await;
+    let (first, second) = (idle(), idle());
+    let leader = replica(&store, &first);
+    leads(&leader).await;
+    let standby = replica(&store, &second);
+    leader.shutdown().await;
+    let given_up = Instant::now();
+    leads(&standby).await;
+    assert!(given_up.elapsed() < TTL / 2, "{:?}", given_up.elapsed());
+    standby.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_lost_the_lease_stops_and_cannot_write() {
+    let (store, directory) = sqlite().await;
+    create(&store, "a").await;
+    let (sender, mut outcomes) = tokio::sync::mpsc::unbounded_channel();
+    let scripted = Scripted::new(move |context, key, _| {
+        let sender = sender.clone();
+        async move {
+            let mut thing = context.store.expect::<Thing>("", &key.name).await?;
+            thing.status = 13;
+            let mut change = Change::new().fenced(context.fence);
+            change.status(&thing)?;
+            // Work that the driver cannot abort, as in a process that was frozen.
+            tokio::spawn(async move {
+                context.stop.cancelled().await;
+                let _ = sender.send(context.store.commit(change).await);
+            });
+            Ok(Next::Idle)
+        }
+    });
+    let driver = replica(&store, &scripted);
+    scripted.ran("a", 1).await;
+    // Somebody takes the lease, as after a long freeze of this process.
+    steal(&directory.path().join("store.db")).await;
+    let late = timeout(PATIENCE, outcomes.recv()).await.unwrap().unwrap();
+    assert_eq!(late.unwrap_err().kind, ErrorKind::Conflict);
+    eventually("the replica no longer leads", PATIENCE, || async {
+        (!driver.is_leader()).then_some(())
+    })
+    .await;
+    assert_eq!(store.expect::<Thing>("", "a").await.unwrap().status, 0);
+    driver.shutdown().await;
+}
+
+async fn steal(path: &std::path::Path) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("UPDATE lease SET holder = 'thief', epoch = epoch + 1, expires = expires + 60000")
+        .execute(&pool)
+        .await
+        .unwrap();
+    pool.close().await;
+}

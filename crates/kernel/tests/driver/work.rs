@@ -1,0 +1,198 @@
+//! One replica: what runs, when, and how often.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use kernel::{Change, Driver, Error, Next};
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::support::{PATIENCE, Scripted, Thing, create, sqlite};
+
+fn host() -> String {
+    "test".into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_there_and_what_comes_is_looked_at() {
+    let (store, _directory) = sqlite().await;
+    create(&store, "before").await;
+    let scripted = Scripted::new(|_, _, _| async { Ok(Next::Idle) });
+    let driver = Driver::new(store.clone(), host())
+        .with(scripted.clone())
+        .start();
+    scripted.ran("before", 1).await;
+    assert!(driver.is_leader());
+    for name in ["a", "b", "c"] {
+        create(&store, name).await;
+        scripted.ran(name, 1).await;
+    }
+    driver.shutdown().await;
+    assert_eq!(store.held_for("reconcile").await.unwrap(), Duration::ZERO);
+    create(&store, "after").await;
+    assert_eq!(scripted.runs("after"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_is_reconciled_within_milliseconds() {
+    const TRIES: usize = 20;
+    let (store, _directory) = sqlite().await;
+    let (sender, mut ran) = tokio::sync::mpsc::unbounded_channel();
+    let scripted = Scripted::new(move |_, key, _| {
+        let _ = sender.send((key.name, Instant::now()));
+        async { Ok(Next::Idle) }
+    });
+    let driver = Driver::new(store.clone(), host())
+        .with(scripted.clone())
+        .start();
+    create(&store, "first").await;
+    scripted.ran("first", 1).await;
+    let mut waits = vec![];
+    for n in 0..TRIES {
+        let name = n.to_string();
+        create(&store, &name).await;
+        let committed = Instant::now();
+        let at = loop {
+            let (ran, at) = timeout(PATIENCE, ran.recv()).await.unwrap().unwrap();
+            if ran == name {
+                break at;
+            }
+        };
+        waits.push(at.saturating_duration_since(committed));
+    }
+    waits.sort();
+    // Ten times what it takes; a poll instead of a signal would take longer.
+    assert!(waits[TRIES / 2] < Duration::from_millis(50), "{waits:?}");
+    driver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_never_runs_beside_itself_and_never_misses_the_last_change() {
+    const CHANGES: u32 = 40;
+    let (store, _directory) = sqlite().await;
+    create(&store, "a").await;
+    let running = Arc::new(AtomicUsize::new(0));
+    let worst = Arc::new(AtomicUsize::new(0));
+    let (now, most) = (running.clone(), worst.clone());
+    let scripted = Scripted::new(move |context, key, _| {
+        let (running, worst) = (now.clone(), most.clone());
+        async move {
+            worst.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let mut thing = context.store.expect::<Thing>("", &key.name).await?;
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            thing.status = thing.spec;
+            let mut change = Change::new().fenced(context.fence);
+            change.status(&thing)?;
+            context.store.commit(change).await?;
+            Ok(Next::Idle)
+        }
+    });
+    let driver = Driver::new(store.clone(), host())
+        .with(scripted.clone())
+        .start();
+    for spec in 2..=CHANGES {
+        loop {
+            let mut thing = store.expect::<Thing>("", "a").await.unwrap();
+            thing.spec = spec;
+            let mut change = Change::new();
+            change.spec(&thing).unwrap();
+            // The reconciler writes too, and may have been first.
+            if store.commit(change).await.is_ok() {
+                break;
+            }
+        }
+    }
+    testkit::eventually("the status follows the spec", PATIENCE, || async {
+        let thing = store.expect::<Thing>("", "a").await.unwrap();
+        (thing.status == CHANGES).then_some(())
+    })
+    .await;
+    assert_eq!(worst.load(Ordering::SeqCst), 1);
+    driver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_and_panics_are_tried_again_and_hold_nobody_up() {
+    let (store, _directory) = sqlite().await;
+    let scripted = Scripted::new(|_, key, before| async move {
+        match (key.name.as_str(), before) {
+            ("fails", 0..2) => Err(Error::unavailable("away")),
+            ("panics", 0) => panic!("on purpose"),
+            ("again", 0) => Ok(Next::After(Duration::from_millis(20))),
+            _ => Ok(Next::Idle),
+        }
+    });
+    let driver = Driver::new(store.clone(), host())
+        .with(scripted.clone())
+        .start();
+    for name in ["fails", "panics", "again", "works"] {
+        create(&store, name).await;
+    }
+    scripted.ran("works", 1).await;
+    scripted.ran("again", 2).await;
+    scripted.ran("panics", 2).await;
+    scripted.ran("fails", 3).await;
+    let stats = &driver.stats()[0];
+    assert_eq!((stats.reconciler, stats.errors), ("scripted", 3));
+    assert!(stats.runs >= 8, "{stats:?}");
+    driver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reconciler_wakes_another_key() {
+    let (store, _directory) = sqlite().await;
+    let scripted = Scripted::new(|context, mut key, before| async move {
+        if key.name == "a" && before > 0 {
+            key.name = "b".into();
+            context.nudge(key);
+        }
+        Ok(Next::Idle)
+    });
+    create(&store, "a").await;
+    create(&store, "b").await;
+    let driver = Driver::new(store.clone(), host())
+        .with(scripted.clone())
+        .start();
+    scripted.ran("a", 1).await;
+    scripted.ran("b", 1).await;
+    let thing = store.expect::<Thing>("", "a").await.unwrap();
+    let mut change = Change::new();
+    change.delete(&thing).unwrap();
+    store.commit(change).await.unwrap();
+    scripted.ran("b", 2).await;
+    driver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_waits_for_what_runs_and_lets_it_commit() {
+    let (store, _directory) = sqlite().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = gate.clone();
+    let scripted = Scripted::new(move |context, key, _| {
+        let opened = opened.clone();
+        async move {
+            context.stop.cancelled().await;
+            let _permit = opened.acquire().await;
+            let mut thing = context.store.expect::<Thing>("", &key.name).await?;
+            thing.status = 7;
+            let mut change = Change::new().fenced(context.fence);
+            change.status(&thing)?;
+            context.store.commit(change).await?;
+            Ok(Next::Idle)
+        }
+    });
+    create(&store, "a").await;
+    let driver = Driver::new(store.clone(), host())
+        .with(scripted.clone())
+        .start();
+    scripted.ran("a", 1).await;
+    let shutdown = tokio::spawn(driver.shutdown());
+    gate.add_permits(1);
+    timeout(PATIENCE, shutdown).await.unwrap().unwrap();
+    assert_eq!(store.expect::<Thing>("", "a").await.unwrap().status, 7);
+}

@@ -1,0 +1,136 @@
+//! `/v1/events`: pages, and a stream that can be resumed.
+
+use std::time::Duration;
+
+use axum::{Router, body::Body};
+use futures::StreamExt as _;
+use kernel::{Change, Key, NewEvent, Store, http::routes};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::support::{get, request, service, store};
+
+async fn happen(store: &Store, kind: &str, name: &str) -> Uuid {
+    let correlation = Uuid::now_v7();
+    let mut change = Change::new();
+    change.event(NewEvent {
+        kind: kind.into(),
+        subject: Key {
+            kind: "Thing".into(),
+            scope: "env".into(),
+            name: name.into(),
+        },
+        team: "core".into(),
+        correlation,
+        actor: "ada".into(),
+        outcome: None,
+        data: json!({"name": name}),
+    });
+    store.commit(change).await.unwrap();
+    correlation
+}
+
+#[tokio::test]
+async fn the_log_is_read_in_pages_and_by_filter() {
+    let (store, _directory) = store().await;
+    for name in ["a", "b", "c"] {
+        happen(&store, "dev.towpath.test", name).await;
+    }
+    let correlation = happen(&store, "dev.towpath.other", "a").await;
+    let service = service(routes(store));
+    let seqs = async |query: &str| -> Vec<i64> {
+        let page = get(&service, &format!("/v1/events{query}")).await.json();
+        let items = page["items"].as_array().unwrap().clone();
+        items.iter().map(|e| e["seq"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(seqs("").await, [1, 2, 3, 4]);
+    assert_eq!(seqs("?limit=2").await, [1, 2]);
+    assert_eq!(seqs("?after=2&limit=2").await, [3, 4]);
+    assert_eq!(seqs("?type=dev.towpath.o").await, [4]);
+    assert_eq!(seqs("?subject=Thing/env/a").await, [1, 4]);
+    assert_eq!(seqs(&format!("?correlation={correlation}")).await, [4]);
+    let page = get(&service, "/v1/events?limit=2").await.json();
+    assert_eq!(page["next"], 2);
+    for wrong in ["?after=-1", "?sbject=x", "?correlation=x"] {
+        let answer = get(&service, &format!("/v1/events{wrong}")).await;
+        assert_eq!(answer.problem().status, 422, "{wrong}");
+    }
+}
+
+/// An open stream, read as a client does.
+struct Client {
+    body: axum::body::BodyDataStream,
+    text: String,
+}
+
+impl Client {
+    async fn open(service: &Router, query: &str, last: Option<&str>) -> Self {
+        let mut request =
+            request("GET", &format!("/v1/events{query}")).header("accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self {
+            body: response.into_body().into_data_stream(),
+            text: String::new(),
+        }
+    }
+
+    async fn next(&mut self) -> (String, Value) {
+        loop {
+            if let Some((message, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    let line = message.lines().find_map(|line| line.strip_prefix(name));
+                    line.unwrap_or_default().trim().to_owned()
+                };
+                let found = (field("id:"), field("data:"));
+                let taken = self.text.len() - rest.len();
+                self.text.drain(..taken);
+                return (found.0, serde_json::from_str(&found.1).unwrap());
+            }
+            let chunk = timeout(Duration::from_secs(20), self.body.next());
+            let chunk = chunk.await.unwrap().unwrap().unwrap();
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_where_it_was_left() {
+    let (store, _directory) = store().await;
+    happen(&store, "dev.towpath.test", "old").await;
+    let service = service(routes(store.clone()));
+    let mut fresh = Client::open(&service, "", None).await;
+    let mut whole = Client::open(&service, "?after=0", None).await;
+    happen(&store, "dev.towpath.test", "new").await;
+    let (id, event) = fresh.next().await;
+    assert_eq!((id.as_str(), &event["data"]["name"]), ("2", &json!("new")));
+    assert_eq!(event["specversion"], "1.0");
+    assert_eq!(whole.next().await.1["data"]["name"], "old");
+    assert_eq!(whole.next().await.1["data"]["name"], "new");
+    drop((fresh, whole));
+
+    for name in ["x", "y"] {
+        happen(&store, "dev.towpath.test", name).await;
+    }
+    let mut resumed = Client::open(&service, "?after=0", Some("2")).await;
+    assert_eq!(resumed.next().await.0, "3");
+    assert_eq!(resumed.next().await.0, "4");
+}
+
+#[tokio::test]
+async fn a_stream_shows_what_it_was_asked_for() {
+    let (store, _directory) = store().await;
+    let service = service(routes(store.clone()));
+    let mut other = Client::open(&service, "?type=dev.towpath.other", None).await;
+    for n in 0..3 {
+        happen(&store, "dev.towpath.test", &n.to_string()).await;
+    }
+    happen(&store, "dev.towpath.other", "a").await;
+    assert_eq!(other.next().await.0, "4");
+}

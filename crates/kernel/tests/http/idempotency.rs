@@ -1,0 +1,117 @@
+//! One request, sent several times.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use kernel::{
+    Caller, Error, Result,
+    http::{ETag, IdempotencyKey, Json, idempotent},
+};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::support::{Answer, request, send, service, store};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Counts its runs; fails on request, and waits for the gate before it ends.
+async fn counting() -> (Router, Arc<AtomicU32>, Arc<Semaphore>, tempfile::TempDir) {
+    let (store, directory) = store().await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let gate = Arc::new(Semaphore::new(1));
+    let (counter, opened) = (runs.clone(), gate.clone());
+    let count = move |caller: Caller, key: IdempotencyKey, Json(body): Json<Value>| async move {
+        let fails = body["fails"] == true;
+        let work = || async move {
+            let run = counter.fetch_add(1, Ordering::SeqCst) + 1;
+            let _permit = opened.acquire().await;
+            if fails {
+                return Err(Error::conflict("not now"));
+            }
+            Ok((StatusCode::CREATED, ETag(7), Json(json!({ "run": run }))).into_response())
+        };
+        let answer: Result<Response> =
+            idempotent(&store, &caller, key, &("count", &body), work).await;
+        answer
+    };
+    let router = service(Router::new().route("/count", post(count)));
+    (router, runs, gate, directory)
+}
+
+async fn count(router: &Router, key: Option<&str>, body: Value) -> Answer {
+    let mut request = request("POST", "/count").header("content-type", "application/json");
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    send(router, request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+#[tokio::test]
+async fn the_first_answer_is_given_again() {
+    let (router, runs, _gate, _directory) = counting().await;
+    let first = count(&router, Some("k"), json!({"a": 1})).await;
+    let second = count(&router, Some("k"), json!({"a": 1})).await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    assert_eq!((first.status, &first.body), (second.status, &second.body));
+    for header in ["etag", "content-type"] {
+        assert_eq!(first.headers[header], second.headers[header]);
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    count(&router, Some("other"), json!({"a": 1})).await;
+    count(&router, None, json!({"a": 1})).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_request() {
+    let (router, runs, _gate, _directory) = counting().await;
+    count(&router, Some("k"), json!({"a": 1})).await;
+    let other = count(&router, Some("k"), json!({"a": 2})).await;
+    assert_eq!(other.problem().status, 422);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_error_is_not_kept() {
+    let (router, runs, _gate, _directory) = counting().await;
+    for expected in 1..=2 {
+        let answer = count(&router, Some("k"), json!({"fails": true})).await;
+        assert_eq!(answer.problem().status, 409);
+        assert_eq!(runs.load(Ordering::SeqCst), expected);
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_up_finds_the_answer_later_and_nothing_runs_twice() {
+    let (router, runs, gate, _directory) = counting().await;
+    let held = gate.clone().acquire_owned().await.unwrap();
+    let waiting = router.clone();
+    let first = tokio::spawn(async move { count(&waiting, Some("k"), json!({})).await });
+    testkit::eventually("the first one runs", PATIENCE, || async {
+        (runs.load(Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
+    let refused = count(&router, Some("k"), json!({})).await;
+    assert_eq!(refused.problem().status, 409);
+    first.abort();
+    drop(held);
+    let answer = testkit::eventually("the answer", PATIENCE, || async {
+        let answer = count(&router, Some("k"), json!({})).await;
+        (answer.status == StatusCode::CREATED).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.json()["run"], 1);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}

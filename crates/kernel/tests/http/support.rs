@@ -1,0 +1,83 @@
+//! A small service over a store, called without a network.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode},
+    middleware::from_fn,
+};
+use kernel::{
+    Sealer, Secret, Store,
+    http::{AdminToken, Authenticator, ProblemDocument, correlate, no_such_route},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+pub(crate) const TOKEN: &str = "a-token-that-is-long-enough-for-a-test";
+
+pub(crate) async fn store() -> (Store, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/store.db", directory.path().display());
+    let store = Store::open(&url, Sealer::generate().unwrap())
+        .await
+        .unwrap();
+    (store, directory)
+}
+
+/// What `server` puts around all routes.
+pub(crate) fn service(routes: Router) -> Router {
+    let authenticator: Arc<dyn Authenticator> = Arc::new(AdminToken::new(Secret::from(TOKEN)));
+    routes
+        .fallback(no_such_route)
+        .layer(Extension(authenticator))
+        .layer(from_fn(correlate))
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The problem that it is; checks that status and media type say so too.
+    pub(crate) fn problem(&self) -> ProblemDocument {
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        let problem: ProblemDocument = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.status, self.status.as_u16());
+        assert_eq!(
+            self.headers["correlation-id"],
+            problem.correlation.to_string()
+        );
+        problem
+    }
+}
+
+/// A request by the admin.
+pub(crate) fn request(method: &str, path: &str) -> axum::http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", format!("Bearer {TOKEN}"))
+}
+
+pub(crate) async fn send(service: &Router, request: Request<Body>) -> Answer {
+    let response = service.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: to_bytes(body, 1 << 24).await.unwrap().to_vec(),
+    }
+}
+
+pub(crate) async fn get(service: &Router, path: &str) -> Answer {
+    send(service, request("GET", path).body(Body::empty()).unwrap()).await
+}
