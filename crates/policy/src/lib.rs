@@ -1,1 +1,12 @@
-//! Rego decisions.
+//! Rego decisions: what the company requires, evaluated at the point of change.
+//!
+//! [`RegoVerifier`] implements [`delivery::Verifier`] over the package `towpath.deploy`. Every policy
+//! adds to two sets, `deny` and `warn`, of `{rule, message, remedy}`; the deployment may go on where
+//! `deny` is empty. Whatever goes wrong on the way to that answer is a refusal.
+
+mod bundle;
+mod findings;
+mod verifier;
+
+pub use bundle::{Bundle, Module};
+pub use verifier::{RegoVerifier, TIME_LIMIT};
