@@ -12,7 +12,23 @@ use uuid::Uuid;
 /// the disk.
 pub(crate) async fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let (path, bytes) = (path.to_owned(), bytes.to_vec());
-    tokio::task::spawn_blocking(move || write_now(&path, &bytes, mode))
+    blocking(move || write_now(&path, &bytes, mode)).await
+}
+
+/// Gives `from` the name `to`, and waits until the directory has it on the disk.
+pub(crate) async fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    blocking(move || rename_now(&from, &to)).await
+}
+
+/// Waits until the names in the directory of `path` are on the disk.
+pub(crate) async fn sync_parent(path: &Path) -> io::Result<()> {
+    let path = path.to_owned();
+    blocking(move || sync_parent_now(&path)).await
+}
+
+async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    tokio::task::spawn_blocking(work)
         .await
         .map_err(io::Error::other)?
 }
@@ -28,7 +44,7 @@ fn write_now(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
             file.write_all(bytes)?;
             file.sync_all()
         })
-        .and_then(|()| rename(&beside, path));
+        .and_then(|()| rename_now(&beside, path));
     if written.is_err() {
         // What was written is of no use; the first failure is the one to report.
         let _ = std::fs::remove_file(&beside);
@@ -36,14 +52,12 @@ fn write_now(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written
 }
 
-/// Gives `from` the name `to`, and waits until the directory has it on the disk.
-pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+fn rename_now(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)?;
-    sync_parent(to)
+    sync_parent_now(to)
 }
 
-/// Waits until the names in the directory of `path` are on the disk.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+fn sync_parent_now(path: &Path) -> io::Result<()> {
     std::fs::File::open(parent(path)?)?.sync_all()
 }
 

@@ -88,12 +88,36 @@ async fn one_that_does_not_end_is_ended_with_all_that_it_started() {
         "{error}"
     );
 
-    let child = std::fs::read_to_string(&pid).unwrap();
+    ended(&pid).await;
+}
+
+#[tokio::test]
+async fn one_whose_caller_gives_up_is_ended_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid = directory.path().join("pid");
+    let body = format!("sleep 300 & echo $! > {}; wait", pid.display());
+    let request = script(&body, json!(null));
+    let command = Command::new();
+    let started = async {
+        while !std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n')) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = command.provision(&request) => panic!("it ended by itself"),
+        () = started => {}
+    }
+    ended(&pid).await;
+}
+
+/// Waits until the process of the number in `pid` is gone.
+async fn ended(pid: &Path) {
+    let child = std::fs::read_to_string(pid).unwrap();
     let status = format!("/proc/{}/stat", child.trim());
     let deadline = Instant::now() + Duration::from_secs(10);
-    // Ended, or a zombie whose new parent has not yet looked.
+    // Gone, or a zombie whose new parent has not yet looked.
     while std::fs::read_to_string(&status).is_ok_and(|stat| !stat.contains(") Z ")) {
-        assert!(Instant::now() < deadline, "the child still runs");
+        assert!(Instant::now() < deadline, "the process still runs");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -10,11 +10,8 @@ use s3s::{
 };
 
 use super::{
-    access::Gate,
-    buckets, conditions, fault, multipart, objects,
-    receive::Received,
-    record::Record,
-    store::{Bucket, Store},
+    access::Gate, bucket::Bucket, buckets, conditions, fault, multipart, objects,
+    receive::Received, record::Record, store::Store,
 };
 
 /// S3 on the store.
@@ -59,7 +56,8 @@ pub(super) fn size(size: u64) -> S3Result<i64> {
 }
 
 /// Each operation is a function of the module that it is listed with; all others of S3 are answered
-/// with `NotImplemented`.
+/// with `NotImplemented`. It runs in a task of its own, so that it comes to its end when the client
+/// goes away: half of it would leave memory and disk apart.
 macro_rules! operations {
     ($($module:ident { $($name:ident: $input:ident -> $output:ident,)* })*) => {
         #[async_trait::async_trait]
@@ -69,7 +67,11 @@ macro_rules! operations {
                     &self,
                     request: S3Request<dto::$input>,
                 ) -> S3Result<S3Response<dto::$output>> {
-                    $module::$name(self, request).await.map(S3Response::new)
+                    let api = self.clone();
+                    tokio::spawn(async move { $module::$name(&api, request).await })
+                        .await
+                        .map_err(|error| fault(error.into()))?
+                        .map(S3Response::new)
                 }
             )*)*
         }

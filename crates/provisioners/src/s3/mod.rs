@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod bucket;
 mod buckets;
 mod conditions;
 mod external;

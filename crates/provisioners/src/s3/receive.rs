@@ -14,9 +14,9 @@ use s3s::{
 use tokio::{fs::OpenOptions, io::AsyncWriteExt};
 
 use super::{
+    bucket::Incoming,
     fault,
-    record::Sums,
-    store::{Incoming, hex},
+    record::{Sums, hex},
 };
 
 /// What the client says that the bytes amount to.

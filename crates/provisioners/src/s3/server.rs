@@ -1,10 +1,15 @@
 //! The S3 server of the platform itself.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use kernel::{Error, Secret};
+use kernel::{Error, ErrorKind, Secret};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -13,7 +18,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{access::Gate, api::Api, keys::KeyRing, store::Store};
+use super::{
+    access::Gate,
+    api::Api,
+    keys::KeyRing,
+    store::{Store, make_directory},
+};
 
 /// Connections at once; a client beyond that waits to be accepted.
 const CONNECTIONS: usize = 1024;
@@ -42,13 +52,16 @@ pub struct S3Server {
     stop: CancellationToken,
     accepting: JoinHandle<()>,
     connections: TaskTracker,
+    /// Keeps others from the directory; let go of with it, also by a crash.
+    _lock: std::fs::File,
 }
 
 impl S3Server {
     /// Opens the directory and serves it. All access keys of the last run are good at once.
     pub async fn start(config: S3Config) -> Result<Self, Error> {
         let (directory, key) = (config.directory.clone(), config.key.clone());
-        let (store, keys) = tokio::task::spawn_blocking(move || {
+        let (lock, store, keys) = tokio::task::spawn_blocking(move || {
+            let lock = lock(&directory)?;
             let store = Store::open(&directory).map_err(|error| {
                 Error::unavailable(format!(
                     "cannot open the S3 data in {}: {error}",
@@ -59,7 +72,7 @@ impl S3Server {
                 )
             })?;
             let keys = KeyRing::open(&directory.join("keys.sealed"), &key)?;
-            Ok::<_, Error>((Arc::new(store), Arc::new(keys)))
+            Ok::<_, Error>((lock, Arc::new(store), Arc::new(keys)))
         })
         .await
         .map_err(|error| Error::internal("opening the S3 data", error))??;
@@ -94,6 +107,7 @@ impl S3Server {
             stop,
             accepting,
             connections,
+            _lock: lock,
         })
     }
 
@@ -110,6 +124,30 @@ impl S3Server {
         }
         self.connections.close();
         self.connections.wait().await;
+    }
+}
+
+/// Locks `directory` for this server: a second one would sweep away what the first one receives.
+fn lock(directory: &Path) -> Result<std::fs::File, Error> {
+    let fault = |error: std::io::Error| {
+        Error::unavailable(format!(
+            "cannot lock the S3 data in {}: {error}",
+            directory.display()
+        ))
+    };
+    make_directory(directory).map_err(fault)?;
+    let file = std::fs::File::create(directory.join("lock")).map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "another process serves the S3 data in {}",
+                directory.display()
+            ),
+        )
+        .remedy("stop the other platform, or give this one a data directory of its own")),
+        Err(std::fs::TryLockError::Error(error)) => Err(fault(error)),
     }
 }
 

@@ -9,10 +9,11 @@ use tokio::{fs, io::AsyncWriteExt};
 use uuid::Uuid;
 
 use super::{
+    bucket::{Bucket, Incoming},
     fault,
     receive::{Received, create},
     record::{About, now},
-    store::{Bucket, Incoming, make_directory},
+    store::make_directory,
 };
 use crate::atomic_file;
 
@@ -119,7 +120,7 @@ pub(super) async fn put_part(
 ) -> S3Result<()> {
     let place = bucket.upload(id).join(format!("{number}.{}", part.md5));
     let before = parts(bucket, id).await?.remove(&number);
-    match atomic_file::rename(&part.file.0, &place) {
+    match atomic_file::rename(&part.file.0, &place).await {
         // Completed or given up in the meantime.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(s3_error!(NoSuchUpload));
@@ -204,7 +205,7 @@ pub(super) async fn join(
     let digest: [u8; 16] = whole.finalize();
     Ok((
         size,
-        format!("{}-{}", super::store::hex(&digest), listed.len()),
+        format!("{}-{}", super::record::hex(&digest), listed.len()),
     ))
 }
 

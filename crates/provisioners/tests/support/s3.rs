@@ -7,13 +7,14 @@
 
 use std::{path::Path, time::Duration};
 
-use delivery::provisioner::Provisioned;
+use delivery::provisioner::{Provisioned, Provisioner, Request};
 use kernel::Secret;
 use reqwest::{Client, Method, Response, Url};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
-use towpath_provisioners::{S3Config, S3Server};
+use serde_json::Value;
+use towpath_provisioners::{S3, S3Config, S3Server};
 
-use super::output;
+use super::{output, request};
 
 /// How long what the tests sign is good for.
 pub const SIGNED_FOR: Duration = Duration::from_secs(60);
@@ -30,6 +31,15 @@ pub fn config(directory: &Path) -> S3Config {
         directory: directory.to_owned(),
         key: Secret::new([7; 32]),
     }
+}
+
+/// An instance on `s3`, with its request and a client of it.
+pub async fn made(s3: &S3, id: &str) -> (Request, Provisioned, Workload) {
+    let mut request = request("s3", id, Value::Null);
+    let made = s3.provision(&request).await.unwrap();
+    request.state = made.state.clone();
+    let workload = Workload::new(&made);
+    (request, made, workload)
 }
 
 /// A client with an instance's outputs.
