@@ -1,12 +1,15 @@
 //! Score (`score.dev/v1b1`): a workload's description.
 //!
 //! <https://github.com/score-spec/spec>, schema at its head: `containers.*.before` included, files and
-//! volumes by target or as a list. [`parse`] reads files, [`validate`] JSON; both by one table.
+//! volumes by target or as a list. [`load`] and [`parse`] read files, [`validate`] JSON, by one
+//! table; [`deployable`] says what is missing for a deployment; [`release`] resolves placeholders.
 
 mod check;
 mod deployable;
 mod digest;
+mod files;
 mod model;
+mod overrides;
 mod pattern;
 pub mod placeholder;
 pub mod quantity;
@@ -19,7 +22,9 @@ mod tree;
 mod yaml;
 
 pub use deployable::{advice, deployable};
+pub use files::inline_sources;
 pub use model::*;
+pub use overrides::{Input, load};
 pub use read::{Document, Source, parse, validate};
 pub use release::{FIXED_PORT, Lookup, metadata_at, output_at, release};
 pub use yaml::Limits;

@@ -1,6 +1,6 @@
 //! Reading: text or JSON to checked workloads.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use kernel::{Location, Problem};
 use serde_json::{Map, Value};
@@ -50,61 +50,63 @@ impl Document {
 /// Reads the workloads of one Score file: one for each document in it. Every mistake is reported,
 /// not only the first.
 pub fn parse(source: &Source, limits: &Limits) -> Result<Vec<Document>, Vec<Problem>> {
-    let (sources, nodes, problems) = trees(source, limits)?;
-    documents(&Arc::new(sources), 0, nodes, problems)
+    let mut sources = Sources::default();
+    let (file, nodes, problems) = trees(&mut sources, source, limits).map_err(|p| vec![p])?;
+    let trees = nodes.into_iter().map(|node| (file, node)).collect();
+    documents(&Arc::new(sources), trees, problems)
 }
 
-/// A file's trees, and what is wrong with it already (duplicate keys, and where it ended early).
+/// Reads a file: its number, its trees, and what is wrong with it already (keys that are there
+/// twice, and why reading ended early).
 pub(super) fn trees(
+    sources: &mut Sources,
     source: &Source,
     limits: &Limits,
-) -> Result<(Sources, Vec<Node>, Vec<Problem>), Vec<Problem>> {
-    let mut sources = Sources::default();
-    let text = yaml::decode(&source.name, &source.bytes, limits).map_err(|p| vec![p])?;
+) -> Result<(usize, Vec<Node>, Vec<Problem>), Problem> {
+    let text = yaml::decode(&source.name, &source.bytes, limits)?;
     let number = sources.add(&source.name, text);
-    let (nodes, problems) = yaml::read(&sources, number, text, limits);
+    let (nodes, problems) = yaml::read(sources, number, text, limits);
     if nodes.is_empty() && problems.is_empty() {
-        return Err(vec![
+        return Err(
             Problem::new("score/empty", "", format!("{} is empty", source.name)).remedy(
                 "describe a workload: `apiVersion: score.dev/v1b1`, `metadata` and `containers`",
             ),
-        ]);
+        );
     }
-    Ok((sources, nodes, problems))
+    Ok((number, nodes, problems))
 }
 
-/// Checks trees and makes workloads of them.
+/// Checks trees, each with the number of its file, and makes workloads of them.
 pub(super) fn documents(
     sources: &Arc<Sources>,
-    file: usize,
-    nodes: Vec<Node>,
+    trees: Vec<(usize, Node)>,
     problems: Vec<Problem>,
 ) -> Result<Vec<Document>, Vec<Problem>> {
     let mut check = Check::new(sources, problems);
-    for (index, node) in nodes.iter().enumerate() {
-        all_rules(&mut check, node);
-        let name = name(node);
-        if name.is_some() && nodes[..index].iter().any(|other| self::name(other) == name) {
-            check.within("metadata", |check| {
-                check.within("name", |check| {
-                    let metadata = node.get("metadata").and_then(|node| node.get("name"));
-                    check.wrong(
-                        "score/duplicate",
-                        metadata.and_then(|node| node.span),
-                        format!("two workloads are called `{}`", name.unwrap_or_default()),
-                        "give each workload a name of its own",
-                    );
-                });
-            });
+    let mut names = BTreeSet::new();
+    for (_, tree) in &trees {
+        all_rules(&mut check, tree);
+        if let Some(name) = name(tree)
+            && !names.insert(name)
+        {
+            let path = ["metadata", "name"].map(str::to_owned);
+            check.path = path.to_vec();
+            check.wrong(
+                "score/duplicate",
+                tree.locate(&path),
+                format!("two workloads are called `{name}`"),
+                "give each workload a name of its own",
+            );
+            check.path.clear();
         }
     }
     let problems = check.finish();
     if !problems.is_empty() {
         return Err(problems);
     }
-    nodes
+    trees
         .into_iter()
-        .map(|tree| {
+        .map(|(file, tree)| {
             Ok(Document {
                 workload: workload(&tree).map_err(|problem| vec![problem])?,
                 tree,

@@ -171,6 +171,20 @@ impl Node {
         self.entry(key).map(|entry| &entry.node)
     }
 
+    pub(super) fn entries_mut(&mut self) -> &mut [Entry] {
+        match &mut self.content {
+            Content::Map(entries) => entries,
+            _ => &mut [],
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        let mut entries = self.entries_mut().iter_mut();
+        entries
+            .find(|entry| entry.key == key)
+            .map(|entry| &mut entry.node)
+    }
+
     pub(super) fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Text(text) => Some(text),

@@ -1,0 +1,228 @@
+//! Overrides files, `--override` and `--image`.
+
+use kernel::Problem;
+use towpath_delivery::score::{self, Document, Input, Limits, Source};
+
+const NOTES: &str = r#"apiVersion: score.dev/v1b1
+metadata:
+  name: notes
+  annotations: {example.com/note: old}
+containers:
+  web:
+    image: .
+    args: ["--port", "80"]
+    variables: {LEVEL: info, MODE: a}
+    files:
+      - target: /etc/notes
+        content: old
+"#;
+
+const STATS: &str = "apiVersion: score.dev/v1b1\nmetadata: {name: stats}\n\
+                     containers: {main: {image: .}, side: {image: side:1}}\n";
+
+fn source(name: &str, text: &str) -> Source {
+    Source {
+        name: name.into(),
+        bytes: text.into(),
+    }
+}
+
+fn input(overrides: &[&str]) -> Input {
+    Input {
+        files: vec![source("score.yaml", NOTES)],
+        overrides: overrides.iter().map(|text| (*text).to_owned()).collect(),
+        ..Input::default()
+    }
+}
+
+fn load(input: &Input) -> Result<Vec<Document>, Vec<Problem>> {
+    score::load(input, &Limits::default())
+}
+
+#[test]
+fn paths_set_append_and_remove() {
+    let document = load(&input(&[
+        "containers.web.image=web:2",
+        "containers.web.args.1=8080",
+    ]));
+    // 8080 is YAML, hence a number: told where it comes from.
+    let problems = document.unwrap_err();
+    assert_eq!(problems.len(), 1);
+    let at = problems[0].location.as_ref().unwrap();
+    assert_eq!(at.file, "--override containers.web.args.1=8080");
+    assert_eq!((at.line, at.column, at.length), (1, 1, 4));
+    assert_eq!(
+        problems[0].remedy.as_deref(),
+        Some("put it in quotes: \"8080\"")
+    );
+
+    let document = load(&input(&[
+        "containers.web.image=web:2",
+        "containers.web.args.1=\"8080\"",
+        "containers.web.args.-1=--verbose",
+        "containers.web.variables.LEVEL=",
+        "containers.web.variables.NEW={a}=b",
+        "containers.web.files.0.content=new",
+        r"metadata.annotations.example\.com/note=new",
+        "resources.db={type: postgres, params: {size: 3}}",
+        "service.ports.web.port=80",
+    ]));
+    // `{a}=b` is no YAML, and `=` belongs to the value.
+    let problems = document.unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].rule, "score/yaml");
+
+    let document = load(&input(&[
+        "containers.web.image=web:2",
+        "containers.web.args.1=\"8080\"",
+        "containers.web.args.-1=--verbose",
+        "containers.web.variables.LEVEL=",
+        "containers.web.variables.NEW=a=b",
+        "containers.web.files.0.content=new",
+        r"metadata.annotations.example\.com/note=new",
+        "resources.db={type: postgres, params: {size: 3}}",
+        "service.ports.web.port=80",
+    ]))
+    .unwrap()
+    .remove(0);
+    let web = &document.workload.containers["web"];
+    assert_eq!(web.image, "web:2");
+    assert_eq!(web.args, ["--port", "8080", "--verbose"]);
+    assert_eq!(web.files["/etc/notes"].content.as_deref(), Some("new"));
+    let variables: Vec<_> = web.variables.iter().collect();
+    assert_eq!(
+        variables,
+        [
+            (&"MODE".to_owned(), &"a".to_owned()),
+            (&"NEW".to_owned(), &"a=b".to_owned())
+        ]
+    );
+    assert_eq!(
+        document.workload.metadata.annotations["example.com/note"],
+        "new"
+    );
+    assert_eq!(document.workload.resources["db"].params["size"], 3);
+    assert_eq!(document.workload.service.unwrap().ports["web"].port, 80);
+}
+
+#[test]
+fn overrides_that_lead_nowhere_are_told() {
+    for (text, message) in [
+        ("containers.web.image", "no `=`"),
+        ("containers..image=x", "empty"),
+        ("=x", "empty"),
+        ("containers.web.args.7=x", "no item"),
+        ("containers.web.args.-1=", "no item"),
+        ("containers.web.image.tag=x", "neither a map nor a list"),
+        ("containers.api.image=", "nothing to remove"),
+        ("nobody:metadata.name=x", "no workload `nobody`"),
+        ("metadata.name=a\n---\nb", "several documents"),
+        ("metadata.name=[", "not YAML"),
+        ("contaners.web.image=x", "not a field"),
+        (&format!("{}=x", ["a"; 100].join(".")), "too long"),
+    ] {
+        let mut input = input(&[text]);
+        input.image = Some("web:1".into());
+        let problems = load(&input).unwrap_err();
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        assert!(
+            problems[0].message.contains(message),
+            "{text}: {problems:?}"
+        );
+        assert!(problems[0].remedy.is_some(), "{text}");
+    }
+}
+
+#[test]
+fn overrides_files_merge_deeply_replace_lists_and_remove_by_null() {
+    let mut input = input(&["containers.web.variables.LEVEL=trace"]);
+    input.overrides_files = vec![
+        source(
+            "first.yaml",
+            "containers:\n  web:\n    image: web:3\n    args: [a]\n    files: null\n    \
+             variables: {LEVEL: debug, MODE: null, NONE: null}\n",
+        ),
+        source("second.yaml", "containers: {web: {args: [b]}}\n"),
+    ];
+    let document = load(&input).unwrap().remove(0);
+    let web = &document.workload.containers["web"];
+    assert_eq!(
+        (web.image.as_str(), web.args.as_slice()),
+        ("web:3", &["b".to_owned()][..])
+    );
+    assert!(web.files.is_empty());
+    assert_eq!(web.variables.len(), 1);
+    assert_eq!(web.variables["LEVEL"], "trace");
+    assert_eq!(document.file(), "score.yaml");
+
+    input.overrides_files[1] = source("second.yaml", "containers: {web: {imag: x}}\n");
+    let problems = load(&input).unwrap_err();
+    let at = problems[0].location.as_ref().unwrap();
+    assert_eq!(
+        (at.file.as_str(), at.line, at.column),
+        ("second.yaml", 1, 20)
+    );
+    assert_eq!(
+        input.text("second.yaml").unwrap(),
+        "containers: {web: {imag: x}}\n"
+    );
+}
+
+#[test]
+fn several_workloads_are_told_apart_by_name() {
+    let mut input = input(&["stats:containers.side.image=side:2"]);
+    input.files.push(source("stats.yaml", STATS));
+    input.overrides_files = vec![source(
+        "over.yaml",
+        "metadata: {name: notes}\ncontainers: {web: {args: [x]}}\n",
+    )];
+    input.image = Some("given:1".into());
+    let documents = load(&input).unwrap();
+    assert_eq!(documents.len(), 2);
+    let [notes, stats] = [&documents[0].workload, &documents[1].workload];
+    assert_eq!(notes.containers["web"].image, "given:1");
+    assert_eq!(notes.containers["web"].args, ["x"]);
+    assert_eq!(stats.containers["main"].image, "given:1");
+    assert_eq!(stats.containers["side"].image, "side:2");
+    assert_eq!(documents[1].file(), "stats.yaml");
+
+    input.overrides = vec!["containers.side.image=x".into()];
+    input.overrides_files[0] = source("over.yaml", "metadata: {name: other}\n");
+    let problems = load(&input).unwrap_err();
+    let rules: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.rule.as_str())
+        .collect();
+    assert_eq!(rules, ["score/override", "score/override"]);
+
+    input.overrides.clear();
+    input.overrides_files.clear();
+    input.files.push(source("again.yaml", STATS));
+    let problems = load(&input).unwrap_err();
+    assert_eq!(problems[0].rule, "score/duplicate");
+    assert_eq!(problems[0].location.as_ref().unwrap().file, "again.yaml");
+}
+
+#[test]
+fn mistakes_of_all_files_are_told_at_once() {
+    let mut input = input(&["nonsense"]);
+    input.files.push(source("broken.yaml", "a: [\n"));
+    input.files.push(Source {
+        name: "binary.yaml".into(),
+        bytes: vec![0xff],
+    });
+    input.overrides_files = vec![source("empty.yaml", "")];
+    let rules: Vec<_> = load(&input)
+        .unwrap_err()
+        .into_iter()
+        .map(|p| p.rule)
+        .collect();
+    for rule in [
+        "score/override",
+        "score/empty",
+        "score/yaml",
+        "score/encoding",
+    ] {
+        assert!(rules.iter().any(|r| r == rule), "{rule} in {rules:?}");
+    }
+}
