@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::{
     Result, Store,
-    store::work::{Transaction, Work, args},
+    store::work::{Connection, Transaction, Work, args},
 };
 
 /// Proof of a lease that a [`crate::Change`] can carry: the commit fails once the lease has passed
@@ -53,6 +53,17 @@ impl Store {
         })
         .await
     }
+}
+
+/// Ends all leases, for a store that no other process can have.
+pub(crate) async fn expire_all(connection: &mut Connection) -> Result<()> {
+    connection
+        .execute(
+            "UPDATE lease SET holder = '', epoch = epoch + 1, expires = 0 WHERE holder <> ''",
+            vec![],
+        )
+        .await
+        .map(drop)
 }
 
 struct Acquire {

@@ -21,7 +21,7 @@ mod writer;
 /// What work of other modules of the kernel runs in.
 pub(crate) mod work {
     pub(crate) use super::{
-        sql::{Value, args},
+        sql::{Connection, Value, args},
         writer::{Transaction, Work},
     };
 }
@@ -38,7 +38,7 @@ use self::{
     sql::{Connection, Readers, args},
     writer::{Work, Writer},
 };
-use crate::{Change, Document, Error, Result, Sealer, Secret};
+use crate::{Change, Document, Error, Result, Sealer, Secret, lease};
 
 /// The store; cheap to clone.
 #[derive(Clone)]
@@ -75,6 +75,11 @@ impl Store {
         let mut connection = connector.connect().await?;
         migrate(&mut connection).await?;
         let platform = platform(&mut connection, &sealer).await?;
+        if lock.is_some() {
+            // Who held a lease before is gone, or this process would not have the file: no waiting
+            // for the leases of a process that was killed.
+            lease::expire_all(&mut connection).await?;
+        }
         let newest = match connection
             .first("SELECT COALESCE(MAX(seq), 0) FROM event", vec![])
             .await?
@@ -181,48 +186,44 @@ impl Store {
     }
 }
 
-/// The platform's id. Made, with a text sealed by the platform's key, where the store is new; the
-/// text shows later whether the key is still the same.
+/// The platform's id, made where the store is new; and a text sealed by the platform's key then,
+/// which shows later whether the key is still the same.
 async fn platform(connection: &mut Connection, sealer: &Sealer) -> Result<Uuid> {
     const PROOF: &str = "platform-key";
-    let new = Uuid::now_v7();
-    let sealed = sealer.seal(new, PROOF, &Secret::from(PROOF))?;
-    // Of two replicas that make the store at once, one wins; both read what it wrote.
+    // Of two replicas that make the store at once one wins each time; both read what it wrote.
     connection
         .execute(
             "INSERT INTO platform (name, value) VALUES ('id', $1) ON CONFLICT (name) DO NOTHING",
-            args![new.to_string()],
+            args![Uuid::now_v7().to_string()],
         )
         .await?;
-    let read = |row: Option<sql::Row>| match row {
-        Some(row) => row.text(0),
-        None => Err(Error::internal("the store has no platform id", "platform")),
-    };
-    let id = read(
-        connection
-            .first("SELECT value FROM platform WHERE name = 'id'", vec![])
-            .await?,
-    )?;
-    let id: Uuid = document::parsed(&id)?;
-    if id == new {
-        connection
-            .execute(
-                "INSERT INTO secret (owner, name, sealed) VALUES ($1, $2, $3)",
-                args![id.to_string(), PROOF, sealed],
-            )
-            .await?;
-    }
-    let proof = connection
+    let missing = || Error::internal("the store could not be made", "it has no platform id");
+    let row = connection
+        .first("SELECT value FROM platform WHERE name = 'id'", vec![])
+        .await?;
+    let id: Uuid = document::parsed(&row.ok_or_else(missing)?.text(0)?)?;
+    connection
+        .execute(
+            "INSERT INTO secret (owner, name, sealed) VALUES ($1, $2, $3)
+             ON CONFLICT (owner, name) DO NOTHING",
+            args![
+                id.to_string(),
+                PROOF,
+                sealer.seal(id, PROOF, &Secret::from(PROOF))?
+            ],
+        )
+        .await?;
+    let row = connection
         .first(
             "SELECT sealed FROM secret WHERE owner = $1 AND name = $2",
             args![id.to_string(), PROOF],
         )
         .await?;
-    match proof {
-        Some(row) if sealer.open(id, PROOF, &row.bytes(0)?).is_err() => Err(Error::forbidden(
-            "the platform's key is not the one that the store's secrets are sealed with",
-        )
-        .remedy("restore platform.key (or TOWPATH_KEY), or start with a new data directory")),
-        _ => Ok(id),
-    }
+    let sealed = row.ok_or_else(missing)?.bytes(0)?;
+    sealer.open(id, PROOF, &sealed).map_err(|error| {
+        Error::forbidden("the platform's key is not the one that the store is sealed with")
+            .remedy("restore platform.key (or TOWPATH_KEY), or start with a new data directory")
+            .caused_by(error)
+    })?;
+    Ok(id)
 }

@@ -92,3 +92,16 @@ async fn many_ask_and_one_gets_it(database: &Database) {
     }
     assert_eq!(holders, 1);
 }
+
+#[tokio::test]
+async fn a_file_opened_again_has_no_leases_of_the_dead() {
+    let database = Database::sqlite();
+    let store = database.open().await;
+    let lost = store.acquire("l", "killed", LONG).await.unwrap().unwrap();
+    store.close().await;
+    let store = database.open().await;
+    let late = Change::new().fenced(lost.clone());
+    assert!(store.commit(late).await.is_err());
+    let held = store.acquire("l", "new", LONG).await.unwrap().unwrap();
+    assert!(held.epoch > lost.epoch);
+}
