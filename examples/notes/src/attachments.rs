@@ -8,7 +8,7 @@ use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use crate::config::{BucketConfig, ConfigError};
 
 /// How long a signature holds: it is used at once.
-const SIGNED_FOR: Duration = Duration::from_secs(60);
+const SIGNED_FOR: Duration = Duration::from_mins(1);
 
 /// The bucket. Cloning it is cheap.
 #[derive(Clone)]
@@ -67,32 +67,52 @@ impl Attachments {
             .build()
             .map_err(|_| ConfigError::new("SSL_CERT_FILE", "certificates that can be read"))?;
         let credentials = Credentials::new(config.key_id, config.secret);
-        Ok(Self { bucket, credentials, client })
+        Ok(Self {
+            bucket,
+            credentials,
+            client,
+        })
     }
 
     /// Whether the bucket is there and lets us in.
     pub async fn ping(&self) -> Result<(), BucketError> {
-        let url = self.bucket.head_bucket(Some(&self.credentials)).sign(SIGNED_FOR);
+        let url = self
+            .bucket
+            .head_bucket(Some(&self.credentials))
+            .sign(SIGNED_FOR);
         let request = self.client.head(url).timeout(Duration::from_secs(3));
         accepted(request.send().await?).map(drop)
     }
 
     /// Stores `size` bytes from a stream.
     pub async fn put(&self, key: &str, size: u64, bytes: Body) -> Result<(), BucketError> {
-        let url = self.bucket.put_object(Some(&self.credentials), key).sign(SIGNED_FOR);
-        let request = self.client.put(url).header(CONTENT_LENGTH, size).body(bytes);
+        let url = self
+            .bucket
+            .put_object(Some(&self.credentials), key)
+            .sign(SIGNED_FOR);
+        let request = self
+            .client
+            .put(url)
+            .header(CONTENT_LENGTH, size)
+            .body(bytes);
         accepted(request.send().await?).map(drop)
     }
 
     /// An object, to be read as a stream.
     pub async fn get(&self, key: &str) -> Result<Response, BucketError> {
-        let url = self.bucket.get_object(Some(&self.credentials), key).sign(SIGNED_FOR);
+        let url = self
+            .bucket
+            .get_object(Some(&self.credentials), key)
+            .sign(SIGNED_FOR);
         accepted(self.client.get(url).send().await?)
     }
 
     /// Removes an object; one that is not there is as good as removed.
     pub async fn delete(&self, key: &str) -> Result<(), BucketError> {
-        let url = self.bucket.delete_object(Some(&self.credentials), key).sign(SIGNED_FOR);
+        let url = self
+            .bucket
+            .delete_object(Some(&self.credentials), key)
+            .sign(SIGNED_FOR);
         accepted(self.client.delete(url).send().await?).map(drop)
     }
 }

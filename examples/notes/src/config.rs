@@ -41,7 +41,11 @@ pub struct ConfigError {
 
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "set the environment variable {} to {}", self.variable, self.wanted)
+        write!(
+            f,
+            "set the environment variable {} to {}",
+            self.variable, self.wanted
+        )
     }
 }
 
@@ -61,23 +65,30 @@ impl Config {
         let need = |name: &'static str, wanted| set(name).ok_or(ConfigError::new(name, wanted));
         let host = set("HOST").unwrap_or_else(|| "0.0.0.0".into());
         let port = set("PORT").unwrap_or_else(|| "8080".into());
-        let database = match set("DATABASE_URL") {
-            Some(url) => PgConnectOptions::from_str(&url)
-                .map_err(|_| ConfigError::new("DATABASE_URL", "a postgres:// URL"))?,
-            None => {
-                let port = set("PGPORT").unwrap_or_else(|| "5432".into());
-                PgConnectOptions::new_without_pgpass()
-                    .host(&need("PGHOST", "the database server's host (or set DATABASE_URL)")?)
-                    .port(port.parse().map_err(|_| ConfigError::new("PGPORT", "a port"))?)
-                    .username(&need("PGUSER", "the database user")?)
-                    .password(&need("PGPASSWORD", "the database user's password")?)
-                    .database(&need("PGDATABASE", "the database's name")?)
-            }
+        let database = if let Some(url) = set("DATABASE_URL") {
+            PgConnectOptions::from_str(&url)
+                .map_err(|_| ConfigError::new("DATABASE_URL", "a postgres:// URL"))?
+        } else {
+            let port = set("PGPORT").unwrap_or_else(|| "5432".into());
+            PgConnectOptions::new_without_pgpass()
+                .host(&need(
+                    "PGHOST",
+                    "the database server's host (or set DATABASE_URL)",
+                )?)
+                .port(
+                    port.parse()
+                        .map_err(|_| ConfigError::new("PGPORT", "a port"))?,
+                )
+                .username(&need("PGUSER", "the database user")?)
+                .password(&need("PGPASSWORD", "the database user's password")?)
+                .database(&need("PGDATABASE", "the database's name")?)
         };
         Ok(Self {
             listen: SocketAddr::new(
-                host.parse().map_err(|_| ConfigError::new("HOST", "an IP address"))?,
-                port.parse().map_err(|_| ConfigError::new("PORT", "a port"))?,
+                host.parse()
+                    .map_err(|_| ConfigError::new("HOST", "an IP address"))?,
+                port.parse()
+                    .map_err(|_| ConfigError::new("PORT", "a port"))?,
             ),
             database: database.application_name("notes"),
             bucket: BucketConfig {

@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     body::Body,
-    extract::{DefaultBodyLimit, Path, Query, Request, State},
+    extract::{DefaultBodyLimit, Path, Query, State},
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
         header::{
@@ -37,8 +37,14 @@ pub fn router(app: App) -> Router {
     let version = HeaderValue::from_str(&app.version).unwrap_or(HeaderValue::from_static("?"));
     Router::new()
         .route("/", get(index))
-        .route("/page.css", get(|| async { ([(CONTENT_TYPE, "text/css")], page::STYLE) }))
-        .route("/page.js", get(|| async { ([(CONTENT_TYPE, "text/javascript")], page::SCRIPT) }))
+        .route(
+            "/page.css",
+            get(|| async { ([(CONTENT_TYPE, "text/css")], page::STYLE) }),
+        )
+        .route(
+            "/page.js",
+            get(|| async { ([(CONTENT_TYPE, "text/javascript")], page::SCRIPT) }),
+        )
         .route("/api/notes", get(list).post(create))
         .route("/api/notes/{id}", axum::routing::delete(delete))
         .route("/api/notes/{id}/attachments", post(attach))
@@ -87,7 +93,11 @@ async fn create(
 }
 
 async fn delete(State(app): State<App>, Path(id): Path<i64>) -> Result<StatusCode, Failure> {
-    let attached = app.notes.delete(id).await?.ok_or(Failure::NotFound("there is no such note"))?;
+    let attached = app
+        .notes
+        .delete(id)
+        .await?
+        .ok_or(Failure::NotFound("there is no such note"))?;
     for attachment in attached {
         // The note is gone either way; an object left behind is found by its key in the log.
         if let Err(error) = app.attachments.delete(&attachment.key()).await {
@@ -106,25 +116,38 @@ async fn attach(
     State(app): State<App>,
     Path(note): Path<i64>,
     Query(Upload { name }): Query<Upload>,
-    request: Request,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<impl IntoResponse, Failure> {
-    let text = |header| request.headers().get(&header).and_then(|value| value.to_str().ok());
-    let size = text(CONTENT_LENGTH)
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let size: u64 = text(CONTENT_LENGTH)
         .and_then(|size| size.parse().ok())
-        .ok_or(Failure::Refused("send the attachment with its Content-Length"))?;
+        .ok_or(Failure::Refused(
+            "send the attachment with its Content-Length",
+        ))?;
+    let media_type = text(CONTENT_TYPE)
+        .unwrap_or("application/octet-stream")
+        .to_owned();
     if size > LARGEST_ATTACHMENT {
         return Err(Failure::TooLarge("an attachment has at most 25 MiB"));
     }
     if name.is_empty() || name.chars().count() > LONGEST_NAME || name.contains(char::is_control) {
-        return Err(Failure::Refused("an attachment's name has 1 to 200 characters"));
+        return Err(Failure::Refused(
+            "an attachment's name has 1 to 200 characters",
+        ));
     }
     if !app.notes.exists(note).await? {
         return Err(Failure::NotFound("there is no such note"));
     }
-    let media_type = text(CONTENT_TYPE).unwrap_or("application/octet-stream").to_owned();
     let id = app.notes.next_attachment().await?;
-    let attachment = Attachment { id, note, name, media_type, size: size.cast_signed() };
-    let bytes = reqwest::Body::wrap_stream(request.into_body().into_data_stream());
+    let attachment = Attachment {
+        id,
+        note,
+        name,
+        media_type,
+        size: size.cast_signed(),
+    };
+    let bytes = reqwest::Body::wrap_stream(body.into_data_stream());
     app.attachments.put(&attachment.key(), size, bytes).await?;
     if let Err(error) = app.notes.attach(&attachment).await {
         // Deleted meanwhile, or no database: what nobody knows of is not kept.
@@ -139,7 +162,11 @@ async fn download(State(app): State<App>, Path(id): Path<i64>) -> Result<Respons
     let attachment = app.notes.attachment(id).await?.ok_or(missing)?;
     let object = app.attachments.get(&attachment.key()).await?;
     let shown = SHOWN.contains(&attachment.media_type.as_str());
-    let media_type = if shown { &attachment.media_type } else { "application/octet-stream" };
+    let media_type = if shown {
+        &attachment.media_type
+    } else {
+        "application/octet-stream"
+    };
     let disposition = format!(
         "{}; filename*=UTF-8''{}",
         if shown { "inline" } else { "attachment" },
@@ -152,7 +179,10 @@ async fn download(State(app): State<App>, Path(id): Path<i64>) -> Result<Respons
         (CONTENT_DISPOSITION, &disposition),
         (CONTENT_LENGTH, &attachment.size.to_string()),
     ] {
-        headers.insert(name, HeaderValue::from_str(value).map_err(|_| Failure::Internal)?);
+        headers.insert(
+            name,
+            HeaderValue::from_str(value).map_err(|_| Failure::Internal)?,
+        );
     }
     Ok((headers, Body::from_stream(object.bytes_stream())).into_response())
 }
@@ -213,7 +243,10 @@ impl IntoResponse for Failure {
             Self::NotFound(text) => (StatusCode::NOT_FOUND, text),
             Self::TooLarge(text) => (StatusCode::PAYLOAD_TOO_LARGE, text),
             Self::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here"),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "something went wrong here",
+            ),
         };
         (status, Json(json!({ "error": text }))).into_response()
     }

@@ -26,17 +26,23 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     // An error says that another part of the program was first.
-    rustls::crypto::ring::default_provider().install_default().ok();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
     let config = Config::from_env(|name| std::env::var(name).ok())?;
     let listener = TcpListener::bind(config.listen).await?;
     tracing::info!(address = %listener.local_addr()?, version = config.version, "listening");
-    let (mut term, mut int) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let told_to_end = async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         tracing::info!("ending after the requests under way");
     };
     let router = App::start(config)?.router();
-    axum::serve(listener, router).with_graceful_shutdown(told_to_end).await?;
+    axum::serve(listener, router)
+        .with_graceful_shutdown(told_to_end)
+        .await?;
     Ok(())
 }

@@ -5,11 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::{
     PgPool, Row as _,
-    migrate::{MigrateError, Migrator},
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// How many of the newest notes are listed.
 const LISTED: i64 = 100;
@@ -67,7 +65,7 @@ impl Notes {
 
     /// Makes or changes the tables. Safe to run again, and at once from several places.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut migrator = Migrator { ..MIGRATIONS.clone() };
+        let mut migrator = sqlx::migrate!("./migrations");
         // An older release, after a rollback, finds tables that are newer than it.
         migrator.set_ignore_missing(true);
         migrator.run(&self.pool).await
@@ -140,7 +138,10 @@ impl Notes {
         if deleted.rows_affected() == 0 {
             return Ok(None);
         }
-        rows.iter().map(attachment).collect::<sqlx::Result<_>>().map(Some)
+        rows.iter()
+            .map(attachment)
+            .collect::<sqlx::Result<_>>()
+            .map(Some)
     }
 
     /// Whether there is a note.

@@ -31,8 +31,9 @@ pub fn render(greeting: &str, version: &str, notes: &[Note]) -> String {
     // In one pass, so that a note that contains a mark stays text.
     let mut page = String::with_capacity(FRAME.len() + list.len());
     let mut rest = FRAME;
-    while let Some((before, (mark, after))) =
-        rest.split_once("{{").and_then(|(before, tail)| Some((before, tail.split_once("}}")?)))
+    while let Some((before, (mark, after))) = rest
+        .split_once("{{")
+        .and_then(|(before, tail)| Some((before, tail.split_once("}}")?)))
     {
         page.push_str(before);
         match mark {
@@ -50,7 +51,9 @@ pub fn render(greeting: &str, version: &str, notes: &[Note]) -> String {
 fn attachment(attachment: &Attachment) -> String {
     let (id, name) = (attachment.id, escaped(&attachment.name));
     if attachment.media_type.starts_with("image/") {
-        format!("<a href=\"/api/attachments/{id}\"><img src=\"/api/attachments/{id}\" alt=\"{name}\"></a>")
+        format!(
+            "<a href=\"/api/attachments/{id}\"><img src=\"/api/attachments/{id}\" alt=\"{name}\"></a>"
+        )
     } else {
         let kib = (attachment.size + 1023) / 1024;
         format!("<a href=\"/api/attachments/{id}\">{name}</a> <small>{kib} KiB</small>")
@@ -84,8 +87,14 @@ mod tests {
             }],
         };
         let page = render("Hello & welcome", "v<1>", &[note]);
-        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt; {{version}}"), "{page}");
-        assert!(page.contains("Hello &amp; welcome") && page.contains("v&lt;1&gt;"), "{page}");
+        assert!(
+            page.contains("&lt;script&gt;alert(1)&lt;/script&gt; {{version}}"),
+            "{page}"
+        );
+        assert!(
+            page.contains("Hello &amp; welcome") && page.contains("v&lt;1&gt;"),
+            "{page}"
+        );
         assert!(!page.contains("<img src=x"), "{page}");
     }
 }
