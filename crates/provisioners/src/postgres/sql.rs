@@ -86,15 +86,15 @@ pub(super) fn close_to_others(request: &Request, names: &Names, open: bool) -> S
         "Towpath: {} {} of environment {}, team {}",
         request.resource_type, request.id, request.environment, request.team
     ));
-    let mut sql = format!(
-        "REVOKE ALL ON DATABASE {database} FROM PUBLIC; COMMENT ON DATABASE {database} IS {comment}"
-    );
-    if !open {
-        sql.push_str(&format!(
-            "; ALTER DATABASE {database} ALLOW_CONNECTIONS true"
-        ));
-    }
-    sql
+    let open_it = if open {
+        String::new()
+    } else {
+        format!("; ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    };
+    format!(
+        "REVOKE ALL ON DATABASE {database} FROM PUBLIC; COMMENT ON DATABASE {database} IS \
+         {comment}{open_it}"
+    )
 }
 
 /// Takes the lock and lists the instance's roles.
@@ -119,16 +119,16 @@ pub(super) fn drop_logins(names: &Names, logins: &[String]) -> String {
 
 /// Refuses new sessions of `logins` and ends those that are open.
 fn close_logins(logins: &[String]) -> String {
-    let mut sql = String::new();
-    for login in logins {
-        sql.push_str(&format!("ALTER ROLE {login} NOLOGIN; "));
-    }
-    let list: Vec<String> = logins.iter().map(|l| literal(l)).collect();
-    sql.push_str(&format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ({});",
+    let refuse: String = logins
+        .iter()
+        .map(|login| format!("ALTER ROLE {login} NOLOGIN; "))
+        .collect::<Vec<_>>()
+        .concat();
+    let list: Vec<String> = logins.iter().map(|login| literal(login)).collect();
+    format!(
+        "{refuse}SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ({});",
         list.join(", ")
-    ));
-    sql
+    )
 }
 
 /// Drops the database, whoever is connected.

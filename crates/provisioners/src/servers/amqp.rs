@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::{
     Address, Servers,
     account::{self, become_one_of},
+    container::Container,
     home::Home,
     program::{self, Run},
-    search::{Search, Sort},
+    search::{Search, Sort, until_open},
     supervise::{Launch, Probe},
 };
 
@@ -31,7 +32,7 @@ const SORT: Sort = Sort {
 const ACCOUNTS: [&str; 2] = ["rabbitmq", "nobody"];
 const LIMIT: Duration = Duration::from_secs(15);
 /// RabbitMQ's own tools start an Erlang machine each: seconds, on a busy one.
-const TOOL_LIMIT: Duration = Duration::from_secs(60);
+const TOOL_LIMIT: Duration = Duration::from_mins(1);
 
 /// A RabbitMQ on which we are an administrator.
 pub(crate) struct AmqpServer {
@@ -103,7 +104,7 @@ impl Management {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .timeout(LIMIT)
-            .pool_idle_timeout(Duration::from_secs(600))
+            .pool_idle_timeout(Duration::from_mins(10))
             .build()
             .map_err(|error| ProvisionError::permanent(error.to_string()))?;
         Ok(Self {
@@ -175,7 +176,8 @@ impl Management {
 impl Servers {
     /// The RabbitMQ of this platform: found, or started.
     pub(crate) async fn amqp(&self) -> Result<Arc<AmqpServer>, ProvisionError> {
-        self.inner.amqp.get(self.look_for_amqp()).await
+        let find = Box::pin(self.look_for_amqp());
+        self.inner.amqp.get(find).await
     }
 
     /// The same, where one was configured or chosen before: for questions that start nothing.
@@ -206,7 +208,11 @@ impl Servers {
             sort: &SORT,
             can_start: server_program().is_some(),
         }
-        .run(self.found_amqp(&home), self.started_amqp(&home))
+        .run(
+            Box::pin(self.found_amqp(&home)),
+            Box::pin(self.started_amqp(&home)),
+            Box::pin(self.contained_amqp(&home)),
+        )
         .await
     }
 
@@ -295,6 +301,34 @@ impl Servers {
         Ok(AmqpServer {
             management,
             address: Address::local(ports.amqp),
+        })
+    }
+
+    /// The RabbitMQ that Towpath runs in a container.
+    async fn contained_amqp(&self, home: &Home) -> Result<AmqpServer, ProvisionError> {
+        let administrator = self.config().administrator();
+        let password = home.password()?;
+        let (amqp, port) = (home.kept_port("amqp")?, home.kept_port("management")?);
+        self.contain(Container {
+            name: self.container_name("amqp"),
+            image: "rabbitmq:3-management",
+            env: vec![
+                format!("RABBITMQ_DEFAULT_USER={administrator}"),
+                format!(
+                    "RABBITMQ_DEFAULT_PASS={}",
+                    password.expose_str().unwrap_or_default()
+                ),
+            ],
+            command: None,
+            data: "/var/lib/rabbitmq",
+            ports: vec![(STANDARD_PORT, amqp), (MANAGEMENT_PORT, port)],
+        })
+        .await?;
+        let management = Management::local(port, &administrator, password)?;
+        until_open(&SORT, &probe(&management, amqp)).await?;
+        Ok(AmqpServer {
+            management,
+            address: Address::local(amqp),
         })
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Origin {
     Found,
     /// Towpath runs it from binaries on this machine.
     Started,
+    /// Towpath runs it in a container.
+    Container,
 }
 
 /// Where servers' files are that may not be in the data directory.
@@ -53,8 +55,8 @@ impl Home {
         let notes = servers.join(name);
         let inside = notes.join("server");
         let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
-        let tag: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
-        let outside = Path::new(OUTSIDE).join(tag).join(name);
+        let tag = format!("{digest:x}");
+        let outside = Path::new(OUTSIDE).join(&tag[..8]).join(name);
         let stays_inside = account.is_none()
             || inside.exists()
             || (!outside.exists() && data_dir.exists() && everyone_may_enter(data_dir));
@@ -166,6 +168,12 @@ impl Home {
     pub(crate) fn port(&self, label: &str) -> Option<u16> {
         let file = self.notes.join(format!("{label}.port"));
         fs::read_to_string(file).ok()?.trim().parse().ok()
+    }
+
+    /// The port that the server was given, or a free one that is kept from now on. A container that
+    /// is there holds its port, free or not.
+    pub(crate) fn kept_port(&self, label: &str) -> Result<u16, ProvisionError> {
+        self.port(label).map_or_else(|| self.free_port(label), Ok)
     }
 
     /// Gives the server a free port on the loopback and keeps it; the one it had, where that is free.

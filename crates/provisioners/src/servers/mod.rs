@@ -8,6 +8,7 @@
 
 mod account;
 mod amqp;
+mod container;
 mod home;
 mod mysql;
 mod postgres;
@@ -18,6 +19,7 @@ mod slot;
 mod supervise;
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -26,10 +28,11 @@ use std::{
 
 use delivery::provisioner::{ProvisionError, Request};
 use kernel::Secret;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 use uuid::Uuid;
 
 pub(crate) use amqp::AmqpServer;
+use container::Container;
 pub(crate) use mysql::MysqlServer;
 pub(crate) use postgres::{PostgresServer, trusted};
 pub(crate) use redis::{RedisServer, explain as explain_redis};
@@ -99,6 +102,8 @@ struct Inner {
     mysql: Slot<MysqlServer>,
     redis: Slot<RedisServer>,
     amqp: Slot<AmqpServer>,
+    /// Containers that this process started or found running.
+    containers: Mutex<BTreeSet<String>>,
 }
 
 impl Servers {
@@ -112,13 +117,59 @@ impl Servers {
                 mysql: Slot::default(),
                 redis: Slot::default(),
                 amqp: Slot::default(),
+                containers: Mutex::default(),
             }),
         }
     }
 
+    /// Starts or adopts again all servers that Towpath ran before, and looks after them: workloads
+    /// need them although nobody provisions anything. For the platform's start. All are tried; what
+    /// failed is told for each.
+    pub async fn resume(&self) -> Vec<ProvisionError> {
+        let shared = async {
+            tokio::join!(
+                async { self.known_postgres().await.err() },
+                async { self.known_mysql().await.err() },
+                async { self.known_redis().await.err() },
+                async { self.known_amqp().await.err() },
+            )
+        };
+        let own = async {
+            let names = match self.own_redis_names() {
+                Ok(names) => names,
+                Err(error) => return vec![Some(error)],
+            };
+            let all = names
+                .iter()
+                .map(|name| async { self.own_redis(name).await.err() });
+            futures::future::join_all(all).await
+        };
+        let ((postgres, mysql, redis, amqp), own) = tokio::join!(Box::pin(shared), Box::pin(own));
+        let shared = [postgres, mysql, redis, amqp];
+        shared.into_iter().chain(own).flatten().collect()
+    }
+
     /// Ends the servers that Towpath started. Their data stays, and the next need starts them again.
     pub async fn stop_all(&self) -> Result<(), ProvisionError> {
-        self.inner.supervisor.stop_all().await
+        self.inner.supervisor.stop_all().await?;
+        let containers = std::mem::take(&mut *self.inner.containers.lock().await);
+        for name in containers {
+            container::stop(&name).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a container of ours, with the ports given.
+    async fn contain(&self, container: Container) -> Result<(), ProvisionError> {
+        let name = container.name.clone();
+        container.ensure().await?;
+        self.inner.containers.lock().await.insert(name);
+        Ok(())
+    }
+
+    /// The name of this platform's container for `sort`.
+    fn container_name(&self, sort: &str) -> String {
+        format!("{}-{sort}", self.config().administrator().replace('_', "-"))
     }
 
     fn config(&self) -> &ServersConfig {

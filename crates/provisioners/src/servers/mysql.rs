@@ -22,9 +22,10 @@ use tokio::time::timeout;
 use super::{
     Address, Servers,
     account::{self, become_one_of},
+    container::Container,
     home::Home,
     program::{self, Run},
-    search::{Search, Sort},
+    search::{Search, Sort, until_open},
     supervise::{Launch, Probe},
 };
 
@@ -59,7 +60,7 @@ impl MysqlServer {
             .acquire_timeout(CONNECT_LIMIT)
             // Kept warm: a deployment must not wait for a login.
             .min_connections(1)
-            .idle_timeout(Duration::from_secs(600))
+            .idle_timeout(Duration::from_mins(10))
             .connect_with(options.clone())
             .await?;
         Ok(Self {
@@ -84,7 +85,8 @@ impl MysqlServer {
 impl Servers {
     /// The MySQL or MariaDB of this platform: found, or started.
     pub(crate) async fn mysql(&self) -> Result<Arc<MysqlServer>, ProvisionError> {
-        self.inner.mysql.get(self.look_for_mysql()).await
+        let find = Box::pin(self.look_for_mysql());
+        self.inner.mysql.get(find).await
     }
 
     /// The same, where one was configured or chosen before: for questions that start nothing.
@@ -116,7 +118,11 @@ impl Servers {
             can_start: program::find("mariadbd", &[]).is_some()
                 && program::find("mariadb-install-db", &[]).is_some(),
         }
-        .run(self.found_mysql(&home), self.started_mysql(&home))
+        .run(
+            Box::pin(self.found_mysql(&home)),
+            Box::pin(self.started_mysql(&home)),
+            Box::pin(self.contained_mysql(&home)),
+        )
         .await
     }
 
@@ -185,6 +191,29 @@ impl Servers {
         let options = local_options(port, &administrator, Some(&password));
         let launch = launch(home, program, &data, &init_file, port, probe(&options));
         self.inner.supervisor.ensure(launch).await?;
+        MysqlServer::connect(options, Address::local(port))
+            .await
+            .map_err(|e| ProvisionError::transient(e.to_string()))
+    }
+
+    /// The MariaDB that Towpath runs in a container; there the administrator is `root`.
+    async fn contained_mysql(&self, home: &Home) -> Result<MysqlServer, ProvisionError> {
+        let password = home.password()?;
+        let port = home.kept_port("mysql")?;
+        self.contain(Container {
+            name: self.container_name("mysql"),
+            image: "mariadb:11",
+            env: vec![format!(
+                "MARIADB_ROOT_PASSWORD={}",
+                password.expose_str().unwrap_or_default()
+            )],
+            command: None,
+            data: "/var/lib/mysql",
+            ports: vec![(STANDARD_PORT, port)],
+        })
+        .await?;
+        let options = local_options(port, "root", Some(&password));
+        until_open(&SORT, &probe(&options)).await?;
         MysqlServer::connect(options, Address::local(port))
             .await
             .map_err(|e| ProvisionError::transient(e.to_string()))
@@ -262,17 +291,16 @@ async fn administers(options: &MySqlConnectOptions) -> Result<(), String> {
 /// Over TCP a login comes from `localhost` where names are resolved, from `127.0.0.1` elsewhere.
 fn administrator_sql(name: &str, password: &Secret) -> String {
     let password = password.expose_str().unwrap_or_default();
-    let mut sql = String::new();
     // One statement a line: a server's start reads the file so.
-    for host in ["localhost", "127.0.0.1"] {
+    let hosts = ["localhost", "127.0.0.1"].map(|host| {
         let who = format!("'{name}'@'{host}'");
-        sql.push_str(&format!(
+        format!(
             "CREATE USER IF NOT EXISTS {who} IDENTIFIED BY '{password}';\n\
              ALTER USER {who} IDENTIFIED BY '{password}';\n\
              GRANT ALL PRIVILEGES ON *.* TO {who} WITH GRANT OPTION;\n"
-        ));
-    }
-    sql
+        )
+    });
+    hosts.concat()
 }
 
 /// Makes our administrator through the server's own client, as root over the socket.
@@ -320,7 +348,7 @@ async fn initialize(home: &Home, install: &Path, data: &Path) -> Result<(), Prov
         env: &[],
         account: become_one_of(&ACCOUNTS),
         input: "",
-        limit: Duration::from_secs(120),
+        limit: Duration::from_mins(2),
     }
     .output()
     .await?;

@@ -22,9 +22,10 @@ use tokio::time::timeout;
 use super::{
     Address, Servers,
     account::{self, become_one_of},
+    container::Container,
     home::Home,
     program::{self, Run, postgres_places},
-    search::{Search, Sort},
+    search::{Search, Sort, until_open},
     supervise::{Launch, Probe},
 };
 
@@ -62,7 +63,7 @@ impl PostgresServer {
             .acquire_timeout(CONNECT_LIMIT)
             // Kept warm: a deployment must not wait for a login.
             .min_connections(1)
-            .idle_timeout(Duration::from_secs(600))
+            .idle_timeout(Duration::from_mins(10))
             .connect_with(options.clone())
             .await?;
         Ok(Self {
@@ -87,7 +88,8 @@ impl PostgresServer {
 impl Servers {
     /// The Postgres of this platform: found, or started.
     pub(crate) async fn postgres(&self) -> Result<Arc<PostgresServer>, ProvisionError> {
-        self.inner.postgres.get(self.look_for_postgres()).await
+        let find = Box::pin(self.look_for_postgres());
+        self.inner.postgres.get(find).await
     }
 
     /// The same, where one was configured or chosen before: for questions that start nothing.
@@ -122,7 +124,11 @@ impl Servers {
             sort: &SORT,
             can_start: program::find("initdb", &postgres_places()).is_some(),
         }
-        .run(self.found_postgres(&home), self.started_postgres(&home))
+        .run(
+            Box::pin(self.found_postgres(&home)),
+            Box::pin(self.started_postgres(&home)),
+            Box::pin(self.contained_postgres(&home)),
+        )
         .await
     }
 
@@ -189,18 +195,49 @@ impl Servers {
         let options = local_options(port, &administrator, Some(&password));
         self.inner
             .supervisor
-            .ensure(launch(home, program, data, port, probe(&options)))
+            .ensure(launch(home, program, &data, port, probe(&options)))
             .await?;
-        // On a server of our own, a login of one database has no business in the others.
-        let server = PostgresServer::connect(options, Address::local(port))
-            .await
-            .map_err(|e| ProvisionError::transient(e.to_string()))?;
-        sqlx::raw_sql("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
-            .execute(&server.pool)
-            .await
-            .map_err(|e| ProvisionError::transient(e.to_string()))?;
-        Ok(server)
+        own(options, port).await
     }
+
+    /// The Postgres that Towpath runs in a container.
+    async fn contained_postgres(&self, home: &Home) -> Result<PostgresServer, ProvisionError> {
+        let administrator = self.config().administrator();
+        let password = home.password()?;
+        let port = home.kept_port("postgres")?;
+        self.contain(Container {
+            name: self.container_name("postgres"),
+            image: "postgres:16",
+            env: vec![
+                format!("POSTGRES_USER={administrator}"),
+                format!(
+                    "POSTGRES_PASSWORD={}",
+                    password.expose_str().unwrap_or_default()
+                ),
+                "POSTGRES_DB=postgres".to_owned(),
+            ],
+            command: None,
+            data: "/var/lib/postgresql/data",
+            ports: vec![(STANDARD_PORT, port)],
+        })
+        .await?;
+        let options = local_options(port, &administrator, Some(&password));
+        until_open(&SORT, &probe(&options)).await?;
+        own(options, port).await
+    }
+}
+
+/// A server of our own, on which a login of one database has no business in the others.
+async fn own(options: PgConnectOptions, port: u16) -> Result<PostgresServer, ProvisionError> {
+    let failed = |error: sqlx::Error| ProvisionError::transient(error.to_string());
+    let server = PostgresServer::connect(options, Address::local(port))
+        .await
+        .map_err(failed)?;
+    sqlx::raw_sql("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
+        .execute(&server.pool)
+        .await
+        .map_err(failed)?;
+    Ok(server)
 }
 
 async fn configured(url: &Secret) -> Result<PostgresServer, ProvisionError> {
@@ -369,7 +406,7 @@ async fn initialize(
             env: &[],
             account: become_one_of(&["postgres", "nobody"]),
             input: "",
-            limit: Duration::from_secs(120),
+            limit: Duration::from_mins(2),
         };
         outcome = run.output().await.map(|_| ());
         if outcome.is_ok() {
@@ -381,7 +418,7 @@ async fn initialize(
     fs::rename(&half, data).map_err(|e| ProvisionError::transient(e.to_string()))
 }
 
-fn launch(home: &Home, program: PathBuf, data: PathBuf, port: u16, probe: Probe) -> Launch {
+fn launch(home: &Home, program: PathBuf, data: &Path, port: u16, probe: Probe) -> Launch {
     let settings = [
         format!("port={port}"),
         "listen_addresses=127.0.0.1".to_owned(),
@@ -389,7 +426,7 @@ fn launch(home: &Home, program: PathBuf, data: PathBuf, port: u16, probe: Probe)
         "unix_socket_directories=".to_owned(),
         "max_connections=200".to_owned(),
     ];
-    let mut args = vec!["-D".into(), data.clone().into_os_string()];
+    let mut args = vec!["-D".into(), data.into()];
     for setting in settings {
         args.extend(["-c".into(), setting.into()]);
     }

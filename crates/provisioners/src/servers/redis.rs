@@ -14,9 +14,10 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Address, Servers,
     account::become_one_of,
+    container::Container,
     home::Home,
     program,
-    search::{Search, Sort},
+    search::{Search, Sort, until_open},
     supervise::{Launch, Probe},
 };
 
@@ -87,7 +88,8 @@ impl RedisServer {
 impl Servers {
     /// The Redis that instances share: found, or started.
     pub(crate) async fn redis(&self) -> Result<Arc<RedisServer>, ProvisionError> {
-        self.inner.redis.get(self.look_for_redis()).await
+        let find = Box::pin(self.look_for_redis());
+        self.inner.redis.get(find).await
     }
 
     /// The same, where one was configured or chosen before: for questions that start nothing.
@@ -165,8 +167,40 @@ impl Servers {
             sort: &SORT,
             can_start: self.can_start_redis(),
         }
-        .run(found(), self.run_redis(&home, "shared"))
+        .run(
+            Box::pin(found()),
+            Box::pin(self.run_redis(&home, "shared")),
+            Box::pin(self.contained_redis(&home)),
+        )
         .await
+    }
+
+    /// The shared Redis that Towpath runs in a container.
+    async fn contained_redis(&self, home: &Home) -> Result<RedisServer, ProvisionError> {
+        let password = home.password()?;
+        let port = home.kept_port("redis")?;
+        let words = [
+            "redis-server",
+            "--appendonly",
+            "yes",
+            "--requirepass",
+            password.expose_str().unwrap_or_default(),
+        ];
+        self.contain(Container {
+            name: self.container_name("redis"),
+            image: "redis:7",
+            env: Vec::new(),
+            command: Some(words.map(str::to_owned).to_vec()),
+            data: "/data",
+            ports: vec![(STANDARD_PORT, port)],
+        })
+        .await?;
+        let info = local(port, None, Some(&password));
+        until_open(&SORT, &probe(&info)).await?;
+        let address = Address::local(port);
+        RedisServer::connect(info, address.clone())
+            .await
+            .map_err(|error| explain(&address, &error))
     }
 
     /// A Redis that Towpath runs from binaries.

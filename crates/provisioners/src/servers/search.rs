@@ -1,13 +1,19 @@
 //! The order in which a server is looked for, the same for every sort.
 
-use std::future::Future;
+use std::time::Duration;
 
 use delivery::provisioner::ProvisionError;
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
 
 use super::{
-    Address, ServersConfig,
+    Address, ServersConfig, container,
     home::{Home, Origin},
+    supervise::Probe,
 };
+
+/// How long a server in a container may take to the first login.
+const CONTAINER_LIMIT: Duration = Duration::from_mins(2);
 
 /// What people need to know of a sort of server.
 pub(crate) struct Sort {
@@ -38,8 +44,9 @@ impl Search<'_> {
     /// The server that was chosen before; else the first that can be had, which is chosen then.
     pub(crate) async fn run<T>(
         self,
-        found: impl Future<Output = Result<T, String>>,
-        started: impl Future<Output = Result<T, ProvisionError>>,
+        found: BoxFuture<'_, Result<T, String>>,
+        started: BoxFuture<'_, Result<T, ProvisionError>>,
+        contained: BoxFuture<'_, Result<T, ProvisionError>>,
     ) -> Result<T, ProvisionError> {
         let Self {
             config, home, sort, ..
@@ -47,6 +54,7 @@ impl Search<'_> {
         match home.origin() {
             Some(Origin::Found) => return found.await.map_err(|why| self.lost(&why)),
             Some(Origin::Started) => return started.await,
+            Some(Origin::Container) => return contained.await,
             None => {}
         }
         let mut tried = Vec::new();
@@ -67,13 +75,21 @@ impl Search<'_> {
             }
             tried.push(format!("no program `{}` on this machine", sort.program));
         }
+        if config.docker {
+            if container::engine_answers().await {
+                let server = contained.await?;
+                home.choose(Origin::Container)?;
+                return Ok(server);
+            }
+            tried.push("no Docker engine answers".to_owned());
+        }
         Err(ProvisionError::permanent(format!(
             "there is no {} to use ({})",
             sort.name,
             tried.join("; ")
         ))
         .remedy(format!(
-            "`apt-get install {}`, or set {}",
+            "`apt-get install {}`, or start Docker, or set {}",
             sort.package, sort.variable
         )))
     }
@@ -92,4 +108,21 @@ impl Search<'_> {
             self.home.origin_file().display()
         ))
     }
+}
+
+/// Waits until a server that was just started in a container lets us in.
+pub(crate) async fn until_open(sort: &Sort, open: &Probe) -> Result<(), ProvisionError> {
+    let deadline = Instant::now() + CONTAINER_LIMIT;
+    while !open().await {
+        if Instant::now() > deadline {
+            return Err(ProvisionError::transient(format!(
+                "the container of {} lets nobody in after {} s",
+                sort.name,
+                CONTAINER_LIMIT.as_secs()
+            ))
+            .remedy("see `docker ps -a` and `docker logs`"));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }

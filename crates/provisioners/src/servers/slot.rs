@@ -1,8 +1,9 @@
 //! A server that was found once.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use delivery::provisioner::ProvisionError;
+use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 /// Holds the server that was found; two that need it at once look for it once.
@@ -18,7 +19,7 @@ impl<T> Slot<T> {
     /// The server, looked for by `find` where it is not known.
     pub(crate) async fn get(
         &self,
-        find: impl Future<Output = Result<T, ProvisionError>>,
+        find: BoxFuture<'_, Result<T, ProvisionError>>,
     ) -> Result<Arc<T>, ProvisionError> {
         let mut slot = self.0.lock().await;
         if let Some(server) = &*slot {

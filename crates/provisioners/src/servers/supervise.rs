@@ -41,7 +41,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A server that lived this long has recovered: the pause begins anew.
-const STEADY: Duration = Duration::from_secs(60);
+const STEADY: Duration = Duration::from_mins(1);
 
 /// Holds the process id of the server that was spawned last.
 const SPAWNED: &str = "spawned.pid";

@@ -1,6 +1,8 @@
 //! The provisioners on real servers, used by the clients that real programs use.
 
 mod amqp;
+mod away;
+mod container;
 mod mysql;
 mod postgres;
 #[path = "redis.rs"]

@@ -1,13 +1,10 @@
 //! Servers that Towpath starts from binaries on this machine.
 
-use std::time::Duration;
-
 use delivery::provisioner::{Presence, Provisioner, Request};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::{Instant, sleep};
 use towpath_provisioners::{Amqp, Mysql, Postgres, Servers};
 
-use crate::support::{Started, installed, output, removes_all, request};
+use crate::support::{Started, heals, installed, output, removes_all, request};
 
 /// Started, adopted by the next platform, started again after a crash, ended in order, and started
 /// again with the data that it had.
@@ -71,20 +68,6 @@ fn main_process(started: &Started) -> i32 {
 
 fn is_reachable(port: &str) -> bool {
     std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok()
-}
-
-async fn heals(provisioner: &dyn Provisioner, request: &Request) {
-    let deadline = Instant::now() + Duration::from_secs(90);
-    loop {
-        match provisioner.provision(request).await {
-            Ok(_) => return,
-            Err(error) => {
-                assert!(error.retry, "{error}");
-                assert!(Instant::now() < deadline, "{error}");
-            }
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use rand::Rng as _;
 use rustix::process::{Pid, Signal};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 use towpath_provisioners::{Servers, ServersConfig};
 use uuid::Uuid;
 
@@ -50,6 +51,14 @@ impl Started {
         })
     }
 
+    /// The platform's own login on the server that it runs for `sort`.
+    pub fn administrator(&self, sort: &str) -> (String, String) {
+        let uid = self.platform.simple().to_string();
+        let password = self.data.path().join("servers").join(sort).join("password");
+        let password = std::fs::read_to_string(password).unwrap();
+        (format!("towpath_{}", &uid[uid.len() - 6..]), password)
+    }
+
     /// The processes that work beneath the data directory.
     pub fn processes(&self) -> Vec<i32> {
         let entries = std::fs::read_dir("/proc").unwrap();
@@ -86,7 +95,8 @@ pub fn installed(name: &str, files: &[&str]) -> bool {
     present(name, there, &format!("none of {files:?} is there"))
 }
 
-fn present(name: &str, there: bool, reason: &str) -> bool {
+/// Whether a test can run: where it cannot, it is skipped, or fails where it is required.
+pub fn present(name: &str, there: bool, reason: &str) -> bool {
     if !there {
         let required = std::env::var("TOWPATH_TEST_REQUIRE").unwrap_or_default();
         assert!(
@@ -201,4 +211,14 @@ pub async fn removes_all(provisioner: &dyn Provisioner, request: &Request) {
     let name = provisioner.listed_as(request).unwrap();
     assert!(!listed.contains(&name), "{name} is still in {listed:?}");
     provisioner.remove(request).await.unwrap();
+}
+
+/// What is asked of the provisioner while its server is away heals by itself when it is back.
+pub async fn heals(provisioner: &dyn Provisioner, request: &Request) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while let Err(error) = provisioner.provision(request).await {
+        assert!(error.retry, "{error}");
+        assert!(Instant::now() < deadline, "{error}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
