@@ -39,7 +39,7 @@ impl<'a> Session<'a> {
             servers,
             server,
         };
-        match server.pool.acquire().await {
+        match server.acquire().await {
             Ok(connection) => session.connection = Some(connection),
             Err(error) => return Err(session.explained(&error).await),
         }

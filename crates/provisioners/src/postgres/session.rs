@@ -29,7 +29,7 @@ impl<'a> Session<'a> {
         servers: &'a Servers,
         server: &'a Arc<PostgresServer>,
     ) -> Result<Self, ProvisionError> {
-        match server.pool.acquire().await {
+        match server.acquire().await {
             Ok(connection) => Ok(Self {
                 connection: Some(connection),
                 servers,

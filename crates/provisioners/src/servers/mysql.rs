@@ -14,8 +14,9 @@ use delivery::provisioner::ProvisionError;
 use kernel::Secret;
 use rustix::process::Signal;
 use sqlx::{
-    Connection as _, MySqlConnection, MySqlPool,
+    Connection as _, MySql, MySqlConnection, MySqlPool,
     mysql::{MySqlConnectOptions, MySqlPoolOptions},
+    pool::PoolConnection,
 };
 use tokio::time::timeout;
 
@@ -69,6 +70,18 @@ impl MysqlServer {
             address,
             proven: AtomicBool::new(false),
         })
+    }
+
+    /// A connection of the pool. A pool that gives up after trying for a while does not say why: the
+    /// server itself is asked for that.
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<MySql>, sqlx::Error> {
+        match self.pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => {
+                let tried = MySqlConnection::connect_with(&self.options).await;
+                Err(tried.err().unwrap_or(sqlx::Error::PoolTimedOut))
+            }
+            outcome => outcome,
+        }
     }
 
     /// Whether this server has let in a login that we made.

@@ -14,7 +14,8 @@ use delivery::provisioner::ProvisionError;
 use kernel::Secret;
 use rustix::process::Signal;
 use sqlx::{
-    AssertSqlSafe, Connection as _, PgConnection, PgPool,
+    AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 use tokio::time::timeout;
@@ -72,6 +73,18 @@ impl PostgresServer {
             address,
             proven: AtomicBool::new(false),
         })
+    }
+
+    /// A connection of the pool. A pool that gives up after trying for a while does not say why: the
+    /// server itself is asked for that.
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        match self.pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => {
+                let tried = PgConnection::connect_with(&self.options).await;
+                Err(tried.err().unwrap_or(sqlx::Error::PoolTimedOut))
+            }
+            outcome => outcome,
+        }
     }
 
     /// Whether this server has let in a login that we made.

@@ -39,13 +39,15 @@ async fn comes_and_goes(sort: &str, scheme: &str, make: Make, configure: Configu
 
     keeper.stop_all().await.unwrap();
     for _ in 0..2 {
-        assert_eq!(provisioner.presence(&ours).await, Presence::Unknown);
-        for failed in [
-            provisioner.provision(&ours).await.err(),
-            provisioner.retire(&ours).await.err(),
-            provisioner.remove(&ours).await.err(),
-            provisioner.inventory(ours.platform).await.err(),
-        ] {
+        let (presence, provision, retire, remove, inventory) = tokio::join!(
+            provisioner.presence(&ours),
+            provisioner.provision(&ours),
+            provisioner.retire(&ours),
+            provisioner.remove(&ours),
+            provisioner.inventory(ours.platform),
+        );
+        assert_eq!(presence, Presence::Unknown);
+        for failed in [provision.err(), retire.err(), remove.err(), inventory.err()] {
             let error = failed.expect("the server is away");
             assert!(error.retry, "{error}");
             assert!(error.message.contains("does not answer"), "{error}");
