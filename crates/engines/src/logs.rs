@@ -262,3 +262,80 @@ impl Place {
         Ok(lines.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn id() -> ReleaseRef {
+        ReleaseRef {
+            environment: "dev".into(),
+            workload: "web".into(),
+            release: 1,
+        }
+    }
+
+    async fn lines(logs: &Logs, query: LogQuery) -> Vec<String> {
+        let (sender, mut receiver) = mpsc::channel(1000);
+        logs.clone()
+            .send("dev".into(), "web".into(), query, sender)
+            .await;
+        let mut lines = Vec::new();
+        while let Some(line) = receiver.recv().await {
+            lines.push(line.line);
+        }
+        lines
+    }
+
+    #[tokio::test]
+    async fn a_log_that_grows_is_set_aside_while_it_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = Logs {
+            directory: directory.path().to_owned(),
+            most_bytes: 10,
+            kept: 2,
+        };
+        let mut file = logs.open(&id(), "main", "out").unwrap();
+        for text in [
+            "first line\n",
+            "second line\n",
+            "third line\n",
+            "fourth line\n",
+        ] {
+            file.write_all(text.as_bytes()).unwrap();
+            logs.rotate(&id()).unwrap();
+        }
+        file.write_all(b"now\n").unwrap();
+        assert_eq!(lines(&logs, LogQuery::default()).await, ["now"]);
+        let aside = |number: u32| {
+            let name = format!("dev/web/1/main.out.{number}");
+            fs::read_to_string(directory.path().join(name)).ok()
+        };
+        assert_eq!(aside(1).as_deref(), Some("fourth line\n"));
+        assert_eq!(aside(2).as_deref(), Some("third line\n"));
+        assert_eq!(aside(3), None);
+    }
+
+    #[tokio::test]
+    async fn reads_lines_of_any_bytes_and_the_last_of_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = Logs {
+            directory: directory.path().to_owned(),
+            most_bytes: u64::MAX,
+            kept: 0,
+        };
+        let mut file = logs.open(&id(), "main", "out").unwrap();
+        file.write_all(b"one\r\n\xff\xfe\n\nno end").unwrap();
+        assert_eq!(
+            lines(&logs, LogQuery::default()).await,
+            ["one", "\u{fffd}\u{fffd}", "", "no end"]
+        );
+        let tail = LogQuery {
+            tail: Some(1),
+            ..LogQuery::default()
+        };
+        assert_eq!(lines(&logs, tail).await, ["no end"]);
+    }
+}

@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io,
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
 };
 
@@ -20,9 +22,9 @@ pub(crate) fn allocate(
 ) -> io::Result<BTreeMap<String, SocketAddr>> {
     let mut taken = taken.clone();
     let mut allocated = BTreeMap::new();
-    // Begins somewhere else for each platform on a machine, so that two rarely meet.
+    // Begins anywhere, so that two platforms on a machine rarely meet between choice and use.
     let size = RANGE.end - RANGE.start;
-    let begin = std::process::id() as u16 % size;
+    let begin = RandomState::new().hash_one(()) as u16 % size;
     let mut candidates = (0..size).map(|step| RANGE.start + (begin + step) % size);
     for (name, port) in ports {
         let free = candidates.find(|candidate| {

@@ -37,7 +37,7 @@ impl Default for Timing {
             start_grace: Duration::from_secs(30),
             backoff_first: Duration::from_millis(100),
             backoff_most: Duration::from_secs(30),
-            stable: Duration::from_secs(60),
+            stable: Duration::from_mins(1),
             kill_grace: Duration::from_secs(5),
         }
     }

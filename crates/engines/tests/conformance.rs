@@ -1,5 +1,7 @@
 //! What every engine must do: one suite, run on each.
 
+#![allow(clippy::print_stderr)] // Skips are told.
+
 mod support;
 
 use std::{path::PathBuf, time::Duration};
@@ -153,18 +155,18 @@ async fn limits_are_kept(subject: Subject) {
     let mut greedy = container("echo begins; x=x; while true; do x=$x$x; done");
     greedy.memory_limit_bytes = Some(32 << 20);
     greedy.cpu_limit_millis = Some(500);
-    subject
-        .engine
-        .apply(&subject.release(&id, &[("greedy", greedy)]))
-        .await
-        .expect("applies");
+    let release = subject.release(&id, &[("greedy", greedy)]);
+    subject.engine.apply(&release).await.expect("applies");
     let state = subject
         .until(&id, |state| state.containers["greedy"].last_exit.is_some())
         .await;
-    assert_eq!(
-        state.containers["greedy"].last_exit.as_deref(),
-        Some("out of memory")
-    );
+    // Where this user may not make control groups, the allocation fails instead: the program's end.
+    if subject.warns_of_limits() {
+        eprintln!("SKIP: limits by control groups: this user may not make any");
+    } else {
+        let exit = state.containers["greedy"].last_exit.as_deref();
+        assert_eq!(exit, Some("out of memory"));
+    }
     assert_eq!(state.phase, Phase::Restarting);
     subject.removed(&id).await;
 }
@@ -253,7 +255,7 @@ async fn gets_ready_and_unready(subject: Subject) {
 async fn logs_are_read_and_followed(subject: Subject) {
     let id = id("logs", 1);
     let main = container(
-        "for n in 1 2 3 4 5; do echo line $n; done; echo oops >&2; sleep 1; echo late; exec sleep 1000",
+        "for n in 1 2 3 4 5; do echo line $n; done; sleep 0.3; echo oops >&2; sleep 1; echo late; exec sleep 1000",
     );
     subject
         .engine

@@ -332,7 +332,7 @@ impl Runtime for Containers {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(container = name, %error, "cannot ask for the container")
+                    tracing::warn!(container = name, %error, "cannot ask for the container");
                 }
             }
             if !matches!(waited, Some(Ok(_))) {

@@ -50,22 +50,45 @@ impl Limits {
             let parent = parent.filter(|parent| {
                 rustix::fs::access(parent.join("cgroup.procs"), Access::WRITE_OK).is_ok()
             });
-            if let Some(base) = parent.and_then(|parent| v2(&parent, &name).ok()) {
-                return Self::V2(base);
+            let base = parent.map(|parent| parent.join(&name));
+            if let Some(limits) = base.map(Self::V2).filter(Self::usable) {
+                return limits;
             }
         }
-        let v1 = |controller: &str| {
-            let base = root.join(controller).join(&name);
-            fs::create_dir_all(&base).ok()?;
-            Some(base)
-        };
         let mounted = |controller: &str| root.join(controller).join("cgroup.procs").exists();
-        if mounted("cpu") && mounted("memory") {
-            if let (Some(cpu), Some(memory)) = (v1("cpu"), v1("memory")) {
-                return Self::V1 { cpu, memory };
-            }
+        let v1 = Self::V1 {
+            cpu: root.join("cpu").join(&name),
+            memory: root.join("memory").join(&name),
+        };
+        if mounted("cpu") && mounted("memory") && v1.usable() {
+            return v1;
         }
         Self::AddressSpace
+    }
+
+    /// Whether groups can be made.
+    fn usable(&self) -> bool {
+        let usable = self.create_base().is_ok();
+        self.remove_base();
+        usable
+    }
+
+    /// Makes the platform's own groups, in which those of the containers are made.
+    fn create_base(&self) -> io::Result<()> {
+        match self {
+            Self::V2(base) => {
+                if let Some(parent) = base.parent() {
+                    delegate(parent)?;
+                }
+                fs::create_dir_all(base)?;
+                delegate(base)
+            }
+            Self::V1 { cpu, memory } => {
+                fs::create_dir_all(cpu)?;
+                fs::create_dir_all(memory)
+            }
+            Self::AddressSpace => Ok(()),
+        }
     }
 
     /// The groups of a container, whether they exist or not.
@@ -84,6 +107,7 @@ impl Limits {
     /// Makes the groups of a container and limits them.
     pub(crate) fn create(&self, id: &ReleaseRef, container: &str, quota: Quota) -> io::Result<()> {
         let groups = self.groups(id, container);
+        self.create_base()?;
         for group in &groups {
             fs::create_dir_all(group)?;
         }
@@ -140,7 +164,8 @@ impl Limits {
             .unwrap_or(0)
     }
 
-    /// Removes the groups of a container; nothing runs in them any more.
+    /// Removes the groups of a container, and the platform's own with the last; nothing runs in them
+    /// any more.
     pub(crate) fn remove(&self, id: &ReleaseRef, container: &str) -> io::Result<()> {
         for group in self.groups(id, container) {
             match fs::remove_dir(&group) {
@@ -148,11 +173,11 @@ impl Limits {
                 _ => {}
             }
         }
+        self.remove_base();
         Ok(())
     }
 
-    /// Removes the platform's own groups if no container is left in them.
-    pub(crate) fn remove_base(&self) {
+    fn remove_base(&self) {
         let bases = match self {
             Self::V2(base) => vec![base],
             Self::V1 { cpu, memory } => vec![cpu, memory],
@@ -165,19 +190,17 @@ impl Limits {
     }
 }
 
-/// Makes the platform's group below `parent`, with the controllers for its children.
-fn v2(parent: &Path, name: &str) -> io::Result<PathBuf> {
-    let enabled = fs::read_to_string(parent.join("cgroup.subtree_control"))?;
-    if !["cpu", "memory"]
+/// Lets the groups below `group` limit CPU and memory.
+fn delegate(group: &Path) -> io::Result<()> {
+    let control = group.join("cgroup.subtree_control");
+    let enabled = fs::read_to_string(&control)?;
+    if ["cpu", "memory"]
         .iter()
         .all(|it| enabled.split_whitespace().any(|on| on == *it))
     {
-        set(&parent.join("cgroup.subtree_control"), "+cpu +memory")?;
+        return Ok(());
     }
-    let base = parent.join(name);
-    fs::create_dir_all(&base)?;
-    set(&base.join("cgroup.subtree_control"), "+cpu +memory")?;
-    Ok(base)
+    set(&control, "+cpu +memory")
 }
 
 fn set(file: &Path, value: &str) -> io::Result<()> {

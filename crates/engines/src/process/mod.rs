@@ -8,6 +8,7 @@
 mod cgroup;
 mod check;
 pub(crate) mod mounts;
+mod place;
 mod rundir;
 mod runtime;
 pub mod shim;
@@ -255,15 +256,12 @@ impl ProcessEngine {
     async fn remove_now(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
         let running = self.running(id);
         let strays;
-        let processes = match &running {
-            Some(running) => {
-                running.supervision.release().await;
-                &*running.processes
-            }
-            None => {
-                strays = self.strays(id);
-                &strays
-            }
+        let processes = if let Some(running) = &running {
+            running.supervision.release().await;
+            &*running.processes
+        } else {
+            strays = self.strays(id);
+            &strays
         };
         (processes.end(None, grace).await).map_err(|error| failed(format!("stop {id}"), &error))?;
         processes
@@ -352,9 +350,6 @@ impl Engine for ProcessEngine {
                 &error,
             )
         })?;
-        if self.releases.lock().expect("no holder panics").is_empty() {
-            self.machine.limits.remove_base();
-        }
         Ok(())
     }
 

@@ -26,7 +26,7 @@ use tokio::{
 use super::{
     Machine,
     cgroup::Quota,
-    mounts::Mount,
+    place,
     rundir::{Main, Record, RunDir},
     shim, table,
 };
@@ -90,6 +90,11 @@ impl Processes {
             .flat_map(|name| self.machine.limits.groups(self.id(), name))
             .collect();
         let mut pids = table::members(&groups);
+        for name in &self.record.containers {
+            if container.is_none_or(|only| only == name) {
+                pids.extend(self.directory.main(name)?.map(|main| main.pid));
+            }
+        }
         for (pid, marker) in table::marked(self.machine.config.platform)? {
             if marker.release == *self.id() && container.is_none_or(|only| only == marker.container)
             {
@@ -124,8 +129,9 @@ impl Processes {
         let program = words.remove(0);
         let mut mounts = Vec::new();
         if beside.is_none() {
-            self.place_files(container, &directory, &work_dir, &mut mounts)?;
-            self.place_volumes(container, &work_dir, &mut mounts)?;
+            let places = self.machine.unshare.is_some();
+            mounts = place::files(container, &directory, &work_dir)?;
+            mounts.extend(place::volumes(container, &work_dir, places)?);
         }
         Ok(shim::Orders {
             program,
@@ -163,87 +169,6 @@ impl Processes {
         let marker = self.machine.marker(self.id(), name);
         variables.insert(table::MARKER.into(), marker.to_string().into_bytes());
         variables
-    }
-
-    /// Writes the container's files: those with a relative target where they belong, the others
-    /// aside, to be mounted.
-    fn place_files(
-        &self,
-        container: &Container,
-        directory: &Path,
-        work_dir: &Path,
-        mounts: &mut Vec<Mount>,
-    ) -> Result<(), EngineError> {
-        for (number, file) in container.files.iter().enumerate() {
-            let write = |path: &Path| -> io::Result<()> {
-                if let Some(parent) = path.parent() {
-                    fs::create_dir_all(parent)?;
-                }
-                // Removed first: it may be without the right to write, or a link.
-                if path.symlink_metadata().is_ok() {
-                    fs::remove_file(path)?;
-                }
-                let mut options = fs::OpenOptions::new();
-                let mut opened = options
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)?;
-                io::Write::write_all(&mut opened, file.content.expose())?;
-                opened.set_permissions(fs::Permissions::from_mode(file.mode))
-            };
-            let target = &file.target;
-            let path = if target.is_absolute() {
-                let source = directory.join("files").join(number.to_string());
-                mounts.push(Mount {
-                    source: source.clone(),
-                    path: PathBuf::new(),
-                    target: target.clone(),
-                    read_only: false,
-                });
-                source
-            } else {
-                work_dir.join(target)
-            };
-            write(&path)
-                .map_err(|error| failed(format!("write file {}", target.display()), &error))?;
-        }
-        Ok(())
-    }
-
-    fn place_volumes(
-        &self,
-        container: &Container,
-        work_dir: &Path,
-        mounts: &mut Vec<Mount>,
-    ) -> Result<(), EngineError> {
-        for volume in &container.volumes {
-            let target = work_dir.join(&volume.target);
-            if self.machine.unshare.is_some() {
-                mounts.push(Mount {
-                    source: volume.source.clone(),
-                    path: volume.path.clone(),
-                    target,
-                    read_only: volume.read_only,
-                });
-                continue;
-            }
-            // `check` has refused what a link cannot do: absolute targets, and refusing to write.
-            let link = || -> io::Result<()> {
-                super::mounts::open_below(&volume.source, &volume.path)?;
-                if let Some(parent) = target.parent() {
-                    fs::create_dir_all(parent)?;
-                }
-                if target.is_symlink() {
-                    fs::remove_file(&target)?;
-                }
-                std::os::unix::fs::symlink(volume.source.join(&volume.path), &target)
-            };
-            link().map_err(|error| {
-                failed(format!("place volume {}", volume.target.display()), &error)
-            })?;
-        }
-        Ok(())
     }
 
     /// Spawns the shim with `orders`.
@@ -329,7 +254,7 @@ impl Runtime for Processes {
                 match self.adopt(container, main) {
                     Ok(process) => return Ok(Some(process)),
                     Err(error) => {
-                        tracing::debug!(release = %self.id(), container, %error, "not adopted")
+                        tracing::debug!(release = %self.id(), container, %error, "not adopted");
                     }
                 }
             }

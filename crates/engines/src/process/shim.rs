@@ -54,10 +54,9 @@ pub(crate) struct Orders {
 /// be called before anything else of the process runs; it must have one thread.
 pub fn main() -> ExitCode {
     let code = ExitCode::from(CANNOT_START as u8);
-    let orders = match read() {
-        Ok(orders) => orders,
+    let Ok(orders) = read() else {
         // The platform is gone: nobody is there to be told.
-        Err(_) => return code,
+        return code;
     };
     // Opened first: what is mounted later may hide it.
     let directory = rustix::fs::open(
@@ -114,6 +113,11 @@ fn prepare(orders: &Orders) -> Result<(), String> {
     }
     if !orders.mounts.is_empty() {
         mounts::mount_all(&orders.directory, &orders.work_dir, &orders.mounts)?;
+        if !rustix::process::geteuid().is_root() {
+            // What mounting took within the user namespace is not the program's to have.
+            rustix::thread::clear_ambient_capability_set()
+                .map_err(|error| said("drop capabilities")(error.into()))?;
+        }
     }
     std::env::set_current_dir(&orders.work_dir).map_err(said("enter the working directory"))
 }

@@ -55,7 +55,7 @@ pub(crate) fn marked(platform: Uuid) -> io::Result<Vec<(u32, Marker)>> {
             continue;
         };
         // A process that has ended meanwhile, or that is somebody else's, is not one of ours.
-        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
+        let Ok(environment) = environment(pid) else {
             continue;
         };
         let marker = (environment.split(|byte| *byte == 0))
@@ -68,6 +68,27 @@ pub(crate) fn marked(platform: Uuid) -> io::Result<Vec<(u32, Marker)>> {
         }
     }
     Ok(found)
+}
+
+/// The environment with which a process was started.
+fn environment(pid: u32) -> io::Result<Vec<u8>> {
+    // In the midst of exec a process has none for a moment, and must not be missed. A program that
+    // was started without any has none for ever.
+    const PATIENCE: u32 = 5;
+    let path = format!("/proc/{pid}/environ");
+    for _ in 0..PATIENCE {
+        let environment = fs::read(&path)?;
+        if !environment.is_empty() || !executes(pid) {
+            return Ok(environment);
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(Vec::new())
+}
+
+/// Whether a process lives and runs a program: not so the kernel's own.
+fn executes(pid: u32) -> bool {
+    start_time(pid).is_some() && fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
 
 /// When the process started, in clock ticks since boot: with the boot id it tells apart a process

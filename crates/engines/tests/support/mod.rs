@@ -1,6 +1,11 @@
 //! What the engines' tests share: releases of small shell scripts, and waiting with a deadline.
 
-#![allow(dead_code, unreachable_pub)] // Each test program uses its own part.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::print_stderr,
+    clippy::unnecessary_wraps
+)] // Each test program uses its own part.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +17,7 @@ use std::{
 };
 
 use delivery::engine::{
-    Container, ContainerState, Engine, HttpProbe, LogQuery, Phase, Port, Probe, Release,
+    Container, ContainerState, Engine, HttpProbe, LogQuery, Objection, Phase, Port, Probe, Release,
     ReleaseRef, ReleaseState,
 };
 use futures::StreamExt as _;
@@ -165,6 +170,17 @@ impl Subject {
         }
     }
 
+    /// Whether the engine says that it cannot keep limits.
+    pub fn warns_of_limits(&self) -> bool {
+        let limited = r#"{"apiVersion": "score.dev/v1b1", "metadata": {"name": "it"}, "containers":
+            {"main": {"image": ".", "command": ["/bin/busybox"],
+                "resources": {"limits": {"memory": "32Mi"}}}}}"#;
+        let workload = serde_json::from_str(limited).expect("is a workload");
+        let objections = self.engine.check(&workload);
+        (objections.iter())
+            .any(|it| matches!(it, Objection::Warn(problem) if problem.rule == "engine/limits"))
+    }
+
     /// Ends a container behind the engine's back.
     pub fn end(&self, state: &ContainerState) {
         let handle = state.handle.as_deref().expect("it runs");
@@ -240,9 +256,22 @@ impl Subject {
 
     /// Waits until the workload has logged `wanted`.
     pub async fn logged(&self, workload: &str, wanted: &str) -> Vec<String> {
+        self.logged_to(workload, LogQuery::default(), wanted).await
+    }
+
+    /// Waits until the container has logged `wanted`.
+    pub async fn logged_by(&self, workload: &str, container: &str, wanted: &str) -> Vec<String> {
+        let query = LogQuery {
+            container: Some(container.into()),
+            ..LogQuery::default()
+        };
+        self.logged_to(workload, query, wanted).await
+    }
+
+    async fn logged_to(&self, workload: &str, query: LogQuery, wanted: &str) -> Vec<String> {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let lines = self.lines(workload, LogQuery::default()).await;
+            let lines = self.lines(workload, query.clone()).await;
             if lines.iter().any(|line| line == wanted) {
                 return lines;
             }

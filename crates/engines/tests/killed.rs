@@ -1,0 +1,150 @@
+//! A platform that is killed at any moment leaves nothing that the next one does not find, and the
+//! next one starts nothing twice.
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use delivery::engine::{File, Release};
+use kernel::Secret;
+use support::{Subject, container, http_probe, id, port, process_of, serves};
+use uuid::Uuid;
+
+fn release(subject: &Subject) -> Release {
+    let mut web = container(&serves("echo run"));
+    web.readiness = http_probe("/");
+    web.files = vec![File {
+        target: PathBuf::from("/towpath-test-killed/secret"),
+        mode: 0o600,
+        content: Secret::from("a canary"),
+    }];
+    let aside = container("echo run; exec sleep 1000");
+    let mut release = subject.release(&id("killed", 1), &[("web", web), ("aside", aside)]);
+    release.ports = port();
+    release
+}
+
+/// The platform that is killed: this test program once more, with the variables set.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "is run by the other tests as a process of its own"]
+async fn platform() {
+    let platform: Uuid = std::env::var("TEST_PLATFORM").unwrap().parse().unwrap();
+    let directory = PathBuf::from(std::env::var("TEST_DIRECTORY").unwrap());
+    let subject = process_of(platform, &directory).await;
+    subject.engine.apply(&release(&subject)).await.unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// The processes of each container, from the system's own list.
+fn processes(platform: Uuid) -> BTreeMap<String, Vec<u32>> {
+    let mut found: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        let marker = environment
+            .split('\0')
+            .find(|it| it.contains(&platform.to_string()));
+        if let Some(container) = marker.and_then(|marker| marker.rsplit('/').next()) {
+            found.entry(container.to_owned()).or_default().push(pid);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_started_twice_whenever_the_platform_is_killed() {
+    for round in 0..40_u64 {
+        let directory = tempfile::tempdir().unwrap();
+        let platform = Uuid::now_v7();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "platform"])
+            .env("TEST_PLATFORM", platform.to_string())
+            .env("TEST_DIRECTORY", directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // From before it has begun to after all runs.
+        std::thread::sleep(Duration::from_millis(5 + round * 3));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let subject = process_of(platform, directory.path()).await;
+        let release = release(&subject);
+        subject.engine.apply(&release).await.unwrap();
+        let state = subject.ready(&release.id).await;
+        let running = processes(platform);
+        for (name, container) in &state.containers {
+            let handle: u32 = container.handle.as_ref().unwrap().parse().unwrap();
+            assert!(
+                running[name].contains(&handle),
+                "round {round}: {running:?}"
+            );
+            assert_eq!(container.restarts, 0, "round {round}");
+            let lines = subject.logged_by("killed", name, "run").await;
+            assert_eq!(lines, ["run"], "round {round}: {name}");
+        }
+        subject.removed(&release.id).await;
+        assert_eq!(processes(platform), BTreeMap::new(), "round {round}");
+        let left: Vec<_> = fs::read_dir(directory.path().join("platform/run"))
+            .unwrap()
+            .collect();
+        assert!(left.is_empty(), "round {round}: {left:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_platform_can_be_removed_from_without_knowing_what_ran() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let platform = subject.platform;
+    let release = release(&subject);
+    subject.engine.apply(&release).await.unwrap();
+    subject.ready(&release.id).await;
+    drop(subject);
+    // Even the record is gone.
+    fs::remove_dir_all(directory.path().join("platform/run")).unwrap();
+    let subject = process_of(platform, directory.path()).await;
+    assert_eq!(
+        subject.engine.list().await.unwrap(),
+        vec![release.id.clone()]
+    );
+    subject.removed(&release.id).await;
+    assert_eq!(processes(platform), BTreeMap::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_in_no_file_but_those_of_the_workload() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let mut release = release(&subject);
+    let web = release.containers.get_mut("web").unwrap();
+    web.variables
+        .insert("PASSWORD".into(), Secret::from("a bird in a mine"));
+    subject.engine.apply(&release).await.unwrap();
+    subject.ready(&release.id).await;
+    let found = Command::new("grep")
+        .args(["-rl", "a bird in a mine"])
+        .arg(directory.path())
+        .output();
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "");
+    subject.removed(&release.id).await;
+    let found = Command::new("grep")
+        .args(["-rl", "canary"])
+        .arg(directory.path())
+        .output();
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "");
+}

@@ -1,0 +1,124 @@
+//! What only the process engine does.
+
+mod support;
+
+use delivery::engine::{LogQuery, Objection, Phase, Port};
+use support::{container, id, port};
+
+fn workload(container: &str) -> delivery::score::Workload {
+    let text = format!(
+        r#"{{"apiVersion": "score.dev/v1b1", "metadata": {{"name": "it"}},
+            "containers": {{"main": {container}}}}}"#
+    );
+    serde_json::from_str(&text).expect("is a workload")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tells_what_it_cannot_honour_before_anything_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let rules = |container: &str| -> Vec<(bool, String, String)> {
+        let objections = subject.engine.check(&workload(container));
+        (objections.into_iter())
+            .map(|objection| match objection {
+                Objection::Refuse(problem) => (true, problem.rule, problem.path),
+                Objection::Warn(problem) => (false, problem.rule, problem.path),
+            })
+            .collect()
+    };
+    let objection = |refused, rule: &str| {
+        vec![(
+            refused,
+            format!("engine/{rule}"),
+            "containers.main.image".to_owned(),
+        )]
+    };
+    assert_eq!(rules(r#"{"image": "/bin/busybox"}"#), vec![]);
+    assert_eq!(rules(r#"{"image": "nginx:1"}"#), objection(true, "program"));
+    let file = directory.path().join("file");
+    std::fs::write(&file, "no program").unwrap();
+    let image = format!(r#"{{"image": "{}"}}"#, file.display());
+    assert_eq!(rules(&image), objection(true, "program"));
+    assert_eq!(
+        rules(r#"{"image": "nginx:1", "command": ["sh"]}"#),
+        objection(false, "image-unused")
+    );
+    assert_eq!(
+        rules(r#"{"image": ".", "command": ["no-such-program"]}"#),
+        objection(true, "program")
+    );
+    let escapes = r#"{"image": "/bin/busybox", "files": {"../x": {"content": ""}}}"#;
+    assert_eq!(rules(escapes)[0].1, "engine/target");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn says_so_when_a_program_listens_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = free.local_addr().unwrap().port();
+    drop(free);
+    let id = id("elsewhere", 1);
+    let script = format!("exec /bin/busybox httpd -f -p 127.0.0.1:{other}");
+    let mut release = subject.release(&id, &[("web", container(&script))]);
+    release.ports = port();
+    subject.engine.apply(&release).await.unwrap();
+    let told = format!("the program listens on {other}");
+    let state = subject
+        .until(&id, |state| state.message.contains(&told))
+        .await;
+    assert_eq!(state.phase, Phase::Starting);
+    assert!(state.message.contains("PORT"), "{}", state.message);
+    subject.removed(&id).await;
+
+    // With fixed ports that is where it is served.
+    let mut release = release;
+    release.id.release = 2;
+    release.fixed_ports = true;
+    release.ports.insert(
+        "web".into(),
+        Port {
+            port: 80,
+            target: other,
+            udp: false,
+        },
+    );
+    subject.engine.apply(&release).await.unwrap();
+    let state = subject.ready(&release.id).await;
+    assert_eq!(state.endpoints["web"].port(), other);
+    subject.removed(&release.id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gives_programs_no_variables_of_the_platform() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let id = id("variables", 1);
+    let mut release = subject.release(
+        &id,
+        &[("main", container("env; echo done; exec sleep 1000"))],
+    );
+    release.ports = port();
+    release
+        .containers
+        .get_mut("main")
+        .unwrap()
+        .variables
+        .insert("PORT".into(), "1".into());
+    subject.engine.apply(&release).await.unwrap();
+    subject.logged("variables", "done").await;
+    let lines = subject.lines("variables", LogQuery::default()).await;
+    assert!(
+        lines.iter().any(|line| line == "PORT=1"),
+        "the workload's own goes first: {lines:?}"
+    );
+    assert!(
+        lines.iter().any(|line| line.starts_with("PORT_WEB=")),
+        "{lines:?}"
+    );
+    assert!(
+        !lines.iter().any(|line| line.starts_with("CARGO")),
+        "{lines:?}"
+    );
+    subject.removed(&id).await;
+}
