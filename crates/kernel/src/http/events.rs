@@ -8,6 +8,7 @@ use axum::{
     routing::get,
 };
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Json, Query, event_stream};
@@ -55,11 +56,17 @@ pub struct EventPage {
     pub next: i64,
 }
 
-/// The routes of the kernel.
-pub fn routes(store: Store) -> Router {
+/// The routes of the kernel. Streams end with `stop`.
+pub fn routes(store: Store, stop: CancellationToken) -> Router {
     Router::new()
         .route("/v1/events", get(list_events))
-        .with_state(store)
+        .with_state(Log { store, stop })
+}
+
+#[derive(Clone)]
+struct Log {
+    store: Store,
+    stop: CancellationToken,
 }
 
 /// Reads the event log, or watches it where the caller accepts `text/event-stream`.
@@ -77,7 +84,7 @@ pub fn routes(store: Store) -> Router {
     )
 )]
 async fn list_events(
-    State(store): State<Store>,
+    State(Log { store, stop }): State<Log>,
     caller: Caller,
     Query(query): Query<EventQuery>,
     headers: HeaderMap,
@@ -103,7 +110,7 @@ async fn list_events(
             (Some(after), _) | (None, Some(after)) => after,
             (None, None) => store.head().await?,
         };
-        return Ok(event_stream(store, filter, after).into_response());
+        return Ok(event_stream(store, filter, after, stop).into_response());
     }
     let after = query.after.unwrap_or(0);
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);

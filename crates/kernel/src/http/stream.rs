@@ -3,8 +3,9 @@
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Event, EventFilter, Result, Store};
 
@@ -17,11 +18,12 @@ const EVENTS: usize = 200;
 ///
 /// Each is one CloudEvent in JSON, with its `seq` as the id: a client that reconnects with
 /// `Last-Event-ID` misses none and gets none twice. Where the store is away the stream ends, and the
-/// client reconnects.
+/// client reconnects. It ends with `stop`, too: an open stream must not hold up a shutdown.
 pub fn event_stream(
     store: Store,
     filter: EventFilter,
     after: i64,
+    stop: CancellationToken,
 ) -> Sse<impl Stream<Item = Result<Sent, Infallible>> + Send + 'static> {
     let reader = Reader {
         head: store.subscribe(),
@@ -40,6 +42,7 @@ pub fn event_stream(
             }
         }
     });
+    let events = events.take_until(stop.cancelled_owned());
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use kernel::{Change, Key, NewEvent, Store, http::routes};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -39,7 +40,7 @@ async fn the_log_is_read_in_pages_and_by_filter() {
         happen(&store, "dev.towpath.test", name).await;
     }
     let correlation = happen(&store, "dev.towpath.other", "a").await;
-    let service = service(routes(store));
+    let service = service(routes(store, CancellationToken::new()));
     let seqs = async |query: &str| -> Vec<i64> {
         let page = get(&service, &format!("/v1/events{query}")).await.json();
         let items = page["items"].as_array().unwrap().clone();
@@ -104,7 +105,7 @@ impl Client {
 async fn a_stream_goes_on_where_it_was_left() {
     let (store, _directory) = store().await;
     happen(&store, "dev.towpath.test", "old").await;
-    let service = service(routes(store.clone()));
+    let service = service(routes(store.clone(), CancellationToken::new()));
     let mut fresh = Client::open(&service, "", None).await;
     let mut whole = Client::open(&service, "?after=0", None).await;
     happen(&store, "dev.towpath.test", "new").await;
@@ -126,11 +127,22 @@ async fn a_stream_goes_on_where_it_was_left() {
 #[tokio::test]
 async fn a_stream_shows_what_it_was_asked_for() {
     let (store, _directory) = store().await;
-    let service = service(routes(store.clone()));
+    let service = service(routes(store.clone(), CancellationToken::new()));
     let mut other = Client::open(&service, "?type=dev.towpath.other", None).await;
     for n in 0..3 {
         happen(&store, "dev.towpath.test", &n.to_string()).await;
     }
     happen(&store, "dev.towpath.other", "a").await;
     assert_eq!(other.next().await.0, "4");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_platform_stops() {
+    let (store, _directory) = store().await;
+    let stop = CancellationToken::new();
+    let service = service(routes(store, stop.clone()));
+    let mut client = Client::open(&service, "", None).await;
+    stop.cancel();
+    let end = timeout(Duration::from_secs(20), client.body.next()).await;
+    assert!(end.unwrap().is_none());
 }
