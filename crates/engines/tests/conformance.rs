@@ -435,7 +435,27 @@ async fn containers_of_a_workload_share_localhost(subject: Subject) {
     release.ports = port();
     subject.engine.apply(&release).await.expect("applies");
     subject.logged("share", "hello").await;
-    subject.ready(&id).await;
+    let state = subject.ready(&id).await;
+
+    // Also after the one has ended that the other shares with.
+    subject.end(&state.containers["asks"]);
+    subject
+        .until(&id, |state| state.containers["asks"].restarts == 1)
+        .await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let lines = subject.lines("share", LogQuery::default()).await;
+        let state = subject.ready(&id).await;
+        let again = lines.iter().filter(|line| *line == "hello").count() >= 2;
+        if again && get(state.endpoints["web"], "/").await == "hello" {
+            break;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{state:#?} {lines:#?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     subject.removed(&id).await;
 }
 

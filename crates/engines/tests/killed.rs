@@ -1,6 +1,8 @@
 //! A platform that is killed at any moment leaves nothing that the next one does not find, and the
 //! next one starts nothing twice.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests fail like tests.
+
 mod support;
 
 use std::{

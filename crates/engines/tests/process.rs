@@ -72,7 +72,6 @@ async fn says_so_when_a_program_listens_elsewhere() {
     subject.removed(&id).await;
 
     // With fixed ports that is where it is served.
-    let mut release = release;
     release.id.release = 2;
     release.fixed_ports = true;
     release.ports.insert(
@@ -119,6 +118,24 @@ async fn gives_programs_no_variables_of_the_platform() {
     assert!(
         !lines.iter().any(|line| line.starts_with("CARGO")),
         "{lines:?}"
+    );
+    subject.removed(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_can_run_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let id = id("again", 1);
+    let release = subject.release(&id, &[("main", container("echo run; exec sleep 1000"))]);
+    subject.engine.apply(&release).await.unwrap();
+    let first = subject.ready(&id).await;
+    subject.removed(&id).await;
+    subject.engine.apply(&release).await.unwrap();
+    let second = subject.ready(&id).await;
+    assert_ne!(
+        first.containers["main"].handle,
+        second.containers["main"].handle
     );
     subject.removed(&id).await;
 }

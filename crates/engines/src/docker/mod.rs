@@ -292,10 +292,10 @@ impl Engine for DockerEngine {
         if let Some(looked) = self.looked(id) {
             if looked.supervision.digest() != release.digest {
                 self.remove_now(id, self.config.timing.kill_grace).await?;
-            } else if looked.supervision.startable() {
+            } else if looked.supervision.starts() {
                 return Ok(());
             } else {
-                // It was adopted; from now on it can be probed and started again.
+                // It was adopted, or its removal has failed; from now on it can be probed and started again.
                 looked.supervision.release().await;
             }
         }

@@ -57,6 +57,7 @@ fn program(path: &str, container: &score::Container, objections: &mut Vec<Object
                 )));
             }
         }
+        None if image == "." => objections.push(refuse("no program is given".into())),
         None => objections.push(refuse(format!(
             "{image} is an image, and the process engine runs programs of this machine"
         ))),

@@ -266,6 +266,7 @@ impl ProcessEngine {
         (processes.end(None, grace).await).map_err(|error| failed(format!("stop {id}"), &error))?;
         processes
             .remove()
+            .await
             .map_err(|error| failed(format!("remove what was made for {id}"), &error))?;
         self.releases.lock().expect("no holder panics").remove(id);
         // Without a listener there is nobody to nudge.
@@ -299,20 +300,19 @@ impl Engine for ProcessEngine {
         let id = &release.id;
         if let Some(running) = self.running(id) {
             if running.supervision.digest() == release.digest {
-                if running.supervision.startable() {
+                if running.supervision.starts() {
                     return Ok(());
                 }
-                // It was adopted; from now on it can be probed and started again.
+                // It was adopted, or its removal has failed; from now on it can be probed and started
+                // again.
                 running.supervision.release().await;
                 let processes = &running.processes;
                 let record = processes.record.clone();
+                let directory = processes.directory.clone();
+                (directory.create(&record))
+                    .map_err(|error| failed(format!("keep the record of {id}"), &error))?;
                 let plan = Plan::new(release, record.endpoints.clone());
-                self.supervise(
-                    plan,
-                    processes.directory.clone(),
-                    record,
-                    Some(release.clone()),
-                );
+                self.supervise(plan, directory, record, Some(release.clone()));
                 return Ok(());
             }
             self.remove_now(id, self.machine.config.timing.kill_grace)

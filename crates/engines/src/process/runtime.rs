@@ -4,11 +4,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     net::SocketAddr,
-    os::unix::{
-        fs::{OpenOptionsExt as _, PermissionsExt as _},
-        process::ExitStatusExt as _,
-    },
-    path::{Path, PathBuf},
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
@@ -110,9 +107,17 @@ impl Processes {
     }
 
     /// Removes what was made for it. Nothing of it runs any more.
-    pub(super) fn remove(&self) -> io::Result<()> {
+    pub(super) async fn remove(&self) -> io::Result<()> {
+        /// The kernel lets go of a group a moment after its last process has ended.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let begun = tokio::time::Instant::now();
         for container in &self.record.containers {
-            self.machine.limits.remove(self.id(), container)?;
+            while let Err(error) = self.machine.limits.remove(self.id(), container) {
+                if error.kind() != io::ErrorKind::ResourceBusy || begun.elapsed() > PATIENCE {
+                    return Err(error);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
         self.directory.remove()
     }

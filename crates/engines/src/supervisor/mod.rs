@@ -8,7 +8,10 @@ mod state;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -168,6 +171,7 @@ pub(crate) struct Supervision {
     plan: Arc<Plan>,
     view: watch::Sender<View>,
     tasks: Mutex<JoinSet<()>>,
+    released: AtomicBool,
 }
 
 impl Supervision {
@@ -201,6 +205,7 @@ impl Supervision {
             plan,
             view,
             tasks: Mutex::new(tasks),
+            released: AtomicBool::new(false),
         }
     }
 
@@ -208,8 +213,9 @@ impl Supervision {
         &self.plan.digest
     }
 
-    pub(crate) fn startable(&self) -> bool {
-        self.plan.startable
+    /// Whether it starts what does not run: not so what was adopted, or let go of.
+    pub(crate) fn starts(&self) -> bool {
+        self.plan.startable && !self.released.load(Ordering::Relaxed)
     }
 
     pub(crate) fn view(&self) -> View {
@@ -222,6 +228,7 @@ impl Supervision {
 
     /// Lets go of the containers: after this nothing of it starts any more.
     pub(crate) async fn release(&self) {
+        self.released.store(true, Ordering::Relaxed);
         let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("no holder panics"));
         tasks.shutdown().await;
     }
