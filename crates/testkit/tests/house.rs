@@ -1,0 +1,334 @@
+//! The house's rules that a compiler does not check: which crate may know which, where a language or
+//! a protocol may be spoken, under which licences we build, and that the guides name places that
+//! exist.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// Which crates of ours a crate's shipped code may depend on. Tests may use more.
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("towpath-kernel", &[]),
+    ("towpath-gateway", &[]),
+    ("towpath-testkit", &["towpath-kernel"]),
+    ("towpath-delivery", &["towpath-kernel"]),
+    ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
+    (
+        "towpath-provisioners",
+        &["towpath-kernel", "towpath-delivery"],
+    ),
+    ("towpath-engines", &["towpath-kernel", "towpath-delivery"]),
+    ("towpath-client", &["towpath-kernel", "towpath-delivery"]),
+    (
+        "towpath-server",
+        &[
+            "towpath-kernel",
+            "towpath-delivery",
+            "towpath-policy",
+            "towpath-provisioners",
+            "towpath-engines",
+            "towpath-gateway",
+        ],
+    ),
+    (
+        "towpath",
+        &[
+            "towpath-client",
+            "towpath-delivery",
+            "towpath-kernel",
+            "towpath-server",
+        ],
+    ),
+    ("notes", &[]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+fn metadata(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let rules: BTreeMap<_, _> = MAY_KNOW.iter().copied().collect();
+    let metadata = metadata(&["--no-deps"]);
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours: BTreeSet<&str> = packages
+        .iter()
+        .map(|package| text(&package["name"]))
+        .collect();
+    let mut wrong = Vec::new();
+    for package in packages {
+        let name = text(&package["name"]);
+        let Some(allowed) = rules.get(name) else {
+            wrong.push(format!("{name} has no rule: add it to MAY_KNOW"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let known = text(&dependency["name"]);
+            let shipped = text(&dependency["kind"]) != "dev";
+            if shipped && ours.contains(known) && !allowed.contains(&known) {
+                wrong.push(format!("{name} may not know {known}"));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "DESIGN: dependencies point one way.\n{}",
+        wrong.join("\n")
+    );
+}
+
+/// Every Rust file below `directory`.
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The shipped files of all crates that speak of `mark` in code, by path from the root.
+fn speaking_of(mark: &str) -> Vec<String> {
+    let root = root();
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root.join("crates")).unwrap() {
+        sources(&entry.unwrap().path().join("src"), &mut files);
+    }
+    assert!(
+        files.len() > 50,
+        "only {} files: is this the workspace?",
+        files.len()
+    );
+    files
+        .into_iter()
+        .filter(|file| {
+            let source = fs::read_to_string(file).unwrap();
+            let mut code = source
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            code.any(|line| line.contains(mark))
+        })
+        .map(|file| {
+            file.strip_prefix(&root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
+}
+
+fn assert_only(mark: &str, allowed: impl Fn(&str) -> bool, rule: &str) {
+    let strays: Vec<_> = speaking_of(mark)
+        .into_iter()
+        .filter(|file| !allowed(file))
+        .collect();
+    assert!(strays.is_empty(), "{rule}\n{}", strays.join("\n"));
+}
+
+#[test]
+fn sql_is_spoken_in_the_store_alone() {
+    // Provisioners manage database servers, whose language is SQL; testkit makes databases for tests.
+    let homes = [
+        "crates/kernel/src/store/",
+        "crates/provisioners/src/",
+        "crates/testkit/src/",
+    ];
+    assert_only(
+        "sqlx::",
+        |file| homes.iter().any(|home| file.starts_with(home)),
+        "SQL belongs to kernel/store (docs/decisions/sql-in-provisioners.md):",
+    );
+}
+
+#[test]
+fn rego_is_spoken_in_policy_alone() {
+    assert_only(
+        "regorus",
+        |file| file.starts_with("crates/policy/src/"),
+        "Rego belongs to the crate policy:",
+    );
+}
+
+#[test]
+fn status_codes_are_given_in_http_rooms_alone() {
+    // These read other servers' answers, and give none.
+    let readers = [
+        "crates/provisioners/",
+        "crates/engines/",
+        "crates/client/",
+        "crates/towpath/",
+    ];
+    assert_only(
+        "StatusCode::",
+        |file| {
+            file.ends_with("/http.rs")
+                || file.contains("/http/")
+                || readers.iter().any(|reader| file.starts_with(reader))
+        },
+        "HTTP status codes belong to http.rs:",
+    );
+}
+
+#[test]
+fn the_guides_name_places_that_exist() {
+    let root = root();
+    let mut guides = 0;
+    let mut missing = Vec::new();
+    for entry in fs::read_dir(root.join("docs")).unwrap() {
+        let guide = entry.unwrap().path();
+        let name = guide.file_name().unwrap().to_str().unwrap().to_owned();
+        if !(name.starts_with("adding-") && name.ends_with(".md")) {
+            continue;
+        }
+        guides += 1;
+        let prose = fs::read_to_string(&guide).unwrap();
+        for quoted in prose.split('`').skip(1).step_by(2) {
+            let path = quoted.split(['#', ':']).next().unwrap_or_default();
+            let ours = ["crates/", "docs/", "examples/", "scripts/"]
+                .iter()
+                .any(|start| path.starts_with(start));
+            let exact = !path.contains(['<', '{', '*', ' ', '\n', '…']);
+            if ours && exact && !root.join(path).exists() {
+                missing.push(format!("docs/{name}: `{path}` does not exist"));
+            }
+        }
+    }
+    assert!(guides > 0, "docs/adding-*.md: no guide at all");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// The licences that `deny.toml` allows: one list for both.
+fn allowed_licences() -> BTreeSet<String> {
+    let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
+    let (_, list) = deny.split_once("\nallow = [").unwrap();
+    let (list, _) = list.split_once(']').unwrap();
+    list.split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether an SPDX expression can be met with `allowed` licences. `AND` binds closer than `OR`;
+/// older manifests write `/` for `OR`.
+fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
+    type Words = std::iter::Peekable<std::vec::IntoIter<String>>;
+    fn any(words: &mut Words, ok: &BTreeSet<String>) -> bool {
+        let mut met = all(words, ok);
+        while words.next_if(|word| word == "OR").is_some() {
+            met |= all(words, ok);
+        }
+        met
+    }
+    fn all(words: &mut Words, ok: &BTreeSet<String>) -> bool {
+        let mut met = one(words, ok);
+        while words.next_if(|word| word == "AND").is_some() {
+            met &= one(words, ok);
+        }
+        met
+    }
+    fn one(words: &mut Words, ok: &BTreeSet<String>) -> bool {
+        let word = words.next().unwrap_or_default();
+        if word == "(" {
+            let met = any(words, ok);
+            words.next();
+            return met;
+        }
+        match words
+            .next_if(|word| word == "WITH")
+            .and_then(|_| words.next())
+        {
+            Some(exception) => ok.contains(&format!("{word} WITH {exception}")),
+            None => ok.contains(&word),
+        }
+    }
+    let spaced = expression
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ");
+    let words: Vec<String> = spaced.split_whitespace().map(str::to_owned).collect();
+    any(&mut words.into_iter().peekable(), allowed)
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_we_allow() {
+    let allowed = allowed_licences();
+    assert!(is_allowed("MIT/Apache-2.0", &allowed));
+    assert!(is_allowed("GPL-3.0 OR (MIT AND ISC)", &allowed));
+    assert!(!is_allowed("GPL-3.0 AND MIT", &allowed));
+    assert!(!is_allowed("", &allowed));
+    // Only what is built here: packages for other systems need not have been fetched.
+    let rustc = Command::new("rustc").arg("-vV").output().unwrap();
+    let about = String::from_utf8(rustc.stdout).unwrap();
+    let host = about
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .unwrap();
+    let metadata = metadata(&["--filter-platform", host]);
+    let wrong: Vec<String> = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|package| !is_allowed(text(&package["license"]), &allowed))
+        .map(|package| {
+            format!(
+                "{} {}: {}",
+                package["name"], package["version"], package["license"]
+            )
+        })
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "licences beyond deny.toml:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn there_is_one_tls_stack() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    for name in ["openssl-sys", "native-tls", "aws-lc-sys"] {
+        let line = format!("name = \"{name}\"");
+        assert!(
+            !lock.contains(&line),
+            "{name} is in Cargo.lock: rustls on ring is our TLS"
+        );
+    }
+}
