@@ -126,8 +126,7 @@ impl Provisioner for Redis {
 
     async fn presence(&self, request: &Request) -> Presence {
         match self.isolation(request) {
-            Isolation::Server if self.servers.has_own_redis(&name(request)) => Presence::Present,
-            Isolation::Server => Presence::Absent,
+            Isolation::Server => own::presence(&self.servers, request).await,
             Isolation::Prefix => shared::presence(&self.servers, request).await,
         }
     }

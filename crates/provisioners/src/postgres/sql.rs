@@ -5,6 +5,9 @@ use kernel::Secret;
 
 pub(super) use crate::servers::trusted;
 
+/// How long one call waits for another one of the same instance.
+const LOCK_WAIT: &str = "60s";
+
 /// The names of an instance on the server.
 pub(super) struct Names {
     /// The database, and the role that owns it.
@@ -48,7 +51,7 @@ pub(super) fn prepare(request: &Request, names: &Names, password: &Secret) -> St
     let Names { database, login } = names;
     let password = literal(password.expose_str().unwrap_or_default());
     format!(
-        "SELECT pg_advisory_lock({lock});\n\
+        "SET lock_timeout = '{LOCK_WAIT}'; SELECT pg_advisory_lock({lock});\n\
          DO $towpath$ BEGIN\n\
            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{database}') THEN\n\
              CREATE ROLE {database} NOLOGIN;\n\
@@ -101,7 +104,7 @@ pub(super) fn close_to_others(request: &Request, names: &Names, open: bool) -> S
 pub(super) fn lock_and_list(request: &Request, names: &Names) -> String {
     let database = &names.database;
     format!(
-        "SELECT pg_advisory_lock({}); SELECT rolname::text AS role FROM pg_roles \
+        "SET lock_timeout = '{LOCK_WAIT}'; SELECT pg_advisory_lock({}); SELECT rolname::text AS role FROM pg_roles \
          WHERE rolname = '{database}' OR rolname ~ '^{database}_r[0-9]+$' ORDER BY 1 DESC",
         lock(request)
     )

@@ -2,7 +2,7 @@
 //!
 //! The instance's user is `default`, so that clients that know only passwords work too.
 
-use delivery::provisioner::{ProvisionError, Provisioned, Request};
+use delivery::provisioner::{Presence, ProvisionError, Provisioned, Request};
 
 use super::{Room, name, provisioned, rules};
 use crate::servers::{RedisServer, Servers, explain_redis};
@@ -43,6 +43,21 @@ pub(super) async fn retire(servers: &Servers, request: &Request) -> Result<(), P
         format!(">{}", password.expose_str().unwrap_or_default()),
     ];
     set_user(&server, &words).await
+}
+
+/// Absent without files; present when the server, started again if need be, lets us in.
+pub(super) async fn presence(servers: &Servers, request: &Request) -> Presence {
+    let name = name(request);
+    if !servers.has_own_redis(&name) {
+        return Presence::Absent;
+    }
+    match servers.own_redis(&name).await {
+        Ok(_) => Presence::Present,
+        Err(error) => {
+            tracing::debug!(%error, "cannot ask an instance's Redis");
+            Presence::Unknown
+        }
+    }
 }
 
 async fn set_user(server: &RedisServer, words: &[String]) -> Result<(), ProvisionError> {

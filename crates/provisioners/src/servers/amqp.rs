@@ -1,12 +1,16 @@
 //! RabbitMQ: its management API, through which virtual hosts and users are made.
 
+mod management;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use delivery::provisioner::ProvisionError;
 use kernel::Secret;
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
 use rustix::process::Signal;
 use serde_json::Value;
+
+use management::{Answer, Management};
 
 use super::{
     Address, Servers,
@@ -30,7 +34,6 @@ const SORT: Sort = Sort {
                TOWPATH_AMQP_MANAGEMENT_URL=http://admin:password@host:15672",
 };
 const ACCOUNTS: [&str; 2] = ["rabbitmq", "nobody"];
-const LIMIT: Duration = Duration::from_secs(15);
 /// RabbitMQ's own tools start an Erlang machine each: seconds, on a busy one.
 const TOOL_LIMIT: Duration = Duration::from_mins(1);
 
@@ -39,12 +42,6 @@ pub(crate) struct AmqpServer {
     management: Management,
     /// Where workloads connect.
     pub(crate) address: Address,
-}
-
-/// An answer of the management API.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Value,
 }
 
 impl AmqpServer {
@@ -85,90 +82,6 @@ impl AmqpServer {
                 ),
             status if status.is_server_error() => ProvisionError::transient(message),
             _ => ProvisionError::permanent(message),
-        }
-    }
-}
-
-/// The management API and our login.
-#[derive(Clone)]
-struct Management {
-    http: reqwest::Client,
-    base: Url,
-    user: String,
-    password: Secret,
-}
-
-impl Management {
-    fn new(base: Url, user: &str, password: Secret) -> Result<Self, ProvisionError> {
-        // Fails where a provider is installed already, which is as good.
-        let _installed = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .timeout(LIMIT)
-            .pool_idle_timeout(Duration::from_mins(10))
-            .build()
-            .map_err(|error| ProvisionError::permanent(error.to_string()))?;
-        Ok(Self {
-            http,
-            base,
-            user: user.to_owned(),
-            password,
-        })
-    }
-
-    fn local(port: u16, user: &str, password: Secret) -> Result<Self, ProvisionError> {
-        let base = format!("http://127.0.0.1:{port}");
-        let base = Url::parse(&base).map_err(|e| ProvisionError::permanent(e.to_string()))?;
-        Self::new(base, user, password)
-    }
-
-    fn address(&self) -> String {
-        let host = self.base.host_str().unwrap_or_default();
-        let port = self.base.port_or_known_default().unwrap_or_default();
-        format!("{host}:{port}")
-    }
-
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let base = self.base.as_str().trim_end_matches('/');
-        self.http
-            .request(method, format!("{base}/api/{path}"))
-            .basic_auth(&self.user, self.password.expose_str())
-    }
-
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> reqwest::Result<Answer> {
-        let mut request = self.request(method, path);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let response = request.send().await?;
-        let status = response.status();
-        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
-        Ok(Answer { status, body })
-    }
-
-    /// Whether this login may make users; RabbitMQ's words where it may not.
-    async fn administers(&self) -> Result<(), String> {
-        let answer = self
-            .call(Method::GET, "whoami", None)
-            .await
-            .map_err(|error| error.without_url().to_string())?;
-        if answer.status != StatusCode::OK {
-            return Err(format!("user `{}`: {}", self.user, answer.status));
-        }
-        // A list since 3.9, a text with commas before.
-        let tags = &answer.body["tags"];
-        let is_administrator = tags.as_str().is_some_and(|t| t.contains("administrator"))
-            || tags
-                .as_array()
-                .is_some_and(|t| t.iter().any(|tag| tag == "administrator"));
-        if is_administrator {
-            Ok(())
-        } else {
-            Err(format!("user `{}` is not an administrator", self.user))
         }
     }
 }

@@ -56,6 +56,9 @@ pub(crate) struct MysqlServer {
 
 impl MysqlServer {
     async fn connect(options: MySqlConnectOptions, address: Address) -> Result<Self, sqlx::Error> {
+        // A pool tries for a while and then does not say why; this says it at once.
+        let first = MySqlConnection::connect_with(&options).await?;
+        first.close().await?;
         let pool = MySqlPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(CONNECT_LIMIT)

@@ -59,6 +59,9 @@ pub(crate) struct PostgresServer {
 impl PostgresServer {
     async fn connect(options: PgConnectOptions, address: Address) -> Result<Self, sqlx::Error> {
         let options = options.application_name("towpath");
+        // A pool tries for a while and then does not say why; this says it at once.
+        let first = PgConnection::connect_with(&options).await?;
+        first.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(CONNECT_LIMIT)
@@ -438,6 +441,9 @@ fn launch(home: &Home, program: PathBuf, data: &Path, port: u16, probe: Probe) -
         // No socket: its path may be longer than the system allows, and nobody needs it.
         "unix_socket_directories=".to_owned(),
         "max_connections=200".to_owned(),
+        // A statement that fails may hold a password: the log gets the error without it.
+        "log_min_error_statement=panic".to_owned(),
+        "log_error_verbosity=terse".to_owned(),
     ];
     let mut args = vec!["-D".into(), data.into()];
     for setting in settings {

@@ -217,9 +217,8 @@ impl Servers {
         let users = home.directory.join("users.acl");
         if !users.exists() {
             let digest = Sha256::digest(password.expose());
-            let digest: String = digest.iter().map(|b| format!("{b:02x}")).collect();
             let rules =
-                format!("user {administrator} on #{digest} ~* &* +@all\nuser default off\n");
+                format!("user {administrator} on #{digest:x} ~* &* +@all\nuser default off\n");
             home.write_for_server(&users, rules.as_bytes())?;
         }
         let known_port = home.port("redis");

@@ -10,44 +10,59 @@ use uuid::Uuid;
 use crate::support::{is_idempotent, output, present, removes_all, request};
 
 /// Removes what the test leaves to Docker.
-struct Cleanup(String);
+struct Cleanup {
+    container: String,
+    made_image: bool,
+}
 
 impl Drop for Cleanup {
     fn drop(&mut self) {
-        for args in [["rm", "-f"], ["volume", "rm"]] {
-            let _done = Command::new("docker").args(args).arg(&self.0).output();
+        docker(&["rm", "-f", &self.container]);
+        docker(&["volume", "rm", &self.container]);
+        if self.made_image {
+            docker(&["rmi", IMAGE]);
         }
     }
 }
 
-/// The image `redis:7`: pulled before, or made here of this machine's `redis-server` and its
-/// libraries, so that no registry is needed.
-fn image_is_there() -> bool {
+const IMAGE: &str = "redis:7";
+
+fn docker(args: &[&str]) -> bool {
+    let output = Command::new("docker").args(args).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Makes the image of this machine's `redis-server` and its libraries, so that no registry is
+/// needed.
+fn make_image() -> bool {
     let script = r"
-        docker image inspect redis:7 >/dev/null 2>&1 && exit 0
         program=$(command -v redis-server) || exit 1
         libraries=$(ldd $program | grep -o '/[^ ]*')
         tar -chPf - --transform 's,^/,,' $program $libraries |
             docker import -c 'ENV PATH=/usr/local/bin:/usr/bin' - redis:7
     ";
-    Command::new("sh")
-        .args(["-c", script])
-        .output()
-        .is_ok_and(|output| output.status.success())
+    let output = Command::new("sh").args(["-c", script]).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 #[tokio::test]
 async fn a_container_is_started_once_and_adopted() {
-    let engine = Command::new("docker").arg("version").output();
-    let answers = engine.is_ok_and(|output| output.status.success());
-    if !present("docker", answers, "no engine answers") {
+    if !present("docker", docker(&["version"]), "no engine answers") {
         return;
     }
-    assert!(image_is_there(), "no image `redis:7`, and none can be made");
+    let has_image = docker(&["image", "inspect", IMAGE]);
+    let made_image = !has_image && make_image();
+    assert!(
+        has_image || made_image,
+        "no image `{IMAGE}`, and none can be made"
+    );
     let data = tempfile::tempdir().unwrap();
     let platform = Uuid::from_u128(rand::random());
     let uid = platform.simple().to_string();
-    let _cleanup = Cleanup(format!("towpath-{}-redis", &uid[uid.len() - 6..]));
+    let _cleanup = Cleanup {
+        container: format!("towpath-{}-redis", &uid[uid.len() - 6..]),
+        made_image,
+    };
     let config = ServersConfig {
         find_local: false,
         allow_start: false,
