@@ -6,11 +6,15 @@
 //! the ports that the edge implements: [`Engine`], [`Provisioner`] and [`Verifier`].
 
 pub mod api;
+pub mod definition;
 pub mod engine;
+pub mod http;
 pub mod model;
 pub mod plan;
 pub mod provisioner;
+pub mod reconcile;
 pub mod score;
+pub mod service;
 pub mod verify;
 
 pub use engine::Engine;

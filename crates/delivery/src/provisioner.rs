@@ -118,6 +118,18 @@ pub struct Provisioned {
     pub listens: Option<SocketAddr>,
     /// What people may want to know: `database tp_dev_notes_db on 127.0.0.1:5432`.
     pub summary: String,
+    /// Hosts and paths of the gateway that the instance wants for itself.
+    pub claims: Vec<Claim>,
+}
+
+/// A host, or a host and path, of the gateway. The store grants it to one owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The host, in lower case, without port.
+    pub host: String,
+    /// Where requests go: a path prefix, and the port of the asking workload (its name, or its
+    /// number as text). None: the name alone is claimed.
+    pub route: Option<(String, String)>,
 }
 
 /// Whether a thing is there: three answers. "Could not ask" deletes nothing and heals nothing.
@@ -197,6 +209,12 @@ pub trait Provisioner: Send + Sync + 'static {
     /// What is wrong with `params`, before anything is made. Placeholders that cannot be resolved
     /// yet stand in it as text.
     fn check(&self, params: &Map<String, Value>) -> Vec<Problem>;
+
+    /// What [`Provisioner::provision`] will answer, where that follows from the request alone: then
+    /// claims are checked, and refused, before anything is made. None: it is known only once made.
+    fn preview(&self, _request: &Request) -> Option<Result<Provisioned, ProvisionError>> {
+        None
+    }
 
     /// Makes the instance, or brings it to what the request says. Idempotent.
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError>;

@@ -101,7 +101,7 @@ impl Meta {
 }
 
 /// A resource of a known kind.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Resource<K: Kind> {
     /// What every resource has.
     pub meta: Meta,
@@ -109,6 +109,17 @@ pub struct Resource<K: Kind> {
     pub spec: K::Spec,
     /// What is.
     pub status: K::Status,
+}
+
+// By hand, because a derive would ask the kind itself to be `Clone`.
+impl<K: Kind> Clone for Resource<K> {
+    fn clone(&self) -> Self {
+        Self {
+            meta: self.meta.clone(),
+            spec: self.spec.clone(),
+            status: self.status.clone(),
+        }
+    }
 }
 
 impl<K: Kind> Resource<K> {

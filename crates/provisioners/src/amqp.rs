@@ -260,5 +260,6 @@ fn provisioned(
         state: json!({ "vhost": vhost, "server": server.address.to_string() }),
         listens: server.address.loopback(),
         summary: format!("virtual host {vhost} on {}", server.address),
+        claims: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use async_trait::async_trait;
 use delivery::provisioner::{
-    Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
+    Claim, Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
 use kernel::Problem;
 use serde_json::{Map, Value, json};
@@ -57,6 +57,17 @@ impl Dns {
     }
 }
 
+/// A claimed name.
+fn made(host: String) -> Provisioned {
+    Provisioned {
+        outputs: BTreeMap::from([("host".to_owned(), Output::Plain(host.clone().into()))]),
+        state: json!({ "host": host }),
+        listens: None,
+        summary: host.clone(),
+        claims: vec![Claim { host, route: None }],
+    }
+}
+
 #[async_trait]
 impl Provisioner for Dns {
     fn name(&self) -> &'static str {
@@ -77,6 +88,10 @@ impl Provisioner for Dns {
         params::check("dns", KNOWN, given)
     }
 
+    fn preview(&self, request: &Request) -> Option<Result<Provisioned, ProvisionError>> {
+        Some(self.host(request).map(made))
+    }
+
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
         let host = self.host(request)?;
         let summary = if let Some(file) = self.records_for(&host) {
@@ -88,10 +103,8 @@ impl Provisioner for Dns {
             format!("{host}; point it at the gateway: the platform keeps no records of this zone")
         };
         Ok(Provisioned {
-            outputs: BTreeMap::from([("host".to_owned(), Output::Plain(host.clone().into()))]),
-            state: json!({ "host": host }),
-            listens: None,
             summary,
+            ..made(host)
         })
     }
 

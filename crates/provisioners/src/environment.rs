@@ -29,6 +29,36 @@ impl EnvironmentValues {
     }
 }
 
+impl EnvironmentValues {
+    /// What the instance gives: it follows from the request alone.
+    fn decide(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        let own = [
+            ("name", request.environment.clone()),
+            ("role", request.role.clone()),
+            ("team", request.team.clone()),
+            ("domain", self.domains.of_environment(&request.environment)),
+        ];
+        let mut outputs: BTreeMap<String, Output> = request
+            .params
+            .iter()
+            .map(|(name, value)| (name.clone(), Output::Plain(value.clone())))
+            .collect();
+        outputs
+            .extend(own.map(|(name, value)| (name.to_owned(), Output::Plain(Value::from(value)))));
+        Ok(Provisioned {
+            summary: format!(
+                "{} values of environment {}",
+                outputs.len(),
+                request.environment
+            ),
+            outputs,
+            state: Value::Null,
+            listens: None,
+            claims: Vec::new(),
+        })
+    }
+}
+
 #[async_trait]
 impl Provisioner for EnvironmentValues {
     fn name(&self) -> &'static str {
@@ -69,30 +99,12 @@ impl Provisioner for EnvironmentValues {
         problems
     }
 
+    fn preview(&self, request: &Request) -> Option<Result<Provisioned, ProvisionError>> {
+        Some(self.decide(request))
+    }
+
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
-        let own = [
-            ("name", request.environment.clone()),
-            ("role", request.role.clone()),
-            ("team", request.team.clone()),
-            ("domain", self.domains.of_environment(&request.environment)),
-        ];
-        let mut outputs: BTreeMap<String, Output> = request
-            .params
-            .iter()
-            .map(|(name, value)| (name.clone(), Output::Plain(value.clone())))
-            .collect();
-        outputs
-            .extend(own.map(|(name, value)| (name.to_owned(), Output::Plain(Value::from(value)))));
-        Ok(Provisioned {
-            summary: format!(
-                "{} values of environment {}",
-                outputs.len(),
-                request.environment
-            ),
-            outputs,
-            state: Value::Null,
-            listens: None,
-        })
+        self.decide(request)
     }
 
     async fn retire(&self, _: &Request) -> Result<(), ProvisionError> {

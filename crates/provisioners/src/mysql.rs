@@ -244,5 +244,6 @@ fn provisioned(
         state: json!({ "database": database, "server": server.address.to_string() }),
         listens: server.address.loopback(),
         summary: format!("database {database} on {}", server.address),
+        claims: Vec::new(),
     }
 }

@@ -176,5 +176,6 @@ fn provisioned(request: &Request, password: &Secret, room: Room<'_>) -> Provisio
         state: json!({ "isolation": room.isolation, "server": room.address.to_string() }),
         listens,
         summary: room.summary,
+        claims: Vec::new(),
     }
 }

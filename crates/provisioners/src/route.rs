@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use async_trait::async_trait;
 use delivery::provisioner::{
-    Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
+    Claim, Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
 use kernel::Problem;
 use serde_json::{Map, Value, json};
@@ -27,6 +27,42 @@ impl Route {
     /// Routes below `domains`, reached through the gateway that listens on `gateway`.
     pub fn new(domains: Domains, gateway: SocketAddr) -> Self {
         Self { domains, gateway }
+    }
+}
+
+impl Route {
+    /// What the instance gives: it follows from the request alone.
+    fn decide(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        let missing = |name: &str| {
+            ProvisionError::permanent(format!("the route has no `{name}`"))
+                .remedy(format!("give the parameter `{name}`"))
+        };
+        let asked = params::text(&request.params, "host").ok_or_else(|| missing("host"))?;
+        let host = self.domains.claim(&asked, request)?;
+        let path = params::text(&request.params, "path").unwrap_or_else(|| "/".into());
+        host::check_path(&path).map_err(|wrong| {
+            ProvisionError::permanent(format!("the route's path `{path}` {wrong}"))
+                .remedy("give a path such as `/` or `/api`")
+        })?;
+        let port = params::text(&request.params, "port").ok_or_else(|| missing("port"))?;
+        let url = match self.gateway.port() {
+            80 => format!("http://{host}{path}"),
+            other => format!("http://{host}:{other}{path}"),
+        };
+        Ok(Provisioned {
+            outputs: BTreeMap::from([
+                ("url".to_owned(), Output::Plain(url.clone().into())),
+                ("host".to_owned(), Output::Plain(host.clone().into())),
+                ("path".to_owned(), Output::Plain(path.clone().into())),
+            ]),
+            state: json!({ "host": host, "path": path, "port": port }),
+            listens: None,
+            summary: format!("{url} to port {port}"),
+            claims: vec![Claim {
+                host,
+                route: Some((path, port)),
+            }],
+        })
     }
 }
 
@@ -54,33 +90,12 @@ impl Provisioner for Route {
         params::check("route", KNOWN, given)
     }
 
+    fn preview(&self, request: &Request) -> Option<Result<Provisioned, ProvisionError>> {
+        Some(self.decide(request))
+    }
+
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
-        let missing = |name: &str| {
-            ProvisionError::permanent(format!("the route has no `{name}`"))
-                .remedy(format!("give the parameter `{name}`"))
-        };
-        let asked = params::text(&request.params, "host").ok_or_else(|| missing("host"))?;
-        let host = self.domains.claim(&asked, request)?;
-        let path = params::text(&request.params, "path").unwrap_or_else(|| "/".into());
-        host::check_path(&path).map_err(|wrong| {
-            ProvisionError::permanent(format!("the route's path `{path}` {wrong}"))
-                .remedy("give a path such as `/` or `/api`")
-        })?;
-        let port = params::text(&request.params, "port").ok_or_else(|| missing("port"))?;
-        let url = match self.gateway.port() {
-            80 => format!("http://{host}{path}"),
-            other => format!("http://{host}:{other}{path}"),
-        };
-        Ok(Provisioned {
-            outputs: BTreeMap::from([
-                ("url".to_owned(), Output::Plain(url.clone().into())),
-                ("host".to_owned(), Output::Plain(host.clone().into())),
-                ("path".to_owned(), Output::Plain(path.clone().into())),
-            ]),
-            state: json!({ "host": host, "path": path, "port": port }),
-            listens: None,
-            summary: format!("{url} to port {port}"),
-        })
+        self.decide(request)
     }
 
     async fn retire(&self, _: &Request) -> Result<(), ProvisionError> {

@@ -140,6 +140,7 @@ impl Provisioner for ServicePort {
                 .map_err(|error| ProvisionError::permanent(error.to_string()))?,
             listens: Some(listen),
             summary,
+            claims: Vec::new(),
         })
     }
 

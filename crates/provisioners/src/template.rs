@@ -137,6 +137,7 @@ impl Provisioner for Template {
             state,
             listens: None,
             summary,
+            claims: Vec::new(),
         })
     }
 

@@ -96,6 +96,7 @@ impl Provisioner for Volume {
             state: json!({ "directory": path.display().to_string() }),
             listens: None,
             summary: format!("directory {}", path.display()),
+            claims: Vec::new(),
         })
     }
 

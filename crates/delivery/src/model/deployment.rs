@@ -7,7 +7,7 @@ use kernel::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Graph;
+use super::{Graph, RouteSpec};
 use crate::{plan::Plan, score, verify::Decision};
 
 /// A deployment. Scope: the environment; name: `d-<number>`.
@@ -34,6 +34,8 @@ pub struct DeploymentSpec {
     pub plan: Plan,
     /// What policy said.
     pub decision: Decision,
+    /// The routes that it claims, by name.
+    pub claims: BTreeMap<String, RouteSpec>,
     /// Who asked.
     pub requested_by: String,
     /// Joins its events.

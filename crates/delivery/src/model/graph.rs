@@ -17,6 +17,36 @@ pub struct Graph {
     pub workloads: BTreeMap<String, BTreeMap<String, NodeId>>,
 }
 
+impl Graph {
+    /// Everything that `workload` needs, directly or through others, sorted.
+    pub fn needed_by(&self, workload: &str) -> Vec<NodeId> {
+        let mut needed = std::collections::BTreeSet::new();
+        let mut open: Vec<&NodeId> = self
+            .workloads
+            .get(workload)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .collect();
+        while let Some(id) = open.pop() {
+            if !needed.insert(id.clone()) {
+                continue;
+            }
+            if let Some(node) = self.nodes.get(id) {
+                open.extend(&node.depends_on);
+                open.extend(node.aliases.values());
+            }
+            // What was made along with it is needed as it is, though nothing refers to it.
+            let asker = id.to_string();
+            let along = self
+                .nodes
+                .iter()
+                .filter(|(_, other)| other.asked_by.contains(&asker));
+            open.extend(along.map(|(other, _)| other));
+        }
+        needed.into_iter().collect()
+    }
+}
+
 /// What identifies a resource within an environment: `postgres.default#notes.db`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

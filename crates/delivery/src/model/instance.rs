@@ -42,9 +42,6 @@ pub struct ResourceInstanceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub depends_on: Vec<NodeId>,
-    /// Workloads whose present deployment needs it. Empty: unused, kept because it holds data.
-    #[serde(default)]
-    pub used_by: Vec<String>,
     /// The workload that it belongs to; none where it is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload: Option<String>,
@@ -53,6 +50,9 @@ pub struct ResourceInstanceSpec {
     pub holds_data: bool,
     /// Counts up with each rotation of its credentials, from 1.
     pub rotation: u32,
+    /// Counts up with each accepted replacement: what was made before is removed, then made anew.
+    #[serde(default)]
+    pub replacements: u32,
     /// Joins the events of its making: the deployment's that last changed it.
     pub correlation: Uuid,
     /// The environment's team.
@@ -84,6 +84,10 @@ pub enum InstancePhase {
 pub struct ResourceInstanceStatus {
     /// How far.
     pub phase: InstancePhase,
+    /// Workloads that need it, sorted: recorded with each deployment, struck out when a later one
+    /// has succeeded without it. Empty: unused, kept because it holds data.
+    #[serde(default)]
+    pub used_by: Vec<String>,
     /// The generation that the phase speaks of.
     pub observed_generation: i64,
     /// Plain outputs.
@@ -107,6 +111,12 @@ pub struct ResourceInstanceStatus {
     /// For people: `database tp_dev_notes_db on 127.0.0.1:5432`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
+    /// The provisioner that made what is there; empty: nothing was made yet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub made_by: String,
+    /// The replacement that what is there belongs to.
+    #[serde(default)]
+    pub replacements: u32,
     /// The rotation whose credentials the outputs carry.
     #[serde(default)]
     pub rotation: u32,

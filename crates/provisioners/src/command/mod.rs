@@ -170,6 +170,7 @@ impl Provisioner for Command {
             state: answer.state,
             listens: None,
             summary: answer.summary,
+            claims: Vec::new(),
         })
     }
 

@@ -159,6 +159,7 @@ impl Provisioner for S3 {
             state: json!({ "bucket": bucket }),
             listens,
             summary: format!("bucket {bucket} on {endpoint}{note}"),
+            claims: Vec::new(),
         })
     }
 

@@ -1,0 +1,138 @@
+//! Documents that people apply: `towpath.dev/v1`.
+
+use kernel::{Name, Problem};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::model::{EnvironmentRoleSpec, ResourceDefinitionSpec};
+
+/// The API version of our own kinds.
+pub const API_VERSION: &str = "towpath.dev/v1";
+
+/// A document of a kind that can be applied.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Applicable {
+    /// How the platform meets a need.
+    ResourceDefinition(Envelope<ResourceDefinitionSpec>),
+    /// The purpose that environments share.
+    EnvironmentRole(Envelope<EnvironmentRoleSpec>),
+    /// An environment; made where it is not there, never changed.
+    Environment(Envelope<EnvironmentFields>),
+}
+
+/// What every document has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Envelope<S> {
+    /// `towpath.dev/v1`.
+    pub api_version: String,
+    /// The kind.
+    pub kind: String,
+    /// Name and labels.
+    pub metadata: DocumentMeta,
+    /// What should be.
+    pub spec: S,
+}
+
+/// A document's name and labels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DocumentMeta {
+    /// A DNS label.
+    pub name: Name,
+    /// For selection, and for criteria.
+    #[serde(default)]
+    pub labels: std::collections::BTreeMap<String, String>,
+}
+
+/// What a document of kind `Environment` may say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentFields {
+    /// The role.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// The team.
+    #[serde(default)]
+    pub team: Option<String>,
+    /// The engine.
+    #[serde(default)]
+    pub engine: Option<String>,
+    /// In so many seconds everything in it is removed.
+    #[serde(default)]
+    pub ttl_seconds: Option<u64>,
+    /// The environment whose definitions hold here.
+    #[serde(default)]
+    pub clone_from: Option<String>,
+}
+
+impl Applicable {
+    /// Reads one document; `place` (`documents[0]`) is where the problems are.
+    pub fn read(value: &Value, place: &str) -> Result<Self, Problem> {
+        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+        match (text("apiVersion"), text("kind")) {
+            (API_VERSION, "ResourceDefinition") => {
+                envelope(value, place).map(Self::ResourceDefinition)
+            }
+            (API_VERSION, "EnvironmentRole") => envelope(value, place).map(Self::EnvironmentRole),
+            (API_VERSION, "Environment") => envelope(value, place).map(Self::Environment),
+            (API_VERSION, kind) => Err(Problem::new(
+                "document/kind",
+                format!("{place}.kind"),
+                format!("there is no kind `{kind}` that can be applied"),
+            )
+            .remedy("use ResourceDefinition, EnvironmentRole or Environment")),
+            (version, _) => Err(Problem::new(
+                "document/api-version",
+                format!("{place}.apiVersion"),
+                format!("`{version}` is not an API version that can be applied here"),
+            )
+            .remedy(format!(
+                "use `{API_VERSION}`; a Score file is deployed, not applied"
+            ))),
+        }
+    }
+}
+
+fn envelope<S: DeserializeOwned>(value: &Value, place: &str) -> Result<Envelope<S>, Problem> {
+    Envelope::deserialize(value)
+        .map_err(|error| Problem::new("document/shape", place, error.to_string()))
+}
+
+/// The definitions and roles that come with the platform.
+pub fn defaults() -> Vec<Applicable> {
+    const TEXTS: [&str; 2] = [
+        include_str!("../../defaults/roles.yaml"),
+        include_str!("../../defaults/definitions.yaml"),
+    ];
+    TEXTS
+        .iter()
+        .flat_map(|text| serde_yaml_ng::Deserializer::from_str(text))
+        .map(|document| {
+            let value =
+                Value::deserialize(document).expect("the defaults are YAML: a test reads them");
+            Applicable::read(&value, "defaults").expect("the defaults are valid: a test reads them")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_be_read() {
+        let kinds = defaults().into_iter().map(|d| std::mem::discriminant(&d));
+        assert_eq!(kinds.collect::<std::collections::HashSet<_>>().len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let value = serde_json::json!({
+            "apiVersion": API_VERSION, "kind": "EnvironmentRole",
+            "metadata": { "name": "dev" }, "spec": { "protectd": true },
+        });
+        let problem = Applicable::read(&value, "documents[0]").unwrap_err();
+        assert!(problem.message.contains("protectd"), "{problem:?}");
+    }
+}

@@ -1,0 +1,14 @@
+//! Resource definitions at work: which one meets a need ([`Catalogue`]), why ([`Explanation`]), and
+//! the graph of everything that a deployment needs ([`graph::build`]). Pure functions.
+
+mod catalogue;
+mod check;
+pub mod document;
+mod explain;
+pub mod graph;
+mod params;
+
+pub use catalogue::{Catalogue, Context, Revision};
+pub use check::check;
+pub use document::{Applicable, defaults};
+pub use explain::{Candidate, Explanation, Judged};

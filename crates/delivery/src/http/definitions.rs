@@ -1,0 +1,114 @@
+//! `/v1/resource-definitions`, `/v1/apply`, `/v1/explain`, `/v1/routes` and `/v1/policies`.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use kernel::{
+    Caller, Document, Page, Result,
+    http::{IfMatch, Json, Path, Query},
+};
+
+use super::{one, page};
+use crate::{
+    api::{ApplyAnswer, ApplyRequest, ExplainRequest, ListQuery, PolicyList, PolicySource},
+    definition::Explanation,
+    model::{ResourceDefinition, ResourceDefinitionRevision, Route},
+    service::Delivery,
+};
+
+type Service = State<Arc<Delivery>>;
+
+/// Resource definitions, by name, each at its newest revision.
+#[utoipa::path(get, path = "/v1/resource-definitions", tag = "definitions",
+    params(("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
+    responses((status = 200, body = Page<Document>)))]
+pub(super) async fn list(
+    State(delivery): Service,
+    _: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Document>>> {
+    page::<ResourceDefinition>(delivery.store(), None, query).await
+}
+
+/// One resource definition.
+#[utoipa::path(get, path = "/v1/resource-definitions/{name}", tag = "definitions",
+    params(("name" = String, Path)), responses((status = 200, body = Document), (status = 404)))]
+pub(super) async fn show(
+    State(delivery): Service,
+    _: Caller,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    one::<ResourceDefinition>(delivery.store(), "", &name).await
+}
+
+/// Takes a definition out of matching. Instances that it made stay as they are.
+#[utoipa::path(delete, path = "/v1/resource-definitions/{name}", tag = "definitions",
+    params(("name" = String, Path)), responses((status = 204), (status = 403), (status = 404)))]
+pub(super) async fn delete(
+    State(delivery): Service,
+    caller: Caller,
+    IfMatch(revision): IfMatch,
+    Path(name): Path<String>,
+) -> Result<StatusCode> {
+    delivery.definition_delete(&caller, &name, revision).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The revisions of a definition: immutable.
+#[utoipa::path(get, path = "/v1/resource-definitions/{name}/revisions", tag = "definitions",
+    params(("name" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
+    responses((status = 200, body = Page<Document>)))]
+pub(super) async fn revisions(
+    State(delivery): Service,
+    _: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Document>>> {
+    page::<ResourceDefinitionRevision>(delivery.store(), Some(name), query).await
+}
+
+/// Applies documents of apiVersion `towpath.dev/v1`, all or none.
+#[utoipa::path(post, path = "/v1/apply", tag = "definitions", request_body = ApplyRequest,
+    responses((status = 200, body = ApplyAnswer), (status = 403), (status = 422)))]
+pub(super) async fn apply(
+    State(delivery): Service,
+    caller: Caller,
+    Json(request): Json<ApplyRequest>,
+) -> Result<Json<ApplyAnswer>> {
+    delivery.apply(&caller, request).await.map(Json)
+}
+
+/// Which definition meets a resource, and why the others do not.
+#[utoipa::path(post, path = "/v1/explain", tag = "definitions", request_body = ExplainRequest,
+    responses((status = 200, body = Explanation), (status = 404)))]
+pub(super) async fn explain(
+    State(delivery): Service,
+    _: Caller,
+    Json(request): Json<ExplainRequest>,
+) -> Result<Json<Explanation>> {
+    delivery.explain(request).await.map(Json)
+}
+
+/// Routes: which host and path leads to which workload.
+#[utoipa::path(get, path = "/v1/routes", tag = "routes",
+    params(("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
+    responses((status = 200, body = Page<Document>)))]
+pub(super) async fn routes(
+    State(delivery): Service,
+    _: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Document>>> {
+    page::<Route>(delivery.store(), None, query).await
+}
+
+/// The source of every policy that decides: no shields.
+#[utoipa::path(get, path = "/v1/policies", tag = "policies",
+    responses((status = 200, body = PolicyList)))]
+pub(super) async fn policies(State(delivery): Service, _: Caller) -> Json<PolicyList> {
+    let items = delivery
+        .policies()
+        .into_iter()
+        .map(|(name, source)| PolicySource { name, source })
+        .collect();
+    Json(PolicyList { items })
+}

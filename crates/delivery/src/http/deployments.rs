@@ -1,0 +1,92 @@
+//! `/v1/environments/{environment}/plans`, `.../deployments` and `.../rollbacks`.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use kernel::{
+    Caller, Document, Page, Result,
+    http::{Json, Path, Query},
+};
+
+use super::{one, page, written};
+use crate::{
+    api::{ListQuery, NewDeployment, PlanAnswer, Rollback},
+    model::Deployment,
+    service::Delivery,
+};
+
+type Service = State<Arc<Delivery>>;
+
+/// What a deployment would do. Nothing is made.
+#[utoipa::path(post, path = "/v1/environments/{environment}/plans", tag = "deployments",
+    params(("environment" = String, Path)), request_body = NewDeployment,
+    responses((status = 200, body = PlanAnswer), (status = 404), (status = 422)))]
+pub(super) async fn plan(
+    State(delivery): Service,
+    caller: Caller,
+    Path(environment): Path<String>,
+    Json(request): Json<NewDeployment>,
+) -> Result<Json<PlanAnswer>> {
+    delivery
+        .plan(&caller, &environment, request)
+        .await
+        .map(Json)
+}
+
+/// Deploys workloads. Watch the deployment, or the events of its correlation.
+#[utoipa::path(post, path = "/v1/environments/{environment}/deployments", tag = "deployments",
+    params(("environment" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = NewDeployment,
+    responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
+pub(super) async fn create(
+    State(delivery): Service,
+    caller: Caller,
+    Path(environment): Path<String>,
+    Json(request): Json<NewDeployment>,
+) -> Result<Response> {
+    written(
+        StatusCode::ACCEPTED,
+        &delivery.deploy(&caller, &environment, request).await?,
+    )
+}
+
+/// The history of an environment.
+#[utoipa::path(get, path = "/v1/environments/{environment}/deployments", tag = "deployments",
+    params(("environment" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
+    responses((status = 200, body = Page<Document>)))]
+pub(super) async fn list(
+    State(delivery): Service,
+    _: Caller,
+    Path(environment): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Document>>> {
+    page::<Deployment>(delivery.store(), Some(environment), query).await
+}
+
+/// One deployment.
+#[utoipa::path(get, path = "/v1/environments/{environment}/deployments/{name}", tag = "deployments",
+    params(("environment" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Document), (status = 404)))]
+pub(super) async fn show(
+    State(delivery): Service,
+    _: Caller,
+    Path((environment, name)): Path<(String, String)>,
+) -> Result<Response> {
+    one::<Deployment>(delivery.store(), &environment, &name).await
+}
+
+/// Returns to an earlier deployment, by a new one.
+#[utoipa::path(post, path = "/v1/environments/{environment}/rollbacks", tag = "deployments",
+    params(("environment" = String, Path)), request_body = Rollback,
+    responses((status = 202, body = Document), (status = 404), (status = 409)))]
+pub(super) async fn rollback(
+    State(delivery): Service,
+    caller: Caller,
+    Path(environment): Path<String>,
+    Json(request): Json<Rollback>,
+) -> Result<Response> {
+    written(
+        StatusCode::ACCEPTED,
+        &delivery.rollback(&caller, &environment, request).await?,
+    )
+}

@@ -1,0 +1,109 @@
+//! `/v1/environments` and `/v1/environment-roles`.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use kernel::{
+    Caller, Document, Page, Result,
+    http::{IfMatch, Json, Path, Query},
+};
+
+use super::{one, page, written};
+use crate::{
+    api::{Data, EnvironmentSummary, GraphAnswer, ListQuery, NewEnvironment, Removal},
+    model::{Environment, EnvironmentRole},
+    service::Delivery,
+};
+
+type Service = State<Arc<Delivery>>;
+
+/// Environments, by name.
+#[utoipa::path(get, path = "/v1/environments", tag = "environments",
+    params(("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
+    responses((status = 200, body = Page<Document>)))]
+pub(super) async fn list(
+    State(delivery): Service,
+    _: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Document>>> {
+    page::<Environment>(delivery.store(), None, query).await
+}
+
+/// Makes an environment.
+#[utoipa::path(post, path = "/v1/environments", tag = "environments", request_body = NewEnvironment,
+    responses((status = 201, body = Document), (status = 409), (status = 422)))]
+pub(super) async fn create(
+    State(delivery): Service,
+    caller: Caller,
+    Json(request): Json<NewEnvironment>,
+) -> Result<Response> {
+    written(
+        StatusCode::CREATED,
+        &delivery.environment_create(&caller, request).await?,
+    )
+}
+
+/// One environment.
+#[utoipa::path(get, path = "/v1/environments/{environment}", tag = "environments",
+    params(("environment" = String, Path)), responses((status = 200, body = Document), (status = 404)))]
+pub(super) async fn show(
+    State(delivery): Service,
+    _: Caller,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    one::<Environment>(delivery.store(), "", &name).await
+}
+
+/// Asks for the end of an environment and of everything in it.
+#[utoipa::path(delete, path = "/v1/environments/{environment}", tag = "environments",
+    params(("environment" = String, Path), ("data" = Option<Data>, Query)),
+    responses((status = 202, body = Document), (status = 403), (status = 409)))]
+pub(super) async fn delete(
+    State(delivery): Service,
+    caller: Caller,
+    IfMatch(revision): IfMatch,
+    Path(name): Path<String>,
+    Query(removal): Query<Removal>,
+) -> Result<Response> {
+    let with_data = removal.data == Data::Remove;
+    written(
+        StatusCode::ACCEPTED,
+        &delivery
+            .environment_delete(&caller, &name, with_data, revision)
+            .await?,
+    )
+}
+
+/// What is in an environment, what it takes, and who made it.
+#[utoipa::path(get, path = "/v1/environments/{environment}/summary", tag = "environments",
+    params(("environment" = String, Path)), responses((status = 200, body = EnvironmentSummary)))]
+pub(super) async fn summary(
+    State(delivery): Service,
+    _: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<EnvironmentSummary>> {
+    delivery.environment_summary(&name).await.map(Json)
+}
+
+/// What the workloads of an environment need, and how far it is.
+#[utoipa::path(get, path = "/v1/environments/{environment}/graph", tag = "environments",
+    params(("environment" = String, Path)), responses((status = 200, body = GraphAnswer)))]
+pub(super) async fn graph(
+    State(delivery): Service,
+    _: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<GraphAnswer>> {
+    delivery.environment_graph(&name).await.map(Json)
+}
+
+/// Environment roles, by name.
+#[utoipa::path(get, path = "/v1/environment-roles", tag = "environments",
+    params(("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
+    responses((status = 200, body = Page<Document>)))]
+pub(super) async fn roles(
+    State(delivery): Service,
+    _: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Document>>> {
+    page::<EnvironmentRole>(delivery.store(), None, query).await
+}

@@ -1,0 +1,160 @@
+//! The routes of delivery: decode, one call to the service, encode. Thin.
+
+mod definitions;
+mod deployments;
+mod environments;
+mod resources;
+mod workloads;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use kernel::{Document, Key, Kind, Page, Resource, Result, Store, http::Json};
+
+use crate::{api::ListQuery, service::Delivery};
+
+/// The routes, below `/v1`.
+pub fn routes(delivery: Arc<Delivery>) -> Router {
+    use self::{
+        definitions as d, deployments as p, environments as e, resources as r, workloads as w,
+    };
+    Router::new()
+        .route("/v1/environments", get(e::list).post(e::create))
+        .route(
+            "/v1/environments/{environment}",
+            get(e::show).delete(e::delete),
+        )
+        .route("/v1/environments/{environment}/summary", get(e::summary))
+        .route("/v1/environments/{environment}/graph", get(e::graph))
+        .route("/v1/environment-roles", get(e::roles))
+        .route("/v1/environments/{environment}/plans", post(p::plan))
+        .route(
+            "/v1/environments/{environment}/deployments",
+            get(p::list).post(p::create),
+        )
+        .route(
+            "/v1/environments/{environment}/deployments/{name}",
+            get(p::show),
+        )
+        .route(
+            "/v1/environments/{environment}/rollbacks",
+            post(p::rollback),
+        )
+        .route("/v1/environments/{environment}/workloads", get(w::list))
+        .route(
+            "/v1/environments/{environment}/workloads/{name}",
+            get(w::show).delete(w::delete),
+        )
+        .route(
+            "/v1/environments/{environment}/workloads/{name}/logs",
+            get(w::logs),
+        )
+        .route("/v1/environments/{environment}/resources", get(r::list))
+        .route(
+            "/v1/environments/{environment}/resources/{name}",
+            get(r::show).delete(r::delete),
+        )
+        .route(
+            "/v1/environments/{environment}/resources/{name}/rotate",
+            post(r::rotate),
+        )
+        .route(
+            "/v1/environments/{environment}/resources/{name}/outputs",
+            get(r::outputs),
+        )
+        .route("/v1/resource-definitions", get(d::list))
+        .route(
+            "/v1/resource-definitions/{name}",
+            get(d::show).delete(d::delete),
+        )
+        .route(
+            "/v1/resource-definitions/{name}/revisions",
+            get(d::revisions),
+        )
+        .route("/v1/apply", post(d::apply))
+        .route("/v1/explain", post(d::explain))
+        .route("/v1/routes", get(d::routes))
+        .route("/v1/policies", get(d::policies))
+        .with_state(delivery)
+}
+
+/// The OpenAPI description of the routes.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(
+        environments::list,
+        environments::create,
+        environments::show,
+        environments::delete,
+        environments::summary,
+        environments::graph,
+        environments::roles,
+        deployments::plan,
+        deployments::list,
+        deployments::create,
+        deployments::show,
+        deployments::rollback,
+        workloads::list,
+        workloads::show,
+        workloads::delete,
+        workloads::logs,
+        resources::list,
+        resources::show,
+        resources::delete,
+        resources::rotate,
+        resources::outputs,
+        definitions::list,
+        definitions::show,
+        definitions::delete,
+        definitions::revisions,
+        definitions::apply,
+        definitions::explain,
+        definitions::routes,
+        definitions::policies,
+    ),
+    components(schemas(
+        kernel::Document,
+        kernel::Meta,
+        kernel::Problem,
+        kernel::http::ProblemDocument
+    ))
+)]
+pub struct ApiDoc;
+
+/// A page of documents of one kind.
+async fn page<K: Kind>(
+    store: &Store,
+    scope: Option<String>,
+    query: ListQuery,
+) -> Result<Json<Page<Document>>> {
+    Ok(Json(store.documents(K::KIND, &query.query(scope)?).await?))
+}
+
+/// One document, with its revision as ETag.
+async fn one<K: Kind>(store: &Store, scope: &str, name: &str) -> Result<Response> {
+    let key = Key::of::<K>(scope, name);
+    let document = store
+        .document(&key)
+        .await?
+        .ok_or_else(|| kernel::Error::not_found(&key))?;
+    Ok(tagged(StatusCode::OK, document))
+}
+
+/// A resource that was written; what it stands for follows where `status` is 202.
+fn written<K: Kind>(status: StatusCode, resource: &Resource<K>) -> Result<Response> {
+    Ok(tagged(status, resource.document()?))
+}
+
+fn tagged(status: StatusCode, document: Document) -> Response {
+    (
+        status,
+        kernel::http::ETag(document.meta.revision),
+        Json(document),
+    )
+        .into_response()
+}

@@ -1,0 +1,93 @@
+//! `/v1/environments/{environment}/resources`.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use kernel::{
+    Caller, Document, Page, Result,
+    http::{IfMatch, Json, Path, Query},
+};
+
+use super::{one, page, written};
+use crate::{
+    api::{ListQuery, OutputsQuery, ResourceOutputs},
+    model::ResourceInstance,
+    service::Delivery,
+};
+
+type Service = State<Arc<Delivery>>;
+
+/// Resource instances of an environment, by name.
+#[utoipa::path(get, path = "/v1/environments/{environment}/resources", tag = "resources",
+    params(("environment" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
+    responses((status = 200, body = Page<Document>)))]
+pub(super) async fn list(
+    State(delivery): Service,
+    _: Caller,
+    Path(environment): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Document>>> {
+    page::<ResourceInstance>(delivery.store(), Some(environment), query).await
+}
+
+/// One resource instance.
+#[utoipa::path(get, path = "/v1/environments/{environment}/resources/{name}", tag = "resources",
+    params(("environment" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Document), (status = 404)))]
+pub(super) async fn show(
+    State(delivery): Service,
+    _: Caller,
+    Path((environment, name)): Path<(String, String)>,
+) -> Result<Response> {
+    one::<ResourceInstance>(delivery.store(), &environment, &name).await
+}
+
+/// Asks for the removal of an instance that nothing uses, with its data.
+#[utoipa::path(delete, path = "/v1/environments/{environment}/resources/{name}", tag = "resources",
+    params(("environment" = String, Path), ("name" = String, Path)),
+    responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409)))]
+pub(super) async fn delete(
+    State(delivery): Service,
+    caller: Caller,
+    IfMatch(revision): IfMatch,
+    Path((environment, name)): Path<(String, String)>,
+) -> Result<Response> {
+    let instance = delivery
+        .resource_delete(&caller, &environment, &name, revision)
+        .await?;
+    written(StatusCode::ACCEPTED, &instance)
+}
+
+/// Gives an instance new credentials; the old ones end once every workload runs with the new.
+#[utoipa::path(post, path = "/v1/environments/{environment}/resources/{name}/rotate", tag = "resources",
+    params(("environment" = String, Path), ("name" = String, Path)),
+    responses((status = 202, body = Document), (status = 404), (status = 409)))]
+pub(super) async fn rotate(
+    State(delivery): Service,
+    caller: Caller,
+    Path((environment, name)): Path<(String, String)>,
+) -> Result<Response> {
+    written(
+        StatusCode::ACCEPTED,
+        &delivery
+            .resource_rotate(&caller, &environment, &name)
+            .await?,
+    )
+}
+
+/// What an instance gives to those who use it. A secret's value only where it is asked for by name,
+/// which is recorded.
+#[utoipa::path(get, path = "/v1/environments/{environment}/resources/{name}/outputs", tag = "resources",
+    params(("environment" = String, Path), ("name" = String, Path), ("reveal" = Option<String>, Query)),
+    responses((status = 200, body = ResourceOutputs), (status = 404)))]
+pub(super) async fn outputs(
+    State(delivery): Service,
+    caller: Caller,
+    Path((environment, name)): Path<(String, String)>,
+    Query(query): Query<OutputsQuery>,
+) -> Result<Json<ResourceOutputs>> {
+    delivery
+        .resource_outputs(&caller, &environment, &name, query.reveal.as_deref())
+        .await
+        .map(Json)
+}

@@ -1,0 +1,106 @@
+//! `/v1/environments/{environment}/workloads`.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures::StreamExt;
+use kernel::{
+    Caller, Document, Page, Result,
+    http::{IfMatch, Json, Path, Query},
+};
+
+use super::{one, page, written};
+use crate::{
+    api::{Data, ListQuery, LogParams, Removal},
+    engine::{LogLine, LogQuery},
+    model::Workload,
+    service::Delivery,
+};
+
+type Service = State<Arc<Delivery>>;
+
+/// How many lines a list answers at the most.
+const MOST_LINES: usize = 10_000;
+
+/// Workloads of an environment, by name.
+#[utoipa::path(get, path = "/v1/environments/{environment}/workloads", tag = "workloads",
+    params(("environment" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
+    responses((status = 200, body = Page<Document>)))]
+pub(super) async fn list(
+    State(delivery): Service,
+    _: Caller,
+    Path(environment): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Document>>> {
+    page::<Workload>(delivery.store(), Some(environment), query).await
+}
+
+/// One workload.
+#[utoipa::path(get, path = "/v1/environments/{environment}/workloads/{name}", tag = "workloads",
+    params(("environment" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Document), (status = 404)))]
+pub(super) async fn show(
+    State(delivery): Service,
+    _: Caller,
+    Path((environment, name)): Path<(String, String)>,
+) -> Result<Response> {
+    one::<Workload>(delivery.store(), &environment, &name).await
+}
+
+/// Asks for the removal of a workload, its routes, and what nobody else uses. What holds data stays
+/// unless `data=remove`.
+#[utoipa::path(delete, path = "/v1/environments/{environment}/workloads/{name}", tag = "workloads",
+    params(("environment" = String, Path), ("name" = String, Path), ("data" = Option<Data>, Query)),
+    responses((status = 202, body = Document), (status = 403), (status = 404)))]
+pub(super) async fn delete(
+    State(delivery): Service,
+    caller: Caller,
+    IfMatch(revision): IfMatch,
+    Path((environment, name)): Path<(String, String)>,
+    Query(removal): Query<Removal>,
+) -> Result<Response> {
+    let with_data = removal.data == Data::Remove;
+    let workload = delivery
+        .workload_delete(&caller, &environment, &name, with_data, revision)
+        .await?;
+    written(StatusCode::ACCEPTED, &workload)
+}
+
+/// Lines of a workload's log: a list, or with `follow` server-sent events.
+#[utoipa::path(get, path = "/v1/environments/{environment}/workloads/{name}/logs", tag = "workloads",
+    params(("environment" = String, Path), ("name" = String, Path),
+        ("container" = Option<String>, Query), ("release" = Option<u64>, Query),
+        ("tail" = Option<usize>, Query), ("follow" = Option<bool>, Query)),
+    responses((status = 200, body = Vec<LogLine>), (status = 404)))]
+pub(super) async fn logs(
+    State(delivery): Service,
+    _: Caller,
+    Path((environment, name)): Path<(String, String)>,
+    Query(params): Query<LogParams>,
+) -> Result<Response> {
+    let follow = params.follow;
+    let query = LogQuery {
+        container: params.container,
+        release: params.release,
+        tail: params.tail.or((!follow).then_some(MOST_LINES)),
+        follow,
+    };
+    let lines = delivery.workload_logs(&environment, &name, query).await?;
+    if !follow {
+        let lines: Vec<LogLine> = lines.take(MOST_LINES).collect().await;
+        return Ok(Json(lines).into_response());
+    }
+    let events = lines.map(|line| {
+        let event = Event::default().event("line").json_data(&line);
+        Ok::<_, Infallible>(event.unwrap_or_else(|_| Event::default().comment("unreadable line")))
+    });
+    let alive = KeepAlive::new().interval(Duration::from_secs(15));
+    Ok(Sse::new(events).keep_alive(alive).into_response())
+}

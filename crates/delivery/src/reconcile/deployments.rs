@@ -1,0 +1,387 @@
+//! Watches over a deployment until it has succeeded, or returns to the last good one.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use jiff::Timestamp;
+use kernel::{
+    Change, Key, Kind, NewEvent, Next, Outcome, Reconciler, Resource, Result, reconciler::Context,
+};
+use serde_json::json;
+
+use crate::{
+    engine::{LogQuery, Phase},
+    model::{
+        Deployment, DeploymentPhase, Environment, Failure, InstancePhase, ResourceInstance,
+        Workload, instance_name,
+    },
+    service::{Delivery, events, outputs},
+};
+
+/// The reconciler of [`Deployment`].
+pub struct Deployments(pub Arc<Delivery>);
+
+#[async_trait]
+impl Reconciler for Deployments {
+    fn name(&self) -> &'static str {
+        "deployments"
+    }
+
+    fn kind(&self) -> &'static str {
+        Deployment::KIND
+    }
+
+    async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
+        let Some(deployment) = context
+            .store
+            .get::<Deployment>(&key.scope, &key.name)
+            .await?
+        else {
+            return Ok(Next::Idle);
+        };
+        if deployment.status.phase.is_final() {
+            return Ok(Next::Idle);
+        }
+        let environment = context.store.expect::<Environment>("", &key.scope).await?;
+        Pass {
+            delivery: &self.0,
+            context,
+            team: environment.spec.team,
+            deployment,
+        }
+        .run()
+        .await
+    }
+}
+
+/// What is known of the whole, from a look at its parts.
+enum Verdict {
+    /// Still going, in this phase, waiting for these.
+    Open(DeploymentPhase, Vec<String>),
+    /// Everything is ready.
+    Done,
+    /// It will not get there.
+    Failed(Failure),
+    /// None of its workloads are set by it any more.
+    Superseded,
+}
+
+/// One look at one deployment.
+struct Pass<'a> {
+    delivery: &'a Delivery,
+    context: &'a Context,
+    team: String,
+    deployment: Resource<Deployment>,
+}
+
+impl Pass<'_> {
+    async fn run(mut self) -> Result<Next> {
+        let started = *self
+            .deployment
+            .status
+            .started
+            .get_or_insert_with(Timestamp::now);
+        let timeout = Duration::from_secs(self.deployment.spec.timeout_seconds);
+        let left = started
+            .checked_add(timeout)
+            .map_or(Duration::ZERO, |deadline| {
+                Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or_default()
+            });
+        match self.judge(left.is_zero()).await? {
+            Verdict::Open(phase, waiting_for) => {
+                self.open(phase, waiting_for).await?;
+                Ok(Next::After(left.min(Duration::from_secs(5))))
+            }
+            Verdict::Done => self.succeed().await,
+            Verdict::Failed(failure) => self.fail(failure).await,
+            Verdict::Superseded => {
+                let change = self.change();
+                self.end(
+                    DeploymentPhase::Superseded,
+                    change,
+                    "superseded",
+                    None,
+                    json!({}),
+                )
+                .await
+            }
+        }
+    }
+
+    async fn judge(&self, late: bool) -> Result<Verdict> {
+        let workloads = self.workloads().await?;
+        if workloads.is_empty() {
+            return Ok(Verdict::Superseded);
+        }
+        let (mut waiting, mut last) = (Vec::new(), None);
+        for instance in self.instances().await? {
+            let Some(reason) = outputs::not_ready(&instance) else {
+                continue;
+            };
+            if instance.status.phase == InstancePhase::Failed
+                && instance.status.observed_generation == instance.meta.generation
+            {
+                return Ok(Verdict::Failed(create_failure(&instance)));
+            }
+            waiting.push(reason);
+            // The one that has something to say explains more than the one that waits for it.
+            if last.is_none() || !instance.status.message.is_empty() {
+                last = Some(instance);
+            }
+        }
+        if let Some(instance) = last {
+            if late {
+                return Ok(Verdict::Failed(create_failure(&instance)));
+            }
+            return Ok(Verdict::Open(DeploymentPhase::Creating, waiting));
+        }
+        let mut phase = DeploymentPhase::Observing;
+        for workload in workloads {
+            let status = &workload.status;
+            let state = status.releases.get(&workload.spec.release);
+            match state.map(|s| s.phase) {
+                Some(Phase::Ready) if status.active_release == workload.spec.release => continue,
+                Some(Phase::Failed) => {
+                    return Ok(Verdict::Failed(self.run_failure(&workload, "deploy").await));
+                }
+                None => phase = DeploymentPhase::Deploying,
+                Some(_) => {}
+            }
+            if late {
+                return Ok(Verdict::Failed(
+                    self.run_failure(&workload, "observe").await,
+                ));
+            }
+            let name = &workload.meta.name;
+            waiting.push(match status.message.as_str() {
+                "" => format!("workload {name}"),
+                message => format!("workload {name}: {message}"),
+            });
+        }
+        Ok(if waiting.is_empty() {
+            Verdict::Done
+        } else {
+            Verdict::Open(phase, waiting)
+        })
+    }
+
+    /// The workloads that this deployment still sets.
+    async fn workloads(&self) -> Result<Vec<Resource<Workload>>> {
+        let mut found = Vec::new();
+        for name in self.deployment.spec.workloads.keys() {
+            let workload = self
+                .context
+                .store
+                .get::<Workload>(&self.deployment.meta.scope, name)
+                .await?;
+            found
+                .extend(workload.filter(|w| {
+                    w.spec.deployment == self.deployment.meta.name && !w.is_deleting()
+                }));
+        }
+        Ok(found)
+    }
+
+    async fn instances(&self) -> Result<Vec<Resource<ResourceInstance>>> {
+        let mut found = Vec::new();
+        for node in self.deployment.spec.graph.nodes.keys() {
+            let name = instance_name(node);
+            found.extend(
+                self.context
+                    .store
+                    .get::<ResourceInstance>(&self.deployment.meta.scope, &name)
+                    .await?,
+            );
+        }
+        Ok(found)
+    }
+
+    async fn open(&mut self, phase: DeploymentPhase, waiting_for: Vec<String>) -> Result<()> {
+        let before = self.deployment.status.phase;
+        let phase = if before.may_become(phase) {
+            phase
+        } else {
+            before
+        };
+        let new = phase != before;
+        if !new && self.deployment.status.waiting_for == waiting_for {
+            return Ok(());
+        }
+        self.deployment.status.phase = phase;
+        self.deployment.status.waiting_for = waiting_for;
+        let mut change = self.change();
+        change.status(&self.deployment)?;
+        if new {
+            let what = match phase {
+                DeploymentPhase::Creating => "creating",
+                DeploymentPhase::Deploying => "deploying",
+                _ => "observing",
+            };
+            change.event(self.event(
+                what,
+                None,
+                json!({
+                    "waitingFor": self.deployment.status.waiting_for,
+                }),
+            ));
+        }
+        self.context.store.commit(change).await?;
+        Ok(())
+    }
+
+    async fn succeed(mut self) -> Result<Next> {
+        let mut change = self.change();
+        let released = self
+            .delivery
+            .release_unused(&mut change, &self.deployment)
+            .await?;
+        let urls: Vec<_> = self
+            .deployment
+            .spec
+            .plan
+            .workloads
+            .values()
+            .filter_map(|w| w.url.clone())
+            .collect();
+        self.deployment.status.waiting_for.clear();
+        let next = self
+            .end(
+                DeploymentPhase::Succeeded,
+                change,
+                "succeeded",
+                Some(Outcome::Pass),
+                json!({ "urls": urls }),
+            )
+            .await?;
+        Ok(if released {
+            Next::After(Duration::ZERO)
+        } else {
+            next
+        })
+    }
+
+    async fn fail(mut self, mut failure: Failure) -> Result<Next> {
+        let mut change = self.change();
+        let returned = self
+            .delivery
+            .restore_good(&mut change, &self.deployment)
+            .await?;
+        failure.returned_to.clone_from(&returned);
+        let phase = if returned.is_some() {
+            DeploymentPhase::RolledBack
+        } else {
+            DeploymentPhase::Failed
+        };
+        let what = if returned.is_some() {
+            "rolled-back"
+        } else {
+            "failed"
+        };
+        let data = json!({ "failure": failure });
+        self.deployment.status.failure = Some(failure);
+        self.end(phase, change, what, Some(Outcome::Fail), data)
+            .await
+    }
+
+    async fn end(
+        mut self,
+        phase: DeploymentPhase,
+        mut change: Change,
+        what: &str,
+        outcome: Option<Outcome>,
+        data: serde_json::Value,
+    ) -> Result<Next> {
+        self.deployment.status.phase = phase;
+        self.deployment.status.finished = Some(Timestamp::now());
+        change.status(&self.deployment)?;
+        change.event(self.event(what, outcome, data));
+        self.context.store.commit(change).await?;
+        Ok(Next::Idle)
+    }
+
+    /// Step, workload, the system's own words, the last lines of the log, and what to do next.
+    async fn run_failure(&self, workload: &Resource<Workload>, step: &str) -> Failure {
+        let Resource { meta, spec, status } = workload;
+        let state = status.releases.get(&spec.release);
+        let message = match state.map(|s| s.message.as_str()).unwrap_or_default() {
+            "" if status.message.is_empty() => {
+                let seconds = self.deployment.spec.timeout_seconds;
+                format!("it was not ready within {seconds} s")
+            }
+            "" => status.message.clone(),
+            message => message.to_owned(),
+        };
+        Failure {
+            step: step.into(),
+            subject: format!("workload {}", meta.name),
+            message,
+            log: self.last_lines(workload).await,
+            remedy: Some(format!(
+                "see `towpath logs {} --env {}`, mend the workload and deploy again",
+                meta.name, meta.scope
+            )),
+            returned_to: None,
+        }
+    }
+
+    async fn last_lines(&self, workload: &Resource<Workload>) -> Vec<String> {
+        const LINES: usize = 20;
+        let Resource { meta, spec, .. } = workload;
+        let query = LogQuery {
+            release: Some(spec.release),
+            tail: Some(LINES),
+            ..LogQuery::default()
+        };
+        let lines = async {
+            let engine = self.delivery.engine_of(&meta.scope).await.ok()?;
+            let stream = engine.logs(&meta.scope, &meta.name, query).await.ok()?;
+            Some(
+                stream
+                    .take(LINES)
+                    .map(|line| line.line)
+                    .collect::<Vec<_>>()
+                    .await,
+            )
+        };
+        // A log that cannot be read must not keep the diagnosis back.
+        let lines = tokio::time::timeout(Duration::from_secs(2), lines).await;
+        let lines = lines.ok().flatten().unwrap_or_default();
+        match self.delivery.redact(&meta.scope, &meta.name, lines).await {
+            Ok(lines) => lines,
+            Err(error) => vec![format!("(the log is withheld: {error})")],
+        }
+    }
+
+    fn change(&self) -> Change {
+        events::change("deployments", self.deployment.spec.correlation)
+            .fenced(self.context.fence.clone())
+    }
+
+    fn event(&self, what: &str, outcome: Option<Outcome>, data: serde_json::Value) -> NewEvent {
+        NewEvent {
+            kind: format!("dev.towpath.deployment.{what}"),
+            subject: self.deployment.key(),
+            team: self.team.clone(),
+            correlation: self.deployment.spec.correlation,
+            actor: "system:deployments".into(),
+            outcome,
+            data,
+        }
+    }
+}
+
+fn create_failure(instance: &Resource<ResourceInstance>) -> Failure {
+    let Resource { spec, status, .. } = instance;
+    Failure {
+        step: "create".into(),
+        subject: format!("resource {}", spec.node),
+        message: match status.message.as_str() {
+            "" => "it was not made in time".into(),
+            message => message.to_owned(),
+        },
+        log: Vec::new(),
+        remedy: status.remedy.clone(),
+        returned_to: None,
+    }
+}

@@ -1,0 +1,160 @@
+//! Ends environments when their time is over or somebody asks: first the workloads, then what they
+//! used, databases too, then the environment itself.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use kernel::{
+    Change, Key, Kind, Next, Outcome, Query, Reconciler, Resource, Result, reconciler::Context,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    model::{Deployment, Environment, ResourceInstance, Route, Workload},
+    service::{Delivery, events},
+};
+
+/// The reconciler of [`Environment`].
+pub struct Environments(pub Arc<Delivery>);
+
+#[async_trait]
+impl Reconciler for Environments {
+    fn name(&self) -> &'static str {
+        "environments"
+    }
+
+    fn kind(&self) -> &'static str {
+        Environment::KIND
+    }
+
+    async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
+        let Some(environment) = context.store.get::<Environment>("", &key.name).await? else {
+            return Ok(Next::Idle);
+        };
+        let mut pass = Pass {
+            delivery: &self.0,
+            context,
+            environment,
+        };
+        if pass.environment.is_deleting() {
+            pass.remove().await
+        } else {
+            pass.expire().await
+        }
+    }
+}
+
+struct Pass<'a> {
+    delivery: &'a Delivery,
+    context: &'a Context,
+    environment: Resource<Environment>,
+}
+
+impl Pass<'_> {
+    /// Asks for the deletion once the time is over.
+    async fn expire(&mut self) -> Result<Next> {
+        /// A timer beyond this is set again rather than trusted.
+        const LONGEST: Duration = Duration::from_secs(3600);
+        let Some(expires) = self.environment.spec.expires else {
+            return Ok(Next::Idle);
+        };
+        let left = expires.duration_since(Timestamp::now());
+        if let Ok(left) = Duration::try_from(left)
+            && !left.is_zero()
+        {
+            return Ok(Next::After(left.min(LONGEST)));
+        }
+        let mut change = self.change();
+        change.delete(&self.environment)?;
+        change.event(events::event(
+            "environment.expired",
+            self.environment.key(),
+            &self.environment.spec.team,
+            &kernel::Caller::system("environments", self.correlation()),
+            None,
+            json!({ "expires": expires }),
+        ));
+        self.context.store.commit(change).await?;
+        Ok(Next::Idle)
+    }
+
+    async fn remove(&mut self) -> Result<Next> {
+        let name = self.environment.meta.name.clone();
+        let store = &self.context.store;
+        let workloads = store.list_all::<Workload>(&Query::scope(&name)).await?;
+        let instances = store
+            .list_all::<ResourceInstance>(&Query::scope(&name))
+            .await?;
+        let mut change = self.change();
+        let mut remaining = Vec::new();
+        for mut workload in workloads {
+            remaining.push(match workload.status.message.as_str() {
+                "" => format!("workload {}", workload.meta.name),
+                message => format!("workload {}: {message}", workload.meta.name),
+            });
+            if !workload.is_deleting() {
+                workload.spec.remove_data = true;
+                change.spec(&workload)?;
+                change.delete(&workload)?;
+            }
+        }
+        for instance in &instances {
+            remaining.push(match instance.status.message.as_str() {
+                "" => format!("resource {}", instance.spec.node),
+                message => format!("resource {}: {message}", instance.spec.node),
+            });
+            if !instance.is_deleting() {
+                change.delete(instance)?;
+            }
+        }
+        if remaining.is_empty() {
+            return self.gone().await;
+        }
+        if self.environment.status.remaining != remaining {
+            self.environment.status.remaining = remaining;
+            change.status(&self.environment)?;
+        }
+        if !change.is_empty() {
+            store.commit(change).await?;
+        }
+        Ok(Next::After(Duration::from_secs(2)))
+    }
+
+    /// Nothing is left in it: its records go, and it goes itself. Its events stay.
+    async fn gone(&mut self) -> Result<Next> {
+        let name = self.environment.meta.name.clone();
+        let store = &self.context.store;
+        let mut change = self.change();
+        for deployment in store.list_all::<Deployment>(&Query::scope(&name)).await? {
+            change.remove(&deployment)?;
+        }
+        for route in store.list_all::<Route>(&Query::default()).await? {
+            if route.spec.environment == name {
+                change.remove(&route)?;
+            }
+        }
+        change.remove(&self.environment)?;
+        change.event(events::event(
+            "environment.removed",
+            self.environment.key(),
+            &self.environment.spec.team,
+            &kernel::Caller::system("environments", self.correlation()),
+            Some(Outcome::Pass),
+            json!({}),
+        ));
+        store.commit(change).await?;
+        self.delivery.forget_environment(&name);
+        Ok(Next::Idle)
+    }
+
+    /// The environment's own id joins the events of its end.
+    fn correlation(&self) -> Uuid {
+        self.environment.meta.uid
+    }
+
+    fn change(&self) -> Change {
+        events::change("environments", self.correlation()).fenced(self.context.fence.clone())
+    }
+}

@@ -1,0 +1,140 @@
+//! Which hosts and paths a deployment claims, and who holds them already.
+
+use std::collections::BTreeMap;
+
+use kernel::{Problem, Query, Resource, Result};
+
+use super::Delivery;
+use crate::{
+    model::{Deployment, Environment, Route, RouteSpec, instance_name, route_name},
+    provisioner::Claim,
+    score,
+};
+
+/// The claims of a deployment, by the name of their route.
+pub(super) type Claims = BTreeMap<String, RouteSpec>;
+
+impl Delivery {
+    /// Every workload that serves TCP has a host of its own: `WORKLOAD.ENVIRONMENT.<domain>`, which
+    /// leads to its first port (by name, `www`, `web` and `http` before others).
+    pub(super) fn own_claim(
+        &self,
+        environment: &str,
+        workload: &score::Workload,
+    ) -> Option<RouteSpec> {
+        let ports = &workload.service.as_ref()?.ports;
+        let tcp = |p: &score::ServicePort| p.protocol != Some(score::Protocol::Udp);
+        let usual = ["www", "web", "http"];
+        let port = usual
+            .iter()
+            .find(|name| ports.get(**name).is_some_and(tcp))
+            .map(|name| (*name).to_owned())
+            .or_else(|| {
+                ports
+                    .iter()
+                    .find(|(_, p)| tcp(p))
+                    .map(|(name, _)| name.clone())
+            })?;
+        let name = &workload.metadata.name;
+        Some(RouteSpec {
+            host: format!("{name}.{environment}.{}", self.settings.domain),
+            path: "/".into(),
+            environment: environment.into(),
+            workload: name.clone(),
+            port,
+            instance: None,
+        })
+    }
+
+    /// The route that a provisioner's claim asks for.
+    pub(super) fn route_of_claim(
+        environment: &str,
+        workload: &str,
+        instance: &str,
+        claim: Claim,
+    ) -> RouteSpec {
+        let (path, port) = claim.route.unwrap_or_default();
+        RouteSpec {
+            host: claim.host,
+            path,
+            environment: environment.into(),
+            workload: workload.into(),
+            port,
+            instance: Some(instance.into()),
+        }
+    }
+
+    /// What is wrong with `claims`: hosts that another environment holds, host and path that another
+    /// workload holds. Names the holder.
+    pub(super) async fn refuse_taken(
+        &self,
+        environment: &Resource<Environment>,
+        claims: &Claims,
+    ) -> Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        for held in self.store.list_all::<Route>(&Query::default()).await? {
+            let held = held.spec;
+            for claim in claims.values().filter(|claim| claim.host == held.host) {
+                let elsewhere = held.environment != environment.meta.name;
+                let other = held.workload != claim.workload && held.path == claim.path;
+                if !elsewhere && !other {
+                    continue;
+                }
+                let what = if elsewhere {
+                    claim.host.clone()
+                } else {
+                    format!("{}{}", claim.host, claim.path)
+                };
+                problems.push(
+                    Problem::new(
+                        "route/taken",
+                        claim.instance.clone().unwrap_or_default(),
+                        format!(
+                            "`{what}` is held by workload `{}` in environment `{}`",
+                            held.workload, held.environment
+                        ),
+                    )
+                    .remedy("choose another host or path, or delete the workload that holds it"),
+                );
+            }
+        }
+        problems.dedup();
+        Ok(problems)
+    }
+
+    /// Names of the routes that `workload` holds by `deployment`.
+    pub(super) fn claims_of(
+        &self,
+        deployment: &Resource<Deployment>,
+        workload: &str,
+    ) -> Vec<String> {
+        let graph = &deployment.spec.graph;
+        let mut names: Vec<String> = deployment
+            .spec
+            .workloads
+            .get(workload)
+            .and_then(|score| self.own_claim(&deployment.meta.scope, score))
+            .map(|own| route_name(&own.host, &own.path))
+            .into_iter()
+            .collect();
+        let instances: Vec<_> = graph
+            .needed_by(workload)
+            .iter()
+            .map(instance_name)
+            .collect();
+        names.extend(
+            deployment
+                .spec
+                .claims
+                .iter()
+                .filter(|(_, claim)| {
+                    claim
+                        .instance
+                        .as_ref()
+                        .is_some_and(|i| instances.contains(i))
+                })
+                .map(|(name, _)| name.clone()),
+        );
+        names
+    }
+}

@@ -1,0 +1,326 @@
+//! Resource definitions and roles: applied as data, kept as immutable revisions, explained.
+
+use std::collections::BTreeMap;
+
+use kernel::{Caller, Change, Kind, Outcome, Problem, Query, Resource, Result};
+use serde_json::json;
+
+use super::{Delivery, events, plans::context_of};
+use crate::{
+    api::{
+        Applied, ApplyAnswer, ApplyOutcome, ApplyRequest, ExplainRequest, GraphAnswer,
+        NewEnvironment,
+    },
+    definition::{
+        self, Applicable, Context, Explanation,
+        document::{DocumentMeta, EnvironmentFields},
+    },
+    model::{
+        Deployment, Environment, EnvironmentRole, EnvironmentRoleSpec, Graph, ResourceDefinition,
+        ResourceDefinitionRevision, ResourceDefinitionSpec, Workload,
+    },
+};
+
+impl Delivery {
+    /// Applies documents, all or none.
+    pub async fn apply(&self, caller: &Caller, request: ApplyRequest) -> Result<ApplyAnswer> {
+        let mut problems = Vec::new();
+        let mut documents = Vec::new();
+        for (index, value) in request.documents.iter().enumerate() {
+            match Applicable::read(value, &format!("documents[{index}]")) {
+                Ok(document) => documents.push(document),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        problems.extend(self.check_documents(&documents));
+        if !problems.is_empty() {
+            return Err(kernel::Error::problems(
+                "the documents cannot be applied",
+                problems,
+            ));
+        }
+        self.apply_all(caller, documents, false).await
+    }
+
+    /// Applies what comes with the platform: what people have changed since stays as they want it.
+    pub async fn install_defaults(&self) -> Result<()> {
+        let caller = Caller::system("defaults", uuid::Uuid::now_v7());
+        match self.apply_all(&caller, definition::defaults(), true).await {
+            // Another replica was faster.
+            Err(error) if error.retryable() || error.kind == kernel::ErrorKind::AlreadyExists => {
+                Ok(())
+            }
+            done => done.map(drop),
+        }
+    }
+
+    fn check_documents(&self, documents: &[Applicable]) -> Vec<Problem> {
+        let known: Vec<_> = self.provisioners.keys().copied().collect();
+        let mut problems = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for document in documents {
+            let (kind, meta) = match document {
+                Applicable::ResourceDefinition(d) => {
+                    problems.extend(definition::check(
+                        d.metadata.name.as_str(),
+                        &d.spec,
+                        |name| self.provisioner(name).map(|p| p.as_ref() as _),
+                        &known,
+                    ));
+                    (ResourceDefinition::KIND, &d.metadata)
+                }
+                Applicable::EnvironmentRole(d) => (EnvironmentRole::KIND, &d.metadata),
+                Applicable::Environment(d) => (Environment::KIND, &d.metadata),
+            };
+            if !seen.insert((kind, meta.name.clone())) {
+                problems.push(Problem::new(
+                    "document/twice",
+                    meta.name.as_str(),
+                    format!("{kind} `{}` is in these documents twice", meta.name),
+                ));
+            }
+        }
+        problems
+    }
+
+    async fn apply_all(
+        &self,
+        caller: &Caller,
+        documents: Vec<Applicable>,
+        built_in: bool,
+    ) -> Result<ApplyAnswer> {
+        let mut change = Change::new().by(caller);
+        let mut items = Vec::new();
+        for document in documents {
+            items.push(match document {
+                Applicable::ResourceDefinition(d) => {
+                    self.apply_definition(&mut change, caller, d.metadata, d.spec, built_in)
+                        .await?
+                }
+                Applicable::EnvironmentRole(d) => {
+                    self.apply_role(&mut change, caller, d.metadata, d.spec, built_in)
+                        .await?
+                }
+                Applicable::Environment(d) => {
+                    self.apply_environment(&mut change, caller, d.metadata, d.spec)
+                        .await?
+                }
+            });
+        }
+        if !change.is_empty() {
+            self.store.commit(change).await?;
+        }
+        Ok(ApplyAnswer { items })
+    }
+
+    async fn apply_definition(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        meta: DocumentMeta,
+        spec: ResourceDefinitionSpec,
+        built_in: bool,
+    ) -> Result<Applied> {
+        Self::authorize_platform(caller, "change resource definitions")?;
+        let name = meta.name.as_str();
+        let held = self.store.get::<ResourceDefinition>("", name).await?;
+        let (outcome, revision) = match held {
+            Some(held) if built_in && !held.status.built_in => {
+                return Ok(applied::<ResourceDefinition>(
+                    name,
+                    ApplyOutcome::Unchanged,
+                    Some(held.status.revision),
+                ));
+            }
+            Some(held) if held.spec == spec && held.meta.labels == meta.labels => {
+                return Ok(applied::<ResourceDefinition>(
+                    name,
+                    ApplyOutcome::Unchanged,
+                    Some(held.status.revision),
+                ));
+            }
+            Some(mut held) => {
+                held.spec = spec.clone();
+                held.meta.labels = meta.labels;
+                held.status.revision += 1;
+                held.status.built_in = built_in;
+                change.spec(&held)?;
+                (ApplyOutcome::Changed, held.status.revision)
+            }
+            None => {
+                let mut new = Resource::<ResourceDefinition>::new("", name, spec.clone());
+                new.meta.labels = meta.labels;
+                new.status.revision = self.last_revision(name).await? + 1;
+                new.status.built_in = built_in;
+                change.create(&new)?;
+                (ApplyOutcome::Created, new.status.revision)
+            }
+        };
+        let record =
+            Resource::<ResourceDefinitionRevision>::new(name, format!("r{revision}"), spec);
+        change.create(&record)?;
+        change.event(events::event(
+            "resource-definition.applied",
+            kernel::Key::of::<ResourceDefinition>("", name),
+            "",
+            caller,
+            Some(Outcome::Pass),
+            json!({ "revision": revision }),
+        ));
+        Ok(applied::<ResourceDefinition>(name, outcome, Some(revision)))
+    }
+
+    /// The highest revision that a definition of this name ever had: numbers are not used again.
+    async fn last_revision(&self, name: &str) -> Result<u64> {
+        let all = self
+            .store
+            .list_all::<ResourceDefinitionRevision>(&Query::scope(name))
+            .await?;
+        let numbers = all
+            .iter()
+            .filter_map(|r| r.meta.name.strip_prefix('r')?.parse().ok());
+        Ok(numbers.max().unwrap_or(0))
+    }
+
+    async fn apply_role(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        meta: DocumentMeta,
+        spec: EnvironmentRoleSpec,
+        built_in: bool,
+    ) -> Result<Applied> {
+        Self::authorize_platform(caller, "change environment roles")?;
+        let name = meta.name.as_str();
+        let outcome = match self.store.get::<EnvironmentRole>("", name).await? {
+            // A role that is there is as people want it.
+            Some(held) if built_in || held.spec == spec => ApplyOutcome::Unchanged,
+            Some(mut held) => {
+                held.spec = spec;
+                held.meta.labels = meta.labels;
+                change.spec(&held)?;
+                ApplyOutcome::Changed
+            }
+            None => {
+                let mut new = Resource::<EnvironmentRole>::new("", name, spec);
+                new.meta.labels = meta.labels;
+                change.create(&new)?;
+                ApplyOutcome::Created
+            }
+        };
+        Ok(applied::<EnvironmentRole>(name, outcome, None))
+    }
+
+    async fn apply_environment(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        meta: DocumentMeta,
+        fields: EnvironmentFields,
+    ) -> Result<Applied> {
+        let name = meta.name.as_str();
+        if self.store.get::<Environment>("", name).await?.is_some() {
+            return Ok(applied::<Environment>(name, ApplyOutcome::Unchanged, None));
+        }
+        let request = NewEnvironment {
+            name: name.into(),
+            role: fields.role,
+            team: fields.team,
+            engine: fields.engine,
+            ttl_seconds: fields.ttl_seconds,
+            clone_from: fields.clone_from,
+            labels: meta.labels,
+        };
+        let environment = self.environment_draft(caller, request).await?;
+        self.environment_write(change, caller, &environment)?;
+        Ok(applied::<Environment>(
+            &environment.meta.name,
+            ApplyOutcome::Created,
+            None,
+        ))
+    }
+
+    /// Takes a definition out of matching. Its revisions stay, for what was made with them.
+    pub async fn definition_delete(
+        &self,
+        caller: &Caller,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        Self::authorize_platform(caller, "delete resource definitions")?;
+        let held = self.store.expect::<ResourceDefinition>("", name).await?;
+        Self::require_revision(&held.meta, revision)?;
+        let mut change = Change::new().by(caller);
+        change.remove(&held)?;
+        change.event(events::event(
+            "resource-definition.deleted",
+            held.key(),
+            "",
+            caller,
+            Some(Outcome::Pass),
+            json!({ "revision": held.status.revision }),
+        ));
+        self.store.commit(change).await?;
+        Ok(())
+    }
+
+    /// Which definition meets a need in an environment, and why.
+    pub async fn explain(&self, request: ExplainRequest) -> Result<Explanation> {
+        let environment = self
+            .store
+            .expect::<Environment>("", &request.environment)
+            .await?;
+        let mut labels = environment.meta.labels.clone();
+        labels.extend(request.labels);
+        let context = Context {
+            resource_type: request.resource_type,
+            class: request.class.unwrap_or_else(|| "default".into()),
+            id: request.id.unwrap_or_default(),
+            workload: request.workload,
+            labels,
+            ..context_of(&environment)
+        };
+        Ok(self.catalogue(&environment, None).await?.explain(&context))
+    }
+
+    /// What the workloads of an environment need, by their present deployments, and how far it is.
+    pub async fn environment_graph(&self, name: &str) -> Result<GraphAnswer> {
+        self.store.expect::<Environment>("", name).await?;
+        let mut graph = Graph::default();
+        let mut deployments: BTreeMap<String, Resource<Deployment>> = BTreeMap::new();
+        for workload in self.store.list_all::<Workload>(&Query::scope(name)).await? {
+            let deployment = &workload.spec.deployment;
+            if !deployments.contains_key(deployment) {
+                let found = self.store.expect::<Deployment>(name, deployment).await?;
+                deployments.insert(deployment.clone(), found);
+            }
+            let theirs = &deployments[deployment].spec.graph;
+            for id in theirs.needed_by(&workload.meta.name) {
+                if let Some(node) = theirs.nodes.get(&id) {
+                    graph.nodes.insert(id, node.clone());
+                }
+            }
+            let names = theirs
+                .workloads
+                .get(&workload.meta.name)
+                .cloned()
+                .unwrap_or_default();
+            graph.workloads.insert(workload.meta.name, names);
+        }
+        let instances = self.instances(name).await?;
+        let phases = instances
+            .into_iter()
+            .map(|i| (i.spec.node.to_string(), i.status.phase))
+            .collect();
+        Ok(GraphAnswer { graph, phases })
+    }
+}
+
+fn applied<K: Kind>(name: &str, outcome: ApplyOutcome, revision: Option<u64>) -> Applied {
+    Applied {
+        kind: K::KIND.into(),
+        name: name.into(),
+        outcome,
+        revision,
+    }
+}

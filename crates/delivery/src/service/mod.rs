@@ -1,0 +1,199 @@
+//! The use cases of delivery: authorize, check, write spec and event. The only place, reconcilers
+//! apart, that changes its resources.
+
+mod claims;
+mod definitions;
+mod deploy;
+mod environments;
+pub mod events;
+pub mod outputs;
+mod plans;
+mod resources;
+mod restore;
+mod workloads;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use kernel::{Caller, Error, Query, Resource, Result, Secret, Store};
+
+use crate::{
+    Engine, Provisioner, Verifier,
+    model::{Environment, ResourceInstance, Route},
+};
+
+/// What the platform's configuration says about delivery.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Hosts are `WORKLOAD.ENVIRONMENT.<domain>`.
+    pub domain: String,
+    /// The gateway's port, for addresses that people are shown.
+    pub gateway_port: u16,
+    /// The engine of environments whose maker does not choose.
+    pub default_engine: String,
+    /// How long workloads have to get ready where the caller does not say, in seconds.
+    pub default_timeout_seconds: u64,
+}
+
+/// The use cases, and what they work with. One for the whole process.
+pub struct Delivery {
+    store: Store,
+    engines: BTreeMap<&'static str, Arc<dyn Engine>>,
+    provisioners: BTreeMap<&'static str, Arc<dyn Provisioner>>,
+    verifier: Arc<dyn Verifier>,
+    settings: Settings,
+    digest_key: Secret,
+    /// Which engine each environment has: fixed at its creation, so never stale while it lives.
+    engine_names: Mutex<BTreeMap<String, String>>,
+}
+
+impl Delivery {
+    /// Wires the use cases. `digest_key` keys the digests of releases, so that a digest reveals
+    /// nothing of the secrets in a release; it must stay the same across restarts.
+    pub fn new(
+        store: Store,
+        engines: Vec<Arc<dyn Engine>>,
+        provisioners: Vec<Arc<dyn Provisioner>>,
+        verifier: Arc<dyn Verifier>,
+        settings: Settings,
+        digest_key: Secret,
+    ) -> Self {
+        Self {
+            store,
+            engines: engines.into_iter().map(|e| (e.name(), e)).collect(),
+            provisioners: provisioners.into_iter().map(|p| (p.name(), p)).collect(),
+            verifier,
+            settings,
+            digest_key,
+            engine_names: Mutex::default(),
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What the configuration says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The policies in force, by name: no shields.
+    pub fn policies(&self) -> Vec<(String, String)> {
+        self.verifier.sources()
+    }
+
+    /// The engine `name`, or an error that names those there are.
+    pub fn engine(&self, name: &str) -> Result<Arc<dyn Engine>> {
+        self.engines.get(name).cloned().ok_or_else(|| {
+            let known: Vec<_> = self.engines.keys().copied().collect();
+            Error::invalid(format!("this platform has no engine `{name}`"))
+                .remedy(format!("choose one of: {}", known.join(", ")))
+        })
+    }
+
+    pub(crate) fn provisioner(&self, name: &str) -> Option<&Arc<dyn Provisioner>> {
+        self.provisioners.get(name)
+    }
+
+    /// The engine of an environment.
+    pub(crate) async fn engine_of(&self, environment: &str) -> Result<Arc<dyn Engine>> {
+        let known = self.names().get(environment).cloned();
+        let name = match known {
+            Some(name) => name,
+            None => {
+                let found = self.store.expect::<Environment>("", environment).await?;
+                self.names()
+                    .insert(environment.to_owned(), found.spec.engine.clone());
+                found.spec.engine
+            }
+        };
+        self.engine(&name)
+    }
+
+    pub(crate) fn forget_environment(&self, environment: &str) {
+        self.names().remove(environment);
+    }
+
+    fn names(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        self.engine_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn digest_key(&self) -> &Secret {
+        &self.digest_key
+    }
+
+    /// All instances of an environment.
+    pub(crate) async fn instances(
+        &self,
+        environment: &str,
+    ) -> Result<Vec<Resource<ResourceInstance>>> {
+        self.store.list_all(&Query::scope(environment)).await
+    }
+
+    /// The routes that lead to a workload and belong to it alone.
+    pub(crate) async fn routes_of_workload(
+        &self,
+        environment: &str,
+        workload: &str,
+    ) -> Result<Vec<Resource<Route>>> {
+        self.routes(|r| r.environment == environment && r.workload == workload)
+            .await
+    }
+
+    /// The routes that an instance claims.
+    pub(crate) async fn routes_of_instance(
+        &self,
+        instance: &Resource<ResourceInstance>,
+    ) -> Result<Vec<Resource<Route>>> {
+        let (scope, name) = (&instance.meta.scope, &instance.meta.name);
+        self.routes(|r| r.environment == *scope && r.instance.as_ref() == Some(name))
+            .await
+    }
+
+    async fn routes(
+        &self,
+        keep: impl Fn(&crate::model::RouteSpec) -> bool,
+    ) -> Result<Vec<Resource<Route>>> {
+        let all = self.store.list_all::<Route>(&Query::default()).await?;
+        Ok(all.into_iter().filter(|route| keep(&route.spec)).collect())
+    }
+
+    /// Whether `caller` may change what belongs to `team`.
+    fn authorize(caller: &Caller, team: &str, what: &str) -> Result<()> {
+        if caller.admin || caller.teams.iter().any(|t| t == team) {
+            return Ok(());
+        }
+        Err(
+            Error::forbidden(format!("you may not {what}: it belongs to team `{team}`"))
+                .remedy("ask a member of that team"),
+        )
+    }
+
+    /// Refuses where the caller took the resource to be at another revision (`If-Match`).
+    fn require_revision(meta: &kernel::Meta, expected: Option<i64>) -> Result<()> {
+        match expected {
+            Some(expected) if expected != meta.revision => Err(Error::conflict(format!(
+                "`{}` is at revision {}, not {expected}",
+                meta.name, meta.revision
+            ))
+            .remedy("read it again, and decide anew")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `caller` may change what the whole platform shares.
+    fn authorize_platform(caller: &Caller, what: &str) -> Result<()> {
+        if caller.admin {
+            return Ok(());
+        }
+        Err(Error::forbidden(format!(
+            "only those who operate the platform may {what}"
+        )))
+    }
+}

@@ -1,0 +1,469 @@
+//! Read, match, plan, verify: everything that happens before anything is written.
+
+use std::collections::BTreeMap;
+
+use kernel::{Caller, Error, Problem, Query, Resource, Result, Secret};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Delivery, claims::Claims, deploy::Order};
+use crate::{
+    definition::{Catalogue, Context, Revision, graph},
+    engine::Objection,
+    model::{
+        Environment, Graph, NodeId, ResourceDefinition, ResourceDefinitionRevision,
+        ResourceInstance, Route, RouteSpec, Workload, instance_name, route_name,
+    },
+    plan::{self, Plan, Running, RunningResource, Wanted},
+    provisioner::{Output, Request},
+    score::placeholder,
+    verify::Decision,
+};
+
+/// What a deployment will do.
+pub(super) struct Draft {
+    pub(super) graph: Graph,
+    pub(super) plan: Plan,
+    pub(super) decision: Decision,
+    pub(super) claims: Claims,
+}
+
+impl Delivery {
+    pub(super) async fn draft(
+        &self,
+        caller: &Caller,
+        environment: &Resource<Environment>,
+        order: &Order,
+    ) -> Result<Draft> {
+        let name = &environment.meta.name;
+        let instances = self.instances(name).await?;
+        let running = self.store.list_all::<Workload>(&Query::scope(name)).await?;
+        let catalogue = self.catalogue(environment, order.record.as_ref()).await?;
+        let graph = self
+            .graph(environment, order, &catalogue)
+            .map_err(refused)?;
+
+        let mut problems = self.check_params(&graph);
+        problems.extend(shared_with_others(&graph, &instances, order));
+        let (claims, wrong) = self.claims(environment, &graph, order, &instances).await?;
+        problems.extend(wrong);
+        problems.extend(self.refuse_taken(environment, &claims).await?);
+        let engine = self.engine(&environment.spec.engine)?;
+        let mut warnings = Vec::new();
+        for (workload, score) in &order.workloads {
+            for objection in engine.check(score) {
+                match objection {
+                    Objection::Refuse(problem) => problems.push(Problem {
+                        path: format!("workloads.{workload}.{}", problem.path),
+                        ..problem
+                    }),
+                    Objection::Warn(problem) => warnings.push(match problem.remedy {
+                        Some(remedy) => format!("{workload}: {}; {remedy}", problem.message),
+                        None => format!("{workload}: {}", problem.message),
+                    }),
+                }
+            }
+        }
+        if !problems.is_empty() {
+            return Err(refused(problems));
+        }
+
+        let routes: Vec<RouteSpec> = self
+            .store
+            .list_all::<Route>(&Query::default())
+            .await?
+            .into_iter()
+            .map(|route| route.spec)
+            .filter(|route| route.environment == *name)
+            .collect();
+        let mut plan = self.compute(order, &graph, &claims, &instances, &running, &routes);
+        plan.warnings.extend(warnings);
+        let decision = self.decide(caller, environment, order, &plan).await?;
+        Ok(Draft {
+            graph,
+            plan,
+            decision,
+            claims,
+        })
+    }
+
+    fn compute(
+        &self,
+        order: &Order,
+        graph: &Graph,
+        claims: &Claims,
+        instances: &[Resource<ResourceInstance>],
+        workloads: &[Resource<Workload>],
+        routes: &[RouteSpec],
+    ) -> Plan {
+        let running = Running {
+            resources: instances
+                .iter()
+                .map(|held| {
+                    let used_by = held.status.used_by.as_slice();
+                    (
+                        held.meta.name.clone(),
+                        RunningResource {
+                            spec: &held.spec,
+                            used_by,
+                        },
+                    )
+                })
+                .collect(),
+            workloads: workloads
+                .iter()
+                .map(|w| (w.meta.name.clone(), &w.spec.score))
+                .collect(),
+            routes: routes.iter().collect(),
+        };
+        let urls = order
+            .workloads
+            .keys()
+            .filter_map(|workload| Some((workload.clone(), self.url_of(workload, claims)?)))
+            .collect();
+        plan::compute(
+            &running,
+            &Wanted {
+                graph,
+                workloads: &order.workloads,
+                routes: &claims.values().cloned().collect::<Vec<_>>(),
+                urls: &urls,
+                accept: &order.accept,
+                describe: &|provisioner| self.provisioner(provisioner).map(|p| p.describe()),
+            },
+        )
+    }
+
+    fn graph(
+        &self,
+        environment: &Resource<Environment>,
+        order: &Order,
+        catalogue: &Catalogue,
+    ) -> std::result::Result<Graph, Vec<Problem>> {
+        graph::build(&graph::Input {
+            environment: &context_of(environment),
+            domain: &self.settings.domain,
+            workloads: &order.workloads,
+            catalogue,
+            holds_data: &|provisioner| {
+                self.provisioner(provisioner)
+                    .is_some_and(|p| p.describe().holds_data)
+            },
+        })
+    }
+
+    /// The definitions in force: the newest, the environment's pins, and those of `record`.
+    pub(super) async fn catalogue(
+        &self,
+        environment: &Resource<Environment>,
+        record: Option<&Resource<crate::model::Deployment>>,
+    ) -> Result<Catalogue> {
+        let mut definitions = BTreeMap::new();
+        for found in self
+            .store
+            .list_all::<ResourceDefinition>(&Query::default())
+            .await?
+        {
+            let revision = Revision {
+                revision: found.status.revision,
+                spec: found.spec,
+            };
+            definitions.insert(found.meta.name, revision);
+        }
+        let mut wanted = environment.spec.pinned_definitions.clone();
+        if let Some(record) = record {
+            // A rollback uses what was used then, not what merely matches now.
+            definitions.clear();
+            let used = record
+                .spec
+                .graph
+                .nodes
+                .values()
+                .map(|node| &node.definition);
+            wanted = used
+                .map(|used| (used.name.clone(), used.revision))
+                .collect();
+        }
+        for (name, revision) in wanted {
+            if definitions
+                .get(&name)
+                .is_some_and(|held| held.revision == revision)
+            {
+                continue;
+            }
+            let found = self
+                .store
+                .expect::<ResourceDefinitionRevision>(&name, &format!("r{revision}"))
+                .await?;
+            definitions.insert(
+                name,
+                Revision {
+                    revision,
+                    spec: found.spec,
+                },
+            );
+        }
+        Ok(Catalogue::new(definitions))
+    }
+
+    fn check_params(&self, graph: &Graph) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for node in graph.nodes.values() {
+            let Some(provisioner) = self.provisioner(&node.provisioner) else {
+                problems.push(
+                    Problem::new(
+                        "definition/provisioner",
+                        node.asked_by.join(", "),
+                        format!(
+                            "definition {} names provisioner `{}`, which this platform lacks",
+                            node.definition, node.provisioner
+                        ),
+                    )
+                    .remedy("have a platform engineer correct the definition"),
+                );
+                continue;
+            };
+            problems.extend(
+                provisioner
+                    .check(&node.params)
+                    .into_iter()
+                    .map(|problem| Problem {
+                        path: format!("{}.{}", node.asked_by.join(", "), problem.path),
+                        ..problem
+                    }),
+            );
+        }
+        problems
+    }
+
+    /// What the deployment claims of the gateway, as far as that is known before anything is made.
+    async fn claims(
+        &self,
+        environment: &Resource<Environment>,
+        graph: &Graph,
+        order: &Order,
+        instances: &[Resource<ResourceInstance>],
+    ) -> Result<(Claims, Vec<Problem>)> {
+        let name = &environment.meta.name;
+        let (mut claims, mut problems) = (Claims::new(), Vec::new());
+        for score in order.workloads.values() {
+            if let Some(own) = self.own_claim(name, score) {
+                claims.insert(route_name(&own.host, &own.path), own);
+            }
+        }
+        let mut previews: BTreeMap<NodeId, BTreeMap<String, Output>> = BTreeMap::new();
+        for id in in_order(graph) {
+            let node = &graph.nodes[&id];
+            let Some(provisioner) = self.provisioner(&node.provisioner) else {
+                continue;
+            };
+            let known = |alias: &str, path: &[&str]| {
+                let outputs = previews.get(node.aliases.get(alias)?)?;
+                match (outputs.get(*path.first()?)?, path.len()) {
+                    (Output::Plain(value), 1) => Some(value.clone()),
+                    _ => None,
+                }
+            };
+            // What needs something that is not made yet is known only once it is made.
+            let Some(params) = expand(&node.params, &known) else {
+                continue;
+            };
+            let instance = instance_name(&id);
+            let uid = instances
+                .iter()
+                .find(|held| held.meta.name == instance)
+                .map_or(Uuid::nil(), |held| held.meta.uid);
+            let request = Request {
+                platform: self.store.platform(),
+                uid,
+                environment: name.clone(),
+                role: environment.spec.role.clone(),
+                team: environment.spec.team.clone(),
+                workload: node.workload.clone(),
+                resource_type: id.resource_type.clone(),
+                class: id.class.clone(),
+                id: id.id.clone(),
+                params,
+                seed: Secret::new([]),
+                rotation: 1,
+                state: Value::Null,
+                machine_host: "127.0.0.1".into(),
+            };
+            match provisioner.preview(&request) {
+                None => {}
+                Some(Err(error)) => problems.push(Problem {
+                    remedy: error.remedy,
+                    ..Problem::new("resource/refused", node.asked_by.join(", "), error.message)
+                }),
+                Some(Ok(preview)) => {
+                    for claim in preview.claims {
+                        let workload = node.workload.clone().unwrap_or_default();
+                        let route = Self::route_of_claim(name, &workload, &instance, claim);
+                        claims.insert(route_name(&route.host, &route.path), route);
+                    }
+                    previews.insert(id, preview.outputs);
+                }
+            }
+        }
+        Ok((claims, problems))
+    }
+
+    fn url_of(&self, workload: &str, claims: &BTreeMap<String, RouteSpec>) -> Option<String> {
+        let ours: Vec<_> = claims
+            .values()
+            .filter(|c| c.workload == workload && !c.path.is_empty())
+            .collect();
+        // A route that the team declared is what it wants people to use.
+        let best = ours
+            .iter()
+            .find(|c| c.instance.is_some())
+            .or(ours.first())?;
+        Some(self.url(&best.host, &best.path))
+    }
+
+    async fn decide(
+        &self,
+        caller: &Caller,
+        environment: &Resource<Environment>,
+        order: &Order,
+        plan: &Plan,
+    ) -> Result<Decision> {
+        let role = self.role(&environment.spec.role).await?;
+        let mut workloads = serde_json::to_value(&order.workloads)
+            .map_err(|e| Error::internal("workloads could not be serialized", e))?;
+        hide_values(&mut workloads);
+        let input = json!({
+            "caller": { "subject": caller.subject, "teams": caller.teams, "admin": caller.admin },
+            "environment": {
+                "name": environment.meta.name,
+                "role": environment.spec.role,
+                "protected": role.spec.protected,
+                "team": environment.spec.team,
+                "labels": environment.meta.labels,
+                "engine": environment.spec.engine,
+            },
+            "workloads": workloads,
+            "plan": plan,
+        });
+        self.verifier.verify(&input).await
+    }
+}
+
+/// Policy sees which variables and files there are, not what is in them.
+fn hide_values(workloads: &mut Value) {
+    let containers = workloads
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|all| all.values_mut())
+        .filter_map(|workload| workload.get_mut("containers")?.as_object_mut())
+        .flat_map(|all| all.values_mut());
+    for container in containers {
+        for value in container
+            .get_mut("variables")
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flatten()
+        {
+            *value.1 = Value::Null;
+        }
+        for file in container
+            .get_mut("files")
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(fields) = file.1.as_object_mut() {
+                fields.remove("content");
+                fields.remove("binaryContent");
+            }
+        }
+    }
+}
+
+pub(super) fn context_of(environment: &Resource<Environment>) -> Context {
+    Context {
+        environment: environment.meta.name.clone(),
+        role: environment.spec.role.clone(),
+        team: environment.spec.team.clone(),
+        labels: environment.meta.labels.clone(),
+        ..Context::default()
+    }
+}
+
+fn refused(problems: Vec<Problem>) -> Error {
+    Error::problems("this cannot be deployed", problems)
+}
+
+/// Shared resources that a workload outside this deployment uses with other parameters.
+fn shared_with_others(
+    graph: &Graph,
+    instances: &[Resource<ResourceInstance>],
+    order: &Order,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for instance in instances {
+        let Some(node) = graph.nodes.get(&instance.spec.node) else {
+            continue;
+        };
+        let others: Vec<_> = instance
+            .status
+            .used_by
+            .iter()
+            .filter(|user| !order.workloads.contains_key(*user))
+            .collect();
+        if others.is_empty() || node.params == instance.spec.params {
+            continue;
+        }
+        let others: Vec<_> = others.into_iter().map(String::as_str).collect();
+        problems.push(
+            Problem::new(
+                "graph/shared-conflict",
+                node.asked_by.join(", "),
+                format!(
+                    "{} asks for {} with other parameters than workload {}, which shares it",
+                    node.asked_by.join(", "),
+                    instance.spec.node,
+                    others.join(", ")
+                ),
+            )
+            .remedy("give both the same parameters, or one of them another id"),
+        );
+    }
+    problems
+}
+
+/// The nodes, each after what it depends on. The graph has no cycle.
+fn in_order(graph: &Graph) -> Vec<NodeId> {
+    let mut done: Vec<NodeId> = Vec::new();
+    let mut left: Vec<&NodeId> = graph.nodes.keys().collect();
+    while !left.is_empty() {
+        let (ready, waiting): (Vec<_>, Vec<_>) = left.iter().copied().partition(|id| {
+            graph.nodes[*id]
+                .depends_on
+                .iter()
+                .all(|d| done.contains(d) || !graph.nodes.contains_key(d))
+        });
+        if ready.is_empty() {
+            break;
+        }
+        done.extend(ready.into_iter().cloned());
+        left = waiting;
+    }
+    done
+}
+
+/// `params` with what is known in place; nothing where something is not.
+fn expand(
+    params: &serde_json::Map<String, Value>,
+    known: &dyn Fn(&str, &[&str]) -> Option<Value>,
+) -> Option<serde_json::Map<String, Value>> {
+    let mut lookup = |reference: &placeholder::Reference| match reference.names().as_slice() {
+        ["resources", alias, path @ ..] => known(alias, path)
+            .map(placeholder::Resolved::plain)
+            .ok_or("unknown"),
+        _ => Err("unknown"),
+    };
+    placeholder::expand_map(params, &mut lookup)
+        .ok()
+        .map(|(params, _)| params)
+}

@@ -1,0 +1,169 @@
+//! Resource instances: rotated, removed, their outputs read.
+
+use kernel::{Caller, Change, Error, Resource, Result};
+use serde_json::json;
+
+use super::{Delivery, events, outputs};
+use crate::{
+    api::ResourceOutputs,
+    model::{Environment, ResourceInstance, Workload},
+    provisioner::Output,
+};
+
+impl Delivery {
+    /// Gives an instance new credentials. Every workload that uses it gets a further release; the
+    /// old credentials end when all of them have taken over.
+    pub async fn resource_rotate(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+    ) -> Result<Resource<ResourceInstance>> {
+        let (room, mut instance) = self
+            .instance_for(caller, environment, name, "rotate")
+            .await?;
+        if instance.is_deleting() {
+            return Err(Error::conflict(format!(
+                "{} is being removed",
+                instance.spec.node
+            )));
+        }
+        instance.spec.rotation += 1;
+        instance.spec.correlation = caller.correlation;
+        let mut change = Change::new().by(caller);
+        change.spec(&instance)?;
+        for user in &instance.status.used_by {
+            let Some(mut workload) = self.store.get::<Workload>(environment, user).await? else {
+                continue;
+            };
+            workload.spec.highest_release += 1;
+            workload.spec.release = workload.spec.highest_release;
+            workload.spec.correlation = caller.correlation;
+            change.spec(&workload)?;
+        }
+        change.event(events::event(
+            "resource-instance.rotation-requested",
+            instance.key(),
+            &room.spec.team,
+            caller,
+            None,
+            json!({ "rotation": instance.spec.rotation, "usedBy": instance.status.used_by }),
+        ));
+        self.store.commit(change).await?;
+        self.store.expect(environment, name).await
+    }
+
+    /// Asks for the removal of an instance that nothing uses.
+    pub async fn resource_delete(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<Resource<ResourceInstance>> {
+        let (room, instance) = self
+            .instance_for(caller, environment, name, "delete")
+            .await?;
+        Self::require_revision(&instance.meta, revision)?;
+        if instance.is_deleting() {
+            return Ok(instance);
+        }
+        if instance.spec.holds_data {
+            self.refuse_if_protected(&room, "lose data").await?;
+        }
+        if !instance.status.used_by.is_empty() {
+            return Err(Error::conflict(format!(
+                "{} is used by {}",
+                instance.spec.node,
+                instance.status.used_by.join(", ")
+            ))
+            .remedy("deploy those workloads without it first, or delete them"));
+        }
+        let mut change = Change::new().by(caller);
+        change.delete(&instance)?;
+        change.event(events::event(
+            "resource-instance.deletion-requested",
+            instance.key(),
+            &room.spec.team,
+            caller,
+            None,
+            json!({ "holdsData": instance.spec.holds_data }),
+        ));
+        self.store.commit(change).await?;
+        Ok(instance)
+    }
+
+    /// The outputs of an instance: plain ones with their value, secret ones by name, save the
+    /// one whose value the caller asks for, which is recorded.
+    pub async fn resource_outputs(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+        reveal: Option<&str>,
+    ) -> Result<ResourceOutputs> {
+        let (room, instance) = self.instance_for(caller, environment, name, "read").await?;
+        let mut answer = ResourceOutputs::default();
+        for (output, value) in outputs::of_instance(&self.store, &instance).await? {
+            match value {
+                Output::Plain(value) => {
+                    answer.outputs.insert(output, value);
+                }
+                Output::Secret(secret) => {
+                    if reveal == Some(output.as_str()) {
+                        let text = String::from_utf8_lossy(secret.expose()).into_owned();
+                        answer.revealed.insert(output.clone(), text);
+                    }
+                    answer.secrets.push(output);
+                }
+            }
+        }
+        if let Some(reveal) = reveal
+            && answer.revealed.is_empty()
+        {
+            return Err(Error::not_found(format!(
+                "secret output `{reveal}` of {}",
+                instance.spec.node
+            )));
+        }
+        if reveal.is_some() {
+            let mut change = Change::new().by(caller);
+            change.event(events::event(
+                "resource-instance.secret-revealed",
+                instance.key(),
+                &room.spec.team,
+                caller,
+                None,
+                json!({ "output": reveal }),
+            ));
+            self.store.commit(change).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn instance_for(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+        what: &str,
+    ) -> Result<(Resource<Environment>, Resource<ResourceInstance>)> {
+        let room = self.store.expect::<Environment>("", environment).await?;
+        Self::authorize(caller, &room.spec.team, &format!("{what} this resource"))?;
+        let instance = match self
+            .store
+            .get::<ResourceInstance>(environment, name)
+            .await?
+        {
+            Some(instance) => instance,
+            // People know a resource by what it is in the graph, too.
+            None => self
+                .instances(environment)
+                .await?
+                .into_iter()
+                .find(|i| i.spec.node.to_string() == name || i.spec.node.id == name)
+                .ok_or_else(|| Error::not_found(format!("resource `{name}` in `{environment}`")))?,
+        };
+        Ok((room, instance))
+    }
+}

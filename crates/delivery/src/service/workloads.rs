@@ -1,0 +1,104 @@
+//! Workloads: removed, and their logs read.
+
+use futures::stream::BoxStream;
+use kernel::{Caller, Change, Error, ErrorKind, Query, Resource, Result, Secret};
+use serde_json::json;
+
+use super::{Delivery, events, outputs};
+use crate::{
+    engine::{LogLine, LogQuery},
+    model::{Environment, ResourceInstance, Workload},
+};
+
+impl Delivery {
+    /// Asks for the removal of a workload, its routes, and the resources that nobody else uses.
+    /// What holds data stays unless `with_data`.
+    pub async fn workload_delete(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+        with_data: bool,
+        revision: Option<i64>,
+    ) -> Result<Resource<Workload>> {
+        let room = self.store.expect::<Environment>("", environment).await?;
+        Self::authorize(caller, &room.spec.team, "delete this workload")?;
+        if with_data {
+            self.refuse_if_protected(&room, "lose data").await?;
+        }
+        let mut workload = self.store.expect::<Workload>(environment, name).await?;
+        Self::require_revision(&workload.meta, revision)?;
+        if workload.is_deleting() && workload.spec.remove_data == with_data {
+            return Ok(workload);
+        }
+        workload.spec.remove_data = with_data;
+        let mut change = Change::new().by(caller);
+        change.spec(&workload)?;
+        change.delete(&workload)?;
+        change.event(events::event(
+            "workload.deletion-requested",
+            workload.key(),
+            &room.spec.team,
+            caller,
+            None,
+            json!({ "withData": with_data }),
+        ));
+        self.store.commit(change).await?;
+        Ok(workload)
+    }
+
+    /// Lines of a workload's log.
+    pub async fn workload_logs(
+        &self,
+        environment: &str,
+        name: &str,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, LogLine>> {
+        self.store.expect::<Workload>(environment, name).await?;
+        let engine = self.engine_of(environment).await?;
+        engine
+            .logs(environment, name, query)
+            .await
+            .map_err(|error| {
+                let plain = Error::new(ErrorKind::Unavailable, error.message);
+                match error.remedy {
+                    Some(remedy) => plain.remedy(remedy),
+                    None => plain,
+                }
+            })
+    }
+
+    /// `lines` without the secrets that the workload was given: for what is kept and shown to
+    /// others than those who read the log itself.
+    pub(crate) async fn redact(
+        &self,
+        environment: &str,
+        workload: &str,
+        lines: Vec<String>,
+    ) -> Result<Vec<String>> {
+        let instances: Vec<Resource<ResourceInstance>> =
+            self.store.list_all(&Query::scope(environment)).await?;
+        let mut secrets: Vec<Secret> = Vec::new();
+        for instance in instances
+            .iter()
+            .filter(|i| i.status.used_by.iter().any(|u| u == workload))
+        {
+            for output in outputs::of_instance(&self.store, instance)
+                .await?
+                .into_values()
+            {
+                if let crate::provisioner::Output::Secret(secret) = output {
+                    secrets.push(secret);
+                }
+            }
+        }
+        let hide = |line: String| {
+            secrets
+                .iter()
+                .filter_map(Secret::expose_str)
+                .filter(|s| s.len() >= 8)
+                .fold(line, |line, secret| line.replace(secret, "[secret]"))
+        };
+        Ok(lines.into_iter().map(hide).collect())
+    }
+}

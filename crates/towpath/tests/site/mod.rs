@@ -1,0 +1,148 @@
+//! A real platform in a process of its own: started, killed and started again.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use client::Client;
+use kernel::Secret;
+
+/// Where a platform runs, and on which ports; they stay the same over restarts.
+pub struct Site {
+    pub data: PathBuf,
+    pub api: u16,
+    pub gateway: u16,
+    pub s3: u16,
+    pub store: Option<String>,
+}
+
+impl Site {
+    pub fn new(data: &Path) -> Self {
+        let [api, gateway, s3] = free_ports();
+        Self { data: data.to_owned(), api, gateway, s3, store: None }
+    }
+
+    /// Another replica on the same store and data.
+    pub fn replica(&self) -> Self {
+        let [api, gateway, s3] = free_ports();
+        Self { api, gateway, s3, data: self.data.clone(), store: self.store.clone() }
+    }
+
+    /// Starts it, and waits until it is ready.
+    pub async fn start(&self) -> Running {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.data.join("test.log"))
+            .expect("the log can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
+        command
+            .arg("up")
+            .args(["--listen", &format!("127.0.0.1:{}", self.api)])
+            .args(["--gateway-listen", &format!("127.0.0.1:{}", self.gateway)])
+            .args(["--s3-listen", &format!("127.0.0.1:{}", self.s3)])
+            .arg("--data")
+            .arg(&self.data)
+            .stdout(Stdio::null())
+            .stderr(log);
+        if let Some(store) = &self.store {
+            command.args(["--store", store]);
+        }
+        let child = command.spawn().expect("the binary starts");
+        let mut running = Running { child, client: None };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            assert!(Instant::now() < deadline, "not ready in time:\n{}", self.log());
+            if let Some(status) = running.child.try_wait().expect("it is our child") {
+                panic!("it ended with {status}:\n{}", self.log());
+            }
+            if let Some(client) = self.client()
+                && client.ready().await.is_ok()
+            {
+                running.client = Some(client);
+                return running;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn client(&self) -> Option<Client> {
+        let token = std::fs::read_to_string(self.data.join("admin.token")).ok()?;
+        let token = Secret::from(token.trim());
+        Client::new(&format!("http://127.0.0.1:{}", self.api), Some(token)).ok()
+    }
+
+    /// The last of what it said.
+    pub fn log(&self) -> String {
+        let all = std::fs::read_to_string(self.data.join("test.log")).unwrap_or_default();
+        let lines: Vec<_> = all.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// What a workload answers through the gateway.
+    pub async fn get(&self, host: &str) -> Result<(u16, String), String> {
+        let url = format!("http://127.0.0.1:{}/", self.gateway);
+        let client = reqwest::Client::builder().no_proxy().build().map_err(|e| e.to_string())?;
+        let answer = client.get(url).header("host", host).send().await.map_err(|e| e.to_string())?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.text().await.map_err(|e| e.to_string())?))
+    }
+}
+
+/// A platform that runs; killed when dropped.
+pub struct Running {
+    child: Child,
+    client: Option<Client>,
+}
+
+impl Running {
+    pub fn client(&self) -> &Client {
+        self.client.as_ref().expect("it is ready")
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.kill_now();
+    }
+
+    fn kill_now(&mut self) {
+        // Already dead is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill_now();
+    }
+}
+
+/// The test workload's program, built along with the tests.
+pub fn hello() -> PathBuf {
+    let target = Path::new(env!("CARGO_BIN_EXE_towpath")).parent().expect("it is in a directory");
+    target.join("examples/hello")
+}
+
+/// Processes of this machine whose environment bears `mark`, by pid.
+pub fn processes_marked(mark: &str) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut found: Vec<u32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|all| all.windows(mark.len()).any(|part| part == mark.as_bytes()))
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+}
