@@ -1,1 +1,14 @@
-//! Configuration, wiring, start and stop.
+//! Configuration, wiring, start and stop. The only crate that constructs adapters, and the one that
+//! keeps every task handle.
+
+mod adapters;
+mod config;
+mod keys;
+mod openapi;
+mod routing;
+mod run;
+
+pub use adapters::shim_main;
+pub use config::{Config, Servers};
+pub use openapi::document as openapi;
+pub use run::{Running, start};

@@ -49,6 +49,7 @@ pub struct Driver {
     holder: String,
     ttl: Duration,
     reconcilers: Vec<(Arc<dyn Reconciler>, SharedStats)>,
+    nudger: Nudger,
 }
 
 /// One reconciler's queue, measured apart from its work.
@@ -79,6 +80,7 @@ impl Driver {
             holder: holder + &format!("/{}", Uuid::now_v7()),
             ttl: LEASE_TTL,
             reconcilers: Vec::new(),
+            nudger: Nudger::default(),
         }
     }
 
@@ -106,8 +108,10 @@ impl Driver {
         let stop = CancellationToken::new();
         let leader = Arc::new(AtomicBool::new(false));
         let stats = self.reconcilers.iter().map(|(_, s)| s.clone()).collect();
+        let nudger = self.nudger.clone();
         let task = tokio::spawn(self.run(stop.clone(), leader.clone()));
         DriverHandle {
+            nudger,
             stop,
             leader,
             stats,
@@ -157,6 +161,7 @@ impl Driver {
     async fn lead(&self, fence: &Fence, expires: Instant, stop: &CancellationToken) {
         let term = CancellationToken::new();
         let (nudges, nudged) = Nudges::channel();
+        self.nudger.set(nudges.clone());
         let context = Context {
             store: self.store.clone(),
             fence: fence.clone(),
@@ -234,16 +239,42 @@ impl Driver {
     }
 }
 
+/// Wakes the reconcilers of this replica while it holds the lease, and does nothing otherwise: the
+/// replica that has it sees for itself. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Nudger(Arc<Mutex<Option<Nudges>>>);
+
+impl Nudger {
+    /// As [`Context::nudge`].
+    pub fn nudge(&self, key: crate::Key) {
+        let term = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(nudges) = term.as_ref() {
+            nudges.nudge(key);
+        }
+    }
+
+    /// The nudges of the present term; those of an earlier one lead nowhere.
+    fn set(&self, nudges: Nudges) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(nudges);
+    }
+}
+
 /// A driver that runs. Dropping it is as if the process was killed: the lease is not given up.
 #[must_use = "dropping it stops the driver"]
 pub struct DriverHandle {
     stop: CancellationToken,
     leader: Arc<AtomicBool>,
     stats: Vec<SharedStats>,
+    nudger: Nudger,
     task: Option<JoinHandle<()>>,
 }
 
 impl DriverHandle {
+    /// Wakes reconcilers from outside of them, for as long as this replica reconciles.
+    pub fn nudger(&self) -> Nudger {
+        self.nudger.clone()
+    }
+
     /// Whether this replica reconciles now.
     pub fn is_leader(&self) -> bool {
         self.leader.load(Ordering::Acquire)

@@ -1,0 +1,123 @@
+//! The adapters: engines, provisioners, policy, and the servers that Towpath runs itself.
+
+mod s3;
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+
+use delivery::{Engine, Provisioner, Verifier, engine::EngineError};
+use engines::{
+    docker::{DockerConfig, DockerEngine},
+    process::{ProcessConfig, ProcessEngine},
+};
+use kernel::{Error, Result, Secret, Store};
+use policy::{Bundle, RegoVerifier};
+use provisioners::{Domains, S3Config, ServersConfig};
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+
+/// Everything at the edge, made once.
+pub(crate) struct Adapters {
+    pub(crate) engines: Vec<Arc<dyn Engine>>,
+    pub(crate) provisioners: Vec<Arc<dyn Provisioner>>,
+    pub(crate) verifier: Arc<dyn Verifier>,
+    s3: Arc<s3::Embedded>,
+    s3_task: tokio::task::JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Adapters {
+    pub(crate) async fn connect(
+        config: &Config,
+        store: &Store,
+        gateway: SocketAddr,
+        key: &Secret,
+    ) -> Result<Self> {
+        let domains = Domains::new(config.domain.as_str());
+        let secret = |url: &Option<String>| url.as_deref().map(Secret::from);
+        let servers = provisioners::Servers::new(ServersConfig {
+            postgres: secret(&config.servers.postgres),
+            mysql: secret(&config.servers.mysql),
+            redis: secret(&config.servers.redis),
+            amqp: secret(&config.servers.amqp),
+            amqp_management: secret(&config.servers.amqp_management),
+            allow_start: config.start_servers,
+            docker: config.start_servers,
+            ..ServersConfig::new(store.platform(), config.data.join("servers"))
+        });
+        let stop = CancellationToken::new();
+        let s3 = Arc::new(s3::Embedded::default());
+        let s3_task = tokio::spawn(s3.clone().run(
+            S3Config {
+                listen: config.s3_listen,
+                directory: config.data.join("s3"),
+                key: key.derive("towpath s3 access keys", 32),
+            },
+            stop.clone(),
+        ));
+        s3.first_try().await;
+        let provisioners: Vec<Arc<dyn Provisioner>> = vec![
+            Arc::new(provisioners::Postgres::new(servers.clone())),
+            Arc::new(provisioners::Mysql::new(servers.clone())),
+            Arc::new(provisioners::Redis::new(servers.clone())),
+            Arc::new(provisioners::Amqp::new(servers)),
+            s3.clone(),
+            Arc::new(provisioners::Volume::new(config.data.join("volumes"))),
+            Arc::new(provisioners::Dns::new(domains.clone())),
+            Arc::new(provisioners::Route::new(domains.clone(), gateway)),
+            Arc::new(provisioners::ServicePort::new()),
+            Arc::new(provisioners::EnvironmentValues::new(domains)),
+            Arc::new(provisioners::Template::new()),
+            Arc::new(provisioners::Command::new().with_directory(config.data.join("commands"))),
+        ];
+        let bundle = Bundle::built_in().with_directory(&config.data.join("policies"))?;
+        Ok(Self {
+            engines: engines(config, store).await?,
+            provisioners,
+            verifier: Arc::new(RegoVerifier::new(bundle)?),
+            s3,
+            s3_task,
+            stop,
+        })
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.s3_task.await {
+            tracing::warn!(%error, "the S3 server's task failed");
+        }
+        drop(self.s3);
+    }
+}
+
+/// The process engine, and Docker's where it answers.
+async fn engines(config: &Config, store: &Store) -> Result<Vec<Arc<dyn Engine>>> {
+    let process = ProcessConfig::new(
+        config.data.join("engine"),
+        store.platform(),
+        config.shim.clone(),
+    );
+    let process = ProcessEngine::new(process).await.map_err(unavailable)?;
+    let mut engines: Vec<Arc<dyn Engine>> = vec![Arc::new(process)];
+    let docker = DockerConfig::new(config.data.join("docker"), store.platform());
+    match DockerEngine::connect(docker).await {
+        Ok(docker) => engines.push(Arc::new(docker)),
+        Err(error) if config.engine == "docker" => return Err(unavailable(error)),
+        Err(error) => tracing::debug!(%error, "no Docker engine"),
+    }
+    Ok(engines)
+}
+
+fn unavailable(error: EngineError) -> Error {
+    let plain = Error::unavailable(error.message);
+    match error.remedy {
+        Some(remedy) => plain.remedy(remedy),
+        None => plain,
+    }
+}
+
+/// What a process that the engine starts runs first: reads its orders and becomes the program. To be
+/// called before anything else runs in the process.
+pub fn shim_main() -> ExitCode {
+    engines::process::shim::main()
+}

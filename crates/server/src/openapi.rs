@@ -1,0 +1,48 @@
+//! The OpenAPI document of the whole API, and what tells whether the platform is well.
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use kernel::{Store, http::Json};
+use utoipa::OpenApi as _;
+
+/// Towpath's API.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Towpath",
+        description = "The engineering platform's API. Errors are RFC 9457 problem documents; lists \
+                       are paged by cursor; writes take If-Match and Idempotency-Key; long work \
+                       answers 202 with a resource to watch.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(healthz, readyz)
+)]
+struct Api;
+
+/// The OpenAPI 3.1 document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Api::openapi();
+    document.merge(delivery::http::ApiDoc::openapi());
+    document.merge(kernel::http::EventsApi::openapi());
+    document
+}
+
+pub(crate) fn routes(store: Store) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/v1/openapi.json", get(async || Json(document())))
+        .with_state(store)
+}
+
+/// Whether the process answers.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 204)))]
+async fn healthz() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// Whether the platform can do its work: the store answers.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 204), (status = 503)))]
+async fn readyz(State(store): State<Store>) -> kernel::Result<StatusCode> {
+    store.head().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

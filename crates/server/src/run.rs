@@ -1,0 +1,230 @@
+//! Start and stop of a platform.
+
+use std::{net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
+
+use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
+use delivery::{
+    Engine,
+    engine::ReleaseRef,
+    model::Workload,
+    reconcile::{Deployments, Environments, Instances, Workloads},
+    service::{Delivery, Settings},
+};
+use gateway::{Gateway, GatewayHandle};
+use kernel::{
+    Driver, DriverHandle, Error, Key, Result, Secret, Store,
+    driver::Nudger,
+    http::{AdminToken, Authenticator},
+};
+use tokio::{
+    net::TcpListener,
+    sync::broadcast::error::RecvError,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, adapters::Adapters, keys, routing::Routing};
+
+/// The largest request: a few workloads with their files inlined.
+const BODY_LIMIT: usize = 32 * 1024 * 1024;
+
+/// How long requests under way have when the platform stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A platform that runs. Dropping it without [`Running::stop`] is like a crash.
+pub struct Running {
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where the gateway listens.
+    pub gateway: SocketAddr,
+    /// The token of the local admin.
+    pub admin_token: Secret,
+    delivery: Arc<Delivery>,
+    adapters: Adapters,
+    driver: DriverHandle,
+    gateway_handle: GatewayHandle,
+    api_task: JoinHandle<std::io::Result<()>>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+/// Starts a platform: returns once it serves.
+pub async fn start(config: Config) -> Result<Running> {
+    config.check()?;
+    // Already installed is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    make_directory(&config.data)?;
+    // Ports first: what is in use is said before anything else is touched.
+    let api_listener = listen(config.listen, "the API", "--listen").await?;
+    let gateway_listener = listen(config.gateway_listen, "the gateway", "--gateway-listen").await?;
+    let api = address(&api_listener)?;
+    let gateway = address(&gateway_listener)?;
+
+    let store = Store::open(&config.store_url(), keys::sealer(&config.data)?).await?;
+    let admin = AdminToken::from_file(&config.data.join("admin.token"))?;
+    let admin_token = admin.token().clone();
+    let key = keys::digest_key(&store).await?;
+    let adapters = Adapters::connect(&config, &store, gateway, &key).await?;
+    let delivery = Arc::new(Delivery::new(
+        store.clone(),
+        adapters.engines.clone(),
+        adapters.provisioners.clone(),
+        adapters.verifier.clone(),
+        Settings {
+            domain: config.domain.clone(),
+            gateway_port: gateway.port(),
+            default_engine: config.engine.clone(),
+            default_timeout_seconds: 300,
+        },
+        key,
+    ));
+    delivery.install_defaults().await?;
+
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let (mut routing, table) = Routing::new(store.clone());
+    routing.refresh().await?;
+    tasks.spawn(routing.follow(stop.clone()));
+    let gateway_handle = Gateway::start(gateway_listener, table)
+        .map_err(|e| Error::internal("the gateway did not start", e))?;
+
+    let driver = Driver::new(store.clone(), holder())
+        .with(Arc::new(Instances(delivery.clone())))
+        .with(Arc::new(Workloads(delivery.clone())))
+        .with(Arc::new(Deployments(delivery.clone())))
+        .with(Arc::new(Environments(delivery.clone())))
+        .start();
+    for engine in &adapters.engines {
+        tasks.spawn(follow_engine(engine.clone(), driver.nudger(), stop.clone()));
+    }
+
+    let router = Router::new()
+        .merge(delivery::http::routes(delivery.clone()))
+        .merge(kernel::http::routes(store.clone(), stop.clone()))
+        .merge(crate::openapi::routes(store))
+        .fallback(kernel::http::no_such_route)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(Extension(Arc::new(admin) as Arc<dyn Authenticator>))
+        .layer(middleware::from_fn(kernel::http::correlate));
+    let api_stop = stop.clone();
+    let api_task = tokio::spawn(async move {
+        axum::serve(api_listener, router)
+            .with_graceful_shutdown(async move { api_stop.cancelled().await })
+            .await
+    });
+    tracing::info!(%api, %gateway, data = %config.data.display(), "towpath is up");
+    Ok(Running {
+        api,
+        gateway,
+        admin_token,
+        delivery,
+        adapters,
+        driver,
+        gateway_handle,
+        api_task,
+        tasks,
+        stop,
+    })
+}
+
+impl Running {
+    /// The use cases, for those who run the platform in their own process (tests, benchmarks).
+    pub fn delivery(&self) -> &Arc<Delivery> {
+        &self.delivery
+    }
+
+    /// Whether this replica reconciles.
+    pub fn is_leader(&self) -> bool {
+        self.driver.is_leader()
+    }
+
+    /// Stops in order: no new work, then the work under way, then what serves. Workloads and the
+    /// servers behind them go on, and are found again at the next start.
+    pub async fn stop(mut self) -> Result<()> {
+        self.driver.shutdown().await;
+        self.stop.cancel();
+        self.gateway_handle.shutdown(GRACE).await;
+        let api = self.api_task.abort_handle();
+        match tokio::time::timeout(GRACE, self.api_task).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the API ended badly"),
+            Ok(Err(error)) => tracing::warn!(%error, "the API's task failed"),
+            // Streams that follow events have no end of their own.
+            Err(_) => api.abort(),
+        }
+        while let Some(done) = self.tasks.join_next().await {
+            if let Err(error) = done {
+                tracing::warn!(%error, "a task failed");
+            }
+        }
+        self.adapters.stop().await;
+        self.delivery.store().close().await;
+        Ok(())
+    }
+}
+
+/// Has the reconciler look at a workload as soon as its engine sees a change.
+async fn follow_engine(engine: Arc<dyn Engine>, nudger: Nudger, stop: CancellationToken) {
+    let mut changes = engine.changes();
+    loop {
+        let change = tokio::select! {
+            change = changes.recv() => change,
+            () = stop.cancelled() => return,
+        };
+        match change {
+            Ok(ReleaseRef {
+                environment,
+                workload,
+                ..
+            }) => {
+                nudger.nudge(Key::of::<Workload>(environment, workload));
+            }
+            // What was missed is seen at the next look: nudges are hints.
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Who holds the lease, for people: machine and process.
+fn holder() -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    format!("{host}/{}", std::process::id())
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| {
+            Error::unavailable(format!(
+                "cannot make the data directory {}: {error}",
+                path.display()
+            ))
+            .remedy("give another with --data or TOWPATH_DATA")
+        })
+}
+
+async fn listen(address: SocketAddr, what: &str, flag: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let message = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("{what} cannot listen on {address}: another program listens there")
+            }
+            _ => format!("{what} cannot listen on {address}: {error}"),
+        };
+        Error::unavailable(message).remedy(format!(
+            "stop that program, or choose another address with {flag}"
+        ))
+    })
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr> {
+    listener
+        .local_addr()
+        .map_err(|e| Error::internal("a listener has no address", e))
+}
