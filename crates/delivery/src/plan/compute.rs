@@ -158,9 +158,10 @@ fn known_resource(
     }
     if held.depends_on != node.depends_on && held.aliases == node.aliases {
         let waits: Vec<_> = node.depends_on.iter().map(ToString::to_string).collect();
-        reasons.push(match waits.is_empty() {
-            true => "waits for nothing any more".into(),
-            false => format!("waits for {}", waits.join(", ")),
+        reasons.push(if waits.is_empty() {
+            "waits for nothing any more".into()
+        } else {
+            format!("waits for {}", waits.join(", "))
         });
     }
     if held.holds_data != node.holds_data {

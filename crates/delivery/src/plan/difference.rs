@@ -109,9 +109,10 @@ fn appeared(path: &mut Vec<String>, value: &Value, new: bool, found: &mut Vec<St
         }
         _ => {
             let verb = if new { "added" } else { "removed" };
-            found.push(match is_hidden(path) {
-                true => format!("{}: {verb}", written(path)),
-                false => format!("{}: {verb} {}", written(path), shown(value)),
+            found.push(if is_hidden(path) {
+                format!("{}: {verb}", written(path))
+            } else {
+                format!("{}: {verb} {}", written(path), shown(value))
             });
         }
     }

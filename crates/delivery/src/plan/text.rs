@@ -81,9 +81,10 @@ impl Plan {
             .unwrap_or(0);
         let mut title = "Resources\n";
         for (name, step) in shown() {
-            let mark = match self.held.contains(name) {
-                true => "!",
-                false => step.action.mark(),
+            let mark = if self.held.contains(name) {
+                "!"
+            } else {
+                step.action.mark()
             };
             let data = if step.holds_data { "  holds data" } else { "" };
             writeln!(
