@@ -6,7 +6,10 @@ use kernel::Problem;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
-use crate::model::{Criterion, DefinitionRef};
+use crate::{
+    model::{Criterion, DefinitionRef},
+    score::suggest::nearest,
+};
 
 /// Every definition of a type, whether it holds in a context and why, and which is chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -69,18 +72,20 @@ impl Explanation {
             .remedy("make the criteria of one of them more specific, or delete one");
         }
         if self.candidates.is_empty() {
-            return Problem::new(
+            let asked = &self.context.resource_type;
+            let problem = Problem::new(
                 "definition/unknown-type",
                 "",
-                format!(
-                    "nothing here provides resources of type `{}`",
-                    self.context.resource_type
-                ),
-            )
-            .remedy(format!(
-                "use one of {}, or have a platform engineer apply a ResourceDefinition for it",
-                self.known_types.join(", ")
-            ));
+                format!("nothing here provides resources of type `{asked}`"),
+            );
+            let known = self.known_types.iter().map(String::as_str);
+            return match nearest(asked, known) {
+                Some(near) => problem.remedy(format!("did you mean `{near}`?")),
+                None => problem.remedy(format!(
+                    "use one of {}, or have a platform engineer apply a ResourceDefinition for it",
+                    self.known_types.join(", ")
+                )),
+            };
         }
         let reasons: Vec<_> = self
             .candidates

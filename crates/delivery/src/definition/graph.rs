@@ -274,7 +274,10 @@ impl Builder<'_> {
             self.graph.nodes.insert(need.id.clone(), node);
             return true;
         };
-        if held.params != node.params || held.definition != node.definition {
+        if held.params != node.params
+            || held.aliases != node.aliases
+            || held.definition != node.definition
+        {
             self.problems.push(
                 Problem::new(
                     "graph/shared-conflict",

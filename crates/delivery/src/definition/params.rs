@@ -6,7 +6,7 @@ use kernel::Problem;
 use serde_json::{Map, Value};
 
 use super::Context;
-use crate::score::placeholder::{Part, Reference, Template, escape, join_path};
+use crate::score::placeholder::{Part, Reference, Template, escape, for_each_text, join_path};
 
 /// What placeholders may refer to before anything is made.
 pub(super) struct Scope<'a> {
@@ -152,6 +152,9 @@ impl Scope<'_> {
                     .iter()
                     .try_fold(params.get(*first), |value, name| Some(value?.get(*name)))
                     .flatten();
+                if let Some(found) = found {
+                    aliases_within(found, aliases);
+                }
                 Some(match found {
                     None | Some(Value::Null) => Known::Absent,
                     // The asker's text is in the graph's form already.
@@ -202,6 +205,21 @@ impl Scope<'_> {
             message,
         )
     }
+}
+
+/// The aliases that an asker's parameter refers to: what takes the parameter waits for them too.
+fn aliases_within(value: &Value, aliases: &mut Vec<String>) {
+    for_each_text(value, &mut Vec::new(), &mut |_, text| {
+        // What was resolved is well-formed; anything else refers to nothing.
+        let Ok(template) = Template::parse(text) else {
+            return;
+        };
+        for reference in template.references() {
+            if let ["resources", alias, ..] = reference.names().as_slice() {
+                aliases.push((*alias).to_owned());
+            }
+        }
+    });
 }
 
 fn context_value(context: &Context, domain: &str, name: &str) -> Option<String> {

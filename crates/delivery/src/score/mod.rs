@@ -17,7 +17,7 @@ mod read;
 mod relations;
 mod release;
 mod schema;
-mod suggest;
+pub(crate) mod suggest;
 mod tree;
 mod yaml;
 

@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of a few names.
 
 /// The name in `known` that `given` was most likely meant to be.
-pub(super) fn nearest<'k>(
+pub(crate) fn nearest<'k>(
     given: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<&'k str> {
