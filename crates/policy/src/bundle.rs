@@ -18,7 +18,10 @@ impl Module {
     /// Name and digest: which text it was that decided.
     pub fn reference(&self) -> String {
         let digest = Sha256::digest(&self.source);
-        let short: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
+        let short = digest
+            .iter()
+            .take(6)
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         format!("{}@{short}", self.name)
     }
 }
