@@ -65,18 +65,19 @@ fn plain(resource_type: &str) -> Value {
 }
 
 fn messages(problems: &[Problem]) -> String {
-    problems
-        .iter()
-        .map(|p| {
-            format!(
-                "{} at `{}`: {}\n  {}\n",
-                p.rule,
-                p.path,
-                p.message,
-                p.remedy.as_deref().unwrap_or("-")
-            )
-        })
-        .collect()
+    problems.iter().fold(String::new(), |text, problem| {
+        let Problem {
+            rule,
+            path,
+            message,
+            remedy,
+            ..
+        } = problem;
+        let remedy = remedy
+            .as_deref()
+            .expect("every problem says how to mend it");
+        format!("{text}{rule} at `{path}`: {message}\n  {remedy}\n")
+    })
 }
 
 fn need() -> Context {
@@ -333,7 +334,7 @@ proptest! {
         let write = |order: &[usize]| {
             let resources: serde_json::Map<String, Value> = order.iter().map(|i| asked(*i)).collect();
             let resources = Value::Object(resources);
-            let names = if order[0] % 2 == 0 { ["one", "two"] } else { ["two", "one"] };
+            let names = if order[0].is_multiple_of(2) { ["one", "two"] } else { ["two", "one"] };
             let workloads = names.map(|name| workload(name, &resources));
             serde_json::to_string(&build(&catalogue, workloads).expect("a graph")).expect("JSON")
         };

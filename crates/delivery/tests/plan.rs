@@ -98,8 +98,8 @@ fn settled() -> Case {
     }
 }
 
-fn describe(provisioner: &str) -> Option<Description> {
-    Some(Description {
+fn describe(provisioner: &str) -> Description {
+    Description {
         holds_data: provisioner != "dns",
         replaced_by: if provisioner == "postgres" {
             &["version"]
@@ -107,7 +107,7 @@ fn describe(provisioner: &str) -> Option<Description> {
             &[]
         },
         ..Description::default()
-    })
+    }
 }
 
 fn plan(case: &Case) -> Plan {
@@ -130,7 +130,7 @@ fn plan(case: &Case) -> Plan {
         routes: &[],
         urls: &BTreeMap::new(),
         accept: &case.accept,
-        describe: &describe,
+        describe: &|provisioner| Some(describe(provisioner)),
     };
     compute(&running, &wanted)
 }
@@ -345,7 +345,7 @@ fn routes_come_and_go_with_their_workload() {
             routes: &routes,
             urls: &BTreeMap::new(),
             accept: &case.accept,
-            describe: &describe,
+            describe: &|provisioner| Some(describe(provisioner)),
         },
     );
     assert_eq!(plan.routes_added, ["http://new.test/"]);
