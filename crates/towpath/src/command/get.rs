@@ -214,7 +214,7 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
                     r.spec.node.to_string(),
                     phase_word(r.status.phase).into(),
                     r.spec.definition.to_string(),
-                    r.spec.used_by.join(","),
+                    r.status.used_by.join(","),
                     one_line(words),
                 ]
             });
