@@ -30,8 +30,7 @@ pub(super) fn of(release: &Release, key: &Secret) -> String {
     // Twice, as HMAC does: the inner digest alone could be extended by who does not have the key.
     let inner = content.0.finalize();
     let outer = Sha256::new_with_prefix(key.expose()).chain_update(inner);
-    let bytes = outer.finalize();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", outer.finalize())
 }
 
 /// Every piece goes in with its length before it, so that no two contents read alike.

@@ -4,6 +4,11 @@
 //! volumes by target or as a list. [`load`] and [`parse`] read files, [`validate`] JSON, by one
 //! table; [`deployable`] says what is missing for a deployment; [`release`] resolves placeholders.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a problem is the end of the way, and boxing each would be in the way of reading"
+)]
+
 mod check;
 mod deployable;
 mod digest;

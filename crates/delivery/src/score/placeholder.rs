@@ -48,16 +48,17 @@ impl fmt::Display for Reference {
 
 /// Splits `a.b\.c` into `a` and `b.c`. `\\` is a backslash.
 pub fn split_path(text: &str) -> Vec<String> {
-    let mut names = vec![String::new()];
+    let mut names = Vec::new();
+    let mut name = String::new();
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
-        let name = names.last_mut().expect("there is always one");
         match c {
             '\\' if matches!(chars.peek(), Some('.' | '\\')) => name.extend(chars.next()),
-            '.' => names.push(String::new()),
+            '.' => names.push(std::mem::take(&mut name)),
             other => name.push(other),
         }
     }
+    names.push(name);
     names
 }
 

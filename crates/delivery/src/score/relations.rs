@@ -38,7 +38,7 @@ pub(super) fn check(check: &mut Check<'_>, root: &Node) {
             check.within(&resource.key, |check| {
                 if let Some(params) = resource.node.get("params") {
                     check.within("params", |check| {
-                        placeholders_within(check, params, &names, &resource.key);
+                        placeholders_within(check, params, &names);
                     });
                 }
             });
@@ -185,20 +185,20 @@ fn file(check: &mut Check<'_>, file: &Node, names: &Names<'_>) {
     }
 }
 
-fn placeholders_within(check: &mut Check<'_>, node: &Node, names: &Names<'_>, own: &str) {
+fn placeholders_within(check: &mut Check<'_>, node: &Node, names: &Names<'_>) {
     match &node.content {
         Content::Text(_) => placeholders(check, node, names, Place::Text),
         Content::List(items) => {
             for (index, item) in items.iter().enumerate() {
                 check.within(&index.to_string(), |check| {
-                    placeholders_within(check, item, names, own);
+                    placeholders_within(check, item, names);
                 });
             }
         }
         Content::Map(fields) => {
             for field in fields {
                 check.within(&field.key, |check| {
-                    placeholders_within(check, &field.node, names, own);
+                    placeholders_within(check, &field.node, names);
                 });
             }
         }

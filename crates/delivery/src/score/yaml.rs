@@ -164,7 +164,7 @@ impl Reader<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_key = self.expects_key();
                 if is_key && anchor == 0 {
-                    return self.key(text.into_owned(), style, span);
+                    return self.key(&text, style, span);
                 }
                 let content = self.scalar(&text, style, tag.as_deref(), span)?;
                 let node = Node {
@@ -202,15 +202,15 @@ impl Reader<'_> {
         map.is_some_and(|map| map.key.is_none())
     }
 
-    fn key(&mut self, key: String, style: ScalarStyle, span: Span) -> Result<(), Problem> {
+    fn key(&mut self, key: &str, style: ScalarStyle, span: Span) -> Result<(), Problem> {
         self.count(1, span)?;
         let merge = key == "<<" && style == ScalarStyle::Plain;
         let duplicate = {
             let frame = self.stack.last_mut().expect("a key stands in a map");
             let fields = frame.map.as_mut().expect("a key stands in a map");
-            let duplicate = !merge && !fields.seen.insert(key.clone());
+            let duplicate = !merge && !fields.seen.insert(key.to_owned());
             fields.key = Some(Key {
-                name: key.clone(),
+                name: key.to_owned(),
                 span,
                 merge,
                 duplicate,
@@ -325,7 +325,7 @@ impl Reader<'_> {
                     "write the name out",
                 ));
             };
-            return self.key(key, ScalarStyle::SingleQuoted, span);
+            return self.key(&key, ScalarStyle::SingleQuoted, span);
         };
         if key.merge {
             return self.merge(node, key.span);
