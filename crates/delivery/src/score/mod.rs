@@ -21,6 +21,7 @@ pub mod quantity;
 mod read;
 mod relations;
 mod release;
+mod scalar;
 mod schema;
 pub(crate) mod suggest;
 mod tree;
