@@ -15,6 +15,9 @@ pub struct Timing {
     pub probe_timeout: Duration,
     /// So many failures in a row make a ready container unready, or a live one dead.
     pub failures: u32,
+    /// A container that cannot be asked, for want of a readiness probe and of ports, is ready once
+    /// it has run so long: many of those that cannot run end at once.
+    pub settle: Duration,
     /// A container that was never ready is not held to its liveness probe before this.
     pub start_grace: Duration,
     /// Before the first restart; doubles with each.
@@ -34,6 +37,7 @@ impl Default for Timing {
             probe: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(2),
             failures: 3,
+            settle: Duration::from_millis(300),
             start_grace: Duration::from_secs(30),
             backoff_first: Duration::from_millis(100),
             backoff_most: Duration::from_secs(30),

@@ -176,7 +176,10 @@ async fn what_ends_is_started_again(subject: Subject) {
     let release = subject.release(&id, &[("main", container("echo run; exit 3"))]);
     subject.engine.apply(&release).await.expect("applies");
     let state = subject
-        .until(&id, |state| state.containers["main"].restarts >= 2)
+        .until(&id, |state| {
+            assert_ne!(state.phase, Phase::Ready);
+            state.containers["main"].restarts >= 2
+        })
         .await;
     assert_eq!(
         state.containers["main"].last_exit.as_deref(),
@@ -356,7 +359,10 @@ async fn what_cannot_start_says_why(subject: Subject) {
         .await
         .expect("applies");
     let state = subject
-        .until(&id, |state| state.phase == Phase::Failed)
+        .until(&id, |state| {
+            assert_ne!(state.phase, Phase::Ready);
+            state.phase == Phase::Failed
+        })
         .await;
     assert!(
         state.message.contains("/no/such/program"),

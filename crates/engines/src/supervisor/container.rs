@@ -69,6 +69,7 @@ pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
     let tell = |text: String| shared.change(|view| view.container(&name).why = text);
     let mut restart = false;
     loop {
+        let adopted = found.is_some();
         let mut instance = match found.take() {
             Some(instance) => instance,
             None if !shared.plan.startable => {
@@ -96,8 +97,10 @@ pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
         };
         let started = runtime.started(&instance);
         let unprobed = (shared.plan.containers.get(&name)).is_none_or(|it| it.readiness.is_none());
+        // Where there are ports, `View::served` holds the release back until somebody listens.
+        let ready = unprobed && (adopted || !shared.plan.tcp.is_empty());
         shared.change(|view| {
-            view.started(&name, started.clone(), unprobed);
+            view.started(&name, started.clone(), ready);
             if restart {
                 view.container(&name).state.restarts += 1;
             }
@@ -162,6 +165,8 @@ async fn keep_ready<R: Runtime>(
     probe: Option<&Probe>,
 ) -> std::convert::Infallible {
     let Some(probe) = probe else {
+        sleep(shared.timing.settle).await;
+        shared.change(|view| view.container(name).state.ready = true);
         return std::future::pending().await;
     };
     let mut pace = Pace::new(&shared.timing);
