@@ -2,6 +2,7 @@
 
 use delivery::{
     api::{ApplyAnswer, ApplyRequest, ExplainRequest, ListQuery, PolicyList},
+    definition::Explanation,
     model::{ResourceDefinition, ResourceDefinitionRevision, Route},
 };
 use kernel::{Event, Page, Resource, http::EventPage};
@@ -49,7 +50,7 @@ impl Client {
     }
 
     /// `POST explain`: which definition meets a resource, and why.
-    pub async fn explain(&self, request: &ExplainRequest) -> Result<Value> {
+    pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation> {
         self.call(Method::POST, &["explain"])
             .json(request)
             .read()

@@ -28,20 +28,16 @@ pub(crate) struct Call<'a> {
 impl Client {
     /// A call of `method` on `/v1/<segments>`; each segment is escaped.
     pub(crate) fn call(&self, method: Method, segments: &[&str]) -> Call<'_> {
-        self.call_at(method, &["v1"], segments)
+        let below: Vec<&str> = ["v1"].iter().chain(segments).copied().collect();
+        self.call_root(method, &below)
     }
 
     /// The same outside `/v1`.
     pub(crate) fn call_root(&self, method: Method, segments: &[&str]) -> Call<'_> {
-        self.call_at(method, &[], segments)
-    }
-
-    fn call_at(&self, method: Method, prefix: &[&str], segments: &[&str]) -> Call<'_> {
         let mut url = (*self.base).clone();
         url.path_segments_mut()
             .expect("http and https addresses have a path")
             .pop_if_empty()
-            .extend(prefix)
             .extend(segments);
         let post = method == Method::POST;
         let mut request = self

@@ -1,6 +1,7 @@
 //! The client against a server that misbehaves on purpose.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::format_collect, reason = "a test may allocate")]
 
 use std::{
     net::SocketAddr,

@@ -82,6 +82,9 @@ pub(crate) struct EnvironmentArg {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(command::demo::Demo),
+    Up(command::up::Up),
+    Down(command::down::Down),
     Deploy(command::deploy::Deploy),
     Plan(command::plan::Plan),
     Apply(command::apply::Apply),
@@ -118,6 +121,9 @@ impl Cli {
 
 async fn dispatch(command: Command, context: &Context) -> Result<()> {
     match command {
+        Command::Demo(demo) => demo.run(context).await,
+        Command::Up(up) => up.run(context).await,
+        Command::Down(down) => down.run(context).await,
         Command::Deploy(deploy) => deploy.run(context).await,
         Command::Plan(plan) => plan.run(context).await,
         Command::Apply(apply) => apply.run(context).await,

@@ -78,8 +78,8 @@ impl Failure {
         self
     }
 
-    pub(crate) fn sources(mut self, sources: &BTreeMap<String, String>) -> Self {
-        self.sources.clone_from(sources);
+    pub(crate) fn sources(mut self, sources: BTreeMap<String, String>) -> Self {
+        self.sources = sources;
         self
     }
 

@@ -26,6 +26,7 @@ const MAX_FILE_BYTES: u64 = 10 << 20;
 const SCORE: &str = "score.dev/v1b1";
 
 /// A file that was read.
+#[derive(Debug)]
 pub(crate) struct File {
     /// As it was named: stands in messages, and what it refers to is looked for beside it.
     pub(crate) name: String,

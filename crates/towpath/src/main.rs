@@ -1,5 +1,6 @@
 //! Towpath: the command line, and the platform itself (`towpath up`).
 
+mod background;
 mod cli;
 mod command;
 mod context;
@@ -15,7 +16,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// What the process engine calls this program with, to have it become a workload's program. No
+/// command of people: it must not start a thread, and nothing is to be read before it.
+const ENGINE_SHIM: &str = "engine-shim";
+
 fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == ENGINE_SHIM)
+    {
+        return server::shim_main();
+    }
     let cli = cli::Cli::parse();
     let terminal = context::Terminal::detect();
     let format = cli.global.output;

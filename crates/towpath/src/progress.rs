@@ -162,7 +162,7 @@ fn tell(context: &Context, deployment: &Resource<Deployment>, took: Duration) ->
             .workloads
             .values()
             .filter_map(|w| w.url.as_deref());
-        let urls: String = urls.map(|url| format!("\n  {url}")).collect();
+        let urls = urls.fold(String::new(), |all, url| all + "\n  " + url);
         format!("deployment {name} to {environment} succeeded in {took}{urls}")
     };
     match deployment.status.phase {

@@ -67,10 +67,9 @@ fn section(text: &mut String, command: &Command, path: &str, depth: usize) {
             .filter(|line| !line.is_empty())
             .partition(|line| line.starts_with("  "));
         if !examples.is_empty() {
-            let examples: String = examples
+            let examples = examples
                 .iter()
-                .map(|line| format!("{}\n", &line[2..]))
-                .collect();
+                .fold(String::new(), |all, line| all + &line[2..] + "\n");
             let _ = writeln!(text, "```sh\n{examples}```\n");
         }
         if !notes.is_empty() {
@@ -100,8 +99,7 @@ fn name(arg: &Arg) -> String {
         .map(|names| {
             names
                 .iter()
-                .map(|name| format!(" {name}"))
-                .collect::<String>()
+                .fold(String::new(), |all, name| all + " " + name)
         })
         .filter(|_| arg.get_action().takes_values())
         .unwrap_or_default();

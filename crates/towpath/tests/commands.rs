@@ -1,6 +1,8 @@
 //! The commands, as a person or a script sees them: words, streams and exit codes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::needless_pass_by_value, reason = "`json!` is written in place")]
+#![allow(clippy::format_collect, reason = "a test may allocate")]
 
 mod support;
 

@@ -10,7 +10,7 @@ use crate::{
     cli::EnvironmentArg,
     context::Context,
     failure::{Failure, Result},
-    input::{self, Request},
+    input::{self, Changes, Request},
     progress,
     render::quantity::parse_duration,
 };
@@ -21,7 +21,7 @@ use crate::{
 /// do not get ready in time, the last good release goes on serving.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath deploy score.yaml\n  towpath deploy score.yaml --env pr-42 --ttl 8h\n  towpath deploy shop.yaml notes.yaml --image notes.web=./target/release/notes\n  towpath deploy score.yaml --image registry.example.com/notes:2 --plan"
+    after_long_help = "Examples:\n  towpath deploy score.yaml\n  towpath deploy score.yaml --env pr-42 --ttl 8h\n  towpath deploy shop.yaml notes.yaml --image notes.web=./target/release/notes\n  towpath deploy score.yaml --override containers.web.variables.LOG=debug --plan"
 )]
 pub(crate) struct Deploy {
     #[command(flatten)]
@@ -44,6 +44,14 @@ pub(crate) struct Source {
     /// The same as FILE
     #[arg(long = "file", short = 'f', value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Set a field: `containers.web.image=web:2`. The value is YAML; an empty one removes the field.
+    /// With several workloads: `WORKLOAD:PATH=VALUE`
+    #[arg(long = "override", value_name = "PATH=VALUE")]
+    overrides: Vec<String>,
+    /// A YAML file that is laid over the workload, null removing a field. With several workloads its
+    /// `metadata.name` says for which it is
+    #[arg(long = "overrides", value_name = "FILE")]
+    override_files: Vec<PathBuf>,
     /// The image, or the path of the program: for the only container, for those whose image is `.`,
     /// or for the container that is named (as WORKLOAD.CONTAINER where several have that name)
     #[arg(long = "image", value_name = "[CONTAINER=]IMAGE")]
@@ -61,12 +69,16 @@ impl Source {
 
     /// Reads the files, with everything that is wrong with any of them told at once.
     pub(crate) fn request(&self) -> Result<Request> {
-        let files = self.positional.iter().chain(&self.files);
-        let files: Result<Vec<_>> = files.map(|path| input::File::read(path)).collect();
+        let read = |path: &PathBuf| input::File::read(path);
+        let files = self.positional.iter().chain(&self.files).map(read);
+        let files: Vec<_> = files.collect::<Result<_>>()?;
+        let override_files = self.override_files.iter().map(read);
         input::workloads(
-            files?,
-            &input::Changes {
-                images: &self.images,
+            files,
+            Changes {
+                overrides: self.overrides.clone(),
+                override_files: override_files.collect::<Result<_>>()?,
+                images: self.images.clone(),
             },
         )
     }

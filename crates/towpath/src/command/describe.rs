@@ -6,7 +6,12 @@ use kernel::{Document, Event, Query};
 use serde::Serialize;
 
 use super::kind::Kind;
-use crate::{cli::EnvironmentArg, context::Context, failure::Result, render};
+use crate::{
+    cli::EnvironmentArg,
+    context::Context,
+    failure::Result,
+    render::{self, events::is_bookkeeping},
+};
 
 /// Events that are shown with a resource.
 const LAST_EVENTS: usize = 20;
@@ -63,7 +68,11 @@ async fn last_events(client: &Client, subject: String) -> Result<Vec<Event>> {
             return Ok(last);
         }
         query.after = Some(page.next);
-        last.extend(page.items);
+        last.extend(
+            page.items
+                .into_iter()
+                .filter(|event| !is_bookkeeping(event)),
+        );
         last.drain(..last.len().saturating_sub(LAST_EVENTS));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use delivery::api::ExplainRequest;
 
-use crate::{cli::EnvironmentArg, context::Context, failure::Result, render};
+use crate::{cli::EnvironmentArg, context::Context, failure::Result};
 
 /// Say which resource definition meets a need, and why
 #[derive(Debug, Args)]
@@ -43,9 +43,7 @@ impl Explain {
             labels: self.labels.into_iter().collect::<BTreeMap<_, _>>(),
         };
         let answer = context.client()?.explain(&request).await?;
-        context.answer(&answer, || {
-            render::document::text(crate::context::Format::Yaml, &answer)
-        })
+        context.answer(&answer, || answer.text())
     }
 }
 

@@ -106,14 +106,17 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
         }
         Kind::EnvironmentRoles => {
             let rows = typed::<EnvironmentRole>(documents)?.into_iter().map(|r| {
-                let ttl = r
-                    .spec
-                    .default_ttl_seconds
-                    .map(std::time::Duration::from_secs);
+                let ttl = r.spec.default_ttl_seconds.unwrap_or_default();
+                let ttl = jiff::SignedDuration::from_secs(ttl.try_into().unwrap_or(i64::MAX));
+                let lives = if ttl.is_zero() {
+                    String::new()
+                } else {
+                    quantity::coarse(ttl)
+                };
                 [
                     r.meta.name,
                     if r.spec.protected { "yes" } else { "no" }.into(),
-                    ttl.map(quantity::took).unwrap_or_default(),
+                    lives,
                     r.spec.description,
                 ]
             });

@@ -3,8 +3,10 @@
 pub(crate) mod apply;
 pub(crate) mod completion;
 pub(crate) mod delete;
+pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod describe;
+pub(crate) mod down;
 pub(crate) mod env;
 pub(crate) mod events;
 pub(crate) mod explain;
@@ -16,3 +18,4 @@ pub(crate) mod plan;
 pub(crate) mod resource;
 pub(crate) mod rollback;
 pub(crate) mod status;
+pub(crate) mod up;

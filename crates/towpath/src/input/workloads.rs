@@ -1,6 +1,6 @@
 //! Score files, made ready to be sent: read, changed, and with what lies beside them taken in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use delivery::{
     api::NewDeployment,
@@ -15,10 +15,14 @@ use crate::{
 };
 
 /// What is changed in workloads before they are sent.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Changes<'a> {
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// `[WORKLOAD:]PATH=VALUE`
+    pub(crate) overrides: Vec<String>,
+    /// Files that are laid over.
+    pub(crate) override_files: Vec<File>,
     /// `[NAME=]IMAGE`: NAME is a container, or a workload and a container as `WORKLOAD.CONTAINER`.
-    pub(crate) images: &'a [String],
+    pub(crate) images: Vec<String>,
 }
 
 /// Workloads that are ready to be sent.
@@ -27,7 +31,7 @@ pub(crate) struct Request {
     /// What is sent.
     pub(crate) body: NewDeployment,
     documents: Vec<score::Document>,
-    texts: Texts,
+    input: score::Input,
 }
 
 impl Request {
@@ -39,7 +43,8 @@ impl Request {
                 problem.location = self.locate(&problem.path);
             }
         }
-        failure.sources(&self.texts)
+        let texts = texts(&self.input, &failure.problems);
+        failure.sources(texts)
     }
 
     /// Where `path` stands: within the workload that it names, else within the only one.
@@ -75,51 +80,28 @@ fn is_of_score(path: &str) -> bool {
 }
 
 /// Reads `files`, with everything that is wrong with any of them told at once.
-pub(crate) fn workloads(files: Vec<File>, changes: &Changes<'_>) -> Result<Request> {
+pub(crate) fn workloads(files: Vec<File>, changes: Changes) -> Result<Request> {
+    let limits = Limits::default();
+    let input = score::Input {
+        files: files.into_iter().map(source).collect(),
+        overrides_files: changes.override_files.into_iter().map(source).collect(),
+        overrides: changes.overrides,
+        image: None,
+    };
     let mut problems = Vec::new();
-    let mut documents: Vec<score::Document> = Vec::new();
-    let mut texts = Texts::new();
-    for file in files {
-        texts.insert(
-            file.name.clone(),
-            String::from_utf8_lossy(&file.bytes).into_owned(),
-        );
-        let source = score::Source {
-            name: file.name,
-            bytes: file.bytes,
-        };
-        match score::parse(&source, &Limits::default()) {
-            Ok(found) => documents.extend(found),
-            Err(found) => problems.extend(found),
+    let mut documents = match score::load(&input, &limits) {
+        Ok(documents) => documents,
+        Err(found) => return Err(mistakes(&input, found)),
+    };
+    problems.extend(images(&mut documents, &changes.images));
+    for document in &mut documents {
+        let folder = folder(document);
+        if let Err(found) = score::inline_sources(document, &folder, &limits) {
+            problems.extend(found);
         }
-    }
-    for (index, document) in documents.iter().enumerate() {
-        let name = &document.workload.metadata.name;
-        if documents[..index]
-            .iter()
-            .any(|earlier| earlier.workload.metadata.name == *name)
-        {
-            let mut problem = Problem::new(
-                "score/duplicate",
-                "metadata.name",
-                format!("two workloads are called `{name}`"),
-            )
-            .remedy("give each workload a name of its own");
-            problem.location = document.locate("metadata.name");
-            problems.push(problem);
-        }
-    }
-    if problems.is_empty() {
-        problems = images(&mut documents, changes.images);
     }
     if !problems.is_empty() {
-        let message = match problems.len() {
-            1 => "the workloads cannot be deployed: there is 1 mistake".to_owned(),
-            many => format!("the workloads cannot be deployed: there are {many} mistakes"),
-        };
-        return Err(Failure::new(Exit::Invalid, message)
-            .problems(problems)
-            .sources(&texts));
+        return Err(mistakes(&input, problems));
     }
     let workloads = documents.iter().map(|document| {
         let value = serde_json::to_value(&document.workload).expect("our own types are JSON");
@@ -131,8 +113,42 @@ pub(crate) fn workloads(files: Vec<File>, changes: &Changes<'_>) -> Result<Reque
             ..NewDeployment::default()
         },
         documents,
-        texts,
+        input,
     })
+}
+
+fn source(file: File) -> score::Source {
+    score::Source {
+        name: file.name,
+        bytes: file.bytes,
+    }
+}
+
+/// Where a workload's file lies: what it names is looked for there.
+fn folder(document: &score::Document) -> PathBuf {
+    let parent = Path::new(document.file()).parent();
+    parent.unwrap_or(Path::new("")).to_owned()
+}
+
+/// The texts that the problems point into.
+fn texts(input: &score::Input, problems: &[Problem]) -> Texts {
+    let names = problems
+        .iter()
+        .filter_map(|problem| Some(&problem.location.as_ref()?.file));
+    names
+        .filter_map(|name| Some((name.clone(), input.text(name)?)))
+        .collect()
+}
+
+fn mistakes(input: &score::Input, problems: Vec<Problem>) -> Failure {
+    let message = match problems.len() {
+        1 => "the workloads cannot be deployed: there is 1 mistake".to_owned(),
+        many => format!("the workloads cannot be deployed: there are {many} mistakes"),
+    };
+    let texts = texts(input, &problems);
+    Failure::new(Exit::Invalid, message)
+        .problems(problems)
+        .sources(texts)
 }
 
 /// Puts the images in, and makes the paths of programs absolute: those of the command line are
@@ -140,10 +156,7 @@ pub(crate) fn workloads(files: Vec<File>, changes: &Changes<'_>) -> Result<Reque
 fn images(documents: &mut [score::Document], images: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for document in documents.iter_mut() {
-        let folder = Path::new(document.file())
-            .parent()
-            .unwrap_or(Path::new(""))
-            .to_owned();
+        let folder = folder(document);
         for container in document.workload.containers.values_mut() {
             container.image = absolute(&container.image, &folder);
         }
@@ -153,7 +166,12 @@ fn images(documents: &mut [score::Document], images: &[String]) -> Vec<Problem> 
             Some((name, image)) if !name.contains(['/', ':', '@']) => (Some(name), image),
             _ => (None, given.as_str()),
         };
-        let image = absolute(image, Path::new(""));
+        // What is a file here is meant as that file, also where it could be a reference.
+        let image = if Path::new(image).is_file() {
+            whole(Path::new(image), image)
+        } else {
+            absolute(image, Path::new(""))
+        };
         let mut fits = 0;
         let single = documents
             .iter()
@@ -197,16 +215,17 @@ fn absolute(image: &str, folder: &Path) -> String {
     if !is_path {
         return image.to_owned();
     }
-    match std::path::absolute(folder.join(image)) {
-        Ok(path) => normal(&path),
-        // Without a working directory: the platform says what is wrong with it.
-        Err(_) => image.to_owned(),
-    }
+    whole(&folder.join(image), image)
+}
+
+/// `path` from the root on; `image` as it was given where there is no working directory.
+fn whole(path: &Path, image: &str) -> String {
+    std::path::absolute(path).map_or_else(|_| image.to_owned(), |path| normal(&path))
 }
 
 /// The path without `.` and `..`.
 fn normal(path: &Path) -> String {
-    use std::path::{Component, PathBuf};
+    use std::path::Component;
     let mut whole = PathBuf::new();
     for part in path.components() {
         match part {
@@ -233,16 +252,21 @@ mod tests {
     }
 
     fn score(name: &str, containers: &[(&str, &str)]) -> String {
-        let containers: String = containers
-            .iter()
-            .map(|(name, image)| format!("  {name}:\n    image: \"{image}\"\n"))
-            .collect();
-        format!("apiVersion: score.dev/v1b1\nmetadata:\n  name: {name}\ncontainers:\n{containers}")
+        let text = format!("apiVersion: score.dev/v1b1\nmetadata:\n  name: {name}\ncontainers:\n");
+        containers.iter().fold(text, |text, (name, image)| {
+            format!("{text}  {name}:\n    image: \"{image}\"\n")
+        })
     }
 
     fn images_of(files: Vec<File>, images: &[&str]) -> Result<Vec<String>> {
         let images: Vec<String> = images.iter().map(ToString::to_string).collect();
-        let request = workloads(files, &Changes { images: &images })?;
+        let request = workloads(
+            files,
+            Changes {
+                images,
+                ..Changes::default()
+            },
+        )?;
         let all = request
             .documents
             .iter()
@@ -302,7 +326,7 @@ mod tests {
                 "apiVersion: score.dev/v1b1\nmetadata: {name: bb}\ncontainers: {}\n",
             ),
         ];
-        let failure = workloads(files, &Changes { images: &[] }).unwrap_err();
+        let failure = workloads(files, Changes::default()).unwrap_err();
         assert_eq!(failure.exit, Exit::Invalid);
         let plain = Terminal {
             live: false,
@@ -315,7 +339,7 @@ mod tests {
     #[test]
     fn what_the_platform_refuses_is_found_in_the_file() {
         let text = score("notes", &[("web", "y:1")]);
-        let request = workloads(vec![file("a.yaml", &text)], &Changes { images: &[] }).unwrap();
+        let request = workloads(vec![file("a.yaml", &text)], Changes::default()).unwrap();
         let refused = client::ProblemDocument {
             status: 422,
             detail: "no".into(),

@@ -66,6 +66,9 @@ impl Board {
 
     /// Shows what an event says.
     pub(super) fn event(&mut self, event: &Event) {
+        if events::is_bookkeeping(event) {
+            return;
+        }
         let Some(key) = event.subject_key() else {
             return;
         };

@@ -26,6 +26,12 @@ pub(crate) fn short(kind: &str) -> &str {
     kind.strip_prefix("dev.towpath.").unwrap_or(kind)
 }
 
+/// Whether the event only says that a resource was written: the store says so of every write, and
+/// the domain's own events say what it meant.
+pub(crate) fn is_bookkeeping(event: &Event) -> bool {
+    event.kind.starts_with("dev.towpath.resource.")
+}
+
 /// What the event's data says in words.
 pub(crate) fn words(event: &Event) -> String {
     let data = &event.data;

@@ -173,7 +173,7 @@ mod tests {
                     .at(at(4, 13, 2)),
                 Problem::new("api/name", "environment", "`Dev` is not a name"),
             ])
-            .sources(&BTreeMap::from([("score.yaml".into(), SOURCE.into())]))
+            .sources(BTreeMap::from([("score.yaml".into(), SOURCE.into())]))
             .remedy("mend the file and try again")
     }
 

@@ -34,7 +34,8 @@ pub(crate) fn until(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-fn coarse(duration: SignedDuration) -> String {
+/// A length of time in its greatest unit: `8h`.
+pub(crate) fn coarse(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     match seconds {
         0..60 => format!("{seconds}s"),

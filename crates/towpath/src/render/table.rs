@@ -1,5 +1,7 @@
 //! Tables: columns apart by spaces, no lines, so that `awk` reads them too.
 
+use std::fmt::Write as _;
+
 use comfy_table::{ContentArrangement, Table, presets};
 
 /// A table with a head in capitals. `nothing` where there are no rows.
@@ -36,12 +38,10 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> String {
         .map(|(name, _)| name.len())
         .max()
         .unwrap_or_default();
-    fields
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| {
-            let indented = value.replace('\n', &format!("\n{:width$}  ", ""));
-            format!("{name:width$}  {indented}\n")
-        })
-        .collect()
+    let mut text = String::new();
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        let indented = value.replace('\n', &format!("\n{:width$}  ", ""));
+        let _ = writeln!(text, "{name:width$}  {indented}");
+    }
+    text
 }

@@ -85,6 +85,7 @@ pub(crate) fn deployment(status: Value) -> Value {
         "decision": {"allowed": true, "policies": ["towpath.delivery@abc"]},
         "requestedBy": "local-admin",
         "correlation": CORRELATION,
+        "claims": {},
         "timeoutSeconds": 300,
     });
     document("Deployment", "dev", "d-2", spec, status)

@@ -1,0 +1,176 @@
+//! `towpath up`
+
+use std::{net::SocketAddr, path::Path};
+
+use clap::Args;
+use server::{Config, Servers};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    background::PidFile,
+    context::{Context, Format},
+    failure::{Failure, Result},
+};
+
+/// Run a platform in the foreground
+///
+/// Everything of it is kept in the data directory. It needs nothing else installed; where it finds a
+/// database server that a workload needs, it uses it, and else starts one itself. Ctrl-C stops it;
+/// workloads go on, and are found again at the next start.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath up\n  towpath up --data ./towpath-data --listen 127.0.0.1:8070\n  towpath up --store postgres://towpath@db.example.com/towpath --domain apps.example.com\n\nThe log goes to standard error; RUST_LOG=debug says more, -o json writes it as JSON."
+)]
+pub(crate) struct Up {
+    /// Where the API listens
+    #[arg(long, env = "TOWPATH_LISTEN", value_name = "ADDRESS", default_value_t = loopback(Config::PORT))]
+    listen: SocketAddr,
+    /// Where the gateway listens
+    #[arg(long, env = "TOWPATH_GATEWAY_LISTEN", value_name = "ADDRESS", default_value_t = loopback(Config::GATEWAY_PORT))]
+    gateway_listen: SocketAddr,
+    /// Where the embedded S3 server listens
+    #[arg(long, env = "TOWPATH_S3_LISTEN", value_name = "ADDRESS", default_value_t = loopback(Config::S3_PORT))]
+    s3_listen: SocketAddr,
+    /// The store: postgres://... [default: SQLite in the data directory]
+    #[arg(
+        long,
+        env = "TOWPATH_STORE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    store: Option<String>,
+    /// Workloads are reached at WORKLOAD.ENVIRONMENT.DOMAIN
+    #[arg(
+        long,
+        env = "TOWPATH_DOMAIN",
+        value_name = "DOMAIN",
+        default_value = "localhost"
+    )]
+    domain: String,
+    /// What runs workloads where an environment does not say: process or docker
+    #[arg(
+        long,
+        env = "TOWPATH_ENGINE",
+        value_name = "ENGINE",
+        default_value = "process"
+    )]
+    engine: String,
+    #[command(flatten)]
+    servers: ServerArgs,
+}
+
+/// Servers for the resources of workloads.
+#[derive(Debug, Args)]
+#[command(
+    next_help_heading = "Servers for resources (default: found on this machine, else started)"
+)]
+struct ServerArgs {
+    /// The Postgres server, with an account that may make databases and roles
+    #[arg(
+        long,
+        env = "TOWPATH_POSTGRES",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    postgres: Option<String>,
+    /// The MySQL or MariaDB server, likewise
+    #[arg(
+        long,
+        env = "TOWPATH_MYSQL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    mysql: Option<String>,
+    /// The Redis server
+    #[arg(
+        long,
+        env = "TOWPATH_REDIS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    redis: Option<String>,
+    /// The RabbitMQ broker
+    #[arg(long, env = "TOWPATH_AMQP", value_name = "URL", hide_env_values = true)]
+    amqp: Option<String>,
+    /// The management API of the same broker
+    #[arg(
+        long,
+        env = "TOWPATH_AMQP_MANAGEMENT",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    amqp_management: Option<String>,
+    /// Start no server: use those that are configured or found
+    #[arg(long)]
+    no_start_servers: bool,
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+impl Up {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        write_log(context);
+        let data = context.data()?;
+        let pid = PidFile::of(&data);
+        let mut interrupt = stop_signal(SignalKind::interrupt())?;
+        let mut terminate = stop_signal(SignalKind::terminate())?;
+        let running = server::start(self.config(&data)).await?;
+        pid.write()?;
+        context.say(&format!(
+            "towpath is up: the API at http://{}, workloads at http://WORKLOAD.ENVIRONMENT.{}:{}",
+            running.api,
+            self.domain,
+            running.gateway.port(),
+        ));
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        context.say("towpath stops; workloads go on");
+        running.stop().await?;
+        pid.remove();
+        Ok(())
+    }
+
+    fn config(&self, data: &Path) -> Config {
+        let servers = &self.servers;
+        Config {
+            store: self.store.clone(),
+            listen: self.listen,
+            gateway_listen: self.gateway_listen,
+            s3_listen: self.s3_listen,
+            domain: self.domain.clone(),
+            engine: self.engine.clone(),
+            servers: Servers {
+                postgres: servers.postgres.clone(),
+                mysql: servers.mysql.clone(),
+                redis: servers.redis.clone(),
+                amqp: servers.amqp.clone(),
+                amqp_management: servers.amqp_management.clone(),
+            },
+            start_servers: !servers.no_start_servers,
+            ..Config::local(data)
+        }
+    }
+}
+
+fn stop_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+    signal(kind).map_err(|e| Failure::io("signals cannot be received", &e))
+}
+
+/// The platform's log, on standard error.
+fn write_log(context: &Context) {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,hyper=warn,lapin=warn"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(context.terminal.color);
+    match context.global.output {
+        Format::Json => log.json().init(),
+        Format::Text | Format::Yaml => log.init(),
+    }
+}
