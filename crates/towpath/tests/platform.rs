@@ -1,0 +1,161 @@
+//! The program as its own platform: started, used, stopped and started again.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::{
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// What a start, a deployment or a stop takes on a busy machine, at the most.
+const LONG: Duration = Duration::from_mins(1);
+
+fn towpath(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("TOWPATH_DATA", data)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Starts a platform on free ports, and gives its address.
+async fn up(data: &Path) -> (Child, String) {
+    let free = "127.0.0.1:0";
+    let mut child = towpath(data)
+        .args([
+            "up",
+            "--no-start-servers",
+            "--listen",
+            free,
+            "--gateway-listen",
+            free,
+        ])
+        .args(["--s3-listen", free])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = timeout(LONG, async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some(rest) = line.strip_prefix("towpath is up: the API at ") {
+                return rest.split(',').next().unwrap().to_owned();
+            }
+        }
+        panic!("it ended before it was up");
+    });
+    let address = address.await.unwrap();
+    // Read on, so that it is never kept from writing.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (child, address)
+}
+
+async fn run(data: &Path, server: &str, arguments: &[&str]) -> Output {
+    let run = towpath(data)
+        .args(arguments)
+        .args(["--server", server])
+        .output();
+    timeout(LONG, run).await.unwrap().unwrap()
+}
+
+async fn succeeds(data: &Path, server: &str, arguments: &[&str]) -> String {
+    let output = run(data, server, arguments).await;
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A workload that needs nothing but a shell.
+const SCORE: &str = r#"
+apiVersion: score.dev/v1b1
+metadata: {name: clock}
+containers:
+  main:
+    image: /bin/sh
+    command: ["/bin/sh", "-c", "echo \"$WORDS\"; exec sleep 1000"]
+    variables: {WORDS: tick}
+"#;
+
+#[tokio::test]
+async fn a_workload_is_deployed_changed_returned_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let score = directory.path().join("score.yaml");
+    std::fs::write(&score, SCORE).unwrap();
+    let score = score.to_str().unwrap();
+    let (mut platform, server) = up(&data).await;
+
+    succeeds(
+        &data,
+        &server,
+        &["deploy", score, "--env", "pr-1", "--ttl", "1h"],
+    )
+    .await;
+    let env = ["--env", "pr-1"];
+    let plan = succeeds(&data, &server, &[&["plan", score][..], &env].concat()).await;
+    assert!(plan.contains("nothing changes"), "{plan}");
+    let other = [
+        "deploy",
+        score,
+        "--override",
+        "containers.main.variables.WORDS=tock",
+    ];
+    succeeds(&data, &server, &[&other[..], &env].concat()).await;
+    let logs = succeeds(&data, &server, &[&["logs", "clock"][..], &env].concat()).await;
+    assert!(logs.contains("tick") && logs.contains("tock"), "{logs}");
+    succeeds(&data, &server, &[&["rollback"][..], &env].concat()).await;
+    let status = succeeds(&data, &server, &["status", "--env", "pr-1", "-o", "json"]).await;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["workloads"][0]["phase"], "ready", "{status}");
+
+    succeeds(&data, &server, &["env", "delete", "pr-1", "--with-data"]).await;
+    let gone = run(&data, &server, &["env", "describe", "pr-1"]).await;
+    assert_eq!(gone.status.code(), Some(4));
+
+    succeeds(&data, &server, &["down"]).await;
+    assert!(
+        timeout(LONG, platform.wait())
+            .await
+            .unwrap()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(run(&data, &server, &["down"]).await.status.code(), Some(4));
+    assert_eq!(
+        run(&data, &server, &["status"]).await.status.code(),
+        Some(7)
+    );
+}
+
+#[tokio::test]
+async fn a_workload_lives_on_while_the_platform_is_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let score = directory.path().join("score.yaml");
+    std::fs::write(&score, SCORE).unwrap();
+    let (mut platform, server) = up(&data).await;
+    succeeds(&data, &server, &["deploy", score.to_str().unwrap()]).await;
+    let pid = async |server: &str| {
+        let workload = succeeds(&data, server, &["get", "workload", "clock", "-o", "json"]).await;
+        let workload: serde_json::Value = serde_json::from_str(&workload).unwrap();
+        workload["status"]["releases"]["1"]["containers"]["main"]["handle"].clone()
+    };
+    let before = pid(&server).await;
+    assert!(before.is_string(), "{before}");
+
+    succeeds(&data, &server, &["down"]).await;
+    timeout(LONG, platform.wait()).await.unwrap().unwrap();
+    let (_platform, server) = up(&data).await;
+    assert_eq!(pid(&server).await, before);
+    succeeds(&data, &server, &["delete", "workload", "clock"]).await;
+    succeeds(&data, &server, &["down"]).await;
+}
