@@ -195,7 +195,7 @@ fn holder() -> String {
     format!("{host}/{}", std::process::id())
 }
 
-fn make_directory(path: &Path) -> Result<()> {
+pub(crate) fn make_directory(path: &Path) -> Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

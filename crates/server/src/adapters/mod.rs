@@ -70,7 +70,10 @@ impl Adapters {
             Arc::new(provisioners::Template::new()),
             Arc::new(provisioners::Command::new().with_directory(config.data.join("commands"))),
         ];
-        let bundle = Bundle::built_in().with_directory(&config.data.join("policies"))?;
+        // Made where it is missing: from then on its absence is a fault, and no policy is lost to one.
+        let policies = config.data.join("policies");
+        crate::run::make_directory(&policies)?;
+        let bundle = Bundle::built_in().with_directory(&policies)?;
         Ok(Self {
             engines: engines(config, store).await?,
             provisioners,
