@@ -236,21 +236,26 @@ impl ProcessEngine {
     }
 
     /// The processes of a release that the engine does not look after: strays.
-    fn strays(&self, id: &ReleaseRef) -> Processes {
+    fn strays(&self, id: &ReleaseRef) -> std::io::Result<Processes> {
+        let containers: BTreeSet<String> = (table::marked(self.machine.config.platform)?
+            .into_iter())
+        .filter(|(_, marker)| marker.release == *id)
+        .map(|(_, marker)| marker.container)
+        .collect();
         let directory = RunDir::new(&self.machine.config.data_dir, id);
         let record = Record {
             id: id.clone(),
             digest: String::new(),
             endpoints: BTreeMap::new(),
             tcp: Vec::new(),
-            containers: Vec::new(),
+            containers: containers.into_iter().collect(),
         };
-        Processes {
+        Ok(Processes {
             machine: Arc::clone(&self.machine),
             directory,
             record,
             release: None,
-        }
+        })
     }
 
     async fn remove_now(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
@@ -260,7 +265,9 @@ impl ProcessEngine {
             running.supervision.release().await;
             &*running.processes
         } else {
-            strays = self.strays(id);
+            strays = self
+                .strays(id)
+                .map_err(|error| failed(format!("look for {id}"), &error))?;
             &strays
         };
         (processes.end(None, grace).await).map_err(|error| failed(format!("stop {id}"), &error))?;
