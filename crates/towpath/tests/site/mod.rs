@@ -1,5 +1,9 @@
 //! A real platform in a process of its own: started, killed and started again.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
+pub mod listed;
+
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
