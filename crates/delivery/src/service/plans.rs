@@ -16,7 +16,7 @@ use crate::{
     },
     plan::{self, Plan, Running, RunningResource, Wanted},
     provisioner::{Output, Request},
-    score::placeholder,
+    score::{self, placeholder},
     verify::Decision,
 };
 
@@ -51,6 +51,11 @@ impl Delivery {
         let engine = self.engine(&environment.spec.engine)?;
         let mut warnings = Vec::new();
         for (workload, score) in &order.workloads {
+            problems.extend(score::deployable(score).into_iter().map(|problem| Problem {
+                path: format!("workloads.{workload}.{}", problem.path),
+                ..problem
+            }));
+            warnings.extend(score::advice(score).into_iter().map(|p| format!("{workload}: {}", p.message)));
             for objection in engine.check(score) {
                 match objection {
                     Objection::Refuse(problem) => problems.push(Problem {
