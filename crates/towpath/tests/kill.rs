@@ -23,8 +23,9 @@ const COMPARED_EVERY: u32 = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_moments_it_converges() {
-    let rounds = std::env::var("TOWPATH_KILL_ROUNDS")
-        .map_or(ROUNDS, |text| text.parse().expect("TOWPATH_KILL_ROUNDS is a number"));
+    let rounds = std::env::var("TOWPATH_KILL_ROUNDS").map_or(ROUNDS, |text| {
+        text.parse().expect("TOWPATH_KILL_ROUNDS is a number")
+    });
     let servers = Servers::find().await;
     let data = tempfile::tempdir().expect("a directory");
     let site = Site::new(data.path());
@@ -32,9 +33,19 @@ async fn killed_at_random_moments_it_converges() {
     let mut there = false;
     for round in 1..=rounds {
         let running = site.start().await;
-        let teardown = there && round % 5 == 0;
+        // Compared after deployments and after teardowns, in turn; a mixture in between.
+        let teardown = there
+            && match round % (2 * COMPARED_EVERY) {
+                0 => true,
+                COMPARED_EVERY => false,
+                _ => rand::rng().random_ratio(1, 4),
+            };
         let asked = if teardown {
-            running.client().delete_environment(&environment, Data::Remove, None).await.map(drop)
+            running
+                .client()
+                .delete_environment(&environment, Data::Remove, None)
+                .await
+                .map(drop)
         } else {
             let new = deployment(&servers, &format!("round {round}"));
             running.client().deploy(&environment, &new).await.map(drop)
@@ -61,6 +72,7 @@ async fn compare(site: &Site, servers: &Servers, environment: &str) -> bool {
     let running = site.start().await;
     let there = settled(running.client(), site, environment).await;
     let listed = servers.listed(&site.data, environment).await;
+    println!("there: {there}, listed: {listed:?}");
     let wanted = usize::from(there);
     for (sort, names) in &listed {
         // One of each; Postgres has an owner role beside the login.
@@ -103,8 +115,14 @@ async fn settled(client: &Client, site: &Site, environment: &str) -> bool {
             phase if phase.is_final() => panic!("{phase:?}: {:?}", newest.status.failure),
             _ => return None,
         }
-        let summary = client.environment_summary(environment).await.expect("a summary");
-        let workload = client.workload(environment, "hello").await.expect("the workload");
+        let summary = client
+            .environment_summary(environment)
+            .await
+            .expect("a summary");
+        let workload = client
+            .workload(environment, "hello")
+            .await
+            .expect("the workload");
         let alone = workload.status.releases.len() == 1;
         (summary.remaining.is_empty() && alone).then_some(true)
     })
@@ -115,14 +133,18 @@ async fn settled(client: &Client, site: &Site, environment: &str) -> bool {
 async fn use_database(client: &Client, environment: &str) {
     let all = client::every(async |page| client.resources(environment, &page).await).await;
     let all = all.expect("resources are listed");
-    let database =
-        all.iter().find(|r| r.spec.node.resource_type == "postgres").expect("there is a database");
+    let database = all
+        .iter()
+        .find(|r| r.spec.node.resource_type == "postgres")
+        .expect("there is a database");
     let outputs = client
         .resource_outputs(environment, &database.meta.name, Some("url"))
         .await
         .expect("its outputs");
     let url = outputs.revealed.get("url").expect("the URL was asked for");
-    let mut connection = PgConnection::connect(url).await.expect("the credentials are good");
+    let mut connection = PgConnection::connect(url)
+        .await
+        .expect("the credentials are good");
     sqlx::query("CREATE TABLE IF NOT EXISTS kept (id int)")
         .execute(&mut connection)
         .await
@@ -132,12 +154,19 @@ async fn use_database(client: &Client, environment: &str) {
 /// Ends the environment, and finds nothing of it anywhere.
 async fn finish(client: &Client, environment: &str, servers: &Servers, site: &Site) {
     if settled(client, site, environment).await {
-        client.delete_environment(environment, Data::Remove, None).await.expect("it may go");
+        client
+            .delete_environment(environment, Data::Remove, None)
+            .await
+            .expect("it may go");
     }
-    testkit::eventually("the environment is gone", Duration::from_secs(60), || async {
-        let found = client.environment(environment).await;
-        found.is_err_and(|error| error.is_not_found()).then_some(())
-    })
+    testkit::eventually(
+        "the environment is gone",
+        Duration::from_secs(60),
+        || async {
+            let found = client.environment(environment).await;
+            found.is_err_and(|error| error.is_not_found()).then_some(())
+        },
+    )
     .await;
     for (sort, names) in servers.listed(&site.data, environment).await {
         assert!(names.is_empty(), "left behind, {sort}: {names:?}");
@@ -147,7 +176,10 @@ async fn finish(client: &Client, environment: &str, servers: &Servers, site: &Si
 fn deployment(servers: &Servers, greeting: &str) -> NewDeployment {
     let mut resources = serde_json::Map::new();
     for resource_type in servers.types() {
-        resources.insert(format!("a-{resource_type}"), json!({ "type": resource_type }));
+        resources.insert(
+            format!("a-{resource_type}"),
+            json!({ "type": resource_type }),
+        );
     }
     let mut variables = json!({ "GREETING": greeting });
     if servers.types().contains(&"postgres") {
@@ -167,7 +199,10 @@ fn deployment(servers: &Servers, greeting: &str) -> NewDeployment {
     NewDeployment {
         workloads: [("hello".to_owned(), workload)].into(),
         timeout_seconds: Some(60),
-        create_environment: Some(CreateEnvironment { role: Some("dev".into()), ttl_seconds: None }),
+        create_environment: Some(CreateEnvironment {
+            role: Some("dev".into()),
+            ttl_seconds: None,
+        }),
         ..NewDeployment::default()
     }
 }

@@ -55,7 +55,11 @@ impl Delivery {
                 path: format!("workloads.{workload}.{}", problem.path),
                 ..problem
             }));
-            warnings.extend(score::advice(score).into_iter().map(|p| format!("{workload}: {}", p.message)));
+            warnings.extend(
+                score::advice(score)
+                    .into_iter()
+                    .map(|p| format!("{workload}: {}", p.message)),
+            );
             for objection in engine.check(score) {
                 match objection {
                     Objection::Refuse(problem) => problems.push(Problem {

@@ -262,16 +262,13 @@ fn access_key(request: &Request, bucket: &str) -> Result<(String, AccessKey), Pr
     Ok((id, key))
 }
 
-/// Buckets of one account share one room, so that the platform is in the name.
 fn bucket_name(request: &Request) -> String {
-    let prefix = prefix(request.platform);
-    let name = request.unique_name(LONGEST - prefix.len() + "tp-".len(), '-');
-    format!("{prefix}{}", name.strip_prefix("tp-").unwrap_or(&name))
+    request.unique_name(LONGEST, '-')
 }
 
+/// What the names of this platform's buckets begin with.
 fn prefix(platform: Uuid) -> String {
-    let platform = platform.simple().to_string();
-    format!("tp{}-", &platform[platform.len() - 6..])
+    Request::name_prefix(platform, '-')
 }
 
 fn storage(doing: &str, bucket: &str, error: &std::io::Error) -> ProvisionError {

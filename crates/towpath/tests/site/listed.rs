@@ -2,23 +2,32 @@
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, MySqlConnection, PgConnection, Row};
 
 /// The servers of this machine, as far as they are there.
 pub struct Servers {
     postgres: Option<String>,
+    mysql: Option<String>,
+    redis: bool,
     amqp: bool,
 }
 
 impl Servers {
     pub async fn find() -> Self {
-        Self { postgres: testkit::servers::postgres().await, amqp: testkit::servers::amqp().is_some() }
+        Self {
+            postgres: testkit::servers::postgres().await,
+            mysql: testkit::servers::mysql(),
+            redis: testkit::servers::redis().is_some(),
+            amqp: testkit::servers::amqp().is_some(),
+        }
     }
 
     /// Resource types whose servers are there, beside those that need none.
     pub fn types(&self) -> Vec<&'static str> {
         let mut types = vec!["s3", "volume"];
         types.extend(self.postgres.as_ref().map(|_| "postgres"));
+        types.extend(self.mysql.as_ref().map(|_| "mysql"));
+        types.extend(self.redis.then_some("redis"));
         types.extend(self.amqp.then_some("amqp"));
         types
     }
@@ -32,9 +41,40 @@ impl Servers {
                 ("database", "SELECT datname FROM pg_database"),
                 ("role", "SELECT rolname FROM pg_roles"),
             ] {
-                let rows = sqlx::query(query).fetch_all(&mut connection).await.expect("it lists");
-                all.insert(sort, rows.iter().map(|row| row.get::<String, _>(0)).collect());
+                let rows = sqlx::query(query)
+                    .fetch_all(&mut connection)
+                    .await
+                    .expect("it lists");
+                all.insert(
+                    sort,
+                    rows.iter().map(|row| row.get::<String, _>(0)).collect(),
+                );
             }
+        }
+        if let Some(url) = &self.mysql {
+            let mut connection = MySqlConnection::connect(url).await.expect("MySQL answers");
+            for (sort, query) in [
+                (
+                    "mysql database",
+                    "SELECT CAST(schema_name AS CHAR) FROM information_schema.schemata",
+                ),
+                (
+                    "mysql user",
+                    "SELECT DISTINCT CAST(user AS CHAR) FROM mysql.user",
+                ),
+            ] {
+                let rows = sqlx::query(query)
+                    .fetch_all(&mut connection)
+                    .await
+                    .expect("it lists");
+                all.insert(
+                    sort,
+                    rows.iter().map(|row| row.get::<String, _>(0)).collect(),
+                );
+            }
+        }
+        if self.redis {
+            all.insert("redis server", redis_servers(mark));
         }
         if self.amqp {
             all.insert("vhost", amqp("vhosts").await);
@@ -47,13 +87,16 @@ impl Servers {
             names.sort();
         }
         let pids = super::processes_marked(&format!("/{mark}/"));
-        all.insert("process", pids.iter().map(ToString::to_string).collect());
+        all.insert("process", pids.iter().map(|pid| described(*pid)).collect());
         all
     }
 }
 
 async fn amqp(what: &str) -> Vec<String> {
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client");
     let answer = client
         .get(format!("http://127.0.0.1:15672/api/{what}"))
         .basic_auth("guest", Some("guest"))
@@ -61,7 +104,9 @@ async fn amqp(what: &str) -> Vec<String> {
         .await
         .expect("the broker's management answers");
     let all: Vec<serde_json::Value> = answer.json().await.expect("it lists");
-    all.iter().filter_map(|one| Some(one["name"].as_str()?.to_owned())).collect()
+    all.iter()
+        .filter_map(|one| Some(one["name"].as_str()?.to_owned()))
+        .collect()
 }
 
 /// Names of everything below `directory`, two levels deep.
@@ -75,4 +120,40 @@ fn entries(directory: &Path) -> Vec<String> {
         .lines()
         .filter_map(|line| Some(line.rsplit_once('/')?.1.to_owned()))
         .collect()
+}
+
+/// Working directories of Redis servers that bear `mark`.
+fn redis_servers(mark: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| {
+            std::fs::read_to_string(entry.path().join("comm"))
+                .is_ok_and(|name| name.contains("redis"))
+        })
+        .filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok())
+        .map(|directory| directory.to_string_lossy().into_owned())
+        .filter(|directory| directory.contains(mark))
+        .collect()
+}
+
+/// A process for people: pid, parent, state, command, and what it is of.
+fn described(pid: u32) -> String {
+    let read = |name: &str| {
+        let all = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        String::from_utf8_lossy(&all).into_owned()
+    };
+    let environment = read("environ");
+    let mark = environment
+        .split('\0')
+        .find(|one| one.starts_with("TOWPATH_INSTANCE="));
+    let status = read("status");
+    let parent = status
+        .lines()
+        .find(|line| line.starts_with("PPid"))
+        .unwrap_or_default();
+    let command = read("cmdline").replace('\0', " ");
+    format!("{pid} ({parent}): {command} {}", mark.unwrap_or_default())
 }

@@ -26,13 +26,25 @@ pub struct Site {
 impl Site {
     pub fn new(data: &Path) -> Self {
         let [api, gateway, s3] = free_ports();
-        Self { data: data.to_owned(), api, gateway, s3, store: None }
+        Self {
+            data: data.to_owned(),
+            api,
+            gateway,
+            s3,
+            store: None,
+        }
     }
 
     /// Another replica on the same store and data.
     pub fn replica(&self) -> Self {
         let [api, gateway, s3] = free_ports();
-        Self { api, gateway, s3, data: self.data.clone(), store: self.store.clone() }
+        Self {
+            api,
+            gateway,
+            s3,
+            data: self.data.clone(),
+            store: self.store.clone(),
+        }
     }
 
     /// Starts it, and waits until it is ready.
@@ -56,10 +68,17 @@ impl Site {
             command.args(["--store", store]);
         }
         let child = command.spawn().expect("the binary starts");
-        let mut running = Running { child, client: None };
+        let mut running = Running {
+            child,
+            client: None,
+        };
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            assert!(Instant::now() < deadline, "not ready in time:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "not ready in time:\n{}",
+                self.log()
+            );
             if let Some(status) = running.child.try_wait().expect("it is our child") {
                 panic!("it ended with {status}:\n{}", self.log());
             }
@@ -89,8 +108,16 @@ impl Site {
     /// What a workload answers through the gateway.
     pub async fn get(&self, host: &str) -> Result<(u16, String), String> {
         let url = format!("http://127.0.0.1:{}/", self.gateway);
-        let client = reqwest::Client::builder().no_proxy().build().map_err(|e| e.to_string())?;
-        let answer = client.get(url).header("host", host).send().await.map_err(|e| e.to_string())?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .map_err(|e| e.to_string())?;
+        let answer = client
+            .get(url)
+            .header("host", host)
+            .send()
+            .await
+            .map_err(|e| e.to_string())?;
         let status = answer.status().as_u16();
         Ok((status, answer.text().await.map_err(|e| e.to_string())?))
     }
@@ -127,13 +154,17 @@ impl Drop for Running {
 
 /// The test workload's program, built along with the tests.
 pub fn hello() -> PathBuf {
-    let target = Path::new(env!("CARGO_BIN_EXE_towpath")).parent().expect("it is in a directory");
+    let target = Path::new(env!("CARGO_BIN_EXE_towpath"))
+        .parent()
+        .expect("it is in a directory");
     target.join("examples/hello")
 }
 
 /// Processes of this machine whose environment bears `mark`, by pid.
 pub fn processes_marked(mark: &str) -> Vec<u32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let mut found: Vec<u32> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
