@@ -40,9 +40,15 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The platform's address
-    #[arg(long, global = true, env = "TOWPATH_SERVER", hide_env_values = true, value_name = "URL", default_value = DEFAULT_SERVER)]
-    pub(crate) server: String,
+    /// The platform's address [default: that of the platform in the data directory]
+    #[arg(
+        long,
+        global = true,
+        env = "TOWPATH_SERVER",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) server: Option<String>,
     /// The file with the platform's token [default: admin.token in the data directory]
     #[arg(
         long,

@@ -11,7 +11,7 @@ use kernel::Secret;
 use serde::Serialize;
 
 use crate::{
-    cli::Global,
+    cli::{DEFAULT_SERVER, Global},
     exit::Exit,
     failure::{Failure, Result},
     render,
@@ -55,6 +55,11 @@ impl Terminal {
     }
 }
 
+/// Where a platform writes its address, for the commands that use the same data directory.
+pub(crate) fn address_file(data: &Path) -> PathBuf {
+    data.join("api.address")
+}
+
 /// What every command works with.
 pub(crate) struct Context {
     pub(crate) global: Global,
@@ -65,6 +70,23 @@ impl Context {
     /// The platform's data directory on this machine.
     pub(crate) fn data(&self) -> Result<PathBuf> {
         data_directory(self.global.data.as_deref())
+    }
+
+    /// The platform's address: the one that was named, else that of the platform in the data
+    /// directory, else the usual one.
+    pub(crate) fn server(&self) -> Result<String> {
+        if let Some(named) = &self.global.server {
+            return Ok(named.clone());
+        }
+        let path = address_file(&self.data()?);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(DEFAULT_SERVER.into()),
+            Err(error) => {
+                let doing = format!("the platform's address cannot be read from {}", path.display());
+                Err(Failure::io(&doing, &error).remedy("name the address with --server"))
+            }
+        }
     }
 
     /// The file of the token, wherever it is.
@@ -93,7 +115,7 @@ impl Context {
                     .remedy("name a file that you can read with --token-file"));
             }
         };
-        Ok(Client::new(&self.global.server, token)?)
+        Ok(Client::new(&self.server()?, token)?)
     }
 
     /// The same, which sits out a restart of the platform.

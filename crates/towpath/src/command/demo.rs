@@ -11,7 +11,7 @@ use delivery::api::CreateEnvironment;
 use super::deploy::{self, Wait};
 use crate::{
     background,
-    cli::{DEFAULT_ENVIRONMENT, DEFAULT_SERVER},
+    cli::DEFAULT_ENVIRONMENT,
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
@@ -45,10 +45,12 @@ impl Demo {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         let program = find(self.program.as_deref())?;
         if !background::answers(&context.client()?).await? {
-            if context.global.server != DEFAULT_SERVER && self.up.is_empty() {
+            if let Some(server) = &context.global.server
+                && self.up.is_empty()
+            {
                 return Err(Failure::new(
                     Exit::Unreachable,
-                    format!("no platform answers at {}", context.global.server),
+                    format!("no platform answers at {server}"),
                 )
                 .remedy("start it there, or leave out --server and TOWPATH_SERVER"));
             }

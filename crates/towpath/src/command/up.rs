@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     background::PidFile,
-    context::{Context, Format},
+    context::{Context, Format, address_file},
     failure::{Failure, Result},
 };
 
@@ -119,6 +119,9 @@ impl Up {
         let mut terminate = stop_signal(SignalKind::terminate())?;
         let running = server::start(self.config(&data)).await?;
         pid.write()?;
+        let address = address_file(&data);
+        std::fs::write(&address, format!("http://{}\n", running.api))
+            .map_err(|e| Failure::io(&format!("{} cannot be written", address.display()), &e))?;
         context.say(&format!(
             "towpath is up: the API at http://{}, workloads at http://WORKLOAD.ENVIRONMENT.{}:{}",
             running.api,
