@@ -7,7 +7,10 @@ use kernel::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{engine::ReleaseState, score};
+use crate::{
+    engine::{Phase, ReleaseState},
+    score,
+};
 
 /// A workload of an environment. Scope: the environment.
 #[derive(Debug)]
@@ -65,4 +68,23 @@ pub struct WorkloadStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub switched: Option<Timestamp>,
+}
+
+/// Names a further release of `workload` as the one that should serve, and answers its number. It
+/// stands in the status before any engine hears of it: whatever happens next, what was begun is
+/// known, and is removed when another has taken its place.
+pub fn begin_release(workload: &mut kernel::Resource<Workload>) -> u64 {
+    let spec = &mut workload.spec;
+    spec.highest_release += 1;
+    spec.release = spec.highest_release;
+    workload.status.digest.clear();
+    let begun = ReleaseState {
+        digest: String::new(),
+        phase: Phase::Stopped,
+        message: String::new(),
+        endpoints: BTreeMap::new(),
+        containers: BTreeMap::new(),
+    };
+    workload.status.releases.insert(spec.release, begun);
+    spec.release
 }

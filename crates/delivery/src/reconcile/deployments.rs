@@ -145,7 +145,7 @@ impl Pass<'_> {
                 Some(Phase::Failed) => {
                     return Ok(Verdict::Failed(self.run_failure(&workload, "deploy").await));
                 }
-                None => phase = DeploymentPhase::Deploying,
+                None | Some(Phase::Stopped) => phase = DeploymentPhase::Deploying,
                 Some(_) => {}
             }
             if late {

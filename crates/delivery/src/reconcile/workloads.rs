@@ -14,7 +14,7 @@ use super::drain;
 use crate::{
     Engine,
     engine::{EngineError, Phase, Release, ReleaseRef, ReleaseState},
-    model::{Deployment, Environment, Workload},
+    model::{Deployment, Environment, Workload, begin_release},
     score,
     service::{Delivery, events, outputs},
 };
@@ -183,11 +183,7 @@ impl Pass<'_> {
     }
 
     async fn roll(&mut self) -> Result<Next> {
-        let spec = &mut self.workload.spec;
-        spec.highest_release += 1;
-        spec.release = spec.highest_release;
-        let release = spec.release;
-        self.workload.status.digest.clear();
+        let release = begin_release(&mut self.workload);
         let mut change = self.change();
         change.spec(&self.workload)?;
         change.event(self.event(
@@ -240,7 +236,9 @@ impl Pass<'_> {
                     self.workload.status.releases.insert(number, state);
                 }
                 Ok(None) => {
-                    self.workload.status.releases.remove(&number);
+                    if let Some(known) = self.workload.status.releases.get_mut(&number) {
+                        known.phase = Phase::Stopped;
+                    }
                 }
                 // Unknown is neither there nor gone: what was known stands.
                 Err(error) => tracing::warn!(release = %self.id(number), %error, "cannot observe"),

@@ -11,7 +11,7 @@ use crate::{
     api::{CreateEnvironment, NewDeployment, NewEnvironment, PlanAnswer, Rollback},
     model::{
         Deployment, DeploymentPhase, DeploymentSpec, Environment, Node, NodeId, ResourceInstance,
-        ResourceInstanceSpec, Route, Workload, WorkloadSpec, instance_name,
+        ResourceInstanceSpec, Route, Workload, WorkloadSpec, begin_release, instance_name,
     },
     plan::Action,
     score,
@@ -368,10 +368,10 @@ impl Delivery {
         score: &score::Workload,
     ) -> Result<u64> {
         let environment = &room.meta.name;
-        let spec = |release| WorkloadSpec {
+        let spec = |highest_release| WorkloadSpec {
             deployment: deployment.into(),
-            release,
-            highest_release: release,
+            release: highest_release,
+            highest_release,
             correlation: caller.correlation,
             score: score.clone(),
             remove_data: false,
@@ -382,19 +382,16 @@ impl Delivery {
             ))
             .remedy("wait until it is gone, then deploy again")),
             Some(mut workload) => {
-                let release = workload.spec.highest_release + 1;
-                workload.spec = spec(release);
-                workload.status.digest.clear();
+                workload.spec = spec(workload.spec.highest_release);
+                let release = begin_release(&mut workload);
                 change.spec(&workload)?;
                 Ok(release)
             }
             None => {
-                change.create(&Resource::<Workload>::new(
-                    environment.as_str(),
-                    name,
-                    spec(1),
-                ))?;
-                Ok(1)
+                let mut workload = Resource::<Workload>::new(environment.as_str(), name, spec(0));
+                let release = begin_release(&mut workload);
+                change.create(&workload)?;
+                Ok(release)
             }
         }
     }

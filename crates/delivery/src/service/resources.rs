@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Delivery, events, outputs};
 use crate::{
     api::ResourceOutputs,
-    model::{Environment, ResourceInstance, Workload},
+    model::{Environment, ResourceInstance, Workload, begin_release},
     provisioner::Output,
 };
 
@@ -36,8 +36,7 @@ impl Delivery {
             let Some(mut workload) = self.store.get::<Workload>(environment, user).await? else {
                 continue;
             };
-            workload.spec.highest_release += 1;
-            workload.spec.release = workload.spec.highest_release;
+            begin_release(&mut workload);
             workload.spec.correlation = caller.correlation;
             change.spec(&workload)?;
         }
