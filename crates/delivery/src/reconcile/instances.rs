@@ -242,15 +242,9 @@ impl Pass<'_> {
             Ok(params) => params,
             Err(message) => return Ok(Err(ProvisionError::permanent(message))),
         };
-        let machine_host = match self
-            .delivery
-            .engine_of(&meta.scope)
-            .await?
-            .machine_host(&meta.scope)
-            .await
-        {
+        let machine_host = match self.machine_host().await? {
             Ok(host) => host,
-            Err(error) => return Ok(Err(ProvisionError::transient(error.message))),
+            Err(error) => return Ok(Err(error)),
         };
         Ok(Ok(Request {
             platform: self.context.store.platform(),
@@ -268,6 +262,18 @@ impl Pass<'_> {
             state: status.state.clone(),
             machine_host,
         }))
+    }
+
+    /// Where the environment's workloads reach this machine. Of no use to a removal, for which an
+    /// engine must not make a network anew.
+    async fn machine_host(&self) -> Result<std::result::Result<String, ProvisionError>> {
+        if self.instance.is_deleting() {
+            return Ok(Ok("127.0.0.1".into()));
+        }
+        let environment = &self.instance.meta.scope;
+        let engine = self.delivery.engine_of(environment).await?;
+        let host = engine.machine_host(environment).await;
+        Ok(host.map_err(|error| ProvisionError::transient(error.message)))
     }
 
     /// Calls the provisioner, within the limit and as long as this replica may.
