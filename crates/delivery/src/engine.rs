@@ -293,6 +293,11 @@ pub trait Engine: Send + Sync + 'static {
     /// apart. `Ok` once it is gone.
     async fn remove(&self, id: &ReleaseRef, grace: std::time::Duration) -> Result<(), EngineError>;
 
+    /// This replica no longer reconciles: what runs goes on, but is started again, probed and ended
+    /// by the replica that does, until `apply` says otherwise. Nothing for an engine whose releases
+    /// are looked after elsewhere.
+    async fn stand_down(&self) {}
+
     /// Removes what is kept of a workload beyond its releases: logs, the environment's network when
     /// it was the last.
     async fn forget(&self, environment: &str, workload: &str) -> Result<(), EngineError>;

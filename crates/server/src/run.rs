@@ -18,7 +18,7 @@ use kernel::{
 };
 use tokio::{
     net::TcpListener,
-    sync::broadcast::error::RecvError,
+    sync::{broadcast::error::RecvError, watch},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,9 @@ pub async fn start(config: Config) -> Result<Running> {
     let admin = AdminToken::from_file(&config.data.join("admin.token"))?;
     let admin_token = admin.token().clone();
     let key = keys::digest_key(&store).await?;
-    let adapters = Adapters::connect(&config, &store, gateway, &key).await?;
+    let driver = Driver::new(store.clone(), holder());
+    let leadership = driver.leadership();
+    let adapters = Adapters::connect(&config, &store, gateway, &key, leadership).await?;
     let delivery = Arc::new(Delivery::new(
         store.clone(),
         adapters.engines.clone(),
@@ -88,7 +90,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let gateway_handle = Gateway::start(gateway_listener, table)
         .map_err(|e| Error::internal("the gateway did not start", e))?;
 
-    let driver = Driver::new(store.clone(), holder())
+    let driver = driver
         .with(Arc::new(Instances(delivery.clone())))
         .with(Arc::new(Workloads(delivery.clone())))
         .with(Arc::new(Deployments(delivery.clone())))
@@ -96,6 +98,7 @@ pub async fn start(config: Config) -> Result<Running> {
         .start();
     for engine in &adapters.engines {
         tasks.spawn(follow_engine(engine.clone(), driver.nudger(), stop.clone()));
+        tasks.spawn(stand_down(engine.clone(), driver.leadership(), stop.clone()));
     }
 
     let router = Router::new()
@@ -160,6 +163,25 @@ impl Running {
         self.adapters.stop().await;
         self.delivery.store().close().await;
         Ok(())
+    }
+}
+
+/// Has the engine leave what it runs to the replica that reconciles, whenever this one stops to.
+async fn stand_down(
+    engine: Arc<dyn Engine>,
+    mut leadership: watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
+    let lost = async {
+        while leadership.wait_for(|leads| *leads).await.is_ok()
+            && leadership.wait_for(|leads| !*leads).await.is_ok()
+        {
+            engine.stand_down().await;
+        }
+    };
+    tokio::select! {
+        () = lost => {}
+        () = stop.cancelled() => {}
     }
 }
 

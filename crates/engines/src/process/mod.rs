@@ -221,18 +221,35 @@ impl ProcessEngine {
             return Ok(release.ports.iter().map(fixed).collect());
         }
         let releases = self.releases.lock().expect("no holder panics");
-        let taken: BTreeSet<u16> = (releases.values())
-            .flat_map(|running| {
-                running
-                    .processes
-                    .record
-                    .endpoints
-                    .values()
-                    .map(SocketAddr::port)
-            })
+        let known = (releases.values()).map(|running| running.processes.record.clone());
+        // Those that another replica on this machine has promised count as well.
+        let recorded = RunDir::all(&self.machine.config.data_dir)
+            .map_err(|error| failed("read the run directory", &error))?;
+        let taken: BTreeSet<u16> = known
+            .chain(recorded.into_iter().map(|(_, record)| record))
+            .flat_map(|record| record.endpoints.into_values())
+            .map(|endpoint| endpoint.port())
             .collect();
         ports::allocate(host, &release.ports, &taken)
             .map_err(|error| failed(format!("find ports for {}", release.id), &error))
+    }
+
+    /// Brings what is known of a release up to what the run directory says: another replica on this
+    /// machine may have started it since, or started it anew, or taken it away.
+    fn catch_up(&self, id: &ReleaseRef) -> Result<(), EngineError> {
+        let directory = RunDir::new(&self.machine.config.data_dir, id);
+        let record = (directory.record())
+            .map_err(|error| failed(format!("read the record of {id}"), &error))?;
+        let known = self.running(id);
+        if known.as_ref().map(|running| &running.processes.record) == record.as_ref() {
+            return Ok(());
+        }
+        // Dropped, it lets go of its processes and leaves them running.
+        (self.releases.lock().expect("no holder panics")).remove(id);
+        if let Some(record) = record {
+            self.adopt(directory, record);
+        }
+        Ok(())
     }
 
     /// The processes of a release that the engine does not look after: strays.
@@ -305,6 +322,7 @@ impl Engine for ProcessEngine {
     async fn apply(&self, release: &Release) -> Result<(), EngineError> {
         let _making = self.making.lock().await;
         let id = &release.id;
+        self.catch_up(id)?;
         if let Some(running) = self.running(id) {
             if running.supervision.digest() == release.digest {
                 if running.supervision.starts() {
@@ -342,12 +360,25 @@ impl Engine for ProcessEngine {
     }
 
     async fn observe(&self, id: &ReleaseRef) -> Result<Option<ReleaseState>, EngineError> {
+        if self.running(id).is_none() {
+            let _making = self.making.lock().await;
+            self.catch_up(id)?;
+        }
         Ok(self.running(id).map(|running| running.supervision.state()))
     }
 
     async fn remove(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
         let _making = self.making.lock().await;
+        self.catch_up(id)?;
         self.remove_now(id, grace).await
+    }
+
+    async fn stand_down(&self) {
+        let _making = self.making.lock().await;
+        let all = std::mem::take(&mut *self.releases.lock().expect("no holder panics"));
+        for running in all.into_values() {
+            running.supervision.release().await;
+        }
     }
 
     async fn forget(&self, environment: &str, workload: &str) -> Result<(), EngineError> {

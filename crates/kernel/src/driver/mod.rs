@@ -13,14 +13,12 @@ mod queue;
 mod work;
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{
+    sync::watch,
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -50,6 +48,7 @@ pub struct Driver {
     ttl: Duration,
     reconcilers: Vec<(Arc<dyn Reconciler>, SharedStats)>,
     nudger: Nudger,
+    leads: watch::Sender<bool>,
 }
 
 /// One reconciler's queue, measured apart from its work.
@@ -81,6 +80,7 @@ impl Driver {
             ttl: LEASE_TTL,
             reconcilers: Vec::new(),
             nudger: Nudger::default(),
+            leads: watch::channel(false).0,
         }
     }
 
@@ -96,6 +96,12 @@ impl Driver {
         self
     }
 
+    /// Whether this replica reconciles, to be followed: what it does outside of its reconcilers
+    /// begins and ends with it.
+    pub fn leadership(&self) -> watch::Receiver<bool> {
+        self.leads.subscribe()
+    }
+
     /// Another time to live of the lease than [`LEASE_TTL`].
     #[must_use]
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
@@ -106,10 +112,10 @@ impl Driver {
     /// Starts to try for the lease, and to work once it is held.
     pub fn start(self) -> DriverHandle {
         let stop = CancellationToken::new();
-        let leader = Arc::new(AtomicBool::new(false));
+        let leader = self.leadership();
         let stats = self.reconcilers.iter().map(|(_, s)| s.clone()).collect();
         let nudger = self.nudger.clone();
-        let task = tokio::spawn(self.run(stop.clone(), leader.clone()));
+        let task = tokio::spawn(self.run(stop.clone()));
         DriverHandle {
             nudger,
             stop,
@@ -119,15 +125,15 @@ impl Driver {
         }
     }
 
-    async fn run(self, stop: CancellationToken, leader: Arc<AtomicBool>) {
+    async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let asked = Instant::now();
             let wait = match self.store.acquire(LEASE, &self.holder, self.ttl).await {
                 Ok(Some(fence)) => {
                     tracing::info!(epoch = fence.epoch, "this replica reconciles");
-                    leader.store(true, Ordering::Release);
+                    self.leads.send_replace(true);
                     self.lead(&fence, asked + self.ttl, &stop).await;
-                    leader.store(false, Ordering::Release);
+                    self.leads.send_replace(false);
                     tracing::info!(epoch = fence.epoch, "this replica no longer reconciles");
                     // Expired, or given up: in both cases nothing of this term works any more.
                     if let Err(error) = self.store.release(&fence, &self.holder).await {
@@ -263,7 +269,7 @@ impl Nudger {
 #[must_use = "dropping it stops the driver"]
 pub struct DriverHandle {
     stop: CancellationToken,
-    leader: Arc<AtomicBool>,
+    leader: watch::Receiver<bool>,
     stats: Vec<SharedStats>,
     nudger: Nudger,
     task: Option<JoinHandle<()>>,
@@ -277,7 +283,12 @@ impl DriverHandle {
 
     /// Whether this replica reconciles now.
     pub fn is_leader(&self) -> bool {
-        self.leader.load(Ordering::Acquire)
+        *self.leader.borrow()
+    }
+
+    /// As [`Driver::leadership`].
+    pub fn leadership(&self) -> watch::Receiver<bool> {
+        self.leader.clone()
     }
 
     /// Each reconciler's queue as it is now.

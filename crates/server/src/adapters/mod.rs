@@ -12,6 +12,7 @@ use engines::{
 use kernel::{Error, Result, Secret, Store};
 use policy::{Bundle, RegoVerifier};
 use provisioners::{Domains, S3Config, ServersConfig};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -21,7 +22,6 @@ pub(crate) struct Adapters {
     pub(crate) engines: Vec<Arc<dyn Engine>>,
     pub(crate) provisioners: Vec<Arc<dyn Provisioner>>,
     pub(crate) verifier: Arc<dyn Verifier>,
-    s3: Arc<s3::Embedded>,
     s3_task: tokio::task::JoinHandle<()>,
     stop: CancellationToken,
 }
@@ -32,6 +32,7 @@ impl Adapters {
         store: &Store,
         gateway: SocketAddr,
         key: &Secret,
+        leadership: watch::Receiver<bool>,
     ) -> Result<Self> {
         let domains = Domains::new(config.domain.as_str());
         let secret = |url: &Option<String>| url.as_deref().map(Secret::from);
@@ -53,15 +54,15 @@ impl Adapters {
                 directory: config.data.join("s3"),
                 key: key.derive("towpath s3 access keys", 32),
             },
+            leadership,
             stop.clone(),
         ));
-        s3.first_try().await;
         let provisioners: Vec<Arc<dyn Provisioner>> = vec![
             Arc::new(provisioners::Postgres::new(servers.clone())),
             Arc::new(provisioners::Mysql::new(servers.clone())),
             Arc::new(provisioners::Redis::new(servers.clone())),
             Arc::new(provisioners::Amqp::new(servers)),
-            s3.clone(),
+            s3,
             Arc::new(provisioners::Volume::new(config.data.join("volumes"))),
             Arc::new(provisioners::Dns::new(domains.clone())),
             Arc::new(provisioners::Route::new(domains.clone(), gateway)),
@@ -78,7 +79,6 @@ impl Adapters {
             engines: engines(config, store).await?,
             provisioners,
             verifier: Arc::new(RegoVerifier::new(bundle)?),
-            s3,
             s3_task,
             stop,
         })
@@ -89,7 +89,6 @@ impl Adapters {
         if let Err(error) = self.s3_task.await {
             tracing::warn!(%error, "the S3 server's task failed");
         }
-        drop(self.s3);
     }
 }
 

@@ -1,63 +1,105 @@
-//! The embedded S3 server. One replica at a time has its directory; the others wait to take over.
+//! The embedded S3 server. The replica that reconciles serves it; another takes over with
+//! the lease.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use delivery::provisioner::{
     Description, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
-use kernel::Problem;
+use kernel::{Error, Problem};
 use provisioners::{S3, S3Config, S3Server};
 use serde_json::{Map, Value};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The `s3` provisioner on a server of our own, as soon as this replica has it.
+/// The `s3` provisioner on a server of our own, for as long as this replica reconciles: who makes
+/// buckets is who serves them.
 #[derive(Default)]
-pub(super) struct Embedded {
-    provisioner: OnceLock<S3>,
-    tried: Notify,
+pub(super) struct Embedded(RwLock<State>);
+
+#[derive(Default)]
+struct State {
+    provisioner: Option<Arc<S3>>,
+    /// Why there is none.
+    waits_for: String,
 }
 
 impl Embedded {
-    /// Starts the server, however long it takes to get hold of it, and serves until `stop`.
-    pub(super) async fn run(self: std::sync::Arc<Self>, config: S3Config, stop: CancellationToken) {
-        let mut said = false;
+    /// Serves whenever this replica reconciles, until `stop`.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        config: S3Config,
+        mut leadership: watch::Receiver<bool>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                leads = leadership.wait_for(|leads| *leads) => if leads.is_err() { return },
+            }
+            let ended = async {
+                tokio::select! {
+                    // An error is the driver's end, which ends the term as well.
+                    _ = leadership.wait_for(|leads| !*leads) => {}
+                    () = stop.cancelled() => {}
+                }
+            };
+            self.term(&config, ended).await;
+        }
+    }
+
+    /// Starts the server, however long it takes to get hold of its port and directory, and serves.
+    async fn term(&self, config: &S3Config, ended: impl Future<Output = ()>) {
+        let mut ended = std::pin::pin!(ended);
         let server = loop {
             match S3Server::start(config.clone()).await {
                 Ok(server) => break server,
-                Err(error) if !said => {
-                    said = true;
-                    tracing::warn!(error = error.chain(), "the S3 server waits");
-                }
-                Err(_) => {}
+                Err(error) => self.waits(&error),
             }
-            self.tried.notify_one();
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(500)) => {}
-                () = stop.cancelled() => return,
+                () = &mut ended => return,
             }
         };
-        // Set once: this is the only place, and it runs once.
-        let _ = self.provisioner.set(S3::own(&server));
-        self.tried.notify_one();
-        stop.cancelled().await;
+        *self.write() = State {
+            provisioner: Some(Arc::new(S3::own(&server))),
+            waits_for: String::new(),
+        };
+        ended.await;
+        *self.write() = State::default();
         server.stop().await;
     }
 
-    /// Until the server runs or its first try has failed.
-    pub(super) async fn first_try(&self) {
-        self.tried.notified().await;
+    /// Says once in the log, and to everyone who asks, why there is no server yet.
+    fn waits(&self, error: &Error) {
+        let reason = error.chain();
+        let mut state = self.write();
+        if state.waits_for != reason {
+            tracing::warn!(error = reason, "the S3 server waits");
+            state.waits_for = reason;
+        }
     }
 
-    fn get(&self) -> Result<&S3, ProvisionError> {
-        self.provisioner.get().ok_or_else(|| {
-            ProvisionError::transient(
-                "this replica does not serve S3 yet: its port or its directory is in use",
-            )
-            .remedy("see the platform's log; it takes over as soon as they are free")
+    fn get(&self) -> Result<Arc<S3>, ProvisionError> {
+        let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        state.provisioner.clone().ok_or_else(|| {
+            let why = match state.waits_for.as_str() {
+                "" => "it is just being started",
+                reason => reason,
+            };
+            ProvisionError::transient(format!("the S3 server does not serve yet: {why}"))
+                .remedy("free its port, or choose another with --s3-listen; it starts by itself then")
         })
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,9 +110,9 @@ impl Provisioner for Embedded {
     }
 
     fn describe(&self) -> Description {
-        match self.provisioner.get() {
-            Some(s3) => s3.describe(),
-            None => Description {
+        match self.get() {
+            Ok(s3) => s3.describe(),
+            Err(_) => Description {
                 holds_data: true,
                 ..Description::default()
             },
@@ -78,9 +120,7 @@ impl Provisioner for Embedded {
     }
 
     fn check(&self, params: &Map<String, Value>) -> Vec<Problem> {
-        self.provisioner
-            .get()
-            .map_or_else(Vec::new, |s3| s3.check(params))
+        self.get().map_or_else(|_| Vec::new(), |s3| s3.check(params))
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {

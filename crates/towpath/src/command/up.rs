@@ -69,7 +69,7 @@ struct ServerArgs {
     /// The Postgres server, with an account that may make databases and roles
     #[arg(
         long,
-        env = "TOWPATH_POSTGRES",
+        env = "TOWPATH_POSTGRES_URL",
         value_name = "URL",
         hide_env_values = true
     )]
@@ -77,7 +77,7 @@ struct ServerArgs {
     /// The MySQL or MariaDB server, likewise
     #[arg(
         long,
-        env = "TOWPATH_MYSQL",
+        env = "TOWPATH_MYSQL_URL",
         value_name = "URL",
         hide_env_values = true
     )]
@@ -85,18 +85,18 @@ struct ServerArgs {
     /// The Redis server
     #[arg(
         long,
-        env = "TOWPATH_REDIS",
+        env = "TOWPATH_REDIS_URL",
         value_name = "URL",
         hide_env_values = true
     )]
     redis: Option<String>,
     /// The RabbitMQ broker
-    #[arg(long, env = "TOWPATH_AMQP", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "TOWPATH_AMQP_URL", value_name = "URL", hide_env_values = true)]
     amqp: Option<String>,
     /// The management API of the same broker
     #[arg(
         long,
-        env = "TOWPATH_AMQP_MANAGEMENT",
+        env = "TOWPATH_AMQP_MANAGEMENT_URL",
         value_name = "URL",
         hide_env_values = true
     )]
