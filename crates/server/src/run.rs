@@ -98,7 +98,11 @@ pub async fn start(config: Config) -> Result<Running> {
         .start();
     for engine in &adapters.engines {
         tasks.spawn(follow_engine(engine.clone(), driver.nudger(), stop.clone()));
-        tasks.spawn(stand_down(engine.clone(), driver.leadership(), stop.clone()));
+        tasks.spawn(stand_down(
+            engine.clone(),
+            driver.leadership(),
+            stop.clone(),
+        ));
     }
 
     let router = Router::new()

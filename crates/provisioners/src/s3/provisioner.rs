@@ -47,6 +47,29 @@ enum From {
 }
 
 impl S3 {
+    /// What it is like, wherever the buckets are.
+    pub const DESCRIPTION: Description = Description {
+        summary: "A bucket with an access key of its own.",
+        outputs: &[
+            ("endpoint", false),
+            ("region", false),
+            ("bucket", false),
+            ("access_key_id", false),
+            ("secret_access_key", true),
+            ("secret_key", true),
+            ("aws_access_key_id", false),
+            ("aws_secret_key", true),
+        ],
+        holds_data: true,
+        replaced_by: &[],
+    };
+
+    /// What is wrong with the parameters of a bucket on the platform's own server, also while that
+    /// server does not run here.
+    pub fn check_own(given: &Map<String, Value>) -> Vec<Problem> {
+        check(given, own_keys(given))
+    }
+
     /// Buckets on the platform's own server.
     pub fn own(server: &S3Server) -> Self {
         Self {
@@ -73,39 +96,11 @@ impl Provisioner for S3 {
     }
 
     fn describe(&self) -> Description {
-        Description {
-            summary: "A bucket with an access key of its own.",
-            outputs: &[
-                ("endpoint", false),
-                ("region", false),
-                ("bucket", false),
-                ("access_key_id", false),
-                ("secret_access_key", true),
-                ("secret_key", true),
-                ("aws_access_key_id", false),
-                ("aws_secret_key", true),
-            ],
-            holds_data: true,
-            replaced_by: &[],
-        }
+        Self::DESCRIPTION
     }
 
     fn check(&self, given: &Map<String, Value>) -> Vec<Problem> {
-        const KNOWN: &[Param] = &[Param::optional(
-            "accessKeys",
-            Shape::OneOf(&["own", SHARED]),
-        )];
-        let mut problems = params::check("s3", KNOWN, given);
-        if problems.is_empty()
-            && let Err(error) = self.check_keys(given)
-        {
-            let problem = Problem::new("params/value", "params.accessKeys", error.message);
-            problems.push(match error.remedy {
-                Some(remedy) => problem.remedy(remedy),
-                None => problem,
-            });
-        }
-        problems
+        check(given, self.check_keys(given))
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
@@ -225,14 +220,10 @@ impl Provisioner for S3 {
 impl S3 {
     /// Whether the instances get the access keys that the definition expects.
     fn check_keys(&self, given: &Map<String, Value>) -> Result<(), ProvisionError> {
-        let shared = given.get("accessKeys").and_then(Value::as_str) == Some(SHARED);
-        match (&self.from, shared) {
-            (From::Own { .. }, false) | (From::Endpoint(_), true) => Ok(()),
-            (From::Own { .. }, true) => Err(ProvisionError::permanent(
-                "the platform's own S3 server gives each instance an access key of its own",
-            )
-            .remedy("leave `accessKeys` out")),
-            (From::Endpoint(endpoint), false) => Err(ProvisionError::permanent(format!(
+        match &self.from {
+            From::Own { .. } => own_keys(given),
+            From::Endpoint(_) if shares_keys(given) => Ok(()),
+            From::Endpoint(endpoint) => Err(ProvisionError::permanent(format!(
                 "S3 has no operation that makes an access key for one bucket, so that all instances \
                  on {} would get the platform's own, which reaches every bucket",
                 endpoint.url()
@@ -243,6 +234,39 @@ impl S3 {
             )),
         }
     }
+}
+
+fn shares_keys(given: &Map<String, Value>) -> bool {
+    given.get("accessKeys").and_then(Value::as_str) == Some(SHARED)
+}
+
+fn own_keys(given: &Map<String, Value>) -> Result<(), ProvisionError> {
+    if !shares_keys(given) {
+        return Ok(());
+    }
+    Err(ProvisionError::permanent(
+        "the platform's own S3 server gives each instance an access key of its own",
+    )
+    .remedy("leave `accessKeys` out"))
+}
+
+/// What is wrong with the parameters, given what there is to say of the access keys.
+fn check(given: &Map<String, Value>, keys: Result<(), ProvisionError>) -> Vec<Problem> {
+    const KNOWN: &[Param] = &[Param::optional(
+        "accessKeys",
+        Shape::OneOf(&["own", SHARED]),
+    )];
+    let mut problems = params::check("s3", KNOWN, given);
+    if problems.is_empty()
+        && let Err(error) = keys
+    {
+        let problem = Problem::new("params/value", "params.accessKeys", error.message);
+        problems.push(match error.remedy {
+            Some(remedy) => problem.remedy(remedy),
+            None => problem,
+        });
+    }
+    problems
 }
 
 /// The access key of the present rotation. Its id is public, unique, and as long as those of AWS.

@@ -93,8 +93,9 @@ impl Embedded {
                 "" => "it is just being started",
                 reason => reason,
             };
-            ProvisionError::transient(format!("the S3 server does not serve yet: {why}"))
-                .remedy("free its port, or choose another with --s3-listen; it starts by itself then")
+            ProvisionError::transient(format!("the S3 server does not serve yet: {why}")).remedy(
+                "free its port, or choose another with --s3-listen; it starts by itself then",
+            )
         })
     }
 
@@ -110,17 +111,11 @@ impl Provisioner for Embedded {
     }
 
     fn describe(&self) -> Description {
-        match self.get() {
-            Ok(s3) => s3.describe(),
-            Err(_) => Description {
-                holds_data: true,
-                ..Description::default()
-            },
-        }
+        S3::DESCRIPTION
     }
 
     fn check(&self, params: &Map<String, Value>) -> Vec<Problem> {
-        self.get().map_or_else(|_| Vec::new(), |s3| s3.check(params))
+        S3::check_own(params)
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {

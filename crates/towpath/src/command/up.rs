@@ -91,7 +91,12 @@ struct ServerArgs {
     )]
     redis: Option<String>,
     /// The RabbitMQ broker
-    #[arg(long, env = "TOWPATH_AMQP_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "TOWPATH_AMQP_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     amqp: Option<String>,
     /// The management API of the same broker
     #[arg(
