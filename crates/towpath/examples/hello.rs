@@ -1,17 +1,37 @@
 //! The smallest workload: answers every request with its release's greeting. For tests.
+//!
+//! `STARTS`: a file that gets the greeting as a line, once for each start. `START_AFTER`: so many
+//! milliseconds pass before it listens. `BLURT`: is written to the log, and the program fails.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    env,
+    fs::OpenOptions,
+    io::{BufRead, BufReader, Error, Write},
     net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
 };
 
 fn main() -> std::io::Result<()> {
-    let port = std::env::var("PORT").unwrap_or_else(|_| "8080".into());
-    let greeting = std::env::var("GREETING").unwrap_or_else(|_| "hello".into());
+    let port = env::var("PORT").unwrap_or_else(|_| "8080".into());
+    let greeting = env::var("GREETING").unwrap_or_else(|_| "hello".into());
+    if let Ok(file) = env::var("STARTS") {
+        let mut file = OpenOptions::new().create(true).append(true).open(file)?;
+        file.write_all(format!("{greeting}\n").as_bytes())?;
+    }
+    if let Ok(secrets) = env::var("BLURT") {
+        return Err(Error::other(format!("cannot use {secrets}")));
+    }
+    if let Some(wait) = env::var("START_AFTER")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
+        thread::sleep(Duration::from_millis(wait));
+    }
     let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
     for stream in listener.incoming() {
         let greeting = greeting.clone();
-        std::thread::spawn(move || stream.and_then(|stream| answer(stream, &greeting)));
+        thread::spawn(move || stream.and_then(|stream| answer(stream, &greeting)));
     }
     Ok(())
 }

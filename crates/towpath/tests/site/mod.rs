@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod listed;
+pub mod work;
 
 use std::{
     net::TcpListener,
@@ -13,6 +14,7 @@ use std::{
 
 use client::Client;
 use kernel::Secret;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Where a platform runs, and on which ports; they stay the same over restarts.
 pub struct Site {
@@ -21,6 +23,10 @@ pub struct Site {
     pub gateway: u16,
     pub s3: u16,
     pub store: Option<String>,
+    /// Further options of `up`.
+    pub options: Vec<String>,
+    /// What it logs, as `RUST_LOG` says it.
+    pub log_level: &'static str,
 }
 
 impl Site {
@@ -32,18 +38,22 @@ impl Site {
             gateway,
             s3,
             store: None,
+            options: Vec::new(),
+            log_level: "info",
         }
     }
 
-    /// Another replica on the same store and data.
+    /// Another replica on the same store and data. Who reconciles serves S3, at the one address.
     pub fn replica(&self) -> Self {
-        let [api, gateway, s3] = free_ports();
+        let [api, gateway, _] = free_ports();
         Self {
             api,
             gateway,
-            s3,
+            s3: self.s3,
             data: self.data.clone(),
             store: self.store.clone(),
+            options: self.options.clone(),
+            log_level: self.log_level,
         }
     }
 
@@ -62,6 +72,8 @@ impl Site {
             .args(["--s3-listen", &format!("127.0.0.1:{}", self.s3)])
             .arg("--data")
             .arg(&self.data)
+            .args(&self.options)
+            .env("RUST_LOG", self.log_level)
             .stdout(Stdio::null())
             .stderr(log);
         if let Some(store) = &self.store {
@@ -132,6 +144,11 @@ pub struct Running {
 impl Running {
     pub fn client(&self) -> &Client {
         self.client.as_ref().expect("it is ready")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
     /// `kill -9`.

@@ -1,0 +1,298 @@
+//! The database server behind a resource is away for a while: what runs goes on, what is asked for
+//! waits and says for what, and all of it is made by itself once the server is back.
+
+mod site;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use delivery::model::{DeploymentPhase, InstancePhase};
+use serde_json::{Value, json};
+use site::{Site, processes_marked, work};
+use sqlx::{Connection as _, PgConnection};
+
+/// Longest wait between two tries, and then the work itself.
+const HEALED: Duration = Duration::from_secs(45);
+
+/// A Postgres of this test alone, which it can stop.
+struct Postgres {
+    programs: PathBuf,
+    directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl Postgres {
+    /// Made, not yet started; none where this machine has no Postgres.
+    fn new() -> Option<Self> {
+        let programs = std::fs::read_dir("/usr/lib/postgresql")
+            .ok()
+            .and_then(|versions| Some(versions.flatten().next()?.path().join("bin")))
+            .filter(|programs| programs.join("initdb").exists())
+            .ok_or_else(|| "Postgres is not installed in /usr/lib/postgresql".to_owned());
+        let programs = testkit::servers::require("postgres", programs)?;
+        let directory = tempfile::tempdir().expect("a directory");
+        let made = Self {
+            programs,
+            directory,
+            port: testkit::free_port(),
+        };
+        if rustix::process::geteuid().is_root() {
+            run(Command::new("chown")
+                .arg("postgres")
+                .arg(made.directory.path()));
+        }
+        let data = made.data();
+        run(made
+            .program("initdb")
+            .args(["--auth=trust", "--no-sync", "-U", "admin", "-D"])
+            .arg(data));
+        Some(made)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn url(&self) -> String {
+        format!(
+            "postgres://admin:hush-of-the-admin@127.0.0.1:{}/postgres",
+            self.port
+        )
+    }
+
+    /// A program of the server, as a user whom it takes.
+    fn program(&self, name: &str) -> Command {
+        let program = self.programs.join(name);
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.current_dir("/");
+        command
+    }
+
+    fn start(&self) {
+        let options = format!(
+            "-p {} -k {} -c fsync=off",
+            self.port,
+            self.directory.path().display()
+        );
+        let log = self.directory.path().join("log");
+        run(self
+            .program("pg_ctl")
+            .args(["start", "-w", "-o", &options, "-l"])
+            .arg(log)
+            .arg("-D")
+            .arg(self.data()));
+    }
+
+    fn stop(&self) {
+        run(self
+            .program("pg_ctl")
+            .args(["stop", "-w", "-m", "immediate", "-D"])
+            .arg(self.data()));
+    }
+
+    async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url())
+            .await
+            .expect("it answers")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // It may be stopped already.
+        let _ = self
+            .program("pg_ctl")
+            .args(["stop", "-m", "immediate", "-D"])
+            .arg(self.data())
+            .output();
+    }
+}
+
+fn run(command: &mut Command) {
+    // Output to files only: a server that stays would keep a pipe open.
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.expect("it can be run").success(), "{command:?}");
+}
+
+fn score(name: &str) -> Value {
+    let variables = json!({ "GREETING": name, "DATABASE_URL": "${resources.db.url}" });
+    work::score(name, &variables, &json!({ "db": { "type": "postgres" } }))
+}
+
+async fn up(data: &Path, postgres: &Postgres) -> (Site, site::Running) {
+    let mut site = Site::new(data);
+    site.options = vec![
+        "--no-start-servers".into(),
+        "--postgres".into(),
+        postgres.url(),
+    ];
+    let running = site.start().await;
+    (site, running)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_waits_says_for_what_and_heals_by_itself() {
+    let Some(postgres) = Postgres::new() else {
+        return;
+    };
+    postgres.start();
+    let data = tempfile::tempdir().expect("a directory");
+    let (site, running) = up(data.path(), &postgres).await;
+    let client = running.client();
+    let environment = format!("o{}", postgres.port);
+    let long = Duration::from_secs(30);
+
+    let first = work::deployment(score("early"));
+    let first = client
+        .deploy(&environment, &first)
+        .await
+        .expect("it is accepted");
+    let first = work::ended(client, &first, long).await;
+    assert_eq!(
+        first.status.phase,
+        DeploymentPhase::Succeeded,
+        "{:?}",
+        first.status.failure
+    );
+    let mark = format!("/{environment}/early/");
+    let pids = processes_marked(&mark);
+    assert_eq!(pids.len(), 1);
+
+    postgres.stop();
+    let mut new = work::deployment(score("late"));
+    new.timeout_seconds = Some(120);
+    let second = client
+        .deploy(&environment, &new)
+        .await
+        .expect("it is accepted");
+    let name = second.meta.name.as_str();
+    let instance = testkit::eventually("it was tried several times", long, || async {
+        let all = client
+            .resources(&environment, &Default::default())
+            .await
+            .expect("a list");
+        all.items.into_iter().find(|instance| {
+            instance.spec.workload.as_deref() == Some("late") && instance.status.attempts >= 4
+        })
+    })
+    .await;
+    let status = &instance.status;
+    assert_eq!(status.phase, InstancePhase::Retrying);
+    let address = format!("127.0.0.1:{}", postgres.port);
+    for part in [&address, "does not answer", "Connection refused"] {
+        assert!(status.message.contains(part), "{part}: {}", status.message);
+    }
+    assert!(status.next_try.is_some());
+    // The deployment says the same, to programs and to people.
+    let open = client
+        .deployment(&environment, name)
+        .await
+        .expect("it is there");
+    assert_eq!(open.status.phase, DeploymentPhase::Creating);
+    let waiting = open.status.waiting_for.join("\n");
+    assert!(
+        waiting.contains(&address) && waiting.contains("Connection refused"),
+        "{waiting}"
+    );
+    let told = site.cli(&["status", "--env", &environment]).await;
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert!(told.out.contains("does not answer"), "{}", told.out);
+    // Tries come further and further apart: in the log of events only what is new is written.
+    let failures = work::events(client).await.into_iter().filter(|event| {
+        event.kind == "dev.towpath.resource-instance.failed" && event.subject.to_string().contains("late")
+    });
+    assert_eq!(failures.count(), 1);
+
+    // What runs goes on, over a restart of the platform too.
+    running.kill();
+    let running = site.start().await;
+    let client = running.client();
+    assert_eq!(processes_marked(&mark), pids);
+    let host = format!("early.{environment}.localhost");
+    assert_eq!(
+        site.get(&host).await.expect("the gateway answers"),
+        (200, "early".into())
+    );
+    let all = client
+        .resources(&environment, &Default::default())
+        .await
+        .expect("a list");
+    let early = all
+        .items
+        .iter()
+        .find(|i| i.spec.workload.as_deref() == Some("early"));
+    let early = early.expect("it is kept");
+    assert_eq!(
+        early.status.phase,
+        InstancePhase::Ready,
+        "{}",
+        early.status.message
+    );
+    // Its removal waits: "could not ask" is not "gone".
+    let data_goes = delivery::api::Data::Remove;
+    client
+        .delete_workload(&environment, "early", data_goes, None)
+        .await
+        .expect("it may go");
+    let removing = early.meta.name.clone();
+    testkit::eventually("the removal was tried", long, || async {
+        let instance = client
+            .resource(&environment, &removing)
+            .await
+            .expect("it is not forgotten");
+        (instance.status.phase == InstancePhase::Removing && instance.status.attempts >= 2)
+            .then_some(())
+    })
+    .await;
+
+    postgres.start();
+    let second = work::ended(client, &second, HEALED).await;
+    assert_eq!(
+        second.status.phase,
+        DeploymentPhase::Succeeded,
+        "{:?}",
+        second.status.failure
+    );
+    testkit::eventually("what was removed is gone", HEALED, || async {
+        let found = client.resource(&environment, &removing).await;
+        found.is_err_and(|error| error.is_not_found()).then_some(())
+    })
+    .await;
+    let mut connection = postgres.connect().await;
+    let databases: Vec<String> =
+        sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE '%' || $1 || '%'")
+            .bind(&environment)
+            .fetch_all(&mut connection)
+            .await
+            .expect("it lists");
+    assert_eq!(databases.len(), 1, "{databases:?}");
+    let drifted = work::events(client)
+        .await
+        .into_iter()
+        .filter(|e| e.kind.ends_with(".drifted"));
+    assert_eq!(drifted.count(), 0);
+    assert!(!site.log().contains("hush-of-the-admin"));
+
+    client
+        .delete_environment(&environment, data_goes, None)
+        .await
+        .expect("it may go");
+    testkit::eventually("the environment is gone", long, || async {
+        let found = client.environment(&environment).await;
+        found.is_err_and(|error| error.is_not_found()).then_some(())
+    })
+    .await;
+}
