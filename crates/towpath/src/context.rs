@@ -83,7 +83,10 @@ impl Context {
             Ok(text) => Ok(text.trim().to_owned()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(DEFAULT_SERVER.into()),
             Err(error) => {
-                let doing = format!("the platform's address cannot be read from {}", path.display());
+                let doing = format!(
+                    "the platform's address cannot be read from {}",
+                    path.display()
+                );
                 Err(Failure::io(&doing, &error).remedy("name the address with --server"))
             }
         }

@@ -167,7 +167,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
         "{:?}",
         first.status.failure
     );
-    let mark = format!("/{environment}/early/");
+    let mark = format!("/{environment}/early@");
     let pids = processes_marked(&mark);
     assert_eq!(pids.len(), 1);
 
@@ -212,7 +212,8 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     assert!(told.out.contains("does not answer"), "{}", told.out);
     // Tries come further and further apart: in the log of events only what is new is written.
     let failures = work::events(client).await.into_iter().filter(|event| {
-        event.kind == "dev.towpath.resource-instance.failed" && event.subject.to_string().contains("late")
+        event.kind == "dev.towpath.resource-instance.failed"
+            && event.subject.to_string().contains("late")
     });
     assert_eq!(failures.count(), 1);
 
