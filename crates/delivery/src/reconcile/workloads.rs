@@ -83,6 +83,11 @@ impl Pass<'_> {
         }
         let fresh = self.workload.status.digest != release.digest;
         self.workload.status.digest.clone_from(&release.digest);
+        if release.fixed_ports
+            && let Err(error) = self.make_room().await
+        {
+            return self.refused(&before, error).await;
+        }
         if let Err(error) = self.engine.apply(&release).await {
             return self.refused(&before, error).await;
         }
@@ -102,6 +107,26 @@ impl Pass<'_> {
         self.look_at_others().await?;
         self.write(&before, Some(happened)).await?;
         self.remove_old_releases().await
+    }
+
+    /// Stops other releases before the one that should serve: it wants their ports.
+    async fn make_room(&mut self) -> std::result::Result<(), EngineError> {
+        let wanted = self.workload.spec.release;
+        let status = &self.workload.status;
+        let others: Vec<u64> = status
+            .releases
+            .keys()
+            .copied()
+            .filter(|n| *n != wanted)
+            .collect();
+        for number in others {
+            self.engine.remove(&self.id(number), drain::GRACE).await?;
+            self.workload.status.releases.remove(&number);
+            if self.workload.status.active_release == number {
+                self.workload.status.endpoints.clear();
+            }
+        }
+        Ok(())
     }
 
     /// Takes in what the engine sees of the release that should serve, and lets it take over once it

@@ -110,6 +110,16 @@ impl Site {
         Client::new(&format!("http://127.0.0.1:{}", self.api), Some(token)).ok()
     }
 
+    /// Processes of workloads of an environment, by pid.
+    pub fn processes(&self, environment: &str) -> Vec<u32> {
+        let mark = format!("/{environment}/");
+        let ours = |pid: &u32| {
+            let directory = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+            directory.starts_with(&self.data)
+        };
+        processes_marked(&mark).into_iter().filter(ours).collect()
+    }
+
     /// The last of what it said.
     pub fn log(&self) -> String {
         let all = std::fs::read_to_string(self.data.join("test.log")).unwrap_or_default();
