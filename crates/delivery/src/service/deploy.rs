@@ -6,7 +6,7 @@ use kernel::{Caller, Change, Error, ErrorKind, Problem, Query, Resource, Result,
 use rand::RngCore as _;
 use serde_json::json;
 
-use super::{Delivery, events, outputs, plans::Draft};
+use super::{Delivery, TRIES, events, outputs, plans::Draft};
 use crate::{
     api::{CreateEnvironment, NewDeployment, NewEnvironment, PlanAnswer, Rollback},
     model::{
@@ -16,9 +16,6 @@ use crate::{
     plan::Action,
     score,
 };
-
-/// How often a deployment is planned anew because something changed beneath it.
-const TRIES: usize = 5;
 
 /// What a deployment is to do, from a request or from the record of an earlier one.
 pub(super) struct Order {

@@ -166,6 +166,16 @@ impl Delivery {
         with_data: bool,
         revision: Option<i64>,
     ) -> Result<Resource<Environment>> {
+        Self::anew(|| self.environment_delete_once(caller, name, with_data, revision)).await
+    }
+
+    async fn environment_delete_once(
+        &self,
+        caller: &Caller,
+        name: &str,
+        with_data: bool,
+        revision: Option<i64>,
+    ) -> Result<Resource<Environment>> {
         let mut environment = self.store.expect::<Environment>("", name).await?;
         Self::authorize(caller, &environment.spec.team, "delete this environment")?;
         Self::require_revision(&environment.meta, revision)?;

@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use kernel::{Caller, Error, Query, Resource, Result, Secret, Store};
+use kernel::{Caller, Error, ErrorKind, Query, Resource, Result, Secret, Store};
 
 use crate::{
     Engine, Provisioner, Verifier,
@@ -36,6 +36,9 @@ pub struct Settings {
     /// How long workloads have to get ready where the caller does not say, in seconds.
     pub default_timeout_seconds: u64,
 }
+
+/// How often work is done anew because something changed beneath it.
+const TRIES: usize = 5;
 
 /// The use cases, and what they work with. One for the whole process.
 pub struct Delivery {
@@ -162,6 +165,21 @@ impl Delivery {
     ) -> Result<Vec<Resource<Route>>> {
         let all = self.store.list_all::<Route>(&Query::default()).await?;
         Ok(all.into_iter().filter(|route| keep(&route.spec)).collect())
+    }
+
+    /// Does `work`, which reads, decides and writes, anew where somebody has written in between: as a
+    /// rule a reconciler, of which the caller need not know.
+    async fn anew<T, F>(work: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        for _ in 1..TRIES {
+            match work().await {
+                Err(error) if error.kind == ErrorKind::Conflict => {}
+                done => return done,
+            }
+        }
+        work().await
     }
 
     /// Whether `caller` may change what belongs to `team`.

@@ -19,6 +19,15 @@ impl Delivery {
         environment: &str,
         name: &str,
     ) -> Result<Resource<ResourceInstance>> {
+        Self::anew(|| self.resource_rotate_once(caller, environment, name)).await
+    }
+
+    async fn resource_rotate_once(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+    ) -> Result<Resource<ResourceInstance>> {
         let (room, mut instance) = self
             .instance_for(caller, environment, name, "rotate")
             .await?;
@@ -54,6 +63,16 @@ impl Delivery {
 
     /// Asks for the removal of an instance that nothing uses.
     pub async fn resource_delete(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<Resource<ResourceInstance>> {
+        Self::anew(|| self.resource_delete_once(caller, environment, name, revision)).await
+    }
+
+    async fn resource_delete_once(
         &self,
         caller: &Caller,
         environment: &str,

@@ -21,6 +21,18 @@ impl Delivery {
         with_data: bool,
         revision: Option<i64>,
     ) -> Result<Resource<Workload>> {
+        Self::anew(|| self.workload_delete_once(caller, environment, name, with_data, revision))
+            .await
+    }
+
+    async fn workload_delete_once(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+        with_data: bool,
+        revision: Option<i64>,
+    ) -> Result<Resource<Workload>> {
         let room = self.store.expect::<Environment>("", environment).await?;
         Self::authorize(caller, &room.spec.team, "delete this workload")?;
         if with_data {

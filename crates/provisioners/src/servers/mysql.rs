@@ -14,7 +14,7 @@ use delivery::provisioner::ProvisionError;
 use kernel::Secret;
 use rustix::process::Signal;
 use sqlx::{
-    Connection as _, MySql, MySqlConnection, MySqlPool,
+    ConnectOptions as _, Connection as _, MySql, MySqlConnection, MySqlPool,
     mysql::{MySqlConnectOptions, MySqlPoolOptions},
     pool::PoolConnection,
 };
@@ -56,6 +56,8 @@ pub(crate) struct MysqlServer {
 
 impl MysqlServer {
     async fn connect(options: MySqlConnectOptions, address: Address) -> Result<Self, sqlx::Error> {
+        // Statements that set a password carry it, and slow ones would be logged as warnings.
+        let options = options.disable_statement_logging();
         // A pool tries for a while and then does not say why; this says it at once.
         let first = MySqlConnection::connect_with(&options).await?;
         first.close().await?;

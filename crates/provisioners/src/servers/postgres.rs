@@ -14,7 +14,7 @@ use delivery::provisioner::ProvisionError;
 use kernel::Secret;
 use rustix::process::Signal;
 use sqlx::{
-    AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
@@ -58,7 +58,10 @@ pub(crate) struct PostgresServer {
 
 impl PostgresServer {
     async fn connect(options: PgConnectOptions, address: Address) -> Result<Self, sqlx::Error> {
-        let options = options.application_name("towpath");
+        let options = options
+            .application_name("towpath")
+            // Statements that set a password carry it, and slow ones would be logged as warnings.
+            .disable_statement_logging();
         // A pool tries for a while and then does not say why; this says it at once.
         let first = PgConnection::connect_with(&options).await?;
         first.close().await?;
