@@ -28,9 +28,13 @@ bench:
 demo:
     cargo run -p towpath -- demo
 
-# Feeds a parser with inputs for `seconds`: score, placeholder.
-fuzz target="score" seconds="60":
+# Feeds a parser with inputs for `seconds`: score_parse, placeholder.
+fuzz target="score_parse" seconds="60":
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+
+# The API's description, anew from the code.
+openapi:
+    UPDATE=1 cargo test -p towpath-server --test openapi
 
 # What CI runs.
 ci:

@@ -2,7 +2,10 @@
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use kernel::{Store, http::Json};
-use utoipa::OpenApi as _;
+use utoipa::{
+    OpenApi as _,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
 
 /// Towpath's API.
 #[derive(utoipa::OpenApi)]
@@ -14,9 +17,24 @@ use utoipa::OpenApi as _;
                        answers 202 with a resource to watch.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    paths(healthz, readyz)
+    paths(healthz, readyz, openapi),
+    modifiers(&Conventions),
+    security(("token" = []))
 )]
 struct Api;
+
+/// What holds for every operation: the token, and how errors are told.
+struct Conventions;
+
+impl utoipa::Modify for Conventions {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("token", token);
+    }
+}
 
 /// The OpenAPI 3.1 document.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -30,19 +48,25 @@ pub(crate) fn routes(store: Store) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/v1/openapi.json", get(async || Json(document())))
+        .route("/v1/openapi.json", get(openapi))
         .with_state(store)
 }
 
 /// Whether the process answers.
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 204)))]
+#[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 204)))]
 async fn healthz() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
 /// Whether the platform can do its work: the store answers.
-#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 204), (status = 503)))]
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses((status = 204), (status = 503)))]
 async fn readyz(State(store): State<Store>) -> kernel::Result<StatusCode> {
     store.head().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// This document.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "health", security(()), responses((status = 200)))]
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(document())
 }

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IfMatch, Json, Path, Query},
+    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
 };
 
 use super::{one, page};
@@ -68,14 +72,22 @@ pub(super) async fn revisions(
 }
 
 /// Applies documents of apiVersion `towpath.dev/v1`, all or none.
-#[utoipa::path(post, path = "/v1/apply", tag = "definitions", request_body = ApplyRequest,
+#[utoipa::path(post, path = "/v1/apply", tag = "definitions",
+    params(("Idempotency-Key" = Option<String>, Header)), request_body = ApplyRequest,
     responses((status = 200, body = ApplyAnswer), (status = 403), (status = 422)))]
 pub(super) async fn apply(
     State(delivery): Service,
     caller: Caller,
+    key: IdempotencyKey,
     Json(request): Json<ApplyRequest>,
-) -> Result<Json<ApplyAnswer>> {
-    delivery.apply(&caller, request).await.map(Json)
+) -> Result<Response> {
+    let (store, by) = (delivery.store().clone(), caller.clone());
+    let identity = ("apply", request.clone());
+    idempotent(&store, &by, key, &identity, || async move {
+        let answer = delivery.apply(&caller, request).await?;
+        Ok(Json(answer).into_response())
+    })
+    .await
 }
 
 /// Which definition meets a resource, and why the others do not.

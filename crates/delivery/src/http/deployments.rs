@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{Json, Path, Query},
+    http::{IdempotencyKey, Json, Path, Query, idempotent},
 };
 
 use super::{one, page, written};
@@ -41,13 +41,17 @@ pub(super) async fn plan(
 pub(super) async fn create(
     State(delivery): Service,
     caller: Caller,
+    key: IdempotencyKey,
     Path(environment): Path<String>,
     Json(request): Json<NewDeployment>,
 ) -> Result<Response> {
-    written(
-        StatusCode::ACCEPTED,
-        &delivery.deploy(&caller, &environment, request).await?,
-    )
+    let (store, by) = (delivery.store().clone(), caller.clone());
+    let identity = ("deployment", environment.clone(), request.clone());
+    idempotent(&store, &by, key, &identity, || async move {
+        let deployment = delivery.deploy(&caller, &environment, request).await?;
+        written(StatusCode::ACCEPTED, &deployment)
+    })
+    .await
 }
 
 /// The history of an environment.
@@ -77,16 +81,20 @@ pub(super) async fn show(
 
 /// Returns to an earlier deployment, by a new one.
 #[utoipa::path(post, path = "/v1/environments/{environment}/rollbacks", tag = "deployments",
-    params(("environment" = String, Path)), request_body = Rollback,
+    params(("environment" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = Rollback,
     responses((status = 202, body = Document), (status = 404), (status = 409)))]
 pub(super) async fn rollback(
     State(delivery): Service,
     caller: Caller,
+    key: IdempotencyKey,
     Path(environment): Path<String>,
     Json(request): Json<Rollback>,
 ) -> Result<Response> {
-    written(
-        StatusCode::ACCEPTED,
-        &delivery.rollback(&caller, &environment, request).await?,
-    )
+    let (store, by) = (delivery.store().clone(), caller.clone());
+    let identity = ("rollback", environment.clone(), request.clone());
+    idempotent(&store, &by, key, &identity, || async move {
+        let deployment = delivery.rollback(&caller, &environment, request).await?;
+        written(StatusCode::ACCEPTED, &deployment)
+    })
+    .await
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IfMatch, Json, Path, Query},
+    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
 };
 
 use super::{one, page, written};
@@ -30,17 +30,22 @@ pub(super) async fn list(
 }
 
 /// Makes an environment.
-#[utoipa::path(post, path = "/v1/environments", tag = "environments", request_body = NewEnvironment,
+#[utoipa::path(post, path = "/v1/environments", tag = "environments",
+    params(("Idempotency-Key" = Option<String>, Header)), request_body = NewEnvironment,
     responses((status = 201, body = Document), (status = 409), (status = 422)))]
 pub(super) async fn create(
     State(delivery): Service,
     caller: Caller,
+    key: IdempotencyKey,
     Json(request): Json<NewEnvironment>,
 ) -> Result<Response> {
-    written(
-        StatusCode::CREATED,
-        &delivery.environment_create(&caller, request).await?,
-    )
+    let (store, by) = (delivery.store().clone(), caller.clone());
+    let identity = ("environment", request.clone());
+    idempotent(&store, &by, key, &identity, || async move {
+        let environment = delivery.environment_create(&caller, request).await?;
+        written(StatusCode::CREATED, &environment)
+    })
+    .await
 }
 
 /// One environment.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IfMatch, Json, Path, Query},
+    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
 };
 
 use super::{one, page, written};
@@ -60,19 +60,23 @@ pub(super) async fn delete(
 
 /// Gives an instance new credentials; the old ones end once every workload runs with the new.
 #[utoipa::path(post, path = "/v1/environments/{environment}/resources/{name}/rotate", tag = "resources",
-    params(("environment" = String, Path), ("name" = String, Path)),
+    params(("environment" = String, Path), ("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Document), (status = 404), (status = 409)))]
 pub(super) async fn rotate(
     State(delivery): Service,
     caller: Caller,
+    key: IdempotencyKey,
     Path((environment, name)): Path<(String, String)>,
 ) -> Result<Response> {
-    written(
-        StatusCode::ACCEPTED,
-        &delivery
+    let (store, by) = (delivery.store().clone(), caller.clone());
+    let identity = ("rotation", environment.clone(), name.clone());
+    idempotent(&store, &by, key, &identity, || async move {
+        let instance = delivery
             .resource_rotate(&caller, &environment, &name)
-            .await?,
-    )
+            .await?;
+        written(StatusCode::ACCEPTED, &instance)
+    })
+    .await
 }
 
 /// What an instance gives to those who use it. A secret's value only where it is asked for by name,
