@@ -22,7 +22,7 @@ deny:
 
 # Every benchmark, with the ratios that docs/performance.md reports.
 bench:
-    eval "$(scripts/servers start)" && cargo bench --workspace
+    eval "$(scripts/servers start)" && cargo bench --workspace --bench '*'
 
 # A platform, the example deployed on it, and its address.
 demo:

@@ -96,8 +96,13 @@ async fn main() -> Result<(), Failure> {
 fn program() -> Result<PathBuf, Failure> {
     let beside = Path::new(env!("CARGO_BIN_EXE_towpath")).with_file_name("notes");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let profile = if cfg!(debug_assertions) {
+        "dev"
+    } else {
+        "bench"
+    };
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--profile", "bench", "-p", "notes"])
+        .args(["build", "--quiet", "--profile", profile, "-p", "notes"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()?;
     if built.success() && beside.is_file() {

@@ -83,7 +83,7 @@ async fn watch(
     });
     let forwarding = tokio::spawn(forward(stream, sender));
     let _stop = AbortOnDrop(forwarding);
-    let mut open = true;
+    let (mut open, mut end_shown) = (true, false);
     let ended = loop {
         let now = client.deployment(environment, name).await?;
         if now.status.phase.is_final() {
@@ -93,11 +93,15 @@ async fn watch(
         let more = tokio::time::timeout(LOOK, events.recv());
         if open {
             match more.await {
-                Ok(Some(event)) => board.event(&event),
+                Ok(Some(event)) => {
+                    end_shown |= is_end(&event);
+                    board.event(&event);
+                }
                 Ok(None) => open = false,
                 Err(_) => {}
             }
             while let Ok(event) = events.try_recv() {
+                end_shown |= is_end(&event);
                 board.event(&event);
             }
         } else {
@@ -105,7 +109,8 @@ async fn watch(
             tokio::time::sleep(LOOK).await;
         }
     };
-    if context.is_text() {
+    // The last event often comes before the look that finds the end: then there is none to wait for.
+    if context.is_text() && !end_shown {
         while let Ok(Some(event)) = tokio::time::timeout(LAST_EVENTS, events.recv()).await {
             board.event(&event);
             if is_end(&event) {
