@@ -39,3 +39,7 @@ openapi:
 # What CI runs.
 ci:
     bash .ci/run
+
+# Writes openapi/towpath.json anew from the program.
+openapi:
+    UPDATE=1 cargo test -p towpath-server --test openapi

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod definition;
 pub mod engine;
+mod hex;
 pub mod http;
 pub mod model;
 pub mod plan;

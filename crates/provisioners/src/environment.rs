@@ -31,7 +31,7 @@ impl EnvironmentValues {
 
 impl EnvironmentValues {
     /// What the instance gives: it follows from the request alone.
-    fn decide(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+    fn decide(&self, request: &Request) -> Provisioned {
         let own = [
             ("name", request.environment.clone()),
             ("role", request.role.clone()),
@@ -45,7 +45,7 @@ impl EnvironmentValues {
             .collect();
         outputs
             .extend(own.map(|(name, value)| (name.to_owned(), Output::Plain(Value::from(value)))));
-        Ok(Provisioned {
+        Provisioned {
             summary: format!(
                 "{} values of environment {}",
                 outputs.len(),
@@ -55,7 +55,7 @@ impl EnvironmentValues {
             state: Value::Null,
             listens: None,
             claims: Vec::new(),
-        })
+        }
     }
 }
 
@@ -100,11 +100,11 @@ impl Provisioner for EnvironmentValues {
     }
 
     fn preview(&self, request: &Request) -> Option<Result<Provisioned, ProvisionError>> {
-        Some(self.decide(request))
+        Some(Ok(self.decide(request)))
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
-        self.decide(request)
+        Ok(self.decide(request))
     }
 
     async fn retire(&self, _: &Request) -> Result<(), ProvisionError> {

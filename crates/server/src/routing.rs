@@ -69,7 +69,7 @@ impl Routing {
             let wait = if failed {
                 Duration::from_secs(1)
             } else {
-                Duration::from_secs(300)
+                Duration::from_mins(5)
             };
             tokio::select! {
                 changed = news.changed() => if changed.is_err() { return },

@@ -42,7 +42,7 @@ async fn releases_on_a_fixed_port_follow_each_other() {
             .deploy("dev", &new)
             .await
             .expect("it is taken");
-        let ended = testkit::eventually("the deployment ends", Duration::from_secs(60), || async {
+        let ended = testkit::eventually("the deployment ends", Duration::from_mins(1), || async {
             let found = running
                 .client()
                 .deployment("dev", &deployment.meta.name)

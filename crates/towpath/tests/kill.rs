@@ -1,6 +1,11 @@
 //! `kill -9` at any moment of a deployment or a teardown: on restart the platform converges, nothing
 //! is made twice, nothing is left behind, and no secret is lost.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "what was compared is part of the result"
+)]
+
 mod site;
 
 use std::time::Duration;
@@ -98,7 +103,7 @@ async fn compare(site: &Site, servers: &Servers, environment: &str) -> bool {
 /// Waits until nothing is under way. Says whether the environment is there.
 async fn settled(client: &Client, site: &Site, environment: &str) -> bool {
     let what = "everything settles";
-    testkit::eventually(what, Duration::from_secs(60), || async {
+    testkit::eventually(what, Duration::from_mins(1), || async {
         let found = match client.environment(environment).await {
             Ok(found) => found,
             Err(error) if error.is_not_found() => return Some(false),
@@ -161,7 +166,7 @@ async fn finish(client: &Client, environment: &str, servers: &Servers, site: &Si
     }
     testkit::eventually(
         "the environment is gone",
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         || async {
             let found = client.environment(environment).await;
             found.is_err_and(|error| error.is_not_found()).then_some(())

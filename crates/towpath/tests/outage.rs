@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use delivery::model::{DeploymentPhase, InstancePhase};
+use delivery::{
+    api::ListQuery,
+    model::{DeploymentPhase, InstancePhase},
+};
 use serde_json::{Value, json};
 use site::{Site, processes_marked, work};
 use sqlx::{Connection as _, PgConnection};
@@ -181,7 +184,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     let name = second.meta.name.as_str();
     let instance = testkit::eventually("it was tried several times", long, || async {
         let all = client
-            .resources(&environment, &Default::default())
+            .resources(&environment, &ListQuery::default())
             .await
             .expect("a list");
         all.items.into_iter().find(|instance| {
@@ -213,7 +216,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     // Tries come further and further apart: in the log of events only what is new is written.
     let failures = work::events(client).await.into_iter().filter(|event| {
         event.kind == "dev.towpath.resource-instance.failed"
-            && event.subject.to_string().contains("late")
+            && event.subject.clone().contains("late")
     });
     assert_eq!(failures.count(), 1);
 
@@ -228,7 +231,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
         (200, "early".into())
     );
     let all = client
-        .resources(&environment, &Default::default())
+        .resources(&environment, &ListQuery::default())
         .await
         .expect("a list");
     let early = all

@@ -100,6 +100,9 @@ fn envelope<S: DeserializeOwned>(value: &Value, place: &str) -> Result<Envelope<
 }
 
 /// The definitions and roles that come with the platform.
+///
+/// # Panics
+/// Where the embedded documents are not valid: a test reads them.
 pub fn defaults() -> Vec<Applicable> {
     const TEXTS: [&str; 2] = [
         include_str!("../../defaults/roles.yaml"),

@@ -137,22 +137,19 @@ impl Builder<'_> {
     ) -> BTreeMap<String, NodeId> {
         let mut aliases = BTreeMap::new();
         for alias in used {
-            match known.get(alias) {
-                Some(id) => {
-                    aliases.insert(alias.clone(), id.clone());
-                }
-                None => {
-                    let names: Vec<_> = known.keys().map(String::as_str).collect();
-                    self.problems.push(
-                        Problem::new(
-                            "graph/unknown-resource",
-                            asker,
-                            format!("`${{resources.{alias}.*}}` refers to no resource"),
-                        )
-                        .remedy(format!("the resources here are: {}", names.join(", "))),
-                    );
-                }
+            if let Some(id) = known.get(alias) {
+                aliases.insert(alias.clone(), id.clone());
+                continue;
             }
+            let names: Vec<_> = known.keys().map(String::as_str).collect();
+            self.problems.push(
+                Problem::new(
+                    "graph/unknown-resource",
+                    asker,
+                    format!("`${{resources.{alias}.*}}` refers to no resource"),
+                )
+                .remedy(format!("the resources here are: {}", names.join(", "))),
+            );
         }
         aliases
     }

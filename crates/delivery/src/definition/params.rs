@@ -277,7 +277,9 @@ fn inherit_text(text: &str) -> String {
                     *alias = inherited(alias);
                 }
                 let path = join_path(names.iter().map(String::as_str));
-                renamed.push_str(&format!("${{{path}}}"));
+                renamed.push_str("${");
+                renamed.push_str(&path);
+                renamed.push('}');
             }
         }
     }

@@ -37,6 +37,5 @@ pub struct RouteSpec {
 pub fn route_name(host: &str, path: &str) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(format!("{}{}", host.to_lowercase(), path));
-    let hex: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
-    format!("route-{hex}")
+    format!("route-{}", crate::hex::hex(&digest[..16]))
 }

@@ -56,7 +56,7 @@ impl Pass<'_> {
     /// Asks for the deletion once the time is over.
     async fn expire(&mut self) -> Result<Next> {
         /// A timer beyond this is set again rather than trusted.
-        const LONGEST: Duration = Duration::from_secs(3600);
+        const LONGEST: Duration = Duration::from_hours(1);
         let Some(expires) = self.environment.spec.expires else {
             return Ok(Next::Idle);
         };

@@ -16,7 +16,7 @@ use crate::{
 
 /// How long one call of a provisioner may take. Starting a broker for the first time, with an image
 /// to pull, is the longest that is known: minutes.
-const CALL_LIMIT: Duration = Duration::from_secs(300);
+const CALL_LIMIT: Duration = Duration::from_mins(5);
 
 /// The reconciler of [`ResourceInstance`].
 pub struct Instances(pub Arc<Delivery>);
@@ -453,7 +453,7 @@ impl Pass<'_> {
         ));
         self.context.store.commit(change).await?;
         for node in &self.instance.spec.depends_on {
-            self.nudge(node).await;
+            self.nudge(node);
         }
         self.context.nudge(Key::of::<crate::model::Environment>(
             "",
@@ -498,7 +498,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn nudge(&self, node: &NodeId) {
+    fn nudge(&self, node: &NodeId) {
         let key = Key::of::<ResourceInstance>(&self.instance.meta.scope, instance_name(node));
         self.context.nudge(key);
     }

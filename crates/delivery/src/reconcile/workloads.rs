@@ -233,7 +233,7 @@ impl Pass<'_> {
             None => error.message,
         };
         self.write(before, None).await?;
-        self.nudge_deployment().await;
+        self.nudge_deployment();
         Ok(Next::After(Duration::from_secs(if error.retry {
             1
         } else {
@@ -404,11 +404,11 @@ impl Pass<'_> {
         if let Some(document) = committed.documents.into_iter().next() {
             self.workload.meta = document.meta;
         }
-        self.nudge_deployment().await;
+        self.nudge_deployment();
         Ok(())
     }
 
-    async fn nudge_deployment(&self) {
+    fn nudge_deployment(&self) {
         let spec = &self.workload.spec;
         let key = Key::of::<Deployment>(&self.workload.meta.scope, &spec.deployment);
         self.context.nudge(key);

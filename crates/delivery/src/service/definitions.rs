@@ -232,7 +232,7 @@ impl Delivery {
             labels: meta.labels,
         };
         let environment = self.environment_draft(caller, request).await?;
-        self.environment_write(change, caller, &environment)?;
+        Self::environment_write(change, caller, &environment)?;
         Ok(applied::<Environment>(
             &environment.meta.name,
             ApplyOutcome::Created,

@@ -292,7 +292,7 @@ impl Delivery {
         room.status.deployments += 1;
         let name = format!("d-{}", room.status.deployments);
         if new {
-            self.environment_write(&mut change, caller, &room)?;
+            Self::environment_write(&mut change, caller, &room)?;
         } else {
             change.status(&room)?;
         }
@@ -313,7 +313,7 @@ impl Delivery {
                     change.spec(&held)?;
                 }
                 None => {
-                    change.create(&Resource::<Route>::new("", route.as_str(), claim.clone()))?
+                    change.create(&Resource::<Route>::new("", route.as_str(), claim.clone()))?;
                 }
             }
         }

@@ -28,7 +28,7 @@ impl Delivery {
     ) -> Result<Resource<Environment>> {
         let environment = self.environment_draft(caller, request).await?;
         let mut change = Change::new().by(caller);
-        self.environment_write(&mut change, caller, &environment)?;
+        Self::environment_write(&mut change, caller, &environment)?;
         self.store.commit(change).await?;
         self.store.expect("", &environment.meta.name).await
     }
@@ -95,7 +95,6 @@ impl Delivery {
     }
 
     pub(super) fn environment_write(
-        &self,
         change: &mut Change,
         caller: &Caller,
         environment: &Resource<Environment>,

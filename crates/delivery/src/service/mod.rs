@@ -105,16 +105,14 @@ impl Delivery {
     /// The engine of an environment.
     pub(crate) async fn engine_of(&self, environment: &str) -> Result<Arc<dyn Engine>> {
         let known = self.names().get(environment).cloned();
-        let name = match known {
-            Some(name) => name,
-            None => {
-                let found = self.store.expect::<Environment>("", environment).await?;
-                self.names()
-                    .insert(environment.to_owned(), found.spec.engine.clone());
-                found.spec.engine
-            }
-        };
-        self.engine(&name)
+        if let Some(name) = known {
+            return self.engine(&name);
+        }
+        let found = self.store.expect::<Environment>("", environment).await?;
+        let engine = self.engine(&found.spec.engine)?;
+        self.names()
+            .insert(environment.to_owned(), found.spec.engine);
+        Ok(engine)
     }
 
     pub(crate) fn forget_environment(&self, environment: &str) {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
+    hex::hex,
     model::{InstancePhase, NodeId, ResourceInstance, instance_name},
     provisioner::Output,
     score::{
@@ -47,10 +48,6 @@ pub fn digest(seed: &Secret, outputs: &BTreeMap<String, Output>) -> String {
         }
     }
     hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// What other instances give to one that depends on them.

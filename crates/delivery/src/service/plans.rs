@@ -45,7 +45,7 @@ impl Delivery {
 
         let mut problems = self.check_params(&graph);
         problems.extend(shared_with_others(&graph, &instances, order));
-        let (claims, wrong) = self.claims(environment, &graph, order, &instances).await?;
+        let (claims, wrong) = self.claims(environment, &graph, order, &instances);
         problems.extend(wrong);
         problems.extend(self.refuse_taken(environment, &claims).await?);
         let engine = self.engine(&environment.spec.engine)?;
@@ -246,13 +246,13 @@ impl Delivery {
     }
 
     /// What the deployment claims of the gateway, as far as that is known before anything is made.
-    async fn claims(
+    fn claims(
         &self,
         environment: &Resource<Environment>,
         graph: &Graph,
         order: &Order,
         instances: &[Resource<ResourceInstance>],
-    ) -> Result<(Claims, Vec<Problem>)> {
+    ) -> (Claims, Vec<Problem>) {
         let name = &environment.meta.name;
         let (mut claims, mut problems) = (Claims::new(), Vec::new());
         for score in order.workloads.values() {
@@ -314,7 +314,7 @@ impl Delivery {
                 }
             }
         }
-        Ok((claims, problems))
+        (claims, problems)
     }
 
     fn url_of(&self, workload: &str, claims: &BTreeMap<String, RouteSpec>) -> Option<String> {
