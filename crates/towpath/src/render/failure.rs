@@ -17,7 +17,8 @@ pub(crate) fn text(failure: &Failure, terminal: Terminal) -> String {
         let source = problem
             .location
             .as_ref()
-            .and_then(|at| Some((at, failure.sources.get(&at.file)?)));
+            .and_then(|at| Some((at, failure.sources.get(&at.file)?)))
+            .filter(|(at, source)| is_legible(source, at));
         text.push('\n');
         match source {
             Some((at, source)) if terminal.fancy => drawn(&mut text, problem, at, source, terminal),
@@ -38,6 +39,13 @@ pub(crate) fn text(failure: &Failure, terminal: Terminal) -> String {
         let _ = writeln!(text, "{gap}help: {remedy}");
     }
     text
+}
+
+/// Whether the line that a problem stands in can be shown: one of a thousand brackets helps nobody.
+fn is_legible(source: &str, at: &Location) -> bool {
+    const LONGEST: usize = 400;
+    let line = source.lines().nth(at.line.saturating_sub(1));
+    line.is_none_or(|line| line.len() <= LONGEST)
 }
 
 /// As compilers write it to a file: `FILE:LINE:COLUMN: rule: message`, the line, and marks below.
