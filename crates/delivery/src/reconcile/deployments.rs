@@ -110,7 +110,7 @@ impl Pass<'_> {
     }
 
     async fn judge(&self, late: bool) -> Result<Verdict> {
-        let workloads = self.workloads().await?;
+        let workloads = self.delivery.workloads_of(&self.deployment).await?;
         if workloads.is_empty() {
             return Ok(Verdict::Superseded);
         }
@@ -166,23 +166,6 @@ impl Pass<'_> {
         })
     }
 
-    /// The workloads that this deployment still sets.
-    async fn workloads(&self) -> Result<Vec<Resource<Workload>>> {
-        let mut found = Vec::new();
-        for name in self.deployment.spec.workloads.keys() {
-            let workload = self
-                .context
-                .store
-                .get::<Workload>(&self.deployment.meta.scope, name)
-                .await?;
-            found
-                .extend(workload.filter(|w| {
-                    w.spec.deployment == self.deployment.meta.name && !w.is_deleting()
-                }));
-        }
-        Ok(found)
-    }
-
     async fn instances(&self) -> Result<Vec<Resource<ResourceInstance>>> {
         let mut found = Vec::new();
         for node in self.deployment.spec.graph.nodes.keys() {
@@ -232,10 +215,7 @@ impl Pass<'_> {
 
     async fn succeed(mut self) -> Result<Next> {
         let mut change = self.change();
-        let released = self
-            .delivery
-            .release_unused(&mut change, &self.deployment)
-            .await?;
+        let released = self.delivery.settle(&mut change, &self.deployment).await?;
         let urls: Vec<_> = self
             .deployment
             .spec

@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    model::{Deployment, Environment, ResourceInstance, Route, Workload},
+    model::{Deployment, Environment, EnvironmentRole, ResourceInstance, Route, Workload},
     service::{Delivery, events},
 };
 
@@ -65,6 +65,12 @@ impl Pass<'_> {
             && !left.is_zero()
         {
             return Ok(Next::After(left.min(LONGEST)));
+        }
+        let role = &self.environment.spec.role;
+        let role = self.context.store.get::<EnvironmentRole>("", role).await?;
+        if role.is_none_or(|role| role.spec.protected) {
+            // The role has become protected since: a person must change one or the other.
+            return Ok(Next::After(LONGEST));
         }
         let mut change = self.change();
         change.delete(&self.environment)?;

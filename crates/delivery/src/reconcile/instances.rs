@@ -92,31 +92,44 @@ impl Pass<'_> {
             Ok(request) => request,
             Err(error) => return self.failed(error).await,
         };
-        if let Err(error) = self.clear_for_replacement(&request).await {
-            return self.failed(error).await;
+        if self.is_to_be_replaced() {
+            return self.clear_for_replacement(&request).await;
         }
         match self.call(provisioner.provision(&request)).await {
-            Ok(made) => self.made(made, inputs_digest).await,
+            Ok(made) => {
+                let made = outputs::in_confidence(made, &inputs);
+                self.made(made, inputs_digest).await
+            }
             Err(error) => self.failed(error).await,
         }
     }
 
-    /// Removes what an accepted replacement takes the place of. Made by the provisioner of then.
-    async fn clear_for_replacement(
-        &self,
-        request: &Request,
-    ) -> std::result::Result<(), ProvisionError> {
+    fn is_to_be_replaced(&self) -> bool {
         let Resource { spec, status, .. } = &self.instance;
-        if status.made_by.is_empty() || status.replacements == spec.replacements {
-            return Ok(());
+        !status.made_by.is_empty() && status.replacements != spec.replacements
+    }
+
+    /// Removes what an accepted replacement takes the place of, by the provisioner that made it, and
+    /// forgets its state: the next look makes anew.
+    async fn clear_for_replacement(mut self, request: &Request) -> Result<Next> {
+        let made_by = &self.instance.status.made_by;
+        let Some(former) = self.delivery.provisioner(made_by) else {
+            let error = ProvisionError::permanent(format!(
+                "what is to be replaced was made by provisioner `{made_by}`, which this platform lacks"
+            ));
+            return self.failed(error).await;
+        };
+        if let Err(error) = self.call(former.remove(request)).await {
+            return self.failed(error).await;
         }
-        match self.delivery.provisioner(&status.made_by) {
-            Some(former) => self.call(former.remove(request)).await,
-            None => Err(ProvisionError::permanent(format!(
-                "what is to be replaced was made by provisioner `{}`, which this platform lacks",
-                status.made_by
-            ))),
-        }
+        let status = &mut self.instance.status;
+        status.made_by.clear();
+        status.state = serde_json::Value::Null;
+        status.phase = InstancePhase::Pending;
+        let mut change = self.change();
+        change.status(&self.instance)?;
+        self.context.store.commit(change).await?;
+        Ok(Next::After(Duration::ZERO))
     }
 
     /// Whether what was made is what the spec and the inputs ask for.
@@ -172,7 +185,7 @@ impl Pass<'_> {
             Presence::Present => self.instance.status.seen = Some(now),
             // "Could not ask" heals nothing: the next look may tell.
             Presence::Unknown => return Ok(Next::After(Duration::from_secs(30))),
-            Presence::Absent => return self.vanished(provisioner, &request).await,
+            Presence::Absent => return self.vanished(provisioner, &request, inputs).await,
         }
         let mut change = self.change();
         change.status(&self.instance)?;
@@ -190,7 +203,12 @@ impl Pass<'_> {
     }
 
     /// Makes again what somebody removed by hand. The drift is recorded before it is healed.
-    async fn vanished(self, provisioner: &dyn Provisioner, request: &Request) -> Result<Next> {
+    async fn vanished(
+        self,
+        provisioner: &dyn Provisioner,
+        request: &Request,
+        inputs: &outputs::Resolved,
+    ) -> Result<Next> {
         let mut change = self.change();
         change.event(self.event(
             "drifted",
@@ -203,7 +221,10 @@ impl Pass<'_> {
         self.context.store.commit(change).await?;
         let digest = self.instance.status.inputs_digest.clone();
         match self.call(provisioner.provision(request)).await {
-            Ok(made) => self.made(made, digest).await,
+            Ok(made) => {
+                self.made(outputs::in_confidence(made, inputs), digest)
+                    .await
+            }
             Err(error) => self.failed(error).await,
         }
     }
@@ -237,11 +258,17 @@ impl Pass<'_> {
         &self,
         inputs: &outputs::Resolved,
     ) -> Result<std::result::Result<Request, ProvisionError>> {
+        match inputs.params(&self.instance.spec.params) {
+            Ok(params) => self.request_with(params).await,
+            Err(message) => Ok(Err(ProvisionError::permanent(message))),
+        }
+    }
+
+    async fn request_with(
+        &self,
+        params: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<std::result::Result<Request, ProvisionError>> {
         let Resource { meta, spec, status } = &self.instance;
-        let params = match inputs.params(&spec.params) {
-            Ok(params) => params,
-            Err(message) => return Ok(Err(ProvisionError::permanent(message))),
-        };
         let machine_host = match self.machine_host().await? {
             Ok(host) => host,
             Err(error) => return Ok(Err(error)),
@@ -427,13 +454,27 @@ impl Pass<'_> {
         if let Some(rest) = self.rest() {
             return Ok(Next::After(rest));
         }
-        if let Some(provisioner) = self.delivery.provisioner(&self.instance.spec.provisioner) {
-            // What it depended on is still there, because that waits for us; if it is not, the
-            // parameters are taken as they stand.
-            let inputs = outputs::of_dependencies(&self.context.store, &self.instance).await?;
-            let request = match self.request(&inputs.or_empty()).await? {
-                Ok(request) => request,
-                Err(error) => return self.failed(error).await,
+        let inputs = outputs::recorded(&self.context.store, &self.instance).await?;
+        let params = inputs.params_as_known(&self.instance.spec.params);
+        let request = match self.request_with(params).await? {
+            Ok(request) => request,
+            Err(error) => return self.failed(error).await,
+        };
+        // What is there was made by the provisioner of then; the present one may have begun, too.
+        let (made_by, present) = (
+            &self.instance.status.made_by,
+            &self.instance.spec.provisioner,
+        );
+        let mut makers = vec![present];
+        if !made_by.is_empty() && made_by != present {
+            makers.push(made_by);
+        }
+        for maker in makers {
+            let Some(provisioner) = self.delivery.provisioner(maker) else {
+                let error = ProvisionError::permanent(format!(
+                    "it was made by provisioner `{maker}`, which this platform lacks"
+                ));
+                return self.failed(error).await;
             };
             if let Err(error) = self.call(provisioner.remove(&request)).await {
                 return self.failed(error).await;

@@ -74,7 +74,7 @@ impl Pass<'_> {
             Err(message) => {
                 self.workload.status.message = message;
                 self.look_at_others().await?;
-                self.write(&before, None).await?;
+                self.write(&before).await?;
                 return Ok(self.while_serving());
             }
         };
@@ -105,7 +105,16 @@ impl Pass<'_> {
         }
         happened.extend(self.take_in(release.id.release, state));
         self.look_at_others().await?;
-        self.write(&before, Some(happened)).await?;
+        let mut change = self.change();
+        if self.workload.status.active_release != before.active_release {
+            let (scope, name) = (&self.workload.meta.scope, &self.workload.spec.deployment);
+            let deployment = self.context.store.expect::<Deployment>(scope, name).await?;
+            let workload = &self.workload.meta.name;
+            self.delivery
+                .point_routes(&mut change, &deployment, workload)
+                .await?;
+        }
+        self.commit(change, &before, happened).await?;
         self.remove_old_releases().await
     }
 
@@ -140,7 +149,6 @@ impl Pass<'_> {
         if phase == Phase::Ready {
             let takes_over = status.active_release != number;
             status.endpoints.clone_from(&state.endpoints);
-            status.good_deployment = Some(self.workload.spec.deployment.clone());
             if takes_over {
                 let from = std::mem::replace(&mut status.active_release, number);
                 status.switched = Some(Timestamp::now());
@@ -232,7 +240,7 @@ impl Pass<'_> {
             Some(remedy) => format!("{}; {remedy}", error.message),
             None => error.message,
         };
-        self.write(before, None).await?;
+        self.write(before).await?;
         self.nudge_deployment();
         Ok(Next::After(Duration::from_secs(if error.retry {
             1
@@ -299,12 +307,12 @@ impl Pass<'_> {
                 }
                 Err(error) => {
                     tracing::warn!(release = %self.id(number), %error, "an old release stays");
-                    self.write(&before, None).await?;
+                    self.write(&before).await?;
                     return Ok(Next::After(Duration::from_secs(5)));
                 }
             }
         }
-        self.write(&before, None).await?;
+        self.write(&before).await?;
         for instance in self.delivery.instances(&self.workload.meta.scope).await? {
             if instance.status.used_by.contains(&self.workload.meta.name) {
                 self.context.nudge(instance.key());
@@ -354,20 +362,15 @@ impl Pass<'_> {
             .await
             .map_err(unavailable)?;
         let mut change = self.change();
-        let mut touched = Vec::new();
-        for mut instance in self.delivery.instances(&environment).await? {
-            if !instance.status.used_by.contains(&name) {
-                continue;
-            }
-            instance.status.used_by.retain(|user| *user != name);
-            touched.push(instance.key());
-            let goes = instance.status.used_by.is_empty()
-                && (!instance.spec.holds_data || self.workload.spec.remove_data);
-            change.status(&instance)?;
-            if goes && !instance.is_deleting() {
-                change.delete(&instance)?;
-            }
-        }
+        let touched = self
+            .delivery
+            .let_go(
+                &mut change,
+                &environment,
+                self.workload.spec.remove_data,
+                |_, user| user == name,
+            )
+            .await?;
         for route in self
             .delivery
             .routes_of_workload(&environment, &name)
@@ -385,23 +388,33 @@ impl Pass<'_> {
         Ok(Next::Idle)
     }
 
-    /// Writes the status where it has changed, with what happened, and wakes the deployment.
-    async fn write(
+    /// Writes the status where it has changed, and wakes the deployment.
+    async fn write(&mut self, before: &crate::model::WorkloadStatus) -> Result<()> {
+        let change = self.change();
+        self.commit(change, before, Vec::new()).await
+    }
+
+    /// The same with what happened, in one `change`.
+    async fn commit(
         &mut self,
+        mut change: Change,
         before: &crate::model::WorkloadStatus,
-        happened: Option<Vec<NewEvent>>,
+        happened: Vec<NewEvent>,
     ) -> Result<()> {
-        let events = happened.unwrap_or_default();
-        if *before == self.workload.status && events.is_empty() {
+        if *before == self.workload.status && happened.is_empty() && change.is_empty() {
             return Ok(());
         }
-        let mut change = self.change();
         change.status(&self.workload)?;
-        for event in events {
+        for event in happened {
             change.event(event);
         }
+        let key = self.workload.key();
         let committed = self.context.store.commit(change).await?;
-        if let Some(document) = committed.documents.into_iter().next() {
+        let written = committed
+            .documents
+            .into_iter()
+            .find(|document| document.key() == key);
+        if let Some(document) = written {
             self.workload.meta = document.meta;
         }
         self.nudge_deployment();

@@ -6,7 +6,7 @@ use kernel::{Caller, Change, Error, ErrorKind, Problem, Query, Resource, Result,
 use rand::RngCore as _;
 use serde_json::json;
 
-use super::{Delivery, TRIES, events, outputs, plans::Draft};
+use super::{Delivery, TRIES, claims::Claims, events, outputs, plans::Draft};
 use crate::{
     api::{CreateEnvironment, NewDeployment, NewEnvironment, PlanAnswer, Rollback},
     model::{
@@ -305,18 +305,7 @@ impl Delivery {
         }
         self.write_instances(&mut change, caller, &room, order, &draft)
             .await?;
-        for (route, claim) in &draft.claims {
-            match self.store.get::<Route>("", route).await? {
-                Some(held) if held.spec == *claim => {}
-                Some(mut held) => {
-                    held.spec = claim.clone();
-                    change.spec(&held)?;
-                }
-                None => {
-                    change.create(&Resource::<Route>::new("", route.as_str(), claim.clone()))?;
-                }
-            }
-        }
+        self.reserve(&mut change, &draft.claims).await?;
         let deployment = Resource::<Deployment>::new(
             environment.as_str(),
             name,
@@ -353,6 +342,33 @@ impl Delivery {
             .find(|document| document.key() == deployment.key())
             .ok_or_else(|| Error::internal("a commit did not answer what it wrote", "deployment"))?
             .typed()
+    }
+
+    /// Takes the routes that nobody holds. Those that the same workloads hold lead where they did until
+    /// the new release serves.
+    async fn reserve(&self, change: &mut Change, claims: &Claims) -> Result<()> {
+        for (name, claim) in claims {
+            match self.store.get::<Route>("", name).await? {
+                None => {
+                    change.create(&Resource::<Route>::new("", name.as_str(), claim.clone()))?;
+                }
+                Some(held)
+                    if held.spec.environment == claim.environment
+                        && held.spec.workload == claim.workload =>
+                {
+                    change.require(&held)?;
+                }
+                // Planned before the other took it: planned anew, the refusal names the holder.
+                Some(held) => {
+                    return Err(Error::conflict(format!(
+                        "`{}{}` was just taken by workload `{}` in environment `{}`",
+                        claim.host, claim.path, held.spec.workload, held.spec.environment
+                    ))
+                    .remedy("choose another host or path"));
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn write_workload(
@@ -441,6 +457,9 @@ impl Delivery {
                 change.spec(&instance)?;
             } else if instance.status != before.status {
                 change.status(&instance)?;
+            } else {
+                // Nobody may let go of it meanwhile.
+                change.require(&instance)?;
             }
         }
         Ok(())

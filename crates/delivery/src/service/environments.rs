@@ -62,6 +62,13 @@ impl Delivery {
             .unwrap_or_else(|| self.settings.default_engine.clone());
         self.engine(&engine)?;
         let ttl = request.ttl_seconds.or(role.spec.default_ttl_seconds);
+        if role.spec.protected && ttl.is_some() {
+            return Err(Error::invalid(format!(
+                "role `{}` is protected from deletion: its environments cannot end by themselves",
+                role.meta.name
+            ))
+            .remedy("leave out the time to live, or choose another role"));
+        }
         let expires = match ttl {
             None => None,
             Some(0) => {

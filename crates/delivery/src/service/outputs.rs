@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     hex::hex,
     model::{InstancePhase, NodeId, ResourceInstance, instance_name},
-    provisioner::Output,
+    provisioner::{Output, Provisioned},
     score::{
         output_at,
         placeholder::{self, Reference},
@@ -50,22 +50,33 @@ pub fn digest(seed: &Secret, outputs: &BTreeMap<String, Output>) -> String {
     hex(&hash.finalize())
 }
 
+/// What was made, with whatever shows a secret of `inputs` kept as one: what a provisioner is told in
+/// confidence it may repeat without knowing.
+pub fn in_confidence(mut made: Provisioned, inputs: &Resolved) -> Provisioned {
+    for output in made.outputs.values_mut() {
+        let text = match output {
+            Output::Plain(Value::String(text)) => text.clone(),
+            Output::Plain(other) => other.to_string(),
+            Output::Secret(_) => continue,
+        };
+        if inputs.shows_secret(&text) {
+            *output = Output::Secret(Secret::from(text));
+        }
+    }
+    if inputs.shows_secret(&made.state.to_string()) {
+        let hidden = inputs.without_secrets(&made.state.to_string());
+        made.state = serde_json::from_str(&hidden).unwrap_or(Value::Null);
+    }
+    made.summary = inputs.without_secrets(&made.summary);
+    made
+}
+
 /// What other instances give to one that depends on them.
 pub enum Inputs {
     /// All are there.
     Ready(Resolved),
     /// These are not, each with its reason.
     Waiting(Vec<String>),
-}
-
-impl Inputs {
-    /// What there is, or nothing: for a removal, which must not wait for what is broken.
-    pub fn or_empty(self) -> Resolved {
-        match self {
-            Self::Ready(resolved) => resolved,
-            Self::Waiting(_) => Resolved::default(),
-        }
-    }
 }
 
 /// Outputs by alias or resource name.
@@ -92,12 +103,52 @@ impl Resolved {
         output_at(self.outputs.get(alias)?, path)
     }
 
+    /// Whether `text` shows any of the secret outputs.
+    pub fn shows_secret(&self, text: &str) -> bool {
+        self.secrets().any(|secret| text.contains(secret))
+    }
+
+    /// `text` without the secret outputs.
+    pub fn without_secrets(&self, text: &str) -> String {
+        self.secrets().fold(text.to_owned(), |text, secret| {
+            text.replace(secret, "[secret]")
+        })
+    }
+
+    /// Secret outputs that are long enough to be told from ordinary words.
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        const SHORTEST: usize = 6;
+        self.outputs
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter_map(|output| match output {
+                Output::Secret(secret) => secret.expose_str(),
+                Output::Plain(_) => None,
+            })
+            .filter(|text| text.len() >= SHORTEST)
+    }
+
     /// `params` with every `${resources.ALIAS.OUTPUT}` in place. The error says which is missing.
     pub fn params(&self, params: &Map<String, Value>) -> Result<Map<String, Value>, String> {
         let mut lookup = |reference: &Reference| self.lookup(reference);
         placeholder::expand_map(params, &mut lookup)
             .map(|(params, _)| params)
             .map_err(|error| error.to_string())
+    }
+
+    /// The same as far as it is known; what is not stays as it stands. For a removal, which must not
+    /// wait for what is being removed along with it.
+    pub fn params_as_known(&self, params: &Map<String, Value>) -> Map<String, Value> {
+        let mut known = Map::new();
+        for (name, value) in params {
+            let mut lookup = |reference: &Reference| self.lookup(reference);
+            let value = match placeholder::expand_value(value, &mut lookup) {
+                Ok(resolved) => resolved.value,
+                Err(_) => value.clone(),
+            };
+            known.insert(name.clone(), value);
+        }
+        known
     }
 
     fn lookup(&self, reference: &Reference) -> Result<placeholder::Resolved, String> {
@@ -126,6 +177,47 @@ pub async fn of_dependencies(
     of_nodes(store, &instance.meta.scope, &spec.depends_on, &spec.aliases).await
 }
 
+/// The outputs of what `instance` depends on as they were last recorded, whatever has become of it.
+pub async fn recorded(store: &Store, instance: &Resource<ResourceInstance>) -> Result<Resolved> {
+    let mut resolved = Resolved::default();
+    for (alias, node) in &instance.spec.aliases {
+        let name = instance_name(node);
+        let found = store
+            .get::<ResourceInstance>(&instance.meta.scope, &name)
+            .await?;
+        if let Some(found) = found {
+            resolved
+                .outputs
+                .insert(alias.clone(), of_instance(store, &found).await?);
+        }
+    }
+    Ok(resolved)
+}
+
+/// The digest of the outputs that `instance` should be made with; none where one is not there.
+async fn wanted_inputs(
+    store: &Store,
+    instance: &Resource<ResourceInstance>,
+) -> Result<Option<String>> {
+    let mut resolved = Resolved::default();
+    for node in instance
+        .spec
+        .depends_on
+        .iter()
+        .chain(instance.spec.aliases.values())
+    {
+        let name = instance_name(node);
+        let found = store
+            .get::<ResourceInstance>(&instance.meta.scope, &name)
+            .await?;
+        let Some(found) = found else { return Ok(None) };
+        resolved
+            .digests
+            .insert(node.clone(), found.status.outputs_digest);
+    }
+    Ok(Some(resolved.digest()))
+}
+
 /// The outputs of `nodes` of an environment, by the names that `aliases` gives them. Waits for every
 /// node that is not as its spec says.
 pub async fn of_nodes(
@@ -148,6 +240,11 @@ pub async fn of_nodes(
         };
         if let Some(reason) = not_ready(&instance) {
             waiting.push(reason);
+            continue;
+        }
+        if wanted_inputs(store, &instance).await?.as_ref() != Some(&instance.status.inputs_digest) {
+            // What it was made with has changed: its own outputs are those of before.
+            waiting.push(format!("{node}, which follows a change beneath it"));
             continue;
         }
         resolved

@@ -39,7 +39,7 @@ impl Delivery {
         let instances = self.instances(name).await?;
         let running = self.store.list_all::<Workload>(&Query::scope(name)).await?;
         let catalogue = self.catalogue(environment, order.record.as_ref()).await?;
-        let graph = self
+        let mut graph = self
             .graph(environment, order, &catalogue)
             .map_err(refused)?;
 
@@ -87,6 +87,19 @@ impl Delivery {
             .collect();
         let mut plan = self.compute(order, &graph, &claims, &instances, &running, &routes);
         plan.warnings.extend(warnings);
+        for instance in instances
+            .iter()
+            .filter(|held| plan.held.contains(&held.meta.name))
+        {
+            // Recorded as it stands: no return to this deployment may do what nobody accepted.
+            if let Some(node) = graph.nodes.get_mut(&instance.spec.node) {
+                node.definition = instance.spec.definition.clone();
+                node.provisioner.clone_from(&instance.spec.provisioner);
+                node.params.clone_from(&instance.spec.params);
+                node.aliases.clone_from(&instance.spec.aliases);
+                node.depends_on.clone_from(&instance.spec.depends_on);
+            }
+        }
         let decision = self.decide(caller, environment, order, &plan).await?;
         Ok(Draft {
             graph,

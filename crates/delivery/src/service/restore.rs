@@ -3,53 +3,62 @@
 
 use std::collections::BTreeSet;
 
-use kernel::{Change, Resource, Result};
+use kernel::{Change, Key, Resource, Result};
 
 use super::Delivery;
-use crate::model::{Deployment, NodeId, Workload, instance_name};
+use crate::{
+    model::{Deployment, NodeId, ResourceInstance, Route, Workload, instance_name},
+    plan::Action,
+};
 
 impl Delivery {
-    /// After a success: strikes its workloads out of what they no longer use, and asks for the
-    /// removal of what nobody uses and holds no data. Says whether anything goes.
-    pub(crate) async fn release_unused(
+    /// The workloads that `deployment` still sets: a later one may have taken some of them over.
+    pub(crate) async fn workloads_of(
+        &self,
+        deployment: &Resource<Deployment>,
+    ) -> Result<Vec<Resource<Workload>>> {
+        let mut found = Vec::new();
+        for name in deployment.spec.workloads.keys() {
+            let workload = self
+                .store
+                .get::<Workload>(&deployment.meta.scope, name)
+                .await?;
+            found.extend(workload.filter(|workload| {
+                workload.spec.deployment == deployment.meta.name && !workload.is_deleting()
+            }));
+        }
+        Ok(found)
+    }
+
+    /// After a success: it is what its workloads return to, should a later one fail; and what they no
+    /// longer use is let go of. Says whether anything goes.
+    pub(crate) async fn settle(
         &self,
         change: &mut Change,
         deployment: &Resource<Deployment>,
     ) -> Result<bool> {
         let environment = &deployment.meta.scope;
         let graph = &deployment.spec.graph;
-        let mut goes = false;
-        for mut instance in self.instances(environment).await? {
-            let node = &instance.spec.node;
-            let before = instance.status.used_by.len();
-            instance.status.used_by.retain(|user| {
-                let ours = deployment.spec.workloads.contains_key(user);
-                !ours || graph.needed_by(user).contains(node)
-            });
-            if instance.status.used_by.len() == before {
-                continue;
-            }
-            if instance.status.used_by.is_empty() && !instance.spec.holds_data {
-                change.delete(&instance)?;
-                goes = true;
-            } else {
-                change.status(&instance)?;
-            }
+        let mut settled = BTreeSet::new();
+        for mut workload in self.workloads_of(deployment).await? {
+            workload.status.good_deployment = Some(deployment.meta.name.clone());
+            change.status(&workload)?;
+            settled.insert(workload.meta.name);
         }
-        for name in deployment.spec.workloads.keys() {
-            let claims = self.claims_of(deployment, name);
-            for route in self.routes_of_workload(environment, name).await? {
-                if !claims.contains(&route.meta.name) {
-                    change.remove(&route)?;
-                    goes = true;
-                }
-            }
+        let gone = self
+            .let_go(change, environment, false, |instance, user| {
+                settled.contains(user) && !graph.needed_by(user).contains(&instance.spec.node)
+            })
+            .await?;
+        let mut goes = !gone.is_empty();
+        for name in &settled {
+            goes |= self.drop_routes(change, deployment, name).await?;
         }
         Ok(goes)
     }
 
-    /// After a failure: sets the workloads back to their last good deployment, where they have one,
-    /// and the instances to what that deployment recorded. Answers which, if there was any.
+    /// After a failure: sets the workloads that it still sets back to their last good deployment,
+    /// where they have one, and the instances to what that deployment recorded. Answers which.
     pub(crate) async fn restore_good(
         &self,
         change: &mut Change,
@@ -58,14 +67,9 @@ impl Delivery {
         let environment = &failed.meta.scope;
         let mut returned = BTreeSet::new();
         let mut needed: BTreeSet<NodeId> = BTreeSet::new();
-        let mut ours: Vec<String> = Vec::new();
-        for name in failed.spec.workloads.keys() {
-            let Some(mut workload) = self.store.get::<Workload>(environment, name).await? else {
-                continue;
-            };
-            if workload.spec.deployment != failed.meta.name || workload.is_deleting() {
-                continue;
-            }
+        let mut ours: BTreeSet<String> = BTreeSet::new();
+        for mut workload in self.workloads_of(failed).await? {
+            let name = workload.meta.name.clone();
             let good = workload.status.good_deployment.clone();
             let Some(good) = good.filter(|good| *good != failed.meta.name) else {
                 continue;
@@ -73,73 +77,180 @@ impl Delivery {
             let Some(record) = self.store.get::<Deployment>(environment, &good).await? else {
                 continue;
             };
-            let Some(score) = record.spec.workloads.get(name) else {
+            let Some(score) = record.spec.workloads.get(&name) else {
                 continue;
             };
             workload.spec.score = score.clone();
             workload.spec.deployment.clone_from(&good);
-            // The good release still runs, and serves: it is only named again.
+            // Mostly the good release still runs, and is only named again; where it has gone, what
+            // is named differs from what runs, and a further release follows.
             workload.spec.release = workload.status.active_release;
             workload.status.digest.clear();
             change.spec(&workload)?;
-            self.restore_instances(change, &record, name).await?;
-            needed.extend(record.spec.graph.needed_by(name));
+            self.restore_instances(change, failed, &record, &name)
+                .await?;
+            self.point_routes(change, &record, &name).await?;
+            self.drop_routes(change, &record, &name).await?;
+            needed.extend(record.spec.graph.needed_by(&name));
             returned.insert(good);
-            ours.push(name.clone());
+            ours.insert(name);
         }
         if returned.is_empty() {
             return Ok(None);
         }
-        self.undo_additions(change, failed, &needed, &ours).await?;
+        // What only the failed deployment wanted goes; what holds data stays, unused.
+        self.let_go(change, environment, false, |instance, user| {
+            let node = &instance.spec.node;
+            ours.contains(user)
+                && failed.spec.graph.nodes.contains_key(node)
+                && !needed.contains(node)
+        })
+        .await?;
         Ok(Some(returned.into_iter().collect::<Vec<_>>().join(", ")))
     }
 
-    /// Sets what `workload` needs back to the definitions and parameters of `record`.
-    async fn restore_instances(
+    /// Strikes users out of the instances of an environment, and asks for the removal of those that
+    /// nobody uses: not of what holds data, unless `with_data`, and not of what something that stays
+    /// was made from. Answers whom it touched.
+    pub(crate) async fn let_go(
         &self,
         change: &mut Change,
-        record: &Resource<Deployment>,
+        environment: &str,
+        with_data: bool,
+        strikes: impl Fn(&Resource<ResourceInstance>, &str) -> bool,
+    ) -> Result<Vec<Key>> {
+        let mut instances = self.instances(environment).await?;
+        let mut struck = BTreeSet::new();
+        for index in 0..instances.len() {
+            let gone: Vec<String> = instances[index]
+                .status
+                .used_by
+                .iter()
+                .filter(|user| strikes(&instances[index], user))
+                .cloned()
+                .collect();
+            if !gone.is_empty() {
+                instances[index]
+                    .status
+                    .used_by
+                    .retain(|user| !gone.contains(user));
+                struck.insert(index);
+            }
+        }
+        let mut goes: BTreeSet<usize> = struck
+            .iter()
+            .copied()
+            .filter(|index| {
+                let instance = &instances[*index];
+                instance.status.used_by.is_empty() && (with_data || !instance.spec.holds_data)
+            })
+            .collect();
+        // What stays keeps what it was made from, and that what it was made from in turn.
+        loop {
+            let kept = goes.iter().copied().find(|index| {
+                let node = &instances[*index].spec.node;
+                instances.iter().enumerate().any(|(other, held)| {
+                    !goes.contains(&other)
+                        && !held.is_deleting()
+                        && held.spec.depends_on.contains(node)
+                })
+            });
+            match kept {
+                Some(index) => goes.remove(&index),
+                None => break,
+            };
+        }
+        let mut touched = Vec::new();
+        for index in struck {
+            let instance = &instances[index];
+            change.status(instance)?;
+            if goes.contains(&index) && !instance.is_deleting() {
+                change.delete(instance)?;
+            }
+            touched.push(instance.key());
+        }
+        Ok(touched)
+    }
+
+    /// Has the routes that `deployment` claims for `workload` lead where it says: once its release
+    /// serves, not before.
+    pub(crate) async fn point_routes(
+        &self,
+        change: &mut Change,
+        deployment: &Resource<Deployment>,
         workload: &str,
     ) -> Result<()> {
-        for node in record.spec.graph.needed_by(workload) {
-            let Some(wanted) = record.spec.graph.nodes.get(&node) else {
+        let ours = self.claims_of(deployment, workload);
+        for (name, claim) in &deployment.spec.claims {
+            if !ours.contains(name) {
                 continue;
-            };
-            let found = self
-                .store
-                .get(&record.meta.scope, &instance_name(&node))
-                .await?;
-            let Some(mut instance) = found else { continue };
-            let before = instance.clone();
-            super::deploy::set_from_node(&mut instance, wanted);
-            if instance.spec != before.spec {
-                change.spec(&instance)?;
+            }
+            match self.store.get::<Route>("", name).await? {
+                Some(held) if held.spec == *claim => {}
+                Some(mut held) => {
+                    held.spec = claim.clone();
+                    change.spec(&held)?;
+                }
+                None => change.create(&Resource::<Route>::new("", name.as_str(), claim.clone()))?,
             }
         }
         Ok(())
     }
 
-    /// Lets go of what only the failed deployment wanted. What holds data stays, unused.
-    async fn undo_additions(
+    /// Drops the routes of `workload` that `deployment` does not claim. Says whether there were any.
+    async fn drop_routes(
+        &self,
+        change: &mut Change,
+        deployment: &Resource<Deployment>,
+        workload: &str,
+    ) -> Result<bool> {
+        let claims = self.claims_of(deployment, workload);
+        let held = self
+            .routes_of_workload(&deployment.meta.scope, workload)
+            .await?;
+        let mut dropped = false;
+        for route in held
+            .iter()
+            .filter(|route| !claims.contains(&route.meta.name))
+        {
+            change.remove(route)?;
+            dropped = true;
+        }
+        Ok(dropped)
+    }
+
+    /// Sets what `workload` needs back to the definitions and parameters of `record`. What `failed`
+    /// replaced stays replaced: what was there before is gone, and going back would lose what came.
+    async fn restore_instances(
         &self,
         change: &mut Change,
         failed: &Resource<Deployment>,
-        needed: &BTreeSet<NodeId>,
-        workloads: &[String],
+        record: &Resource<Deployment>,
+        workload: &str,
     ) -> Result<()> {
-        for mut instance in self.instances(&failed.meta.scope).await? {
-            let node = &instance.spec.node;
-            if !failed.spec.graph.nodes.contains_key(node) || needed.contains(node) {
+        for node in record.spec.graph.needed_by(workload) {
+            let name = instance_name(&node);
+            let step = failed
+                .spec
+                .plan
+                .resources
+                .get(&name)
+                .map(|step| step.action);
+            let Some(wanted) = record.spec.graph.nodes.get(&node) else {
+                continue;
+            };
+            let found = self
+                .store
+                .get::<ResourceInstance>(&record.meta.scope, &name)
+                .await?;
+            let Some(mut instance) = found else { continue };
+            if step == Some(Action::Replace) || instance.spec.provisioner != wanted.provisioner {
                 continue;
             }
-            instance
-                .status
-                .used_by
-                .retain(|user| !workloads.contains(user));
-            if instance.status.used_by.is_empty() && !instance.spec.holds_data {
-                change.delete(&instance)?;
-            } else {
-                change.status(&instance)?;
+            let before = instance.clone();
+            super::deploy::set_from_node(&mut instance, wanted);
+            if instance.spec != before.spec {
+                change.spec(&instance)?;
             }
         }
         Ok(())
