@@ -51,9 +51,8 @@ fn answer(mut stream: TcpStream, greeting: &str) -> std::io::Result<()> {
             return Ok(());
         }
         let length = greeting.len();
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{greeting}"
-        )?;
+        // In one piece: several small ones would wait for each other's acknowledgement.
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{greeting}");
+        stream.write_all(answer.as_bytes())?;
     }
 }
