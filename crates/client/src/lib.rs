@@ -16,6 +16,9 @@
 //! way; every `POST` carries an `Idempotency-Key`, so these are among them. Event streams resume
 //! where they broke off.
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 mod environments;
 mod error;
 mod platform;

@@ -5,6 +5,9 @@
 //! [`plan`], [`service`] (use cases), [`http`] (routes), [`reconcile`] (level-triggered work), and
 //! the ports that the edge implements: [`Engine`], [`Provisioner`] and [`Verifier`].
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 pub mod api;
 pub mod definition;
 pub mod engine;

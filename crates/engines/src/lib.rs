@@ -4,6 +4,9 @@
 //! decides when a container starts, restarts and is ready; [`probe`] asks it. An engine brings the
 //! [`supervisor::Runtime`], which knows how a container is started and how it ended.
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 pub mod docker;
 pub mod process;
 

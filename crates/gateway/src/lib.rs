@@ -14,6 +14,9 @@
 //!   the client sent: framing is made anew, hop-by-hop fields end here, and what a client claims in
 //!   `X-Forwarded-*` is replaced by what the gateway saw.
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 mod body;
 mod head;
 mod http;

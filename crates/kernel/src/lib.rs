@@ -6,6 +6,9 @@
 //!
 //! The kernel knows no domain: kinds are declared by the crates that own them, by [`Kind`].
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 pub mod caller;
 pub mod change;
 pub mod driver;

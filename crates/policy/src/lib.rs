@@ -4,6 +4,9 @@
 //! adds to two sets, `deny` and `warn`, of `{rule, message, remedy}`; the deployment may go on where
 //! `deny` is empty. Whatever goes wrong on the way to that answer is a refusal.
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 mod bundle;
 mod findings;
 mod verifier;

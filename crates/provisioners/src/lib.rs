@@ -1,5 +1,8 @@
 //! What makes the resources that workloads ask for, on real servers.
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 mod amqp;
 mod atomic_file;
 mod command;

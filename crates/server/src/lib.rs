@@ -1,7 +1,11 @@
 //! Configuration, wiring, start and stop. The only crate that constructs adapters, and the one that
 //! keeps every task handle.
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 mod adapters;
+mod api;
 mod config;
 mod keys;
 mod openapi;

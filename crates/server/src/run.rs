@@ -10,7 +10,7 @@ use delivery::{
     reconcile::{Deployments, Environments, Instances, Workloads},
     service::{Delivery, Settings},
 };
-use gateway::{Gateway, GatewayHandle};
+use gateway::{Gateway, GatewayHandle, Limits};
 use kernel::{
     Driver, DriverHandle, Error, Key, Result, Secret, Store,
     driver::Nudger,
@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, adapters::Adapters, keys, routing::Routing};
+use crate::{Config, adapters::Adapters, api, keys, routing::Routing};
 
 /// The largest request: a few workloads with their files inlined.
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
@@ -43,7 +43,7 @@ pub struct Running {
     adapters: Adapters,
     driver: DriverHandle,
     gateway_handle: GatewayHandle,
-    api_task: JoinHandle<std::io::Result<()>>,
+    api_task: JoinHandle<()>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -54,10 +54,11 @@ pub async fn start(config: Config) -> Result<Running> {
     // Already installed is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     make_directory(&config.data)?;
+    let connections = api::connection_limit();
     // Ports first: what is in use is said before anything else is touched.
     let api_listener = listen(config.listen, "the API", "--listen").await?;
     let gateway_listener = listen(config.gateway_listen, "the gateway", "--gateway-listen").await?;
-    let api = address(&api_listener)?;
+    let api_address = address(&api_listener)?;
     let gateway = address(&gateway_listener)?;
 
     let store = Store::open(&config.store_url(), keys::sealer(&config.data)?).await?;
@@ -87,7 +88,11 @@ pub async fn start(config: Config) -> Result<Running> {
     let (mut routing, table) = Routing::new(store.clone());
     routing.refresh().await?;
     tasks.spawn(routing.follow(stop.clone()));
-    let gateway_handle = Gateway::start(gateway_listener, table)
+    let limits = Limits {
+        connections,
+        ..Limits::default()
+    };
+    let gateway_handle = Gateway::start_with(gateway_listener, table, limits)
         .map_err(|e| Error::internal("the gateway did not start", e))?;
 
     let driver = driver
@@ -113,15 +118,10 @@ pub async fn start(config: Config) -> Result<Running> {
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(Extension(Arc::new(admin) as Arc<dyn Authenticator>))
         .layer(middleware::from_fn(kernel::http::correlate));
-    let api_stop = stop.clone();
-    let api_task = tokio::spawn(async move {
-        axum::serve(api_listener, router)
-            .with_graceful_shutdown(async move { api_stop.cancelled().await })
-            .await
-    });
-    tracing::info!(%api, %gateway, data = %config.data.display(), "towpath is up");
+    let api_task = tokio::spawn(api::serve(api_listener, router, connections, stop.clone()));
+    tracing::info!(api = %api_address, %gateway, data = %config.data.display(), "towpath is up");
     Ok(Running {
-        api,
+        api: api_address,
         gateway,
         admin_token,
         delivery,
@@ -153,8 +153,7 @@ impl Running {
         self.gateway_handle.shutdown(GRACE).await;
         let api = self.api_task.abort_handle();
         match tokio::time::timeout(GRACE, self.api_task).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "the API ended badly"),
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the API's task failed"),
             // Streams that follow events have no end of their own.
             Err(_) => api.abort(),

@@ -2,6 +2,9 @@
 //!
 //! Knows no other crate of Towpath, so that all of them can use it.
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 pub mod ports;
 pub mod servers;
 pub mod wait;

@@ -1,5 +1,8 @@
 //! Towpath: the command line, and the platform itself (`towpath up`).
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 mod background;
 mod cli;
 mod command;

@@ -3,6 +3,9 @@
 //! It is an ordinary program: it learns from its environment variables where its database and its
 //! bucket are, and knows nothing of the platform that runs it.
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 pub mod attachments;
 pub mod config;
 pub mod http;

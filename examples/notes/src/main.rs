@@ -1,5 +1,8 @@
 //! Starts the service, and ends it when it is told to, after the requests under way.
 
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
 use std::process::ExitCode;
 
 use notes::{App, config::Config};

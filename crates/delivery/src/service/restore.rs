@@ -121,19 +121,12 @@ impl Delivery {
     ) -> Result<Vec<Key>> {
         let mut instances = self.instances(environment).await?;
         let mut struck = BTreeSet::new();
-        for index in 0..instances.len() {
-            let gone: Vec<String> = instances[index]
-                .status
-                .used_by
-                .iter()
-                .filter(|user| strikes(&instances[index], user))
-                .cloned()
-                .collect();
-            if !gone.is_empty() {
-                instances[index]
-                    .status
-                    .used_by
-                    .retain(|user| !gone.contains(user));
+        for (index, instance) in instances.iter_mut().enumerate() {
+            let used_by = instance.status.used_by.clone();
+            let stay = |user: &String| !strikes(instance, user);
+            let staying: Vec<String> = used_by.iter().filter(|user| stay(user)).cloned().collect();
+            if staying.len() < used_by.len() {
+                instance.status.used_by = staying;
                 struck.insert(index);
             }
         }
