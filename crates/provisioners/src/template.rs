@@ -71,7 +71,7 @@ impl Provisioner for Template {
                 .remedy("add `outputs`, `secrets` or both"),
             );
         }
-        let engine = Environment::new();
+        let engine = bounded();
         for part in PARTS {
             if let Some(value) = given.get(part) {
                 check_syntax(&engine, &format!("params.{part}"), value, &mut problems);
@@ -164,7 +164,7 @@ impl Provisioner for Template {
 
 /// The engine for `part`, with the functions that it may use.
 fn engine(request: &Request, part: &str) -> Environment<'static> {
-    let mut engine = Environment::new();
+    let mut engine = bounded();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_fuel(Some(FUEL));
     engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
@@ -274,9 +274,47 @@ impl io::Write for Bounded {
     }
 }
 
+/// An engine in which no value grows faster than the template that makes it: steps and output are
+/// counted, memory is not.
+fn bounded() -> Environment<'static> {
+    let mut engine = Environment::new();
+    engine.remove_global("namespace");
+    for filter in [
+        "replace", "join", "indent", "batch", "slice", "format", "tojson", "pprint",
+    ] {
+        engine.remove_filter(filter);
+    }
+    engine
+}
+
+/// Statements that keep a value for later ones: by them text could double with every line.
+const FORBIDDEN: [&str; 5] = ["set", "macro", "call", "filter", "with"];
+
+/// A statement of `text` that is not allowed.
+fn forbidden(text: &str) -> Option<&'static str> {
+    text.split("{%").skip(1).find_map(|statement| {
+        let statement = statement.trim_start_matches(['-', '+']).trim_start();
+        let word: String = statement
+            .chars()
+            .take_while(char::is_ascii_alphabetic)
+            .collect();
+        FORBIDDEN.into_iter().find(|forbidden| *forbidden == word)
+    })
+}
+
 fn check_syntax(engine: &Environment<'_>, path: &str, value: &Value, problems: &mut Vec<Problem>) {
     match value {
         Value::String(text) => {
+            if let Some(statement) = forbidden(text) {
+                problems.push(
+                    Problem::new(
+                        "params/template",
+                        path,
+                        format!("a template here cannot use `{{% {statement} %}}`"),
+                    )
+                    .remedy("write the expression where its value is needed, or use a `command`"),
+                );
+            }
             if let Err(error) = engine.template_from_str(text) {
                 let detail = error.detail().unwrap_or("it is no template");
                 let line = error.line().unwrap_or(1);

@@ -96,4 +96,8 @@ fn mistakes_show_before_anything_is_rendered() {
     assert_eq!(check(json!({ "values": {} }))[0].rule, "params/missing");
     let typo = check(json!({ "output": {}, "secrets": {} }));
     assert_eq!(typo[0].remedy.as_deref(), Some("did you mean `outputs`?"));
+    // Doubled sixty times, sixteen bytes are more than there is memory.
+    let bomb = "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}";
+    let problem = &check(json!({ "outputs": { "a": bomb } }))[0];
+    assert!(problem.message.contains("{% set %}"), "{problem:?}");
 }

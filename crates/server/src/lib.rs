@@ -7,12 +7,12 @@
 mod adapters;
 mod api;
 mod config;
+mod http;
 mod keys;
-mod openapi;
 mod routing;
 mod run;
 
 pub use adapters::shim_main;
 pub use config::{Config, Servers};
-pub use openapi::document as openapi;
+pub use http::document as openapi;
 pub use run::{Running, start};

@@ -113,7 +113,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let router = Router::new()
         .merge(delivery::http::routes(delivery.clone()))
         .merge(kernel::http::routes(store.clone(), stop.clone()))
-        .merge(crate::openapi::routes(store))
+        .merge(crate::http::routes(store))
         .fallback(kernel::http::no_such_route)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(Extension(Arc::new(admin) as Arc<dyn Authenticator>))

@@ -100,6 +100,11 @@ impl Context {
         }
     }
 
+    /// Whether there is a token to show: without one, no platform was ever started here.
+    pub(crate) fn has_token(&self) -> Result<bool> {
+        Ok(self.token_file()?.exists())
+    }
+
     /// A client of the platform, with its token.
     pub(crate) fn client(&self) -> Result<Client> {
         let path = self.token_file()?;

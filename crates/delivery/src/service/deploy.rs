@@ -17,6 +17,9 @@ use crate::{
     score,
 };
 
+/// The pause before a deployment is planned a second time; each further one is longer by as much.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// What a deployment is to do, from a request or from the record of an earlier one.
 pub(super) struct Order {
     pub(super) workloads: BTreeMap<String, score::Workload>,
@@ -224,7 +227,11 @@ impl Delivery {
     ) -> Result<Resource<Deployment>> {
         let mut last =
             Error::conflict("the environment changes too fast to deploy to it").remedy("try again");
-        for _ in 0..TRIES {
+        let turn = self.turn(environment);
+        let _turn = turn.lock().await;
+        for attempt in 0..TRIES {
+            // Reconcilers and other replicas write, too: they get a moment to finish.
+            tokio::time::sleep(PAUSE * attempt).await;
             let (room, new) = self
                 .environment_for(caller, environment, create.clone())
                 .await?;

@@ -38,7 +38,7 @@ pub struct Settings {
 }
 
 /// How often work is done anew because something changed beneath it.
-const TRIES: usize = 5;
+const TRIES: u32 = 8;
 
 /// The use cases, and what they work with. One for the whole process.
 pub struct Delivery {
@@ -50,6 +50,9 @@ pub struct Delivery {
     digest_key: Secret,
     /// Which engine each environment has: fixed at its creation, so never stale while it lives.
     engine_names: Mutex<BTreeMap<String, String>>,
+    /// One deployment at a time is planned and written for an environment by this replica; others
+    /// wait their turn, rather than plan in vain.
+    turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Delivery {
@@ -71,6 +74,7 @@ impl Delivery {
             settings,
             digest_key,
             engine_names: Mutex::default(),
+            turns: Mutex::default(),
         }
     }
 
@@ -115,7 +119,17 @@ impl Delivery {
         Ok(engine)
     }
 
+    /// The turn of a deployment to `environment`.
+    fn turn(&self, environment: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(environment.to_owned()).or_default().clone()
+    }
+
     pub(crate) fn forget_environment(&self, environment: &str) {
+        self.turns
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(environment);
         self.names().remove(environment);
     }
 

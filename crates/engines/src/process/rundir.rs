@@ -66,8 +66,13 @@ impl RunDir {
                             next.push(entry?.path());
                         }
                     }
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
+                    // A stray file is no release, and must not keep the others from being found.
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                        ) => {}
+                    Err(error) => return Err(named(&directory, &error)),
                 }
             }
             level = next;
@@ -167,10 +172,31 @@ pub(crate) fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                // Written whole or not at all by us: somebody else's hand. What it spoke of is found
+                // by its mark.
+                tracing::warn!(file = %path.display(), %error, "set aside as unreadable");
+                absent(fs::rename(path, path.with_extension("bad")))?;
+                Ok(None)
+            }
+        },
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(named(path, &error)),
     }
+}
+
+/// The same error, with the file that it is about.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// What is not there need not be removed.

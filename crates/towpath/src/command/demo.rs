@@ -44,7 +44,11 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         let program = find(self.program.as_deref())?;
-        if !background::answers(&context.client()?).await? {
+        if context.global.server.is_none() && !context.has_token()? {
+            // Nothing was ever started here: whoever answers at the usual address is another's.
+            context.say("no platform was started here yet: starting one in the background");
+            background::start(context, &self.up).await?;
+        } else if !background::answers(&context.client()?).await? {
             if let Some(server) = &context.global.server
                 && self.up.is_empty()
             {

@@ -73,7 +73,7 @@ impl Resource {
                 }
                 let ready =
                     progress::until(&wait, &format!("the rotation of {name}"), async || {
-                        let resource = client.resource(&environment, &name).await?;
+                        let resource = client.resource(&environment, &asked.meta.name).await?;
                         let done = resource.status.rotation >= asked.spec.rotation;
                         Ok(done.then_some(resource))
                     })

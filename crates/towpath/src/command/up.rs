@@ -115,6 +115,15 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+/// Writes the platform's address down: whole or not at all, since others may be reading it.
+fn write_address(data: &Path, api: SocketAddr) -> Result<()> {
+    let address = address_file(data);
+    let new = address.with_extension("new");
+    std::fs::write(&new, format!("http://{api}\n"))
+        .and_then(|()| std::fs::rename(&new, &address))
+        .map_err(|e| Failure::io(&format!("{} cannot be written", address.display()), &e))
+}
+
 impl Up {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         write_log(context);
@@ -124,9 +133,7 @@ impl Up {
         let mut terminate = stop_signal(SignalKind::terminate())?;
         let running = server::start(self.config(&data)).await?;
         pid.write()?;
-        let address = address_file(&data);
-        std::fs::write(&address, format!("http://{}\n", running.api))
-            .map_err(|e| Failure::io(&format!("{} cannot be written", address.display()), &e))?;
+        write_address(&data, running.api)?;
         context.say(&format!(
             "towpath is up: the API at http://{}, workloads at http://WORKLOAD.ENVIRONMENT.{}:{}",
             running.api,
