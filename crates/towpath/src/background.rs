@@ -12,7 +12,7 @@ use client::Client;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::{
-    context::Context,
+    context::{Context, address_file},
     exit::Exit,
     failure::{Failure, Result},
 };
@@ -83,6 +83,15 @@ pub(crate) async fn answers(client: &Client) -> Result<bool> {
 pub(crate) async fn start(context: &Context, arguments: &[String]) -> Result<()> {
     let data = context.data()?;
     let log = data.join("towpath.log");
+    let address = address_file(&data);
+    // That of a platform before: the new one writes its own once it serves.
+    match fs::remove_file(&address) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let doing = format!("{} cannot be removed", address.display());
+            return Err(Failure::io(&doing, &error));
+        }
+        _ => {}
+    }
     let mut child = spawn(&data, &log, arguments)?;
     let begun = Instant::now();
     while begun.elapsed() < START {
@@ -97,7 +106,7 @@ pub(crate) async fn start(context: &Context, arguments: &[String]) -> Result<()>
             .remedy(format!("its log is {}", log.display())));
         }
         // The token is made by the platform: read anew at each look.
-        if answers(&context.client()?).await? {
+        if address.exists() && answers(&context.client()?).await? {
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;
