@@ -32,14 +32,10 @@ demo:
 fuzz target="score_parse" seconds="60":
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
 
-# The API's description, anew from the code.
+# Writes openapi/towpath.json anew from the code.
 openapi:
     UPDATE=1 cargo test -p towpath-server --test openapi
 
 # What CI runs.
 ci:
     bash .ci/run
-
-# Writes openapi/towpath.json anew from the program.
-openapi:
-    UPDATE=1 cargo test -p towpath-server --test openapi
