@@ -1,0 +1,82 @@
+//! What a provisioner is asked, and for how long.
+
+use std::time::Duration;
+
+use kernel::{Resource, Result};
+
+use super::Pass;
+use crate::{
+    provisioner::{ProvisionError, Request},
+    service::outputs,
+};
+
+/// How long one call of a provisioner may take. Starting a broker for the first time, with an image
+/// to pull, is the longest that is known: minutes.
+const CALL_LIMIT: Duration = Duration::from_mins(5);
+
+impl Pass<'_> {
+    /// What the provisioner is asked; an inner error where the parameters cannot be resolved.
+    pub(super) async fn request(
+        &self,
+        inputs: &outputs::Resolved,
+    ) -> Result<std::result::Result<Request, ProvisionError>> {
+        match inputs.params(&self.instance.spec.params) {
+            Ok(params) => self.request_with(params).await,
+            Err(message) => Ok(Err(ProvisionError::permanent(message))),
+        }
+    }
+
+    pub(super) async fn request_with(
+        &self,
+        params: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<std::result::Result<Request, ProvisionError>> {
+        let Resource { meta, spec, status } = &self.instance;
+        let machine_host = match self.machine_host().await? {
+            Ok(host) => host,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(Ok(Request {
+            platform: self.context.store.platform(),
+            uid: meta.uid,
+            environment: meta.scope.clone(),
+            role: spec.role.clone(),
+            team: spec.team.clone(),
+            workload: spec.workload.clone(),
+            resource_type: spec.node.resource_type.clone(),
+            class: spec.node.class.clone(),
+            id: spec.node.id.clone(),
+            params,
+            seed: outputs::seed(&self.context.store, meta.uid).await?,
+            rotation: spec.rotation,
+            state: status.state.clone(),
+            machine_host,
+        }))
+    }
+
+    /// Where the environment's workloads reach this machine. Of no use to a removal, for which an
+    /// engine must not make a network anew.
+    async fn machine_host(&self) -> Result<std::result::Result<String, ProvisionError>> {
+        if self.instance.is_deleting() {
+            return Ok(Ok("127.0.0.1".into()));
+        }
+        let environment = &self.instance.meta.scope;
+        let engine = self.delivery.engine_of(environment).await?;
+        let host = engine.machine_host(environment).await;
+        Ok(host.map_err(|error| ProvisionError::transient(error.message)))
+    }
+
+    /// Calls the provisioner, within the limit and as long as this replica may.
+    pub(super) async fn call<T>(
+        &self,
+        work: impl Future<Output = std::result::Result<T, ProvisionError>> + Send,
+    ) -> std::result::Result<T, ProvisionError> {
+        tokio::select! {
+            done = tokio::time::timeout(CALL_LIMIT, work) => done.unwrap_or_else(|_| {
+                Err(ProvisionError::transient(format!("no answer within {} s", CALL_LIMIT.as_secs())))
+            }),
+            () = self.context.stop.cancelled() => {
+                Err(ProvisionError::transient("the platform is stopping; another takes over"))
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Makes, heals, rotates and removes resource instances.
+//!
+//! One look at an instance is a [`Pass`]. It either keeps the instance (`keep`: makes it, or, where it
+//! is made, `maintain`s it) or removes it (`remove`); what it asks of a provisioner is put together and
+//! bounded in `ask`, and what came of it is written in `outcome`.
+
+mod ask;
+mod keep;
+mod maintain;
+mod outcome;
+mod remove;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use kernel::{Change, Key, Kind, Next, Outcome, Reconciler, Resource, Result, reconciler::Context};
+
+use crate::{
+    model::{NodeId, ResourceInstance, Workload, instance_name},
+    service::{Delivery, events},
+};
+
+/// The reconciler of [`ResourceInstance`].
+pub struct Instances(pub Arc<Delivery>);
+
+#[async_trait]
+impl Reconciler for Instances {
+    fn name(&self) -> &'static str {
+        "resource-instances"
+    }
+
+    fn kind(&self) -> &'static str {
+        ResourceInstance::KIND
+    }
+
+    fn concurrency(&self) -> usize {
+        16
+    }
+
+    async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
+        let Some(instance) = context
+            .store
+            .get::<ResourceInstance>(&key.scope, &key.name)
+            .await?
+        else {
+            return Ok(Next::Idle);
+        };
+        let pass = Pass {
+            delivery: &self.0,
+            context,
+            instance,
+        };
+        if pass.instance.is_deleting() {
+            pass.remove().await
+        } else {
+            pass.keep().await
+        }
+    }
+}
+
+/// One look at one instance.
+struct Pass<'a> {
+    delivery: &'a Delivery,
+    context: &'a Context,
+    instance: Resource<ResourceInstance>,
+}
+
+impl Pass<'_> {
+    /// How long to rest before the next try; nothing where the spec has changed since the failure.
+    fn rest(&self) -> Option<Duration> {
+        let Resource { meta, status, .. } = &self.instance;
+        if status.observed_generation != meta.generation {
+            return None;
+        }
+        let rest = Duration::try_from(status.next_try?.duration_since(Timestamp::now())).ok()?;
+        (!rest.is_zero()).then_some(rest)
+    }
+
+    async fn nudge_dependents(&self) -> Result<()> {
+        let scope = &self.instance.meta.scope;
+        for other in self.delivery.instances(scope).await? {
+            if other.spec.depends_on.contains(&self.instance.spec.node) {
+                self.context.nudge(other.key());
+            }
+        }
+        for workload in &self.instance.status.used_by {
+            self.context.nudge(Key::of::<Workload>(scope, workload));
+        }
+        Ok(())
+    }
+
+    fn nudge(&self, node: &NodeId) {
+        let key = Key::of::<ResourceInstance>(&self.instance.meta.scope, instance_name(node));
+        self.context.nudge(key);
+    }
+
+    fn change(&self) -> Change {
+        events::change("resource-instances", self.instance.spec.correlation)
+            .fenced(self.context.fence.clone())
+    }
+
+    fn event(
+        &self,
+        what: &str,
+        outcome: Option<Outcome>,
+        data: serde_json::Value,
+    ) -> kernel::NewEvent {
+        kernel::NewEvent {
+            kind: format!("dev.towpath.resource-instance.{what}"),
+            subject: self.instance.key(),
+            team: self.instance.spec.team.clone(),
+            correlation: self.instance.spec.correlation,
+            actor: "system:resource-instances".into(),
+            outcome,
+            data,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Writing down what came of a look: made, waiting, failed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kernel::{Next, Outcome, Result};
+use serde_json::json;
+
+use super::Pass;
+use crate::{
+    model::InstancePhase,
+    provisioner::{Output, ProvisionError, Provisioned},
+    reconcile::back_off,
+    service::outputs,
+};
+
+impl Pass<'_> {
+    pub(super) async fn made(mut self, made: Provisioned, inputs_digest: String) -> Result<Next> {
+        let mut change = self.change();
+        let uid = self.instance.meta.uid;
+        let seed = outputs::seed(&self.context.store, uid).await?;
+        let digest = outputs::digest(&seed, &made.outputs);
+        let generation = self.instance.meta.generation;
+        let rotation = self.instance.spec.rotation;
+        let (made_by, replacements) = (
+            self.instance.spec.provisioner.clone(),
+            self.instance.spec.replacements,
+        );
+        let status = &mut self.instance.status;
+        status.made_by = made_by;
+        status.replacements = replacements;
+        status.phase = InstancePhase::Ready;
+        status.observed_generation = generation;
+        if status.oldest_rotation == 0 {
+            status.oldest_rotation = rotation;
+        }
+        status.rotation = rotation;
+        status.outputs_digest = digest;
+        status.inputs_digest = inputs_digest;
+        status.state = made.state;
+        status.listens = made.listens;
+        status.summary = made.summary;
+        status.message.clear();
+        status.remedy = None;
+        status.attempts = 0;
+        status.next_try = None;
+        status.seen = Some(Timestamp::now());
+        status.outputs.clear();
+        status.secret_outputs.clear();
+        for (name, output) in made.outputs {
+            match output {
+                Output::Plain(value) => {
+                    status.outputs.insert(name, value);
+                }
+                Output::Secret(secret) => {
+                    change.seal(uid, outputs::sealed_name(&name), secret);
+                    status.secret_outputs.push(name);
+                }
+            }
+        }
+        change.status(&self.instance)?;
+        change.event(self.event(
+            "ready",
+            Some(Outcome::Pass),
+            json!({
+                "node": self.instance.spec.node,
+                "definition": self.instance.spec.definition.to_string(),
+                "summary": self.instance.status.summary,
+                "rotation": rotation,
+            }),
+        ));
+        self.context.store.commit(change).await?;
+        self.nudge_dependents().await?;
+        Ok(Next::Idle)
+    }
+
+    pub(super) async fn waiting(mut self, message: String) -> Result<Next> {
+        let status = &mut self.instance.status;
+        // An instance that is up stays up while something beneath it changes.
+        let up = status.phase == InstancePhase::Ready;
+        if !up && (status.phase != InstancePhase::Pending || status.message != message) {
+            status.phase = InstancePhase::Pending;
+            status.message = message;
+            let mut change = self.change();
+            change.status(&self.instance)?;
+            self.context.store.commit(change).await?;
+        }
+        Ok(Next::Idle)
+    }
+
+    pub(super) async fn failed(mut self, error: ProvisionError) -> Result<Next> {
+        let generation = self.instance.meta.generation;
+        let removing = self.instance.is_deleting();
+        let status = &mut self.instance.status;
+        if status.observed_generation != generation {
+            status.attempts = 0;
+        }
+        let rest = back_off(status.attempts);
+        status.phase = match (removing, error.retry) {
+            (true, _) => InstancePhase::Removing,
+            (false, true) => InstancePhase::Retrying,
+            (false, false) => InstancePhase::Failed,
+        };
+        status.observed_generation = generation;
+        status.attempts += 1;
+        // What "will not help" is tried again too, slowly: a person may have mended the server.
+        let rest = if error.retry {
+            rest
+        } else {
+            rest.max(Duration::from_secs(30))
+        };
+        status.next_try = Timestamp::now().checked_add(rest).ok();
+        status.message.clone_from(&error.message);
+        status.remedy.clone_from(&error.remedy);
+        let first_or_other = status.attempts == 1;
+        let mut change = self.change();
+        change.status(&self.instance)?;
+        if first_or_other {
+            change.event(self.event(
+                "failed",
+                Some(Outcome::Fail),
+                json!({
+                    "node": self.instance.spec.node,
+                    "message": error.message,
+                    "remedy": error.remedy,
+                    "retry": error.retry,
+                }),
+            ));
+        }
+        self.context.store.commit(change).await?;
+        self.nudge_dependents().await?;
+        Ok(Next::After(rest))
+    }
+}

@@ -1,0 +1,214 @@
+//! Deployments: planned, written, returned to.
+
+mod rollback;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::{Caller, Change, Error, ErrorKind, Problem, Resource, Result};
+use serde_json::json;
+
+pub(super) use self::write::set_from_node;
+use super::{Delivery, TRIES, events, plans::Draft};
+use crate::{
+    api::{CreateEnvironment, NewDeployment, NewEnvironment, PlanAnswer},
+    model::{Deployment, Environment},
+    score,
+};
+
+/// The pause before a deployment is planned a second time; each further one is longer by as much.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// What a deployment is to do, from a request or from the record of an earlier one.
+pub(super) struct Order {
+    pub(super) workloads: BTreeMap<String, score::Workload>,
+    pub(super) accept: BTreeSet<String>,
+    /// The record whose definitions are used in place of the newest: of a rollback.
+    pub(super) record: Option<Resource<Deployment>>,
+    message: String,
+    timeout_seconds: u64,
+}
+
+impl Delivery {
+    /// What a deployment would do. Nothing is made.
+    pub async fn plan(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        request: NewDeployment,
+    ) -> Result<PlanAnswer> {
+        let (environment, _) = self
+            .environment_for(caller, environment, request.create_environment.clone())
+            .await?;
+        let order = self.order(request)?;
+        let draft = self.draft(caller, &environment, &order).await?;
+        Ok(PlanAnswer {
+            plan: draft.plan,
+            decision: draft.decision,
+            graph: draft.graph,
+        })
+    }
+
+    /// Deploys: reads, matches, plans, verifies, and writes what reconcilers then make true.
+    pub async fn deploy(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        request: NewDeployment,
+    ) -> Result<Resource<Deployment>> {
+        let create = request.create_environment.clone();
+        let order = self.order(request)?;
+        self.deploy_order(caller, environment, create, &order).await
+    }
+
+    fn order(&self, request: NewDeployment) -> Result<Order> {
+        let mut problems = Vec::new();
+        let mut workloads = BTreeMap::new();
+        if request.workloads.is_empty() {
+            problems.push(Problem::new(
+                "deployment/empty",
+                "workloads",
+                "there is no workload",
+            ));
+        }
+        for (name, value) in request.workloads {
+            match score::validate(&value) {
+                Ok(workload) if workload.metadata.name == name => {
+                    workloads.insert(name, workload);
+                }
+                Ok(workload) => problems.push(Problem::new(
+                    "deployment/name",
+                    format!("workloads.{name}"),
+                    format!(
+                        "the key `{name}` is not the workload's name, `{}`",
+                        workload.metadata.name
+                    ),
+                )),
+                Err(found) => problems.extend(found),
+            }
+        }
+        let timeout_seconds = request
+            .timeout_seconds
+            .unwrap_or(self.settings.default_timeout_seconds);
+        if !(1..=86_400).contains(&timeout_seconds) {
+            problems.push(
+                Problem::new(
+                    "deployment/timeout",
+                    "timeoutSeconds",
+                    "the time is out of range",
+                )
+                .remedy("give 1 to 86400 seconds"),
+            );
+        }
+        if !problems.is_empty() {
+            return Err(Error::problems(
+                "the workloads cannot be deployed",
+                problems,
+            ));
+        }
+        Ok(Order {
+            workloads,
+            accept: request.accept.into_iter().collect(),
+            message: request.message,
+            timeout_seconds,
+            record: None,
+        })
+    }
+
+    /// The environment, or the one that the caller wants made; the flag says that it is new.
+    async fn environment_for(
+        &self,
+        caller: &Caller,
+        name: &str,
+        create: Option<CreateEnvironment>,
+    ) -> Result<(Resource<Environment>, bool)> {
+        if let Some(environment) = self.store.get::<Environment>("", name).await? {
+            Self::authorize(caller, &environment.spec.team, "deploy here")?;
+            if environment.is_deleting() {
+                return Err(
+                    Error::conflict(format!("environment `{name}` is being removed"))
+                        .remedy("wait until it is gone, then deploy again"),
+                );
+            }
+            return Ok((environment, false));
+        }
+        let Some(create) = create else {
+            return Err(Error::not_found(format!("environment `{name}`"))
+                .remedy(format!("make it with `towpath env create {name}`")));
+        };
+        let request = NewEnvironment {
+            name: name.into(),
+            role: create.role,
+            ttl_seconds: create.ttl_seconds,
+            ..NewEnvironment::default()
+        };
+        Ok((self.environment_draft(caller, request).await?, true))
+    }
+
+    async fn deploy_order(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        create: Option<CreateEnvironment>,
+        order: &Order,
+    ) -> Result<Resource<Deployment>> {
+        let mut last =
+            Error::conflict("the environment changes too fast to deploy to it").remedy("try again");
+        let turn = self.turn(environment);
+        let _turn = turn.lock().await;
+        for attempt in 0..TRIES {
+            // Reconcilers and other replicas write, too: they get a moment to finish.
+            tokio::time::sleep(PAUSE * attempt).await;
+            let (room, new) = self
+                .environment_for(caller, environment, create.clone())
+                .await?;
+            let draft = self.draft(caller, &room, order).await?;
+            if !draft.decision.allowed {
+                return Err(self.refuse(caller, &room, new, draft).await?);
+            }
+            match self.write(caller, room, new, order, draft).await {
+                Err(error)
+                    if matches!(error.kind, ErrorKind::Conflict | ErrorKind::AlreadyExists) =>
+                {
+                    last = error;
+                }
+                done => return done,
+            }
+        }
+        Err(last)
+    }
+
+    /// The refusal, recorded: a refused deployment is an event like any other.
+    async fn refuse(
+        &self,
+        caller: &Caller,
+        environment: &Resource<Environment>,
+        new: bool,
+        draft: Draft,
+    ) -> Result<Error> {
+        if !new {
+            let mut change = Change::new().by(caller);
+            change.event(events::event(
+                "deployment.refused",
+                environment.key(),
+                &environment.spec.team,
+                caller,
+                Some(kernel::Outcome::Fail),
+                json!({ "decision": draft.decision }),
+            ));
+            self.store.commit(change).await?;
+        }
+        let problems = draft
+            .decision
+            .denials
+            .into_iter()
+            .map(|finding| Problem {
+                remedy: finding.remedy,
+                ..Problem::new(&format!("policy/{}", finding.rule), "", finding.message)
+            })
+            .collect();
+        let mut error = Error::forbidden("policy refuses this deployment");
+        error.problems = problems;
+        Ok(error)
+    }
+}

@@ -1,0 +1,247 @@
+//! Writing a deployment down: everything that it sets, in one change.
+
+use std::collections::BTreeMap;
+
+use kernel::{Caller, Change, Error, Resource, Result, Secret};
+use rand::RngCore as _;
+use serde_json::json;
+
+use super::{Delivery, Order};
+use crate::{
+    model::{
+        Deployment, DeploymentSpec, Environment, Node, NodeId, ResourceInstance,
+        ResourceInstanceSpec, Route, Workload, WorkloadSpec, begin_release, instance_name,
+    },
+    plan::Action,
+    score,
+    service::{claims::Claims, events, outputs, plans::Draft},
+};
+
+impl Delivery {
+    /// One change: the deployment, its workloads, what they need, what they claim, and its event.
+    pub(super) async fn write(
+        &self,
+        caller: &Caller,
+        mut room: Resource<Environment>,
+        new: bool,
+        order: &Order,
+        draft: Draft,
+    ) -> Result<Resource<Deployment>> {
+        let environment = room.meta.name.clone();
+        let mut change = Change::new().by(caller);
+        room.status.deployments += 1;
+        let name = format!("d-{}", room.status.deployments);
+        if new {
+            Self::environment_write(&mut change, caller, &room)?;
+        } else {
+            change.status(&room)?;
+        }
+        let mut releases = BTreeMap::new();
+        for (workload, score) in &order.workloads {
+            let release = self
+                .write_workload(&mut change, caller, &room, &name, workload, score)
+                .await?;
+            releases.insert(workload.clone(), release);
+        }
+        self.write_instances(&mut change, caller, &room, order, &draft)
+            .await?;
+        self.reserve(&mut change, &draft.claims).await?;
+        let deployment = Resource::<Deployment>::new(
+            environment.as_str(),
+            name,
+            DeploymentSpec {
+                workloads: order.workloads.clone(),
+                releases,
+                graph: draft.graph,
+                plan: draft.plan,
+                decision: draft.decision,
+                claims: draft.claims,
+                requested_by: caller.subject.clone(),
+                correlation: caller.correlation,
+                message: order.message.clone(),
+                rollback_to: order.record.as_ref().map(|r| r.meta.name.clone()),
+                timeout_seconds: order.timeout_seconds,
+            },
+        );
+        change.create(&deployment)?;
+        change.event(events::event(
+            "deployment.requested",
+            deployment.key(),
+            &room.spec.team,
+            caller,
+            None,
+            json!({
+                "workloads": order.workloads.keys().collect::<Vec<_>>(),
+                "rollbackTo": deployment.spec.rollback_to,
+                "message": order.message,
+            }),
+        ));
+        let written = self.store.commit(change).await?.documents;
+        written
+            .into_iter()
+            .find(|document| document.key() == deployment.key())
+            .ok_or_else(|| Error::internal("a commit did not answer what it wrote", "deployment"))?
+            .typed()
+    }
+
+    /// Takes the routes that nobody holds. Those that the same workloads hold lead where they did until
+    /// the new release serves.
+    async fn reserve(&self, change: &mut Change, claims: &Claims) -> Result<()> {
+        for (name, claim) in claims {
+            match self.store.get::<Route>("", name).await? {
+                None => {
+                    change.create(&Resource::<Route>::new("", name.as_str(), claim.clone()))?;
+                }
+                Some(held)
+                    if held.spec.environment == claim.environment
+                        && held.spec.workload == claim.workload =>
+                {
+                    change.require(&held)?;
+                }
+                // Planned before the other took it: planned anew, the refusal names the holder.
+                Some(held) => {
+                    return Err(Error::conflict(format!(
+                        "`{}{}` was just taken by workload `{}` in environment `{}`",
+                        claim.host, claim.path, held.spec.workload, held.spec.environment
+                    ))
+                    .remedy("choose another host or path"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_workload(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        room: &Resource<Environment>,
+        deployment: &str,
+        name: &str,
+        score: &score::Workload,
+    ) -> Result<u64> {
+        let environment = &room.meta.name;
+        let spec = |highest_release| WorkloadSpec {
+            deployment: deployment.into(),
+            release: highest_release,
+            highest_release,
+            correlation: caller.correlation,
+            score: score.clone(),
+            remove_data: false,
+        };
+        match self.store.get::<Workload>(environment, name).await? {
+            Some(workload) if workload.is_deleting() => Err(Error::conflict(format!(
+                "workload `{name}` is being removed"
+            ))
+            .remedy("wait until it is gone, then deploy again")),
+            Some(mut workload) => {
+                workload.spec = spec(workload.spec.highest_release);
+                let release = begin_release(&mut workload);
+                change.spec(&workload)?;
+                Ok(release)
+            }
+            None => {
+                let mut workload = Resource::<Workload>::new(environment.as_str(), name, spec(0));
+                let release = begin_release(&mut workload);
+                change.create(&workload)?;
+                Ok(release)
+            }
+        }
+    }
+
+    async fn write_instances(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        room: &Resource<Environment>,
+        order: &Order,
+        draft: &Draft,
+    ) -> Result<()> {
+        for (id, node) in &draft.graph.nodes {
+            let name = instance_name(id);
+            let users = order
+                .workloads
+                .keys()
+                .filter(|workload| draft.graph.needed_by(workload).contains(id))
+                .cloned();
+            let Some(mut instance) = self
+                .store
+                .get::<ResourceInstance>(&room.meta.name, &name)
+                .await?
+            else {
+                let instance = new_instance(caller, room, id, node, users.collect());
+                let mut seed = [0; 32];
+                rand::rng().fill_bytes(&mut seed);
+                change.seal(instance.meta.uid, outputs::SEED, Secret::new(seed));
+                change.create(&instance)?;
+                continue;
+            };
+            if instance.is_deleting() {
+                return Err(Error::conflict(format!("resource {id} is being removed"))
+                    .remedy("wait until it is gone, then deploy again"));
+            }
+            let before = instance.clone();
+            let used_by = &mut instance.status.used_by;
+            used_by.extend(users);
+            used_by.sort_unstable();
+            used_by.dedup();
+            let step = draft.plan.resources.get(&name).map(|step| step.action);
+            if !draft.plan.held.contains(&name) {
+                set_from_node(&mut instance, node);
+            }
+            if step == Some(Action::Replace) && !draft.plan.held.contains(&name) {
+                instance.spec.replacements += 1;
+            }
+            if instance.spec != before.spec {
+                instance.spec.correlation = caller.correlation;
+                change.spec(&instance)?;
+            } else if instance.status != before.status {
+                change.status(&instance)?;
+            } else {
+                // Nobody may let go of it meanwhile.
+                change.require(&instance)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn new_instance(
+    caller: &Caller,
+    room: &Resource<Environment>,
+    id: &NodeId,
+    node: &Node,
+    used_by: Vec<String>,
+) -> Resource<ResourceInstance> {
+    let spec = ResourceInstanceSpec {
+        node: id.clone(),
+        definition: node.definition.clone(),
+        provisioner: node.provisioner.clone(),
+        params: node.params.clone(),
+        aliases: node.aliases.clone(),
+        depends_on: node.depends_on.clone(),
+        workload: node.workload.clone(),
+        holds_data: node.holds_data,
+        rotation: 1,
+        replacements: 0,
+        correlation: caller.correlation,
+        team: room.spec.team.clone(),
+        role: room.spec.role.clone(),
+    };
+    let mut instance =
+        Resource::<ResourceInstance>::new(room.meta.name.as_str(), instance_name(id), spec);
+    instance.status.used_by = used_by;
+    instance
+}
+
+/// Sets an instance to what `node` says.
+pub(in crate::service) fn set_from_node(instance: &mut Resource<ResourceInstance>, node: &Node) {
+    let spec = &mut instance.spec;
+    spec.definition = node.definition.clone();
+    spec.provisioner.clone_from(&node.provisioner);
+    spec.params.clone_from(&node.params);
+    spec.aliases.clone_from(&node.aliases);
+    spec.depends_on.clone_from(&node.depends_on);
+    spec.workload.clone_from(&node.workload);
+    spec.holds_data = node.holds_data;
+}
