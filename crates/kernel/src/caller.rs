@@ -1,15 +1,38 @@
 //! Who asks. Passed as an argument, never read from a global.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+/// What sort of caller it is: rules for a person's session differ from those for automation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallerKind {
+    /// Somebody who has logged in.
+    Person,
+    /// A team's automation: a pipeline.
+    ServiceAccount,
+    /// What deploys to one environment of one team, and does nothing else.
+    DeployCredential,
+    /// A program that acts on its own judgement.
+    Agent,
+    /// The holder of the local admin token.
+    LocalAdmin,
+    /// A part of the platform itself.
+    System,
+}
 
 /// The identity behind a request or a reconciler's work, and the correlation id that joins all
 /// events of what it asked for.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Stable identity: `local-admin`, `system:delivery`.
+    /// Stable identity: `local-admin`, `local:ada`, `system:delivery`.
     pub subject: String,
+    /// What sort of caller it is.
+    pub kind: CallerKind,
     /// The teams whose rights the caller has.
     pub teams: Vec<String>,
+    /// The one environment that a deploy credential is for; none: no such bound.
+    pub environment: Option<String>,
     /// Whether the caller operates the platform.
     pub admin: bool,
     /// Joins the events of one piece of work.
@@ -21,7 +44,9 @@ impl Caller {
     pub fn local_admin() -> Self {
         Self {
             subject: "local-admin".into(),
+            kind: CallerKind::LocalAdmin,
             teams: vec![],
+            environment: None,
             admin: true,
             correlation: Uuid::now_v7(),
         }
@@ -36,7 +61,9 @@ impl Caller {
     pub fn system(part: &str, correlation: Uuid) -> Self {
         Self {
             subject: format!("system:{part}"),
+            kind: CallerKind::System,
             teams: vec![],
+            environment: None,
             admin: true,
             correlation,
         }
