@@ -1,8 +1,12 @@
 //! A set of writes that happen together or not at all.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Caller, Document, Kind, NewEvent, Resource, Result, Secret, lease::Fence};
+use crate::{
+    Caller, Document, Error, Kind, NewEvent, Record, Resource, Result, Secret, Transient,
+    lease::Fence,
+};
 
 /// One write of a [`Change`].
 #[derive(Debug, Clone)]
@@ -21,6 +25,22 @@ pub(crate) enum Write {
     Unseal {
         owner: Uuid,
     },
+    Keep(StoredRecord),
+    Drop {
+        kind: &'static str,
+        name: String,
+        version: i64,
+    },
+}
+
+/// A record in the store's own terms.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredRecord {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) version: i64,
+    pub(crate) expires: Timestamp,
+    pub(crate) value: Secret,
 }
 
 /// Writes and events that the store commits in one transaction.
@@ -96,6 +116,29 @@ impl Change {
             owner,
             name: name.into(),
             secret,
+        });
+    }
+
+    /// Writes `record` over the version that was read, or as a new one where its version is 0.
+    pub fn keep<T: Transient>(&mut self, record: &Record<T>) -> Result<()> {
+        let value = serde_json::to_vec(&record.value)
+            .map_err(|e| Error::internal("a record could not be serialized", e))?;
+        self.writes.push(Write::Keep(StoredRecord {
+            kind: T::KIND,
+            name: record.name.clone(),
+            version: record.version,
+            expires: record.expires,
+            value: Secret::new(value),
+        }));
+        Ok(())
+    }
+
+    /// Removes `record`, where it is as it was read: of two that take it, one does.
+    pub fn take<T: Transient>(&mut self, record: &Record<T>) {
+        self.writes.push(Write::Drop {
+            kind: T::KIND,
+            name: record.name.clone(),
+            version: record.version,
         });
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Committed,
     document::{COLUMNS_BY_KEY, json_text, read_document},
+    record,
     sql::args,
     writer::{Transaction, Work},
 };
@@ -110,6 +111,12 @@ impl Applying<'_, '_> {
                 )
                 .await
                 .map(drop),
+            Write::Keep(record) => record::keep(self.tx, record).await,
+            Write::Drop {
+                kind,
+                name,
+                version,
+            } => record::take(self.tx, kind, name, version).await,
         }
     }
 

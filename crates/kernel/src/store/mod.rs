@@ -15,6 +15,7 @@ mod feed;
 mod idempotency;
 mod open;
 mod read;
+mod record;
 mod sql;
 mod writer;
 

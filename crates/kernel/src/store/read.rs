@@ -223,14 +223,14 @@ impl Work for SetCursor {
 }
 
 /// A `SELECT` that is put together from literals; what comes from outside is bound.
-struct Select {
+pub(super) struct Select {
     sql: String,
     values: Vec<Value>,
     conditions: usize,
 }
 
 impl Select {
-    fn new(columns: &'static str) -> Self {
+    pub(super) fn new(columns: &'static str) -> Self {
         Self {
             sql: columns.into(),
             values: Vec::new(),
@@ -254,19 +254,19 @@ impl Select {
         self.conditions += 1;
     }
 
-    fn and(&mut self, comparison: &'static str, value: impl Into<Value>) {
+    pub(super) fn and(&mut self, comparison: &'static str, value: impl Into<Value>) {
         let place = self.bind(value);
         self.condition(&format!("{comparison}{place}"));
     }
 
-    fn prefix(&mut self, column: &'static str, prefix: &str) {
+    pub(super) fn prefix(&mut self, column: &'static str, prefix: &str) {
         let (length, prefix) = (self.bind(length(prefix)), self.bind(prefix));
         self.condition(&format!(
             "substr({column}, 1, CAST({length} AS INTEGER)) = {prefix}"
         ));
     }
 
-    async fn run(
+    pub(super) async fn run(
         mut self,
         store: &Store,
         order: &'static str,

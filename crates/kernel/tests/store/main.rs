@@ -11,5 +11,6 @@ mod files;
 mod leases;
 mod lists;
 mod model;
+mod records;
 mod replicas;
 mod secrets;

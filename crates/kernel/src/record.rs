@@ -1,0 +1,40 @@
+//! Short-lived state that replicas share, and that nobody watches: a login under way, a counter of
+//! failed attempts, a session.
+//!
+//! A record is no resource: it has no history and no event, and goes by itself when its time is
+//! over. It is sealed, so that who reads the database learns nothing that opens a door. It is
+//! written in a [`crate::Change`], together with whatever must be true with it.
+
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A sort of record: declared by the domain that owns it.
+pub trait Transient: Serialize + DeserializeOwned + Send + Sync {
+    /// The sort's name, unique in the store: `device-grant`.
+    const KIND: &'static str;
+}
+
+/// A record as it was read, or one that is yet to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record<T> {
+    /// The name within its sort. What must stay secret is named by its digest.
+    pub name: String,
+    /// Another after each write; 0 before the first. A write fails where it is no longer the same.
+    pub version: i64,
+    /// When it is over. The store removes it some time after; until then who reads it checks.
+    pub expires: Timestamp,
+    /// What it says.
+    pub value: T,
+}
+
+impl<T: Transient> Record<T> {
+    /// A record that is yet to be written.
+    pub fn new(name: impl Into<String>, expires: Timestamp, value: T) -> Self {
+        Self {
+            name: name.into(),
+            version: 0,
+            expires,
+            value,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Short-lived state: see [`crate::record`].
+
+use jiff::Timestamp;
+use rand::Rng as _;
+use uuid::Uuid;
+
+use super::{
+    Store,
+    read::Select,
+    sql::{Row, args},
+    work::Transaction,
+};
+use crate::{Error, Record, Result, Sealer, Transient, change::StoredRecord};
+
+const COLUMNS: &str = "SELECT name, version, expires, sealed FROM record";
+
+impl Store {
+    /// The record `name`, also where its time is over and it is not removed yet.
+    pub async fn record<T: Transient>(&self, name: &str) -> Result<Option<Record<T>>> {
+        let mut select = Select::new(COLUMNS);
+        select.and("kind = ", T::KIND);
+        select.and("name = ", name);
+        let rows = select.run(self, "name", 1).await?;
+        rows.first().map(|row| self.read_record(row)).transpose()
+    }
+
+    /// All records of a sort whose names begin with `prefix`, by name.
+    pub async fn records<T: Transient>(&self, prefix: &str) -> Result<Vec<Record<T>>> {
+        const PAGE: usize = 1000;
+        let mut all: Vec<Record<T>> = Vec::new();
+        loop {
+            let mut select = Select::new(COLUMNS);
+            select.and("kind = ", T::KIND);
+            select.prefix("name", prefix);
+            if let Some(last) = all.last() {
+                select.and("name > ", last.name.as_str());
+            }
+            let rows = select.run(self, "name", PAGE).await?;
+            for row in &rows {
+                all.push(self.read_record(row)?);
+            }
+            if rows.len() < PAGE {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn read_record<T: Transient>(&self, row: &Row) -> Result<Record<T>> {
+        let name = row.text(0)?;
+        let value =
+            self.inner
+                .sealer
+                .open(self.inner.platform, &place(T::KIND, &name), &row.bytes(3)?)?;
+        Ok(Record {
+            version: row.int(1)?,
+            expires: Timestamp::from_millisecond(row.int(2)?)
+                .map_err(|e| Error::internal("a record's time is not readable", e))?,
+            value: serde_json::from_slice(value.expose())
+                .map_err(|e| Error::internal("a record has an unknown shape", e))?,
+            name,
+        })
+    }
+}
+
+fn place(kind: &str, name: &str) -> String {
+    format!("record/{kind}/{name}")
+}
+
+fn moved_on(kind: &str) -> Error {
+    Error::conflict(format!("the {kind} was changed since it was read"))
+        .remedy("read it again, and repeat the change on what it is now")
+}
+
+/// Writes a record, and removes some whose time is over by the database's clock.
+pub(super) async fn keep(tx: &mut Transaction<'_>, record: StoredRecord) -> Result<()> {
+    let now = tx.connection.now().await?;
+    tx.connection
+        .execute("DELETE FROM record WHERE expires <= $1", args![now])
+        .await?;
+    let owner: Uuid = tx.platform;
+    let sealer: &Sealer = tx.sealer;
+    let sealed = sealer.seal(owner, &place(record.kind, &record.name), &record.value)?;
+    let expires = record.expires.as_millisecond();
+    // Drawn, not counted: a record made anew under a name never has an earlier one's version.
+    let version = rand::rng().random_range(1..=i64::MAX);
+    let rows = if record.version == 0 {
+        tx.connection
+            .execute(
+                "INSERT INTO record (kind, name, version, sealed, expires)
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (kind, name) DO NOTHING",
+                args![record.kind, record.name, version, sealed, expires],
+            )
+            .await?
+    } else {
+        tx.connection
+            .execute(
+                "UPDATE record SET version = $3, sealed = $4, expires = $5
+                 WHERE kind = $1 AND name = $2 AND version = $6",
+                args![
+                    record.kind,
+                    record.name,
+                    version,
+                    sealed,
+                    expires,
+                    record.version
+                ],
+            )
+            .await?
+    };
+    match rows {
+        0 => Err(moved_on(record.kind)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a record that is as it was read.
+pub(super) async fn take(
+    tx: &mut Transaction<'_>,
+    kind: &'static str,
+    name: String,
+    version: i64,
+) -> Result<()> {
+    let rows = tx
+        .connection
+        .execute(
+            "DELETE FROM record WHERE kind = $1 AND name = $2 AND version = $3",
+            args![kind, name, version],
+        )
+        .await?;
+    match rows {
+        0 => Err(moved_on(kind)),
+        _ => Ok(()),
+    }
+}
