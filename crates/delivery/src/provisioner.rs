@@ -4,7 +4,10 @@
 //! function of the request (names from the instance's uid, credentials from its seed), so that a
 //! call that was killed half-way is simply made again: nothing is made twice, no secret is lost.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use async_trait::async_trait;
 use kernel::{Problem, Secret};
@@ -132,6 +135,15 @@ pub struct Claim {
     pub route: Option<(String, String)>,
 }
 
+/// A port of a workload of the same environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadPort {
+    /// The workload.
+    pub workload: String,
+    /// The port's name, or its number as text.
+    pub port: String,
+}
+
 /// Whether a thing is there: three answers. "Could not ask" deletes nothing and heals nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -209,6 +221,21 @@ pub trait Provisioner: Send + Sync + 'static {
     /// What is wrong with `params`, before anything is made. Placeholders that cannot be resolved
     /// yet stand in it as text.
     fn check(&self, params: &Map<String, Value>) -> Vec<Problem>;
+
+    /// The names of the outputs that an instance with `params` will have, where that is known before
+    /// it is made: a placeholder for another one is refused with the plan. Placeholders that cannot be
+    /// resolved yet stand in `params` as text.
+    fn outputs(&self, _params: &Map<String, Value>) -> Option<BTreeSet<String>> {
+        let known = self.describe().outputs;
+        let names = known.iter().map(|(name, _)| (*name).to_owned());
+        (!known.is_empty()).then(|| names.collect())
+    }
+
+    /// Ports of workloads that the instance leads to: where one is not there, the deployment is
+    /// refused.
+    fn leads_to(&self, _request: &Request) -> Vec<WorkloadPort> {
+        Vec::new()
+    }
 
     /// What [`Provisioner::provision`] will answer, where that follows from the request alone: then
     /// claims are checked, and refused, before anything is made. None: it is known only once made.

@@ -1,6 +1,6 @@
 //! `environment`: what a workload may want to know of where it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use delivery::provisioner::{
@@ -97,6 +97,11 @@ impl Provisioner for EnvironmentValues {
             }
         }
         problems
+    }
+
+    fn outputs(&self, given: &Map<String, Value>) -> Option<BTreeSet<String>> {
+        let own = OWN.iter().map(|name| (*name).to_owned());
+        Some(own.chain(given.keys().cloned()).collect())
     }
 
     fn preview(&self, request: &Request) -> Option<Result<Provisioned, ProvisionError>> {

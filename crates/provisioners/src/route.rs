@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use async_trait::async_trait;
 use delivery::provisioner::{
     Claim, Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
+    WorkloadPort,
 };
 use kernel::Problem;
 use serde_json::{Map, Value, json};
@@ -88,6 +89,16 @@ impl Provisioner for Route {
             Param::required("port", Shape::TextOrNumber),
         ];
         params::check("route", KNOWN, given)
+    }
+
+    fn leads_to(&self, request: &Request) -> Vec<WorkloadPort> {
+        let pair = request
+            .workload
+            .clone()
+            .zip(params::text(&request.params, "port"));
+        pair.map(|(workload, port)| WorkloadPort { workload, port })
+            .into_iter()
+            .collect()
     }
 
     fn preview(&self, request: &Request) -> Option<Result<Provisioned, ProvisionError>> {

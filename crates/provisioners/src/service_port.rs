@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use delivery::provisioner::{
-    Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
+    Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request, WorkloadPort,
 };
 use kernel::Problem;
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,14 @@ impl Provisioner for ServicePort {
             Param::required("port", Shape::TextOrNumber),
         ];
         params::check("service-port", KNOWN, given)
+    }
+
+    fn leads_to(&self, request: &Request) -> Vec<WorkloadPort> {
+        let given = |name| params::text(&request.params, name);
+        let pair = given("workload").zip(given("port"));
+        pair.map(|(workload, port)| WorkloadPort { workload, port })
+            .into_iter()
+            .collect()
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {

@@ -1,6 +1,10 @@
 //! `template`: outputs from templates, for what needs no server of its own.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use delivery::provisioner::{
@@ -78,6 +82,19 @@ impl Provisioner for Template {
             }
         }
         problems
+    }
+
+    fn outputs(&self, given: &Map<String, Value>) -> Option<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for part in ["outputs", "secrets"] {
+            match given.get(part) {
+                None => {}
+                Some(Value::Object(map)) => names.extend(map.keys().cloned()),
+                // One template gives them all: it is rendered when it is made.
+                Some(_) => return None,
+            }
+        }
+        Some(names)
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {

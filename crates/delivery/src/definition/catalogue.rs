@@ -86,6 +86,12 @@ impl Catalogue {
         Self { definitions }
     }
 
+    /// What `definition` says, where that revision is in force here.
+    pub fn get(&self, definition: &DefinitionRef) -> Option<&ResourceDefinitionSpec> {
+        let found = self.definitions.get(&definition.name)?;
+        (found.revision == definition.revision).then_some(&found.spec)
+    }
+
     /// The definition that meets a need, or what stands in its way.
     pub fn find(
         &self,

@@ -30,13 +30,19 @@ pub fn check<'p>(
         );
     }
     match provisioner(&spec.provisioner) {
-        Some(found) => problems.extend(found.check(&spec.params).into_iter().map(|problem| {
-            let path = format!("{name}.spec.params.{}", problem.path);
-            Problem {
-                path: path.trim_end_matches('.').into(),
-                ..problem
-            }
-        })),
+        Some(found) => {
+            // Their paths begin with `params`.
+            problems.extend(
+                found
+                    .check(&spec.params)
+                    .into_iter()
+                    .map(|problem| Problem {
+                        path: format!("{name}.spec.{}", problem.path),
+                        ..problem
+                    }),
+            );
+            outputs(name, spec, found, &mut problems);
+        }
         None => problems.push(
             Problem::new(
                 "definition/provisioner",
@@ -73,6 +79,31 @@ pub fn check<'p>(
     }
     references(name, spec, &mut problems);
     problems
+}
+
+/// Outputs that are declared, although the provisioner gives no such output.
+fn outputs(
+    name: &str,
+    spec: &ResourceDefinitionSpec,
+    provisioner: &dyn Provisioner,
+    problems: &mut Vec<Problem>,
+) {
+    let Some(given) = provisioner.outputs(&spec.params) else {
+        return;
+    };
+    for (index, declared) in spec.outputs.iter().enumerate() {
+        if !given.contains(declared) {
+            let known: Vec<_> = given.iter().map(String::as_str).collect();
+            problems.push(
+                Problem::new(
+                    "definition/outputs",
+                    format!("{name}.spec.outputs[{index}]"),
+                    format!("`{}` gives no output `{declared}` here", spec.provisioner),
+                )
+                .remedy(format!("remove it; the outputs are {}", known.join(", "))),
+            );
+        }
+    }
 }
 
 /// Placeholders that refer to nothing that the definition could know.

@@ -6,9 +6,11 @@ mod check;
 pub mod document;
 mod explain;
 pub mod graph;
+mod outputs;
 mod params;
 
 pub use catalogue::{Catalogue, Context, Revision};
 pub use check::check;
 pub use document::{Applicable, defaults};
 pub use explain::{Candidate, Explanation, Judged};
+pub use outputs::{Asked, unknown_outputs};

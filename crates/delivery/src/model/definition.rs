@@ -52,6 +52,10 @@ pub struct ResourceDefinitionSpec {
     /// Resources made along with it that nobody asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub coprovision: Vec<CoProvision>,
+    /// The names of its outputs, where the provisioner cannot tell before it has made them: a
+    /// placeholder for another one is then refused with the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
     /// Whether it holds data; the provisioner's own word where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds_data: Option<bool>,

@@ -8,6 +8,7 @@ mod environments;
 pub mod events;
 pub mod outputs;
 mod plans;
+mod preview;
 mod resources;
 mod restore;
 mod workloads;

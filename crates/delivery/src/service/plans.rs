@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Error, Problem, Query, Resource, Result, Secret};
+use kernel::{Caller, Error, Problem, Query, Resource, Result};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::{Delivery, claims::Claims, deploy::Order};
 use crate::{
-    definition::{Catalogue, Context, Revision, graph},
+    definition::{self, Catalogue, Context, Revision, graph},
     engine::Objection,
     model::{
-        Environment, Graph, NodeId, ResourceDefinition, ResourceDefinitionRevision,
-        ResourceInstance, Route, RouteSpec, Workload, instance_name, route_name,
+        Environment, Graph, ResourceDefinition, ResourceDefinitionRevision, ResourceInstance,
+        Route, RouteSpec, Workload,
     },
     plan::{self, Plan, Running, RunningResource, Wanted},
-    provisioner::{Output, Request},
-    score::{self, placeholder},
+    score,
     verify::Decision,
 };
 
@@ -45,7 +43,7 @@ impl Delivery {
 
         let mut problems = self.check_params(&graph);
         problems.extend(shared_with_others(&graph, &instances, order));
-        let (claims, wrong) = self.claims(environment, &graph, order, &instances);
+        let (claims, wrong) = self.claims(environment, &graph, order, &instances, &running);
         problems.extend(wrong);
         problems.extend(self.refuse_taken(environment, &claims).await?);
         let engine = self.engine(&environment.spec.engine)?;
@@ -73,10 +71,6 @@ impl Delivery {
                 }
             }
         }
-        if !problems.is_empty() {
-            return Err(refused(problems));
-        }
-
         let routes: Vec<RouteSpec> = self
             .store
             .list_all::<Route>(&Query::default())
@@ -99,6 +93,15 @@ impl Delivery {
                 node.aliases.clone_from(&instance.spec.aliases);
                 node.depends_on.clone_from(&instance.spec.depends_on);
             }
+        }
+        problems.extend(definition::unknown_outputs(&definition::Asked {
+            graph: &graph,
+            workloads: &order.workloads,
+            catalogue: &catalogue,
+            given: &|provisioner, params| self.provisioner(provisioner)?.outputs(params),
+        }));
+        if !problems.is_empty() {
+            return Err(refused(problems));
         }
         let decision = self.decide(caller, environment, order, &plan).await?;
         Ok(Draft {
@@ -258,78 +261,6 @@ impl Delivery {
         problems
     }
 
-    /// What the deployment claims of the gateway, as far as that is known before anything is made.
-    fn claims(
-        &self,
-        environment: &Resource<Environment>,
-        graph: &Graph,
-        order: &Order,
-        instances: &[Resource<ResourceInstance>],
-    ) -> (Claims, Vec<Problem>) {
-        let name = &environment.meta.name;
-        let (mut claims, mut problems) = (Claims::new(), Vec::new());
-        for score in order.workloads.values() {
-            if let Some(own) = self.own_claim(name, score) {
-                claims.insert(route_name(&own.host, &own.path), own);
-            }
-        }
-        let mut previews: BTreeMap<NodeId, BTreeMap<String, Output>> = BTreeMap::new();
-        for id in in_order(graph) {
-            let node = &graph.nodes[&id];
-            let Some(provisioner) = self.provisioner(&node.provisioner) else {
-                continue;
-            };
-            let known = |alias: &str, path: &[&str]| {
-                let outputs = previews.get(node.aliases.get(alias)?)?;
-                match (outputs.get(*path.first()?)?, path.len()) {
-                    (Output::Plain(value), 1) => Some(value.clone()),
-                    _ => None,
-                }
-            };
-            // What needs something that is not made yet is known only once it is made.
-            let Some(params) = expand(&node.params, &known) else {
-                continue;
-            };
-            let instance = instance_name(&id);
-            let uid = instances
-                .iter()
-                .find(|held| held.meta.name == instance)
-                .map_or(Uuid::nil(), |held| held.meta.uid);
-            let request = Request {
-                platform: self.store.platform(),
-                uid,
-                environment: name.clone(),
-                role: environment.spec.role.clone(),
-                team: environment.spec.team.clone(),
-                workload: node.workload.clone(),
-                resource_type: id.resource_type.clone(),
-                class: id.class.clone(),
-                id: id.id.clone(),
-                params,
-                seed: Secret::new([]),
-                rotation: 1,
-                state: Value::Null,
-                machine_host: "127.0.0.1".into(),
-            };
-            match provisioner.preview(&request) {
-                None => {}
-                Some(Err(error)) => problems.push(Problem {
-                    remedy: error.remedy,
-                    ..Problem::new("resource/refused", node.asked_by.join(", "), error.message)
-                }),
-                Some(Ok(preview)) => {
-                    for claim in preview.claims {
-                        let workload = node.workload.clone().unwrap_or_default();
-                        let route = Self::route_of_claim(name, &workload, &instance, claim);
-                        claims.insert(route_name(&route.host, &route.path), route);
-                    }
-                    previews.insert(id, preview.outputs);
-                }
-            }
-        }
-        (claims, problems)
-    }
-
     fn url_of(&self, workload: &str, claims: &BTreeMap<String, RouteSpec>) -> Option<String> {
         let ours: Vec<_> = claims
             .values()
@@ -452,40 +383,4 @@ fn shared_with_others(
         );
     }
     problems
-}
-
-/// The nodes, each after what it depends on. The graph has no cycle.
-fn in_order(graph: &Graph) -> Vec<NodeId> {
-    let mut done: Vec<NodeId> = Vec::new();
-    let mut left: Vec<&NodeId> = graph.nodes.keys().collect();
-    while !left.is_empty() {
-        let (ready, waiting): (Vec<_>, Vec<_>) = left.iter().copied().partition(|id| {
-            graph.nodes[*id]
-                .depends_on
-                .iter()
-                .all(|d| done.contains(d) || !graph.nodes.contains_key(d))
-        });
-        if ready.is_empty() {
-            break;
-        }
-        done.extend(ready.into_iter().cloned());
-        left = waiting;
-    }
-    done
-}
-
-/// `params` with what is known in place; nothing where something is not.
-fn expand(
-    params: &serde_json::Map<String, Value>,
-    known: &dyn Fn(&str, &[&str]) -> Option<Value>,
-) -> Option<serde_json::Map<String, Value>> {
-    let mut lookup = |reference: &placeholder::Reference| match reference.names().as_slice() {
-        ["resources", alias, path @ ..] => known(alias, path)
-            .map(placeholder::Resolved::plain)
-            .ok_or("unknown"),
-        _ => Err("unknown"),
-    };
-    placeholder::expand_map(params, &mut lookup)
-        .ok()
-        .map(|(params, _)| params)
 }

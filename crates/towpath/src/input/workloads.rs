@@ -49,20 +49,20 @@ impl Request {
 
     /// Where `path` stands: within the workload that it names, else within the only one.
     fn locate(&self, path: &str) -> Option<Location> {
-        let named = path.strip_prefix("workloads.").and_then(|rest| {
-            let (name, below) = rest.split_once('.').unwrap_or((rest, ""));
-            let document = self
-                .documents
-                .iter()
-                .find(|d| d.workload.metadata.name == name)?;
-            Some((document, below))
-        });
-        let (document, below) = match (named, &self.documents[..]) {
-            (Some(found), _) => found,
-            (None, [only]) if is_of_score(path) => (only, path),
-            _ => return None,
+        let of_workload = |path: &'_ str| {
+            let (name, below) = path.split_once('.').unwrap_or((path, ""));
+            let all = &mut self.documents.iter();
+            let document = all.find(|d| d.workload.metadata.name == name)?;
+            document.locate(below)
         };
-        document.locate(below)
+        if let Some(rest) = path.strip_prefix("workloads.") {
+            return of_workload(rest);
+        }
+        match &self.documents[..] {
+            [only] if is_of_score(path) => only.locate(path),
+            // A resource, by who asks for it: `notes.resources.db`. The first, where several do.
+            _ => of_workload(path.split(", ").next()?),
+        }
     }
 }
 
