@@ -48,9 +48,14 @@ impl ServicePort {
     }
 
     /// Keeps the port of an instance that exists, so that no other gets it. To be called for each
-    /// when the platform starts, before anything is provisioned.
+    /// before anything is provisioned: a port that nothing listens on just now looks free.
     pub fn keep(&self, instance: Uuid, state: &ServicePortState) {
         self.given().insert(state.listen.port(), instance);
+    }
+
+    /// Lets others have the port of an instance that is gone.
+    pub fn release(&self, instance: Uuid) {
+        self.given().retain(|_, owner| *owner != instance);
     }
 
     /// A free loopback port, the same for the same instance. The search begins at a place that
@@ -157,7 +162,7 @@ impl Provisioner for ServicePort {
     }
 
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
-        self.given().retain(|_, owner| *owner != request.uid);
+        self.release(request.uid);
         Ok(())
     }
 

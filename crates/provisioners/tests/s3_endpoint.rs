@@ -103,3 +103,30 @@ async fn an_endpoint_that_refuses_or_is_away_is_told_apart_and_no_secret_is_show
     assert!(error.retry, "{error}");
     assert!(!error.message.contains("X-Amz-Signature"), "{error}");
 }
+
+#[tokio::test]
+async fn a_bucket_that_was_made_elsewhere_is_neither_made_anew_nor_said_to_be_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let there = s3(endpoint(directory.path()).await, "admin-secret");
+    let mut asked = request("s3", "notes.uploads", json!({ "accessKeys": "shared" }));
+    asked.state = there.provision(&asked).await.unwrap().state;
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let own = tempfile::tempdir().unwrap();
+    let own = support::s3::server(own.path()).await;
+    for here in [
+        s3(endpoint(elsewhere.path()).await, "admin-secret"),
+        S3::own(&own),
+    ] {
+        assert_eq!(here.presence(&asked).await, Presence::Unknown);
+        for error in [
+            here.provision(&asked).await.unwrap_err(),
+            here.remove(&asked).await.unwrap_err(),
+        ] {
+            assert!(error.message.contains("was made on http://"), "{error}");
+            assert!(error.remedy.unwrap().contains("TOWPATH_S3_ENDPOINT"));
+        }
+        assert!(here.inventory(asked.platform).await.unwrap().is_empty());
+    }
+    assert_eq!(there.presence(&asked).await, Presence::Present);
+}

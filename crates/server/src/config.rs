@@ -1,11 +1,12 @@
 //! Configuration: one typed value, checked before anything starts.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
 
-use kernel::{Error, Problem, Result};
+use kernel::{Error, Problem, Result, Secret};
+use provisioners::Endpoint;
 
 /// How a platform is run. Made from the command line and the environment by the binary, and by
 /// tests.
@@ -14,16 +15,22 @@ pub struct Config {
     /// Where everything of this machine is kept: the embedded store, the platform's key, the admin
     /// token, logs, volumes, buckets, servers that Towpath starts.
     pub data: PathBuf,
-    /// The store, as URL; the embedded SQLite in `data` where it is not given.
-    pub store: Option<String>,
+    /// The store, as URL, with its password; the embedded SQLite in `data` where it is not given.
+    pub store: Option<Secret>,
     /// Where the API listens.
     pub listen: SocketAddr,
     /// Where the gateway listens.
     pub gateway_listen: SocketAddr,
     /// Where the embedded S3 server listens.
     pub s3_listen: SocketAddr,
+    /// The S3 endpoint on which buckets are made, in place of the embedded server.
+    pub s3_endpoint: Option<S3Endpoint>,
     /// Workloads are reached at `WORKLOAD.ENVIRONMENT.<domain>`.
     pub domain: String,
+    /// Domains allotted to teams, which may claim them and all below them: `(domain, team)`.
+    pub allotted: Vec<(String, String)>,
+    /// Where records of claimed names below other domains than `localhost` are kept.
+    pub hosts_file: Option<HostsFile>,
     /// The engine of environments whose maker does not choose: `process` or `docker`.
     pub engine: String,
     /// Servers of the provisioners, where they are configured rather than found or started.
@@ -32,6 +39,47 @@ pub struct Config {
     pub start_servers: bool,
     /// How to start the engine's shim: a program and its first arguments. This program by default.
     pub shim: Vec<std::ffi::OsString>,
+}
+
+/// An S3 endpoint, and an access key that may make buckets there.
+#[derive(Debug, Clone)]
+pub struct S3Endpoint {
+    /// `https://s3.example.com`.
+    pub url: String,
+    /// Its region: `us-east-1` where it knows none.
+    pub region: String,
+    /// The access key's id.
+    pub access_key_id: String,
+    /// The secret that goes with it.
+    pub secret_access_key: Secret,
+}
+
+impl S3Endpoint {
+    pub(crate) fn connect(&self) -> Result<Endpoint> {
+        Endpoint::new(
+            &self.url,
+            self.region.as_str(),
+            self.access_key_id.as_str(),
+            self.secret_access_key.clone(),
+        )
+    }
+}
+
+/// A file in the form of hosts(5) that a name server serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostsFile {
+    /// The file; what others write there stays.
+    pub path: PathBuf,
+    /// Where its records lead; the gateway's own address where it is not given.
+    pub address: Option<IpAddr>,
+}
+
+impl HostsFile {
+    /// Where records lead, with the gateway listening on `gateway`.
+    pub(crate) fn leads_to(&self, gateway: IpAddr) -> Option<IpAddr> {
+        self.address
+            .or(Some(gateway).filter(|ip| !ip.is_unspecified()))
+    }
 }
 
 /// Admin addresses of servers. They carry passwords: never shown.
@@ -86,7 +134,10 @@ impl Config {
             listen: loopback(Self::PORT),
             gateway_listen: loopback(Self::GATEWAY_PORT),
             s3_listen: loopback(Self::S3_PORT),
+            s3_endpoint: None,
             domain: "localhost".into(),
+            allotted: Vec::new(),
+            hosts_file: None,
             engine: "process".into(),
             servers: Servers::default(),
             start_servers: true,
@@ -95,9 +146,9 @@ impl Config {
     }
 
     /// The store's URL.
-    pub fn store_url(&self) -> String {
-        match &self.store {
-            Some(url) => url.clone(),
+    pub(crate) fn store_url(&self) -> String {
+        match self.store.as_ref().and_then(Secret::expose_str) {
+            Some(url) => url.to_owned(),
             None => format!("sqlite://{}", self.data.join("towpath.db").display()),
         }
     }
@@ -115,10 +166,10 @@ impl Config {
                 .remedy("give --data or TOWPATH_DATA with a path that begins with `/`"),
             );
         }
-        if let Some(url) = &self.store
+        if self.store.is_some()
             && !["postgres://", "postgresql://", "sqlite://"]
                 .iter()
-                .any(|s| url.starts_with(s))
+                .any(|scheme| self.store_url().starts_with(scheme))
         {
             problems.push(
                 Problem::new(
@@ -129,16 +180,14 @@ impl Config {
                 .remedy("give a URL that begins with `postgres://` or `sqlite://`"),
             );
         }
-        if self
-            .domain
-            .split('.')
-            .any(|label| kernel::Name::new(label).is_err())
-        {
+        if !is_domain(&self.domain) {
             problems.push(
                 Problem::new("config/domain", "domain", "the domain is not a host name")
                     .remedy("give something like `localhost` or `apps.example.com`"),
             );
         }
+        problems.extend(self.wrong_names());
+        problems.extend(self.wrong_s3());
         if !["process", "docker"].contains(&self.engine.as_str()) {
             problems.push(
                 Problem::new(
@@ -155,6 +204,61 @@ impl Config {
             Err(Error::problems("the configuration is not usable", problems))
         }
     }
+
+    fn wrong_names(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (domain, team) in &self.allotted {
+            if !is_domain(domain) || kernel::Name::new(team.as_str()).is_err() {
+                problems.push(
+                    Problem::new(
+                        "config/allotted",
+                        "allotted",
+                        format!("`{domain}={team}` is no domain with the name of a team"),
+                    )
+                    .remedy("give something like `shop.example.com=checkout`"),
+                );
+            }
+        }
+        if let Some(file) = &self.hosts_file {
+            if !file.path.is_absolute() {
+                problems.push(
+                    Problem::new(
+                        "config/hosts-file",
+                        "hosts_file",
+                        "the hosts file is not an absolute path",
+                    )
+                    .remedy("give a path that begins with `/`"),
+                );
+            }
+            if file.leads_to(self.gateway_listen.ip()).is_none() {
+                problems.push(
+                    Problem::new(
+                        "config/hosts-address",
+                        "hosts_file",
+                        "the gateway listens on all addresses: which of them is to be in the hosts \
+                         file is not known",
+                    )
+                    .remedy("give --hosts-address or TOWPATH_HOSTS_ADDRESS"),
+                );
+            }
+        }
+        problems
+    }
+
+    fn wrong_s3(&self) -> Option<Problem> {
+        let error = self.s3_endpoint.as_ref()?.connect().err()?;
+        let problem = Problem::new("config/s3", "s3_endpoint", error.message);
+        Some(match error.remedy {
+            Some(remedy) => problem.remedy(remedy),
+            None => problem,
+        })
+    }
+}
+
+fn is_domain(domain: &str) -> bool {
+    domain
+        .split('.')
+        .all(|label| kernel::Name::new(label).is_ok())
 }
 
 #[cfg(test)]
@@ -166,6 +270,13 @@ mod tests {
         let config = Config {
             store: Some("oracle://".into()),
             domain: "not a host".into(),
+            allotted: vec![("shop.example.com".into(), String::new())],
+            hosts_file: Some(HostsFile {
+                path: "hosts".into(),
+                address: None,
+            }),
+            gateway_listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80)),
+            s3_endpoint: Some(endpoint("s3.example.com")),
             engine: "magic".into(),
             ..Config::local("relative")
         };
@@ -177,17 +288,59 @@ mod tests {
                 "config/data",
                 "config/store",
                 "config/domain",
+                "config/allotted",
+                "config/hosts-file",
+                "config/hosts-address",
+                "config/s3",
                 "config/engine"
             ]
         );
     }
 
+    fn endpoint(url: &str) -> S3Endpoint {
+        S3Endpoint {
+            url: url.into(),
+            region: "us-east-1".into(),
+            access_key_id: "id".into(),
+            secret_access_key: Secret::from("canary"),
+        }
+    }
+
     #[test]
-    fn passwords_of_servers_are_not_shown() {
-        let servers = Servers {
-            postgres: Some("postgres://a:canary@h/".into()),
-            ..Servers::default()
+    fn no_secret_is_shown() {
+        let config = Config {
+            store: Some("postgres://a:canary@h/".into()),
+            s3_endpoint: Some(endpoint("https://s3.example.com")),
+            servers: Servers {
+                postgres: Some("postgres://a:canary@h/".into()),
+                ..Servers::default()
+            },
+            ..Config::local("/data")
         };
-        assert_eq!(format!("{servers:?}"), r#"{"postgres"}"#);
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(shown.contains(r#"servers: {"postgres"}"#), "{shown}");
+    }
+
+    #[test]
+    fn an_address_with_a_password_is_refused_without_showing_it() {
+        let config = Config {
+            s3_endpoint: Some(endpoint("https://id:canary@s3.example.com")),
+            ..Config::local("/data")
+        };
+        let error = config.check().unwrap_err();
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
+
+    #[test]
+    fn records_lead_to_the_gateway_where_nothing_else_is_said() {
+        let mut file = HostsFile {
+            path: "/etc/hosts".into(),
+            address: None,
+        };
+        let (gateway, given) = ([10, 0, 0, 1].into(), [192, 0, 2, 1].into());
+        assert_eq!(file.leads_to(gateway), Some(gateway));
+        file.address = Some(given);
+        assert_eq!(file.leads_to(gateway), Some(given));
     }
 }

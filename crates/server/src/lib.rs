@@ -13,6 +13,6 @@ mod routing;
 mod run;
 
 pub use adapters::shim_main;
-pub use config::{Config, Servers};
+pub use config::{Config, HostsFile, S3Endpoint, Servers};
 pub use http::document as openapi;
 pub use run::{Running, start};

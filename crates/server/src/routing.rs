@@ -2,7 +2,7 @@
 //! every replica: from scratch at the start, and anew on each change that concerns them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 use delivery::model::{InstancePhase, ResourceInstance, Route, RouteSpec, Workload};
 use gateway::{Absence, RoutingTable, Target, tcp::Forwarder};
 use kernel::{EventFilter, Kind, Query, Resource, Result, Store};
-use provisioners::ServicePortState;
+use provisioners::{ServicePort, ServicePortState};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -23,6 +23,9 @@ pub(crate) struct Routing {
     /// What the table was last made of: an equal one is not sent again.
     made_of: Vec<(RouteSpec, Target)>,
     forwards: HashMap<Uuid, Forward>,
+    service_ports: Arc<ServicePort>,
+    /// The service ports that were there at the last look.
+    kept: HashSet<Uuid>,
 }
 
 /// A stable address, and where it leads now.
@@ -35,7 +38,10 @@ struct Forward {
 
 impl Routing {
     /// With an empty table.
-    pub(crate) fn new(store: Store) -> (Self, watch::Receiver<Arc<RoutingTable>>) {
+    pub(crate) fn new(
+        store: Store,
+        service_ports: Arc<ServicePort>,
+    ) -> (Self, watch::Receiver<Arc<RoutingTable>>) {
         let (table, receiver) = watch::channel(Arc::default());
         (
             Self {
@@ -43,6 +49,8 @@ impl Routing {
                 table,
                 made_of: Vec::new(),
                 forwards: HashMap::new(),
+                service_ports,
+                kept: HashSet::new(),
             },
             receiver,
         )
@@ -148,25 +156,36 @@ impl Routing {
         workloads: &BTreeMap<(String, String), Resource<Workload>>,
     ) -> Result<()> {
         let mut wanted = HashMap::new();
+        let mut kept = HashSet::new();
         for instance in self
             .store
             .list_all::<ResourceInstance>(&Query::default())
             .await?
         {
             let Resource { meta, spec, status } = instance;
-            if spec.provisioner != "service-port" || status.phase != InstancePhase::Ready {
+            if spec.provisioner != "service-port" || status.state.is_null() {
                 continue;
             }
             let Ok(state) = serde_json::from_value::<ServicePortState>(status.state) else {
                 tracing::warn!(instance = meta.name, "a service port has an unknown state");
                 continue;
             };
+            // Also while it is not served: whoever reconciles next must not give it to another.
+            self.service_ports.keep(meta.uid, &state);
+            kept.insert(meta.uid);
+            if status.phase != InstancePhase::Ready {
+                continue;
+            }
             let backends = workloads
                 .get(&(meta.scope, state.workload))
                 .map(|workload| backends(workload, &state.port))
                 .unwrap_or_default();
             wanted.insert(meta.uid, (state.listen, backends));
         }
+        for gone in self.kept.difference(&kept) {
+            self.service_ports.release(*gone);
+        }
+        self.kept = kept;
         self.forwards.retain(|uid, forward| {
             wanted
                 .get(uid)
@@ -215,4 +234,87 @@ fn backends(workload: &Resource<Workload>, port: &str) -> Vec<SocketAddr> {
         .filter(|(_, declared)| declared.port.to_string() == port)
         .filter_map(|(name, _)| endpoints.get(name).copied())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use delivery::provisioner::{Provisioner as _, Request};
+    use kernel::{Change, Sealer, Secret};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An instance whose last try failed: nothing listens on its port.
+    fn instance() -> Resource<ResourceInstance> {
+        let spec = json!({
+            "node": "service-port.default#front.backend",
+            "definition": { "name": "service-port-default", "revision": 1 },
+            "provisioner": "service-port",
+            "params": { "workload": "backend", "port": 80 },
+            "rotation": 1,
+            "correlation": Uuid::now_v7(),
+            "team": "default",
+            "role": "dev",
+        });
+        let spec = serde_json::from_value(spec).expect("a spec");
+        let mut instance = Resource::<ResourceInstance>::new("dev", "backend", spec);
+        instance.status.phase = InstancePhase::Failed;
+        instance
+    }
+
+    fn request(instance: &Resource<ResourceInstance>, uid: Uuid) -> Request {
+        Request {
+            platform: Uuid::nil(),
+            uid,
+            environment: "dev".into(),
+            role: "dev".into(),
+            team: "default".into(),
+            workload: Some("front".into()),
+            resource_type: "service-port".into(),
+            class: "default".into(),
+            id: "front.backend".into(),
+            params: instance.spec.params.clone(),
+            seed: Secret::from("seed"),
+            rotation: 1,
+            state: Value::Null,
+            machine_host: "127.0.0.1".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_port_of_a_service_that_is_not_served_is_given_to_no_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}/towpath.db", directory.path().display());
+        let store = Store::open(&url, Sealer::generate().expect("a key"))
+            .await
+            .expect("a store");
+        let mut instance = instance();
+        let uid = instance.meta.uid;
+        // A like-minded instance begins its search at the same port.
+        let rival = request(&instance, Uuid::from_u128(uid.as_u128() + 10_000));
+        let made = ServicePort::new().provision(&request(&instance, uid)).await;
+        instance.status.state = made.expect("a port").state;
+        let listen = instance.status.state["listen"].clone();
+        let mut change = Change::new();
+        change.create(&instance).expect("it can be written");
+        store.commit(change).await.expect("it is written");
+
+        let ports = Arc::new(ServicePort::new());
+        let (mut routing, _table) = Routing::new(store.clone(), ports.clone());
+        routing.refresh().await.expect("it can be read");
+        let other = ports.provision(&rival).await.expect("another port");
+        assert_ne!(other.state["listen"], listen);
+
+        // Gone, it is free again.
+        ports.remove(&rival).await.expect("it is let go");
+        let instance = store.expect::<ResourceInstance>("dev", "backend").await;
+        let mut change = Change::new();
+        change
+            .remove(&instance.expect("it is there"))
+            .expect("it can be removed");
+        store.commit(change).await.expect("it is removed");
+        routing.refresh().await.expect("it can be read");
+        let other = ports.provision(&rival).await.expect("that port");
+        assert_eq!(other.state["listen"], listen);
+    }
 }

@@ -85,7 +85,7 @@ pub async fn start(config: Config) -> Result<Running> {
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    let (mut routing, table) = Routing::new(store.clone());
+    let (mut routing, table) = Routing::new(store.clone(), adapters.service_ports.clone());
     routing.refresh().await?;
     tasks.spawn(routing.follow(stop.clone()));
     let limits = Limits {

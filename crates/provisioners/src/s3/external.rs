@@ -35,9 +35,16 @@ impl Endpoint {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or_else(|| {
-                kernel::Error::invalid(format!("the S3 endpoint `{url}` is no HTTP address"))
+                kernel::Error::invalid("the address of the S3 endpoint is no HTTP address")
                     .remedy("give one such as `https://s3.example.com`")
             })?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(kernel::Error::invalid(
+                "the address of the S3 endpoint has a user or a password in it, which everybody \
+                 would see who may see a bucket's outputs",
+            )
+            .remedy("give the access key by itself"));
+        }
         // Somebody else of the process may have chosen one already: the same, or a better one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()

@@ -104,6 +104,7 @@ impl Provisioner for S3 {
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        self.check_place(request)?;
         self.check_keys(&request.params)?;
         let bucket = bucket_name(request);
         let (endpoint, region, id, secret, listens, note) = match &self.from {
@@ -151,7 +152,10 @@ impl Provisioner for S3 {
                 ("secret_key".to_owned(), Output::Secret(secret.clone())),
                 ("aws_secret_key".to_owned(), Output::Secret(secret)),
             ]),
-            state: json!({ "bucket": bucket }),
+            state: match &self.from {
+                From::Own { .. } => json!({ "bucket": bucket }),
+                From::Endpoint(on) => json!({ "bucket": bucket, "endpoint": on.url() }),
+            },
             listens,
             summary: format!("bucket {bucket} on {endpoint}{note}"),
             claims: Vec::new(),
@@ -159,6 +163,7 @@ impl Provisioner for S3 {
     }
 
     async fn retire(&self, request: &Request) -> Result<(), ProvisionError> {
+        self.check_place(request)?;
         match &self.from {
             From::Own { keys, .. } => keys
                 .end(request.uid, request.rotation)
@@ -169,6 +174,7 @@ impl Provisioner for S3 {
     }
 
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
+        self.check_place(request)?;
         let bucket = bucket_name(request);
         match &self.from {
             From::Own { store, keys, .. } => {
@@ -185,6 +191,9 @@ impl Provisioner for S3 {
     }
 
     async fn presence(&self, request: &Request) -> Presence {
+        if self.check_place(request).is_err() {
+            return Presence::Unknown;
+        }
         let bucket = bucket_name(request);
         match &self.from {
             From::Own { store, keys, .. } => {
@@ -218,6 +227,31 @@ impl Provisioner for S3 {
 }
 
 impl S3 {
+    /// Refuses an instance that was made elsewhere: its data is there, and must neither be made anew
+    /// here nor be said to be gone.
+    fn check_place(&self, request: &Request) -> Result<(), ProvisionError> {
+        if request.state.is_null() {
+            return Ok(());
+        }
+        let there = request.state.get("endpoint").and_then(Value::as_str);
+        let here = match &self.from {
+            From::Own { .. } => None,
+            From::Endpoint(endpoint) => Some(endpoint.url()),
+        };
+        if there == here {
+            return Ok(());
+        }
+        let own = "the platform's own S3 server";
+        let (there, here) = (there.unwrap_or(own), here.unwrap_or(own));
+        Err(ProvisionError::permanent(format!(
+            "the bucket was made on {there}, and the platform now makes buckets on {here}"
+        ))
+        .remedy(
+            "start the platform with TOWPATH_S3_ENDPOINT as it was; to move, copy what the bucket \
+             holds, and delete the resource before the endpoint is changed",
+        ))
+    }
+
     /// Whether the instances get the access keys that the definition expects.
     fn check_keys(&self, given: &Map<String, Value>) -> Result<(), ProvisionError> {
         match &self.from {

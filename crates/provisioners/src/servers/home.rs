@@ -204,7 +204,19 @@ impl Home {
                 _ => {}
             }
         }
+        self.tidy();
         Ok(())
+    }
+
+    /// Removes what lies above the server's directory and holds nothing any more. Whoever makes a
+    /// server there at this moment makes it again.
+    fn tidy(&self) {
+        for parent in self.directory.ancestors().skip(1) {
+            let ours = parent.starts_with(&self.root) && parent != self.root;
+            if !ours || fs::remove_dir(parent).is_err() {
+                break;
+            }
+        }
     }
 
     /// The names of the homes in the folder `group` beneath `data_dir`.

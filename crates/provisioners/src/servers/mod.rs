@@ -149,6 +149,17 @@ impl Servers {
         shared.into_iter().chain(own).flatten().collect()
     }
 
+    /// Leaves them to another process on the same data directory: they run on, and are no longer
+    /// looked after from here until they are needed again.
+    pub async fn stand_down(&self) {
+        let inner = &self.inner;
+        inner.postgres.clear().await;
+        inner.mysql.clear().await;
+        inner.redis.clear().await;
+        inner.amqp.clear().await;
+        inner.supervisor.release_all().await;
+    }
+
     /// Ends the servers that Towpath started. Their data stays, and the next need starts them again.
     pub async fn stop_all(&self) -> Result<(), ProvisionError> {
         self.inner.supervisor.stop_all().await?;

@@ -30,6 +30,11 @@ impl<T> Slot<T> {
         Ok(server)
     }
 
+    /// Forgets whatever server it is.
+    pub(crate) async fn clear(&self) {
+        *self.0.lock().await = None;
+    }
+
     /// The server did not answer: it is looked for anew next time.
     pub(crate) async fn forget(&self, server: &Arc<T>) {
         let mut slot = self.0.lock().await;

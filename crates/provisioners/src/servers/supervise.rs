@@ -118,6 +118,11 @@ impl Supervisor {
         end(directory, pid_file, signal).await
     }
 
+    /// Looks after none of them any more. They run on.
+    pub(crate) async fn release_all(&self) {
+        self.places.lock().await.clear();
+    }
+
     /// Ends all that this process looks after.
     pub(crate) async fn stop_all(&self) -> Result<(), ProvisionError> {
         let places: Vec<Place> = self.places.lock().await.drain().map(|(_, p)| p).collect();

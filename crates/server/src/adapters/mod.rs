@@ -1,6 +1,7 @@
 //! The adapters: engines, provisioners, policy, and the servers that Towpath runs itself.
 
 mod s3;
+mod servers;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
@@ -11,8 +12,8 @@ use engines::{
 };
 use kernel::{Error, Result, Secret, Store};
 use policy::{Bundle, RegoVerifier};
-use provisioners::{Domains, S3Config, ServersConfig};
-use tokio::sync::watch;
+use provisioners::{Domains, S3, S3Config, ServersConfig};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -22,7 +23,9 @@ pub(crate) struct Adapters {
     pub(crate) engines: Vec<Arc<dyn Engine>>,
     pub(crate) provisioners: Vec<Arc<dyn Provisioner>>,
     pub(crate) verifier: Arc<dyn Verifier>,
-    s3_task: tokio::task::JoinHandle<()>,
+    /// The port of each service port that is there must stay its own.
+    pub(crate) service_ports: Arc<provisioners::ServicePort>,
+    tasks: JoinSet<()>,
     stop: CancellationToken,
 }
 
@@ -34,7 +37,10 @@ impl Adapters {
         key: &Secret,
         leadership: watch::Receiver<bool>,
     ) -> Result<Self> {
-        let domains = Domains::new(config.domain.as_str());
+        let domains = config.allotted.iter().fold(
+            Domains::new(config.domain.as_str()),
+            |domains, (domain, team)| domains.allot(domain.as_str(), team.as_str()),
+        );
         let secret = |url: &Option<String>| url.as_deref().map(Secret::from);
         let servers = provisioners::Servers::new(ServersConfig {
             postgres: secret(&config.servers.postgres),
@@ -47,16 +53,31 @@ impl Adapters {
             ..ServersConfig::new(store.platform(), config.data.join("servers"))
         });
         let stop = CancellationToken::new();
-        let s3 = Arc::new(s3::Embedded::default());
-        let s3_task = tokio::spawn(s3.clone().run(
-            S3Config {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(servers::keep(
+            servers.clone(),
+            leadership.clone(),
+            stop.clone(),
+        ));
+        let s3: Arc<dyn Provisioner> = if let Some(endpoint) = &config.s3_endpoint {
+            Arc::new(S3::on(endpoint.connect()?))
+        } else {
+            let embedded = Arc::new(s3::Embedded::default());
+            let own = S3Config {
                 listen: config.s3_listen,
                 directory: config.data.join("s3"),
                 key: key.derive("towpath s3 access keys", 32),
-            },
-            leadership,
-            stop.clone(),
-        ));
+            };
+            tasks.spawn(embedded.clone().run(own, leadership, stop.clone()));
+            embedded
+        };
+        let mut dns = provisioners::Dns::new(domains.clone());
+        if let Some(file) = &config.hosts_file
+            && let Some(address) = file.leads_to(gateway.ip())
+        {
+            dns = dns.with_hosts_file(&file.path, address);
+        }
+        let service_ports = Arc::new(provisioners::ServicePort::new());
         let provisioners: Vec<Arc<dyn Provisioner>> = vec![
             Arc::new(provisioners::Postgres::new(servers.clone())),
             Arc::new(provisioners::Mysql::new(servers.clone())),
@@ -64,9 +85,9 @@ impl Adapters {
             Arc::new(provisioners::Amqp::new(servers)),
             s3,
             Arc::new(provisioners::Volume::new(config.data.join("volumes"))),
-            Arc::new(provisioners::Dns::new(domains.clone())),
+            Arc::new(dns),
             Arc::new(provisioners::Route::new(domains.clone(), gateway)),
-            Arc::new(provisioners::ServicePort::new()),
+            service_ports.clone(),
             Arc::new(provisioners::EnvironmentValues::new(domains)),
             Arc::new(provisioners::Template::new()),
             Arc::new(provisioners::Command::new().with_directory(config.data.join("commands"))),
@@ -79,15 +100,18 @@ impl Adapters {
             engines: engines(config, store).await?,
             provisioners,
             verifier: Arc::new(RegoVerifier::new(bundle)?),
-            s3_task,
+            service_ports,
+            tasks,
             stop,
         })
     }
 
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        if let Err(error) = self.s3_task.await {
-            tracing::warn!(%error, "the S3 server's task failed");
+        while let Some(done) = self.tasks.join_next().await {
+            if let Err(error) = done {
+                tracing::warn!(%error, "a task of the adapters failed");
+            }
         }
     }
 }

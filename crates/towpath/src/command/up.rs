@@ -1,9 +1,13 @@
 //! `towpath up`
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use server::{Config, Servers};
+use kernel::{Error, Secret};
+use server::{Config, HostsFile, S3Endpoint, Servers};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -57,7 +61,114 @@ pub(crate) struct Up {
     )]
     engine: String,
     #[command(flatten)]
+    names: NameArgs,
+    #[command(flatten)]
     servers: ServerArgs,
+    #[command(flatten)]
+    s3: S3Args,
+}
+
+/// Names of hosts beyond those below the domain.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Host names")]
+struct NameArgs {
+    /// Let a team claim a domain and all below it: shop.example.com=checkout. May be given again;
+    /// the variable takes several, with commas between them
+    #[arg(
+        long,
+        env = "TOWPATH_ALLOT_DOMAIN",
+        value_name = "DOMAIN=TEAM",
+        value_delimiter = ',',
+        value_parser = allotment
+    )]
+    allot_domain: Vec<(String, String)>,
+    /// Keep records of host names in this file, in the form of hosts(5), for a name server to serve
+    #[arg(long, env = "TOWPATH_HOSTS_FILE", value_name = "FILE")]
+    hosts_file: Option<PathBuf>,
+    /// Where these records lead [default: where the gateway listens]
+    #[arg(
+        long,
+        env = "TOWPATH_HOSTS_ADDRESS",
+        value_name = "IP",
+        requires = "hosts_file"
+    )]
+    hosts_address: Option<IpAddr>,
+}
+
+/// The endpoint that buckets are made on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Buckets (default: on the embedded S3 server)")]
+struct S3Args {
+    /// Make buckets on this S3 endpoint
+    #[arg(
+        long = "s3-endpoint",
+        env = "TOWPATH_S3_ENDPOINT",
+        value_name = "URL",
+        requires = "access_key_id"
+    )]
+    endpoint: Option<String>,
+    /// Its region
+    #[arg(
+        long = "s3-region",
+        env = "TOWPATH_S3_REGION",
+        value_name = "REGION",
+        default_value = "us-east-1"
+    )]
+    region: String,
+    /// The id of an access key that may make buckets there
+    #[arg(
+        long = "s3-access-key-id",
+        env = "TOWPATH_S3_ACCESS_KEY_ID",
+        value_name = "ID"
+    )]
+    access_key_id: Option<String>,
+    /// The file with its secret [default: what TOWPATH_S3_SECRET_ACCESS_KEY holds]
+    #[arg(
+        long = "s3-secret-access-key-file",
+        env = "TOWPATH_S3_SECRET_ACCESS_KEY_FILE",
+        value_name = "FILE"
+    )]
+    secret_access_key_file: Option<PathBuf>,
+}
+
+/// Holds the secret of the S3 endpoint's access key: an option would show it to all on the machine.
+const S3_SECRET: &str = "TOWPATH_S3_SECRET_ACCESS_KEY";
+
+impl S3Args {
+    fn endpoint(&self) -> Result<Option<S3Endpoint>> {
+        let (Some(url), Some(id)) = (&self.endpoint, &self.access_key_id) else {
+            return Ok(None);
+        };
+        let secret = match &self.secret_access_key_file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|e| Failure::io(&format!("{} cannot be read", file.display()), &e))?,
+            None => std::env::var(S3_SECRET).unwrap_or_default(),
+        };
+        let secret = secret.trim();
+        if secret.is_empty() {
+            return Err(Error::invalid(format!(
+                "the S3 endpoint {url} is configured without the secret of its access key"
+            ))
+            .remedy(format!(
+                "set {S3_SECRET}, or name a file with --s3-secret-access-key-file"
+            ))
+            .into());
+        }
+        Ok(Some(S3Endpoint {
+            url: url.clone(),
+            region: self.region.clone(),
+            access_key_id: id.clone(),
+            secret_access_key: Secret::from(secret),
+        }))
+    }
+}
+
+/// `DOMAIN=TEAM`.
+fn allotment(text: &str) -> std::result::Result<(String, String), String> {
+    let (domain, team) = text
+        .split_once('=')
+        .ok_or("it is to be like shop.example.com=checkout")?;
+    Ok((domain.trim().to_owned(), team.trim().to_owned()))
 }
 
 /// Servers for the resources of workloads.
@@ -131,7 +242,7 @@ impl Up {
         let pid = PidFile::of(&data);
         let mut interrupt = stop_signal(SignalKind::interrupt())?;
         let mut terminate = stop_signal(SignalKind::terminate())?;
-        let running = server::start(self.config(&data)).await?;
+        let running = server::start(self.config(&data)?).await?;
         pid.write()?;
         write_address(&data, running.api)?;
         context.say(&format!(
@@ -150,14 +261,20 @@ impl Up {
         Ok(())
     }
 
-    fn config(&self, data: &Path) -> Config {
-        let servers = &self.servers;
-        Config {
-            store: self.store.clone(),
+    fn config(&self, data: &Path) -> Result<Config> {
+        let (servers, names) = (&self.servers, &self.names);
+        Ok(Config {
+            store: self.store.as_deref().map(Secret::from),
             listen: self.listen,
             gateway_listen: self.gateway_listen,
             s3_listen: self.s3_listen,
+            s3_endpoint: self.s3.endpoint()?,
             domain: self.domain.clone(),
+            allotted: names.allot_domain.clone(),
+            hosts_file: names.hosts_file.clone().map(|path| HostsFile {
+                path,
+                address: names.hosts_address,
+            }),
             engine: self.engine.clone(),
             servers: Servers {
                 postgres: servers.postgres.clone(),
@@ -168,7 +285,7 @@ impl Up {
             },
             start_servers: !servers.no_start_servers,
             ..Config::local(data)
-        }
+        })
     }
 }
 
