@@ -2,8 +2,8 @@
 
 use delivery::{
     api::{
-        Data, EnvironmentSummary, GraphAnswer, ListQuery, NewDeployment, NewEnvironment,
-        PlanAnswer, Removal, Rollback,
+        Data, EnvironmentChange, EnvironmentSummary, GraphAnswer, ListQuery, NewDeployment,
+        NewEnvironment, PinQuery, PlanAnswer, Removal, Rollback,
     },
     model::{Deployment, Environment, EnvironmentRole},
 };
@@ -32,6 +32,31 @@ impl Client {
     /// `GET environments/{env}`
     pub async fn environment(&self, name: &str) -> Result<Resource<Environment>> {
         self.call(Method::GET, &["environments", name])
+            .resource()
+            .await
+    }
+
+    /// `PATCH environments/{env}`. With `revision`, only while it is at that revision.
+    pub async fn change_environment(
+        &self,
+        name: &str,
+        change: &EnvironmentChange,
+        revision: Option<i64>,
+    ) -> Result<Resource<Environment>> {
+        self.call(Method::PATCH, &["environments", name])
+            .if_match(revision)
+            .json(change)
+            .resource()
+            .await
+    }
+
+    /// `DELETE environments/{env}/pins`: lifts the pins of these resource types, or all.
+    pub async fn unpin(&self, name: &str, types: &[String]) -> Result<Resource<Environment>> {
+        let query = PinQuery {
+            types: (!types.is_empty()).then(|| types.join(",")),
+        };
+        self.call(Method::DELETE, &["environments", name, "pins"])
+            .query(&query)
             .resource()
             .await
     }

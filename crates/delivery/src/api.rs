@@ -4,6 +4,8 @@
 //! Requests refuse fields that they do not know. Answers may grow: a client ignores what it does
 //! not know.
 
+mod environments;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -11,6 +13,7 @@ use kernel::{Error, Problem, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::environments::{End, EnvironmentChange, PinQuery, PinSummary};
 use crate::{
     engine::Phase,
     model::{Graph, InstancePhase},
@@ -24,7 +27,8 @@ use crate::{
 pub struct NewEnvironment {
     /// Its name: a DNS label, part of its workloads' hosts.
     pub name: String,
-    /// The role, by name; `dev` where it is not given.
+    /// The role, by name. Where it is not given: `ephemeral` with a time to live, else the role that
+    /// has the environment's name, else `dev`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// The team that it belongs to; the default team where it is not given.
@@ -140,6 +144,12 @@ pub struct EnvironmentSummary {
     /// What its removal waits for, each with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<String>,
+    /// The environment whose resource definitions it was cloned with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned_from: Option<String>,
+    /// The definitions that hold here at an older revision, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<PinSummary>,
     /// Its workloads, by name.
     pub workloads: Vec<WorkloadSummary>,
     /// Its resources, by name.
@@ -285,19 +295,22 @@ pub struct NewDeployment {
     /// Names of resources whose replacement, loss of data included, is accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<String>,
-    /// Makes the environment where it is not there yet; without it, its absence is an error.
+    /// Makes the environment where it is not there yet; without it, its absence is an error. Of one
+    /// that is there, the role must be this one, and its end moves to this time to live from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_environment: Option<CreateEnvironment>,
 }
 
-/// The environment that a deployment makes where it is not there yet.
+/// The environment that a deployment makes where it is not there yet, or takes to be so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateEnvironment {
-    /// The role; without it, `ephemeral` where a time to live is given, else `dev`.
+    /// The role; without it, `ephemeral` where a time to live is given, else the role that has the
+    /// environment's name, else `dev`. An environment that is there must have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// In so many seconds everything in it is removed, data too.
+    /// In so many seconds everything in it is removed, data too: also where it is there already, and
+    /// was to end at another time. Refused where it is there and has no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u64>,
 }

@@ -92,6 +92,13 @@ impl Catalogue {
         (found.revision == definition.revision).then_some(&found.spec)
     }
 
+    /// Names and revisions of the definitions in force.
+    pub fn revisions(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.definitions
+            .iter()
+            .map(|(name, held)| (name.as_str(), held.revision))
+    }
+
     /// The definition that meets a need, or what stands in its way.
     pub fn find(
         &self,

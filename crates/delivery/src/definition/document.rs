@@ -16,7 +16,7 @@ pub enum Applicable {
     ResourceDefinition(Envelope<ResourceDefinitionSpec>),
     /// The purpose that environments share.
     EnvironmentRole(Envelope<EnvironmentRoleSpec>),
-    /// An environment; made where it is not there, never changed.
+    /// An environment: made where it is not there, else changed as far as it may be.
     Environment(Envelope<EnvironmentFields>),
 }
 
@@ -58,7 +58,7 @@ pub struct EnvironmentFields {
     /// The engine.
     #[serde(default)]
     pub engine: Option<String>,
-    /// In so many seconds everything in it is removed.
+    /// In so many seconds, from when this is first said, everything in it is removed.
     #[serde(default)]
     pub ttl_seconds: Option<u64>,
     /// The environment whose definitions hold here.

@@ -10,7 +10,10 @@ use kernel::{
 
 use super::{one, page, written};
 use crate::{
-    api::{Data, EnvironmentSummary, GraphAnswer, ListQuery, NewEnvironment, Removal},
+    api::{
+        Data, EnvironmentChange, EnvironmentSummary, GraphAnswer, ListQuery, NewEnvironment,
+        PinQuery, Removal,
+    },
     model::{Environment, EnvironmentRole},
     service::Delivery,
 };
@@ -57,6 +60,40 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Response> {
     one::<Environment>(delivery.store(), "", &name).await
+}
+
+/// Changes what is given: role, end, labels.
+#[utoipa::path(patch, path = "/v1/environments/{environment}", tag = "environments",
+    params(("environment" = String, Path)), request_body = EnvironmentChange,
+    responses((status = 200, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
+pub(super) async fn change(
+    State(delivery): Service,
+    caller: Caller,
+    IfMatch(revision): IfMatch,
+    Path(name): Path<String>,
+    Json(request): Json<EnvironmentChange>,
+) -> Result<Response> {
+    let changed = delivery
+        .environment_change(&caller, &name, &request, revision)
+        .await?;
+    written(StatusCode::OK, &changed)
+}
+
+/// Lifts the pins of a clone: from its next deployment on the newest resource definitions hold.
+#[utoipa::path(delete, path = "/v1/environments/{environment}/pins", tag = "environments",
+    params(("environment" = String, Path), ("types" = Option<String>, Query)),
+    responses((status = 200, body = Document), (status = 404)))]
+pub(super) async fn unpin(
+    State(delivery): Service,
+    caller: Caller,
+    IfMatch(revision): IfMatch,
+    Path(name): Path<String>,
+    Query(query): Query<PinQuery>,
+) -> Result<Response> {
+    let changed = delivery
+        .environment_unpin(&caller, &name, &query, revision)
+        .await?;
+    written(StatusCode::OK, &changed)
 }
 
 /// Asks for the end of an environment and of everything in it.

@@ -12,7 +12,7 @@ use axum::{
     Router,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use kernel::{Document, Key, Kind, Page, Resource, Result, Store, http::Json};
 
@@ -27,9 +27,10 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         .route("/v1/environments", get(e::list).post(e::create))
         .route(
             "/v1/environments/{environment}",
-            get(e::show).delete(e::delete),
+            get(e::show).patch(e::change).delete(e::delete),
         )
         .route("/v1/environments/{environment}/summary", get(e::summary))
+        .route("/v1/environments/{environment}/pins", delete(e::unpin))
         .route("/v1/environments/{environment}/graph", get(e::graph))
         .route("/v1/environment-roles", get(e::roles))
         .route("/v1/environments/{environment}/plans", post(p::plan))
@@ -90,6 +91,8 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         environments::list,
         environments::create,
         environments::show,
+        environments::change,
+        environments::unpin,
         environments::delete,
         environments::summary,
         environments::graph,

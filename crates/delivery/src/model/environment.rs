@@ -31,17 +31,19 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub expires: Option<Timestamp>,
+    /// The time to live, in seconds, that `expires` comes from: whoever asks for the same again in a
+    /// document does not move the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
     /// Who made it.
     pub created_by: String,
     /// The environment whose resource definitions it was cloned with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned_from: Option<String>,
-    /// Revisions that hold here in place of the newest ones, by definition name: from cloning.
+    /// Revisions that hold here in place of the newest ones, by definition name: from cloning. For
+    /// the resource types of these, no other definition holds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pinned_definitions: BTreeMap<String, u64>,
-    /// Whether a person has asked to take the data too: set with the deletion.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub remove_data: bool,
 }
 
 /// The team of a platform that has none yet.

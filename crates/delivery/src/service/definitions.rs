@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kernel::{Caller, Change, Kind, Outcome, Problem, Query, Resource, Result};
 use serde_json::json;
 
-use super::{Delivery, events, plans::context_of};
+use super::{Delivery, environments::Roles, events, plans::context_of};
 use crate::{
     api::{
         Applied, ApplyAnswer, ApplyOutcome, ApplyRequest, ExplainRequest, GraphAnswer,
@@ -13,7 +13,7 @@ use crate::{
     },
     definition::{
         self, Applicable, Context, Explanation,
-        document::{DocumentMeta, EnvironmentFields},
+        document::{DocumentMeta, Envelope, EnvironmentFields},
     },
     model::{
         Deployment, Environment, EnvironmentRole, EnvironmentRoleSpec, Graph, ResourceDefinition,
@@ -91,7 +91,17 @@ impl Delivery {
     ) -> Result<ApplyAnswer> {
         let mut change = Change::new().by(caller);
         let mut items = Vec::new();
+        let roles: Roles = documents
+            .iter()
+            .filter_map(|document| match document {
+                Applicable::EnvironmentRole(d) => {
+                    Some((d.metadata.name.to_string(), d.spec.clone()))
+                }
+                _ => None,
+            })
+            .collect();
         for document in documents {
+            let place = format!("documents[{}]", items.len());
             items.push(match document {
                 Applicable::ResourceDefinition(d) => {
                     self.apply_definition(&mut change, caller, d.metadata, d.spec, built_in)
@@ -102,7 +112,7 @@ impl Delivery {
                         .await?
                 }
                 Applicable::Environment(d) => {
-                    self.apply_environment(&mut change, caller, d.metadata, d.spec)
+                    self.apply_environment(&mut change, caller, d, &place, &roles)
                         .await?
                 }
             });
@@ -215,15 +225,28 @@ impl Delivery {
         &self,
         change: &mut Change,
         caller: &Caller,
-        meta: DocumentMeta,
-        fields: EnvironmentFields,
+        document: Envelope<EnvironmentFields>,
+        place: &str,
+        roles: &Roles,
     ) -> Result<Applied> {
-        let name = meta.name.as_str();
-        if self.store.get::<Environment>("", name).await?.is_some() {
-            return Ok(applied::<Environment>(name, ApplyOutcome::Unchanged, None));
+        let Envelope {
+            metadata: meta,
+            spec: fields,
+            ..
+        } = document;
+        let name = meta.name.to_string();
+        if let Some(mut held) = self.store.get::<Environment>("", &name).await? {
+            let changed = self
+                .amend_by_document(caller, &mut held, meta, fields, place, roles)
+                .await?;
+            if !changed {
+                return Ok(applied::<Environment>(&name, ApplyOutcome::Unchanged, None));
+            }
+            Self::environment_rewrite(change, caller, &held)?;
+            return Ok(applied::<Environment>(&name, ApplyOutcome::Changed, None));
         }
         let request = NewEnvironment {
-            name: name.into(),
+            name,
             role: fields.role,
             team: fields.team,
             engine: fields.engine,
@@ -231,7 +254,7 @@ impl Delivery {
             clone_from: fields.clone_from,
             labels: meta.labels,
         };
-        let environment = self.environment_draft(caller, request).await?;
+        let environment = self.environment_draft(caller, request, roles).await?;
         Self::environment_write(change, caller, &environment)?;
         Ok(applied::<Environment>(
             &environment.meta.name,

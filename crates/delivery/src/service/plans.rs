@@ -10,8 +10,8 @@ use crate::{
     definition::{self, Catalogue, Context, Revision, graph},
     engine::Objection,
     model::{
-        Environment, Graph, ResourceDefinition, ResourceDefinitionRevision, ResourceInstance,
-        Route, RouteSpec, Workload,
+        Environment, Graph, ResourceDefinition, ResourceDefinitionRevision, ResourceDefinitionSpec,
+        ResourceInstance, Route, RouteSpec, Workload,
     },
     plan::{self, Plan, Running, RunningResource, Wanted},
     score,
@@ -195,38 +195,37 @@ impl Delivery {
             };
             definitions.insert(found.meta.name, revision);
         }
-        let mut wanted = environment.spec.pinned_definitions.clone();
-        if let Some(record) = record {
-            // A rollback uses what was used then, not what merely matches now.
-            definitions.clear();
-            let used = record
-                .spec
-                .graph
-                .nodes
-                .values()
-                .map(|node| &node.definition);
-            wanted = used
-                .map(|used| (used.name.clone(), used.revision))
-                .collect();
-        }
-        for (name, revision) in wanted {
-            if definitions
-                .get(&name)
-                .is_some_and(|held| held.revision == revision)
-            {
-                continue;
-            }
+        let Some(record) = record else {
+            let pinned = self.pinned(environment).await?;
+            // What was made since the clone does not hold beside what is pinned for its type.
+            definitions.retain(|_, held: &mut Revision| {
+                let same =
+                    |pin: &ResourceDefinitionSpec| pin.resource_type == held.spec.resource_type;
+                !pinned.values().any(|(_, pin)| same(pin))
+            });
+            definitions.extend(
+                pinned
+                    .into_iter()
+                    .map(|(name, (revision, spec))| (name, Revision { revision, spec })),
+            );
+            return Ok(Catalogue::new(definitions));
+        };
+        // A rollback uses what was used then, not what merely matches now.
+        let used: BTreeMap<_, _> = record
+            .spec
+            .graph
+            .nodes
+            .values()
+            .map(|node| (&node.definition.name, node.definition.revision))
+            .collect();
+        definitions.clear();
+        for (name, revision) in used {
             let found = self
                 .store
-                .expect::<ResourceDefinitionRevision>(&name, &format!("r{revision}"))
+                .expect::<ResourceDefinitionRevision>(name, &format!("r{revision}"))
                 .await?;
-            definitions.insert(
-                name,
-                Revision {
-                    revision,
-                    spec: found.spec,
-                },
-            );
+            let spec = found.spec;
+            definitions.insert(name.clone(), Revision { revision, spec });
         }
         Ok(Catalogue::new(definitions))
     }
@@ -290,7 +289,7 @@ impl Delivery {
             "environment": {
                 "name": environment.meta.name,
                 "role": environment.spec.role,
-                "protected": role.spec.protected,
+                "protected": role.protected,
                 "team": environment.spec.team,
                 "labels": environment.meta.labels,
                 "engine": environment.spec.engine,

@@ -19,6 +19,9 @@ use crate::{
 ///
 /// Reads Score files, makes what they need, runs them, and waits until they are ready. Where they
 /// do not get ready in time, the last good release goes on serving.
+///
+/// `dev` is made by the first deployment to it. Any other environment must be there, or be asked for
+/// by --role or --ttl: else a slip of the finger would make one.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath deploy score.yaml\n  towpath deploy score.yaml --env pr-42 --ttl 8h\n  towpath deploy shop.yaml notes.yaml --image notes.web=./target/release/notes\n  towpath deploy score.yaml --override containers.web.variables.LOG=debug --plan"
@@ -89,10 +92,11 @@ impl Source {
 pub(crate) struct Target {
     #[command(flatten)]
     environment: EnvironmentArg,
-    /// The role of an environment that this makes
+    /// The role: of the environment that this makes, or that is there
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
-    /// How long an environment lives that this makes: 90m, 8h, 2d
+    /// How long the environment lives from now: 90m, 8h, 2d. Then everything in it is removed, data
+    /// too. Refused for one that is there and has no end
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     ttl: Option<Duration>,
     /// Accept the replacement of this resource, and the loss of its data

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use delivery::api::{Data, NewEnvironment};
+use delivery::api::{Data, End, EnvironmentChange, NewEnvironment};
 use jiff::Timestamp;
 
-use super::{delete::gone, deploy::Wait, explain::pair, get, kind::Kind};
+use super::{delete::gone, deploy::Wait, explain::pair, status};
 use crate::{
     context::Context,
     failure::Result,
     render::{self, quantity, quantity::parse_duration},
 };
 
-/// List, make, look into and remove environments
+/// List, make, look into, change and remove environments
 #[derive(Debug, Subcommand)]
 pub(crate) enum Env {
-    /// List the environments
+    /// List the environments: what is in each, what it asks for, who made it, when it ends
     List,
     Create(Create),
     /// Show what is in an environment, what it takes, and who made it
@@ -24,10 +24,22 @@ pub(crate) enum Env {
         /// The environment
         name: String,
     },
+    Extend(Extend),
+    /// Have a clone follow the newest resource definitions again
+    ///
+    /// A clone keeps the definitions that its source had. From its next deployment on, the newest
+    /// hold for these types; what runs stays as it is until then.
+    Unpin {
+        /// The environment
+        name: String,
+        /// Only for these resource types [default: all]
+        #[arg(value_name = "TYPE")]
+        types: Vec<String>,
+    },
     /// Remove an environment with everything in it
     ///
-    /// What holds data stays unless --with-data is given; the environment then stays too, until its
-    /// data is removed.
+    /// Refused where it holds data, unless --with-data is given: also where it would end by itself
+    /// later.
     Delete {
         /// The environment
         name: String,
@@ -47,7 +59,7 @@ pub(crate) enum Env {
 pub(crate) struct Create {
     /// Its name
     name: String,
-    /// Its role [default: dev, or ephemeral with --ttl]
+    /// Its role [default: ephemeral with --ttl, else the role of the same name, else dev]
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
     /// The team that it belongs to
@@ -67,15 +79,79 @@ pub(crate) struct Create {
     labels: Vec<(String, String)>,
 }
 
+/// Change when an environment ends
+///
+/// Earlier or later than it would. At its end everything in it is removed, data too.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath env extend pr-42 --ttl 8h\n  towpath env extend pr-42 --forever"
+)]
+pub(crate) struct Extend {
+    /// The environment
+    name: String,
+    /// How long it lives from now: 90m, 8h, 2d
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, required_unless_present = "forever")]
+    ttl: Option<Duration>,
+    /// It does not end by itself
+    #[arg(long, conflicts_with = "ttl")]
+    forever: bool,
+}
+
+impl Extend {
+    async fn run(self, context: &Context) -> Result<()> {
+        let end = self
+            .ttl
+            .map_or(End::Never, |time| End::InSeconds(time.as_secs()));
+        let change = EnvironmentChange {
+            end: Some(end),
+            ..EnvironmentChange::default()
+        };
+        let client = context.client()?;
+        let environment = client.change_environment(&self.name, &change, None).await?;
+        context.answer(&environment.document()?, || {
+            let name = &environment.meta.name;
+            match environment.spec.expires {
+                Some(time) => format!("environment {name} ends {}", moment(time)),
+                None => format!("environment {name} does not end by itself"),
+            }
+        })
+    }
+}
+
+/// How far off a moment is, and when.
+fn moment(time: Timestamp) -> String {
+    let left = quantity::until(time, Timestamp::now());
+    format!("{left}, at {}", quantity::local(time))
+}
+
 impl Env {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::List => get::show(context, Kind::Environments, None, "").await,
+            Self::List => {
+                let summaries = status::summaries(&context.client()?).await?;
+                context.answer(&serde_json::json!({ "items": summaries }), || {
+                    render::status::overview(&summaries, Timestamp::now())
+                })
+            }
             Self::Create(create) => create.run(context).await,
             Self::Describe { name } => {
                 let summary = context.client()?.environment_summary(&name).await?;
                 context.answer(&summary, || {
                     render::status::environment(&summary, Timestamp::now())
+                })
+            }
+            Self::Extend(extend) => extend.run(context).await,
+            Self::Unpin { name, types } => {
+                let environment = context.client()?.unpin(&name, &types).await?;
+                context.answer(&environment.document()?, || {
+                    let which = if types.is_empty() {
+                        "every resource type".to_owned()
+                    } else {
+                        types.join(", ")
+                    };
+                    format!(
+                        "environment {name} follows the newest definitions of {which} from its next deployment on"
+                    )
                 })
             }
             Self::Delete {
@@ -109,13 +185,9 @@ impl Create {
         let environment = context.client()?.create_environment(&new).await?;
         context.answer(&environment.document()?, || {
             let spec = &environment.spec;
-            let end = spec.expires.map_or_else(String::new, |time| {
-                let (left, when) = (
-                    quantity::until(time, Timestamp::now()),
-                    quantity::local(time),
-                );
-                format!("; it ends {left}, at {when}")
-            });
+            let end = spec
+                .expires
+                .map_or_else(String::new, |time| format!("; it ends {}", moment(time)));
             format!(
                 "environment {} is there (role {}, engine {}){end}",
                 environment.meta.name, spec.role, spec.engine,

@@ -1,7 +1,8 @@
 //! `towpath status`
 
 use clap::Args;
-use client::every;
+use client::{Client, every};
+use delivery::api::EnvironmentSummary;
 use jiff::Timestamp;
 
 use crate::{context::Context, failure::Result, render};
@@ -25,20 +26,25 @@ impl Status {
             let summary = client.environment_summary(name).await?;
             return context.answer(&summary, || render::status::environment(&summary, now));
         }
-        let environments = every(async |page| client.environments(&page).await).await?;
-        let mut summaries = Vec::new();
-        for environment in environments {
-            match client.environment_summary(&environment.meta.name).await {
-                Ok(summary) => summaries.push(summary),
-                // Removed since it was listed.
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let summaries = summaries(&client).await?;
         let text = match &summaries[..] {
             [only] => render::status::environment(only, now),
             all => render::status::overview(all, now),
         };
         context.answer(&serde_json::json!({ "items": summaries }), || text)
     }
+}
+
+/// What is in every environment.
+pub(super) async fn summaries(client: &Client) -> Result<Vec<EnvironmentSummary>> {
+    let mut summaries = Vec::new();
+    for environment in every(async |page| client.environments(&page).await).await? {
+        match client.environment_summary(&environment.meta.name).await {
+            Ok(summary) => summaries.push(summary),
+            // Removed since it was listed.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(summaries)
 }

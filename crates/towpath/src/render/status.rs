@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use delivery::{
-    api::{EnvironmentSummary, WorkloadSummary},
+    api::{ComputeSummary, EnvironmentSummary, WorkloadSummary},
     engine::Phase,
 };
 use jiff::Timestamp;
@@ -39,15 +39,6 @@ pub(crate) fn environment(summary: &EnvironmentSummary, now: Timestamp) -> Strin
     let expires = summary
         .expires
         .map(|time| format!("{} ({})", quantity::local(time), quantity::until(time, now)));
-    let compute = &summary.compute;
-    let mut asked = format!(
-        "{} cores, {} of memory",
-        quantity::cores(compute.cpu_millis),
-        quantity::bytes(compute.memory_bytes),
-    );
-    if compute.unbounded_containers > 0 {
-        let _ = write!(asked, "; {} without a bound", compute.unbounded_containers);
-    }
     let mut text = fields(&[
         ("Environment", summary.name.clone()),
         ("Role", summary.role.clone()),
@@ -62,7 +53,8 @@ pub(crate) fn environment(summary: &EnvironmentSummary, now: Timestamp) -> Strin
             ),
         ),
         ("Expires", expires.unwrap_or_default()),
-        ("Takes", asked),
+        ("Takes", compute(&summary.compute)),
+        ("Cloned from", cloned(summary)),
         ("Removal", removal(summary)),
     ]);
     text.push('\n');
@@ -83,6 +75,49 @@ pub(crate) fn environment(summary: &EnvironmentSummary, now: Timestamp) -> Strin
         let _ = write!(text, "\n\nAlso at {}", more.join(", "));
     }
     text
+}
+
+/// What workloads ask for, all together.
+fn compute(compute: &ComputeSummary) -> String {
+    let mut asked = format!(
+        "{} cores, {} of memory",
+        quantity::cores(compute.cpu_millis),
+        quantity::bytes(compute.memory_bytes),
+    );
+    if compute.unbounded_containers > 0 {
+        let _ = write!(asked, "; {} without a bound", compute.unbounded_containers);
+    }
+    asked
+}
+
+/// Where an environment has its definitions from, and which of them are newer elsewhere.
+fn cloned(summary: &EnvironmentSummary) -> String {
+    let Some(source) = &summary.cloned_from else {
+        return String::new();
+    };
+    if summary.pins.is_empty() {
+        return format!("{source}; follows the newest definitions");
+    }
+    let behind: Vec<_> = summary
+        .pins
+        .iter()
+        .filter(|pin| pin.newest != Some(pin.revision))
+        .map(|pin| {
+            let newest = match pin.newest {
+                Some(newest) => format!("newest: {newest}"),
+                None => "deleted since".into(),
+            };
+            format!("{}@{} ({newest})", pin.definition, pin.revision)
+        })
+        .collect();
+    let pinned = format!(
+        "{source}, with {} definitions as they were then",
+        summary.pins.len()
+    );
+    if behind.is_empty() {
+        return pinned;
+    }
+    format!("{pinned}: {}", behind.join(", "))
 }
 
 fn removal(summary: &EnvironmentSummary) -> String {
@@ -179,6 +214,7 @@ pub(crate) fn overview(summaries: &[EnvironmentSummary], now: Timestamp) -> Stri
                 state.to_owned(),
                 format!("{ready}/{}", summary.workloads.len()),
                 summary.resources.len().to_string(),
+                asks(&summary.compute),
                 quantity::age(summary.created, now),
                 summary
                     .expires
@@ -196,12 +232,27 @@ pub(crate) fn overview(summaries: &[EnvironmentSummary], now: Timestamp) -> Stri
             "state",
             "ready",
             "resources",
+            "asks for",
             "age",
             "expires",
             "made by",
         ],
         rows,
         "No environments. `towpath deploy score.yaml` makes `dev`; `towpath env create NAME` makes others.",
+    )
+}
+
+/// The same, short. Containers without a bound are marked: what they take is not known.
+fn asks(compute: &ComputeSummary) -> String {
+    let mark = if compute.unbounded_containers > 0 {
+        "+"
+    } else {
+        ""
+    };
+    format!(
+        "{} cpu, {}{mark}",
+        quantity::cores(compute.cpu_millis),
+        quantity::bytes(compute.memory_bytes),
     )
 }
 
@@ -213,7 +264,7 @@ pub(crate) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use delivery::{
-        api::{ComputeSummary, ResourceSummary, RouteSummary},
+        api::{PinSummary, ResourceSummary, RouteSummary},
         model::InstancePhase,
     };
 
@@ -256,6 +307,8 @@ mod tests {
             expires: None,
             deleting: false,
             remaining: vec![],
+            cloned_from: None,
+            pins: vec![],
             workloads: vec![
                 workload("notes", Some(Phase::Ready), 2, 2, ""),
                 workload(
@@ -297,6 +350,31 @@ mod tests {
     fn one_environment() {
         let now = "2025-01-01T05:00:00Z".parse().unwrap();
         insta::assert_snapshot!(environment(&summary(), now));
+    }
+
+    #[test]
+    fn a_clone() {
+        let now = "2025-01-01T05:00:00Z".parse().unwrap();
+        let pin = |definition: &str, newest| PinSummary {
+            definition: definition.into(),
+            resource_type: "postgres".into(),
+            revision: 1,
+            newest,
+        };
+        let mut clone = summary();
+        clone.cloned_from = Some("prod".into());
+        let line = |summary: &EnvironmentSummary| {
+            let text = environment(summary, now);
+            let line = text.lines().find(|line| line.starts_with("Cloned"));
+            line.unwrap_or_default().to_owned()
+        };
+        insta::assert_snapshot!(line(&clone), @"Cloned from  prod; follows the newest definitions");
+        clone.pins = vec![
+            pin("same", Some(1)),
+            pin("changed", Some(3)),
+            pin("gone", None),
+        ];
+        insta::assert_snapshot!(line(&clone), @"Cloned from  prod, with 3 definitions as they were then: changed@1 (newest: 3), gone@1 (deleted since)");
     }
 
     #[test]

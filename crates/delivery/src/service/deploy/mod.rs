@@ -9,7 +9,7 @@ use kernel::{Caller, Change, Error, ErrorKind, Problem, Resource, Result};
 use serde_json::json;
 
 pub(super) use self::write::set_from_node;
-use super::{Delivery, TRIES, events, plans::Draft};
+use super::{Delivery, TRIES, environments::Roles, events, plans::Draft};
 use crate::{
     api::{CreateEnvironment, NewDeployment, NewEnvironment, PlanAnswer},
     model::{Deployment, Environment},
@@ -29,6 +29,20 @@ pub(super) struct Order {
     timeout_seconds: u64,
 }
 
+/// Where a deployment goes.
+struct Room {
+    environment: Resource<Environment>,
+    state: RoomState,
+}
+
+/// What becomes of an environment with a deployment to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RoomState {
+    New,
+    Changed,
+    AsItWas,
+}
+
 impl Delivery {
     /// What a deployment would do. Nothing is made.
     pub async fn plan(
@@ -37,11 +51,11 @@ impl Delivery {
         environment: &str,
         request: NewDeployment,
     ) -> Result<PlanAnswer> {
-        let (environment, _) = self
+        let room = self
             .environment_for(caller, environment, request.create_environment.clone())
             .await?;
         let order = self.order(request)?;
-        let draft = self.draft(caller, &environment, &order).await?;
+        let draft = self.draft(caller, &room.environment, &order).await?;
         Ok(PlanAnswer {
             plan: draft.plan,
             decision: draft.decision,
@@ -115,14 +129,14 @@ impl Delivery {
         })
     }
 
-    /// The environment, or the one that the caller wants made; the flag says that it is new.
+    /// The environment, as the caller wants it: changed, or made.
     async fn environment_for(
         &self,
         caller: &Caller,
         name: &str,
         create: Option<CreateEnvironment>,
-    ) -> Result<(Resource<Environment>, bool)> {
-        if let Some(environment) = self.store.get::<Environment>("", name).await? {
+    ) -> Result<Room> {
+        if let Some(mut environment) = self.store.get::<Environment>("", name).await? {
             Self::authorize(caller, &environment.spec.team, "deploy here")?;
             if environment.is_deleting() {
                 return Err(
@@ -130,7 +144,19 @@ impl Delivery {
                         .remedy("wait until it is gone, then deploy again"),
                 );
             }
-            return Ok((environment, false));
+            let changed = match &create {
+                Some(wanted) => {
+                    self.amend_for_deployment(caller, &mut environment, wanted)
+                        .await?
+                }
+                None => false,
+            };
+            let state = if changed {
+                RoomState::Changed
+            } else {
+                RoomState::AsItWas
+            };
+            return Ok(Room { environment, state });
         }
         let Some(create) = create else {
             return Err(Error::not_found(format!("environment `{name}`"))
@@ -142,7 +168,12 @@ impl Delivery {
             ttl_seconds: create.ttl_seconds,
             ..NewEnvironment::default()
         };
-        Ok((self.environment_draft(caller, request).await?, true))
+        Ok(Room {
+            environment: self
+                .environment_draft(caller, request, &Roles::new())
+                .await?,
+            state: RoomState::New,
+        })
     }
 
     async fn deploy_order(
@@ -159,14 +190,14 @@ impl Delivery {
         for attempt in 0..TRIES {
             // Reconcilers and other replicas write, too: they get a moment to finish.
             tokio::time::sleep(PAUSE * attempt).await;
-            let (room, new) = self
+            let room = self
                 .environment_for(caller, environment, create.clone())
                 .await?;
-            let draft = self.draft(caller, &room, order).await?;
+            let draft = self.draft(caller, &room.environment, order).await?;
             if !draft.decision.allowed {
-                return Err(self.refuse(caller, &room, new, draft).await?);
+                return Err(self.refuse(caller, &room, draft).await?);
             }
-            match self.write(caller, room, new, order, draft).await {
+            match self.write(caller, room, order, draft).await {
                 Err(error)
                     if matches!(error.kind, ErrorKind::Conflict | ErrorKind::AlreadyExists) =>
                 {
@@ -179,14 +210,9 @@ impl Delivery {
     }
 
     /// The refusal, recorded: a refused deployment is an event like any other.
-    async fn refuse(
-        &self,
-        caller: &Caller,
-        environment: &Resource<Environment>,
-        new: bool,
-        draft: Draft,
-    ) -> Result<Error> {
-        if !new {
+    async fn refuse(&self, caller: &Caller, room: &Room, draft: Draft) -> Result<Error> {
+        let environment = &room.environment;
+        if room.state != RoomState::New {
             let mut change = Change::new().by(caller);
             change.event(events::event(
                 "deployment.refused",

@@ -6,7 +6,7 @@ use kernel::{Caller, Change, Error, Resource, Result, Secret};
 use rand::RngCore as _;
 use serde_json::json;
 
-use super::{Delivery, Order};
+use super::{Delivery, Order, Room, RoomState};
 use crate::{
     model::{
         Deployment, DeploymentSpec, Environment, Node, NodeId, ResourceInstance,
@@ -22,19 +22,22 @@ impl Delivery {
     pub(super) async fn write(
         &self,
         caller: &Caller,
-        mut room: Resource<Environment>,
-        new: bool,
+        room: Room,
         order: &Order,
         draft: Draft,
     ) -> Result<Resource<Deployment>> {
+        let Room {
+            environment: mut room,
+            state,
+        } = room;
         let environment = room.meta.name.clone();
         let mut change = Change::new().by(caller);
         room.status.deployments += 1;
         let name = format!("d-{}", room.status.deployments);
-        if new {
-            Self::environment_write(&mut change, caller, &room)?;
-        } else {
-            change.status(&room)?;
+        match state {
+            RoomState::New => Self::environment_write(&mut change, caller, &room)?,
+            RoomState::Changed => Self::environment_rewrite(&mut change, caller, &room)?,
+            RoomState::AsItWas => change.status(&room)?,
         }
         let mut releases = BTreeMap::new();
         for (workload, score) in &order.workloads {
@@ -189,6 +192,7 @@ impl Delivery {
             if !draft.plan.held.contains(&name) {
                 set_from_node(&mut instance, node);
             }
+            instance.spec.role.clone_from(&room.spec.role);
             if step == Some(Action::Replace) && !draft.plan.held.contains(&name) {
                 instance.spec.replacements += 1;
             }

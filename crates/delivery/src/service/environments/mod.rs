@@ -1,0 +1,211 @@
+//! Environments: made on demand, changed, ended.
+
+mod change;
+mod pins;
+mod summary;
+
+use std::collections::BTreeMap;
+
+use kernel::{Caller, Change, Error, ErrorKind, Name, Outcome, Query, Resource, Result};
+use serde_json::json;
+
+pub(super) use self::change::Roles;
+use self::change::{ends_in, refuse_protected_end};
+use super::{Delivery, events};
+use crate::{
+    api::NewEnvironment,
+    model::{Environment, EnvironmentRole, EnvironmentRoleSpec, EnvironmentSpec, default_team},
+};
+
+impl Delivery {
+    /// Makes an environment. Fails with `AlreadyExists` where the name is taken.
+    pub async fn environment_create(
+        &self,
+        caller: &Caller,
+        request: NewEnvironment,
+    ) -> Result<Resource<Environment>> {
+        let environment = self
+            .environment_draft(caller, request, &Roles::new())
+            .await?;
+        let mut change = Change::new().by(caller);
+        Self::environment_write(&mut change, caller, &environment)?;
+        self.store.commit(change).await?;
+        self.store.expect("", &environment.meta.name).await
+    }
+
+    /// Checks `request` and makes the environment of it, without writing. `roles` are applied along
+    /// with it.
+    pub(super) async fn environment_draft(
+        &self,
+        caller: &Caller,
+        request: NewEnvironment,
+        roles: &Roles,
+    ) -> Result<Resource<Environment>> {
+        let name = Name::new(request.name)?;
+        let source = match &request.clone_from {
+            Some(source) => Some(self.store.expect::<Environment>("", source).await?),
+            None => None,
+        };
+        let from_source = |f: fn(&EnvironmentSpec) -> String| source.as_ref().map(|s| f(&s.spec));
+        let team = request
+            .team
+            .or_else(|| from_source(|s| s.team.clone()))
+            .unwrap_or_else(default_team);
+        Self::authorize(caller, &team, "make this environment")?;
+        let name_of_role = match request.role.or_else(|| from_source(|s| s.role.clone())) {
+            Some(role) => role,
+            None if request.ttl_seconds.is_some() => "ephemeral".into(),
+            None => self.role_named_like(name.as_str(), roles).await?,
+        };
+        let role = self.role_spec(&name_of_role, roles).await?;
+        let engine = request
+            .engine
+            .or_else(|| from_source(|s| s.engine.clone()))
+            .unwrap_or_else(|| self.settings.default_engine.clone());
+        self.engine(&engine)?;
+        let ttl = request.ttl_seconds.or(role.default_ttl_seconds);
+        let expires = ttl.map(ends_in).transpose()?;
+        refuse_protected_end(&name_of_role, &role, expires)?;
+        let pinned_definitions = match &source {
+            Some(source) => self.definitions_of(source).await?,
+            None => BTreeMap::new(),
+        };
+        let spec = EnvironmentSpec {
+            role: name_of_role,
+            team,
+            engine,
+            expires,
+            ttl_seconds: ttl,
+            created_by: caller.subject.clone(),
+            cloned_from: source.map(|s| s.meta.name),
+            pinned_definitions,
+        };
+        let mut environment = Resource::<Environment>::new("", name.as_str(), spec);
+        environment.meta.labels = request.labels;
+        Ok(environment)
+    }
+
+    pub(super) fn environment_write(
+        change: &mut Change,
+        caller: &Caller,
+        environment: &Resource<Environment>,
+    ) -> Result<()> {
+        change.create(environment)?;
+        change.event(events::event(
+            "environment.created",
+            environment.key(),
+            &environment.spec.team,
+            caller,
+            Some(Outcome::Pass),
+            json!({ "role": environment.spec.role, "expires": environment.spec.expires }),
+        ));
+        Ok(())
+    }
+
+    pub(super) async fn role(&self, name: &str) -> Result<EnvironmentRoleSpec> {
+        self.role_spec(name, &Roles::new()).await
+    }
+
+    /// What a role says: as it is applied along with what asks, else as it is in the store.
+    async fn role_spec(&self, name: &str, roles: &Roles) -> Result<EnvironmentRoleSpec> {
+        if let Some(role) = roles.get(name) {
+            return Ok(role.clone());
+        }
+        if let Some(role) = self.store.get::<EnvironmentRole>("", name).await? {
+            return Ok(role.spec);
+        }
+        let known = self
+            .store
+            .list_all::<EnvironmentRole>(&Query::default())
+            .await?;
+        let known: Vec<_> = known.into_iter().map(|r| r.meta.name).collect();
+        Err(
+            Error::invalid(format!("there is no environment role `{name}`"))
+                .remedy(format!("choose one of: {}", known.join(", "))),
+        )
+    }
+
+    /// An environment named like a role has it (`qa`, `prod`); any other is for development.
+    async fn role_named_like(&self, name: &str, roles: &Roles) -> Result<String> {
+        let is_role = roles.contains_key(name)
+            || self.store.get::<EnvironmentRole>("", name).await?.is_some();
+        Ok(if is_role { name } else { "dev" }.into())
+    }
+
+    /// Asks for the end of an environment and everything in it. Refused for protected roles, and
+    /// where data would go that the caller did not say to take.
+    pub async fn environment_delete(
+        &self,
+        caller: &Caller,
+        name: &str,
+        with_data: bool,
+        revision: Option<i64>,
+    ) -> Result<Resource<Environment>> {
+        Self::anew(|| self.environment_delete_once(caller, name, with_data, revision)).await
+    }
+
+    async fn environment_delete_once(
+        &self,
+        caller: &Caller,
+        name: &str,
+        with_data: bool,
+        revision: Option<i64>,
+    ) -> Result<Resource<Environment>> {
+        let environment = self.store.expect::<Environment>("", name).await?;
+        Self::authorize(caller, &environment.spec.team, "delete this environment")?;
+        Self::require_revision(&environment.meta, revision)?;
+        if environment.is_deleting() {
+            return Ok(environment);
+        }
+        self.refuse_if_protected(&environment, "be deleted").await?;
+        let holding: Vec<_> = self
+            .instances(name)
+            .await?
+            .into_iter()
+            .filter(|i| i.spec.holds_data)
+            .map(|i| i.spec.node.to_string())
+            .collect();
+        if !holding.is_empty() && !with_data {
+            return Err(Error::conflict(format!(
+                "environment `{name}` holds data: {}",
+                holding.join(", ")
+            ))
+            .remedy(
+                "dump what you need (`towpath resource outputs` gives the access), then delete it \
+                 again with --with-data",
+            ));
+        }
+        let mut change = Change::new().by(caller);
+        change.delete(&environment)?;
+        change.event(events::event(
+            "environment.deletion-requested",
+            environment.key(),
+            &environment.spec.team,
+            caller,
+            None,
+            json!({ "withData": with_data }),
+        ));
+        self.store.commit(change).await?;
+        self.store.expect("", name).await
+    }
+
+    /// Data of protected roles is safe from deletion.
+    pub(super) async fn refuse_if_protected(
+        &self,
+        environment: &Resource<Environment>,
+        what: &str,
+    ) -> Result<()> {
+        let role = self.role(&environment.spec.role).await?;
+        if !role.protected {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Forbidden,
+            format!(
+                "environment `{}` has role `{}`, which is protected: it cannot {what}",
+                environment.meta.name, environment.spec.role
+            ),
+        )
+        .remedy("a platform engineer can change the role (kind EnvironmentRole, spec.protected)"))
+    }
+}

@@ -1,0 +1,130 @@
+//! What is in an environment, what it takes, who made it, and when it ends.
+
+use kernel::{Query, Resource, Result};
+
+use super::super::Delivery;
+use crate::{
+    api::{ComputeSummary, EnvironmentSummary, ResourceSummary, RouteSummary, WorkloadSummary},
+    model::{Environment, ResourceInstance, Route, RouteSpec, Workload},
+    score::quantity,
+};
+
+impl Delivery {
+    /// What is in an environment, what it asks for, who made it and how long it lives.
+    pub async fn environment_summary(&self, name: &str) -> Result<EnvironmentSummary> {
+        let environment = self.store.expect::<Environment>("", name).await?;
+        let workloads = self.store.list_all::<Workload>(&Query::scope(name)).await?;
+        let instances = self
+            .store
+            .list_all::<ResourceInstance>(&Query::scope(name))
+            .await?;
+        let routes = self.store.list_all::<Route>(&Query::default()).await?;
+        let routes: Vec<_> = routes
+            .into_iter()
+            .map(|r| r.spec)
+            .filter(|r| r.environment == name)
+            .collect();
+        let pins = self.pins(&environment).await?;
+        Ok(EnvironmentSummary {
+            name: environment.meta.name.clone(),
+            role: environment.spec.role,
+            team: environment.spec.team,
+            engine: environment.spec.engine,
+            created_by: environment.spec.created_by,
+            created: environment.meta.created,
+            expires: environment.spec.expires,
+            deleting: environment.meta.deleting.is_some(),
+            remaining: environment.status.remaining,
+            cloned_from: environment.spec.cloned_from,
+            pins,
+            compute: compute(&workloads),
+            workloads: workloads
+                .into_iter()
+                .map(|w| self.workload_summary(w, &routes))
+                .collect(),
+            resources: instances.into_iter().map(resource_summary).collect(),
+            routes: routes
+                .into_iter()
+                .filter(|r| !r.path.is_empty())
+                .map(|r| RouteSummary {
+                    url: self.url(&r.host, &r.path),
+                    workload: r.workload,
+                })
+                .collect(),
+        })
+    }
+
+    fn workload_summary(
+        &self,
+        workload: Resource<Workload>,
+        routes: &[RouteSpec],
+    ) -> WorkloadSummary {
+        let deleting = workload.is_deleting();
+        let Resource { meta, spec, status } = workload;
+        let state = status.releases.get(&spec.release);
+        WorkloadSummary {
+            url: routes
+                .iter()
+                .find(|r| r.workload == meta.name && !r.path.is_empty())
+                .map(|r| self.url(&r.host, &r.path)),
+            name: meta.name,
+            deployment: spec.deployment,
+            release: spec.release,
+            active_release: status.active_release,
+            phase: state.map(|s| s.phase),
+            restarts: state.map_or(0, |s| s.containers.values().map(|c| c.restarts).sum()),
+            message: status.message,
+            deleting,
+        }
+    }
+
+    /// An address through the gateway.
+    pub fn url(&self, host: &str, path: &str) -> String {
+        let path = if path == "/" { "" } else { path };
+        match self.settings.gateway_port {
+            80 => format!("http://{host}{path}"),
+            port => format!("http://{host}:{port}{path}"),
+        }
+    }
+}
+
+fn resource_summary(instance: Resource<ResourceInstance>) -> ResourceSummary {
+    let Resource { meta, spec, status } = instance;
+    ResourceSummary {
+        name: meta.name,
+        node: spec.node.to_string(),
+        definition: spec.definition.to_string(),
+        phase: status.phase,
+        summary: status.summary,
+        message: status.message,
+        used_by: status.used_by,
+        holds_data: spec.holds_data,
+    }
+}
+
+/// What workloads ask for: what is reserved; where only a limit is given, the limit.
+fn compute(workloads: &[Resource<Workload>]) -> ComputeSummary {
+    let mut sum = ComputeSummary::default();
+    for container in workloads
+        .iter()
+        .flat_map(|w| w.spec.score.containers.values())
+    {
+        let asked = container.resources.clone().unwrap_or_default();
+        let (requests, limits) = (
+            asked.requests.unwrap_or_default(),
+            asked.limits.unwrap_or_default(),
+        );
+        let cpu = requests
+            .cpu
+            .or(limits.cpu)
+            .and_then(|q| quantity::cpu_millis(&q));
+        let memory = requests
+            .memory
+            .or(limits.memory)
+            .and_then(|q| quantity::memory_bytes(&q));
+        sum.unbounded_containers += usize::from(cpu.is_none() && memory.is_none());
+        sum.cpu_millis += cpu.unwrap_or(0);
+        sum.memory_bytes += memory.unwrap_or(0);
+    }
+    sum
+}
