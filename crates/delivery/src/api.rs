@@ -200,6 +200,10 @@ pub struct ResourceSummary {
     pub definition: String,
     /// How far it is.
     pub phase: InstancePhase,
+    /// Since when the server behind it cannot be asked whether it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub unreachable: Option<Timestamp>,
     /// For people: `database tp_dev_notes_db on 127.0.0.1:5432`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,

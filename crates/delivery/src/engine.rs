@@ -266,6 +266,16 @@ pub struct EngineError {
     pub retry: bool,
 }
 
+impl From<EngineError> for kernel::Error {
+    fn from(error: EngineError) -> Self {
+        let plain = Self::unavailable(error.message);
+        match error.remedy {
+            Some(remedy) => plain.remedy(remedy),
+            None => plain,
+        }
+    }
+}
+
 /// What runs workloads.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use kernel::{Problem, Secret};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -145,19 +145,18 @@ pub struct WorkloadPort {
 }
 
 /// Whether a thing is there: three answers. "Could not ask" deletes nothing and heals nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
     /// The server lists it.
     Present,
     /// The server answers, and does not list it.
     Absent,
-    /// The server does not answer.
-    Unknown,
+    /// It cannot be told, for this reason: mostly, the server does not answer.
+    Unknown(ProvisionError),
 }
 
 /// Why a provisioner could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ProvisionError {
     /// What and why, in the server's own words: public, without secrets.

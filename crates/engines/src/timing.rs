@@ -50,15 +50,17 @@ impl Default for Timing {
 /// The waits of one container between its ends and its restarts.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    timing: Timing,
-    next: Duration,
+    waits: kernel::Backoff,
+    stable: Duration,
+    ends: u32,
 }
 
 impl Backoff {
     pub(crate) fn new(timing: &Timing) -> Self {
         Self {
-            timing: timing.clone(),
-            next: timing.backoff_first,
+            waits: kernel::Backoff::new(timing.backoff_first, timing.backoff_most),
+            stable: timing.stable,
+            ends: 0,
         }
     }
 
@@ -66,12 +68,11 @@ impl Backoff {
     pub(crate) fn after(&mut self, started: Option<Timestamp>) -> Duration {
         let ran =
             started.and_then(|started| Timestamp::now().duration_since(started).try_into().ok());
-        if ran.is_some_and(|ran: Duration| ran >= self.timing.stable) {
-            self.next = self.timing.backoff_first;
+        if ran.is_some_and(|ran: Duration| ran >= self.stable) {
+            self.ends = 0;
         }
-        let wait = self.next;
-        self.next = (self.next * 2).min(self.timing.backoff_most);
-        wait
+        self.ends = self.ends.saturating_add(1);
+        self.waits.after(self.ends)
     }
 }
 

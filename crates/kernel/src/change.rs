@@ -14,6 +14,7 @@ pub(crate) enum Write {
     Create(Document),
     Spec(Document),
     Status(Document),
+    Note(Document),
     Delete(Document),
     Remove(Document),
     Require(Document),
@@ -48,7 +49,8 @@ pub(crate) struct StoredRecord {
 /// Every write of a resource comes with an event of its own, made by the store:
 /// `dev.towpath.resource.{created,changed,status-changed,deleting,removed}` about the resource, with
 /// `revision`, `generation` and, where the status has one, `phase` as data. They come before the
-/// events that [`Change::event`] adds. A write that changes nothing is not written, and has none.
+/// events that [`Change::event`] adds. A write that changes nothing is not written, and has none;
+/// [`Change::note`] has none either.
 ///
 /// Every write of an existing resource carries the revision at which it was read; the commit fails
 /// with [`crate::ErrorKind::Conflict`], and nothing is written, when one of them has moved on.
@@ -83,6 +85,17 @@ impl Change {
     /// Writes the status alone.
     pub fn status<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
         self.writes.push(Write::Status(resource.document()?));
+        Ok(())
+    }
+
+    /// Writes the status alone, without an event and at the same revision: for what a reconciler
+    /// notes for itself between two looks (tries so far, when the next is due, when it last looked),
+    /// which concerns nobody else. Work that goes on for ever must not fill the log for ever.
+    ///
+    /// Whoever has read the resource may still write it, and then overwrites the note: nothing that
+    /// must not be lost belongs in one.
+    pub fn note<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
+        self.writes.push(Write::Note(resource.document()?));
         Ok(())
     }
 

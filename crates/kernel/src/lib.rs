@@ -9,6 +9,7 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
+mod backoff;
 pub mod caller;
 pub mod change;
 pub mod driver;
@@ -25,6 +26,7 @@ pub mod sealer;
 pub mod secret;
 pub mod store;
 
+pub use backoff::Backoff;
 pub use caller::{Caller, CallerKind};
 pub use change::Change;
 pub use driver::{Driver, DriverHandle};

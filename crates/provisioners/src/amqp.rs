@@ -138,17 +138,15 @@ impl Provisioner for Amqp {
     }
 
     async fn presence(&self, request: &Request) -> Presence {
-        let Ok(server) = self.servers.amqp().await else {
-            return Presence::Unknown;
+        let server = match self.servers.amqp().await {
+            Ok(server) => server,
+            Err(error) => return Presence::Unknown(error),
         };
         let asked = has_vhost(&server, &Names::of(request).vhost).await;
         match self.answered(&server, asked).await {
             Ok(true) => Presence::Present,
             Ok(false) => Presence::Absent,
-            Err(error) => {
-                tracing::debug!(%error, "cannot ask RabbitMQ");
-                Presence::Unknown
-            }
+            Err(error) => Presence::Unknown(error),
         }
     }
 

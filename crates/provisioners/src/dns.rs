@@ -129,7 +129,7 @@ impl Provisioner for Dns {
         match file.has(request.platform, &name(request), host).await {
             Ok(true) => Presence::Present,
             Ok(false) => Presence::Absent,
-            Err(_) => Presence::Unknown,
+            Err(error) => Presence::Unknown(error),
         }
     }
 

@@ -128,8 +128,9 @@ impl Provisioner for Mysql {
     }
 
     async fn presence(&self, request: &Request) -> Presence {
-        let Ok(server) = self.servers.mysql().await else {
-            return Presence::Unknown;
+        let server = match self.servers.mysql().await {
+            Ok(server) => server,
+            Err(error) => return Presence::Unknown(error),
         };
         let asked = sqlx::query_scalar::<_, i64>(
             "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?",
@@ -141,9 +142,8 @@ impl Provisioner for Mysql {
             Ok(0) => Presence::Absent,
             Ok(_) => Presence::Present,
             Err(error) => {
-                tracing::debug!(%error, "cannot ask MySQL");
                 self.servers.forget_mysql(&server).await;
-                Presence::Unknown
+                Presence::Unknown(explain(&server, &error))
             }
         }
     }

@@ -143,8 +143,9 @@ impl Provisioner for Postgres {
     }
 
     async fn presence(&self, request: &Request) -> Presence {
-        let Ok(server) = self.servers.postgres().await else {
-            return Presence::Unknown;
+        let server = match self.servers.postgres().await {
+            Ok(server) => server,
+            Err(error) => return Presence::Unknown(error),
         };
         let names = Names::of(request);
         let asked = sqlx::query_scalar::<_, bool>(
@@ -157,9 +158,8 @@ impl Provisioner for Postgres {
             Ok(true) => Presence::Present,
             Ok(false) => Presence::Absent,
             Err(error) => {
-                tracing::debug!(%error, "cannot ask Postgres");
                 self.servers.forget_postgres(&server).await;
-                Presence::Unknown
+                Presence::Unknown(explain(&server, &error))
             }
         }
     }

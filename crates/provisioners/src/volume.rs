@@ -128,7 +128,14 @@ impl Provisioner for Volume {
             Ok(metadata) if metadata.is_dir() => Presence::Present,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Presence::Absent,
             // What is in its place is not ours to judge.
-            _ => Presence::Unknown,
+            Ok(_) => Presence::Unknown(ProvisionError::permanent(format!(
+                "what is at {} is no directory",
+                self.path(request).display()
+            ))),
+            Err(error) => Presence::Unknown(ProvisionError::transient(format!(
+                "cannot look at {}: {error}",
+                self.path(request).display()
+            ))),
         }
     }
 

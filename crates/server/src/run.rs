@@ -96,7 +96,7 @@ pub async fn start(config: Config) -> Result<Running> {
         .map_err(|e| Error::internal("the gateway did not start", e))?;
 
     let driver = driver
-        .with(Arc::new(Instances(delivery.clone())))
+        .with(Arc::new(Instances::new(delivery.clone())))
         .with(Arc::new(Workloads(delivery.clone())))
         .with(Arc::new(Deployments(delivery.clone())))
         .with(Arc::new(Environments(delivery.clone())))

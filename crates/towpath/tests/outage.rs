@@ -9,13 +9,18 @@ use std::{
     time::Duration,
 };
 
+use client::Client;
 use delivery::{
     api::ListQuery,
-    model::{DeploymentPhase, InstancePhase},
+    model::{DeploymentPhase, InstancePhase, ResourceInstance},
 };
+use kernel::Resource;
 use serde_json::{Value, json};
 use site::{Site, processes_marked, work};
 use sqlx::{Connection as _, PgConnection};
+
+/// A server that is away is noticed within half a minute, and tried again within another.
+const NOTICED: Duration = Duration::from_secs(60);
 
 /// Longest wait between two tries, and then the work itself.
 const HEALED: Duration = Duration::from_secs(45);
@@ -146,6 +151,67 @@ async fn up(data: &Path, postgres: &Postgres) -> (Site, site::Running) {
     (site, running)
 }
 
+async fn instance_of(
+    client: &Client,
+    environment: &str,
+    workload: &str,
+) -> Resource<ResourceInstance> {
+    let all = client
+        .resources(environment, &ListQuery::default())
+        .await
+        .expect("a list");
+    all.items
+        .into_iter()
+        .find(|i| i.spec.workload.as_deref() == Some(workload))
+        .expect("it is listed")
+}
+
+/// How often `what` was told of an instance of `workload`.
+async fn told_of(client: &Client, what: &str, workload: &str) -> usize {
+    let kind = format!("dev.towpath.resource-instance.{what}");
+    let told = work::events(client).await.into_iter();
+    told.filter(|event| event.kind == kind && event.subject.contains(workload))
+        .count()
+}
+
+/// What was made before: "could not ask" is neither "failed" nor "gone".
+async fn stays_ready_and_says_so(client: &Client, environment: &str, site: &Site) {
+    for workload in ["early", "steady"] {
+        let instance = testkit::eventually("it shows", NOTICED, || async {
+            let found = instance_of(client, environment, workload).await;
+            found.status.unreachable.is_some().then_some(found)
+        })
+        .await;
+        let status = instance.status;
+        assert_eq!(status.phase, InstancePhase::Ready);
+        assert!(status.message.contains("does not answer"), "{status:?}");
+        assert!(status.next_try.is_some());
+        assert_eq!(told_of(client, "unreachable", workload).await, 1);
+    }
+    let told = site.cli(&["resource", "list", "--env", environment]).await;
+    assert!(told.out.contains("unreachable"), "{}", told.out);
+}
+
+/// Tries are counted in the status, and the log of events does not grow with them.
+async fn tries_leave_no_trace_but_the_count(client: &Client, environment: &str, name: &str) {
+    let instance = || async {
+        client
+            .resource(environment, name)
+            .await
+            .expect("it is there")
+    };
+    let events = || async {
+        let all = work::events(client).await;
+        all.into_iter().filter(|e| e.subject.contains(name)).count()
+    };
+    let (before, tries) = (events().await, instance().await.status.attempts);
+    testkit::eventually("it is tried again", NOTICED, || async {
+        (instance().await.status.attempts > tries).then_some(())
+    })
+    .await;
+    assert_eq!(events().await, before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_waits_says_for_what_and_heals_by_itself() {
     let Some(postgres) = Postgres::new() else {
@@ -158,7 +224,8 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     let environment = format!("o{}", postgres.port);
     let long = Duration::from_secs(30);
 
-    let first = work::deployment(score("early"));
+    let mut first = work::deployment(score("early"));
+    first.workloads.insert("steady".into(), score("steady"));
     let first = client
         .deploy(&environment, &first)
         .await
@@ -175,6 +242,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     assert_eq!(pids.len(), 1);
 
     postgres.stop();
+    stays_ready_and_says_so(client, &environment, &site).await;
     let mut new = work::deployment(score("late"));
     new.timeout_seconds = Some(120);
     let second = client
@@ -219,6 +287,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
             && event.subject.clone().contains("late")
     });
     assert_eq!(failures.count(), 1);
+    tries_leave_no_trace_but_the_count(client, &environment, &instance.meta.name).await;
 
     // What runs goes on, over a restart of the platform too.
     running.kill();
@@ -245,6 +314,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
         "{}",
         early.status.message
     );
+    assert!(early.status.unreachable.is_some());
     // Its removal waits: "could not ask" is not "gone".
     let data_goes = delivery::api::Data::Remove;
     client
@@ -275,6 +345,15 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
         found.is_err_and(|error| error.is_not_found()).then_some(())
     })
     .await;
+    testkit::eventually("the one that was there is seen again", HEALED, || async {
+        let steady = instance_of(client, &environment, "steady").await;
+        let status = steady.status;
+        (status.unreachable.is_none() && status.message.is_empty() && status.attempts == 0)
+            .then_some(())
+    })
+    .await;
+    let reachable = told_of(client, "reachable", "steady").await;
+    assert_eq!(reachable, 1);
     let mut connection = postgres.connect().await;
     let databases: Vec<String> =
         sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE '%' || $1 || '%'")
@@ -282,7 +361,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
             .fetch_all(&mut connection)
             .await
             .expect("it lists");
-    assert_eq!(databases.len(), 1, "{databases:?}");
+    assert_eq!(databases.len(), 2, "{databases:?}");
     let drifted = work::events(client)
         .await
         .into_iter()

@@ -129,7 +129,7 @@ pub struct ResourceInstanceStatus {
     /// How to mend it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// Tries since the last success.
+    /// Tries since the last success. Counted without an event: only what is new has one.
     #[serde(default)]
     pub attempts: u32,
     /// The digest of the outputs of others that its parameters were resolved with.
@@ -139,7 +139,12 @@ pub struct ResourceInstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub next_try: Option<Timestamp>,
-    /// When it was last seen to be there.
+    /// Since when the server behind it cannot be asked whether it is there. It stays what it was,
+    /// ready as a rule, and is asked again with back-off; `message` has the server's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub unreachable: Option<Timestamp>,
+    /// When it was last seen to be there, give or take a few minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub seen: Option<Timestamp>,

@@ -64,10 +64,25 @@ pub struct WorkloadStatus {
     /// Why it is not as it should be.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Why what should be gone is still there, in the engine's words: a release that no longer
+    /// serves, or the whole workload where its deletion was asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub removal_failure: String,
     /// When the active release took over: the others drain from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub switched: Option<Timestamp>,
+}
+
+impl WorkloadStatus {
+    /// The one thing that people should know of first; empty where all is as it should be.
+    pub fn trouble(&self) -> &str {
+        if self.removal_failure.is_empty() {
+            &self.message
+        } else {
+            &self.removal_failure
+        }
+    }
 }
 
 /// Names a further release of `workload` as the one that should serve, and answers its number. It

@@ -96,9 +96,9 @@ impl Pass<'_> {
         let mut change = self.change();
         let mut remaining = Vec::new();
         for mut workload in workloads {
-            remaining.push(match workload.status.message.as_str() {
+            remaining.push(match workload.status.removal_failure.as_str() {
                 "" => format!("workload {}", workload.meta.name),
-                message => format!("workload {}: {message}", workload.meta.name),
+                why => format!("workload {}: {why}", workload.meta.name),
             });
             if !workload.is_deleting() {
                 workload.spec.remove_data = true;

@@ -15,30 +15,13 @@ mod workloads;
 
 use std::time::Duration;
 
+use kernel::Backoff;
+
 pub use deployments::Deployments;
 pub use environments::Environments;
 pub use instances::Instances;
 pub use workloads::Workloads;
 
-/// How long to wait before try `attempts` + 1: 200 ms doubling to 30 s, and never more, so that what
-/// waits for a server heals within half a minute of its return.
-fn back_off(attempts: u32) -> Duration {
-    const FIRST: Duration = Duration::from_millis(200);
-    const LONGEST: Duration = Duration::from_secs(30);
-    FIRST
-        .saturating_mul(2u32.saturating_pow(attempts.min(10)))
-        .min(LONGEST)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn back_off_doubles_to_half_a_minute() {
-        assert_eq!(back_off(0), Duration::from_millis(200));
-        assert_eq!(back_off(1), Duration::from_millis(400));
-        assert_eq!(back_off(9), Duration::from_secs(30));
-        assert_eq!(back_off(u32::MAX), Duration::from_secs(30));
-    }
-}
+/// The waits of what is tried again: never more than half a minute, so that what waits for a server
+/// heals within that of its return.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));

@@ -1,7 +1,7 @@
 //! Workloads: removed, and their logs read.
 
 use futures::stream::BoxStream;
-use kernel::{Caller, Change, Error, ErrorKind, Query, Resource, Result, Secret};
+use kernel::{Caller, Change, Query, Resource, Result, Secret};
 use serde_json::json;
 
 use super::{Delivery, events, outputs};
@@ -68,16 +68,7 @@ impl Delivery {
     ) -> Result<BoxStream<'static, LogLine>> {
         self.store.expect::<Workload>(environment, name).await?;
         let engine = self.engine_of(environment).await?;
-        engine
-            .logs(environment, name, query)
-            .await
-            .map_err(|error| {
-                let plain = Error::new(ErrorKind::Unavailable, error.message);
-                match error.remedy {
-                    Some(remedy) => plain.remedy(remedy),
-                    None => plain,
-                }
-            })
+        Ok(engine.logs(environment, name, query).await?)
     }
 
     /// `lines` without the secrets that the workload was given: for what is kept and shown to

@@ -9,12 +9,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Error, ErrorKind, Key, Next, Result};
+use crate::{Backoff, Error, ErrorKind, Key, Next, Result};
 
-/// The wait after a first error.
-const FIRST: Duration = Duration::from_millis(100);
-/// The longest wait between two tries.
-const LONGEST: Duration = Duration::from_mins(1);
+/// The waits after errors.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_mins(1));
 /// Conflicts in a row that are tried again at once: each means that the resource was changed while
 /// it was looked at, so that a new look is likely to succeed.
 const CONFLICTS: u32 = 5;
@@ -186,9 +184,7 @@ impl State {
             return Duration::ZERO;
         }
         self.errors = self.errors.saturating_add(1);
-        // 2^10 times the first wait is above the longest.
-        let doubled = FIRST * 2u32.pow(self.errors.saturating_sub(1).min(10));
-        doubled.min(LONGEST).mul_f64(jitter())
+        BACKOFF.after(self.errors).mul_f64(jitter())
     }
 }
 
@@ -316,7 +312,7 @@ mod tests {
         }
         taken(&mut queue, now);
         let wait = queue.done(&key("a"), &Err(Error::conflict("moved on")), now);
-        assert_eq!(wait, Some(FIRST));
+        assert_eq!(wait, Some(BACKOFF.after(1)));
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Applying<'_, '_> {
             Write::Create(document) => self.create(document).await,
             Write::Spec(document) => self.spec(document).await,
             Write::Status(document) => self.status(document).await,
+            Write::Note(document) => self.note(document).await,
             Write::Delete(document) => self.delete(document).await,
             Write::Remove(document) => self.remove(&document).await,
             Write::Require(document) => self.current(&document).await.map(drop),
@@ -220,6 +221,20 @@ impl Applying<'_, '_> {
         )
         .await?;
         self.wrote("status-changed", now, read_at).await
+    }
+
+    async fn note(&mut self, document: Document) -> Result<()> {
+        let (mut now, read_at) = self.current(&document).await?;
+        let key = document.key();
+        now.status = document.status;
+        self.execute(
+            "UPDATE resource SET status = $2 WHERE uid = $1",
+            args![now.meta.uid.to_string(), json_text(&now.status)?],
+        )
+        .await?;
+        let now = Some(now);
+        self.touched.insert(key, Touched { read_at, now });
+        Ok(())
     }
 
     async fn delete(&mut self, document: Document) -> Result<()> {

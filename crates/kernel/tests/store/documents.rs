@@ -10,6 +10,7 @@ on_both!(
     a_spec_counts_revision_and_generation_up,
     a_status_leaves_the_generation_alone,
     what_changes_nothing_is_not_written,
+    a_note_is_kept_and_told_to_nobody,
     a_stale_write_is_a_conflict_and_writes_nothing,
     two_writes_of_one_resource_in_one_change,
     deleting_is_asked_for_once,
@@ -71,6 +72,27 @@ async fn a_status_leaves_the_generation_alone(database: &Database) {
     assert_eq!(now.status.phase, "ready");
     assert_eq!((now.spec.size, now.meta.generation), (1, 1));
     assert!(now.meta.revision > one.meta.revision);
+}
+
+async fn a_note_is_kept_and_told_to_nobody(database: &Database) {
+    let store = database.open().await;
+    let made = create(&store, &thing("env", "a", 1)).await;
+    let mut noted = made.clone();
+    noted.status.phase = "third try".into();
+    noted.spec.size = 2;
+    commit(&store, |change| change.note(&noted)).await.unwrap();
+    let now = read(&store, "a").await;
+    assert_eq!(now.status.phase, "third try");
+    assert_eq!(now.spec.size, 1, "a note is of the status alone");
+    assert_eq!(now.meta, made.meta, "the ETag that others have still holds");
+    let events = store.events(&EventFilter::default(), 0, 10).await.unwrap();
+    assert_eq!(events.len(), 1, "{events:?}");
+
+    let mut moved = made.clone();
+    moved.spec.size = 3;
+    commit(&store, |change| change.spec(&moved)).await.unwrap();
+    let stale = commit(&store, |change| change.note(&noted)).await;
+    assert_eq!(stale.unwrap_err().kind, ErrorKind::Conflict);
 }
 
 async fn what_changes_nothing_is_not_written(database: &Database) {

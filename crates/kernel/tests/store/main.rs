@@ -14,3 +14,4 @@ mod model;
 mod records;
 mod replicas;
 mod secrets;
+mod sequence;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use self::{
     process::Program,
-    protocol::{Action, Answer},
+    protocol::{Action, Answer, Said},
 };
 use crate::params::{self, Param, Shape};
 
@@ -181,8 +181,8 @@ impl Provisioner for Command {
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
         self.ask(Action::Remove, request).await?;
         match self.ask(Action::Presence, request).await?.presence {
-            Some(Presence::Absent) => Ok(()),
-            Some(Presence::Present) => Err(ProvisionError::transient(
+            Some(Said::Absent) => Ok(()),
+            Some(Said::Present) => Err(ProvisionError::transient(
                 "after its removal, the program says that the instance is still there",
             )),
             _ => Err(ProvisionError::transient(
@@ -193,11 +193,14 @@ impl Provisioner for Command {
 
     async fn presence(&self, request: &Request) -> Presence {
         match self.ask(Action::Presence, request).await {
-            Ok(answer) => answer.presence.unwrap_or(Presence::Unknown),
-            Err(error) => {
-                tracing::debug!(instance = %request.id, %error, "presence is unknown");
-                Presence::Unknown
-            }
+            Ok(answer) => match answer.presence {
+                Some(Said::Present) => Presence::Present,
+                Some(Said::Absent) => Presence::Absent,
+                Some(Said::Unknown) | None => Presence::Unknown(ProvisionError::transient(
+                    "the program cannot say whether the instance is there",
+                )),
+            },
+            Err(error) => Presence::Unknown(error),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use delivery::provisioner::{Presence, ProvisionError, Request};
+use delivery::provisioner::{ProvisionError, Request};
 use kernel::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -17,6 +17,15 @@ pub(super) enum Action {
     Presence,
 }
 
+/// What it says of whether the instance is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Said {
+    Present,
+    Absent,
+    Unknown,
+}
+
 /// What it answers; which fields count depends on the action.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,7 +34,7 @@ pub(super) struct Answer {
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) state: Value,
     pub(super) summary: String,
-    pub(super) presence: Option<Presence>,
+    pub(super) presence: Option<Said>,
 }
 
 /// The document on the program's stdin.

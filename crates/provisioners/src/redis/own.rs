@@ -53,10 +53,7 @@ pub(super) async fn presence(servers: &Servers, request: &Request) -> Presence {
     }
     match servers.own_redis(&name).await {
         Ok(_) => Presence::Present,
-        Err(error) => {
-            tracing::debug!(%error, "cannot ask an instance's Redis");
-            Presence::Unknown
-        }
+        Err(error) => Presence::Unknown(error),
     }
 }
 

@@ -80,17 +80,15 @@ pub(super) async fn remove(servers: &Servers, request: &Request) -> Result<(), P
 }
 
 pub(super) async fn presence(servers: &Servers, request: &Request) -> Presence {
-    let Ok(server) = servers.redis().await else {
-        return Presence::Unknown;
+    let server = match servers.redis().await {
+        Ok(server) => server,
+        Err(error) => return Presence::Unknown(error),
     };
     let asked = has_user(&server, &name(request)).await;
     match answered(servers, &server, asked).await {
         Ok(true) => Presence::Present,
         Ok(false) => Presence::Absent,
-        Err(error) => {
-            tracing::debug!(%error, "cannot ask Redis");
-            Presence::Unknown
-        }
+        Err(error) => Presence::Unknown(error),
     }
 }
 

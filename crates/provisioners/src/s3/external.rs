@@ -141,14 +141,23 @@ impl Endpoint {
 
     /// Whether the bucket is there.
     pub(super) async fn presence(&self, name: &str) -> Presence {
-        let (Ok(bucket), Ok(keys)) = (self.bucket(name), self.credentials()) else {
-            return Presence::Unknown;
+        let url = match (self.bucket(name), self.credentials()) {
+            (Ok(bucket), Ok(keys)) => bucket.head_bucket(Some(&keys)).sign(SIGNED_FOR),
+            (Err(error), _) | (_, Err(error)) => return Presence::Unknown(error),
         };
-        let url = bucket.head_bucket(Some(&keys)).sign(SIGNED_FOR);
+        let doing = format!("look for the bucket {name}");
         match self.client.head(url).send().await {
             Ok(answer) if answer.status().is_success() => Presence::Present,
             Ok(answer) if answer.status() == StatusCode::NOT_FOUND => Presence::Absent,
-            _ => Presence::Unknown,
+            Ok(answer) => {
+                let said = format!("it answers {}", answer.status());
+                Presence::Unknown(self.fault(&doing, &said))
+            }
+            // Its address is signed: it is not shown.
+            Err(error) => {
+                let said = error.without_url().to_string();
+                Presence::Unknown(self.fault(&doing, &said))
+            }
         }
     }
 

@@ -46,7 +46,10 @@ async fn comes_and_goes(sort: &str, scheme: &str, make: Make, configure: Configu
             provisioner.remove(&ours),
             provisioner.inventory(ours.platform),
         );
-        assert_eq!(presence, Presence::Unknown);
+        let Presence::Unknown(unknown) = presence else {
+            panic!("{presence:?}");
+        };
+        assert!(unknown.message.contains("does not answer"), "{unknown}");
         for failed in [provision.err(), retire.err(), remove.err(), inventory.err()] {
             let error = failed.expect("the server is away");
             assert!(error.retry, "{error}");

@@ -5,12 +5,12 @@ mod servers;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
-use delivery::{Engine, Provisioner, Verifier, engine::EngineError};
+use delivery::{Engine, Provisioner, Verifier};
 use engines::{
     docker::{DockerConfig, DockerEngine},
     process::{ProcessConfig, ProcessEngine},
 };
-use kernel::{Error, Result, Secret, Store};
+use kernel::{Result, Secret, Store};
 use policy::{Bundle, RegoVerifier};
 use provisioners::{Domains, S3, S3Config, ServersConfig};
 use tokio::{sync::watch, task::JoinSet};
@@ -123,23 +123,15 @@ async fn engines(config: &Config, store: &Store) -> Result<Vec<Arc<dyn Engine>>>
         store.platform(),
         config.shim.clone(),
     );
-    let process = ProcessEngine::new(process).await.map_err(unavailable)?;
+    let process = ProcessEngine::new(process).await?;
     let mut engines: Vec<Arc<dyn Engine>> = vec![Arc::new(process)];
     let docker = DockerConfig::new(config.data.join("docker"), store.platform());
     match DockerEngine::connect(docker).await {
         Ok(docker) => engines.push(Arc::new(docker)),
-        Err(error) if config.engine == "docker" => return Err(unavailable(error)),
+        Err(error) if config.engine == "docker" => return Err(error.into()),
         Err(error) => tracing::debug!(%error, "no Docker engine"),
     }
     Ok(engines)
-}
-
-fn unavailable(error: EngineError) -> Error {
-    let plain = Error::unavailable(error.message);
-    match error.remedy {
-        Some(remedy) => plain.remedy(remedy),
-        None => plain,
-    }
 }
 
 /// What a process that the engine starts runs first: reads its orders and becomes the program. To be

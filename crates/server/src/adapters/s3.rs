@@ -133,7 +133,7 @@ impl Provisioner for Embedded {
     async fn presence(&self, request: &Request) -> Presence {
         match self.get() {
             Ok(s3) => s3.presence(request).await,
-            Err(_) => Presence::Unknown,
+            Err(error) => Presence::Unknown(error),
         }
     }
 

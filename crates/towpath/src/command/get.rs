@@ -18,7 +18,7 @@ use crate::{
     failure::Result,
     render::{
         describe,
-        graph::phase_word,
+        graph::state_word,
         quantity,
         status::{one_line, release_word},
         table::table,
@@ -192,7 +192,7 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
                     w.spec.release.to_string(),
                     w.spec.deployment,
                     quantity::age(w.meta.created, now),
-                    one_line(&w.status.message),
+                    one_line(w.status.trouble()),
                 ]
             });
             let head = [
@@ -215,7 +215,7 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
                 [
                     r.meta.name.clone(),
                     r.spec.node.to_string(),
-                    phase_word(r.status.phase).into(),
+                    state_word(r.status.phase, r.status.unreachable.is_some()).into(),
                     r.spec.definition.to_string(),
                     r.status.used_by.join(","),
                     one_line(words),

@@ -27,6 +27,16 @@ pub(crate) fn phase_word(phase: InstancePhase) -> &'static str {
     }
 }
 
+/// The state of a resource in a word: one whose server is away is still as it was, and is not to be
+/// taken for one that was seen.
+pub(crate) fn state_word(phase: InstancePhase, unreachable: bool) -> &'static str {
+    if unreachable {
+        "unreachable"
+    } else {
+        phase_word(phase)
+    }
+}
+
 /// What nothing asks for by name: co-provisioned resources, and what the environment itself has.
 pub(crate) fn unnamed_roots(graph: &Graph) -> Vec<&NodeId> {
     let mut named: BTreeSet<&NodeId> = graph.workloads.values().flat_map(|w| w.values()).collect();

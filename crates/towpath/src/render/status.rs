@@ -9,7 +9,7 @@ use delivery::{
 use jiff::Timestamp;
 
 use super::{
-    graph::phase_word,
+    graph::state_word,
     quantity,
     table::{fields, table},
 };
@@ -178,7 +178,7 @@ fn resources(summary: &EnvironmentSummary) -> String {
             };
             [
                 resource.node.clone(),
-                phase_word(resource.phase).to_owned(),
+                state_word(resource.phase, resource.unreachable.is_some()).to_owned(),
                 used_by,
                 resource.name.clone(),
                 one_line(words),
@@ -288,6 +288,7 @@ mod tests {
             node: node.into(),
             definition: "postgres-default@1".into(),
             phase,
+            unreachable: None,
             summary: "database tp_dev_notes_db on 127.0.0.1:5432".into(),
             message: message.into(),
             used_by: used_by.iter().map(ToString::to_string).collect(),

@@ -6,13 +6,16 @@ use kernel::{Resource, Result};
 
 use super::Pass;
 use crate::{
-    provisioner::{ProvisionError, Request},
+    provisioner::{Presence, ProvisionError, Provisioner, Request},
     service::outputs,
 };
 
 /// How long one call of a provisioner may take. Starting a broker for the first time, with an image
 /// to pull, is the longest that is known: minutes.
 const CALL_LIMIT: Duration = Duration::from_mins(5);
+
+/// How long it may take to say whether an instance is there: nothing is started or pulled for that.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 impl Pass<'_> {
     /// What the provisioner is asked; an inner error where the parameters cannot be resolved.
@@ -63,6 +66,23 @@ impl Pass<'_> {
         let engine = self.delivery.engine_of(environment).await?;
         let host = engine.machine_host(environment).await;
         Ok(host.map_err(|error| ProvisionError::transient(error.message)))
+    }
+
+    /// Whether the instance is there, as far as that is said in time.
+    pub(super) async fn presence(
+        &self,
+        provisioner: &dyn Provisioner,
+        request: &Request,
+    ) -> Presence {
+        let unknown = |why: String| Presence::Unknown(ProvisionError::transient(why));
+        tokio::select! {
+            answer = tokio::time::timeout(LOOK_LIMIT, provisioner.presence(request)) => {
+                answer.unwrap_or_else(|_| {
+                    unknown(format!("no answer within {} s", LOOK_LIMIT.as_secs()))
+                })
+            }
+            () = self.context.stop.cancelled() => unknown("the platform is stopping".into()),
+        }
     }
 
     /// Calls the provisioner, within the limit and as long as this replica may.

@@ -2,10 +2,12 @@
 //!
 //! One look at an instance is a [`Pass`]. It either keeps the instance (`keep`: makes it, or, where it
 //! is made, `maintain`s it) or removes it (`remove`); what it asks of a provisioner is put together and
-//! bounded in `ask`, and what came of it is written in `outcome`.
+//! bounded in `ask`, and what came of it is written in `outcome`. That a server is away is noticed by
+//! one of its instances, its `lookout`.
 
 mod ask;
 mod keep;
+mod lookout;
 mod maintain;
 mod outcome;
 mod remove;
@@ -16,13 +18,27 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{Change, Key, Kind, Next, Outcome, Reconciler, Resource, Result, reconciler::Context};
 
+use self::lookout::Lookouts;
 use crate::{
     model::{NodeId, ResourceInstance, Workload, instance_name},
     service::{Delivery, events},
 };
 
 /// The reconciler of [`ResourceInstance`].
-pub struct Instances(pub Arc<Delivery>);
+pub struct Instances {
+    delivery: Arc<Delivery>,
+    lookouts: Lookouts,
+}
+
+impl Instances {
+    /// With the use cases that it shares the store, the engines and the provisioners with.
+    pub fn new(delivery: Arc<Delivery>) -> Self {
+        Self {
+            delivery,
+            lookouts: Lookouts::default(),
+        }
+    }
+}
 
 #[async_trait]
 impl Reconciler for Instances {
@@ -47,7 +63,8 @@ impl Reconciler for Instances {
             return Ok(Next::Idle);
         };
         let pass = Pass {
-            delivery: &self.0,
+            delivery: &self.delivery,
+            lookouts: &self.lookouts,
             context,
             instance,
         };
@@ -62,6 +79,7 @@ impl Reconciler for Instances {
 /// One look at one instance.
 struct Pass<'a> {
     delivery: &'a Delivery,
+    lookouts: &'a Lookouts,
     context: &'a Context,
     instance: Resource<ResourceInstance>,
 }

@@ -1,7 +1,5 @@
 //! Writing down what came of a look: made, waiting, failed.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use kernel::{Next, Outcome, Result};
 use serde_json::json;
@@ -10,7 +8,7 @@ use super::Pass;
 use crate::{
     model::InstancePhase,
     provisioner::{Output, ProvisionError, Provisioned},
-    reconcile::back_off,
+    reconcile::BACKOFF,
     service::outputs,
 };
 
@@ -44,6 +42,7 @@ impl Pass<'_> {
         status.remedy = None;
         status.attempts = 0;
         status.next_try = None;
+        status.unreachable = None;
         status.seen = Some(Timestamp::now());
         status.outputs.clear();
         status.secret_outputs.clear();
@@ -95,27 +94,33 @@ impl Pass<'_> {
         if status.observed_generation != generation {
             status.attempts = 0;
         }
-        let rest = back_off(status.attempts);
-        status.phase = match (removing, error.retry) {
+        let phase = match (removing, error.retry) {
             (true, _) => InstancePhase::Removing,
             (false, true) => InstancePhase::Retrying,
             (false, false) => InstancePhase::Failed,
         };
-        status.observed_generation = generation;
-        status.attempts += 1;
+        status.attempts = status.attempts.saturating_add(1);
         // What "will not help" is tried again too, slowly: a person may have mended the server.
         let rest = if error.retry {
-            rest
+            BACKOFF.after(status.attempts)
         } else {
-            rest.max(Duration::from_secs(30))
+            BACKOFF.longest()
         };
         status.next_try = Timestamp::now().checked_add(rest).ok();
+        status.unreachable = None;
+        // The same failure again is counted, and not told again.
+        let is_news = status.attempts == 1
+            || status.observed_generation != generation
+            || status.phase != phase
+            || status.message != error.message
+            || status.remedy != error.remedy;
+        status.observed_generation = generation;
+        status.phase = phase;
         status.message.clone_from(&error.message);
         status.remedy.clone_from(&error.remedy);
-        let first_or_other = status.attempts == 1;
         let mut change = self.change();
-        change.status(&self.instance)?;
-        if first_or_other {
+        if is_news {
+            change.status(&self.instance)?;
             change.event(self.event(
                 "failed",
                 Some(Outcome::Fail),
@@ -126,9 +131,13 @@ impl Pass<'_> {
                     "retry": error.retry,
                 }),
             ));
+        } else {
+            change.note(&self.instance)?;
         }
         self.context.store.commit(change).await?;
-        self.nudge_dependents().await?;
+        if is_news {
+            self.nudge_dependents().await?;
+        }
         Ok(Next::After(rest))
     }
 }

@@ -71,6 +71,7 @@ impl Pass<'_> {
             }),
         ));
         self.context.store.commit(change).await?;
+        self.lookouts.leave(&self.instance.key());
         for node in &self.instance.spec.depends_on {
             self.nudge(node);
         }

@@ -73,7 +73,7 @@ impl Delivery {
             active_release: status.active_release,
             phase: state.map(|s| s.phase),
             restarts: state.map_or(0, |s| s.containers.values().map(|c| c.restarts).sum()),
-            message: status.message,
+            message: status.trouble().to_owned(),
             deleting,
         }
     }
@@ -95,6 +95,7 @@ fn resource_summary(instance: Resource<ResourceInstance>) -> ResourceSummary {
         node: spec.node.to_string(),
         definition: spec.definition.to_string(),
         phase: status.phase,
+        unreachable: status.unreachable,
         summary: status.summary,
         message: status.message,
         used_by: status.used_by,
