@@ -191,8 +191,8 @@ impl Provisioner for S3 {
     }
 
     async fn presence(&self, request: &Request) -> Presence {
-        if self.check_place(request).is_err() {
-            return Presence::Unknown;
+        if let Err(error) = self.check_place(request) {
+            return Presence::Unknown(error);
         }
         let bucket = bucket_name(request);
         match &self.from {
