@@ -1,7 +1,7 @@
 //! Definitions, routes, policies, events: what belongs to the platform as a whole.
 
 use delivery::{
-    api::{ApplyAnswer, ApplyRequest, ExplainRequest, ListQuery, PolicyList},
+    api::{ApplyAnswer, ApplyRequest, DefinitionDeleted, ExplainRequest, ListQuery, PolicyList},
     definition::Explanation,
     model::{ResourceDefinition, ResourceDefinitionRevision, Route},
 };
@@ -88,10 +88,14 @@ impl Client {
     }
 
     /// `DELETE resource-definitions/{name}`
-    pub async fn delete_definition(&self, name: &str, revision: Option<i64>) -> Result<()> {
+    pub async fn delete_definition(
+        &self,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<DefinitionDeleted> {
         self.call(Method::DELETE, &["resource-definitions", name])
             .if_match(revision)
-            .done()
+            .read()
             .await
     }
 

@@ -282,6 +282,17 @@ pub enum ApplyOutcome {
     Unchanged,
 }
 
+/// What the deletion of a resource definition leaves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DefinitionDeleted {
+    /// Resources that were made with it, as `ENVIRONMENT/NAME`: they stay as they are, on the revision
+    /// that was accepted last.
+    pub in_use: Vec<String>,
+    /// Whether it came with the platform. It does not return by itself.
+    pub built_in: bool,
+}
+
 /// `POST environments/{env}/deployments`, and `.../plans` for what it would do.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

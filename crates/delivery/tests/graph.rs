@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use towpath_delivery::{
     definition::{Catalogue, Context, Revision, graph},
-    model::{Graph, ResourceDefinitionSpec},
+    model::{Graph, NodeId, ResourceDefinitionSpec},
     score,
 };
 
@@ -56,8 +56,10 @@ fn build(
         domain: "localhost",
         workloads: &workloads.into_iter().collect(),
         catalogue,
+        accepted: &BTreeMap::new(),
         holds_data: &|provisioner| provisioner == "postgres",
     })
+    .map(|built| built.graph)
 }
 
 fn plain(resource_type: &str) -> Value {
@@ -148,6 +150,51 @@ fn what_nothing_meets_says_why_for_each() {
     };
     let foreign = catalogue.find(&foreign).expect_err("an unknown type");
     insta::assert_snapshot!("nothing_holds", messages(&[none, unknown, foreign]));
+}
+
+#[test]
+fn what_no_definition_meets_any_more_stays_on_the_accepted_one() {
+    let mut elsewhere = plain("postgres");
+    elsewhere["criteria"] = json!([{ "role": "prod" }]);
+    let gone = json!({
+        "type": "postgres", "provisioner": "postgres", "resources": { "disk": { "type": "volume" } },
+    });
+    let accepted = (
+        serde_json::from_value(json!({ "name": "gone", "revision": 2 })).expect("a reference"),
+        serde_json::from_value(gone).expect("a definition"),
+    );
+    let id = |text: &str| NodeId::try_from(text.to_owned()).expect("a node id");
+    let accepted = BTreeMap::from([(id("postgres.default#notes.db"), accepted)]);
+    let with = |definitions: &[(&str, Value)]| {
+        graph::build(&graph::Input {
+            environment: &environment(),
+            domain: "localhost",
+            workloads: &[workload("notes", &json!({ "db": { "type": "postgres" } }))].into(),
+            catalogue: &catalogue(definitions),
+            accepted: &accepted,
+            holds_data: &|_| false,
+        })
+    };
+    let stays = with(&[("elsewhere", elsewhere), ("disk", plain("volume"))]).expect("a graph");
+    assert_eq!(
+        stays.graph.nodes[&id("postgres.default#notes.db")]
+            .definition
+            .to_string(),
+        "gone@2"
+    );
+    assert!(
+        stays
+            .graph
+            .nodes
+            .contains_key(&id("volume.default#notes.db.disk"))
+    );
+    insta::assert_snapshot!("stays", stays.stays[0].message);
+
+    let rivals = with(&[("one", plain("postgres")), ("two", plain("postgres"))]);
+    assert_eq!(
+        rivals.expect_err("nobody can say")[0].rule,
+        "definition/ambiguous"
+    );
 }
 
 #[test]

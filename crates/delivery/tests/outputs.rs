@@ -45,9 +45,11 @@ fn problems(definitions: &Value, containers: &Value, resources: &Value) -> Vec<P
         domain: "localhost",
         workloads: &workloads,
         catalogue: &catalogue,
+        accepted: &BTreeMap::new(),
         holds_data: &|_| false,
     })
-    .expect("a graph");
+    .expect("a graph")
+    .graph;
     unknown_outputs(&Asked {
         graph: &graph,
         workloads: &workloads,

@@ -91,9 +91,11 @@ async fn decide(text: &str, catalogue: &Catalogue, verifier: &RegoVerifier) {
         domain: "localhost",
         workloads: &workloads,
         catalogue,
+        accepted: &BTreeMap::new(),
         holds_data: &|_| true,
     })
-    .expect("every need is met");
+    .expect("every need is met")
+    .graph;
     assert_eq!(graph.nodes.len(), RESOURCES);
     let plan = plan::compute(
         &Running::default(),

@@ -98,7 +98,8 @@ pub(crate) fn text(given: &Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-fn has_placeholder(value: &Value) -> bool {
+/// Whether the value is known only once a placeholder in it is resolved.
+pub(crate) fn has_placeholder(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.contains("${"))
 }
 

@@ -43,6 +43,11 @@ impl Volume {
     }
 }
 
+const NO_SIZE: &str =
+    "a volume on this machine cannot be held to a size: it shares the file system";
+const LEAVE_OUT: &str =
+    "leave `size` out, or put the platform's data directory on a file system of that size";
+
 #[async_trait]
 impl Provisioner for Volume {
     fn name(&self) -> &'static str {
@@ -66,18 +71,17 @@ impl Provisioner for Volume {
         let mut others = given.clone();
         others.remove("size");
         let mut problems = params::check("volume", KNOWN, &others);
-        problems.push(
-            Problem::new(
-                "params/unsupported",
-                "params.size",
-                "a volume on this machine cannot be held to a size: it shares the file system",
-            )
-            .remedy("leave `size` out, or put the platform's data directory on a file system of that size"),
-        );
+        if !params::has_placeholder(&given["size"]) {
+            problems
+                .push(Problem::new("params/unsupported", "params.size", NO_SIZE).remedy(LEAVE_OUT));
+        }
         problems
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        if request.params.contains_key("size") {
+            return Err(ProvisionError::permanent(NO_SIZE).remedy(LEAVE_OUT));
+        }
         let path = self.path(request);
         let made = path.clone();
         blocking(move || make(&made)).await.map_err(|error| {

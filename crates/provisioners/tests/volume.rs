@@ -85,4 +85,17 @@ fn a_size_that_cannot_be_kept_is_refused() {
     let problems = volume.check(&support::object(json!({ "size": "1Gi", "sise": 1 })));
     let rules: Vec<_> = problems.iter().map(|p| p.rule.as_str()).collect();
     assert_eq!(rules, ["params/unknown", "params/unsupported"]);
+    // A definition that passes the asker's size on is none: whether one is given, the plan tells.
+    let passed_on = support::object(json!({ "size": "${params.size}" }));
+    assert_eq!(volume.check(&passed_on), []);
+}
+
+#[tokio::test]
+async fn a_size_that_was_not_known_before_is_refused_as_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let volume = Volume::new(directory.path());
+    let refused = request("volume", "notes.data", json!({ "size": "1Gi" }));
+    let error = volume.provision(&refused).await.unwrap_err();
+    assert!(!error.retry && error.message.contains("size"), "{error}");
+    assert_eq!(volume.presence(&refused).await, Presence::Absent);
 }

@@ -15,8 +15,10 @@ use crate::{
     failure::{Failure, Result},
 };
 
+mod places;
 mod workloads;
 
+pub(crate) use places::Places;
 pub(crate) use workloads::{Changes, Request, workloads};
 
 /// The largest file that is read: far beyond any description, far below what hurts.
@@ -82,43 +84,6 @@ pub(crate) struct Documents {
     pub(crate) workloads: Vec<PathBuf>,
 }
 
-/// Where each document came from: its file, and which of the file's documents it is.
-#[derive(Debug, Default)]
-pub(crate) struct Places(Vec<String>);
-
-impl Places {
-    /// The platform's refusal, with each document called by its file.
-    pub(crate) fn failure(&self, error: client::Error) -> Failure {
-        let mut failure: Failure = error.into();
-        for problem in &mut failure.problems {
-            problem.path = self.name(&problem.path);
-        }
-        failure
-    }
-
-    /// `documents[1].spec.type` as `FILE (document 2): spec.type`.
-    fn name(&self, path: &str) -> String {
-        let named = path.strip_prefix("documents").and_then(|rest| {
-            let digits: String = rest
-                .chars()
-                .skip_while(|c| matches!(c, '[' | '.'))
-                .take_while(char::is_ascii_digit)
-                .collect();
-            let place = self.0.get(digits.parse::<usize>().ok()?)?;
-            let below = rest
-                .trim_start_matches(['[', '.'])
-                .trim_start_matches(&digits[..]);
-            let below = below.trim_start_matches([']', '.']);
-            Some(if below.is_empty() {
-                place.clone()
-            } else {
-                format!("{place}: {below}")
-            })
-        });
-        named.unwrap_or_else(|| path.to_owned())
-    }
-}
-
 /// Reads files of documents, with everything that is wrong with any of them told at once.
 pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
     let mut all = Documents::default();
@@ -151,20 +116,32 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
             );
             continue;
         }
-        let several = found.len() > 1;
+        let places = all.places.file(&name, &bytes, found.len());
         for (index, value) in found.into_iter().enumerate() {
-            all.places.0.push(if several {
-                format!("{name} (document {})", index + 1)
-            } else {
-                name.clone()
-            });
-            all.ours.push(value);
+            for (below, value) in listed(value) {
+                all.places.document(places, index, below, &value);
+                all.ours.push(value);
+            }
         }
     }
     if problems.is_empty() {
         Ok(all)
     } else {
         Err(Failure::new(Exit::Invalid, "the files cannot be applied").problems(problems))
+    }
+}
+
+/// A document, or those of a list of them, each with where it stands in it: `towpath get -o yaml`
+/// gives `items`.
+fn listed(document: Value) -> Vec<(String, Value)> {
+    let items = document.get("items").and_then(Value::as_array);
+    match items {
+        Some(items) if document.get("kind").is_none() => items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| (format!("items.{index}"), item.clone()))
+            .collect(),
+        _ => vec![(String::new(), document)],
     }
 }
 
@@ -195,20 +172,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let ours = file(&directory, "ours.yaml", "---\nkind: A\n---\n---\nkind: B\n");
         let score = file(&directory, "score.yaml", "apiVersion: score.dev/v1b1\n");
-        let all = documents(&[ours.clone(), score.clone()]).unwrap();
+        let all = documents(&[ours, score.clone()]).unwrap();
         assert_eq!(all.ours.len(), 2);
         assert_eq!(all.workloads, [score]);
-        let ours = ours.display();
-        assert_eq!(
-            all.places.name("documents[1].spec.type"),
-            format!("{ours} (document 2): spec.type")
-        );
-        assert_eq!(
-            all.places.name("documents.0"),
-            format!("{ours} (document 1)")
-        );
-        assert_eq!(all.places.name("documents[7].spec"), "documents[7].spec");
-        assert_eq!(all.places.name("other"), "other");
+    }
+
+    #[test]
+    fn what_get_gives_is_a_list_of_documents() {
+        let directory = tempfile::tempdir().unwrap();
+        let list = file(&directory, "list.yaml", "items:\n- kind: A\n- kind: B\n");
+        assert_eq!(documents(&[list]).unwrap().ours.len(), 2);
     }
 
     #[test]

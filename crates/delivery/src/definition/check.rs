@@ -11,23 +11,20 @@ use crate::{
     score::placeholder::{Template, for_each_text},
 };
 
-/// Everything that is wrong with `spec`. `provisioners` are those of the platform, by name.
+/// Everything that is wrong with `spec`; the problems' paths begin with `place` (`documents[0]`).
+/// `provisioner` finds those of the platform, which are `known`.
 pub fn check<'p>(
-    name: &str,
+    place: &str,
     spec: &ResourceDefinitionSpec,
     provisioner: impl Fn(&str) -> Option<&'p dyn Provisioner>,
     known: &[&str],
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !is_type(&spec.resource_type) {
-        problems.push(
-            Problem::new(
-                "definition/type",
-                format!("{name}.spec.type"),
-                format!("`{}` is not a resource type", spec.resource_type),
-            )
-            .remedy("use letters, digits and hyphens, 2 to 63 of them"),
-        );
+        problems.push(not_a_type(
+            format!("{place}.spec.type"),
+            &spec.resource_type,
+        ));
     }
     match provisioner(&spec.provisioner) {
         Some(found) => {
@@ -37,16 +34,16 @@ pub fn check<'p>(
                     .check(&spec.params)
                     .into_iter()
                     .map(|problem| Problem {
-                        path: format!("{name}.spec.{}", problem.path),
+                        path: format!("{place}.spec.{}", problem.path),
                         ..problem
                     }),
             );
-            outputs(name, spec, found, &mut problems);
+            outputs(place, spec, found, &mut problems);
         }
         None => problems.push(
             Problem::new(
                 "definition/provisioner",
-                format!("{name}.spec.provisioner"),
+                format!("{place}.spec.provisioner"),
                 format!("there is no provisioner `{}`", spec.provisioner),
             )
             .remedy(format!("use one of: {}", known.join(", "))),
@@ -57,33 +54,32 @@ pub fn check<'p>(
             problems.push(
                 Problem::new(
                     "definition/alias",
-                    format!("{name}.spec.resources.{alias}"),
+                    format!("{place}.spec.resources.{alias}"),
                     format!("`{alias}` cannot be an alias"),
                 )
                 .remedy("use lower-case letters, digits and hyphens; `parent` is taken"),
             );
         }
     }
-    let all = spec
-        .resources
-        .values()
-        .chain(spec.coprovision.iter().map(|c| &c.resource));
-    for dependency in all {
+    let further = spec.resources.iter();
+    let further = further.map(|(alias, resource)| (format!("resources.{alias}"), resource));
+    let along = spec.coprovision.iter().enumerate();
+    let along = along.map(|(index, along)| (format!("coprovision[{index}]"), &along.resource));
+    for (at, dependency) in further.chain(along) {
         if !is_type(&dependency.resource_type) {
-            problems.push(Problem::new(
-                "definition/type",
-                format!("{name}.spec.resources"),
-                format!("`{}` is not a resource type", dependency.resource_type),
+            problems.push(not_a_type(
+                format!("{place}.spec.{at}.type"),
+                &dependency.resource_type,
             ));
         }
     }
-    references(name, spec, &mut problems);
+    references(place, spec, &mut problems);
     problems
 }
 
 /// Outputs that are declared, although the provisioner gives no such output.
 fn outputs(
-    name: &str,
+    place: &str,
     spec: &ResourceDefinitionSpec,
     provisioner: &dyn Provisioner,
     problems: &mut Vec<Problem>,
@@ -97,7 +93,7 @@ fn outputs(
             problems.push(
                 Problem::new(
                     "definition/outputs",
-                    format!("{name}.spec.outputs[{index}]"),
+                    format!("{place}.spec.outputs[{index}]"),
                     format!("`{}` gives no output `{declared}` here", spec.provisioner),
                 )
                 .remedy(format!("remove it; the outputs are {}", known.join(", "))),
@@ -107,7 +103,7 @@ fn outputs(
 }
 
 /// Placeholders that refer to nothing that the definition could know.
-fn references(name: &str, spec: &ResourceDefinitionSpec, problems: &mut Vec<Problem>) {
+fn references(place: &str, spec: &ResourceDefinitionSpec, problems: &mut Vec<Problem>) {
     let mut places: BTreeMap<String, (Value, bool)> = BTreeMap::new();
     places.insert("params".into(), (Value::Object(spec.params.clone()), false));
     for (alias, dependency) in &spec.resources {
@@ -119,17 +115,16 @@ fn references(name: &str, spec: &ResourceDefinitionSpec, problems: &mut Vec<Prob
         let after = along.order == CoProvisionOrder::After;
         places.insert(format!("coprovision[{index}].params"), (params, after));
     }
-    for (place, (params, knows_parent)) in places {
+    for (part, (params, knows_parent)) in places {
         for_each_text(&params, &mut Vec::new(), &mut |path, text| {
-            let path = format!("{name}.spec.{place}.{}", path.join("."));
+            let path = format!("{place}.spec.{part}.{}", path.join("."));
             let template = match Template::parse(text) {
                 Ok(template) => template,
                 Err(malformed) => {
-                    problems.push(Problem::new(
-                        "definition/placeholder",
-                        path,
-                        malformed.reason,
-                    ));
+                    problems.push(
+                        Problem::new("definition/placeholder", path, malformed.reason)
+                            .remedy("write `$${` for a `${` that is no placeholder"),
+                    );
                     return;
                 }
             };
@@ -156,6 +151,15 @@ fn references(name: &str, spec: &ResourceDefinitionSpec, problems: &mut Vec<Prob
             }
         });
     }
+}
+
+fn not_a_type(path: String, given: &str) -> Problem {
+    Problem::new(
+        "definition/type",
+        path,
+        format!("`{given}` is not a resource type"),
+    )
+    .remedy("use letters, digits and hyphens, 2 to 63 of them")
 }
 
 /// A resource type, by Score's schema.

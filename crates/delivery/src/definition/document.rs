@@ -2,7 +2,7 @@
 
 use kernel::{Name, Problem};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::model::{EnvironmentRoleSpec, ResourceDefinitionSpec};
 
@@ -67,8 +67,11 @@ pub struct EnvironmentFields {
 }
 
 impl Applicable {
-    /// Reads one document; `place` (`documents[0]`) is where the problems are.
+    /// Reads one document; `place` (`documents[0]`) is where the problems are. What the platform
+    /// itself has answered is taken too: what it should be counts, not what it is.
     pub fn read(value: &Value, place: &str) -> Result<Self, Problem> {
+        let answered = of_answer(value);
+        let value = answered.as_ref().unwrap_or(value);
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         match (text("apiVersion"), text("kind")) {
             (API_VERSION, "ResourceDefinition") => {
@@ -94,9 +97,31 @@ impl Applicable {
     }
 }
 
+/// The document within an answer of the platform's API (as `towpath get -o yaml` shows it); nothing
+/// where `value` is none.
+fn of_answer(value: &Value) -> Option<Value> {
+    let fields = value.as_object()?;
+    let meta = fields.get("metadata")?;
+    if fields.contains_key("apiVersion") || !meta.get("uid")?.is_string() {
+        return None;
+    }
+    let labels = meta.get("labels").cloned().unwrap_or_else(|| json!({}));
+    Some(json!({
+        "apiVersion": API_VERSION,
+        "kind": fields.get("kind")?,
+        "metadata": { "name": meta.get("name")?, "labels": labels },
+        "spec": fields.get("spec")?,
+    }))
+}
+
 fn envelope<S: DeserializeOwned>(value: &Value, place: &str) -> Result<Envelope<S>, Problem> {
-    Envelope::deserialize(value)
-        .map_err(|error| Problem::new("document/shape", place, error.to_string()))
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = match error.path().to_string().as_str() {
+            "." => place.to_owned(),
+            below => format!("{place}.{below}"),
+        };
+        Problem::new("document/shape", path, error.inner().to_string())
+    })
 }
 
 /// The definitions and roles that come with the platform.
@@ -137,5 +162,24 @@ mod tests {
         });
         let problem = Applicable::read(&value, "documents[0]").unwrap_err();
         assert!(problem.message.contains("protectd"), "{problem:?}");
+        assert_eq!(problem.path, "documents[0].spec.protectd");
+    }
+
+    #[test]
+    fn what_was_answered_can_be_applied() {
+        let answered = serde_json::json!({
+            "kind": "EnvironmentRole",
+            "metadata": {
+                "name": "dev", "uid": "0199", "revision": 7, "generation": 1, "labels": { "a": "b" },
+                "created": "2025-01-01T00:00:00Z", "updated": "2025-01-01T00:00:00Z",
+            },
+            "spec": { "protected": false }, "status": null,
+        });
+        let Applicable::EnvironmentRole(role) =
+            Applicable::read(&answered, "documents[0]").unwrap()
+        else {
+            panic!("it is a role");
+        };
+        assert_eq!(role.metadata.labels["a"], "b");
     }
 }

@@ -11,6 +11,9 @@ use crate::{
     score::suggest::nearest,
 };
 
+/// The rule that one definition meets a need better than all others.
+pub(super) const AMBIGUOUS: &str = "definition/ambiguous";
+
 /// Every definition of a type, whether it holds in a context and why, and which is chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -65,7 +68,7 @@ impl Explanation {
                 .map(|rival| self.with_criteria(rival))
                 .collect();
             return Problem::new(
-                "definition/ambiguous",
+                AMBIGUOUS,
                 "",
                 format!("{need} is met equally well by {}", rivals.join(" and ")),
             )

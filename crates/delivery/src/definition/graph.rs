@@ -9,10 +9,13 @@ use serde_json::{Map, Value};
 
 use super::{
     Catalogue, Context,
+    explain::AMBIGUOUS,
     params::{Scope, inherit, inherited},
 };
 use crate::{
-    model::{CoProvisionOrder, Dependency, Graph, Node, NodeId, ResourceDefinitionSpec},
+    model::{
+        CoProvisionOrder, DefinitionRef, Dependency, Graph, Node, NodeId, ResourceDefinitionSpec,
+    },
     score,
 };
 
@@ -32,16 +35,32 @@ pub struct Input<'a> {
     pub workloads: &'a BTreeMap<String, score::Workload>,
     /// The definitions in force.
     pub catalogue: &'a Catalogue,
+    /// What instances that are there were last accepted with: they stay on it where no definition
+    /// holds any more.
+    pub accepted: &'a BTreeMap<NodeId, Revised>,
     /// Whether what a provisioner makes holds data.
     pub holds_data: &'a dyn Fn(&str) -> bool,
 }
 
+/// A definition at one of its revisions.
+pub type Revised = (DefinitionRef, ResourceDefinitionSpec);
+
+/// A graph, and what is remarkable about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Built {
+    /// The graph.
+    pub graph: Graph,
+    /// What stays on a definition that no longer holds, and why.
+    pub stays: Vec<Problem>,
+}
+
 /// Builds the graph, or says everything that is wrong with it.
-pub fn build(input: &Input<'_>) -> Result<Graph, Vec<Problem>> {
+pub fn build(input: &Input<'_>) -> Result<Built, Vec<Problem>> {
     let mut builder = Builder {
         input,
         graph: Graph::default(),
         beside: Vec::new(),
+        stays: Vec::new(),
         problems: Vec::new(),
     };
     for (name, workload) in input.workloads {
@@ -60,7 +79,10 @@ pub fn build(input: &Input<'_>) -> Result<Graph, Vec<Problem>> {
         );
     }
     if builder.problems.is_empty() {
-        Ok(builder.graph)
+        Ok(Built {
+            graph: builder.graph,
+            stays: builder.stays,
+        })
     } else {
         Err(builder.problems)
     }
@@ -84,6 +106,7 @@ struct Builder<'a> {
     graph: Graph,
     /// Pairs of a parent and what is made beside it.
     beside: Vec<(NodeId, NodeId)>,
+    stays: Vec<Problem>,
     problems: Vec<Problem>,
 }
 
@@ -154,6 +177,31 @@ impl Builder<'_> {
         aliases
     }
 
+    /// The definition that meets `need`; else the one that it was last accepted with. Which of two
+    /// rivals is meant, nobody can say: that stays an error.
+    fn definition(&mut self, need: &Need, context: &Context) -> Option<Revised> {
+        let problem = match self.input.catalogue.find(context) {
+            Ok((definition, spec)) => return Some((definition, spec.clone())),
+            Err(problem) => Problem {
+                path: need.asker.clone(),
+                ..problem
+            },
+        };
+        let accepted = self.input.accepted.get(&need.id);
+        let Some(accepted) = accepted.filter(|_| problem.rule != AMBIGUOUS) else {
+            self.problems.push(problem);
+            return None;
+        };
+        self.stays.push(Problem {
+            message: format!(
+                "{}: {}; it stays on {}",
+                need.id, problem.message, accepted.0
+            ),
+            ..problem
+        });
+        Some(accepted.clone())
+    }
+
     /// Adds the node that meets `need`, and what it needs in turn.
     fn meet(&mut self, need: Need, depth: usize) {
         if depth > DEPTH {
@@ -172,15 +220,8 @@ impl Builder<'_> {
             .environment
             .of_node(&need.id, need.workload.as_deref());
         context.labels.extend(need.labels.clone());
-        let (definition, spec) = match self.input.catalogue.find(&context) {
-            Ok((definition, spec)) => (definition, spec.clone()),
-            Err(problem) => {
-                self.problems.push(Problem {
-                    path: need.asker,
-                    ..problem
-                });
-                return;
-            }
+        let Some((definition, spec)) = self.definition(&need, &context) else {
+            return;
         };
         let own = dependencies(&need.id, &spec);
         let asker_params = match inherit(&Value::Object(need.params.clone())) {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use kernel::{
@@ -14,7 +13,10 @@ use kernel::{
 
 use super::{one, page};
 use crate::{
-    api::{ApplyAnswer, ApplyRequest, ExplainRequest, ListQuery, PolicyList, PolicySource},
+    api::{
+        ApplyAnswer, ApplyRequest, DefinitionDeleted, ExplainRequest, ListQuery, PolicyList,
+        PolicySource,
+    },
     definition::Explanation,
     model::{ResourceDefinition, ResourceDefinitionRevision, Route},
     service::Delivery,
@@ -45,17 +47,19 @@ pub(super) async fn show(
     one::<ResourceDefinition>(delivery.store(), "", &name).await
 }
 
-/// Takes a definition out of matching. Instances that it made stay as they are.
+/// Takes a definition out of matching. Resources that were made with it stay as they are; the answer
+/// names them.
 #[utoipa::path(delete, path = "/v1/resource-definitions/{name}", tag = "definitions",
-    params(("name" = String, Path)), responses((status = 204), (status = 403), (status = 404)))]
+    params(("name" = String, Path)),
+    responses((status = 200, body = DefinitionDeleted), (status = 403), (status = 404)))]
 pub(super) async fn delete(
     State(delivery): Service,
     caller: Caller,
     IfMatch(revision): IfMatch,
     Path(name): Path<String>,
-) -> Result<StatusCode> {
-    delivery.definition_delete(&caller, &name, revision).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Json<DefinitionDeleted>> {
+    let answer = delivery.definition_delete(&caller, &name, revision).await?;
+    Ok(Json(answer))
 }
 
 /// The revisions of a definition: immutable.

@@ -32,7 +32,7 @@ pub use deployable::{advice, deployable};
 pub use files::inline_sources;
 pub use model::*;
 pub use overrides::{Input, load};
-pub use read::{Document, Source, parse, validate};
+pub use read::{Document, Places, Source, parse, validate};
 pub use references::{OutputReference, output_references};
 pub use release::{FIXED_PORT, Lookup, metadata_at, output_at, release};
 pub use yaml::Limits;

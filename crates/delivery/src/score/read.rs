@@ -47,6 +47,33 @@ impl Document {
     }
 }
 
+/// Where things stand in the documents of a YAML text, whatever they describe.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    sources: Sources,
+    documents: Vec<Node>,
+}
+
+impl Places {
+    /// Those of `source`. What cannot be read within `limits` stands nowhere.
+    pub fn of(source: &Source, limits: &Limits) -> Self {
+        let mut sources = Sources::default();
+        let documents = match trees(&mut sources, source, limits) {
+            Ok((_, documents, _)) => documents,
+            Err(_) => Vec::new(),
+        };
+        Self { sources, documents }
+    }
+
+    /// Where the field at `path` of a document stands, or the nearest one above it. Documents count
+    /// from 0, without the empty ones; `spec.list[0].name` and `spec.list.0.name` are the same path.
+    pub fn locate(&self, document: usize, path: &str) -> Option<Location> {
+        let path = split_path(&path.replace('[', ".").replace(']', ""));
+        let span = self.documents.get(document)?.locate(&path)?;
+        Some(self.sources.location(span))
+    }
+}
+
 /// Reads the workloads of one Score file: one for each document in it. Every mistake is reported,
 /// not only the first.
 pub fn parse(source: &Source, limits: &Limits) -> Result<Vec<Document>, Vec<Problem>> {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Change, Kind, Outcome, Problem, Query, Resource, Result};
+use kernel::{Caller, Change, Error, ErrorKind, Kind, Outcome, Problem, Query, Resource, Result};
 use serde_json::json;
 
 use super::{Delivery, environments::Roles, events, plans::context_of};
 use crate::{
     api::{
-        Applied, ApplyAnswer, ApplyOutcome, ApplyRequest, ExplainRequest, GraphAnswer,
-        NewEnvironment,
+        Applied, ApplyAnswer, ApplyOutcome, ApplyRequest, DefinitionDeleted, ExplainRequest,
+        GraphAnswer, NewEnvironment,
     },
     definition::{
         self, Applicable, Context, Explanation,
@@ -17,7 +17,7 @@ use crate::{
     },
     model::{
         Deployment, Environment, EnvironmentRole, EnvironmentRoleSpec, Graph, ResourceDefinition,
-        ResourceDefinitionRevision, ResourceDefinitionSpec, Workload,
+        ResourceDefinitionRevision, ResourceDefinitionSpec, ResourceInstance, Workload,
     },
 };
 
@@ -27,17 +27,15 @@ impl Delivery {
         let mut problems = Vec::new();
         let mut documents = Vec::new();
         for (index, value) in request.documents.iter().enumerate() {
-            match Applicable::read(value, &format!("documents[{index}]")) {
-                Ok(document) => documents.push(document),
+            let place = format!("documents[{index}]");
+            match Applicable::read(value, &place) {
+                Ok(document) => documents.push((place, document)),
                 Err(problem) => problems.push(problem),
             }
         }
         problems.extend(self.check_documents(&documents));
         if !problems.is_empty() {
-            return Err(kernel::Error::problems(
-                "the documents cannot be applied",
-                problems,
-            ));
+            return Err(Error::problems(NOT_APPLIED, problems));
         }
         self.apply_all(caller, documents, false).await
     }
@@ -45,7 +43,9 @@ impl Delivery {
     /// Applies what comes with the platform: what people have changed since stays as they want it.
     pub async fn install_defaults(&self) -> Result<()> {
         let caller = Caller::system("defaults", uuid::Uuid::now_v7());
-        match self.apply_all(&caller, definition::defaults(), true).await {
+        let defaults = definition::defaults().into_iter();
+        let defaults = defaults.map(|document| (String::new(), document)).collect();
+        match self.apply_all(&caller, defaults, true).await {
             // Another replica was faster.
             Err(error) if error.retryable() || error.kind == kernel::ErrorKind::AlreadyExists => {
                 Ok(())
@@ -54,15 +54,15 @@ impl Delivery {
         }
     }
 
-    fn check_documents(&self, documents: &[Applicable]) -> Vec<Problem> {
+    fn check_documents(&self, documents: &[(String, Applicable)]) -> Vec<Problem> {
         let known: Vec<_> = self.provisioners.keys().copied().collect();
         let mut problems = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
-        for document in documents {
+        for (place, document) in documents {
             let (kind, meta) = match document {
                 Applicable::ResourceDefinition(d) => {
                     problems.extend(definition::check(
-                        d.metadata.name.as_str(),
+                        place,
                         &d.spec,
                         |name| self.provisioner(name).map(|p| p.as_ref() as _),
                         &known,
@@ -73,11 +73,14 @@ impl Delivery {
                 Applicable::Environment(d) => (Environment::KIND, &d.metadata),
             };
             if !seen.insert((kind, meta.name.clone())) {
-                problems.push(Problem::new(
-                    "document/twice",
-                    meta.name.as_str(),
-                    format!("{kind} `{}` is in these documents twice", meta.name),
-                ));
+                problems.push(
+                    Problem::new(
+                        "document/twice",
+                        format!("{place}.metadata.name"),
+                        format!("{kind} `{}` is in these documents twice", meta.name),
+                    )
+                    .remedy("keep one of them"),
+                );
             }
         }
         problems
@@ -86,36 +89,36 @@ impl Delivery {
     async fn apply_all(
         &self,
         caller: &Caller,
-        documents: Vec<Applicable>,
+        documents: Vec<(String, Applicable)>,
         built_in: bool,
     ) -> Result<ApplyAnswer> {
         let mut change = Change::new().by(caller);
         let mut items = Vec::new();
         let roles: Roles = documents
             .iter()
-            .filter_map(|document| match document {
+            .filter_map(|(_, document)| match document {
                 Applicable::EnvironmentRole(d) => {
                     Some((d.metadata.name.to_string(), d.spec.clone()))
                 }
                 _ => None,
             })
             .collect();
-        for document in documents {
-            let place = format!("documents[{}]", items.len());
-            items.push(match document {
+        for (place, document) in documents {
+            let applied = match document {
                 Applicable::ResourceDefinition(d) => {
                     self.apply_definition(&mut change, caller, d.metadata, d.spec, built_in)
-                        .await?
+                        .await
                 }
                 Applicable::EnvironmentRole(d) => {
                     self.apply_role(&mut change, caller, d.metadata, d.spec, built_in)
-                        .await?
+                        .await
                 }
                 Applicable::Environment(d) => {
                     self.apply_environment(&mut change, caller, d, &place, &roles)
-                        .await?
+                        .await
                 }
-            });
+            };
+            items.push(applied.map_err(|error| at_document(error, place))?);
         }
         if !change.is_empty() {
             self.store.commit(change).await?;
@@ -158,9 +161,18 @@ impl Delivery {
                 (ApplyOutcome::Changed, held.status.revision)
             }
             None => {
+                let last = self.last_revision(name).await?;
+                if built_in && last > 0 {
+                    // Somebody has deleted it: it comes back when somebody applies it.
+                    return Ok(applied::<ResourceDefinition>(
+                        name,
+                        ApplyOutcome::Unchanged,
+                        None,
+                    ));
+                }
                 let mut new = Resource::<ResourceDefinition>::new("", name, spec.clone());
                 new.meta.labels = meta.labels;
-                new.status.revision = self.last_revision(name).await? + 1;
+                new.status.revision = last + 1;
                 new.status.built_in = built_in;
                 change.create(&new)?;
                 (ApplyOutcome::Created, new.status.revision)
@@ -263,16 +275,26 @@ impl Delivery {
         ))
     }
 
-    /// Takes a definition out of matching. Its revisions stay, for what was made with them.
+    /// Takes a definition out of matching. Its revisions stay, for what was made with them; the answer
+    /// names that.
     pub async fn definition_delete(
         &self,
         caller: &Caller,
         name: &str,
         revision: Option<i64>,
-    ) -> Result<()> {
+    ) -> Result<DefinitionDeleted> {
         Self::authorize_platform(caller, "delete resource definitions")?;
         let held = self.store.expect::<ResourceDefinition>("", name).await?;
         Self::require_revision(&held.meta, revision)?;
+        let instances = self
+            .store
+            .list_all::<ResourceInstance>(&Query::default())
+            .await?;
+        let in_use: Vec<String> = instances
+            .iter()
+            .filter(|instance| instance.spec.definition.name == name)
+            .map(|instance| format!("{}/{}", instance.meta.scope, instance.meta.name))
+            .collect();
         let mut change = Change::new().by(caller);
         change.remove(&held)?;
         change.event(events::event(
@@ -281,10 +303,13 @@ impl Delivery {
             "",
             caller,
             Some(Outcome::Pass),
-            json!({ "revision": held.status.revision }),
+            json!({ "revision": held.status.revision, "inUse": in_use }),
         ));
         self.store.commit(change).await?;
-        Ok(())
+        Ok(DefinitionDeleted {
+            in_use,
+            built_in: held.status.built_in,
+        })
     }
 
     /// Which definition meets a need in an environment, and why.
@@ -337,6 +362,20 @@ impl Delivery {
             .collect();
         Ok(GraphAnswer { graph, phases })
     }
+}
+
+const NOT_APPLIED: &str = "the documents cannot be applied";
+
+/// `error` as what is wrong with the document at `place`.
+fn at_document(mut error: Error, place: String) -> Error {
+    if !place.is_empty() && error.problems.is_empty() && error.kind != ErrorKind::Internal {
+        error.problems.push(Problem {
+            remedy: error.remedy.take(),
+            ..Problem::new("document/refused", place, error.message)
+        });
+        error.message = NOT_APPLIED.into();
+    }
+    error
 }
 
 fn applied<K: Kind>(name: &str, outcome: ApplyOutcome, revision: Option<u64>) -> Applied {

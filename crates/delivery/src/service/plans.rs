@@ -10,8 +10,8 @@ use crate::{
     definition::{self, Catalogue, Context, Revision, graph},
     engine::Objection,
     model::{
-        Environment, Graph, ResourceDefinition, ResourceDefinitionRevision, ResourceDefinitionSpec,
-        ResourceInstance, Route, RouteSpec, Workload,
+        DefinitionRef, Environment, Graph, NodeId, ResourceDefinition, ResourceDefinitionRevision,
+        ResourceDefinitionSpec, ResourceInstance, Route, RouteSpec, Workload,
     },
     plan::{self, Plan, Running, RunningResource, Wanted},
     score,
@@ -37,9 +37,9 @@ impl Delivery {
         let instances = self.instances(name).await?;
         let running = self.store.list_all::<Workload>(&Query::scope(name)).await?;
         let catalogue = self.catalogue(environment, order.record.as_ref()).await?;
-        let mut graph = self
-            .graph(environment, order, &catalogue)
-            .map_err(refused)?;
+        let (mut graph, stays) = self
+            .graph(environment, order, &catalogue, &instances)
+            .await?;
 
         let mut problems = self.check_params(&graph);
         problems.extend(shared_with_others(&graph, &instances, order));
@@ -47,7 +47,7 @@ impl Delivery {
         problems.extend(wrong);
         problems.extend(self.refuse_taken(environment, &claims).await?);
         let engine = self.engine(&environment.spec.engine)?;
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<_> = stays.into_iter().map(|p| p.message).collect();
         for (workload, score) in &order.workloads {
             problems.extend(score::deployable(score).into_iter().map(|problem| Problem {
                 path: format!("workloads.{workload}.{}", problem.path),
@@ -159,22 +159,59 @@ impl Delivery {
         )
     }
 
-    fn graph(
+    /// The graph, and what stays on a definition that no longer holds.
+    async fn graph(
         &self,
         environment: &Resource<Environment>,
         order: &Order,
         catalogue: &Catalogue,
-    ) -> std::result::Result<Graph, Vec<Problem>> {
-        graph::build(&graph::Input {
-            environment: &context_of(environment),
-            domain: &self.settings.domain,
-            workloads: &order.workloads,
-            catalogue,
-            holds_data: &|provisioner| {
-                self.provisioner(provisioner)
-                    .is_some_and(|p| p.describe().holds_data)
-            },
-        })
+        instances: &[Resource<ResourceInstance>],
+    ) -> Result<(Graph, Vec<Problem>)> {
+        let build = |accepted: &_| {
+            graph::build(&graph::Input {
+                environment: &context_of(environment),
+                domain: &self.settings.domain,
+                workloads: &order.workloads,
+                catalogue,
+                accepted,
+                holds_data: &|provisioner| {
+                    self.provisioner(provisioner)
+                        .is_some_and(|p| p.describe().holds_data)
+                },
+            })
+        };
+        let built = match build(&BTreeMap::new()) {
+            Ok(built) => built,
+            // Rarely: what is there already may stay on what it was accepted with.
+            Err(_) => build(&self.accepted(instances).await?).map_err(refused)?,
+        };
+        Ok((built.graph, built.stays))
+    }
+
+    /// What each instance was last accepted with.
+    async fn accepted(
+        &self,
+        instances: &[Resource<ResourceInstance>],
+    ) -> Result<BTreeMap<NodeId, graph::Revised>> {
+        let mut accepted = BTreeMap::new();
+        for instance in instances.iter().filter(|instance| !instance.is_deleting()) {
+            let definition = &instance.spec.definition;
+            let spec = self.definition_revision(definition).await?;
+            accepted.insert(instance.spec.node.clone(), (definition.clone(), spec));
+        }
+        Ok(accepted)
+    }
+
+    async fn definition_revision(
+        &self,
+        definition: &DefinitionRef,
+    ) -> Result<ResourceDefinitionSpec> {
+        let name = format!("r{}", definition.revision);
+        let found = self
+            .store
+            .expect::<ResourceDefinitionRevision>(&definition.name, &name)
+            .await?;
+        Ok(found.spec)
     }
 
     /// The definitions in force: the newest, the environment's pins, and those of `record`.
@@ -211,21 +248,14 @@ impl Delivery {
             return Ok(Catalogue::new(definitions));
         };
         // A rollback uses what was used then, not what merely matches now.
-        let used: BTreeMap<_, _> = record
-            .spec
-            .graph
-            .nodes
-            .values()
-            .map(|node| (&node.definition.name, node.definition.revision))
-            .collect();
         definitions.clear();
-        for (name, revision) in used {
-            let found = self
-                .store
-                .expect::<ResourceDefinitionRevision>(name, &format!("r{revision}"))
-                .await?;
-            let spec = found.spec;
-            definitions.insert(name.clone(), Revision { revision, spec });
+        for node in record.spec.graph.nodes.values() {
+            let DefinitionRef { name, revision } = &node.definition;
+            let revision = Revision {
+                revision: *revision,
+                spec: self.definition_revision(&node.definition).await?,
+            };
+            definitions.insert(name.clone(), revision);
         }
         Ok(Catalogue::new(definitions))
     }

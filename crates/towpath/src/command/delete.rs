@@ -1,7 +1,7 @@
 //! `towpath delete`
 
 use clap::{Args, ValueEnum};
-use delivery::api::Data;
+use delivery::api::{Data, DefinitionDeleted};
 
 use super::deploy::Wait;
 use crate::{
@@ -94,17 +94,31 @@ impl Delete {
                 .await
             }
             Deletable::ResourceDefinition => {
-                client.delete_definition(name, None).await?;
-                gone(
-                    context,
-                    &self.wait,
-                    &what("resource definition"),
-                    async || client.definition(name).await.map(|_| Vec::new()),
-                )
-                .await
+                let deleted = client.delete_definition(name, None).await?;
+                context.answer(&deleted, || {
+                    definition_text(&what("resource definition"), &deleted)
+                })
             }
         }
     }
+}
+
+/// What the deletion of a definition leaves, for people.
+fn definition_text(what: &str, deleted: &DefinitionDeleted) -> String {
+    let mut text = format!("{what} is gone");
+    if !deleted.in_use.is_empty() {
+        text.push_str("\nthese resources stay as they are, on the revision that they have:");
+        for name in &deleted.in_use {
+            text.push_str("\n  ");
+            text.push_str(name);
+        }
+    }
+    if deleted.built_in {
+        text.push_str(
+            "\nit came with the platform, and stays away until somebody applies it again",
+        );
+    }
+    text
 }
 
 /// Refuses to lose the data of the resource `name` by accident.
