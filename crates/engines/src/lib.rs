@@ -10,10 +10,12 @@
 pub mod docker;
 pub mod process;
 
+mod blocking;
 mod logs;
 mod ports;
 mod probe;
 mod supervisor;
 mod timing;
+mod turns;
 
 pub use timing::Timing;

@@ -2,10 +2,12 @@
 //! container are kept here when it is removed.
 //! `<data>/logs/<environment>/<workload>/<release>/<container>.{out,err}`.
 
+mod place;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fs, io,
-    io::{BufRead as _, BufReader, Seek as _, SeekFrom},
+    io::{Seek as _, SeekFrom},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -14,8 +16,12 @@ use std::{
 use delivery::engine::{LogLine, LogQuery, ReleaseRef};
 use tokio::sync::mpsc;
 
-/// A line that is longer is cut into pieces of this many bytes.
-const LONGEST_LINE: u64 = 64 * 1024;
+use self::place::Place;
+use crate::blocking::blocking;
+
+/// A file that grew faster than it was looked at is set aside with its last part alone: so many
+/// times what it may have.
+const ASIDE: u64 = 2;
 
 /// Where logs are, and how large they get.
 #[derive(Debug, Clone)]
@@ -34,6 +40,23 @@ struct Source {
     container: String,
     stream: &'static str,
     path: PathBuf,
+}
+
+impl Source {
+    /// A line of it.
+    fn line(&self, line: String) -> LogLine {
+        let stream = match self.stream {
+            "out" => "stdout",
+            _ => "stderr",
+        };
+        LogLine {
+            release: self.release,
+            container: self.container.clone(),
+            stream: stream.into(),
+            time: None,
+            line,
+        }
+    }
 }
 
 impl Logs {
@@ -94,7 +117,16 @@ impl Logs {
                     fs::rename(aside(number), aside(number + 1))?;
                 }
             }
-            fs::copy(&source.path, aside(1))?;
+            let mut from = fs::File::open(&source.path)?;
+            let most = self.most_bytes.saturating_mul(ASIDE);
+            from.seek(SeekFrom::Start(from.metadata()?.len().saturating_sub(most)))?;
+            let mut to = fs::OpenOptions::new()
+                .create(true)
+                .write(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(aside(1))?;
+            io::copy(&mut from, &mut to)?;
             fs::OpenOptions::new()
                 .write(true)
                 .open(&source.path)?
@@ -111,44 +143,35 @@ impl Logs {
         query: LogQuery,
         lines: mpsc::Sender<LogLine>,
     ) {
-        let mut places: BTreeMap<PathBuf, Place> = BTreeMap::new();
-        let mut first = true;
+        let mut places = Places::new();
+        let mut tail = query.tail;
         loop {
-            let sources = match self.sources(&environment, &workload, &query) {
-                Ok(sources) => sources,
+            let (logs, asked) = (self.clone(), query.clone());
+            let of = (environment.clone(), workload.clone());
+            let found = blocking(move || {
+                let sources = logs.sources(&of.0, &of.1, &asked)?;
+                if let Some(tail) = tail {
+                    before_last(&sources, tail, &mut places)?;
+                }
+                Ok((sources, places))
+            });
+            let sources = match found.await {
+                Ok((sources, found)) => {
+                    places = found;
+                    sources
+                }
                 Err(error) => {
                     return tracing::warn!(environment, workload, %error, "cannot list logs");
                 }
             };
+            tail = None;
             for source in sources {
-                let place = places.entry(source.path.clone()).or_default();
-                let tail = query.tail.filter(|_| first);
-                let read = match place.read(&source.path, tail, query.follow) {
-                    Ok(read) => read,
-                    Err(error) => {
-                        tracing::warn!(path = %source.path.display(), %error, "cannot read a log");
-                        continue;
-                    }
-                };
-                for line in read {
-                    let line = LogLine {
-                        release: source.release,
-                        container: source.container.clone(),
-                        stream: if source.stream == "out" {
-                            "stdout"
-                        } else {
-                            "stderr"
-                        }
-                        .into(),
-                        time: None,
-                        line,
-                    };
-                    if lines.send(line).await.is_err() {
-                        return;
-                    }
+                let mut place = places.remove(&source.path).unwrap_or_default();
+                if place.send(&source, query.follow, &lines).await.is_err() {
+                    return;
                 }
+                places.insert(source.path, place);
             }
-            first = false;
             if !query.follow {
                 return;
             }
@@ -213,54 +236,40 @@ fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// How far a file has been read.
-#[derive(Debug, Default)]
-struct Place {
-    offset: u64,
+/// How far each file has been read.
+type Places = BTreeMap<PathBuf, Place>;
+
+/// Places each file such that `most` lines are left in all: those of the newest releases, and of one
+/// release the last of each of its streams.
+fn before_last(sources: &[Source], most: usize, places: &mut Places) -> io::Result<()> {
+    let mut left = most;
+    let same_release = |a: &Source, b: &Source| a.release == b.release;
+    for release in sources.chunk_by(same_release).rev() {
+        let mut counts = Vec::new();
+        for source in release {
+            counts.push(Place::default().before_last(&source.path, left)?);
+        }
+        for (source, share) in release.iter().zip(shares(&counts, left)) {
+            let mut place = Place::default();
+            left -= place.before_last(&source.path, share)?;
+            places.insert(source.path.clone(), place);
+        }
+    }
+    Ok(())
 }
 
-impl Place {
-    /// The lines since the last call, or the last `tail` of them. A line without an end waits for
-    /// it where more may come (`follow`).
-    fn read(&mut self, path: &Path, tail: Option<usize>, follow: bool) -> io::Result<Vec<String>> {
-        /// So much is read at once, for a log that grows faster than it is read.
-        const MOST: usize = 10_000;
-        let mut file = fs::File::open(path)?;
-        let length = file.metadata()?.len();
-        if length < self.offset {
-            // It was set aside: begins anew.
-            self.offset = 0;
-        }
-        if length == self.offset {
-            return Ok(Vec::new());
-        }
-        file.seek(SeekFrom::Start(self.offset))?;
-        let mut reader = BufReader::new(file);
-        let mut lines = VecDeque::new();
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = io::Read::take(&mut reader, LONGEST_LINE).read_until(b'\n', &mut line)?;
-            let whole = line.ends_with(b"\n") || read as u64 == LONGEST_LINE;
-            if read == 0 || (!whole && follow) {
-                break;
-            }
-            self.offset += read as u64;
-            if line.ends_with(b"\n") {
-                line.pop();
-            }
-            if line.ends_with(b"\r") {
-                line.pop();
-            }
-            lines.push_back(String::from_utf8_lossy(&line).into_owned());
-            match tail {
-                Some(tail) if lines.len() > tail => drop(lines.pop_front()),
-                None if follow && lines.len() >= MOST => break,
-                _ => {}
-            }
-        }
-        Ok(lines.into())
+/// Shares `most` among those who have `counts`: who has little keeps all of it, the others share the
+/// rest.
+fn shares(counts: &[usize], most: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_by_key(|at| counts[*at]);
+    let mut shares = vec![0; counts.len()];
+    let mut left = most;
+    for (done, at) in order.into_iter().enumerate() {
+        shares[at] = counts[at].min(left / (counts.len() - done));
+        left -= shares[at];
     }
+    shares
 }
 
 #[cfg(test)]
@@ -337,5 +346,60 @@ mod tests {
             ..LogQuery::default()
         };
         assert_eq!(lines(&logs, tail).await, ["no end"]);
+    }
+
+    #[tokio::test]
+    async fn the_last_lines_are_counted_over_streams_and_releases() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = Logs {
+            directory: directory.path().to_owned(),
+            most_bytes: u64::MAX,
+            kept: 0,
+        };
+        for release in [1, 2] {
+            let id = ReleaseRef { release, ..id() };
+            let mut out = logs.open(&id, "main", "out").unwrap();
+            for n in 0..100 {
+                writeln!(out, "out {release}.{n}").unwrap();
+            }
+            let mut err = logs.open(&id, "main", "err").unwrap();
+            writeln!(err, "err {release}").unwrap();
+        }
+        let last = async |tail| {
+            let query = LogQuery {
+                tail: Some(tail),
+                ..LogQuery::default()
+            };
+            lines(&logs, query).await
+        };
+        assert_eq!(last(3).await, ["err 2", "out 2.98", "out 2.99"]);
+        assert_eq!(last(0).await, Vec::<String>::new());
+        let most = last(103).await;
+        assert_eq!(most.len(), 103);
+        assert_eq!(most[..2], ["err 1", "out 1.99"]);
+        assert_eq!(last(1000).await.len(), 202);
+    }
+
+    #[test]
+    fn who_has_little_keeps_all_of_it() {
+        assert_eq!(shares(&[100, 1, 100], 11), [5, 1, 5]);
+        assert_eq!(shares(&[2, 3], 10), [2, 3]);
+        assert!(shares(&[], 10).is_empty());
+    }
+
+    #[test]
+    fn a_log_that_grew_too_fast_is_set_aside_with_its_last_part() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = Logs {
+            directory: directory.path().to_owned(),
+            most_bytes: 10,
+            kept: 1,
+        };
+        let mut file = logs.open(&id(), "main", "out").unwrap();
+        file.write_all(&[b'x'; 1000]).unwrap();
+        file.write_all(b"the end of it").unwrap();
+        logs.rotate(&id()).unwrap();
+        let aside = fs::read_to_string(directory.path().join("dev/web/1/main.out.1")).unwrap();
+        assert_eq!(aside, "xxxxxxxthe end of it");
     }
 }

@@ -374,12 +374,49 @@ async fn what_cannot_start_says_why(subject: Subject) {
 
 async fn nothing_escapes_removal(subject: Subject) {
     let id = id("escapes", 1);
-    let script = "(setsid sh -c 'trap \"\" TERM; echo away; while true; do sleep 1; done' &); \
-                  trap '' TERM; while true; do sleep 1; done";
-    let release = subject.release(&id, &[("main", container(script))]);
+    // Without control groups it is by its environment that a process is known: then it keeps it.
+    let cleared = if subject.warns_of_limits() {
+        ""
+    } else {
+        "/bin/busybox env -i"
+    };
+    let mark = format!("60{}", std::process::id());
+    let script = format!(
+        "(setsid {cleared} /bin/busybox sh -c 'trap \"\" TERM; echo away; \
+         while true; do /bin/busybox sleep {mark}; done' &); \
+         trap '' TERM; while true; do sleep {mark}; done"
+    );
+    let release = subject.release(&id, &[("main", container(&script))]);
     subject.engine.apply(&release).await.expect("applies");
     subject.logged("escapes", "away").await;
+    assert!(!support::running(&mark).is_empty());
     subject.removed(&id).await;
+    assert_eq!(support::running(&mark), Vec::<String>::new());
+}
+
+async fn a_slow_stop_holds_up_no_other(subject: Subject) {
+    let (slow, other) = (id("slow", 1), id("other", 1));
+    let ignores = container("trap '' TERM; echo on; while true; do sleep 1; done");
+    let release = subject.release(&slow, &[("main", ignores)]);
+    subject.engine.apply(&release).await.expect("applies");
+    subject.logged("slow", "on").await;
+    let stop = subject.engine.remove(&slow, Duration::from_secs(20));
+    let meanwhile = async {
+        // Its stop has begun by then: the first thing that it does.
+        tokio::task::yield_now().await;
+        let quick = container("echo here; exec sleep 1000");
+        let release = subject.release(&other, &[("main", quick)]);
+        subject.engine.apply(&release).await.expect("applies");
+        subject.logged("other", "here").await;
+        let removed = subject.engine.remove(&other, Duration::ZERO);
+        removed.await.expect("removes");
+    };
+    tokio::select! {
+        biased;
+        stopped = stop => panic!("the other had to wait: {stopped:?}"),
+        () = meanwhile => {}
+    }
+    subject.removed(&slow).await;
 }
 
 async fn an_engine_that_starts_again_takes_over(subject: Subject) {
@@ -535,6 +572,7 @@ conformance!(
     starts_in_order,
     what_cannot_start_says_why,
     nothing_escapes_removal,
+    a_slow_stop_holds_up_no_other,
     an_engine_that_starts_again_takes_over,
     what_is_half_removed_is_found_again,
     containers_of_a_workload_share_localhost,

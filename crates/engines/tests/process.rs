@@ -49,6 +49,76 @@ async fn tells_what_it_cannot_honour_before_anything_is_made() {
     );
     let escapes = r#"{"image": "/bin/busybox", "files": {"../x": {"content": ""}}}"#;
     assert_eq!(rules(escapes)[0].1, "engine/target");
+    for target in ["/proc/self/x", "/sys/x", "/dev/../dev/x", "/dev/x"] {
+        let kernels =
+            format!(r#"{{"image": "/bin/busybox", "files": {{"{target}": {{"content": ""}}}}}}"#);
+        assert_eq!(rules(&kernels)[0].1, "engine/target", "{target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_below_each_others_directories_leave_nothing_on_the_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    // A directory of this machine with one below it, as /etc has.
+    let machine = tempfile::tempdir().unwrap();
+    let outer = machine.path().display().to_string();
+    std::fs::create_dir_all(machine.path().join("inner/innermost")).unwrap();
+    std::fs::write(machine.path().join("inner/there"), "of the machine\n").unwrap();
+    let id = id("below", 1);
+    let mut main = container(&format!(
+        "cat {outer}/a {outer}/inner/b {outer}/inner/innermost/deep/c {outer}/inner/there \
+         {outer}/volume/d; echo done; exec sleep 1000"
+    ));
+    let file = |target: &str| delivery::engine::File {
+        target: format!("{outer}/{target}").into(),
+        mode: 0o644,
+        content: kernel::Secret::from(format!("file {target}\n")),
+    };
+    main.files = ["a", "inner/b", "inner/innermost/deep/c", "volume/d"]
+        .map(file)
+        .into();
+    main.volumes = vec![delivery::engine::Mount {
+        source: subject.volumes.clone(),
+        path: "fixed".into(),
+        target: format!("{outer}/volume").into(),
+        read_only: true,
+    }];
+    let release = subject.release(&id, &[("main", main)]);
+    subject.engine.apply(&release).await.unwrap();
+    let lines = subject.logged("below", "done").await;
+    assert_eq!(
+        lines,
+        [
+            "file a",
+            "file inner/b",
+            "file inner/innermost/deep/c",
+            "of the machine",
+            "file volume/d",
+            "done"
+        ]
+    );
+    subject.removed(&id).await;
+    let left: Vec<_> = walk(machine.path());
+    assert_eq!(left, ["inner", "inner/innermost", "inner/there"]);
+    assert_eq!(walk(&subject.volumes.join("fixed")), Vec::<String>::new());
+}
+
+/// All that is below `directory`, sorted.
+fn walk(directory: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut next = vec![directory.to_owned()];
+    while let Some(path) = next.pop() {
+        for entry in std::fs::read_dir(&path).unwrap().flatten() {
+            let path = entry.path();
+            found.push(path.strip_prefix(directory).unwrap().display().to_string());
+            if path.is_dir() {
+                next.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -94,12 +94,10 @@ pub(super) async fn send(
     query: LogQuery,
     lines: mpsc::Sender<LogLine>,
 ) {
-    let kept = LogQuery {
+    let mut kept = Some(LogQuery {
         follow: false,
         ..query.clone()
-    };
-    logs.send(environment.clone(), workload.clone(), kept, lines.clone())
-        .await;
+    });
     let mut known = BTreeSet::new();
     let mut tasks = JoinSet::new();
     loop {
@@ -120,8 +118,29 @@ pub(super) async fn send(
             })
             .collect();
         found.sort_by(|a, b| (&a.release, &a.container).cmp(&(&b.release, &b.container)));
+        let now = if query.follow {
+            Vec::new()
+        } else {
+            once(&daemon, &found, query.tail).await
+        };
+        if let Some(mut kept) = kept.take() {
+            // What runs is newer than what was kept of others: its lines are the last.
+            let running = if query.follow && !found.is_empty() {
+                usize::MAX
+            } else {
+                now.len()
+            };
+            kept.tail = kept.tail.map(|tail| tail.saturating_sub(running));
+            let of = (environment.clone(), workload.clone());
+            logs.clone().send(of.0, of.1, kept, lines.clone()).await;
+        }
         if !query.follow {
-            return once(&daemon, &found, query.tail, &lines).await;
+            for line in now {
+                if lines.send(line).await.is_err() {
+                    return;
+                }
+            }
+            return;
         }
         for labels in found {
             if known.insert((labels.release.clone(), labels.container.clone())) {
@@ -141,12 +160,7 @@ pub(super) async fn send(
 }
 
 /// What the containers have written until now, by time.
-async fn once(
-    daemon: &Daemon,
-    found: &[Labels],
-    tail: Option<usize>,
-    lines: &mpsc::Sender<LogLine>,
-) {
+async fn once(daemon: &Daemon, found: &[Labels], tail: Option<usize>) -> Vec<LogLine> {
     let mut all = Vec::new();
     for labels in found {
         let name = names::container(daemon.platform, &labels.release, &labels.container);
@@ -163,11 +177,7 @@ async fn once(
     }
     all.sort_by_key(|line| line.time);
     let skipped = tail.map_or(0, |tail| all.len().saturating_sub(tail));
-    for line in all.into_iter().skip(skipped) {
-        if lines.send(line).await.is_err() {
-            return;
-        }
-    }
+    all.split_off(skipped)
 }
 
 /// What one container writes, over its restarts, until it is removed.

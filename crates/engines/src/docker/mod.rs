@@ -48,6 +48,7 @@ use crate::{
     logs::Logs,
     probe::Prober,
     supervisor::{Plan, Supervision, Watched},
+    turns::Turns,
 };
 
 /// How a [`DockerEngine`] is set up.
@@ -86,8 +87,7 @@ pub struct DockerEngine {
     logs: Logs,
     releases: Mutex<BTreeMap<ReleaseRef, Arc<Looked>>>,
     forwards: Forwards,
-    /// One call at a time makes or removes.
-    making: tokio::sync::Mutex<()>,
+    turns: Turns,
     changes: broadcast::Sender<ReleaseRef>,
 }
 
@@ -112,7 +112,7 @@ impl DockerEngine {
             },
             releases: Mutex::default(),
             forwards: Forwards::default(),
-            making: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
             changes: broadcast::channel(256).0,
             config,
         };
@@ -287,8 +287,8 @@ impl Engine for DockerEngine {
     }
 
     async fn apply(&self, release: &Release) -> Result<(), EngineError> {
-        let _making = self.making.lock().await;
         let id = &release.id;
+        let _turn = self.turns.of(id).await;
         if let Some(looked) = self.looked(id) {
             if looked.supervision.digest() != release.digest {
                 self.remove_now(id, self.config.timing.kill_grace).await?;
@@ -312,7 +312,7 @@ impl Engine for DockerEngine {
     }
 
     async fn remove(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
-        let _making = self.making.lock().await;
+        let _turn = self.turns.of(id).await;
         self.remove_now(id, grace).await
     }
 

@@ -6,7 +6,7 @@ use delivery::{engine::Objection, score};
 use kernel::Problem;
 use rustix::fs::Access;
 
-use super::{Machine, cgroup::Limits};
+use super::{Machine, cgroup::Limits, mounts::KERNELS};
 
 /// Every objection to `workload`, refusals and warnings.
 pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Objection> {
@@ -28,6 +28,14 @@ pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Object
                 let problem =
                     Problem::new("engine/target", format!("{path}.{field}.{target}"), message)
                         .remedy("give a path without .., below / or below the working directory");
+                objections.push(Objection::Refuse(problem));
+            }
+            if let Some(kernels) = KERNELS.iter().find(|it| Path::new(target).starts_with(it)) {
+                let message =
+                    format!("{target} is below {kernels}, where the kernel alone shows files");
+                let problem =
+                    Problem::new("engine/target", format!("{path}.{field}.{target}"), message)
+                        .remedy("choose a path that is not below /proc, /sys or /dev");
                 objections.push(Objection::Refuse(problem));
             }
         }

@@ -43,10 +43,12 @@ use self::{
 };
 use crate::{
     Timing,
+    blocking::blocking,
     logs::Logs,
     ports,
     probe::Prober,
     supervisor::{Plan, Supervision, Watched},
+    turns::Turns,
 };
 
 /// How a [`ProcessEngine`] is set up.
@@ -116,8 +118,9 @@ pub struct ProcessEngine {
     machine: Arc<Machine>,
     prober: Prober,
     releases: Releases,
-    /// One call at a time makes or removes.
-    making: tokio::sync::Mutex<()>,
+    turns: Turns,
+    /// One call at a time finds free ports and writes down that they are taken.
+    ports: tokio::sync::Mutex<()>,
     changes: broadcast::Sender<ReleaseRef>,
     rotation: JoinHandle<()>,
 }
@@ -148,7 +151,8 @@ impl ProcessEngine {
         let engine = Self {
             prober: Prober::new(machine.config.timing.probe_timeout)?,
             rotation: tokio::spawn(rotate(machine.logs.clone(), Arc::clone(&releases))),
-            making: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
+            ports: tokio::sync::Mutex::default(),
             changes: broadcast::channel(256).0,
             releases,
             machine,
@@ -253,12 +257,13 @@ impl ProcessEngine {
     }
 
     /// The processes of a release that the engine does not look after: strays.
-    fn strays(&self, id: &ReleaseRef) -> std::io::Result<Processes> {
-        let containers: BTreeSet<String> = (table::marked(self.machine.config.platform)?
-            .into_iter())
-        .filter(|(_, marker)| marker.release == *id)
-        .map(|(_, marker)| marker.container)
-        .collect();
+    async fn strays(&self, id: &ReleaseRef) -> std::io::Result<Processes> {
+        let platform = self.machine.config.platform;
+        let marked = blocking(move || table::marked(platform)).await?;
+        let containers: BTreeSet<String> = (marked.into_iter())
+            .filter(|(_, marker)| marker.release == *id)
+            .map(|(_, marker)| marker.container)
+            .collect();
         let directory = RunDir::new(&self.machine.config.data_dir, id);
         let record = Record {
             id: id.clone(),
@@ -284,6 +289,7 @@ impl ProcessEngine {
         } else {
             strays = self
                 .strays(id)
+                .await
                 .map_err(|error| failed(format!("look for {id}"), &error))?;
             &strays
         };
@@ -320,8 +326,8 @@ impl Engine for ProcessEngine {
     }
 
     async fn apply(&self, release: &Release) -> Result<(), EngineError> {
-        let _making = self.making.lock().await;
         let id = &release.id;
+        let _turn = self.turns.of(id).await;
         self.catch_up(id)?;
         if let Some(running) = self.running(id) {
             if running.supervision.digest() == release.digest {
@@ -343,6 +349,7 @@ impl Engine for ProcessEngine {
             self.remove_now(id, self.machine.config.timing.kill_grace)
                 .await?;
         }
+        let ports = self.ports.lock().await;
         let endpoints = self.endpoints(release)?;
         let plan = Plan::new(release, endpoints.clone());
         let record = Record {
@@ -355,26 +362,27 @@ impl Engine for ProcessEngine {
         let directory = RunDir::new(&self.machine.config.data_dir, id);
         (directory.create(&record))
             .map_err(|error| failed(format!("make the run directory of {id}"), &error))?;
+        drop(ports);
         self.supervise(plan, directory, record, Some(release.clone()));
         Ok(())
     }
 
     async fn observe(&self, id: &ReleaseRef) -> Result<Option<ReleaseState>, EngineError> {
         if self.running(id).is_none() {
-            let _making = self.making.lock().await;
+            let _turn = self.turns.of(id).await;
             self.catch_up(id)?;
         }
         Ok(self.running(id).map(|running| running.supervision.state()))
     }
 
     async fn remove(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
-        let _making = self.making.lock().await;
+        let _turn = self.turns.of(id).await;
         self.catch_up(id)?;
         self.remove_now(id, grace).await
     }
 
     async fn stand_down(&self) {
-        let _making = self.making.lock().await;
+        let _turn = self.turns.of_all().await;
         let all = std::mem::take(&mut *self.releases.lock().expect("no holder panics"));
         for running in all.into_values() {
             running.supervision.release().await;
@@ -382,19 +390,22 @@ impl Engine for ProcessEngine {
     }
 
     async fn forget(&self, environment: &str, workload: &str) -> Result<(), EngineError> {
-        (self.machine.logs.remove(environment, workload)).map_err(|error| {
-            failed(
-                format!("remove the logs of {environment}/{workload}"),
-                &error,
-            )
-        })?;
-        Ok(())
+        let logs = self.machine.logs.clone();
+        let of = (environment.to_owned(), workload.to_owned());
+        (blocking(move || logs.remove(&of.0, &of.1)).await).map_err(|error| {
+            let what = format!("remove the logs of {environment}/{workload}");
+            failed(what, &error)
+        })
     }
 
     async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {
-        let wrong = |error: std::io::Error| failed("list the processes", &error);
-        let marked = table::marked(self.machine.config.platform).map_err(wrong)?;
-        let recorded = RunDir::all(&self.machine.config.data_dir).map_err(wrong)?;
+        let machine = Arc::clone(&self.machine);
+        let found = blocking(move || {
+            let recorded = RunDir::all(&machine.config.data_dir)?;
+            Ok((table::marked(machine.config.platform)?, recorded))
+        });
+        let (marked, recorded) =
+            (found.await).map_err(|error| failed("list the processes", &error))?;
         let all: BTreeSet<ReleaseRef> = (marked.into_iter().map(|(_, marker)| marker.release))
             .chain(recorded.into_iter().map(|(_, record)| record.id))
             .collect();
@@ -442,7 +453,8 @@ async fn rotate(logs: Logs, releases: Releases) {
         let ids: Vec<ReleaseRef> =
             (releases.lock().expect("no holder panics").keys().cloned()).collect();
         for id in ids {
-            if let Err(error) = logs.rotate(&id) {
+            let (logs, of) = (logs.clone(), id.clone());
+            if let Err(error) = blocking(move || logs.rotate(&of)).await {
                 tracing::warn!(release = %id, %error, "cannot set a log aside");
             }
         }

@@ -2,6 +2,7 @@
 //! of it is seen, or left, outside.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::{
         fd::{AsRawFd as _, OwnedFd},
@@ -44,7 +45,7 @@ pub(crate) fn mount_all(directory: &Path, work_dir: &Path, mounts: &[Mount]) -> 
     }
     let mut room = Room {
         directory: directory.join("mounts"),
-        own: vec![work_dir.to_owned()],
+        grounds: BTreeMap::from([(work_dir.to_owned(), Ground::Own)]),
         made: 0,
     };
     for (mount, source) in mounts.iter().zip(&sources) {
@@ -83,10 +84,22 @@ pub(crate) fn open_below(directory: &Path, path: &Path) -> io::Result<OwnedFd> {
 /// Makes mount points without touching what others see.
 struct Room {
     directory: PathBuf,
-    /// Directories in which mount points may simply be made.
-    own: Vec<PathBuf>,
+    /// Whose the directories are, each with all below it that is not another's.
+    grounds: BTreeMap<PathBuf, Ground>,
     made: usize,
 }
+
+/// Whose a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    /// The workload's alone: mount points are simply made there.
+    Own,
+    /// It shows one of this machine, or may not be written: nothing may be made there.
+    Machine,
+}
+
+/// What the kernel shows there is no place for files.
+pub(crate) const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 impl Room {
     fn put(&mut self, source: &OwnedFd, mount: &Mount) -> io::Result<()> {
@@ -110,8 +123,14 @@ impl Room {
                 }
             }
             mount_remount(&target, flags, "")?;
-        } else if is_dir {
-            self.own.push(target);
+        }
+        if is_dir {
+            let ground = if mount.read_only {
+                Ground::Machine
+            } else {
+                Ground::Own
+            };
+            self.grounds.insert(target, ground);
         }
         Ok(())
     }
@@ -123,6 +142,9 @@ impl Room {
             .find(|path| path.symlink_metadata().is_ok());
         let existing = existing.unwrap_or(Path::new("/"));
         let base = fs::canonicalize(existing)?;
+        if let Some(kernels) = KERNELS.iter().find(|kernels| base.starts_with(kernels)) {
+            return Err(io::Error::other(format!("it leads into {kernels}")));
+        }
         let missing = target.strip_prefix(existing).map_err(io::Error::other)?;
         if missing.as_os_str().is_empty() {
             return match (base.is_dir(), is_dir) {
@@ -131,7 +153,7 @@ impl Room {
                 _ => Ok(base),
             };
         }
-        if !self.own.iter().any(|own| base.starts_with(own)) {
+        if self.ground(&base) == Ground::Machine {
             self.replace(&base)?;
         }
         let point = base.join(missing);
@@ -150,6 +172,13 @@ impl Room {
             fs::File::create_new(&point)?;
         }
         Ok(point)
+    }
+
+    /// Whose `directory` is: as the nearest above it that is known.
+    fn ground(&self, directory: &Path) -> Ground {
+        let known = |above: &Path| self.grounds.get(above).copied();
+        let mut nearest = directory.ancestors().filter_map(known);
+        nearest.next().unwrap_or(Ground::Machine)
     }
 
     /// Puts a directory in the place of `base` that has the same in it, and in which more can be
@@ -178,6 +207,8 @@ impl Room {
             } else if kind.is_dir() {
                 fs::create_dir(&to)?;
                 mount_bind_recursive(&from, &to)?;
+                // Unless it is the workload's own already: a volume stays one.
+                self.grounds.entry(from).or_insert(Ground::Machine);
             } else {
                 fs::File::create_new(&to)?;
                 match mount_bind(&from, &to) {
@@ -195,7 +226,7 @@ impl Room {
         } else {
             mount_move(&new, base)?;
         }
-        self.own.push(base.to_owned());
+        self.grounds.insert(base.to_owned(), Ground::Own);
         Ok(())
     }
 }

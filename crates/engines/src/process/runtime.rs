@@ -19,6 +19,7 @@ use tokio::{
     io::AsyncWriteExt as _,
     process::{Child, Command},
 };
+use uuid::Uuid;
 
 use super::{
     Machine,
@@ -27,8 +28,8 @@ use super::{
     rundir::{Main, Record, RunDir},
     shim, table,
 };
-use crate::ports;
 use crate::supervisor::{Exit, Runtime, Started, Tell};
+use crate::{blocking::blocking, ports};
 
 /// The containers of one release.
 pub(super) struct Processes {
@@ -81,29 +82,31 @@ impl Processes {
     }
 
     /// Every process of a container (of all, where it is `None`), whoever its parent is.
-    pub(super) fn processes(&self, container: Option<&str>) -> io::Result<BTreeSet<u32>> {
-        let groups: Vec<PathBuf> = (self.record.containers.iter())
+    pub(super) async fn processes(&self, container: Option<&str>) -> io::Result<BTreeSet<u32>> {
+        self.search(container).pids().await
+    }
+
+    fn search(&self, container: Option<&str>) -> Search {
+        let names: Vec<String> = (self.record.containers.iter())
             .filter(|name| container.is_none_or(|only| only == *name))
-            .flat_map(|name| self.machine.limits.groups(self.id(), name))
+            .cloned()
             .collect();
-        let mut pids = table::members(&groups);
-        for name in &self.record.containers {
-            if container.is_none_or(|only| only == name) {
-                pids.extend(self.directory.main(name)?.map(|main| main.pid));
-            }
+        Search {
+            platform: self.machine.config.platform,
+            id: self.id().clone(),
+            groups: (names.iter())
+                .flat_map(|name| self.machine.limits.groups(self.id(), name))
+                .collect(),
+            directory: self.directory.clone(),
+            only: container.map(str::to_owned),
+            names,
         }
-        for (pid, marker) in table::marked(self.machine.config.platform)? {
-            if marker.release == *self.id() && container.is_none_or(|only| only == marker.container)
-            {
-                pids.insert(pid);
-            }
-        }
-        Ok(pids)
     }
 
     /// Ends every process of a container (of all, where it is `None`).
     pub(super) async fn end(&self, container: Option<&str>, grace: Duration) -> io::Result<()> {
-        table::end(grace, || self.processes(container)).await
+        let search = self.search(container);
+        table::end(grace, || search.clone().pids()).await
     }
 
     /// Removes what was made for it. Nothing of it runs any more.
@@ -231,6 +234,37 @@ impl Processes {
     }
 }
 
+/// Where the processes of a release, or of one container of it, are looked for.
+#[derive(Clone)]
+struct Search {
+    platform: Uuid,
+    id: ReleaseRef,
+    /// Its containers, or the one.
+    names: Vec<String>,
+    groups: Vec<PathBuf>,
+    directory: RunDir,
+    only: Option<String>,
+}
+
+impl Search {
+    async fn pids(self) -> io::Result<BTreeSet<u32>> {
+        blocking(move || {
+            let mut pids = table::members(&self.groups);
+            for name in &self.names {
+                pids.extend(self.directory.main(name)?.map(|main| main.pid));
+            }
+            for (pid, marker) in table::marked(self.platform)? {
+                let only = self.only.as_ref();
+                if marker.release == self.id && only.is_none_or(|only| *only == marker.container) {
+                    pids.insert(pid);
+                }
+            }
+            Ok(pids)
+        })
+        .await
+    }
+}
+
 /// Hands the shim its orders.
 async fn order(child: &mut Child, orders: &shim::Orders) -> io::Result<()> {
     let bytes = serde_json::to_vec(orders)?;
@@ -265,6 +299,7 @@ impl Runtime for Processes {
             }
             if self
                 .processes(Some(container))
+                .await
                 .map_err(|error| wrong(&error))?
                 .is_empty()
             {
@@ -413,7 +448,10 @@ impl Runtime for Processes {
             .values()
             .map(SocketAddr::port)
             .collect();
-        let listening = self.processes(None).map(|pids| ports::listening(&pids));
+        let listening = match self.processes(None).await {
+            Ok(pids) => blocking(move || Ok(ports::listening(&pids))).await,
+            Err(error) => Err(error),
+        };
         let elsewhere = listening
             .unwrap_or_default()
             .difference(&told)

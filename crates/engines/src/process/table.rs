@@ -137,10 +137,10 @@ pub(crate) fn signal(pid: u32, signal: Signal) -> io::Result<()> {
 
 /// Ends all that `find` finds: SIGTERM, SIGKILL after `grace`. Returns once it finds nothing more;
 /// an error names what is left.
-pub(crate) async fn end(
-    grace: Duration,
-    find: impl Fn() -> io::Result<BTreeSet<u32>>,
-) -> io::Result<()> {
+pub(crate) async fn end<F>(grace: Duration, find: impl Fn() -> F) -> io::Result<()>
+where
+    F: Future<Output = io::Result<BTreeSet<u32>>>,
+{
     /// After SIGKILL a process goes as soon as the kernel lets it; one that hangs in the kernel
     /// does not, and waiting longer does not help.
     const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -148,7 +148,7 @@ pub(crate) async fn end(
     let mut told = BTreeSet::new();
     let mut pause = Duration::from_millis(2);
     loop {
-        let left = find()?;
+        let left = find().await?;
         if left.is_empty() {
             return Ok(());
         }
