@@ -15,6 +15,7 @@ mod logs;
 mod ports;
 mod probe;
 mod supervisor;
+mod targets;
 mod timing;
 mod turns;
 

@@ -453,6 +453,37 @@ async fn an_engine_that_starts_again_takes_over(subject: Subject) {
     subject.removed(&id).await;
 }
 
+async fn another_replica_takes_over(first: Subject) {
+    let second = first.replica().await;
+    let id = id("handed-over", 1);
+    let mut release = first.release(&id, &[("web", container(&serves("echo run")))]);
+    release.ports = port();
+    first.engine.apply(&release).await.expect("applies");
+    let before = first.ready(&id).await;
+    // Who does not reconcile sees what the other does.
+    assert_eq!(second.ready(&id).await.endpoints, before.endpoints);
+
+    first.engine.stand_down().await;
+    second.engine.apply(&release).await.expect("applies");
+    let after = second.ready(&id).await;
+    assert_eq!(
+        after.containers["web"].handle,
+        before.containers["web"].handle
+    );
+    // Ended, it is started again by the one alone.
+    second.end(&after.containers["web"]);
+    second
+        .until(&id, |state| state.containers["web"].restarts == 1)
+        .await;
+    second.ready(&id).await;
+    let lines = second.lines("handed-over", LogQuery::default()).await;
+    assert_eq!(lines, ["run", "run"]);
+
+    // Taken away by the one, it is gone for the other.
+    second.removed(&id).await;
+    assert_eq!(first.engine.observe(&id).await.expect("observes"), None);
+}
+
 async fn what_is_half_removed_is_found_again(subject: Subject) {
     let id = id("left", 1);
     let release = subject.release(&id, &[("main", container("exec sleep 1000"))]);
@@ -574,6 +605,7 @@ conformance!(
     nothing_escapes_removal,
     a_slow_stop_holds_up_no_other,
     an_engine_that_starts_again_takes_over,
+    another_replica_takes_over,
     what_is_half_removed_is_found_again,
     containers_of_a_workload_share_localhost,
     reaches_servers_of_this_machine,

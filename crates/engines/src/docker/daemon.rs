@@ -138,12 +138,7 @@ impl Daemon {
             .build();
         let mut progress = self.api.create_image(Some(options), None, None);
         while let Some(step) = progress.next().await {
-            let step = step.map_err(|error| EngineError {
-                remedy: Some(format!(
-                    "check the reference, and that docker pull {image} works on this machine"
-                )),
-                ..failed(format!("pull the image {image}"), error)
-            })?;
+            let step = step.map_err(|error| not_pulled(&image, error))?;
             if let Some(status) = step.status {
                 tell(format!("pulls the image {image}: {status}"));
             }
@@ -158,6 +153,31 @@ fn gateway(network: &NetworkInspect) -> Option<IpAddr> {
     configs
         .iter()
         .find_map(|config| config.gateway.as_ref()?.parse().ok())
+}
+
+/// Why `image` was not pulled, and what a person can do about it.
+fn not_pulled(image: &str, error: Error) -> EngineError {
+    let error = failed(format!("pull the image {image}"), error);
+    let said = error.message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let remedy = if says(&["unauthorized", "denied", "authentication", "no basic auth"]) {
+        format!(
+            "check the reference; where the registry wants a login, which the platform does not have, \
+             run `docker login` and `docker pull {image}` on this machine: an image that is here is \
+             not pulled"
+        )
+    } else if says(&["not found", "manifest unknown", "invalid reference"]) {
+        format!("check the reference: `docker pull {image}` must find it")
+    } else {
+        format!(
+            "see that this machine reaches the registry (`docker pull {image}`), or load the image by \
+             hand (`docker load`)"
+        )
+    };
+    EngineError {
+        remedy: Some(remedy),
+        ..error
+    }
 }
 
 fn no_network(name: &str, error: Error) -> EngineError {

@@ -25,15 +25,12 @@ pub(super) struct Forwards(Mutex<BTreeMap<SocketAddr, Forward>>);
 #[derive(Debug)]
 struct Forward {
     users: BTreeSet<ReleaseRef>,
-    /// `None` where the server itself listens at the gateway too.
-    task: Option<AbortHandle>,
+    task: AbortHandle,
 }
 
 impl Drop for Forward {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
@@ -52,12 +49,13 @@ impl Forwards {
                 continue;
             }
             let task = match TcpListener::bind(at).await {
-                Ok(listener) => Some(tokio::spawn(serve(listener, *server)).abort_handle()),
+                Ok(listener) => tokio::spawn(serve(listener, *server)),
+                // The server itself, or another replica's forward, until that one ends.
                 Err(error)
                     if error.kind() == io::ErrorKind::AddrInUse
                         && listens(at, Duration::from_secs(1)).await =>
                 {
-                    None
+                    tokio::spawn(succeed(at, *server))
                 }
                 Err(error) => {
                     return Err(EngineError {
@@ -71,7 +69,7 @@ impl Forwards {
             };
             let forward = Forward {
                 users: [user.clone()].into(),
-                task,
+                task: task.abort_handle(),
             };
             self.0.lock().expect("no holder panics").insert(at, forward);
         }
@@ -87,6 +85,16 @@ impl Forwards {
                 forward.users.remove(user);
                 !forward.users.is_empty()
             });
+    }
+}
+
+/// Serves as soon as whoever listens at the address no longer does.
+async fn succeed(at: SocketAddr, server: SocketAddr) {
+    loop {
+        if let Ok(listener) = TcpListener::bind(at).await {
+            return serve(listener, server).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

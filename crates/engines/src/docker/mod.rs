@@ -8,6 +8,7 @@
 //! Endpoints are addresses in the bridge network: reachable from this machine where the daemon runs
 //! on the same Linux, which it must.
 
+mod connected;
 mod create;
 mod daemon;
 mod forward;
@@ -15,41 +16,22 @@ mod logs;
 mod names;
 mod runtime;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
-use bollard::Docker;
 use delivery::{
     engine::{
-        Engine, EngineError, LogLine, LogQuery, Objection, Port, Release, ReleaseRef, ReleaseState,
+        Engine, EngineError, LogLine, LogQuery, Objection, Release, ReleaseRef, ReleaseState,
     },
     score::Workload as Score,
 };
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::stream::BoxStream;
 use kernel::Problem;
-use tokio::sync::broadcast;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{OnceCell, broadcast};
 use uuid::Uuid;
 
-use self::{
-    daemon::{Daemon, failed},
-    forward::Forwards,
-    names::Labels,
-    runtime::Containers,
-};
-use crate::{
-    Timing,
-    logs::Logs,
-    probe::Prober,
-    supervisor::{Plan, Supervision, Watched},
-    turns::Turns,
-};
+use self::connected::Connected;
+use crate::{Timing, targets};
 
 /// How a [`DockerEngine`] is set up.
 #[derive(Debug, Clone)]
@@ -58,6 +40,9 @@ pub struct DockerConfig {
     pub data_dir: PathBuf,
     /// The platform whose containers these are: another platform's are left alone.
     pub platform: Uuid,
+    /// The daemon's address: `unix:///run/docker.sock`. Without one, what `DOCKER_HOST` says, or the
+    /// usual.
+    pub host: Option<String>,
     /// How often to probe, and how long to wait before a restart.
     pub timing: Timing,
 }
@@ -68,198 +53,41 @@ impl DockerConfig {
         Self {
             data_dir: data_dir.into(),
             platform,
+            host: None,
             timing: Timing::default(),
         }
     }
 }
 
-/// A release that the engine looks after.
-struct Looked {
-    supervision: Supervision,
-    containers: Arc<Containers>,
-}
-
 /// Runs workloads as Docker containers. Dropped, it leaves them running.
+///
+/// It connects at its first use, and again at the next where the daemon did not answer: the daemon
+/// may start after the platform.
 pub struct DockerEngine {
-    daemon: Arc<Daemon>,
     config: DockerConfig,
-    prober: Prober,
-    logs: Logs,
-    releases: Mutex<BTreeMap<ReleaseRef, Arc<Looked>>>,
-    forwards: Forwards,
-    turns: Turns,
+    connected: OnceCell<Connected>,
     changes: broadcast::Sender<ReleaseRef>,
 }
 
 impl DockerEngine {
-    /// Connects to the daemon of this machine (`DOCKER_HOST` where it is set), and takes over what
-    /// of its platform runs already. Within a Tokio runtime.
-    pub async fn connect(config: DockerConfig) -> Result<Self, EngineError> {
-        let api =
-            Docker::connect_with_defaults().map_err(|error| failed("connect to Docker", error))?;
-        let api = api.negotiate_version().await;
-        let api = api.map_err(|error| failed("connect to Docker", error))?;
-        let engine = Self {
-            daemon: Arc::new(Daemon {
-                api,
-                platform: config.platform,
-            }),
-            prober: Prober::new(config.timing.probe_timeout)?,
-            logs: Logs {
-                directory: config.data_dir.join("logs"),
-                most_bytes: u64::MAX,
-                kept: 0,
-            },
-            releases: Mutex::default(),
-            forwards: Forwards::default(),
-            turns: Turns::default(),
-            changes: broadcast::channel(256).0,
+    /// Not connected yet.
+    pub fn new(config: DockerConfig) -> Self {
+        Self {
             config,
-        };
-        let mut found: BTreeMap<ReleaseRef, Vec<Labels>> = BTreeMap::new();
-        for labels in engine.labels().await? {
-            found
-                .entry(labels.release.clone())
-                .or_default()
-                .push(labels);
-        }
-        for (id, containers) in found {
-            engine.adopt(id, &containers).await?;
-        }
-        Ok(engine)
-    }
-
-    /// The labels of everything that is there.
-    async fn labels(&self) -> Result<Vec<Labels>, EngineError> {
-        let containers = self.daemon.containers(None).await?;
-        let labels = containers
-            .iter()
-            .filter_map(|it| Labels::read(it.labels.as_ref()?));
-        Ok(labels.collect())
-    }
-
-    /// Watches a release that an earlier platform has started, until `apply` says what it is.
-    async fn adopt(&self, id: ReleaseRef, found: &[Labels]) -> Result<(), EngineError> {
-        let Some(first) = found.first() else {
-            return Ok(());
-        };
-        // Labels that do not read are not of our making: then nothing is known of its ports.
-        let ports: BTreeMap<String, Port> = serde_json::from_str(&first.ports).unwrap_or_default();
-        let reaches: Vec<SocketAddr> = serde_json::from_str(&first.reaches).unwrap_or_default();
-        if !reaches.is_empty() {
-            let (_, gateway) = self.daemon.network(&id.environment).await?;
-            self.forwards.open(&id, gateway, &reaches).await?;
-        }
-        let names: Vec<String> = found
-            .iter()
-            .map(|labels| labels.container.clone())
-            .collect();
-        let plan = Plan {
-            id: id.clone(),
-            digest: first.digest.clone(),
-            containers: names
-                .iter()
-                .map(|name| (name.clone(), Watched::default()))
-                .collect(),
-            endpoints: BTreeMap::new(),
-            tcp: (ports.iter().filter(|(_, port)| !port.udp))
-                .map(|(name, _)| name.clone())
-                .collect(),
-            startable: false,
-        };
-        self.supervise(plan, names, ports, None);
-        Ok(())
-    }
-
-    fn containers(&self, id: &ReleaseRef, names: Vec<String>) -> Containers {
-        Containers {
-            daemon: Arc::clone(&self.daemon),
-            id: id.clone(),
-            names,
-            ports: BTreeMap::new(),
-            kill_grace: self.config.timing.kill_grace,
-            release: None,
+            connected: OnceCell::new(),
+            changes: broadcast::channel(256).0,
         }
     }
 
-    fn supervise(
-        &self,
-        plan: Plan,
-        names: Vec<String>,
-        ports: BTreeMap<String, Port>,
-        release: Option<Release>,
-    ) {
-        let id = plan.id.clone();
-        let containers = Containers {
-            ports,
-            release,
-            ..self.containers(&id, names)
-        };
-        let containers = Arc::new(containers);
-        let mut releases = self.releases.lock().expect("no holder panics");
-        let before = releases.get(&id).map(|looked| looked.supervision.view());
-        let supervision = Supervision::begin(
-            plan,
-            Arc::clone(&containers),
-            self.prober.clone(),
-            self.config.timing.clone(),
-            self.changes.clone(),
-            before,
-        );
-        releases.insert(
-            id,
-            Arc::new(Looked {
-                supervision,
-                containers,
-            }),
-        );
+    /// Connects to the daemon and takes over what of its platform runs already, unless that is done.
+    /// Within a Tokio runtime.
+    pub async fn connect(&self) -> Result<(), EngineError> {
+        self.connected().await.map(drop)
     }
 
-    fn looked(&self, id: &ReleaseRef) -> Option<Arc<Looked>> {
-        self.releases
-            .lock()
-            .expect("no holder panics")
-            .get(id)
-            .cloned()
-    }
-
-    async fn remove_now(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
-        if let Some(looked) = self.looked(id) {
-            looked.supervision.release().await;
-        }
-        let found: Vec<Labels> = (self.labels().await?.into_iter())
-            .filter(|labels| labels.release == *id)
-            .collect();
-        let names: BTreeSet<String> = (found.iter().map(|labels| labels.container.clone()))
-            .chain(
-                self.looked(id)
-                    .iter()
-                    .flat_map(|looked| looked.containers.names.clone()),
-            )
-            .collect();
-        let containers = self.containers(id, names.into_iter().collect());
-        containers.stop(grace).await?;
-        for labels in &found {
-            logs::keep(&self.daemon, &self.logs, labels).await?;
-        }
-        containers.remove().await?;
-        if self
-            .labels()
-            .await?
-            .iter()
-            .any(|labels| labels.release == *id)
-        {
-            return Err(EngineError {
-                message: format!("Docker still lists containers of {id}"),
-                remedy: None,
-                retry: true,
-            });
-        }
-        self.forwards.close(id);
-        self.releases.lock().expect("no holder panics").remove(id);
-        // Without a listener there is nobody to nudge.
-        let _ = self.changes.send(id.clone());
-        Ok(())
+    async fn connected(&self) -> Result<&Connected, EngineError> {
+        let connect = || Connected::new(self.config.clone(), self.changes.clone());
+        self.connected.get_or_try_init(connect).await
     }
 }
 
@@ -270,78 +98,59 @@ impl Engine for DockerEngine {
     }
 
     fn check(&self, workload: &Score) -> Vec<Objection> {
-        let path = |(name, container): (&String, &delivery::score::Container)| {
-            container.image.starts_with('/').then(|| {
+        let mut objections = Vec::new();
+        for (name, container) in &workload.containers {
+            let path = format!("containers.{name}");
+            if container.image.starts_with('/') {
                 let message = format!("{} is a program, and Docker runs images", container.image);
-                let problem = Problem::new("engine/image", format!("containers.{name}.image"), message);
-                Objection::Refuse(problem.remedy(
+                let problem = Problem::new("engine/image", format!("{path}.image"), message).remedy(
                     "give an image reference (--image REFERENCE), or deploy with the process engine",
-                ))
-            })
-        };
-        workload.containers.iter().filter_map(path).collect()
+                );
+                objections.push(Objection::Refuse(problem));
+            }
+            let files = container.files.keys();
+            objections.extend(files.filter_map(|target| targets::kernels(&path, "files", target)));
+        }
+        if !self.connected.initialized() {
+            let problem = Problem::new(
+                "engine/away",
+                "containers",
+                "Docker did not answer when it was last asked: the workload waits for it",
+            )
+            .remedy("start the Docker daemon, or deploy with the process engine");
+            objections.push(Objection::Warn(problem));
+        }
+        objections
     }
 
     async fn machine_host(&self, environment: &str) -> Result<String, EngineError> {
-        Ok(self.daemon.network(environment).await?.1.to_string())
+        self.connected().await?.machine_host(environment).await
     }
 
     async fn apply(&self, release: &Release) -> Result<(), EngineError> {
-        let id = &release.id;
-        let _turn = self.turns.of(id).await;
-        if let Some(looked) = self.looked(id) {
-            if looked.supervision.digest() != release.digest {
-                self.remove_now(id, self.config.timing.kill_grace).await?;
-            } else if looked.supervision.starts() {
-                return Ok(());
-            } else {
-                // It was adopted, or its removal has failed; from now on it can be probed and started again.
-                looked.supervision.release().await;
-            }
-        }
-        let (_, gateway) = self.daemon.network(&id.environment).await?;
-        self.forwards.open(id, gateway, &release.reaches).await?;
-        let plan = Plan::new(release, BTreeMap::new());
-        let names = release.containers.keys().cloned().collect();
-        self.supervise(plan, names, release.ports.clone(), Some(release.clone()));
-        Ok(())
+        self.connected().await?.apply(release).await
     }
 
     async fn observe(&self, id: &ReleaseRef) -> Result<Option<ReleaseState>, EngineError> {
-        Ok(self.looked(id).map(|looked| looked.supervision.state()))
+        self.connected().await?.observe(id).await
     }
 
     async fn remove(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
-        let _turn = self.turns.of(id).await;
-        self.remove_now(id, grace).await
+        self.connected().await?.remove(id, grace).await
+    }
+
+    async fn stand_down(&self) {
+        if let Some(connected) = self.connected.get() {
+            connected.stand_down().await;
+        }
     }
 
     async fn forget(&self, environment: &str, workload: &str) -> Result<(), EngineError> {
-        self.logs
-            .remove(environment, workload)
-            .map_err(|error| EngineError {
-                message: format!("cannot remove the logs of {environment}/{workload}: {error}"),
-                remedy: None,
-                retry: true,
-            })?;
-        let left = self.labels().await?;
-        if left
-            .iter()
-            .any(|labels| labels.release.environment == environment)
-        {
-            return Ok(());
-        }
-        self.daemon.remove_network(environment).await
+        self.connected().await?.forget(environment, workload).await
     }
 
     async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {
-        let all: BTreeSet<ReleaseRef> = self
-            .labels()
-            .await?
-            .into_iter()
-            .map(|labels| labels.release)
-            .collect();
-        Ok(all.into_iter().collect())
+        self.connected().await?.list().await
     }
 
     async fn logs(
@@ -350,16 +159,8 @@ impl Engine for DockerEngine {
         workload: &str,
         query: LogQuery,
     ) -> Result<BoxStream<'static, LogLine>, EngineError> {
-        let (sender, lines) = tokio::sync::mpsc::channel(256);
-        let of = (environment.to_owned(), workload.to_owned());
-        tokio::spawn(logs::send(
-            Arc::clone(&self.daemon),
-            self.logs.clone(),
-            of,
-            query,
-            sender,
-        ));
-        Ok(ReceiverStream::new(lines).boxed())
+        let connected = self.connected().await?;
+        connected.logs(environment, workload, query).await
     }
 
     fn changes(&self) -> broadcast::Receiver<ReleaseRef> {

@@ -12,7 +12,6 @@ const RELEASE: &str = "dev.towpath.release";
 const CONTAINER: &str = "dev.towpath.container";
 const DIGEST: &str = "dev.towpath.digest";
 const PORTS: &str = "dev.towpath.ports";
-const REACHES: &str = "dev.towpath.reaches";
 
 /// What the labels of a container tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +19,8 @@ pub(super) struct Labels {
     pub(super) release: ReleaseRef,
     pub(super) container: String,
     pub(super) digest: String,
-    /// The release's ports and what it reaches, as JSON: needed before anybody says it again.
+    /// The release's ports, as JSON: needed before anybody says them again.
     pub(super) ports: String,
-    pub(super) reaches: String,
 }
 
 impl Labels {
@@ -35,7 +33,6 @@ impl Labels {
             (CONTAINER, self.container.clone()),
             (DIGEST, self.digest.clone()),
             (PORTS, self.ports.clone()),
-            (REACHES, self.reaches.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -53,7 +50,6 @@ impl Labels {
             container: text(CONTAINER)?,
             digest: text(DIGEST)?,
             ports: text(PORTS)?,
-            reaches: text(REACHES)?,
         })
     }
 }
@@ -115,7 +111,6 @@ mod tests {
             container: "web".into(),
             digest: "abc".into(),
             ports: "{}".into(),
-            reaches: "[]".into(),
         };
         assert_eq!(Labels::read(&labels.write(Uuid::now_v7())), Some(labels));
         assert_eq!(Labels::read(&HashMap::new()), None);

@@ -138,7 +138,6 @@ impl Containers {
             container: container.into(),
             digest: release.digest.clone(),
             ports: json(&release.ports),
-            reaches: json(&release.reaches),
         };
         let main = Self::main(release);
         let completes = (release.containers[container].before.values())

@@ -6,7 +6,8 @@ use delivery::{engine::Objection, score};
 use kernel::Problem;
 use rustix::fs::Access;
 
-use super::{Machine, cgroup::Limits, mounts::KERNELS};
+use super::{Machine, cgroup::Limits};
+use crate::targets;
 
 /// Every objection to `workload`, refusals and warnings.
 pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Objection> {
@@ -30,14 +31,7 @@ pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Object
                         .remedy("give a path without .., below / or below the working directory");
                 objections.push(Objection::Refuse(problem));
             }
-            if let Some(kernels) = KERNELS.iter().find(|it| Path::new(target).starts_with(it)) {
-                let message =
-                    format!("{target} is below {kernels}, where the kernel alone shows files");
-                let problem =
-                    Problem::new("engine/target", format!("{path}.{field}.{target}"), message)
-                        .remedy("choose a path that is not below /proc, /sys or /dev");
-                objections.push(Objection::Refuse(problem));
-            }
+            objections.extend(targets::kernels(&path, field, target));
         }
         if machine.limits == Limits::AddressSpace {
             without_groups(&path, container, &mut objections);

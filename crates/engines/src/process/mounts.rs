@@ -17,6 +17,8 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::targets::KERNELS;
+
 /// Something to be found at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mount {
@@ -97,9 +99,6 @@ enum Ground {
     /// It shows one of this machine, or may not be written: nothing may be made there.
     Machine,
 }
-
-/// What the kernel shows there is no place for files.
-pub(crate) const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 impl Room {
     fn put(&mut self, source: &OwnedFd, mount: &Mount) -> io::Result<()> {

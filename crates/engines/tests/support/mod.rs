@@ -74,18 +74,20 @@ pub async fn docker(directory: &Path) -> Option<Subject> {
 }
 
 async fn docker_of(platform: Uuid, directory: &Path) -> Subject {
-    let mut config = DockerConfig::new(directory.join("platform"), platform);
-    config.timing = timing();
+    let engine = DockerEngine::new(docker_config(platform, directory));
+    engine.connect().await.expect("the engine connects");
     Subject {
-        engine: Arc::new(
-            DockerEngine::connect(config)
-                .await
-                .expect("the engine connects"),
-        ),
+        engine: Arc::new(engine),
         image: "towpath-test/busybox:1".into(),
         platform,
         volumes: directory.to_owned(),
     }
+}
+
+pub fn docker_config(platform: Uuid, directory: &Path) -> DockerConfig {
+    let mut config = DockerConfig::new(directory.join("platform"), platform);
+    config.timing = timing();
+    config
 }
 
 /// Makes an image of this machine's static busybox, unless it is there.
@@ -175,10 +177,20 @@ impl Subject {
         } = self;
         let docker = engine.name() == "docker";
         drop(engine);
+        Self::of(docker, platform, &volumes).await
+    }
+
+    /// The engine of another replica of the same platform, on the same machine.
+    pub async fn replica(&self) -> Self {
+        let docker = self.engine.name() == "docker";
+        Self::of(docker, self.platform, &self.volumes).await
+    }
+
+    async fn of(docker: bool, platform: Uuid, volumes: &Path) -> Self {
         if docker {
-            docker_of(platform, &volumes).await
+            docker_of(platform, volumes).await
         } else {
-            process_of(platform, &volumes).await
+            process_of(platform, volumes).await
         }
     }
 

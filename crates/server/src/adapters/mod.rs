@@ -116,7 +116,7 @@ impl Adapters {
     }
 }
 
-/// The process engine, and Docker's where it answers.
+/// The process engine, and Docker's, whose daemon may come later.
 async fn engines(config: &Config, store: &Store) -> Result<Vec<Arc<dyn Engine>>> {
     let process = ProcessConfig::new(
         config.data.join("engine"),
@@ -124,14 +124,18 @@ async fn engines(config: &Config, store: &Store) -> Result<Vec<Arc<dyn Engine>>>
         config.shim.clone(),
     );
     let process = ProcessEngine::new(process).await?;
-    let mut engines: Vec<Arc<dyn Engine>> = vec![Arc::new(process)];
-    let docker = DockerConfig::new(config.data.join("docker"), store.platform());
-    match DockerEngine::connect(docker).await {
-        Ok(docker) => engines.push(Arc::new(docker)),
-        Err(error) if config.engine == "docker" => return Err(error.into()),
-        Err(error) => tracing::debug!(%error, "no Docker engine"),
+    let docker = DockerEngine::new(DockerConfig::new(
+        config.data.join("docker"),
+        store.platform(),
+    ));
+    match docker.connect().await {
+        Ok(()) => {}
+        Err(error) if config.engine == "docker" => {
+            tracing::warn!(%error, remedy = error.remedy, "workloads wait for Docker");
+        }
+        Err(error) => tracing::debug!(%error, "no Docker engine yet"),
     }
-    Ok(engines)
+    Ok(vec![Arc::new(process), Arc::new(docker)])
 }
 
 /// What a process that the engine starts runs first: reads its orders and becomes the program. To be
