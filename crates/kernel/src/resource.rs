@@ -17,6 +17,37 @@ pub trait Kind: 'static {
     type Spec: Serialize + DeserializeOwned + Send + Sync + Clone + std::fmt::Debug;
     /// What is; `Default` before anything was observed.
     type Status: Serialize + DeserializeOwned + Send + Sync + Clone + std::fmt::Debug + Default;
+
+    /// What people call one: `resource definition` for `ResourceDefinition`.
+    fn noun() -> String {
+        let mut words = String::new();
+        for letter in Self::KIND.chars() {
+            if letter.is_uppercase() && !words.is_empty() {
+                words.push(' ');
+            }
+            words.extend(letter.to_lowercase());
+        }
+        words
+    }
+
+    /// How to see which there are in `scope`, for whoever has named one that is not there.
+    fn listed_by(_scope: &str) -> Option<String> {
+        None
+    }
+
+    /// There is none of this name.
+    fn not_found(scope: &str, name: &str) -> Error {
+        let noun = Self::noun();
+        let error = if scope.is_empty() {
+            Error::not_found(format!("{noun} `{name}`"))
+        } else {
+            Error::not_found(format!("{noun} `{name}` in `{scope}`"))
+        };
+        match Self::listed_by(scope) {
+            Some(command) => error.remedy(format!("`{command}` lists those that do")),
+            None => error,
+        }
+    }
 }
 
 /// What identifies a resource for people: unique in the store.

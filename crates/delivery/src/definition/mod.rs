@@ -14,3 +14,4 @@ pub use check::check;
 pub use document::{Applicable, defaults};
 pub use explain::{Candidate, Explanation, Judged};
 pub use outputs::{Asked, unknown_outputs};
+pub use params::as_written;

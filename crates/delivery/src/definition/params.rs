@@ -245,6 +245,11 @@ pub(super) fn inherited(alias: &str) -> String {
     format!("{OF_ASKER}{alias}")
 }
 
+/// `text` as the asker wrote it: for people, who never wrote the inner name of an alias.
+pub fn as_written(text: &str) -> String {
+    text.replace(OF_ASKER, "")
+}
+
 /// An asker's parameters as the definition sees them: every alias is [`inherited`].
 pub(super) fn inherit(value: &Value) -> Value {
     match value {

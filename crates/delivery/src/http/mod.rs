@@ -144,7 +144,7 @@ async fn one<K: Kind>(store: &Store, scope: &str, name: &str) -> Result<Response
     let document = store
         .document(&key)
         .await?
-        .ok_or_else(|| kernel::Error::not_found(&key))?;
+        .ok_or_else(|| K::not_found(scope, name))?;
     Ok(tagged(StatusCode::OK, document))
 }
 

@@ -14,6 +14,10 @@ impl Kind for ResourceDefinition {
     const KIND: &'static str = "ResourceDefinition";
     type Spec = ResourceDefinitionSpec;
     type Status = ResourceDefinitionStatus;
+
+    fn listed_by(_: &str) -> Option<String> {
+        Some("towpath get resource-definitions".into())
+    }
 }
 
 /// One immutable revision of a definition. Scope: the definition's name; name: `r<revision>`.

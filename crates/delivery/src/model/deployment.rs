@@ -18,6 +18,10 @@ impl Kind for Deployment {
     const KIND: &'static str = "Deployment";
     type Spec = DeploymentSpec;
     type Status = DeploymentStatus;
+
+    fn listed_by(scope: &str) -> Option<String> {
+        Some(format!("towpath get deployments --env {scope}"))
+    }
 }
 
 /// What was asked for, and how it was understood.

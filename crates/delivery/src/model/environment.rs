@@ -14,6 +14,10 @@ impl Kind for Environment {
     const KIND: &'static str = "Environment";
     type Spec = EnvironmentSpec;
     type Status = EnvironmentStatus;
+
+    fn listed_by(_: &str) -> Option<String> {
+        Some("towpath env list".into())
+    }
 }
 
 /// What an environment should be.
@@ -71,6 +75,10 @@ impl Kind for EnvironmentRole {
     const KIND: &'static str = "EnvironmentRole";
     type Spec = EnvironmentRoleSpec;
     type Status = ();
+
+    fn listed_by(_: &str) -> Option<String> {
+        Some("towpath get environment-roles".into())
+    }
 }
 
 /// What a role means.

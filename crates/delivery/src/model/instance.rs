@@ -18,6 +18,14 @@ impl Kind for ResourceInstance {
     const KIND: &'static str = "ResourceInstance";
     type Spec = ResourceInstanceSpec;
     type Status = ResourceInstanceStatus;
+
+    fn noun() -> String {
+        "resource".into()
+    }
+
+    fn listed_by(scope: &str) -> Option<String> {
+        Some(format!("towpath resource list --env {scope}"))
+    }
 }
 
 /// What an instance should be.

@@ -20,6 +20,10 @@ impl Kind for Workload {
     const KIND: &'static str = "Workload";
     type Spec = WorkloadSpec;
     type Status = WorkloadStatus;
+
+    fn listed_by(scope: &str) -> Option<String> {
+        Some(format!("towpath get workloads --env {scope}"))
+    }
 }
 
 /// What should run.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Plan, ResourceStep, WorkloadStep, difference};
 use crate::{
+    definition::as_written,
     model::{Graph, Node, NodeId, ResourceInstanceSpec, RouteSpec, instance_name},
     provisioner::Description,
     score,
@@ -145,7 +146,9 @@ fn known_resource(
     }
     reasons.extend(difference::params(&held.params, &node.params));
     for (name, target) in &node.aliases {
-        match held.aliases.get(name) {
+        let before = held.aliases.get(name);
+        let name = as_written(name);
+        match before {
             Some(before) if before == target => {}
             Some(before) => reasons.push(format!("resources.{name}: {before} -> {target}")),
             None => reasons.push(format!("resources.{name}: added {target}")),
@@ -153,7 +156,7 @@ fn known_resource(
     }
     for (name, before) in &held.aliases {
         if !node.aliases.contains_key(name) {
-            reasons.push(format!("resources.{name}: removed {before}"));
+            reasons.push(format!("resources.{}: removed {before}", as_written(name)));
         }
     }
     if held.depends_on != node.depends_on && held.aliases == node.aliases {

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::score::{self, placeholder::join_path};
+use crate::{
+    definition::as_written,
+    score::{self, placeholder::join_path},
+};
 
 /// Longer values are cut: a plan is read by people.
 const SHOWN_CHARS: usize = 60;
@@ -141,7 +144,7 @@ fn written(path: &[String]) -> String {
 }
 
 fn shown(value: &Value) -> String {
-    let text = value.to_string();
+    let text = as_written(&value.to_string());
     if text.chars().count() <= SHOWN_CHARS {
         return text;
     }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
+    definition::as_written,
     hex::hex,
     model::{InstancePhase, NodeId, ResourceInstance, instance_name},
     provisioner::{Output, Provisioned},
@@ -133,7 +134,7 @@ impl Resolved {
         let mut lookup = |reference: &Reference| self.lookup(reference);
         placeholder::expand_map(params, &mut lookup)
             .map(|(params, _)| params)
-            .map_err(|error| error.to_string())
+            .map_err(|error| as_written(&error.to_string()))
     }
 
     /// The same as far as it is known; what is not stays as it stands. For a removal, which must not

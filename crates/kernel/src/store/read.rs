@@ -26,7 +26,7 @@ impl Store {
     pub async fn expect<K: Kind>(&self, scope: &str, name: &str) -> Result<Resource<K>> {
         match self.get(scope, name).await? {
             Some(resource) => Ok(resource),
-            None => Err(Error::not_found(Key::of::<K>(scope, name))),
+            None => Err(K::not_found(scope, name)),
         }
     }
 

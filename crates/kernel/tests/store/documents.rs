@@ -35,7 +35,7 @@ async fn what_is_committed_is_read_also_after_a_restart(database: &Database) {
     assert_eq!((found.meta, found.spec), (made.meta, made.spec));
     let missing = store.expect::<Thing>("env", "b").await.unwrap_err();
     assert_eq!(missing.kind, ErrorKind::NotFound);
-    assert_eq!(missing.message, "Thing/env/b does not exist");
+    assert_eq!(missing.message, "thing `b` in `env` does not exist");
 }
 
 async fn a_taken_key_is_refused_by_name(database: &Database) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use delivery::api::{Applied, ApplyOutcome};
 
-use super::deploy::{self, Source, Target, Wait};
+use super::deploy::{self, Edits, Source, Target, Wait};
 use crate::{
     context::Context,
     failure::{Failure, Result},
@@ -25,6 +25,8 @@ pub(crate) struct Apply {
     #[arg(long = "file", short = 'f', value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
+    edits: Edits,
+    #[command(flatten)]
     target: Target,
     #[command(flatten)]
     wait: Wait,
@@ -36,6 +38,7 @@ impl Apply {
         if input.ours.is_empty() && input.workloads.is_empty() {
             return Err(Failure::usage("there is no document in these files"));
         }
+        self.edits.need_a_workload(!input.workloads.is_empty())?;
         if !input.ours.is_empty() {
             let answer = context
                 .client()?
@@ -47,7 +50,7 @@ impl Apply {
             })?;
         }
         if !input.workloads.is_empty() {
-            let mut request = Source::of_files(input.workloads).request()?;
+            let mut request = Source::of_files(input.workloads, self.edits).request()?;
             self.target.fill(&mut request.body);
             deploy::deploy(context, self.target.environment(), &request, &self.wait).await?;
         }

@@ -47,6 +47,13 @@ pub(crate) struct Source {
     /// The same as FILE
     #[arg(long = "file", short = 'f', value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    edits: Edits,
+}
+
+/// What is changed in workloads before they are sent.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Edits {
     /// Set a field: `containers.web.image=web:2`. The value is YAML; an empty one removes the field.
     /// With several workloads: `WORKLOAD:PATH=VALUE`
     #[arg(long = "override", value_name = "PATH=VALUE")]
@@ -62,10 +69,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// These files as they are.
-    pub(crate) fn of_files(files: Vec<PathBuf>) -> Self {
+    /// These files, with what is changed in them.
+    pub(crate) fn of_files(files: Vec<PathBuf>, edits: Edits) -> Self {
         Self {
             files,
+            edits,
             ..Self::default()
         }
     }
@@ -75,14 +83,29 @@ impl Source {
         let read = |path: &PathBuf| input::File::read(path);
         let files = self.positional.iter().chain(&self.files).map(read);
         let files: Vec<_> = files.collect::<Result<_>>()?;
-        let override_files = self.override_files.iter().map(read);
+        let override_files = self.edits.override_files.iter().map(read);
         input::workloads(
             files,
             Changes {
-                overrides: self.overrides.clone(),
+                overrides: self.edits.overrides.clone(),
                 override_files: override_files.collect::<Result<_>>()?,
-                images: self.images.clone(),
+                images: self.edits.images.clone(),
             },
+        )
+    }
+}
+
+impl Edits {
+    /// Refuses where there is no workload that they could change.
+    pub(crate) fn need_a_workload(&self, there: bool) -> Result<()> {
+        if there
+            || self.overrides.is_empty() && self.override_files.is_empty() && self.images.is_empty()
+        {
+            return Ok(());
+        }
+        Err(
+            Failure::usage("--image and --override change workloads, and there is none here")
+                .remedy("name a Score file with --file"),
         )
     }
 }

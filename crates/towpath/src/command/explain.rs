@@ -5,9 +5,16 @@ use std::collections::BTreeMap;
 use clap::Args;
 use delivery::api::ExplainRequest;
 
-use crate::{cli::EnvironmentArg, context::Context, failure::Result};
+use crate::{
+    cli::EnvironmentArg,
+    context::Context,
+    exit::Exit,
+    failure::{Failure, Result},
+};
 
 /// Say which resource definition meets a need, and why
+///
+/// Ends with code 4 where none does, and with 6 where several do equally.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath explain postgres\n  towpath explain postgres --env prod --workload notes --class large"
@@ -43,7 +50,12 @@ impl Explain {
             labels: self.labels.into_iter().collect::<BTreeMap<_, _>>(),
         };
         let answer = context.client()?.explain(&request).await?;
-        context.answer(&answer, || answer.text())
+        context.answer(&answer, || answer.text())?;
+        match (&answer.chosen, answer.rivals.is_empty()) {
+            (Some(_), _) => Ok(()),
+            (None, true) => Err(Failure::told(Exit::NotFound)),
+            (None, false) => Err(Failure::told(Exit::Conflict)),
+        }
     }
 }
 

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use delivery::api::GraphAnswer;
 
-use super::deploy::Source;
+use super::deploy::{Edits, Source};
 use crate::{cli::EnvironmentArg, context::Context, failure::Result, render};
 
 /// Draw what an environment needs, or what a file would need
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath graph\n  towpath graph -f score.yaml --format dot | dot -Tpng > graph.png\n  towpath graph --env pr-42 --format svg > graph.svg"
+    after_long_help = "Examples:\n  towpath graph\n  towpath graph -f score.yaml --image ./app --format dot | dot -Tpng > graph.png\n  towpath graph --env pr-42 --format svg > graph.svg"
 )]
 pub(crate) struct Graph {
     #[command(flatten)]
@@ -19,6 +19,8 @@ pub(crate) struct Graph {
     /// The Score file whose needs are drawn, without deploying it; several are drawn together
     #[arg(long = "file", short, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    edits: Edits,
     /// The form of the drawing
     #[arg(long, value_enum, default_value = "text")]
     format: Form,
@@ -37,12 +39,13 @@ enum Form {
 
 impl Graph {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        self.edits.need_a_workload(!self.files.is_empty())?;
         let client = context.client()?;
         let environment = &self.environment.environment;
         let answer = if self.files.is_empty() {
             client.graph(environment).await?
         } else {
-            let source = Source::of_files(self.files);
+            let source = Source::of_files(self.files, self.edits);
             let request = source.request()?;
             let answer = client
                 .plan(environment, &request.body)

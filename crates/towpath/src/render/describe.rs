@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use delivery::model::Deployment;
+use delivery::{definition::as_written, model::Deployment};
 use kernel::{Document, Event, Resource};
 use serde_json::Value;
 
@@ -141,7 +141,7 @@ fn section(text: &mut String, title: &str, value: &Value) {
         return;
     }
     let _ = writeln!(text, "\n{title}");
-    for line in document::text(Format::Yaml, value).lines() {
+    for line in as_written(&document::text(Format::Yaml, value)).lines() {
         let _ = writeln!(text, "  {line}");
     }
 }
