@@ -132,10 +132,13 @@ impl Provisioner for Mysql {
             Ok(server) => server,
             Err(error) => return Presence::Unknown(error),
         };
+        let names = Names::of(request);
         let asked = sqlx::query_scalar::<_, i64>(
-            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?",
+            "SELECT EXISTS (SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?) \
+             AND EXISTS (SELECT 1 FROM mysql.user WHERE User = ?)",
         )
-        .bind(Names::of(request).database)
+        .bind(names.database)
+        .bind(names.login)
         .fetch_one(&server.pool)
         .await;
         match asked {

@@ -149,9 +149,12 @@ impl Provisioner for Postgres {
         };
         let names = Names::of(request);
         let asked = sqlx::query_scalar::<_, bool>(
-            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
+            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) \
+             AND EXISTS (SELECT FROM pg_roles WHERE rolname = $1) \
+             AND EXISTS (SELECT FROM pg_roles WHERE rolname = $2)",
         )
         .bind(&names.database)
+        .bind(&names.login)
         .fetch_one(&server.pool)
         .await;
         match asked {

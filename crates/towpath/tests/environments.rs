@@ -289,6 +289,36 @@ async fn roles_are_data() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_held_is_refused_with_its_owner() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let running = site.start().await;
+    let client = running.client();
+    let routed = |name: &str| {
+        let route = json!({ "host": "our.dev.localhost", "path": "/", "port": "www" });
+        let resources = json!({ "route": { "type": "route", "params": route } });
+        let score = work::score(name, &json!({ "GREETING": name }), &resources);
+        write(data.path(), &format!("{name}.json"), &score)
+    };
+    let (first, second) = (routed("shop"), routed("rival"));
+    let done = site.cli(&["deploy", &first]).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    let refused = site.cli(&["deploy", &second]).await;
+    // The input breaks a rule of the platform, like any other that a plan finds.
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    let holder = "held by workload `shop` in environment `dev`";
+    assert!(refused.err.contains(holder), "{}", refused.err);
+    let answer = site.get("our.dev.localhost").await;
+    assert_eq!(answer, Ok((200, "shop".to_owned())));
+    let rival = client.workload("dev", "rival").await.unwrap_err();
+    assert!(rival.is_not_found(), "nothing is half-made: {rival}");
+    let gone = site.cli(&["delete", "workload", "shop"]).await;
+    assert_eq!(gone.code, 0, "{}", gone.err);
+    let done = site.cli(&["deploy", &second]).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+}
+
+#[tokio::test]
 async fn an_environment_on_demand_ends_with_everything_in_it() {
     let servers = Servers::find().await;
     let mark = format!("pr-{:06x}", rand::random::<u32>() & 0x00ff_ffff);

@@ -147,6 +147,9 @@ pub struct ResourceInstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub next_try: Option<Timestamp>,
+    /// Somebody removed it by hand, and it is to be made again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vanished: bool,
     /// Since when the server behind it cannot be asked whether it is there. It stays what it was,
     /// ready as a rule, and is asked again with back-off; `message` has the server's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,10 +1,10 @@
 //! Looking after an instance that is as its spec says: what is no longer there is made again, old
 //! credentials end, and a server that cannot be asked shows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use kernel::{Next, Outcome, Result};
+use kernel::{Change, Next, Outcome, Result};
 use serde_json::json;
 
 use super::{
@@ -12,14 +12,15 @@ use super::{
     lookout::{Server, Turn},
 };
 use crate::{
-    model::{ResourceInstance, Workload},
-    provisioner::{Presence, ProvisionError, Provisioner, Request},
+    model::{InstancePhase, ResourceInstance, Workload, begin_release},
+    provisioner::{Presence, ProvisionError, Provisioner},
     reconcile::BACKOFF,
     service::outputs,
 };
 
-/// What was seen so lately is not looked for again without a reason.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+/// What was seen so lately is not looked for again without a reason. A workload in trouble asks every
+/// second: what it misses is made again soon, and a server does not notice who asks.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// A lookout notes that it has seen its instance no more often than this: a note is a write.
 const NOTE_AGAIN: SignedDuration = SignedDuration::from_mins(5);
@@ -66,7 +67,7 @@ impl Pass<'_> {
         };
         match self.presence(provisioner, &request).await {
             Presence::Present => {}
-            Presence::Absent => return self.vanished(provisioner, &request, inputs).await,
+            Presence::Absent => return self.vanished().await,
             Presence::Unknown(error) => return self.troubled(Trouble::Unreachable, error).await,
         }
         if retire && let Err(error) = self.call(provisioner.retire(&request)).await {
@@ -183,31 +184,50 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Makes again what somebody removed by hand. The drift is recorded before it is healed.
-    async fn vanished(
-        self,
-        provisioner: &dyn Provisioner,
-        request: &Request,
-        inputs: &outputs::Resolved,
-    ) -> Result<Next> {
+    /// Records that somebody removed it by hand: the next look makes it again.
+    async fn vanished(mut self) -> Result<Next> {
+        let message = "it is no longer there, although nobody asked Towpath to remove it";
+        let status = &mut self.instance.status;
+        status.phase = InstancePhase::Pending;
+        status.vanished = true;
+        status.message = message.into();
         let mut change = self.change();
+        change.status(&self.instance)?;
         change.event(self.event(
             "drifted",
             Some(Outcome::Fail),
-            json!({
-                "message": "it is no longer there, although nobody asked Towpath to remove it",
-                "holdsData": self.instance.spec.holds_data,
-            }),
+            json!({ "message": message, "holdsData": self.instance.spec.holds_data }),
         ));
         self.context.store.commit(change).await?;
-        let digest = self.instance.status.inputs_digest.clone();
-        match self.call(provisioner.provision(request)).await {
-            Ok(made) => {
-                self.made(outputs::in_confidence(made, inputs), digest)
-                    .await
+        Ok(Next::After(Duration::ZERO))
+    }
+
+    /// After what held data was made again, empty: those who use it start anew, so that they set up
+    /// in it what they need.
+    pub(super) async fn roll_users(&self, change: &mut Change) -> Result<()> {
+        let (scope, store) = (&self.instance.meta.scope, &self.context.store);
+        for name in &self.instance.status.used_by {
+            let Some(mut workload) = store.get::<Workload>(scope, name).await? else {
+                continue;
+            };
+            if workload.is_deleting() {
+                continue;
             }
-            Err(error) => self.failed(error).await,
+            let release = begin_release(&mut workload);
+            change.spec(&workload)?;
+            let mut event = self.event(
+                "rolled",
+                None,
+                json!({
+                    "release": release,
+                    "message": format!("{} was made again", self.instance.spec.node),
+                }),
+            );
+            event.kind = "dev.towpath.workload.rolled".into();
+            event.subject = workload.key();
+            change.event(event);
         }
+        Ok(())
     }
 
     /// Whether every workload that uses it runs with the present credentials.

@@ -44,6 +44,7 @@ impl Pass<'_> {
         status.next_try = None;
         status.unreachable = None;
         status.seen = Some(Timestamp::now());
+        let was_gone = std::mem::take(&mut status.vanished);
         status.outputs.clear();
         status.secret_outputs.clear();
         for (name, output) in made.outputs {
@@ -58,6 +59,9 @@ impl Pass<'_> {
             }
         }
         change.status(&self.instance)?;
+        if was_gone && self.instance.spec.holds_data {
+            self.roll_users(&mut change).await?;
+        }
         change.event(self.event(
             "ready",
             Some(Outcome::Pass),

@@ -44,12 +44,18 @@ impl Pass<'_> {
         }
         self.workload.status.removal_failure.clear();
         self.write(&before).await?;
+        self.nudge_instances().await?;
+        Ok(self.while_serving())
+    }
+
+    /// Has what it uses looked at.
+    pub(super) async fn nudge_instances(&self) -> Result<()> {
         for instance in self.delivery.instances(&self.workload.meta.scope).await? {
             if instance.status.used_by.contains(&self.workload.meta.name) {
                 self.context.nudge(instance.key());
             }
         }
-        Ok(self.while_serving())
+        Ok(())
     }
 
     /// Soon while something is under way; otherwise the engine's own nudges are enough.

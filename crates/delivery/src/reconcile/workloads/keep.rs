@@ -52,7 +52,22 @@ impl Pass<'_> {
         happened.extend(self.take_in(release.id.release, state));
         self.look_at_others().await?;
         self.write_observed(&before, happened).await?;
+        if self.in_trouble() {
+            // What it uses may have been removed beneath it.
+            self.nudge_instances().await?;
+        }
         self.remove_old_releases().await
+    }
+
+    /// Whether the release that serves, or the one that should, does not work.
+    fn in_trouble(&self) -> bool {
+        let status = &self.workload.status;
+        let phase = |number| status.releases.get(&number).map(|state| state.phase);
+        phase(status.active_release).is_some_and(|phase| phase != Phase::Ready)
+            || matches!(
+                phase(self.workload.spec.release),
+                Some(Phase::Restarting | Phase::Failed)
+            )
     }
 
     /// The release cannot be resolved now: one that was handed over earlier, with what there was
