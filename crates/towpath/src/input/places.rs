@@ -159,7 +159,7 @@ mod tests {
             ),
             (
                 "documents.1.spec.nothing",
-                Some(11),
+                Some(10),
                 "all.yaml (document 2): items.0.spec.nothing",
                 "B two: so it is",
             ),

@@ -1,0 +1,242 @@
+//! A provisioner that fails when it is told to, and an engine that runs nothing.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::Duration};
+
+use async_trait::async_trait;
+use futures::{StreamExt as _, stream::BoxStream};
+use kernel::Problem;
+use serde_json::{Map, Value, json};
+use tokio::sync::broadcast;
+use towpath_delivery::{
+    Engine, Provisioner, Verifier,
+    engine::{EngineError, LogLine, LogQuery, Objection, Phase, Release, ReleaseRef, ReleaseState},
+    provisioner::{Description, Output, Presence, ProvisionError, Provisioned, Request},
+    score::Workload,
+    verify::Decision,
+};
+use uuid::Uuid;
+
+/// Keeps what it is asked to make in a list. Holds data; its `size` cannot change in place.
+#[derive(Default)]
+pub struct Shelf {
+    things: Mutex<BTreeMap<Uuid, Value>>,
+    /// Every thing that was removed, as it was last made.
+    removed: Mutex<Vec<Value>>,
+    /// The error of every call, while there is one: its text, and whether to try again.
+    fault: Mutex<Option<(&'static str, bool)>>,
+}
+
+impl Shelf {
+    pub fn fails(&self, message: &'static str, retry: bool) {
+        *self.fault.lock().unwrap() = Some((message, retry));
+    }
+
+    pub fn mends(&self) {
+        *self.fault.lock().unwrap() = None;
+    }
+
+    /// The sizes of what is there.
+    pub fn sizes(&self) -> Vec<Value> {
+        self.things.lock().unwrap().values().cloned().collect()
+    }
+
+    pub fn removed(&self) -> Vec<Value> {
+        self.removed.lock().unwrap().clone()
+    }
+
+    fn check_fault(&self) -> Result<(), ProvisionError> {
+        match *self.fault.lock().unwrap() {
+            None => Ok(()),
+            Some((message, true)) => Err(ProvisionError::transient(message).remedy("wait")),
+            Some((message, false)) => Err(ProvisionError::permanent(message).remedy("order more")),
+        }
+    }
+}
+
+#[async_trait]
+impl Provisioner for Shelf {
+    fn name(&self) -> &'static str {
+        "shelf"
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            summary: "A thing on a shelf.",
+            outputs: &[("size", false)],
+            holds_data: true,
+            replaced_by: &["size"],
+        }
+    }
+
+    fn check(&self, _: &Map<String, Value>) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        self.check_fault()?;
+        let size = request.params["size"].clone();
+        self.things
+            .lock()
+            .unwrap()
+            .insert(request.uid, size.clone());
+        Ok(Provisioned {
+            outputs: BTreeMap::from([("size".to_owned(), Output::Plain(size))]),
+            ..Provisioned::default()
+        })
+    }
+
+    async fn retire(&self, _: &Request) -> Result<(), ProvisionError> {
+        Ok(())
+    }
+
+    async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
+        self.check_fault()?;
+        let gone = self.things.lock().unwrap().remove(&request.uid);
+        self.removed.lock().unwrap().extend(gone);
+        Ok(())
+    }
+
+    async fn presence(&self, request: &Request) -> Presence {
+        if self.things.lock().unwrap().contains_key(&request.uid) {
+            Presence::Present
+        } else {
+            Presence::Absent
+        }
+    }
+
+    async fn inventory(&self, _: Uuid) -> Result<Vec<String>, ProvisionError> {
+        let things = self.things.lock().unwrap();
+        Ok(things.keys().map(ToString::to_string).collect())
+    }
+
+    fn listed_as(&self, request: &Request) -> Option<String> {
+        Some(request.uid.to_string())
+    }
+}
+
+/// Runs whatever it is given at once, the image `broken` apart: that cannot start.
+pub struct Stage {
+    runs: Mutex<BTreeMap<ReleaseRef, ReleaseState>>,
+    removed: Mutex<Vec<ReleaseRef>>,
+    changes: broadcast::Sender<ReleaseRef>,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self {
+            runs: Mutex::default(),
+            removed: Mutex::default(),
+            changes: broadcast::channel(16).0,
+        }
+    }
+}
+
+impl Stage {
+    /// The releases that run, as `WORKLOAD@RELEASE`.
+    pub fn runs(&self) -> Vec<String> {
+        let runs = self.runs.lock().unwrap();
+        runs.keys()
+            .map(|id| format!("{}@{}", id.workload, id.release))
+            .collect()
+    }
+
+    pub fn removed(&self) -> Vec<u64> {
+        self.removed
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|id| id.release)
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Engine for Stage {
+    fn name(&self) -> &'static str {
+        "stage"
+    }
+
+    fn check(&self, _: &Workload) -> Vec<Objection> {
+        Vec::new()
+    }
+
+    async fn machine_host(&self, _: &str) -> Result<String, EngineError> {
+        Ok("127.0.0.1".into())
+    }
+
+    async fn apply(&self, release: &Release) -> Result<(), EngineError> {
+        let broken = release
+            .containers
+            .values()
+            .any(|container| container.image == "broken");
+        let (phase, message) = if broken {
+            (Phase::Failed, "container main: exit code 3")
+        } else {
+            (Phase::Ready, "")
+        };
+        let endpoint = |name: &String| (name.clone(), SocketAddr::from(([127, 0, 0, 1], 9)));
+        let state = ReleaseState {
+            digest: release.digest.clone(),
+            phase,
+            message: message.into(),
+            endpoints: release.ports.keys().map(endpoint).collect(),
+            containers: BTreeMap::new(),
+        };
+        self.runs.lock().unwrap().insert(release.id.clone(), state);
+        Ok(())
+    }
+
+    async fn observe(&self, id: &ReleaseRef) -> Result<Option<ReleaseState>, EngineError> {
+        Ok(self.runs.lock().unwrap().get(id).cloned())
+    }
+
+    async fn remove(&self, id: &ReleaseRef, _: Duration) -> Result<(), EngineError> {
+        if self.runs.lock().unwrap().remove(id).is_some() {
+            self.removed.lock().unwrap().push(id.clone());
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, _: &str, _: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {
+        Ok(self.runs.lock().unwrap().keys().cloned().collect())
+    }
+
+    async fn logs(
+        &self,
+        _: &str,
+        _: &str,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, LogLine>, EngineError> {
+        let line = LogLine {
+            release: query.release.unwrap_or_default(),
+            container: "main".into(),
+            stream: "stderr".into(),
+            time: None,
+            line: "no such table".into(),
+        };
+        Ok(futures::stream::iter([line]).boxed())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<ReleaseRef> {
+        self.changes.subscribe()
+    }
+}
+
+/// Allows everything.
+pub struct Lenient;
+
+#[async_trait]
+impl Verifier for Lenient {
+    async fn verify(&self, _: &Value) -> kernel::Result<Decision> {
+        let allowed = json!({ "allowed": true });
+        Ok(serde_json::from_value(allowed).unwrap())
+    }
+
+    fn sources(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+}

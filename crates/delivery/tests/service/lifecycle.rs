@@ -1,0 +1,135 @@
+//! What becomes of a deployment when a provisioner or a workload fails, and when data would be lost.
+
+use serde_json::json;
+use towpath_delivery::model::{DeploymentPhase, InstancePhase};
+
+use crate::room::{LONG, Room};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_is_waited_for_and_says_so() {
+    let room = Room::open().await;
+    room.shelf.fails("the shelf is locked", true);
+    let deployment = room.deploy("notes:1", &[("box", 1)], &[]).await;
+    let waits = testkit::eventually("it is tried again", LONG, || async {
+        let thing = room.thing("box").await?;
+        (thing.status.phase == InstancePhase::Retrying && thing.status.attempts >= 2)
+            .then_some(thing)
+    })
+    .await;
+    assert!(
+        waits.status.message.contains("the shelf is locked"),
+        "{:?}",
+        waits.status
+    );
+    assert_eq!(waits.status.remedy.as_deref(), Some("wait"));
+    let open = room.deployment(&deployment.meta.name).await;
+    assert!(!open.status.phase.is_final());
+    assert!(
+        room.stage.runs().is_empty(),
+        "nothing starts before what it needs"
+    );
+
+    room.shelf.mends();
+    room.succeeded(&deployment).await;
+    let thing = room.thing("box").await.unwrap();
+    assert_eq!(
+        (thing.status.phase, thing.status.attempts),
+        (InstancePhase::Ready, 0)
+    );
+    assert_eq!(thing.status.message, "");
+    assert_eq!(room.shelf.sizes(), [json!(1)]);
+    assert_eq!(room.stage.runs(), ["notes@1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_other_try_mends_fails_the_deployment_at_once() {
+    let room = Room::open().await;
+    room.shelf.fails("there is no shelf of that size", false);
+    let deployment = room.deploy("notes:1", &[("box", 9)], &[]).await;
+    let failed = room.ended(&deployment).await;
+    assert_eq!(failed.status.phase, DeploymentPhase::Failed);
+    let failure = failed.status.failure.unwrap();
+    assert_eq!(failure.step, "create");
+    assert!(
+        failure.subject.contains("thing.default#notes.box"),
+        "{failure:?}"
+    );
+    assert!(
+        failure.message.contains("there is no shelf of that size"),
+        "{failure:?}"
+    );
+    assert!(room.stage.runs().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replacement_of_data_is_held_until_it_is_accepted_by_name() {
+    let room = Room::open().await;
+    room.succeeded(&room.deploy("notes:1", &[("box", 1)], &[]).await)
+        .await;
+    let made = room.thing("box").await.unwrap();
+
+    let held = room
+        .succeeded(&room.deploy("notes:2", &[("box", 2)], &[]).await)
+        .await;
+    assert_eq!(held.spec.plan.held, [made.meta.name.as_str()]);
+    let thing = room.thing("box").await.unwrap();
+    assert_eq!(thing.spec.params["size"], 1);
+    assert_eq!(
+        (room.shelf.sizes(), room.shelf.removed()),
+        (vec![json!(1)], vec![])
+    );
+
+    let accepted = [made.meta.name.clone()];
+    let replaced = room
+        .succeeded(&room.deploy("notes:3", &[("box", 2)], &accepted).await)
+        .await;
+    assert!(replaced.spec.plan.held.is_empty());
+    let thing = room.thing("box").await.unwrap();
+    assert_eq!(
+        (thing.meta.uid, thing.status.replacements),
+        (made.meta.uid, 1)
+    );
+    assert_eq!(
+        (room.shelf.sizes(), room.shelf.removed()),
+        (vec![json!(2)], vec![json!(1)])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workload_that_fails_returns_to_its_last_good_release() {
+    let room = Room::open().await;
+    let good = room
+        .succeeded(&room.deploy("notes:1", &[("box", 1)], &[]).await)
+        .await;
+
+    let broken = room
+        .deploy("broken", &[("box", 1), ("extra", 5)], &[])
+        .await;
+    let ended = room.ended(&broken).await;
+    assert_eq!(
+        ended.status.phase,
+        DeploymentPhase::RolledBack,
+        "{:?}",
+        ended.status
+    );
+    let failure = ended.status.failure.unwrap();
+    assert_eq!(failure.returned_to.as_ref(), Some(&good.meta.name));
+    assert!(failure.subject.contains("notes"), "{failure:?}");
+    assert!(failure.message.contains("exit code 3"), "{failure:?}");
+    assert_eq!(failure.log, ["no such table"]);
+
+    let workload = room.workload().await;
+    assert_eq!(
+        (workload.spec.deployment, workload.spec.release),
+        (good.meta.name, 1)
+    );
+    testkit::eventually("the failed release goes", LONG, || async {
+        (room.stage.runs() == ["notes@1"]).then_some(())
+    })
+    .await;
+    assert_eq!(room.stage.removed(), [2], "the good one served all along");
+    // What only the failed one wanted holds data: it stays, and nobody uses it.
+    let extra = room.thing("extra").await.unwrap();
+    assert!(extra.status.used_by.is_empty() && !extra.is_deleting());
+    assert!(room.shelf.removed().is_empty());
+}

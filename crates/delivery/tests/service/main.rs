@@ -1,0 +1,8 @@
+//! Deployments from plan to end, by the reconcilers, with a provisioner and an engine that do what a
+//! test wants.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod fakes;
+mod lifecycle;
+mod room;
