@@ -114,6 +114,9 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// The label that says which team a resource belongs to: the events of its writes carry it.
+    pub const TEAM: &str = "team";
+
     /// The meta of a resource that is yet to be written.
     pub fn new(scope: impl Into<String>, name: impl Into<String>) -> Self {
         let now = Timestamp::now();

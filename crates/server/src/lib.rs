@@ -9,6 +9,7 @@ mod api;
 mod config;
 mod http;
 mod keys;
+mod lead;
 mod routing;
 mod run;
 

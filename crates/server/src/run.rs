@@ -4,26 +4,21 @@ use std::{net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, t
 
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use delivery::{
-    Engine,
-    engine::ReleaseRef,
-    model::Workload,
     reconcile::{Deployments, Environments, Instances, Workloads},
     service::{Delivery, Settings},
 };
 use gateway::{Gateway, GatewayHandle, Limits};
 use kernel::{
-    Driver, DriverHandle, Error, Key, Result, Secret, Store,
-    driver::Nudger,
+    Driver, DriverHandle, Error, Result, Secret, Store,
     http::{AdminToken, Authenticator},
 };
 use tokio::{
     net::TcpListener,
-    sync::{broadcast::error::RecvError, watch},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, adapters::Adapters, api, keys, routing::Routing};
+use crate::{Config, adapters::Adapters, api, keys, lead, routing::Routing};
 
 /// The largest request: a few workloads with their files inlined.
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
@@ -81,7 +76,7 @@ pub async fn start(config: Config) -> Result<Running> {
         },
         key,
     ));
-    delivery.install_defaults().await?;
+    let installed = lead::install_unless_led(&delivery).await?;
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -102,9 +97,22 @@ pub async fn start(config: Config) -> Result<Running> {
         .with(Arc::new(Environments(delivery.clone())))
         .start();
     for engine in &adapters.engines {
-        tasks.spawn(follow_engine(engine.clone(), driver.nudger(), stop.clone()));
-        tasks.spawn(stand_down(
+        let changes = engine.changes();
+        tasks.spawn(lead::relay(
+            changes,
+            store.clone(),
+            driver.nudger(),
+            stop.clone(),
+        ));
+        tasks.spawn(lead::stand_down(
             engine.clone(),
+            driver.leadership(),
+            stop.clone(),
+        ));
+    }
+    if !installed {
+        tasks.spawn(lead::install_once_leading(
+            delivery.clone(),
             driver.leadership(),
             stop.clone(),
         ));
@@ -166,48 +174,6 @@ impl Running {
         self.adapters.stop().await;
         self.delivery.store().close().await;
         Ok(())
-    }
-}
-
-/// Has the engine leave what it runs to the replica that reconciles, whenever this one stops to.
-async fn stand_down(
-    engine: Arc<dyn Engine>,
-    mut leadership: watch::Receiver<bool>,
-    stop: CancellationToken,
-) {
-    let lost = async {
-        while leadership.wait_for(|leads| *leads).await.is_ok()
-            && leadership.wait_for(|leads| !*leads).await.is_ok()
-        {
-            engine.stand_down().await;
-        }
-    };
-    tokio::select! {
-        () = lost => {}
-        () = stop.cancelled() => {}
-    }
-}
-
-/// Has the reconciler look at a workload as soon as its engine sees a change.
-async fn follow_engine(engine: Arc<dyn Engine>, nudger: Nudger, stop: CancellationToken) {
-    let mut changes = engine.changes();
-    loop {
-        let change = tokio::select! {
-            change = changes.recv() => change,
-            () = stop.cancelled() => return,
-        };
-        match change {
-            Ok(ReleaseRef {
-                environment,
-                workload,
-                ..
-            }) => {
-                nudger.nudge(Key::of::<Workload>(environment, workload));
-            }
-            // What was missed is seen at the next look: nudges are hints.
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Routes: which host and path leads to which workload. A route's key is its claim, so that the
 //! store itself refuses a second owner.
 
-use kernel::Kind;
+use kernel::{Kind, Meta, Resource};
 use serde::{Deserialize, Serialize};
 
 /// A claim of a host and path. Scope: the platform; name: [`route_name`].
@@ -31,6 +31,26 @@ pub struct RouteSpec {
     /// The resource instance that claims it; none for a workload's own host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+}
+
+impl Route {
+    /// The label that names the environment of a route.
+    pub const ENVIRONMENT: &str = "environment";
+    /// The label that names the host of a route.
+    pub const HOST: &str = "host";
+
+    /// The route that `claim` asks for, for `team`; by its labels those of an environment or of a host
+    /// are found without reading all.
+    pub fn claimed(name: &str, claim: &RouteSpec, team: &str) -> Resource<Self> {
+        let mut route = Resource::new("", name, claim.clone());
+        route.meta.labels = [
+            (Self::ENVIRONMENT.to_owned(), claim.environment.clone()),
+            (Self::HOST.to_owned(), claim.host.clone()),
+            (Meta::TEAM.to_owned(), team.to_owned()),
+        ]
+        .into();
+        route
+    }
 }
 
 /// The name under which `host` and `path` are claimed: a digest, since a host and path are no label.

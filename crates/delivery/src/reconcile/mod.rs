@@ -5,7 +5,8 @@
 //! - [`Instances`] makes, heals, rotates and removes resource instances;
 //! - [`Workloads`] hands workloads to their engine, lets new releases take over, and removes;
 //! - [`Deployments`] watches over both until a deployment has succeeded, or returns to the last good;
-//! - [`Environments`] ends environments when their time is over or somebody asks.
+//! - [`Environments`] ends environments when their time is over or somebody asks, and keeps their
+//!   history to a length.
 
 mod deployments;
 mod drain;

@@ -1,12 +1,12 @@
 //! Which hosts and paths a deployment claims, and who holds them already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Problem, Query, Resource, Result};
+use kernel::{Problem, Resource, Result};
 
 use super::Delivery;
 use crate::{
-    model::{Deployment, Environment, Route, RouteSpec, instance_name, route_name},
+    model::{Deployment, Environment, RouteSpec, instance_name, route_name},
     provisioner::Claim,
     score,
 };
@@ -72,7 +72,12 @@ impl Delivery {
         claims: &Claims,
     ) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
-        for held in self.store.list_all::<Route>(&Query::default()).await? {
+        let hosts: BTreeSet<&String> = claims.values().map(|claim| &claim.host).collect();
+        let mut routes = Vec::new();
+        for host in hosts {
+            routes.extend(self.routes_at(host).await?);
+        }
+        for held in routes {
             let held = held.spec;
             for claim in claims.values().filter(|claim| claim.host == held.host) {
                 let elsewhere = held.environment != environment.meta.name;

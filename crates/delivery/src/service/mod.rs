@@ -49,8 +49,6 @@ pub struct Delivery {
     verifier: Arc<dyn Verifier>,
     settings: Settings,
     digest_key: Secret,
-    /// Which engine each environment has: fixed at its creation, so never stale while it lives.
-    engine_names: Mutex<BTreeMap<String, String>>,
     /// One deployment at a time is planned and written for an environment by this replica; others
     /// wait their turn, rather than plan in vain.
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -74,7 +72,6 @@ impl Delivery {
             verifier,
             settings,
             digest_key,
-            engine_names: Mutex::default(),
             turns: Mutex::default(),
         }
     }
@@ -109,35 +106,16 @@ impl Delivery {
 
     /// The engine of an environment.
     pub(crate) async fn engine_of(&self, environment: &str) -> Result<Arc<dyn Engine>> {
-        let known = self.names().get(environment).cloned();
-        if let Some(name) = known {
-            return self.engine(&name);
-        }
         let found = self.store.expect::<Environment>("", environment).await?;
-        let engine = self.engine(&found.spec.engine)?;
-        self.names()
-            .insert(environment.to_owned(), found.spec.engine);
-        Ok(engine)
+        self.engine(&found.spec.engine)
     }
 
     /// The turn of a deployment to `environment`.
     fn turn(&self, environment: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that nobody waits for are made anew when somebody does.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         turns.entry(environment.to_owned()).or_default().clone()
-    }
-
-    pub(crate) fn forget_environment(&self, environment: &str) {
-        self.turns
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(environment);
-        self.names().remove(environment);
-    }
-
-    fn names(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
-        self.engine_names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn digest_key(&self) -> &Secret {
@@ -158,8 +136,9 @@ impl Delivery {
         environment: &str,
         workload: &str,
     ) -> Result<Vec<Resource<Route>>> {
-        self.routes(|r| r.environment == environment && r.workload == workload)
-            .await
+        let mut routes = self.routes_of(environment).await?;
+        routes.retain(|route| route.spec.workload == workload);
+        Ok(routes)
     }
 
     /// The routes that an instance claims.
@@ -167,17 +146,27 @@ impl Delivery {
         &self,
         instance: &Resource<ResourceInstance>,
     ) -> Result<Vec<Resource<Route>>> {
-        let (scope, name) = (&instance.meta.scope, &instance.meta.name);
-        self.routes(|r| r.environment == *scope && r.instance.as_ref() == Some(name))
-            .await
+        let mut routes = self.routes_of(&instance.meta.scope).await?;
+        routes.retain(|route| route.spec.instance.as_ref() == Some(&instance.meta.name));
+        Ok(routes)
     }
 
-    async fn routes(
-        &self,
-        keep: impl Fn(&crate::model::RouteSpec) -> bool,
-    ) -> Result<Vec<Resource<Route>>> {
-        let all = self.store.list_all::<Route>(&Query::default()).await?;
-        Ok(all.into_iter().filter(|route| keep(&route.spec)).collect())
+    /// The routes that lead to workloads of an environment.
+    pub(crate) async fn routes_of(&self, environment: &str) -> Result<Vec<Resource<Route>>> {
+        self.routes_labelled(Route::ENVIRONMENT, environment).await
+    }
+
+    /// The routes of a host.
+    pub(crate) async fn routes_at(&self, host: &str) -> Result<Vec<Resource<Route>>> {
+        self.routes_labelled(Route::HOST, host).await
+    }
+
+    async fn routes_labelled(&self, label: &str, value: &str) -> Result<Vec<Resource<Route>>> {
+        let query = Query {
+            labels: BTreeMap::from([(label.to_owned(), value.to_owned())]),
+            ..Query::default()
+        };
+        self.store.list_all(&query).await
     }
 
     /// Does `work`, which reads, decides and writes, anew where somebody has written in between: as a

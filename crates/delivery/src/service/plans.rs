@@ -11,7 +11,7 @@ use crate::{
     engine::Objection,
     model::{
         DefinitionRef, Environment, Graph, NodeId, ResourceDefinition, ResourceDefinitionRevision,
-        ResourceDefinitionSpec, ResourceInstance, Route, RouteSpec, Workload,
+        ResourceDefinitionSpec, ResourceInstance, RouteSpec, Workload,
     },
     plan::{self, Plan, Running, RunningResource, Wanted},
     score,
@@ -72,12 +72,10 @@ impl Delivery {
             }
         }
         let routes: Vec<RouteSpec> = self
-            .store
-            .list_all::<Route>(&Query::default())
+            .routes_of(name)
             .await?
             .into_iter()
             .map(|route| route.spec)
-            .filter(|route| route.environment == *name)
             .collect();
         let mut plan = self.compute(order, &graph, &claims, &instances, &running, &routes);
         plan.warnings.extend(warnings);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use kernel::{Change, Key, Resource, Result};
+use kernel::{Change, Key, Meta, Resource, Result};
 
 use super::Delivery;
 use crate::{
@@ -174,6 +174,8 @@ impl Delivery {
         workload: &str,
     ) -> Result<()> {
         let ours = self.claims_of(deployment, workload);
+        let labels = &deployment.meta.labels;
+        let team = labels.get(Meta::TEAM).cloned().unwrap_or_default();
         for (name, claim) in &deployment.spec.claims {
             if !ours.contains(name) {
                 continue;
@@ -181,10 +183,12 @@ impl Delivery {
             match self.store.get::<Route>("", name).await? {
                 Some(held) if held.spec == *claim => {}
                 Some(mut held) => {
-                    held.spec = claim.clone();
+                    let wanted = Route::claimed(name, claim, &team);
+                    held.spec = wanted.spec;
+                    held.meta.labels = wanted.meta.labels;
                     change.spec(&held)?;
                 }
-                None => change.create(&Resource::<Route>::new("", name.as_str(), claim.clone()))?,
+                None => change.create(&Route::claimed(name, claim, &team))?,
             }
         }
         Ok(())

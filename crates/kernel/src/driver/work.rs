@@ -106,7 +106,7 @@ impl Worker {
     /// time until the next resync.
     async fn resync(&mut self, first: &mut bool) -> Duration {
         let kind = self.reconciler.kind();
-        match self.context.store.keys(kind).await {
+        match self.context.store.keys(kind, None).await {
             Ok(keys) => {
                 let now = Instant::now();
                 for key in keys {

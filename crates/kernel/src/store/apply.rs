@@ -15,7 +15,8 @@ use super::{
     writer::{Transaction, Work},
 };
 use crate::{
-    Change, Document, Error, ErrorKind, Event, Key, NewEvent, Result, change::Write, lease::Fence,
+    Change, Document, Error, ErrorKind, Event, Key, Meta, NewEvent, Result, change::Write,
+    lease::Fence,
 };
 
 /// A change with what its own events say of who caused it.
@@ -360,12 +361,7 @@ impl Applying<'_, '_> {
         self.append(NewEvent {
             kind: format!("{}{what}", Event::RESOURCE),
             subject: document.key(),
-            team: document
-                .meta
-                .labels
-                .get("team")
-                .cloned()
-                .unwrap_or_default(),
+            team: team(document),
             correlation: self.correlation,
             actor: self.actor.clone(),
             outcome: None,
@@ -429,6 +425,13 @@ impl Applying<'_, '_> {
     async fn execute(&mut self, sql: &'static str, values: Vec<super::sql::Value>) -> Result<u64> {
         self.tx.connection.execute(sql, values).await
     }
+}
+
+/// The team that a resource belongs to: what its spec says, where it does; else its label.
+fn team(document: &Document) -> String {
+    let spec = document.spec.get("team").and_then(|team| team.as_str());
+    let label = document.meta.labels.get(Meta::TEAM).map(String::as_str);
+    spec.or(label).unwrap_or_default().to_owned()
 }
 
 async fn check_fence(tx: &mut Transaction<'_>, fence: &Fence) -> Result<()> {

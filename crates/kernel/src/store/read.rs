@@ -106,12 +106,16 @@ impl Store {
         Ok(Page { items, next })
     }
 
-    /// The keys of all resources of a kind. Reads no documents: for work that begins with each.
-    pub async fn keys(&self, kind: &str) -> Result<Vec<Key>> {
+    /// The keys of all resources of a kind, or of those in one scope. Reads no documents: for work
+    /// that begins with each.
+    pub async fn keys(&self, kind: &str, scope: Option<&str>) -> Result<Vec<Key>> {
         let mut keys: Vec<Key> = Vec::new();
         loop {
             let mut select = Select::new("SELECT scope, name FROM resource");
             select.and("kind = ", kind);
+            if let Some(scope) = scope {
+                select.and("scope = ", scope);
+            }
             if let Some(last) = keys.last() {
                 let scope = select.bind(last.scope.as_str());
                 let name = select.bind(last.name.as_str());
@@ -177,6 +181,11 @@ impl Store {
     }
 
     /// How far `consumer` has read the event log; 0 where it has not begun.
+    ///
+    /// For what passes events on to somewhere else (webhooks, integrations): it reads on from here,
+    /// does its work, then calls [`Store::set_cursor`]. Killed in between, it does some of it again, so
+    /// that each event arrives at least once. What only has to be as the store says needs none: it is
+    /// a reconciler, and begins with a listing.
     pub async fn cursor(&self, consumer: &str) -> Result<i64> {
         let row = self
             .inner

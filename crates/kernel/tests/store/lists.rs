@@ -39,7 +39,7 @@ async fn pages_follow_each_other_in_order(database: &Database) {
         }
     }
     assert_eq!(found, all);
-    let keys = store.keys("Thing").await.unwrap();
+    let keys = store.keys("Thing", None).await.unwrap();
     let keys: Vec<_> = keys.into_iter().map(|key| (key.scope, key.name)).collect();
     assert_eq!(keys, all);
     let scoped = store.list_all::<Thing>(&Query::scope("e")).await.unwrap();

@@ -63,6 +63,7 @@ impl Lookouts {
     pub(super) fn turn(&self, server: &Server, key: &Key, now: Instant) -> Turn {
         let mut all = self.lock();
         match all.get(server) {
+            Some(lookout) if !lookout.answers => return Turn::Now,
             Some(lookout) if lookout.key == *key => {
                 let rest = EVERY.saturating_sub(now.duration_since(lookout.asked));
                 return if rest.is_zero() {
@@ -71,7 +72,6 @@ impl Lookouts {
                     Turn::After(rest)
                 };
             }
-            Some(lookout) if !lookout.answers => return Turn::Now,
             // One that has not looked for long has gone, or was another replica's to look at.
             Some(lookout) if now.duration_since(lookout.asked) < EVERY * 4 => return Turn::Never,
             _ => {}

@@ -50,7 +50,7 @@ impl Pass<'_> {
             happened.push(self.event("started", None, json!({ "release": release.id.release })));
         }
         happened.extend(self.take_in(release.id.release, state));
-        self.look_at_others().await?;
+        happened.extend(self.look_at_others().await?);
         self.write_observed(&before, happened).await?;
         if self.in_trouble() {
             // What it uses may have been removed beneath it.
@@ -82,7 +82,7 @@ impl Pass<'_> {
             Err(error) => tracing::warn!(release = %wanted, %error, "cannot observe"),
         }
         self.workload.status.message = waits;
-        self.look_at_others().await?;
+        happened.extend(self.look_at_others().await?);
         self.write_observed(before, happened).await?;
         Ok(self.while_serving())
     }

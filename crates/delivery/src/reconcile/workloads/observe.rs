@@ -10,34 +10,49 @@ use crate::engine::{Phase, ReleaseState};
 impl Pass<'_> {
     /// Takes in what the engine sees of the release that should serve, and lets it take over once it
     /// is ready.
-    pub(super) fn take_in(&mut self, number: u64, state: ReleaseState) -> Vec<NewEvent> {
+    pub(super) fn take_in(&mut self, number: u64, state: ReleaseState) -> Option<NewEvent> {
         let earlier = self.workload.status.releases.get(&number).map(|s| s.phase);
-        let mut happened = Vec::new();
-        let phase = state.phase;
         let status = &mut self.workload.status;
         status.message.clone_from(&state.message);
-        if phase == Phase::Ready {
-            let takes_over = status.active_release != number;
+        if state.phase == Phase::Ready {
             status.endpoints.clone_from(&state.endpoints);
-            if takes_over {
-                let from = std::mem::replace(&mut status.active_release, number);
-                status.switched = Some(Timestamp::now());
-                let data = json!({ "release": number, "previousRelease": from });
-                happened.push(self.event("ready", Some(Outcome::Pass), data));
-            } else if earlier.is_some_and(|earlier| earlier != Phase::Ready) {
-                let data = json!({ "release": number });
-                happened.push(self.event("recovered", Some(Outcome::Pass), data));
-            }
-        } else if matches!(phase, Phase::Restarting | Phase::Failed) && earlier != Some(phase) {
-            let data = json!({ "release": number, "message": state.message });
-            happened.push(self.event("unhealthy", Some(Outcome::Fail), data));
         }
+        let takes_over = state.phase == Phase::Ready && status.active_release != number;
+        let happened = if takes_over {
+            let from = std::mem::replace(&mut status.active_release, number);
+            status.switched = Some(Timestamp::now());
+            let data = json!({ "release": number, "previousRelease": from });
+            Some(self.event("ready", Some(Outcome::Pass), data))
+        } else {
+            self.health(number, earlier, &state)
+        };
         self.workload.status.releases.insert(number, state);
         happened
     }
 
-    /// Refreshes what is known of releases other than the one in the spec.
-    pub(super) async fn look_at_others(&mut self) -> Result<()> {
+    /// What is to be told of a release that was in phase `earlier`: that it is well no more, or again.
+    fn health(
+        &self,
+        number: u64,
+        earlier: Option<Phase>,
+        state: &ReleaseState,
+    ) -> Option<NewEvent> {
+        let unwell = |phase: Phase| matches!(phase, Phase::Restarting | Phase::Failed);
+        if unwell(state.phase) && earlier != Some(state.phase) {
+            let data = json!({ "release": number, "message": state.message });
+            return Some(self.event("unhealthy", Some(Outcome::Fail), data));
+        }
+        if state.phase == Phase::Ready && earlier.is_some_and(|e| e != Phase::Ready) {
+            let data = json!({ "release": number });
+            return Some(self.event("recovered", Some(Outcome::Pass), data));
+        }
+        None
+    }
+
+    /// Refreshes what is known of releases other than the one in the spec. Gives what is to be told of
+    /// the one that serves.
+    pub(super) async fn look_at_others(&mut self) -> Result<Vec<NewEvent>> {
+        let mut happened = Vec::new();
         let wanted = self.workload.spec.release;
         let others: Vec<u64> = self
             .workload
@@ -51,6 +66,8 @@ impl Pass<'_> {
             match self.engine.observe(&self.id(number)).await {
                 Ok(Some(state)) => {
                     if number == self.workload.status.active_release {
+                        let earlier = self.workload.status.releases.get(&number);
+                        happened.extend(self.health(number, earlier.map(|e| e.phase), &state));
                         self.workload.status.endpoints.clone_from(&state.endpoints);
                     }
                     self.workload.status.releases.insert(number, state);
@@ -60,7 +77,7 @@ impl Pass<'_> {
                 Err(error) => tracing::warn!(release = %self.id(number), %error, "cannot observe"),
             }
         }
-        Ok(())
+        Ok(happened)
     }
 
     /// Nothing of a release is there.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Change, Error, Resource, Result, Secret};
+use kernel::{Caller, Change, Error, Meta, Resource, Result, Secret};
 use rand::RngCore as _;
 use serde_json::json;
 
@@ -48,8 +48,9 @@ impl Delivery {
         }
         self.write_instances(&mut change, caller, &room, order, &draft)
             .await?;
-        self.reserve(&mut change, &draft.claims).await?;
-        let deployment = Resource::<Deployment>::new(
+        self.reserve(&mut change, &draft.claims, &room.spec.team)
+            .await?;
+        let mut deployment = Resource::<Deployment>::new(
             environment.as_str(),
             name,
             DeploymentSpec {
@@ -66,6 +67,7 @@ impl Delivery {
                 timeout_seconds: order.timeout_seconds,
             },
         );
+        belongs_to(&mut deployment.meta, &room.spec.team);
         change.create(&deployment)?;
         change.event(events::event(
             "deployment.requested",
@@ -89,11 +91,11 @@ impl Delivery {
 
     /// Takes the routes that nobody holds. Those that the same workloads hold lead where they did until
     /// the new release serves.
-    async fn reserve(&self, change: &mut Change, claims: &Claims) -> Result<()> {
+    async fn reserve(&self, change: &mut Change, claims: &Claims, team: &str) -> Result<()> {
         for (name, claim) in claims {
             match self.store.get::<Route>("", name).await? {
                 None => {
-                    change.create(&Resource::<Route>::new("", name.as_str(), claim.clone()))?;
+                    change.create(&Route::claimed(name, claim, team))?;
                 }
                 Some(held)
                     if held.spec.environment == claim.environment
@@ -139,12 +141,14 @@ impl Delivery {
             .remedy("wait until it is gone, then deploy again")),
             Some(mut workload) => {
                 workload.spec = spec(workload.spec.highest_release);
+                belongs_to(&mut workload.meta, &room.spec.team);
                 let release = begin_release(&mut workload);
                 change.spec(&workload)?;
                 Ok(release)
             }
             None => {
                 let mut workload = Resource::<Workload>::new(environment.as_str(), name, spec(0));
+                belongs_to(&mut workload.meta, &room.spec.team);
                 let release = begin_release(&mut workload);
                 change.create(&workload)?;
                 Ok(release)
@@ -210,6 +214,11 @@ impl Delivery {
     }
 }
 
+/// Labels what is written for an environment with its team.
+fn belongs_to(meta: &mut Meta, team: &str) {
+    meta.labels.insert(Meta::TEAM.into(), team.into());
+}
+
 fn new_instance(
     caller: &Caller,
     room: &Resource<Environment>,
@@ -234,6 +243,7 @@ fn new_instance(
     };
     let mut instance =
         Resource::<ResourceInstance>::new(room.meta.name.as_str(), instance_name(id), spec);
+    belongs_to(&mut instance.meta, &room.spec.team);
     instance.status.used_by = used_by;
     instance
 }

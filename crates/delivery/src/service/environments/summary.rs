@@ -5,7 +5,7 @@ use kernel::{Query, Resource, Result};
 use super::super::Delivery;
 use crate::{
     api::{ComputeSummary, EnvironmentSummary, ResourceSummary, RouteSummary, WorkloadSummary},
-    model::{Environment, ResourceInstance, Route, RouteSpec, Workload},
+    model::{Environment, ResourceInstance, RouteSpec, Workload},
     score::quantity,
 };
 
@@ -18,12 +18,8 @@ impl Delivery {
             .store
             .list_all::<ResourceInstance>(&Query::scope(name))
             .await?;
-        let routes = self.store.list_all::<Route>(&Query::default()).await?;
-        let routes: Vec<_> = routes
-            .into_iter()
-            .map(|r| r.spec)
-            .filter(|r| r.environment == name)
-            .collect();
+        let routes = self.routes_of(name).await?;
+        let routes: Vec<_> = routes.into_iter().map(|r| r.spec).collect();
         let pins = self.pins(&environment).await?;
         Ok(EnvironmentSummary {
             name: environment.meta.name.clone(),

@@ -1,5 +1,8 @@
 //! Ends environments when their time is over or somebody asks: first the workloads, then what they
-//! used, databases too, then the environment itself.
+//! used, databases too, then the environment itself. While an environment lives, keeps the record of its
+//! deployments to a length (`history`).
+
+mod history;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    model::{Deployment, Environment, EnvironmentRole, ResourceInstance, Route, Workload},
+    model::{Deployment, Environment, EnvironmentRole, ResourceInstance, Workload},
     service::{Delivery, events},
 };
 
@@ -41,6 +44,7 @@ impl Reconciler for Environments {
         if pass.environment.is_deleting() {
             pass.remove().await
         } else {
+            pass.prune().await?;
             pass.expire().await
         }
     }
@@ -136,10 +140,8 @@ impl Pass<'_> {
         for deployment in store.list_all::<Deployment>(&Query::scope(&name)).await? {
             change.remove(&deployment)?;
         }
-        for route in store.list_all::<Route>(&Query::default()).await? {
-            if route.spec.environment == name {
-                change.remove(&route)?;
-            }
+        for route in self.delivery.routes_of(&name).await? {
+            change.remove(&route)?;
         }
         change.remove(&self.environment)?;
         change.event(events::event(
@@ -151,7 +153,6 @@ impl Pass<'_> {
             json!({}),
         ));
         store.commit(change).await?;
-        self.delivery.forget_environment(&name);
         Ok(Next::Idle)
     }
 

@@ -1,0 +1,349 @@
+//! A platform whose engine and provisioner do as they are told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use kernel::{
+    Caller, Driver, DriverHandle, Event, EventFilter, Problem, Query, Resource, Sealer, Secret,
+    Store,
+};
+use serde_json::{Map, Value, json};
+use testkit::eventually;
+use tokio::sync::broadcast;
+use towpath_delivery::{
+    Engine, Provisioner, Verifier,
+    api::{ApplyRequest, CreateEnvironment, NewDeployment},
+    engine::{EngineError, LogLine, LogQuery, Objection, Phase, Release, ReleaseRef, ReleaseState},
+    model::{Deployment, DeploymentPhase, ResourceInstance, Workload},
+    provisioner::{Description, Output, Presence, ProvisionError, Provisioned, Request},
+    reconcile::{Deployments, Environments, Instances, Workloads},
+    score::Workload as Score,
+    service::{Delivery, Settings},
+    verify::Decision,
+};
+use uuid::Uuid;
+
+pub(crate) const WITHIN: Duration = Duration::from_secs(20);
+
+/// Runs nothing, and says of each release what the test wants.
+pub(crate) struct Machine {
+    releases: Mutex<BTreeMap<ReleaseRef, ReleaseState>>,
+    /// The phase of releases from now on.
+    pub(crate) phase: Mutex<Phase>,
+    /// Why nothing can be removed.
+    pub(crate) stuck: Mutex<Option<EngineError>>,
+    changes: broadcast::Sender<ReleaseRef>,
+}
+
+impl Machine {
+    /// Has `workload` be in `phase`, and tells nobody.
+    pub(crate) fn set(&self, workload: &str, phase: Phase) {
+        *self.phase.lock().unwrap() = phase;
+        for (id, state) in self.releases.lock().unwrap().iter_mut() {
+            if id.workload == workload {
+                state.phase = phase;
+                state.message = format!("{phase:?}");
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for Machine {
+    fn name(&self) -> &'static str {
+        "machine"
+    }
+
+    fn check(&self, _: &Score) -> Vec<Objection> {
+        vec![]
+    }
+
+    async fn machine_host(&self, _: &str) -> Result<String, EngineError> {
+        Ok("127.0.0.1".into())
+    }
+
+    async fn apply(&self, release: &Release) -> Result<(), EngineError> {
+        let state = ReleaseState {
+            digest: release.digest.clone(),
+            phase: *self.phase.lock().unwrap(),
+            message: String::new(),
+            endpoints: BTreeMap::new(),
+            containers: BTreeMap::new(),
+        };
+        let mut releases = self.releases.lock().unwrap();
+        releases.entry(release.id.clone()).or_insert(state);
+        Ok(())
+    }
+
+    async fn observe(&self, id: &ReleaseRef) -> Result<Option<ReleaseState>, EngineError> {
+        Ok(self.releases.lock().unwrap().get(id).cloned())
+    }
+
+    async fn remove(&self, id: &ReleaseRef, _: Duration) -> Result<(), EngineError> {
+        if let Some(error) = &*self.stuck.lock().unwrap() {
+            return Err(EngineError {
+                message: error.message.clone(),
+                remedy: error.remedy.clone(),
+                retry: error.retry,
+            });
+        }
+        self.releases.lock().unwrap().remove(id);
+        Ok(())
+    }
+
+    async fn forget(&self, _: &str, _: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {
+        Ok(self.releases.lock().unwrap().keys().cloned().collect())
+    }
+
+    async fn logs(
+        &self,
+        _: &str,
+        _: &str,
+        _: LogQuery,
+    ) -> Result<BoxStream<'static, LogLine>, EngineError> {
+        Ok(stream::empty().boxed())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<ReleaseRef> {
+        self.changes.subscribe()
+    }
+}
+
+/// Makes things that are names only, while its server answers.
+#[derive(Default)]
+pub(crate) struct Things {
+    /// What the server says in place of doing what it is asked.
+    pub(crate) away: Mutex<Option<ProvisionError>>,
+    pub(crate) removed: Mutex<Vec<String>>,
+}
+
+impl Things {
+    fn ask(&self) -> Result<(), ProvisionError> {
+        match &*self.away.lock().unwrap() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn fails_with(&self, words: &str) {
+        *self.away.lock().unwrap() = Some(ProvisionError::transient(words));
+    }
+
+    pub(crate) fn answers(&self) {
+        *self.away.lock().unwrap() = None;
+    }
+}
+
+#[async_trait]
+impl Provisioner for Things {
+    fn name(&self) -> &'static str {
+        "things"
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            summary: "a thing",
+            outputs: &[("url", false)],
+            ..Description::default()
+        }
+    }
+
+    fn check(&self, _: &Map<String, Value>) -> Vec<Problem> {
+        vec![]
+    }
+
+    async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        self.ask()?;
+        let url = json!(format!("thing://{}/{}", request.id, request.rotation));
+        Ok(Provisioned {
+            outputs: BTreeMap::from([("url".to_owned(), Output::Plain(url))]),
+            state: json!({}),
+            ..Provisioned::default()
+        })
+    }
+
+    async fn retire(&self, _: &Request) -> Result<(), ProvisionError> {
+        self.ask()
+    }
+
+    async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
+        self.ask()?;
+        self.removed.lock().unwrap().push(request.id.clone());
+        Ok(())
+    }
+
+    async fn presence(&self, _: &Request) -> Presence {
+        match self.ask() {
+            Ok(()) => Presence::Present,
+            Err(error) => Presence::Unknown(error),
+        }
+    }
+
+    async fn inventory(&self, _: Uuid) -> Result<Vec<String>, ProvisionError> {
+        Ok(vec![])
+    }
+
+    fn listed_as(&self, _: &Request) -> Option<String> {
+        None
+    }
+}
+
+struct Allow;
+
+#[async_trait]
+impl Verifier for Allow {
+    async fn verify(&self, _: &Value) -> kernel::Result<Decision> {
+        Ok(Decision {
+            allowed: true,
+            denials: vec![],
+            warnings: vec![],
+            policies: vec![],
+        })
+    }
+
+    fn sources(&self) -> Vec<(String, String)> {
+        vec![]
+    }
+}
+
+pub(crate) struct Platform {
+    pub(crate) store: Store,
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) things: Arc<Things>,
+    pub(crate) driver: DriverHandle,
+    _directory: tempfile::TempDir,
+}
+
+impl Platform {
+    pub(crate) async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/towpath.db", directory.path().display());
+        let store = Store::open(&url, Sealer::generate().unwrap())
+            .await
+            .unwrap();
+        let machine = Arc::new(Machine {
+            releases: Mutex::default(),
+            phase: Mutex::new(Phase::Ready),
+            stuck: Mutex::default(),
+            changes: broadcast::channel(16).0,
+        });
+        let things = Arc::new(Things::default());
+        let delivery = Arc::new(Delivery::new(
+            store.clone(),
+            vec![machine.clone()],
+            vec![things.clone()],
+            Arc::new(Allow),
+            Settings {
+                domain: "localhost".into(),
+                gateway_port: 80,
+                default_engine: "machine".into(),
+                default_timeout_seconds: 60,
+            },
+            Secret::from("key"),
+        ));
+        delivery.install_defaults().await.unwrap();
+        let thing = json!({
+            "apiVersion": "towpath.dev/v1",
+            "kind": "ResourceDefinition",
+            "metadata": { "name": "thing" },
+            "spec": { "type": "thing", "provisioner": "things" },
+        });
+        let documents = vec![thing];
+        delivery
+            .apply(&Caller::local_admin(), ApplyRequest { documents })
+            .await
+            .unwrap();
+        let driver = Driver::new(store.clone(), "test".into())
+            .with(Arc::new(Instances::new(delivery.clone())))
+            .with(Arc::new(Workloads(delivery.clone())))
+            .with(Arc::new(Deployments(delivery.clone())))
+            .with(Arc::new(Environments(delivery.clone())))
+            .start();
+        Self {
+            store,
+            delivery,
+            machine,
+            things,
+            driver,
+            _directory: directory,
+        }
+    }
+
+    /// Deploys the workload `name`, which uses a thing, to `dev`.
+    pub(crate) async fn deploy(&self, name: &str, greeting: &str) -> Resource<Deployment> {
+        let score = json!({
+            "apiVersion": "score.dev/v1b1",
+            "metadata": { "name": name },
+            "containers": { "main": {
+                "image": "/bin/true",
+                "variables": { "GREETING": greeting, "THING": "${resources.thing.url}" },
+            } },
+            "resources": { "thing": { "type": "thing" } },
+        });
+        let request = NewDeployment {
+            workloads: [(name.to_owned(), score)].into(),
+            create_environment: Some(CreateEnvironment {
+                role: Some("dev".into()),
+                ttl_seconds: None,
+            }),
+            ..NewDeployment::default()
+        };
+        self.delivery
+            .deploy(&Caller::local_admin(), "dev", request)
+            .await
+            .unwrap()
+    }
+
+    /// The same, and waits until it has succeeded.
+    pub(crate) async fn deployed(&self, name: &str, greeting: &str) {
+        let asked = self.deploy(name, greeting).await;
+        let ended = eventually("the deployment ends", WITHIN, || async {
+            let now = self
+                .store
+                .expect::<Deployment>("dev", &asked.meta.name)
+                .await
+                .unwrap();
+            now.status.phase.is_final().then_some(now)
+        })
+        .await;
+        let status = ended.status;
+        assert_eq!(status.phase, DeploymentPhase::Succeeded, "{status:?}");
+    }
+
+    pub(crate) async fn workload(&self, name: &str) -> Resource<Workload> {
+        self.store.expect("dev", name).await.unwrap()
+    }
+
+    /// The thing of a workload.
+    pub(crate) async fn thing(&self, workload: &str) -> Resource<ResourceInstance> {
+        let all = self.store.list_all(&Query::scope("dev")).await.unwrap();
+        all.into_iter()
+            .find(|one: &Resource<ResourceInstance>| one.spec.workload.as_deref() == Some(workload))
+            .unwrap()
+    }
+
+    /// Every event whose type ends with `what`.
+    pub(crate) async fn told(&self, what: &str) -> Vec<Event> {
+        let (mut told, mut after) = (Vec::new(), 0);
+        loop {
+            let page = self
+                .store
+                .events(&EventFilter::default(), after, 1000)
+                .await
+                .unwrap();
+            let Some(last) = page.last() else { return told };
+            after = last.seq;
+            told.extend(page.into_iter().filter(|event| event.kind.ends_with(what)));
+        }
+    }
+}

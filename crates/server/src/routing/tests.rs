@@ -1,0 +1,233 @@
+//! What the tables are made of, and how they follow.
+
+use std::{net::SocketAddr, time::Instant};
+
+use delivery::{
+    model::{InstancePhase, RouteSpec},
+    provisioner::{Provisioner as _, Request},
+};
+use kernel::{Change, Resource, Sealer, Secret};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+
+async fn store(directory: &tempfile::TempDir) -> Store {
+    let url = format!("sqlite://{}/towpath.db", directory.path().display());
+    Store::open(&url, Sealer::generate().expect("a key"))
+        .await
+        .expect("a store")
+}
+
+/// An instance whose last try failed: nothing listens on its port.
+fn instance() -> Resource<ResourceInstance> {
+    let spec = json!({
+        "node": "service-port.default#front.backend",
+        "definition": { "name": "service-port-default", "revision": 1 },
+        "provisioner": "service-port",
+        "params": { "workload": "backend", "port": 80 },
+        "rotation": 1,
+        "correlation": Uuid::now_v7(),
+        "team": "default",
+        "role": "dev",
+    });
+    let spec = serde_json::from_value(spec).expect("a spec");
+    let mut instance = Resource::<ResourceInstance>::new("dev", "backend", spec);
+    instance.status.phase = InstancePhase::Failed;
+    instance
+}
+
+fn request(instance: &Resource<ResourceInstance>, uid: Uuid) -> Request {
+    Request {
+        platform: Uuid::nil(),
+        uid,
+        environment: "dev".into(),
+        role: "dev".into(),
+        team: "default".into(),
+        workload: Some("front".into()),
+        resource_type: "service-port".into(),
+        class: "default".into(),
+        id: "front.backend".into(),
+        params: instance.spec.params.clone(),
+        seed: Secret::from("seed"),
+        rotation: 1,
+        state: Value::Null,
+        machine_host: "127.0.0.1".into(),
+    }
+}
+
+#[tokio::test]
+async fn the_port_of_a_service_that_is_not_served_is_given_to_no_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let mut instance = instance();
+    let uid = instance.meta.uid;
+    // A like-minded instance begins its search at the same port.
+    let rival = request(&instance, Uuid::from_u128(uid.as_u128() + 10_000));
+    let made = ServicePort::new().provision(&request(&instance, uid)).await;
+    instance.status.state = made.expect("a port").state;
+    let listen = instance.status.state["listen"].clone();
+    let mut change = Change::new();
+    change.create(&instance).expect("it can be written");
+    store.commit(change).await.expect("it is written");
+
+    let ports = Arc::new(ServicePort::new());
+    let (mut routing, _table) = Routing::new(store.clone(), ports.clone());
+    routing.refresh().await.expect("it can be read");
+    let other = ports.provision(&rival).await.expect("another port");
+    assert_ne!(other.state["listen"], listen);
+
+    // Gone, it is free again.
+    ports.remove(&rival).await.expect("it is let go");
+    let instance = store.expect::<ResourceInstance>("dev", "backend").await;
+    let mut change = Change::new();
+    change
+        .remove(&instance.expect("it is there"))
+        .expect("it can be removed");
+    store.commit(change).await.expect("it is removed");
+    routing.refresh().await.expect("it can be read");
+    let other = ports.provision(&rival).await.expect("that port");
+    assert_eq!(other.state["listen"], listen);
+}
+
+fn workload(name: &str) -> Resource<Workload> {
+    let spec = json!({
+        "deployment": "d-1",
+        "release": 1,
+        "highestRelease": 1,
+        "correlation": Uuid::now_v7(),
+        "score": {
+            "apiVersion": "score.dev/v1b1",
+            "metadata": { "name": name },
+            "containers": { "main": { "image": "." } },
+            "service": { "ports": { "www": { "port": 80 } } },
+        },
+    });
+    let spec = serde_json::from_value(spec).expect("a spec");
+    let mut workload = Resource::<Workload>::new("dev", name, spec);
+    workload.status.endpoints = [("www".into(), address(1))].into();
+    workload
+}
+
+fn route(name: &str) -> Resource<Route> {
+    let spec = RouteSpec {
+        host: format!("{name}.dev.localhost"),
+        path: "/".into(),
+        environment: "dev".into(),
+        workload: name.into(),
+        port: "www".into(),
+        instance: None,
+    };
+    Resource::new("", format!("route-{name}"), spec)
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn leads(table: &watch::Receiver<Arc<RoutingTable>>, name: &str) -> Option<Vec<SocketAddr>> {
+    let table = table.borrow();
+    let target = table.find(&format!("{name}.dev.localhost"), "/")?;
+    Some(target.backends.clone())
+}
+
+/// Writes what `fill` puts into a change.
+async fn written(store: &Store, fill: impl FnOnce(&mut Change) -> Result<()>) {
+    let mut change = Change::new();
+    fill(&mut change).expect("it can be written");
+    store.commit(change).await.expect("it is written");
+}
+
+/// Of a thousand routes one leads elsewhere: what that costs is measured beside making all anew.
+#[tokio::test]
+async fn a_change_costs_what_it_concerns() {
+    const ROUTES: usize = 1000;
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    for hundred in 0..ROUTES / 100 {
+        written(&store, |change| {
+            for n in hundred * 100..(hundred + 1) * 100 {
+                change.create(&workload(&format!("w{n}")))?;
+                change.create(&route(&format!("w{n}")))?;
+            }
+            Ok(())
+        })
+        .await;
+    }
+    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()));
+    let begun = Instant::now();
+    routing.refresh().await.expect("it can be read");
+    let whole = begun.elapsed();
+    assert_eq!(table.borrow().host_count(), ROUTES);
+
+    let mut changes = Vec::new();
+    for n in 0..20u16 {
+        let mut one = store.expect::<Workload>("dev", "w500").await.expect("one");
+        one.status.endpoints = [("www".into(), address(2000 + n))].into();
+        written(&store, |change| change.status(&one)).await;
+        let begun = Instant::now();
+        routing.catch_up().await.expect("it can be read");
+        changes.push(begun.elapsed());
+        assert_eq!(leads(&table, "w500"), Some(vec![address(2000 + n)]));
+    }
+    changes.sort_unstable();
+    let median = changes[changes.len() / 2];
+    println!("{ROUTES} routes: {whole:?} from scratch, {median:?} for a change of one");
+    assert!(median * 5 < whole, "{median:?} against {whole:?}");
+
+    // What leads nowhere else is no new table.
+    let mut table = table;
+    table.borrow_and_update();
+    let mut one = store.expect::<Workload>("dev", "w500").await.expect("one");
+    one.status.message = "so what".into();
+    written(&store, |change| change.status(&one)).await;
+    routing.catch_up().await.expect("it can be read");
+    assert!(!table.has_changed().expect("it is followed"));
+
+    // More than one reading of the log holds, removals too.
+    let all = store
+        .list_all::<Route>(&Query::default())
+        .await
+        .expect("all");
+    written(&store, |change| {
+        all.iter().try_for_each(|route| change.remove(route))
+    })
+    .await;
+    written(&store, |change| change.create(&route("w7"))).await;
+    routing.catch_up().await.expect("it can be read");
+    assert_eq!(table.borrow().host_count(), 1);
+    assert_eq!(leads(&table, "w7"), Some(vec![address(1)]));
+    assert_eq!(leads(&table, "w500"), None);
+}
+
+/// What the log leads to is what reading everything gives.
+#[tokio::test]
+async fn what_follows_is_what_would_be_made_anew() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let (mut routing, followed) = Routing::new(store.clone(), Arc::new(ServicePort::new()));
+    routing.refresh().await.expect("it can be read");
+    written(&store, |change| {
+        change.create(&workload("a"))?;
+        change.create(&workload("b"))?;
+        change.create(&route("a"))?;
+        change.create(&route("b"))
+    })
+    .await;
+    routing.catch_up().await.expect("it can be read");
+    assert_eq!(leads(&followed, "a"), Some(vec![address(1)]));
+    let a = store.expect::<Workload>("dev", "a").await.expect("a");
+    let b = store.expect::<Workload>("dev", "b").await.expect("b");
+    written(&store, |change| {
+        change.remove(&a)?;
+        change.delete(&b)
+    })
+    .await;
+    routing.catch_up().await.expect("it can be read");
+    let (mut anew, made) = Routing::new(store.clone(), Arc::new(ServicePort::new()));
+    anew.refresh().await.expect("it can be read");
+    for name in ["a", "b", "c"] {
+        assert_eq!(leads(&followed, name), leads(&made, name), "{name}");
+    }
+    assert_eq!(leads(&followed, "a"), Some(vec![]), "it is not there");
+}
