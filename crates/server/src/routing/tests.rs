@@ -1,5 +1,7 @@
 //! What the tables are made of, and how they follow.
 
+#![allow(clippy::print_stdout, reason = "what was measured is part of the result")]
+
 use std::{net::SocketAddr, time::Instant};
 
 use delivery::{
