@@ -1,6 +1,9 @@
 //! What the tables are made of, and how they follow.
 
-#![allow(clippy::print_stdout, reason = "what was measured is part of the result")]
+#![allow(
+    clippy::print_stdout,
+    reason = "what was measured is part of the result"
+)]
 
 use std::{net::SocketAddr, time::Instant};
 
