@@ -1,8 +1,8 @@
 //! Serving the API: bounded, so that connections that say nothing take nothing from the rest.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -64,10 +64,10 @@ pub(crate) async fn serve(
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (router, stop) = (router.clone(), stop.clone());
                 tasks.spawn(async move {
-                    connection(stream, router, stop).await;
+                    connection(stream, peer, router, stop).await;
                     drop(slot);
                 });
             }
@@ -81,14 +81,17 @@ pub(crate) async fn serve(
     while tasks.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
     // Answers are small, and somebody waits for them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection went before it was served");
         return;
     }
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        router.clone().oneshot(request.map(Body::new))
+        let mut request = request.map(Body::new);
+        // Failed logins are counted by address.
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().oneshot(request)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -31,6 +31,11 @@ pub struct Config {
     pub allotted: Vec<(String, String)>,
     /// Where records of claimed names below other domains than `localhost` are kept.
     pub hosts_file: Option<HostsFile>,
+    /// Where users reach the API, and what tokens name as their issuer: an https URL, or http on the
+    /// loopback interface; this machine's own where nothing is said.
+    pub issuer: Option<String>,
+    /// Members of these groups operate the platform.
+    pub admin_groups: Vec<String>,
     /// The engine of environments whose maker does not choose: `process` or `docker`.
     pub engine: String,
     /// Servers of the provisioners, where they are configured rather than found or started.
@@ -138,10 +143,21 @@ impl Config {
             domain: "localhost".into(),
             allotted: Vec::new(),
             hosts_file: None,
+            issuer: None,
+            admin_groups: vec!["platform".into()],
             engine: "process".into(),
             servers: Servers::default(),
             start_servers: true,
             shim: vec![this_program, "engine-shim".into()],
+        }
+    }
+
+    /// What identity is told, with the API listening on `api`.
+    pub(crate) fn identity(&self, api: SocketAddr) -> identity::Settings {
+        let own = format!("http://127.0.0.1:{}", api.port());
+        identity::Settings {
+            admin_groups: self.admin_groups.clone(),
+            ..identity::Settings::new(self.issuer.clone().unwrap_or(own))
         }
     }
 

@@ -40,6 +40,7 @@ impl utoipa::Modify for Conventions {
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Api::openapi();
     document.merge(delivery::http::ApiDoc::openapi());
+    document.merge(identity::http::ApiDoc::openapi());
     document.merge(kernel::http::EventsApi::openapi());
     document
 }

@@ -8,6 +8,7 @@ use delivery::{
     service::{Delivery, Settings},
 };
 use gateway::{Gateway, GatewayHandle, Limits};
+use identity::{Clock, Either, Identity};
 use kernel::{
     Driver, DriverHandle, Error, Result, Secret, Store,
     http::{AdminToken, Authenticator},
@@ -77,12 +78,16 @@ pub async fn start(config: Config) -> Result<Running> {
         key,
     ));
     let installed = lead::install_unless_led(&delivery).await?;
+    let identity = config.identity(api_address);
+    let identity = Arc::new(Identity::start(store.clone(), identity, Clock::system()).await?);
+    let authenticator = Either::new(admin, identity.verifier());
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let (mut routing, table) = Routing::new(store.clone(), adapters.service_ports.clone());
     routing.refresh().await?;
     tasks.spawn(routing.follow(stop.clone()));
+    tasks.spawn(identity.clone().follow(stop.clone()));
     let limits = Limits {
         connections,
         ..Limits::default()
@@ -120,11 +125,12 @@ pub async fn start(config: Config) -> Result<Running> {
 
     let router = Router::new()
         .merge(delivery::http::routes(delivery.clone()))
+        .merge(identity::http::routes(identity))
         .merge(kernel::http::routes(store.clone(), stop.clone()))
         .merge(crate::http::routes(store))
         .fallback(kernel::http::no_such_route)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(Extension(Arc::new(admin) as Arc<dyn Authenticator>))
+        .layer(Extension(Arc::new(authenticator) as Arc<dyn Authenticator>))
         .layer(middleware::from_fn(kernel::http::correlate));
     let api_task = tokio::spawn(api::serve(api_listener, router, connections, stop.clone()));
     tracing::info!(api = %api_address, %gateway, data = %config.data.display(), "towpath is up");

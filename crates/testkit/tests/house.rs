@@ -22,6 +22,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("towpath-gateway", &[]),
     ("towpath-testkit", &["towpath-kernel"]),
     ("towpath-delivery", &["towpath-kernel"]),
+    ("towpath-identity", &["towpath-kernel"]),
     ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
     (
         "towpath-provisioners",
@@ -34,6 +35,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "towpath-kernel",
             "towpath-delivery",
+            "towpath-identity",
             "towpath-policy",
             "towpath-provisioners",
             "towpath-engines",

@@ -61,11 +61,33 @@ pub(crate) struct Up {
     )]
     engine: String,
     #[command(flatten)]
+    identity: IdentityArgs,
+    #[command(flatten)]
     names: NameArgs,
     #[command(flatten)]
     servers: ServerArgs,
     #[command(flatten)]
     s3: S3Args,
+}
+
+/// Who may call.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Identity")]
+struct IdentityArgs {
+    /// Where users reach the API: https://towpath.example.com. Tokens name it as their issuer, and
+    /// replicas share it [default: http://127.0.0.1 and the port of --listen]
+    #[arg(long, env = "TOWPATH_ISSUER", value_name = "URL")]
+    issuer: Option<String>,
+    /// Members of this group operate the platform. May be given again; the variable takes several,
+    /// with commas between them
+    #[arg(
+        long,
+        env = "TOWPATH_ADMIN_GROUPS",
+        value_name = "GROUP",
+        value_delimiter = ',',
+        default_value = "platform"
+    )]
+    admin_group: Vec<String>,
 }
 
 /// Names of hosts beyond those below the domain.
@@ -275,6 +297,8 @@ impl Up {
                 path,
                 address: names.hosts_address,
             }),
+            issuer: self.identity.issuer.clone(),
+            admin_groups: self.identity.admin_group.clone(),
             engine: self.engine.clone(),
             servers: Servers {
                 postgres: servers.postgres.clone(),

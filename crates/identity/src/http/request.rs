@@ -1,0 +1,200 @@
+//! What the standards' endpoints read: forms, client credentials, cookies, the caller's address.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    body::Bytes,
+    extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use kernel::Secret;
+use url::form_urlencoded;
+
+use super::token::Refused;
+use crate::{Identity, Refusal, RefusalCode, service::ClientCredentials};
+
+/// The parameters of a query or a form. None is there twice (RFC 6749, section 3.1).
+#[derive(Default)]
+pub(super) struct Parameters(BTreeMap<String, String>);
+
+impl Parameters {
+    pub(super) fn parse(encoded: &[u8]) -> Result<Self, Refusal> {
+        let mut all = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(encoded) {
+            // An empty parameter is one that was left out (section 3.1).
+            if value.is_empty() {
+                continue;
+            }
+            if all.insert(name.to_string(), value.into_owned()).is_some() {
+                return Err(Refusal::request(format!(
+                    "the parameter `{}` is there twice",
+                    name.escape_debug()
+                )));
+            }
+        }
+        Ok(Self(all))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(super) fn owned(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+
+    pub(super) fn need(&self, name: &str) -> Result<&str, Refusal> {
+        self.get(name)
+            .ok_or_else(|| Refusal::request(format!("the parameter `{name}` is missing")))
+    }
+
+    pub(super) fn secret(&self, name: &str) -> Result<Secret, Refusal> {
+        self.need(name).map(Secret::from)
+    }
+}
+
+/// A form, `application/x-www-form-urlencoded`.
+pub(super) struct Form(pub(super) Parameters);
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let is_form = kind
+            .and_then(|kind| kind.to_str().ok())
+            .and_then(|kind| kind.split(';').next())
+            .is_some_and(|kind| {
+                kind.trim()
+                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+            });
+        if !is_form {
+            return Err(Refusal::request(
+                "the body must be a form: application/x-www-form-urlencoded",
+            )
+            .into());
+        }
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Refusal::request("the body could not be read, or is too large"))?;
+        Ok(Self(Parameters::parse(&body)?))
+    }
+}
+
+/// The parameters of the query.
+pub(super) struct QueryParameters(pub(super) Parameters);
+
+impl<S: Send + Sync> FromRequestParts<S> for QueryParameters {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(Parameters::parse(query.as_bytes())?))
+    }
+}
+
+/// What the client says of itself: by HTTP Basic, or in the form, and not both (section 2.3).
+pub(super) fn credentials(
+    headers: &HeaderMap,
+    form: &Parameters,
+) -> Result<ClientCredentials, Refusal> {
+    let bad = |why: &str| Refusal::new(RefusalCode::InvalidClient, why);
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Ok(ClientCredentials {
+            id: form.need("client_id")?.to_owned(),
+            secret: form.get("client_secret").map(Secret::from),
+        });
+    };
+    if form.get("client_secret").is_some() {
+        return Err(Refusal::request(
+            "the client's secret is in the head and in the form",
+        ));
+    }
+    let (id, secret) = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .and_then(|(_, encoded)| STANDARD.decode(encoded.trim()).ok())
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|text| {
+            let (id, secret) = text.split_once(':')?;
+            Some((form_decoded(id)?, form_decoded(secret)?))
+        })
+        .ok_or_else(|| bad("the Authorization header holds no HTTP Basic credentials"))?;
+    if form.get("client_id").is_some_and(|other| other != id) {
+        return Err(Refusal::request("two clients are named"));
+    }
+    let secret = (!secret.is_empty()).then(|| Secret::from(secret));
+    Ok(ClientCredentials { id, secret })
+}
+
+/// Identifier and secret are form-encoded before they go into HTTP Basic (section 2.3.1).
+fn form_decoded(text: &str) -> Option<String> {
+    let pair = format!("v={text}");
+    // What has a `&` was not encoded, and would come apart.
+    if text.contains('&') {
+        return Some(text.to_owned());
+    }
+    form_urlencoded::parse(pair.as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+}
+
+/// The value of a cookie.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value)
+}
+
+/// Where a request comes from, as attempts are counted: an IPv4 address, or the /64 that one
+/// subscriber has.
+pub(super) struct Address(pub(super) String);
+
+impl FromRequestParts<Arc<Identity>> for Address {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        identity: &Arc<Identity>,
+    ) -> Result<Self, Self::Rejection> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|ConnectInfo(address)| address.ip().to_canonical());
+        let trusted = &identity.settings().trusted_proxies;
+        let told = peer.filter(|peer| trusted.contains(peer)).and_then(|_| {
+            // The last one that no proxy of ours has written.
+            let hops: Vec<_> = parts
+                .headers
+                .get_all("x-forwarded-for")
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(','))
+                .filter_map(|hop| hop.trim().parse::<IpAddr>().ok())
+                .collect();
+            hops.into_iter().rev().find(|hop| !trusted.contains(hop))
+        });
+        Ok(Self(
+            match told.or(peer).map(|address| address.to_canonical()) {
+                Some(IpAddr::V6(address)) => {
+                    let mut segments = address.segments();
+                    segments[4..].fill(0);
+                    Ipv6Addr::from(segments).to_string()
+                }
+                Some(address) => address.to_string(),
+                // A test without a network, or a socket that has no address.
+                None => "local".into(),
+            },
+        ))
+    }
+}

@@ -1,0 +1,28 @@
+//! Identity: who calls, and by what right.
+//!
+//! Towpath is an OpenID provider for its own users, and a go-between to where they really are. The
+//! rooms are the house's own: [`model`] (kinds), [`service`] (use cases), [`http`] (routes and pages);
+//! beside them [`Verifier`], which makes a [`kernel::Caller`] of an access token, [`source`], which
+//! knows people's groups, and [`settings`]. `docs/identity.md` says how it is used.
+
+// Tests may: a panic is how they fail.
+#![warn(clippy::unwrap_used)]
+
+pub mod clock;
+pub mod http;
+mod jose;
+pub mod model;
+mod refusal;
+pub mod service;
+pub mod settings;
+pub mod source;
+mod state;
+mod verify;
+mod view;
+
+pub use clock::Clock;
+pub use jose::{AccessClaims, IdClaims};
+pub use refusal::{Refusal, RefusalCode};
+pub use service::Identity;
+pub use settings::{Lifetimes, Settings};
+pub use verify::{Either, Verified, Verifier};

@@ -1,0 +1,208 @@
+//! Guessing is made slow: failed attempts are counted for the account and for the address, in the
+//! store, so that it does not help to ask another replica.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kernel::{Change, Outcome, Record};
+use serde_json::json;
+
+use super::{Identity, as_themselves, event};
+use crate::{
+    clock::after,
+    refusal::Refusal,
+    state::{Attempts, digest},
+};
+
+/// How long a failed attempt is remembered.
+const REMEMBERED: Duration = Duration::from_hours(1);
+/// The longest wait: who has forgotten a password is not kept out for a day by somebody who guesses.
+const LONGEST: Duration = Duration::from_mins(5);
+
+/// What attempts are counted for.
+pub(super) struct Gate {
+    /// For the message: `this account`.
+    what: &'static str,
+    name: String,
+    /// Attempts that may fail before the first wait.
+    free: u32,
+    /// Whether a success forgives all that failed before: it does for an account, and does not for an
+    /// address, from which somebody could log in to their own account in between.
+    forgiving: bool,
+}
+
+impl Gate {
+    fn new(what: &'static str, kind: &str, of: &str, free: u32, forgiving: bool) -> Self {
+        let name = digest(&format!("{kind}\n{of}"));
+        Self {
+            what,
+            name,
+            free,
+            forgiving,
+        }
+    }
+}
+
+/// One second after the first attempt too many, twice as long after each further one.
+fn wait(failed: u32, free: u32) -> Duration {
+    match failed.checked_sub(free) {
+        None | Some(0) => Duration::ZERO,
+        Some(over) => Duration::from_secs(1)
+            .saturating_mul(2u32.saturating_pow(over - 1))
+            .min(LONGEST),
+    }
+}
+
+impl Identity {
+    pub(super) fn password_gates(account: &str, address: &str) -> [Gate; 2] {
+        [
+            Gate::new("this account", "password", account, 5, true),
+            Gate::new(
+                "passwords from your address",
+                "password-address",
+                address,
+                30,
+                false,
+            ),
+        ]
+    }
+
+    pub(super) fn code_gates(subject: &str, address: &str) -> [Gate; 2] {
+        [
+            Gate::new("device codes", "user-code", subject, 5, true),
+            Gate::new(
+                "device codes from your address",
+                "user-code-address",
+                address,
+                30,
+                false,
+            ),
+        ]
+    }
+
+    pub(super) fn secret_gates(client: &str, address: &str) -> [Gate; 2] {
+        [
+            Gate::new("this client", "secret", client, 10, true),
+            Gate::new(
+                "client secrets from your address",
+                "secret-address",
+                address,
+                30,
+                false,
+            ),
+        ]
+    }
+
+    async fn attempts(&self, gate: &Gate) -> Result<Record<Attempts>, Refusal> {
+        let now = self.clock.now();
+        let fresh = Attempts {
+            failed: 0,
+            next: Timestamp::MIN,
+        };
+        Ok(match self.store.record::<Attempts>(&gate.name).await? {
+            Some(record) if record.expires > now => record,
+            // Its time is over: written over, and not beside.
+            Some(record) => Record {
+                value: fresh,
+                ..record
+            },
+            None => Record::new(&gate.name, after(now, REMEMBERED), fresh),
+        })
+    }
+
+    /// Refuses while one of the gates is shut. For secrets that are long enough never to be guessed:
+    /// attempts under way at once are not counted against each other.
+    pub(super) async fn attempts_left(&self, gates: &[Gate]) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        for gate in gates {
+            let attempts = self.attempts(gate).await?.value;
+            if attempts.next > now {
+                let left = attempts.next.duration_since(now);
+                return Err(Refusal::wait(
+                    gate.what,
+                    Duration::try_from(left).unwrap_or_default(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an attempt as failed before it is made, so that a thousand at once are not one; refuses
+    /// while one of the gates is shut.
+    pub(super) async fn attempt(&self, gates: &[Gate]) -> Result<(), Refusal> {
+        Self::anew(|| async {
+            self.attempts_left(gates).await?;
+            self.attempt_failed_once(gates).await
+        })
+        .await
+    }
+
+    /// Counts an attempt that failed.
+    pub(super) async fn attempt_failed(&self, gates: &[Gate]) -> Result<(), Refusal> {
+        Self::anew(|| self.attempt_failed_once(gates)).await
+    }
+
+    async fn attempt_failed_once(&self, gates: &[Gate]) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let mut change = Change::new();
+        for gate in gates {
+            let mut record = self.attempts(gate).await?;
+            record.value.failed = record.value.failed.saturating_add(1);
+            record.value.next = after(now, wait(record.value.failed, gate.free));
+            record.expires = after(now, REMEMBERED);
+            change.keep(&record)?;
+            if record.value.failed == gate.free + 1 {
+                change.event(event(
+                    "login.held-up",
+                    kernel::Key {
+                        kind: "Attempts".into(),
+                        scope: String::new(),
+                        name: gate.name.clone(),
+                    },
+                    "",
+                    &as_themselves("anonymous"),
+                    Some(Outcome::Fail),
+                    json!({ "what": gate.what, "failed": record.value.failed }),
+                ));
+            }
+        }
+        self.store.commit(change).await?;
+        Ok(())
+    }
+
+    /// Takes back the count of an attempt that succeeded.
+    pub(super) async fn attempt_succeeded(&self, gates: &[Gate]) -> Result<(), Refusal> {
+        Self::anew(|| async {
+            let mut change = Change::new();
+            for gate in gates {
+                let mut record = self.attempts(gate).await?;
+                if record.version == 0 {
+                    continue;
+                }
+                if gate.forgiving || record.value.failed <= 1 {
+                    change.take(&record);
+                } else {
+                    record.value.failed -= 1;
+                    record.value.next = Timestamp::MIN;
+                    change.keep(&record)?;
+                }
+            }
+            self.store.commit(change).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_five_minutes() {
+        let waits: Vec<_> = (4..9).map(|failed| wait(failed, 5).as_secs()).collect();
+        assert_eq!(waits, [0, 0, 1, 2, 4]);
+        assert_eq!(wait(14, 5).as_secs(), 256);
+        assert_eq!(wait(u32::MAX, 5), LONGEST);
+    }
+}

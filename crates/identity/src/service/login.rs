@@ -1,0 +1,271 @@
+//! A person at a login page, and the browser that remembers them.
+
+use kernel::{Caller, Change, Record, Secret};
+
+use super::{Identity, as_themselves};
+use crate::{
+    clock::after,
+    refusal::{Refusal, RefusalCode},
+    source::local::LOCAL,
+    state::{Browser, Login, LoginPage, Session, Then, digest, random_token, same},
+};
+
+/// A login page, as it is shown.
+#[derive(Debug)]
+pub struct LoginForm {
+    /// Goes into the form.
+    pub csrf: String,
+    /// Whom the person logs in to, in words.
+    pub client: String,
+    /// Where the browser is sent after the login, where that is another site.
+    pub redirect_uri: Option<String>,
+    /// Whether there is a form for name and password.
+    pub local: bool,
+    /// Upstreams: name and title.
+    pub upstreams: Vec<(String, String)>,
+}
+
+/// Somebody who is in.
+pub struct Entered {
+    /// The browser's cookie from now on.
+    pub(crate) cookie: String,
+    pub(crate) login: Login,
+    pub(crate) then: Then,
+}
+
+fn stale() -> Refusal {
+    Refusal::request("this login page is no longer good: go back to the program, and begin again")
+}
+
+impl Identity {
+    /// Opens a login page for the browser with this cookie; gives the page's name in addresses.
+    pub(crate) async fn login_open(&self, then: Then, cookie: &str) -> Result<String, Refusal> {
+        let page = random_token()?;
+        let record = Record::new(
+            digest(&page),
+            after(self.clock.now(), self.settings.lifetimes.login),
+            LoginPage {
+                then,
+                cookie: digest(cookie),
+                csrf: random_token()?,
+            },
+        );
+        let mut change = Change::new();
+        change.keep(&record)?;
+        self.store.commit(change).await?;
+        Ok(page)
+    }
+
+    /// The page, for the browser that it was opened for and no other.
+    pub(super) async fn login_page(
+        &self,
+        page: &str,
+        cookie: Option<&str>,
+    ) -> Result<Record<LoginPage>, Refusal> {
+        let record = self.store.record::<LoginPage>(&digest(page)).await?;
+        record
+            .filter(|record| record.expires > self.clock.now())
+            .filter(|record| {
+                cookie.is_some_and(|cookie| same(&record.value.cookie, &digest(cookie)))
+            })
+            .ok_or_else(stale)
+    }
+
+    /// What the page shows.
+    pub(crate) async fn login_form(
+        &self,
+        page: &str,
+        cookie: Option<&str>,
+    ) -> Result<LoginForm, Refusal> {
+        let page = self.login_page(page, cookie).await?.value;
+        let (client, redirect_uri) = match &page.then {
+            Then::Authorize(request) => {
+                let client = self.client(&request.client_id).await?;
+                let description = client.spec.description;
+                let name = if description.is_empty() {
+                    client.meta.name
+                } else {
+                    description
+                };
+                (name, Some(request.redirect_uri.clone()))
+            }
+            Then::Device { .. } => ("approve a device".to_owned(), None),
+        };
+        Ok(LoginForm {
+            csrf: page.csrf,
+            client,
+            redirect_uri,
+            local: self.settings.local_login,
+            upstreams: vec![],
+        })
+    }
+
+    /// Logs somebody in with the password of a local user.
+    pub(crate) async fn login_password(
+        &self,
+        page: &str,
+        cookie: Option<&str>,
+        csrf: &str,
+        name: &str,
+        password: Secret,
+        address: &str,
+    ) -> Result<Entered, Refusal> {
+        let page = self.login_page(page, cookie).await?;
+        if !same(&page.value.csrf, csrf) {
+            return Err(stale());
+        }
+        if !self.settings.local_login {
+            return Err(Refusal::request("nobody logs in with a password here"));
+        }
+        let gates = Self::password_gates(name, address);
+        self.attempt(&gates).await?;
+        let login = self.local.verify(name, password).await?.ok_or_else(|| {
+            Refusal::new(
+                RefusalCode::AccessDenied,
+                "the name or the password is wrong",
+            )
+        })?;
+        self.attempt_succeeded(&gates).await?;
+        self.login_enter(page, login).await
+    }
+
+    /// The browser remembers whoever has proved who they are; the page is used up.
+    pub(super) async fn login_enter(
+        &self,
+        page: Record<LoginPage>,
+        mut login: Login,
+    ) -> Result<Entered, Refusal> {
+        let cookie = random_token()?;
+        let name = digest(&cookie);
+        login.browser = Some(name.clone());
+        let expires = after(self.clock.now(), self.settings.lifetimes.browser);
+        let mut change = Change::new().by(&as_themselves(&login.subject));
+        change.take(&page);
+        change.keep(&Record::new(
+            name,
+            expires,
+            Browser {
+                login: login.clone(),
+            },
+        ))?;
+        match self.store.commit(change).await {
+            Ok(_) => Ok(Entered {
+                cookie,
+                login,
+                then: page.value.then,
+            }),
+            Err(error) if error.kind == kernel::ErrorKind::Conflict => Err(stale()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whoever has logged in in this browser, and may still.
+    pub(crate) async fn browser(&self, cookie: Option<&str>) -> Result<Option<Login>, Refusal> {
+        let Some(cookie) = cookie else {
+            return Ok(None);
+        };
+        let record = self.store.record::<Browser>(&digest(cookie)).await?;
+        let now = self.clock.now();
+        let login = record
+            .filter(|record| record.expires > now)
+            .map(|record| record.value.login);
+        self.view.current().await?;
+        Ok(login.filter(|login| {
+            login.source != LOCAL
+                || self
+                    .view
+                    .known()
+                    .local_groups(&login.name, login.at)
+                    .is_some()
+        }))
+    }
+
+    /// What a form of this browser must bring back: another site does not know it.
+    pub(crate) fn browser_csrf(&self, cookie: &str) -> String {
+        digest(&format!("csrf\n{cookie}"))
+    }
+
+    /// Now, as lifetimes are measured.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    /// Ends what began in this browser: its own session, and those of all programs that it has let in.
+    pub(crate) async fn browser_end(&self, cookie: &str) -> Result<(), Refusal> {
+        self.browser_end_by_name(&digest(cookie)).await
+    }
+
+    async fn browser_end_by_name(&self, name: &str) -> Result<(), Refusal> {
+        Self::anew(|| async {
+            let Some(browser) = self.store.record::<Browser>(name).await? else {
+                return Ok(());
+            };
+            let caller = as_themselves(&browser.value.login.subject);
+            let mut change = Change::new().by(&caller);
+            change.take(&browser);
+            self.sessions_end_of_browser(&mut change, &caller, name)
+                .await?;
+            self.store.commit(change).await?;
+            Ok(self.view.current().await?)
+        })
+        .await
+    }
+
+    async fn sessions_end_of_browser(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        browser: &str,
+    ) -> kernel::Result<()> {
+        let prefix = super::sessions::sessions_of(&caller.subject);
+        for record in self.store.records::<Session>(&prefix).await? {
+            if record.value.login.browser.as_deref() == Some(browser) {
+                self.session_end(change, caller, &record, "logged out")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the session that an ID token was of, and what else began in the same browser
+    /// (RP-initiated logout). The token may have expired, and is verified otherwise; gives the client
+    /// that it was for.
+    pub(crate) async fn logout(&self, hint: &Secret) -> Result<String, Refusal> {
+        let claims = self
+            .verifier
+            .id_token_hint(hint.expose_str().unwrap_or_default())
+            .map_err(|error| Refusal {
+                cause: None,
+                ..Refusal::request(error.message)
+            })?;
+        Self::anew(|| async {
+            let Some(record) = self.store.record::<Session>(&claims.sid).await? else {
+                return Ok(());
+            };
+            if let Some(browser) = &record.value.login.browser
+                && self.store.record::<Browser>(browser).await?.is_some()
+            {
+                return self.browser_end_by_name(browser).await;
+            }
+            let caller = as_themselves(&record.value.login.subject);
+            let mut change = Change::new().by(&caller);
+            self.session_end(&mut change, &caller, &record, "logged out")?;
+            self.store.commit(change).await?;
+            Ok::<_, Refusal>(self.view.current().await?)
+        })
+        .await?;
+        Ok(claims.aud)
+    }
+
+    /// Where a browser may be sent after a logout: nowhere but where the client has said.
+    pub(crate) async fn logout_target(&self, client: &str, asked: &str) -> Result<String, Refusal> {
+        let client = self.client(client).await?;
+        let allowed = client
+            .spec
+            .post_logout_redirect_uris
+            .iter()
+            .any(|one| one == asked);
+        allowed.then(|| asked.to_owned()).ok_or_else(|| {
+            Refusal::request("the post_logout_redirect_uri is not registered for this client")
+        })
+    }
+}

@@ -1,0 +1,260 @@
+//! The local source's users and groups.
+
+use kernel::{Caller, Error, Key, Name, Outcome, Record, Resource, Result, Secret};
+use serde_json::json;
+
+use super::{Identity, authorize_platform, change_by, event, require_revision, written};
+use crate::{
+    clock::after,
+    model::{LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec, may_be_issued},
+    source::local::{LOCAL, PASSWORD},
+    state::Withdrawal,
+    view::MEMBER_WITHDRAWN,
+};
+
+impl Identity {
+    /// Makes a user, or writes what one should be. A password that is given replaces the one before,
+    /// and ends the sessions that were begun with it, as disabling the user does.
+    pub async fn user_put(
+        &self,
+        caller: &Caller,
+        name: &str,
+        spec: LocalUserSpec,
+        password: Option<Secret>,
+        revision: Option<i64>,
+    ) -> Result<Resource<LocalUser>> {
+        authorize_platform(caller, "change users")?;
+        let name = Name::new(name)?;
+        let hash = match &password {
+            Some(password) => Some(self.local.hash(password).await?),
+            None => None,
+        };
+        Self::anew(|| self.user_put_once(caller, &name, spec.clone(), hash.clone(), revision)).await
+    }
+
+    async fn user_put_once(
+        &self,
+        caller: &Caller,
+        name: &Name,
+        spec: LocalUserSpec,
+        hash: Option<Secret>,
+        revision: Option<i64>,
+    ) -> Result<Resource<LocalUser>> {
+        let mut change = change_by(caller);
+        let before = self.store.get::<LocalUser>("", name.as_str()).await?;
+        let is_new = before.is_none();
+        let mut user = match before {
+            Some(user) => user,
+            None => Resource::new("", name.as_str(), LocalUserSpec::default()),
+        };
+        require_revision(&user.meta, revision)?;
+        user.spec = spec;
+        user.status.has_password |= hash.is_some();
+        if is_new {
+            change.create(&user)?;
+        } else {
+            change.spec(&user)?;
+        }
+        if !is_new && (hash.is_some() || user.spec.disabled) {
+            let reason = if user.spec.disabled {
+                "disabled"
+            } else {
+                "password changed"
+            };
+            self.sessions_end(&mut change, caller, &format!("{LOCAL}:{name}"), reason)
+                .await?;
+        }
+        if let Some(hash) = hash {
+            change.seal(user.meta.uid, PASSWORD, hash);
+        }
+        change.event(event(
+            if is_new {
+                "user.created"
+            } else {
+                "user.changed"
+            },
+            user.key(),
+            "",
+            caller,
+            Some(Outcome::Pass),
+            json!({ "disabled": user.spec.disabled }),
+        ));
+        written(self.store.commit(change).await?)
+    }
+
+    /// Removes a user: every session ends, and every group is without them.
+    pub async fn user_delete(
+        &self,
+        caller: &Caller,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        authorize_platform(caller, "remove users")?;
+        Self::anew(|| self.user_delete_once(caller, name, revision)).await
+    }
+
+    async fn user_delete_once(
+        &self,
+        caller: &Caller,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        let user = self.store.expect::<LocalUser>("", name).await?;
+        require_revision(&user.meta, revision)?;
+        let mut change = change_by(caller);
+        change.remove(&user)?;
+        for mut group in self
+            .store
+            .list_all::<LocalGroup>(&kernel::Query::default())
+            .await?
+        {
+            let before = group.spec.members.len();
+            group.spec.members.retain(|member| member != name);
+            if group.spec.members.len() < before {
+                change.spec(&group)?;
+            }
+        }
+        self.sessions_end(&mut change, caller, &format!("{LOCAL}:{name}"), "removed")
+            .await?;
+        change.event(event(
+            "user.removed",
+            user.key(),
+            "",
+            caller,
+            Some(Outcome::Pass),
+            json!({}),
+        ));
+        self.store.commit(change).await?;
+        Ok(())
+    }
+
+    /// Makes a group, or writes who belongs to it. Whoever is no longer in it is refused from the
+    /// next call on.
+    pub async fn group_put(
+        &self,
+        caller: &Caller,
+        name: &str,
+        spec: LocalGroupSpec,
+        revision: Option<i64>,
+    ) -> Result<Resource<LocalGroup>> {
+        authorize_platform(caller, "change groups")?;
+        let name = Name::new(name)?;
+        if !may_be_issued(name.as_str()) {
+            return Err(Error::invalid(format!("a group cannot be called `{name}`")));
+        }
+        Self::anew(|| self.group_put_once(caller, &name, spec.clone(), revision)).await
+    }
+
+    async fn group_put_once(
+        &self,
+        caller: &Caller,
+        name: &Name,
+        mut spec: LocalGroupSpec,
+        revision: Option<i64>,
+    ) -> Result<Resource<LocalGroup>> {
+        spec.members.sort();
+        spec.members.dedup();
+        let mut change = change_by(caller);
+        let before = self.store.get::<LocalGroup>("", name.as_str()).await?;
+        let known = before
+            .as_ref()
+            .map(|group| group.spec.members.clone())
+            .unwrap_or_default();
+        for member in spec.members.iter().filter(|member| !known.contains(member)) {
+            // Required, so that a user who is removed at this moment is in no group.
+            let user = self
+                .store
+                .get::<LocalUser>("", member)
+                .await?
+                .ok_or_else(|| {
+                    Error::invalid(format!("there is no user `{member}`"))
+                        .remedy("make the user first, or name one that there is")
+                })?;
+            change.require(&user)?;
+        }
+        let mut group = match before {
+            Some(group) => group,
+            None => Resource::new("", name.as_str(), LocalGroupSpec::default()),
+        };
+        require_revision(&group.meta, revision)?;
+        group.spec = spec;
+        if group.meta.revision == 0 {
+            change.create(&group)?;
+        } else {
+            change.spec(&group)?;
+        }
+        change.event(event(
+            "group.changed",
+            group.key(),
+            name.as_str(),
+            caller,
+            Some(Outcome::Pass),
+            json!({ "members": group.spec.members.len() }),
+        ));
+        written(self.store.commit(change).await?)
+    }
+
+    /// Removes a group.
+    pub async fn group_delete(
+        &self,
+        caller: &Caller,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        authorize_platform(caller, "remove groups")?;
+        let group = self.store.expect::<LocalGroup>("", name).await?;
+        require_revision(&group.meta, revision)?;
+        let mut change = change_by(caller);
+        change.remove(&group)?;
+        change.event(event(
+            "group.removed",
+            group.key(),
+            name,
+            caller,
+            Some(Outcome::Pass),
+            json!({}),
+        ));
+        self.store.commit(change).await?;
+        Ok(())
+    }
+
+    /// Takes somebody out of a group, from the next call on, although their source says so only later:
+    /// tokens that were signed until now name the group in vain. For whoever learns of it first.
+    pub async fn member_withdraw(&self, caller: &Caller, subject: &str, group: &str) -> Result<()> {
+        authorize_platform(caller, "take members out of groups")?;
+        Self::anew(|| async {
+            let at = self.clock.now();
+            let name = Withdrawal::name(subject, group);
+            let value = Withdrawal {
+                subject: subject.into(),
+                group: group.into(),
+                at,
+            };
+            let expires = after(at, self.settings.lifetimes.longest_token());
+            let mut change = change_by(caller);
+            change.keep(&match self.store.record::<Withdrawal>(&name).await? {
+                Some(record) => Record {
+                    value,
+                    expires,
+                    ..record
+                },
+                None => Record::new(name, expires, value),
+            })?;
+            change.event(event(
+                MEMBER_WITHDRAWN.trim_start_matches("dev.towpath."),
+                Key {
+                    kind: "Member".into(),
+                    scope: group.replace('/', ":"),
+                    name: subject.into(),
+                },
+                group,
+                caller,
+                Some(Outcome::Pass),
+                json!({ "subject": subject, "group": group, "at": at }),
+            ));
+            self.store.commit(change).await?;
+            self.view.current().await
+        })
+        .await
+    }
+}

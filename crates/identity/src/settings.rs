@@ -1,0 +1,184 @@
+//! What the platform's configuration says about identity.
+
+use std::{net::IpAddr, time::Duration};
+
+use kernel::{Error, Problem, Result};
+use url::{Host, Url};
+
+/// The settings of the issuer. One for the whole platform: replicas share them.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where clients reach the platform, and what tokens name as their issuer: a URL without a slash
+    /// at its end. `https`, or `http` on the loopback interface.
+    pub issuer: String,
+    /// Whom access tokens are for: this platform's API.
+    pub audience: String,
+    /// The claim that lists the teams; the same are in `groups`, which Kubernetes reads.
+    pub teams_claim: String,
+    /// Members of these groups operate the platform.
+    pub admin_groups: Vec<String>,
+    /// Whether users of the local source may log in.
+    pub local_login: bool,
+    /// Proxies whose `X-Forwarded-For` is believed: attempts are counted by address.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Whether upstreams and trusted issuers may be at private addresses and spoken to without TLS:
+    /// for one machine and for tests.
+    pub allow_private_upstreams: bool,
+    /// How long things last.
+    pub lifetimes: Lifetimes,
+}
+
+/// How long things last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// An access token: at most so long does a removed member keep access elsewhere.
+    pub access_token: Duration,
+    /// An ID token, and so a Kubernetes credential.
+    pub id_token: Duration,
+    /// A session, from its login.
+    pub session: Duration,
+    /// A session that is not used.
+    pub session_idle: Duration,
+    /// How long the refresh token before the newest still gives the newest: for an answer that was
+    /// lost, or two commands at once.
+    pub refresh_leeway: Duration,
+    /// How long an upstream that is down is passed over, from the last time it was asked.
+    pub upstream_grace: Duration,
+    /// An authorization code.
+    pub code: Duration,
+    /// A device's code.
+    pub device: Duration,
+    /// Between two polls of a device.
+    pub device_interval: Duration,
+    /// A login page that waits to be filled in.
+    pub login: Duration,
+    /// A browser's own session, by which a second login needs no password.
+    pub browser: Duration,
+    /// How long a signing key signs.
+    pub key: Duration,
+    /// How long a signing key is published before it signs: longer than verifiers keep the key set.
+    pub key_published: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            access_token: Duration::from_hours(1),
+            id_token: Duration::from_hours(1),
+            session: Duration::from_hours(7 * 24),
+            session_idle: Duration::from_hours(2 * 24),
+            refresh_leeway: Duration::from_secs(10),
+            upstream_grace: Duration::from_hours(2),
+            code: Duration::from_mins(1),
+            device: Duration::from_mins(10),
+            device_interval: Duration::from_secs(5),
+            login: Duration::from_mins(10),
+            browser: Duration::from_hours(8),
+            key: Duration::from_hours(30 * 24),
+            key_published: Duration::from_hours(1),
+        }
+    }
+}
+
+impl Lifetimes {
+    /// How long a token may still be good after it was signed, with the skew of clocks.
+    pub(crate) fn longest_token(&self) -> Duration {
+        self.access_token.max(self.id_token) + SKEW
+    }
+}
+
+/// How far another's clock may be from ours.
+pub(crate) const SKEW: Duration = Duration::from_secs(60);
+
+impl Settings {
+    /// The claim that lists the teams where nothing else is configured.
+    pub const TEAMS_CLAIM: &str = "https://towpath.dev/teams";
+
+    /// The defaults of the issuer at this URL.
+    pub fn new(issuer: impl Into<String>) -> Self {
+        let issuer = issuer.into().trim_end_matches('/').to_owned();
+        Self {
+            audience: format!("{issuer}/v1"),
+            issuer,
+            teams_claim: Self::TEAMS_CLAIM.into(),
+            admin_groups: vec!["platform".into()],
+            local_login: true,
+            trusted_proxies: vec![],
+            allow_private_upstreams: false,
+            lifetimes: Lifetimes::default(),
+        }
+    }
+
+    /// Everything that is wrong with them, at once.
+    pub fn check(&self) -> Result<()> {
+        let mut problems = Vec::new();
+        if let Err(why) = self.issuer_url() {
+            problems.push(
+                Problem::new("identity/issuer", "issuer", why)
+                    .remedy("give the https URL at which users reach the platform"),
+            );
+        }
+        let reserved = [
+            "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "sid", "groups", "scope",
+        ];
+        if self.teams_claim.is_empty() || reserved.contains(&self.teams_claim.as_str()) {
+            problems.push(
+                Problem::new(
+                    "identity/teams-claim",
+                    "teams_claim",
+                    format!("the teams cannot be in the claim `{}`", self.teams_claim),
+                )
+                .remedy("use a URL that the organization owns"),
+            );
+        }
+        if self.lifetimes.access_token.is_zero() || self.lifetimes.id_token.is_zero() {
+            problems.push(Problem::new(
+                "identity/lifetime",
+                "lifetimes",
+                "a token that lives 0 s is of no use",
+            ));
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::problems(
+                "the identity settings are not usable",
+                problems,
+            ))
+        }
+    }
+
+    fn issuer_url(&self) -> std::result::Result<Url, String> {
+        let url = Url::parse(&self.issuer)
+            .map_err(|error| format!("the issuer `{}` is not a URL: {error}", self.issuer))?;
+        let plain = url.scheme() == "http" && is_loopback(&url);
+        if url.scheme() != "https" && !plain {
+            return Err(format!(
+                "the issuer `{}` is neither https nor on the loopback interface",
+                self.issuer
+            ));
+        }
+        if self.issuer.ends_with('/') || url.query().is_some() || url.fragment().is_some() {
+            return Err(format!(
+                "the issuer `{}` ends with a slash, or has a query or a fragment",
+                self.issuer
+            ));
+        }
+        Ok(url)
+    }
+
+    /// Whether browsers reach the platform by TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.issuer.starts_with("https://")
+    }
+}
+
+/// Whether a URL's host is this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}

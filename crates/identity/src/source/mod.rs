@@ -1,0 +1,34 @@
+//! Where people are, and which groups they are in: one trait, whoever knows.
+
+pub(crate) mod local;
+
+use async_trait::async_trait;
+use kernel::Error;
+
+use crate::state::Login;
+
+/// Knows the groups of people.
+#[async_trait]
+pub trait TeamSource: Send + Sync {
+    /// The groups of somebody who has logged in by this source, as they are now. Names that begin with
+    /// `system:` are taken out by the caller.
+    async fn groups(&self, login: &Login) -> Result<Membership, SourceError>;
+}
+
+/// What a source says of somebody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// Their groups.
+    pub groups: Vec<String>,
+    /// What asks the next time, where it is no longer what asked this time.
+    pub upstream_token: Option<String>,
+}
+
+/// Why a source does not say.
+#[derive(Debug)]
+pub enum SourceError {
+    /// Whoever it was may not log in any more: says why.
+    Gone(String),
+    /// The source could not be asked: neither good nor bad news.
+    Away(Error),
+}

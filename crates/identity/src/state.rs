@@ -1,0 +1,212 @@
+//! What identity remembers for a while: sealed records without history. See [`kernel::record`].
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use kernel::{Error, Result, Transient};
+use rand::{TryRngCore as _, rngs::OsRng};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A text of 256 random bits: nobody guesses it.
+pub(crate) fn random_token() -> Result<String> {
+    let mut bytes = [0; 32];
+    OsRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| Error::internal("the system gave no random bytes", error))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Under what name the record of a token is kept: the token does not follow from it.
+pub(crate) fn digest(token: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(token))
+}
+
+/// Compares in a time that tells nothing of where the two differ.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    let (one, other) = (Sha256::digest(one), Sha256::digest(other));
+    let differences = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
+    std::hint::black_box(differences) == 0
+}
+
+/// Somebody who has proved who they are, and their teams when that was last asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// Who: `SOURCE:ID`, never used again for anybody else.
+    pub subject: String,
+    /// What people call them.
+    pub name: String,
+    /// Their address, where the source has one.
+    pub email: Option<String>,
+    /// The source that knows them: `local`, or an upstream's name.
+    pub source: String,
+    /// Their groups.
+    pub groups: Vec<String>,
+    /// When the source was last asked for the groups.
+    pub evaluated: Timestamp,
+    /// When they proved who they are.
+    pub at: Timestamp,
+    /// What asks the upstream for their groups again: its access or refresh token.
+    pub upstream_token: Option<String>,
+    /// The browser's own session, by the name of its record: it ends them together.
+    pub browser: Option<String>,
+}
+
+/// A program's lasting login: what its refresh tokens stand for. Named by its `sid`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub login: Login,
+    pub client_id: String,
+    pub scope: String,
+    pub created: Timestamp,
+    pub last_used: Timestamp,
+    /// Whether it is refreshed at all: `offline_access`.
+    pub refreshable: bool,
+    /// The newest refresh token's number; each is made from `seed` and its number.
+    pub counter: u64,
+    pub seed: String,
+    /// When the newest refresh token took over.
+    pub rotated: Timestamp,
+}
+
+impl Transient for Session {
+    const KIND: &'static str = "session";
+}
+
+/// A session that was ended before its access tokens: kept until they have ended. Named by its `sid`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct EndedSession {
+    pub reason: String,
+}
+
+impl Transient for EndedSession {
+    const KIND: &'static str = "ended-session";
+}
+
+/// A device that waits to be approved. Named by the digest of its device code.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeviceGrant {
+    pub client_id: String,
+    pub scope: String,
+    pub user_code: String,
+    /// When it last asked.
+    pub polled: Option<Timestamp>,
+    /// Seconds between two polls: grows by each that comes too soon.
+    pub interval: u64,
+    pub decision: Decision,
+}
+
+/// What became of a device's request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time, and soon serialized"
+)]
+pub(crate) enum Decision {
+    Pending,
+    Approved(Login),
+    Denied,
+}
+
+impl Transient for DeviceGrant {
+    const KIND: &'static str = "device-grant";
+}
+
+/// Where a user code leads. Named by the code, without its hyphen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct UserCode {
+    pub device: String,
+}
+
+impl Transient for UserCode {
+    const KIND: &'static str = "user-code";
+}
+
+/// An authorization code. Named by its digest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AuthorizationCode {
+    pub request: AuthorizationRequest,
+    pub login: Login,
+    /// The session that was made of it: a second use ends that.
+    pub used_for: Option<String>,
+}
+
+impl Transient for AuthorizationCode {
+    const KIND: &'static str = "authorization-code";
+}
+
+/// What a program asked the authorization endpoint for, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuthorizationRequest {
+    pub client_id: String,
+    pub redirect_uri: String,
+    pub scope: String,
+    pub state: Option<String>,
+    pub nonce: Option<String>,
+    /// S256.
+    pub challenge: String,
+}
+
+/// A login page that was shown. Named by the digest of what is in its address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LoginPage {
+    pub then: Then,
+    /// The digest of the cookie of the browser that it was shown to.
+    pub cookie: String,
+    /// In the page's form.
+    pub csrf: String,
+}
+
+impl Transient for LoginPage {
+    const KIND: &'static str = "login-page";
+}
+
+/// Where a login leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Then {
+    /// Back to the program that asked.
+    Authorize(AuthorizationRequest),
+    /// To the approval of a device.
+    Device { user_code: String },
+}
+
+/// A browser in which somebody has logged in. Named by the digest of its cookie.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Browser {
+    pub login: Login,
+}
+
+impl Transient for Browser {
+    const KIND: &'static str = "browser";
+}
+
+/// Attempts that failed. Named by the digest of what they are counted for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Attempts {
+    pub failed: u32,
+    /// When the next one may be made.
+    pub next: Timestamp,
+}
+
+impl Transient for Attempts {
+    const KIND: &'static str = "attempts";
+}
+
+/// A member who was taken out of a team whose source cannot be asked at once: kept until every token
+/// that still names the team has ended. Named by [`Withdrawal::name`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Withdrawal {
+    pub subject: String,
+    pub group: String,
+    /// Tokens signed later are right again.
+    pub at: Timestamp,
+}
+
+impl Withdrawal {
+    pub(crate) fn name(subject: &str, group: &str) -> String {
+        digest(&format!("{subject}\n{group}"))
+    }
+}
+
+impl Transient for Withdrawal {
+    const KIND: &'static str = "withdrawal";
+}

@@ -1,0 +1,217 @@
+//! Tokens checked in full, on every call: signature, algorithm, type, issuer, audience, times, and
+//! whether whoever they name still has what they say.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use kernel::{Caller, CallerKind, Error, ErrorKind, Result, Secret, http::Authenticator};
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    jose::{
+        claims::{ACCESS_TOKEN, AccessClaims, ID_TOKEN, IdClaims},
+        provider,
+    },
+    settings::{SKEW, Settings},
+    source::local::LOCAL,
+    view::{Known, View},
+};
+
+/// The longest token that is looked at: room for some hundred teams.
+const LONGEST: usize = 64 * 1024;
+
+/// What access tokens are checked by.
+pub struct Verifier {
+    view: Arc<View>,
+    clock: Clock,
+    validation: Validation,
+    admin_groups: Vec<String>,
+}
+
+/// An access token that is good, and whom it makes.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// What it says.
+    pub claims: AccessClaims,
+    /// The caller; its correlation is that of nothing yet.
+    pub caller: Caller,
+}
+
+impl Verifier {
+    pub(crate) fn new(settings: &Settings, clock: Clock, view: Arc<View>) -> Self {
+        provider::install();
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_issuer(&[&settings.issuer]);
+        validation.set_audience(&[&settings.audience]);
+        validation.set_required_spec_claims(&["iss", "sub", "aud", "exp"]);
+        // By our own clock, below.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Self {
+            view,
+            clock,
+            validation,
+            admin_groups: settings.admin_groups.clone(),
+        }
+    }
+
+    /// Whom `token` makes; `Unauthenticated`, with the reason, where it is not good.
+    pub async fn verify(&self, token: &str) -> Result<Verified> {
+        self.view.current().await?;
+        let claims = self.signed(token)?;
+        let now = self.clock.now().as_second();
+        let skew = SKEW.as_secs() as i64;
+        if claims.exp <= now - skew {
+            return Err(refused("the token has expired"));
+        }
+        if claims.iat > now + skew {
+            return Err(refused("the token is from the future: a clock is wrong"));
+        }
+        let known = self.view.known();
+        if known.has_ended(&claims.sid) {
+            return Err(refused("the session of this token was ended"));
+        }
+        let caller = self.caller(&claims, &known)?;
+        drop(known);
+        Ok(Verified { claims, caller })
+    }
+
+    /// Signature, algorithm, type, issuer and audience.
+    fn signed(&self, token: &str) -> Result<AccessClaims> {
+        let forged = || refused("the token is not one of this platform's");
+        if token.len() > LONGEST {
+            return Err(refused("the token is longer than any of this platform's"));
+        }
+        let header = decode_header(token).map_err(|_| forged())?;
+        let is_access = header.typ.as_deref() == Some(ACCESS_TOKEN);
+        if header.alg != Algorithm::RS256 || header.crit.is_some() {
+            return Err(forged());
+        }
+        if !is_access {
+            return Err(refused("the token is no access token"));
+        }
+        let kid = header.kid.as_deref().unwrap_or_default();
+        let key = self.view.known().keys.get(kid).cloned();
+        let key = key.ok_or_else(forged)?;
+        decode::<AccessClaims>(token, &key, &self.validation)
+            .map(|data| data.claims)
+            .map_err(|error| {
+                use jsonwebtoken::errors::ErrorKind as Jwt;
+                match error.kind() {
+                    Jwt::InvalidIssuer => refused("the token is of another issuer"),
+                    Jwt::InvalidAudience => refused("the token is for another audience"),
+                    _ => forged(),
+                }
+            })
+    }
+
+    /// The claims of an ID token of ours, which may have expired: it only says whose session it was.
+    pub(crate) fn id_token_hint(&self, token: &str) -> Result<IdClaims> {
+        let forged = || refused("the id_token_hint is not one of this platform's");
+        let header = decode_header(token).map_err(|_| forged())?;
+        if header.typ.as_deref() != Some(ID_TOKEN) || token.len() > LONGEST {
+            return Err(forged());
+        }
+        let kid = header.kid.as_deref().unwrap_or_default();
+        let key = self
+            .view
+            .known()
+            .keys
+            .get(kid)
+            .cloned()
+            .ok_or_else(forged)?;
+        let mut validation = self.validation.clone();
+        // Whichever client it was for.
+        validation.validate_aud = false;
+        decode::<IdClaims>(token, &key, &validation)
+            .map(|data| data.claims)
+            .map_err(|_| forged())
+    }
+
+    /// Whom the claims make, by what is true now.
+    fn caller(&self, claims: &AccessClaims, known: &Known) -> Result<Caller> {
+        let signed = Timestamp::from_second(claims.iat)
+            .map_err(|_| refused("the token's times are not readable"))?;
+        let (source, id) = claims.sub.split_once(':').unwrap_or_default();
+        // Times in tokens are whole seconds.
+        let since = signed + jiff::SignedDuration::from_secs(1);
+        let (kind, teams, environment) = match (claims.kind, source) {
+            (CallerKind::Person, LOCAL) => {
+                let groups = known
+                    .local_groups(id, since)
+                    .ok_or_else(|| refused("the token's user may not log in any more"))?;
+                (CallerKind::Person, groups, None)
+            }
+            (CallerKind::Person, _) => {
+                let mut groups = claims.groups.clone();
+                groups.retain(|group| !known.is_withdrawn(&claims.sub, group, signed));
+                (CallerKind::Person, groups, None)
+            }
+            (_, ACCOUNT) => {
+                let account = known
+                    .account(id)
+                    .filter(|account| account.created <= since)
+                    .ok_or_else(|| refused("the token's service account is gone or disabled"))?;
+                let teams = vec![account.team.clone()];
+                (account.kind, teams, account.environment.clone())
+            }
+            _ => return Err(refused("the token names nobody")),
+        };
+        let admin =
+            kind == CallerKind::Person && teams.iter().any(|team| self.admin_groups.contains(team));
+        Ok(Caller {
+            subject: claims.sub.clone(),
+            kind,
+            teams,
+            environment,
+            admin,
+            correlation: Uuid::nil(),
+        })
+    }
+}
+
+/// What the subjects of service accounts begin with.
+pub(crate) const ACCOUNT: &str = "account";
+
+fn refused(why: &str) -> Error {
+    Error::new(ErrorKind::Unauthenticated, why)
+        .remedy("log in again: `towpath login`; a pipeline asks for a new token")
+}
+
+#[async_trait]
+impl Authenticator for Verifier {
+    async fn authenticate(&self, token: &Secret) -> Result<Caller> {
+        let token = token
+            .expose_str()
+            .ok_or_else(|| refused("the bearer token is not text"))?;
+        Ok(self.verify(token).await?.caller)
+    }
+}
+
+/// Takes the local admin's token and access tokens alike.
+pub struct Either<A> {
+    admin: A,
+    verifier: Arc<Verifier>,
+}
+
+impl<A: Authenticator> Either<A> {
+    /// Access tokens, which have two dots, go to `verifier`; everything else to `admin`.
+    pub fn new(admin: A, verifier: Arc<Verifier>) -> Self {
+        Self { admin, verifier }
+    }
+}
+
+#[async_trait]
+impl<A: Authenticator> Authenticator for Either<A> {
+    async fn authenticate(&self, token: &Secret) -> Result<Caller> {
+        let is_jwt = token.expose().iter().filter(|byte| **byte == b'.').count() == 2;
+        if is_jwt {
+            self.verifier.authenticate(token).await
+        } else {
+            self.admin.authenticate(token).await
+        }
+    }
+}

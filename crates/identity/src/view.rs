@@ -1,0 +1,367 @@
+//! What verification must know, in memory: keys, ended sessions, local users and their groups,
+//! service accounts. It follows the event log, so that what another replica has ended ends here too.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use jsonwebtoken::DecodingKey;
+use kernel::{CallerKind, Event, EventFilter, Key, Kind, Query, Result, Store};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{Clock, after},
+    jose::signing::{SigningKey, secret_name, verifying},
+    model::{
+        KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, may_be_issued,
+    },
+    state::{EndedSession, Withdrawal},
+};
+
+/// The one ring there is.
+pub(crate) const RING: &str = "tokens";
+/// The types of the events that are not about a resource of ours.
+pub(crate) const SESSION_ENDED: &str = "dev.towpath.session.ended";
+pub(crate) const MEMBER_WITHDRAWN: &str = "dev.towpath.member.withdrawn";
+/// How long to wait before the store is asked again where it did not answer.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is known now.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub keys: HashMap<String, Arc<DecodingKey>>,
+    pub published: Vec<PublishedKey>,
+    pub signing: Option<Arc<SigningKey>>,
+    /// Sessions that ended before their tokens, and until when that matters.
+    ended: HashMap<String, Timestamp>,
+    users: HashMap<String, User>,
+    groups: HashMap<String, BTreeSet<String>>,
+    /// The groups of each local user: `groups` the other way round.
+    memberships: HashMap<String, BTreeSet<String>>,
+    accounts: HashMap<String, Account>,
+    /// By subject: groups that tokens signed before that time wrongly name.
+    withdrawn: HashMap<String, BTreeMap<String, Timestamp>>,
+}
+
+struct User {
+    created: Timestamp,
+    disabled: bool,
+}
+
+/// A service account that may call.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub created: Timestamp,
+    pub team: String,
+    pub kind: CallerKind,
+    pub environment: Option<String>,
+}
+
+impl Known {
+    pub(crate) fn has_ended(&self, sid: &str) -> bool {
+        self.ended.contains_key(sid)
+    }
+
+    /// The groups of a local user who may log in, and who is the one of `since`: a user made anew
+    /// under a taken name is another.
+    pub(crate) fn local_groups(&self, name: &str, since: Timestamp) -> Option<Vec<String>> {
+        let user = self.users.get(name)?;
+        if user.disabled || since < user.created {
+            return None;
+        }
+        let groups = self.memberships.get(name);
+        Some(groups.into_iter().flatten().cloned().collect())
+    }
+
+    pub(crate) fn account(&self, id: &str) -> Option<&Account> {
+        self.accounts.get(id)
+    }
+
+    /// Whether a token that was signed at `signed` names `group` although its subject was taken out.
+    pub(crate) fn is_withdrawn(&self, subject: &str, group: &str, signed: Timestamp) -> bool {
+        let at = self.withdrawn.get(subject).and_then(|of| of.get(group));
+        at.is_some_and(|at| signed <= *at)
+    }
+
+    /// The teams that tokens of a local user may name.
+    fn set_group(&mut self, name: &str, members: BTreeSet<String>) {
+        let before = match members.is_empty() {
+            true => self.groups.remove(name),
+            false => self.groups.insert(name.to_owned(), members.clone()),
+        };
+        for gone in before.iter().flatten().filter(|m| !members.contains(*m)) {
+            if let Some(of) = self.memberships.get_mut(gone) {
+                of.remove(name);
+            }
+        }
+        for member in members {
+            self.memberships
+                .entry(member)
+                .or_default()
+                .insert(name.to_owned());
+        }
+    }
+}
+
+/// The view of one replica.
+pub(crate) struct View {
+    store: Store,
+    clock: Clock,
+    /// How long an ended session matters.
+    memory: Duration,
+    known: RwLock<Known>,
+    /// Up to where in the log it is right.
+    seen: watch::Sender<i64>,
+    turn: Mutex<()>,
+}
+
+impl View {
+    /// Reads all that there is.
+    pub(crate) async fn load(store: Store, clock: Clock, memory: Duration) -> Result<Self> {
+        let seen = store.head().await?;
+        let view = Self {
+            store,
+            clock,
+            memory,
+            known: RwLock::default(),
+            seen: watch::Sender::new(seen),
+            turn: Mutex::default(),
+        };
+        for kind in [
+            LocalUser::KIND,
+            LocalGroup::KIND,
+            ServiceAccount::KIND,
+            KeyRing::KIND,
+        ] {
+            view.load_kind(kind).await?;
+        }
+        for ended in view.store.records::<EndedSession>("").await? {
+            view.write(|known| known.ended.insert(ended.name, ended.expires));
+        }
+        for withdrawal in view.store.records::<Withdrawal>("").await? {
+            view.withdraw(withdrawal.value);
+        }
+        Ok(view)
+    }
+
+    async fn load_kind(&self, kind: &str) -> Result<()> {
+        let mut query = Query {
+            limit: Query::MAX_LIMIT,
+            ..Query::default()
+        };
+        loop {
+            let page = self.store.documents(kind, &query).await?;
+            for document in page.items {
+                self.take_in(&document.key(), Some(document)).await?;
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What is known, for a moment: never held over an await.
+    pub(crate) fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Follows the log until `stop`.
+    pub(crate) async fn follow(&self, stop: CancellationToken) {
+        let mut head = self.store.subscribe();
+        loop {
+            let moved = tokio::select! {
+                moved = head.changed() => moved,
+                () = stop.cancelled() => return,
+            };
+            if moved.is_err() {
+                return;
+            }
+            if let Err(error) = self.catch_up().await {
+                tracing::warn!(
+                    chain = error.chain(),
+                    "identity cannot follow the event log"
+                );
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => head.mark_changed(),
+                    () = stop.cancelled() => return,
+                }
+            }
+        }
+    }
+
+    /// Waits until everything that this replica knows to be committed is taken in. Most often that is
+    /// so already.
+    pub(crate) async fn current(&self) -> Result<()> {
+        let head = *self.store.subscribe().borrow();
+        if *self.seen.borrow() >= head {
+            return Ok(());
+        }
+        self.catch_up().await
+    }
+
+    async fn catch_up(&self) -> Result<()> {
+        let head = *self.store.subscribe().borrow();
+        let _turn = self.turn.lock().await;
+        loop {
+            let seen = *self.seen.borrow();
+            if seen >= head {
+                return Ok(());
+            }
+            let filter = EventFilter::default();
+            let events = self.store.events(&filter, seen, Store::MAX_EVENTS).await?;
+            let Some(last) = events.last().map(|event| event.seq) else {
+                return Ok(());
+            };
+            let mut touched = BTreeSet::new();
+            for event in &events {
+                self.hear(event, &mut touched);
+            }
+            for key in touched {
+                let document = self.store.document(&key).await?;
+                self.take_in(&key, document).await?;
+            }
+            self.seen.send_replace(last);
+        }
+    }
+
+    fn hear(&self, event: &Event, touched: &mut BTreeSet<Key>) {
+        let Some(key) = event.subject_key() else {
+            return;
+        };
+        if event.kind == SESSION_ENDED {
+            let now = self.clock.now();
+            let until = after(now, self.memory);
+            self.write(|known| {
+                known.ended.retain(|_, until| *until > now);
+                known.ended.insert(key.name, until)
+            });
+        } else if event.kind == MEMBER_WITHDRAWN {
+            let text = |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();
+            if let Ok(at) = text("at").parse() {
+                self.withdraw(Withdrawal {
+                    subject: text("subject"),
+                    group: text("group"),
+                    at,
+                });
+            }
+        } else if [
+            LocalUser::KIND,
+            LocalGroup::KIND,
+            ServiceAccount::KIND,
+            KeyRing::KIND,
+        ]
+        .contains(&key.kind.as_str())
+        {
+            touched.insert(key);
+        }
+    }
+
+    fn withdraw(&self, one: Withdrawal) {
+        let oldest = self
+            .clock
+            .now()
+            .checked_sub(self.memory)
+            .unwrap_or(Timestamp::MIN);
+        self.write(|known| {
+            known.withdrawn.retain(|_, groups| {
+                groups.retain(|_, at| *at > oldest);
+                !groups.is_empty()
+            });
+            known
+                .withdrawn
+                .entry(one.subject)
+                .or_default()
+                .insert(one.group, one.at)
+        });
+    }
+
+    /// Takes in a resource as it is now, or its absence.
+    async fn take_in(&self, key: &Key, document: Option<kernel::Document>) -> Result<()> {
+        let name = key.name.as_str();
+        match key.kind.as_str() {
+            LocalUser::KIND => {
+                let user = document
+                    .map(kernel::Document::typed::<LocalUser>)
+                    .transpose()?;
+                self.write(|known| match user.filter(|user| !user.is_deleting()) {
+                    Some(user) => {
+                        let created = user.meta.created;
+                        let disabled = user.spec.disabled;
+                        known.users.insert(name.into(), User { created, disabled });
+                    }
+                    None => drop(known.users.remove(name)),
+                });
+            }
+            LocalGroup::KIND => {
+                let group = document
+                    .map(kernel::Document::typed::<LocalGroup>)
+                    .transpose()?;
+                let members = group
+                    .filter(|group| !group.is_deleting() && may_be_issued(name))
+                    .map(|group| group.spec.members.into_iter().collect())
+                    .unwrap_or_default();
+                self.write(|known| known.set_group(name, members));
+            }
+            ServiceAccount::KIND => {
+                let account = document
+                    .map(kernel::Document::typed::<ServiceAccount>)
+                    .transpose()?;
+                let id = format!("{}/{}", key.scope, key.name);
+                self.write(|known| {
+                    match account.filter(|a| !a.is_deleting() && !a.spec.disabled) {
+                        Some(account) => {
+                            let account = Account {
+                                created: account.meta.created,
+                                team: account.meta.scope,
+                                kind: account.spec.kind.into(),
+                                environment: account.spec.environment,
+                            };
+                            known.accounts.insert(id, account);
+                        }
+                        None => drop(known.accounts.remove(&id)),
+                    }
+                });
+            }
+            KeyRing::KIND => self.take_in_keys(document).await?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn take_in_keys(&self, document: Option<kernel::Document>) -> Result<()> {
+        let Some(ring) = document
+            .map(kernel::Document::typed::<KeyRing>)
+            .transpose()?
+        else {
+            return Ok(());
+        };
+        let keys = &ring.status.keys;
+        let mut verifies = HashMap::new();
+        for key in keys {
+            verifies.insert(key.kid.clone(), Arc::new(verifying(key)?));
+        }
+        let signing = match ring.status.in_phase(KeyPhase::Active) {
+            Some(active) => {
+                let name = secret_name(active.slot);
+                let private = self.store.secret(ring.meta.uid, &name).await?;
+                private.map(|private| Arc::new(SigningKey::new(&active.kid, &private)))
+            }
+            None => None,
+        };
+        self.write(|known| {
+            known.keys = verifies;
+            known.signing = signing;
+            known.published.clone_from(keys);
+        });
+        Ok(())
+    }
+}

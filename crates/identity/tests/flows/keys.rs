@@ -1,0 +1,92 @@
+//! Signing keys: published before use, kept until the last token ends, sealed, replaced.
+
+use identity::model::KeyPhase;
+use kernel::Caller;
+
+use crate::support::{Site, settings, text};
+
+async fn phases(site: &Site) -> Vec<(String, KeyPhase)> {
+    let keys = site.identity.keys().await.unwrap();
+    keys.into_iter().map(|key| (key.kid, key.phase)).collect()
+}
+
+#[tokio::test]
+async fn a_rotation_breaks_no_token_on_any_replica() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let replica = Site::on(site.store.clone(), settings(), site.clock.clone()).await;
+    let before = phases(&site).await;
+    assert_eq!(
+        before.iter().map(|(_, phase)| *phase).collect::<Vec<_>>(),
+        [KeyPhase::Active, KeyPhase::Next]
+    );
+
+    let old = text(&site.login("ada").await, "access_token").to_owned();
+    site.identity
+        .keys_rotate(&Caller::local_admin(), false)
+        .await
+        .unwrap();
+    let after = phases(&replica).await;
+    assert_eq!(after[0], (before[0].0.clone(), KeyPhase::Retired));
+    assert_eq!(after[1], (before[1].0.clone(), KeyPhase::Active));
+    assert_eq!(after[2].1, KeyPhase::Next);
+    replica.whoami(&old).await.ok();
+    let new = text(&replica.login("ada").await, "access_token").to_owned();
+    site.whoami(&new).await.ok();
+
+    // Rotated once more, the first is still kept; it goes with the last of its tokens.
+    site.identity
+        .keys_rotate(&Caller::local_admin(), false)
+        .await
+        .unwrap();
+    site.whoami(&old).await.ok();
+    site.whoami(&new).await.ok();
+    site.advance(3600 + 200);
+    site.identity
+        .keys_rotate(&Caller::local_admin(), false)
+        .await
+        .unwrap();
+    let kids: Vec<_> = phases(&site)
+        .await
+        .into_iter()
+        .map(|(kid, _)| kid)
+        .collect();
+    assert!(!kids.contains(&before[0].0));
+}
+
+#[tokio::test]
+async fn a_compromised_key_is_good_for_nothing_more() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let tokens = site.login("ada").await;
+    site.identity
+        .keys_rotate(&Caller::local_admin(), true)
+        .await
+        .unwrap();
+    assert_eq!(site.whoami(text(&tokens, "access_token")).await.status, 401);
+    let tokens = site
+        .refresh(text(&tokens, "refresh_token"))
+        .await
+        .ok()
+        .json();
+    site.whoami(text(&tokens, "access_token")).await.ok();
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_with_the_same_keys() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let tokens = site.login("ada").await;
+    let restarted = Site::on(site.store.clone(), settings(), site.clock.clone()).await;
+    assert_eq!(phases(&site).await, phases(&restarted).await);
+    restarted.whoami(text(&tokens, "access_token")).await.ok();
+    restarted.refresh(text(&tokens, "refresh_token")).await.ok();
+}
+
+#[tokio::test]
+async fn others_may_not_rotate() {
+    let site = Site::new().await;
+    let mut caller = Caller::local_admin();
+    caller.admin = false;
+    assert!(site.identity.keys_rotate(&caller, false).await.is_err());
+}

@@ -1,0 +1,200 @@
+//! Refresh tokens: rotation, reuse, lifetimes, revocation.
+
+use serde_json::json;
+
+use crate::support::{Answer, Browser, Site, text};
+
+async fn site_with_ada() -> (Site, String) {
+    let site = Site::new().await;
+    site.user("ada").await;
+    site.group("payments", &["ada"]).await;
+    let tokens = site.login("ada").await;
+    let token = text(&tokens, "refresh_token").to_owned();
+    (site, token)
+}
+
+fn next(answer: Answer) -> (String, String) {
+    let tokens = answer.ok().json();
+    (
+        text(&tokens, "refresh_token").into(),
+        text(&tokens, "access_token").into(),
+    )
+}
+
+#[tokio::test]
+async fn each_refresh_gives_another_token() {
+    let (site, first) = site_with_ada().await;
+    site.advance(3600);
+    let (second, access) = next(site.refresh(&first).await);
+    assert_ne!(first, second);
+    site.whoami(&access).await.ok();
+    site.advance(3600);
+    let (third, access) = next(site.refresh(&second).await);
+    site.whoami(&access).await.ok();
+    assert_ne!(second, third);
+}
+
+#[tokio::test]
+async fn a_token_that_is_used_again_ends_the_session_for_both() {
+    let (site, first) = site_with_ada().await;
+    let (second, access) = next(site.refresh(&first).await);
+    // An answer that was lost: the same again, and no second line of tokens.
+    site.advance(9);
+    let (again, _) = next(site.refresh(&first).await);
+    assert_eq!(again, second);
+    site.advance(2);
+    assert_eq!(site.refresh(&first).await.error(), "invalid_grant");
+    assert_eq!(site.refresh(&second).await.error(), "invalid_grant");
+    let answer = site.whoami(&access).await;
+    assert_eq!(answer.status, 401, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn two_at_once_get_the_same() {
+    let (site, first) = site_with_ada().await;
+    let (one, other) = tokio::join!(site.refresh(&first), site.refresh(&first));
+    assert_eq!(next(one).0, next(other).0);
+}
+
+#[tokio::test]
+async fn what_was_made_up_is_refused_and_harms_nobody() {
+    let (site, first) = site_with_ada().await;
+    let (sid, mac) = first.rsplit_once('.').unwrap();
+    let (sid, _) = sid.rsplit_once('.').unwrap();
+    for forged in [
+        format!("{sid}.0.{mac}"),
+        format!("{sid}.2.{mac}"),
+        format!("{sid}.1.{}", "A".repeat(43)),
+        format!("{sid}.99999999999999999999.{mac}"),
+        "twr_x.1.y".into(),
+        "nothing".into(),
+    ] {
+        assert_eq!(
+            site.refresh(&forged).await.error(),
+            "invalid_grant",
+            "{forged}"
+        );
+    }
+    next(site.refresh(&first).await);
+}
+
+#[tokio::test]
+async fn sessions_end_after_two_idle_days_and_after_seven_in_all() {
+    const DAY: u64 = 24 * 3600;
+    let (site, first) = site_with_ada().await;
+    site.advance(2 * DAY + 1);
+    assert_eq!(site.refresh(&first).await.error(), "invalid_grant");
+
+    let (site, mut token) = site_with_ada().await;
+    for _ in 0..6 {
+        site.advance(DAY);
+        token = next(site.refresh(&token).await).0;
+    }
+    site.advance(DAY - 600);
+    let answer = site.refresh(&token).await.ok().json();
+    // No token outlives the session.
+    assert_eq!(answer["expires_in"], 600);
+    token = text(&answer, "refresh_token").into();
+    site.advance(601);
+    assert_eq!(site.refresh(&token).await.error(), "invalid_grant");
+}
+
+#[tokio::test]
+async fn membership_is_asked_anew_at_each_refresh() {
+    let (site, first) = site_with_ada().await;
+    site.group("web", &["ada"]).await;
+    let answer = site.refresh(&first).await.ok().json();
+    let says = crate::support::claims(text(&answer, "id_token"));
+    assert_eq!(says["groups"], json!(["payments", "web"]));
+    site.group("payments", &[]).await;
+    let answer = site
+        .refresh(text(&answer, "refresh_token"))
+        .await
+        .ok()
+        .json();
+    let says = crate::support::claims(text(&answer, "access_token"));
+    assert_eq!(says["https://towpath.dev/teams"], json!(["web"]));
+
+    let body = json!({ "spec": { "disabled": true } });
+    site.admin("PUT", "/v1/identity/users/ada", body).await.ok();
+    let token = text(&answer, "refresh_token");
+    assert_eq!(site.refresh(token).await.error(), "invalid_grant");
+}
+
+#[tokio::test]
+async fn a_new_password_ends_the_sessions_of_the_old_one() {
+    let (site, first) = site_with_ada().await;
+    let body = json!({ "password": "another long password" });
+    site.admin("PUT", "/v1/identity/users/ada", body).await.ok();
+    assert_eq!(site.refresh(&first).await.error(), "invalid_grant");
+}
+
+#[tokio::test]
+async fn a_revoked_session_is_over_for_all_its_tokens() {
+    let (site, first) = site_with_ada().await;
+    let (second, access) = next(site.refresh(&first).await);
+    let revoke = |token: String| {
+        let site = &site;
+        let fields = [("client_id", "towpath-cli".to_owned()), ("token", token)];
+        async move {
+            let fields: Vec<_> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            site.post("/oauth/revoke", &fields).await.ok();
+        }
+    };
+    // What is not ours is passed over, as RFC 7009 wants it.
+    revoke("nonsense".into()).await;
+    site.whoami(&access).await.ok();
+    revoke(second.clone()).await;
+    assert_eq!(site.whoami(&access).await.status, 401);
+    assert_eq!(site.refresh(&second).await.error(), "invalid_grant");
+    revoke(second).await;
+
+    let tokens = site.login("ada").await;
+    revoke(text(&tokens, "access_token").into()).await;
+    assert_eq!(site.whoami(text(&tokens, "access_token")).await.status, 401);
+    assert_eq!(
+        site.refresh(text(&tokens, "refresh_token")).await.error(),
+        "invalid_grant"
+    );
+}
+
+#[tokio::test]
+async fn logging_out_ends_what_began_in_the_browser() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let browser = Browser::new(&site);
+    let mut all = vec![];
+    for _ in 0..2 {
+        let device = site.device_start().await;
+        browser.approve(&device, "ada").await;
+        all.push(site.device_poll(&device).await.ok().json());
+    }
+    let elsewhere = site.login("ada").await;
+
+    let page = browser.get("/oauth/logout").await.ok();
+    // A link alone logs nobody out.
+    site.whoami(text(&all[0], "access_token")).await.ok();
+    let csrf = crate::support::field(&page.body, "csrf");
+    browser.post("/oauth/logout", &[("csrf", &csrf)]).await.ok();
+    for tokens in &all {
+        assert_eq!(site.whoami(text(tokens, "access_token")).await.status, 401);
+        assert_eq!(
+            site.refresh(text(tokens, "refresh_token")).await.error(),
+            "invalid_grant"
+        );
+    }
+    site.whoami(text(&elsewhere, "access_token")).await.ok();
+
+    // A program does it with the ID token.
+    let hint = text(&elsewhere, "id_token");
+    browser
+        .get(&format!("/oauth/logout?id_token_hint={hint}"))
+        .await
+        .ok();
+    assert_eq!(
+        site.whoami(text(&elsewhere, "access_token")).await.status,
+        401
+    );
+    let forged = browser.get("/oauth/logout?id_token_hint=a.b.c").await;
+    assert_eq!(forged.status, 400);
+}
