@@ -209,3 +209,15 @@ impl std::error::Error for Error {
         self.source.as_deref().map(|source| source as _)
     }
 }
+/// How to mend what a disk has refused; `otherwise` where the error does not say it all.
+pub fn disk_remedy(error: &std::io::Error, otherwise: &str) -> String {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "the disk is full: make room on it".into()
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            "the file system is read-only: make it writable, or choose another directory".into()
+        }
+        _ => otherwise.into(),
+    }
+}

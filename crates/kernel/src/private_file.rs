@@ -9,7 +9,7 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::{Error, Result, Secret};
+use crate::{Error, Result, Secret, error::disk_remedy};
 
 /// The text in the file at `path`, without white space around it. Where there is no file, `make`
 /// makes the text, and it is written with mode 0600; of several who do this at once one wins, and
@@ -24,9 +24,10 @@ pub(crate) fn read_or_create(
             "the {what} in {} cannot be used: {error}",
             path.display()
         ))
-        .remedy(
+        .remedy(disk_remedy(
+            &error,
             "the file must be readable, and its directory writable, for the user who runs Towpath",
-        )
+        ))
     };
     if !path.try_exists().map_err(failed)? {
         create(path, &make()?).map_err(failed)?;

@@ -62,7 +62,7 @@ async fn healthz() -> StatusCode {
 /// Whether the platform can do its work: the store answers.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses((status = 204), (status = 503)))]
 async fn readyz(State(store): State<Store>) -> kernel::Result<StatusCode> {
-    store.head().await?;
+    store.ready().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -202,7 +202,10 @@ pub(crate) fn make_directory(path: &Path) -> Result<()> {
                 "cannot make the data directory {}: {error}",
                 path.display()
             ))
-            .remedy("give another with --data or TOWPATH_DATA")
+            .remedy(kernel::error::disk_remedy(
+                &error,
+                "give another with --data or TOWPATH_DATA",
+            ))
         })
 }
 

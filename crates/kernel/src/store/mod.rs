@@ -27,7 +27,7 @@ pub(crate) mod work {
     };
 }
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -35,7 +35,7 @@ use uuid::Uuid;
 
 pub use self::idempotency::{Idempotency, Replay};
 use self::{
-    open::{Connector, migrate},
+    open::{Connector, Lock, migrate},
     sql::{Connection, Readers, args},
     writer::{Work, Writer},
 };
@@ -53,6 +53,8 @@ struct Inner {
     sealer: Sealer,
     platform: Uuid,
     head: watch::Receiver<i64>,
+    /// That of the SQLite file. The writer's: it lets go of it with its connection.
+    lock: Option<Weak<Lock>>,
     /// Ends the task that follows other replicas' commits, with the last clone.
     _feed: DropGuard,
 }
@@ -72,7 +74,12 @@ impl Store {
     /// where another process has the SQLite file.
     pub async fn open(url: &str, sealer: Sealer) -> Result<Self> {
         let connector = Connector::new(url)?;
-        let lock = connector.lock().await?;
+        let opened = Self::open_on(connector.clone(), sealer).await;
+        opened.map_err(|error| connector.named(error))
+    }
+
+    async fn open_on(connector: Connector, sealer: Sealer) -> Result<Self> {
+        let lock = connector.lock().await?.map(Arc::new);
         let mut connection = connector.connect().await?;
         migrate(&mut connection).await?;
         let platform = platform(&mut connection, &sealer).await?;
@@ -100,7 +107,7 @@ impl Store {
             sealer: sealer.clone(),
             platform,
             head: sender,
-            lock,
+            lock: lock.clone(),
         });
         Ok(Self {
             inner: Arc::new(Inner {
@@ -109,6 +116,7 @@ impl Store {
                 sealer,
                 platform,
                 head,
+                lock: lock.as_ref().map(Arc::downgrade),
                 _feed: stop.drop_guard(),
             }),
         })
@@ -117,6 +125,15 @@ impl Store {
     /// The platform's id, made when the store was made.
     pub fn platform(&self) -> Uuid {
         self.inner.platform
+    }
+
+    /// Fails where the store cannot be written to, as far as that can be told without writing: it
+    /// does not answer, or its file was taken away.
+    pub async fn ready(&self) -> Result<()> {
+        if let Some(lock) = self.inner.lock.as_ref().and_then(Weak::upgrade) {
+            lock.in_place()?;
+        }
+        self.head().await.map(drop)
     }
 
     /// Commits all of `change`, durably, or nothing of it.

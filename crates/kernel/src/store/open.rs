@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     str::FromStr as _,
     time::Duration,
@@ -11,13 +11,13 @@ use std::{
 
 use sqlx::{
     ConnectOptions as _, Connection as _,
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::sql::{Connection, Readers, failed};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, error::disk_remedy};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -78,6 +78,17 @@ impl Connector {
         let scheme = url.split(':').next().unwrap_or_default();
         Err(Error::invalid(format!("the store cannot be on `{scheme}`"))
             .remedy("use sqlite:///path/to/file or postgres://user:password@host:5432/database"))
+    }
+
+    /// `error` of opening, with the file that it is about.
+    pub(super) fn named(&self, mut error: Error) -> Error {
+        if let Self::Sqlite(options) = self {
+            let path = options.get_filename().display().to_string();
+            if !error.message.contains(&path) {
+                error.message = format!("{path} cannot be used: {}", error.message);
+            }
+        }
+        error
     }
 
     /// Takes the file for this process, and makes it readable for its owner alone. Nothing of the
@@ -151,23 +162,34 @@ pub(super) async fn migrate(connection: &mut Connection) -> Result<()> {
         Connection::Postgres(connection) => POSTGRES.run(connection).await,
     }
     .map_err(|error| {
+        let error = match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                return failed(error);
+            }
+            error => error,
+        };
         Error::unavailable("the store could not be brought to this version's state")
             .remedy("a store that a newer version has written needs that version or a newer one")
             .caused_by(error)
     })
 }
 
-/// Keeps a second process away from the same SQLite file, for as long as it lives.
+/// Keeps a second process away from the same SQLite file, for as long as it lives, and knows the file
+/// again.
 pub(super) struct Lock {
     _file: File,
+    store: PathBuf,
+    /// Device and number of the file: what was opened, whatever lies at its path now.
+    identity: (u64, u64),
 }
 
 impl Lock {
     fn take(store: &Path) -> Result<Self> {
         let broken = |path: &Path, error: std::io::Error| {
-            Error::unavailable(format!("{} cannot be opened: {error}", path.display())).remedy(
-                "the data directory must exist and be writable for the user who runs Towpath",
-            )
+            let otherwise =
+                "the data directory must exist and be writable for the user who runs Towpath";
+            Error::unavailable(format!("{} cannot be opened: {error}", path.display()))
+                .remedy(disk_remedy(&error, otherwise))
         };
         let private = |path: &Path| {
             OpenOptions::new()
@@ -205,7 +227,27 @@ impl Lock {
             .and_then(|()| writeln!(file, "{}", std::process::id()));
         noted.map_err(|error| broken(&path, error))?;
         // SQLite gives its other files the mode of this one.
-        private(store)?;
-        Ok(Self { _file: file })
+        let opened = private(store)?;
+        let found = opened.metadata().map_err(|error| broken(store, error))?;
+        Ok(Self {
+            _file: file,
+            store: store.to_owned(),
+            identity: (found.dev(), found.ino()),
+        })
+    }
+
+    /// Fails where the file was removed or replaced since: SQLite would go on writing to what nobody
+    /// finds again.
+    pub(super) fn in_place(&self) -> Result<()> {
+        let lies_there = match std::fs::metadata(&self.store) {
+            Ok(found) if (found.dev(), found.ino()) == self.identity => return Ok(()),
+            Ok(_) => "another file lies in its place".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(Error::unavailable(format!(
+            "the store {} was taken away beneath the running platform: {lies_there}",
+            self.store.display()
+        ))
+        .remedy("put it back where it was; to go on with another file, start the platform anew"))
     }
 }

@@ -249,11 +249,24 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
         }),
         _ => false,
     };
-    if away {
+    if is_full(&error) {
+        Error::new(ErrorKind::Unavailable, "the store's disk is full")
+            .remedy("make room on it, then try again")
+            .caused_by(error)
+    } else if away {
         Error::new(ErrorKind::Unavailable, "the store does not answer")
             .remedy("check that the database runs and that its disk has room, then try again")
             .caused_by(error)
     } else {
         Error::internal("the store refused a statement", error)
     }
+}
+
+/// Whether the database has no room: SQLite's FULL, Postgres' disk_full.
+fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| match code.parse::<i32>() {
+        Ok(number) if code.len() < 5 => number & 0xff == 13,
+        _ => code == "53100",
+    })
 }

@@ -3,7 +3,7 @@
 //! What waits in its queue is committed together, each piece of work behind a savepoint of its own
 //! (group commit): one flush of the disk serves all, and one that fails leaves the others alone.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{
@@ -153,7 +153,7 @@ pub(super) struct Loop {
     pub(super) platform: Uuid,
     pub(super) head: watch::Sender<i64>,
     /// Held until the connection is closed.
-    pub(super) lock: Option<Lock>,
+    pub(super) lock: Option<Arc<Lock>>,
 }
 
 impl Loop {
@@ -215,6 +215,9 @@ impl Loop {
 
     /// Runs `batch` in one transaction; gives the newest event's place in the log.
     async fn transaction(&mut self, batch: &mut [Box<dyn Job>]) -> Result<i64> {
+        if let Some(lock) = &self.lock {
+            lock.in_place()?;
+        }
         if self.connection.is_none() {
             self.connection = Some(self.connector.connect().await?);
         }

@@ -15,6 +15,7 @@ mod postgres;
 mod program;
 mod redis;
 mod search;
+mod server_log;
 mod slot;
 mod supervise;
 

@@ -30,7 +30,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::account::Account;
+use super::{account::Account, server_log};
 
 /// How long a server may take from start to the first login. RabbitMQ on a busy machine needs
 /// tens of seconds.
@@ -186,11 +186,11 @@ async fn start(launch: &Launch) -> Result<Started, ProvisionError> {
                 Some(status) => format!("ended with {status}"),
                 None => format!("lets nobody in after {} s", START_LIMIT.as_secs()),
             };
-            let log = launch.directory.join("server.log");
+            let log = launch.directory.join(server_log::NAME);
             return Err(ProvisionError::transient(format!(
                 "{} does not start: it {why}. Its last words: {}",
                 launch.name,
-                last_words(&log)
+                server_log::last_words(&log)
             ))
             .remedy(format!("see {}", log.display())));
         }
@@ -202,7 +202,7 @@ fn spawn(launch: &Launch) -> io::Result<Child> {
     let log = OpenOptions::new()
         .create(true)
         .append(true)
-        .open(launch.directory.join("server.log"))?;
+        .open(launch.directory.join(server_log::NAME))?;
     let mut command = Command::new(&launch.program);
     command
         .args(&launch.args)
@@ -229,7 +229,10 @@ async fn watch(launch: Launch, mut server: Started) {
     let mut pause = FIRST_PAUSE;
     loop {
         let since = Instant::now();
-        ended(&mut server).await;
+        tokio::select! {
+            () = ended(&mut server) => {}
+            never = server_log::keep_short(launch.directory.join(server_log::NAME)) => match never {},
+        }
         tracing::warn!(server = launch.name, "a server that Towpath runs has ended");
         if since.elapsed() > STEADY {
             pause = FIRST_PAUSE;
@@ -312,15 +315,4 @@ fn handle(directory: &Path, pid_file: &Path) -> Option<AsyncFd<OwnedFd>> {
 )]
 fn registered(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(handle)
-}
-
-/// The last lines of a log, for an error that a person reads.
-fn last_words(log: &Path) -> String {
-    const LINES: usize = 5;
-    let Ok(bytes) = fs::read(log) else {
-        return "(it left no log)".to_owned();
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..].join(" | ")
 }
