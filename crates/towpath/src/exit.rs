@@ -24,7 +24,7 @@ impl Exit {
         (Self::Success, "It was done."),
         (
             Self::Failed,
-            "It was tried and failed: a deployment that did not get ready, a fault of the platform, a file that cannot be read.",
+            "It was tried and failed: a deployment that did not get ready, a fault of the platform, a file that is there and cannot be read.",
         ),
         (
             Self::Usage,
@@ -34,7 +34,10 @@ impl Exit {
             Self::Invalid,
             "The input breaks a rule: a Score file, a document, a name, a size limit.",
         ),
-        (Self::NotFound, "What was named does not exist."),
+        (
+            Self::NotFound,
+            "What was named does not exist: a resource, an environment, a file.",
+        ),
         (
             Self::Refused,
             "The caller may not do this, or policy refuses the deployment.",

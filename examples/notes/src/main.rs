@@ -3,7 +3,7 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use notes::{App, config::Config};
 use tokio::{
@@ -17,6 +17,8 @@ async fn main() -> ExitCode {
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )
+        // A log that is kept in a file has no use for colours.
+        .with_ansi(std::io::stdout().is_terminal())
         .init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,

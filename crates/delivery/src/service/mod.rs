@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use kernel::{Caller, Error, ErrorKind, Query, Resource, Result, Secret, Store};
+use kernel::{Caller, Committed, Error, ErrorKind, Kind, Query, Resource, Result, Secret, Store};
 
 use crate::{
     Engine, Provisioner, Verifier,
@@ -182,6 +182,18 @@ impl Delivery {
             }
         }
         work().await
+    }
+
+    /// `resource` as the commit has left it: at its present revision, even where it has gone since.
+    fn committed<K: Kind>(committed: Committed, resource: &Resource<K>) -> Result<Resource<K>> {
+        let key = resource.key();
+        let mut written = committed.documents.into_iter().rev();
+        written
+            .find(|document| document.key() == key)
+            .ok_or_else(|| {
+                Error::internal("a commit did not answer what it wrote", key.to_string())
+            })?
+            .typed()
     }
 
     /// Whether `caller` may change what belongs to `team`.

@@ -57,8 +57,7 @@ impl Delivery {
             None,
             json!({ "rotation": instance.spec.rotation, "usedBy": instance.status.used_by }),
         ));
-        self.store.commit(change).await?;
-        self.store.expect(environment, name).await
+        Self::committed(self.store.commit(change).await?, &instance)
     }
 
     /// Asks for the removal of an instance that nothing uses.
@@ -107,8 +106,7 @@ impl Delivery {
             None,
             json!({ "holdsData": instance.spec.holds_data }),
         ));
-        self.store.commit(change).await?;
-        Ok(instance)
+        Self::committed(self.store.commit(change).await?, &instance)
     }
 
     /// The outputs of an instance: plain ones with their value, secret ones by name, save the

@@ -72,6 +72,10 @@ impl Delivery {
             let name = workload.meta.name.clone();
             let good = workload.status.good_deployment.clone();
             let Some(good) = good.filter(|good| *good != failed.meta.name) else {
+                if workload.status.active_release == 0 {
+                    self.drop_declared_routes(change, environment, &name)
+                        .await?;
+                }
                 continue;
             };
             let Some(record) = self.store.get::<Deployment>(environment, &good).await? else {
@@ -182,6 +186,10 @@ impl Delivery {
             }
             match self.store.get::<Route>("", name).await? {
                 Some(held) if held.spec == *claim => {}
+                // Let go of after a failure, and taken since: it belongs to whoever took it.
+                Some(held)
+                    if held.spec.environment != claim.environment
+                        || held.spec.workload != claim.workload => {}
                 Some(mut held) => {
                     let wanted = Route::claimed(name, claim, &team);
                     held.spec = wanted.spec;
@@ -214,6 +222,22 @@ impl Delivery {
             dropped = true;
         }
         Ok(dropped)
+    }
+
+    /// Lets go of the hosts that a workload asked for and never served: others may want them. Should it
+    /// get ready after all, it takes those that are still free.
+    async fn drop_declared_routes(
+        &self,
+        change: &mut Change,
+        environment: &str,
+        workload: &str,
+    ) -> Result<()> {
+        for route in self.routes_of_workload(environment, workload).await? {
+            if route.spec.instance.is_some() {
+                change.remove(&route)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets what `workload` needs back to the definitions and parameters of `record`. What `failed`

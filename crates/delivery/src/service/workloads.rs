@@ -55,8 +55,7 @@ impl Delivery {
             None,
             json!({ "withData": with_data }),
         ));
-        self.store.commit(change).await?;
-        Ok(workload)
+        Self::committed(self.store.commit(change).await?, &workload)
     }
 
     /// Lines of a workload's log.

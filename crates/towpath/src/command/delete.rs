@@ -1,5 +1,7 @@
 //! `towpath delete`
 
+use std::collections::BTreeSet;
+
 use clap::{Args, ValueEnum};
 use delivery::api::{Data, DefinitionDeleted};
 
@@ -144,19 +146,18 @@ pub(crate) async fn gone(
             format!("the removal of {what} was asked for")
         });
     }
-    let mut told: Vec<String> = Vec::new();
+    let mut told: BTreeSet<String> = BTreeSet::new();
     let told = &mut told;
     let task = format!("the removal of {what}");
     progress::until(wait, &task, async || match look().await {
         Err(error) if error.is_not_found() => Ok(Some(())),
         Err(error) => Err(error),
-        Ok(mut remaining) => {
-            remaining.retain(|reason| !reason.is_empty());
-            if remaining != *told {
-                for reason in &remaining {
+        Ok(remaining) => {
+            // Each reason once, however the list changes around it.
+            for reason in remaining.into_iter().filter(|reason| !reason.is_empty()) {
+                if told.insert(reason.clone()) {
                     context.say(&format!("waiting: {reason}"));
                 }
-                *told = remaining;
             }
             Ok(None)
         }

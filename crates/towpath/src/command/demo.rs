@@ -138,7 +138,7 @@ fn build(repository: &Path) -> Result<PathBuf> {
 /// Commands that show what a platform does, in an order that works.
 fn next(program: &Path) -> String {
     let program = program.display();
-    format!(
+    let text = format!(
         "
 What to try next:
   towpath status                         what runs, with its database and its bucket
@@ -150,5 +150,26 @@ What to try next:
                                          the same in an environment that ends by itself
   towpath delete workload notes          stop it; its data stays
   towpath down                           stop the platform"
-    )
+    );
+    text.replace("\n  towpath ", &format!("\n  {} ", own_name()))
+}
+
+/// How to call this program from here: by its name where that finds it, else by its path.
+fn own_name() -> String {
+    let Ok(own) = std::env::current_exe() else {
+        return "towpath".into();
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|directory| directory.join("towpath"))
+        .find(|file| file.is_file());
+    let same = |file: &PathBuf| {
+        let real = std::fs::canonicalize;
+        real(file).is_ok_and(|file| real(&own).is_ok_and(|own| own == file))
+    };
+    if found.as_ref().is_some_and(same) {
+        "towpath".into()
+    } else {
+        own.display().to_string()
+    }
 }

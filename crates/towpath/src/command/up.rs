@@ -260,6 +260,12 @@ fn write_address(data: &Path, api: SocketAddr) -> Result<()> {
 impl Up {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         write_log(context);
+        if std::env::args().any(|argument| has_password(&argument)) {
+            context.say(
+                "warning: other users of this machine can read a password on the command line: give \
+                 the address in TOWPATH_STORE, TOWPATH_POSTGRES_URL and the like instead",
+            );
+        }
         let data = context.data()?;
         let pid = PidFile::of(&data);
         let mut interrupt = stop_signal(SignalKind::interrupt())?;
@@ -313,6 +319,15 @@ impl Up {
     }
 }
 
+/// Whether an argument is an address with a password in it.
+fn has_password(argument: &str) -> bool {
+    argument
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split(['/', '?']).next()?.rsplit_once('@'))
+        .and_then(|(user, _)| user.split_once(':'))
+        .is_some_and(|(_, password)| !password.is_empty())
+}
+
 fn stop_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
     signal(kind).map_err(|e| Failure::io("signals cannot be received", &e))
 }
@@ -328,5 +343,28 @@ fn write_log(context: &Context) {
     match context.global.output {
         Format::Json => log.json().init(),
         Format::Text | Format::Yaml => log.init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_password;
+
+    #[test]
+    fn passwords_in_arguments_are_noticed() {
+        for with in [
+            "postgres://u:p@host/db",
+            "--postgres=postgres://u:p@[::1]:5432",
+        ] {
+            assert!(has_password(with), "{with}");
+        }
+        for without in [
+            "up",
+            "postgres://u@host/db",
+            "http://127.0.0.1:80/a:b@c",
+            "a:b@c",
+        ] {
+            assert!(!has_password(without), "{without}");
+        }
     }
 }

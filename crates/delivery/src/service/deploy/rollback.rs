@@ -7,7 +7,7 @@ use kernel::{Caller, Error, Query, Resource, Result};
 use super::{Delivery, Order};
 use crate::{
     api::Rollback,
-    model::{Deployment, DeploymentPhase, Workload},
+    model::{Deployment, DeploymentPhase, Environment, Workload},
 };
 
 impl Delivery {
@@ -19,6 +19,10 @@ impl Delivery {
         environment: &str,
         request: Rollback,
     ) -> Result<Resource<Deployment>> {
+        self.store.expect::<Environment>("", environment).await?;
+        if let Some(workload) = &request.workload {
+            self.store.expect::<Workload>(environment, workload).await?;
+        }
         let record = match &request.to {
             Some(to) => self.store.expect::<Deployment>(environment, to).await?,
             None => {

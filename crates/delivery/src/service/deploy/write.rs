@@ -81,12 +81,7 @@ impl Delivery {
                 "message": order.message,
             }),
         ));
-        let written = self.store.commit(change).await?.documents;
-        written
-            .into_iter()
-            .find(|document| document.key() == deployment.key())
-            .ok_or_else(|| Error::internal("a commit did not answer what it wrote", "deployment"))?
-            .typed()
+        Self::committed(self.store.commit(change).await?, &deployment)
     }
 
     /// Takes the routes that nobody holds. Those that the same workloads hold lead where they did until

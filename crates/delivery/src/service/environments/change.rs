@@ -45,8 +45,7 @@ impl Delivery {
         }
         let mut change = Change::new().by(caller);
         Self::environment_rewrite(&mut change, caller, &environment)?;
-        self.store.commit(change).await?;
-        self.store.expect("", name).await
+        Self::committed(self.store.commit(change).await?, &environment)
     }
 
     /// Checks `request` and does it to `environment`, without writing. Says whether it changed.

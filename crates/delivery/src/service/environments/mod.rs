@@ -29,8 +29,7 @@ impl Delivery {
             .await?;
         let mut change = Change::new().by(caller);
         Self::environment_write(&mut change, caller, &environment)?;
-        self.store.commit(change).await?;
-        self.store.expect("", &environment.meta.name).await
+        Self::committed(self.store.commit(change).await?, &environment)
     }
 
     /// Checks `request` and makes the environment of it, without writing. `roles` are applied along
@@ -185,8 +184,7 @@ impl Delivery {
             None,
             json!({ "withData": with_data }),
         ));
-        self.store.commit(change).await?;
-        self.store.expect("", name).await
+        Self::committed(self.store.commit(change).await?, &environment)
     }
 
     /// Data of protected roles is safe from deletion.

@@ -74,8 +74,7 @@ impl Delivery {
             Some(Outcome::Pass),
             json!({ "definitions": lifted }),
         ));
-        self.store.commit(change).await?;
-        self.store.expect("", name).await
+        Self::committed(self.store.commit(change).await?, &environment)
     }
 
     /// The pins of an environment, each with what its definition says now.
