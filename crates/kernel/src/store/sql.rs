@@ -103,6 +103,12 @@ macro_rules! sqlite_clock {
     };
 }
 
+macro_rules! head {
+    () => {
+        "SELECT COALESCE(MAX(seq), 0) FROM event"
+    };
+}
+
 /// One connection.
 pub(crate) enum Connection {
     Sqlite(sqlite::SqliteConnection),
@@ -117,6 +123,29 @@ impl Connection {
             Self::Postgres(c) => c.execute(sqlx::raw_sql(sql)).await.map(drop),
         }
         .map_err(failed)
+    }
+
+    /// Begins a transaction that writes; gives the newest event's place in the log.
+    ///
+    /// On Postgres a lock makes the order of `seq` the order of commits: a reader that has seen
+    /// `seq` n has seen, or can see, all before it. It goes in one message with what it guards, since
+    /// a round trip costs as much as an insert; each statement of it sees what was committed before
+    /// that statement.
+    pub(super) async fn begin(&mut self) -> Result<i64> {
+        let head = match self {
+            Self::Sqlite(c) => {
+                c.execute(sqlx::raw_sql("BEGIN IMMEDIATE"))
+                    .await
+                    .map_err(failed)?;
+                sqlx::query_scalar(head!()).fetch_one(c).await
+            }
+            Self::Postgres(c) => {
+                let sql = concat!("BEGIN; SELECT pg_advisory_xact_lock(7311867010); ", head!());
+                let rows = c.fetch_all(sqlx::raw_sql(sql)).await.map_err(failed)?;
+                rows.last().map_or(Ok(0), |row| row.try_get(0))
+            }
+        };
+        head.map_err(failed)
     }
 
     /// Runs a statement; says how many rows it changed.

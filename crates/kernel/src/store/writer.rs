@@ -224,22 +224,7 @@ impl Loop {
         let Some(connection) = self.connection.as_mut() else {
             return Err(Error::unavailable("the store is closed"));
         };
-        // On Postgres the lock makes the order of `seq` the order of commits: a reader that has
-        // seen `seq` n has seen, or can see, all before it.
-        connection
-            .batch(if connection.is_postgres() {
-                "BEGIN; SELECT pg_advisory_xact_lock(7311867010)"
-            } else {
-                "BEGIN IMMEDIATE"
-            })
-            .await?;
-        let head = match connection
-            .first("SELECT COALESCE(MAX(seq), 0) FROM event", vec![])
-            .await?
-        {
-            Some(row) => row.int(0)?,
-            None => 0,
-        };
+        let head = connection.begin().await?;
         let mut tx = Transaction {
             connection,
             sealer: &self.sealer,
