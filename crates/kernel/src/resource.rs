@@ -20,14 +20,7 @@ pub trait Kind: 'static {
 
     /// What people call one: `resource definition` for `ResourceDefinition`.
     fn noun() -> String {
-        let mut words = String::new();
-        for letter in Self::KIND.chars() {
-            if letter.is_uppercase() && !words.is_empty() {
-                words.push(' ');
-            }
-            words.extend(letter.to_lowercase());
-        }
-        words
+        words(Self::KIND)
     }
 
     /// How to see which there are in `scope`, for whoever has named one that is not there.
@@ -37,16 +30,32 @@ pub trait Kind: 'static {
 
     /// There is none of this name.
     fn not_found(scope: &str, name: &str) -> Error {
-        let noun = Self::noun();
-        let error = if scope.is_empty() {
-            Error::not_found(format!("{noun} `{name}`"))
-        } else {
-            Error::not_found(format!("{noun} `{name}` in `{scope}`"))
-        };
+        let error = Error::not_found(called(&Self::noun(), scope, name));
         match Self::listed_by(scope) {
             Some(command) => error.remedy(format!("`{command}` lists those that do")),
             None => error,
         }
+    }
+}
+
+/// A kind's name in words.
+fn words(kind: &str) -> String {
+    let mut words = String::new();
+    for letter in kind.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
+
+/// A resource in a sentence: "workload `notes` in `dev`".
+fn called(noun: &str, scope: &str, name: &str) -> String {
+    if scope.is_empty() {
+        format!("{noun} `{name}`")
+    } else {
+        format!("{noun} `{name}` in `{scope}`")
     }
 }
 
@@ -62,6 +71,11 @@ pub struct Key {
 }
 
 impl Key {
+    /// In a sentence: "workload `notes` in `dev`".
+    pub fn called(&self) -> String {
+        called(&words(&self.kind), &self.scope, &self.name)
+    }
+
     /// The key of a `K`.
     pub fn of<K: Kind>(scope: impl Into<String>, name: impl Into<String>) -> Self {
         Self {

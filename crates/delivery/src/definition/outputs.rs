@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// The outputs that a provisioner gives with these parameters; none where it cannot tell.
+pub type Given<'a> = dyn Fn(&str, &Map<String, Value>) -> Option<BTreeSet<String>> + 'a;
+
 /// What is asked, and of what.
 pub struct Asked<'a> {
     /// Everything that is needed.
@@ -24,8 +27,8 @@ pub struct Asked<'a> {
     pub workloads: &'a BTreeMap<String, score::Workload>,
     /// The definitions that `graph` was built from.
     pub catalogue: &'a Catalogue,
-    /// The outputs that a provisioner gives with these parameters; none where it cannot tell.
-    pub given: &'a dyn Fn(&str, &Map<String, Value>) -> Option<BTreeSet<String>>,
+    /// What the provisioners give.
+    pub given: &'a Given<'a>,
 }
 
 /// Every placeholder for an output that the resource behind it does not have.

@@ -1,6 +1,6 @@
 //! Resource instances: rotated, removed, their outputs read.
 
-use kernel::{Caller, Change, Error, Resource, Result};
+use kernel::{Caller, Change, Error, Kind as _, Resource, Result};
 use serde_json::json;
 
 use super::{Delivery, events, outputs};
@@ -140,7 +140,8 @@ impl Delivery {
             return Err(Error::not_found(format!(
                 "secret output `{reveal}` of {}",
                 instance.spec.node
-            )));
+            ))
+            .remedy("`towpath resource outputs` names those that it has"));
         }
         if reveal.is_some() {
             let mut change = Change::new().by(caller);
@@ -178,7 +179,7 @@ impl Delivery {
                 .await?
                 .into_iter()
                 .find(|i| i.spec.node.to_string() == name || i.spec.node.id == name)
-                .ok_or_else(|| Error::not_found(format!("resource `{name}` in `{environment}`")))?,
+                .ok_or_else(|| ResourceInstance::not_found(environment, name))?,
         };
         Ok((room, instance))
     }

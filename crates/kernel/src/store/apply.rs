@@ -127,7 +127,10 @@ impl Applying<'_, '_> {
         check_key(&key)?;
         check_labels(&document)?;
         if let Some(held) = self.row(&key).await? {
-            let mut error = Error::new(ErrorKind::AlreadyExists, format!("{key} already exists"));
+            let mut error = Error::new(
+                ErrorKind::AlreadyExists,
+                format!("{} already exists", key.called()),
+            );
             if held.meta.deleting.is_some() {
                 error = error.remedy("it is being deleted: try again when it is gone");
             }
@@ -284,19 +287,23 @@ impl Applying<'_, '_> {
         let read_at = self.touched.get(&key).map(|touched| touched.read_at);
         let Some(now) = self.row(&key).await? else {
             return Err(Error::conflict(format!(
-                "{key} was removed since it was read"
+                "{} was removed since it was read",
+                key.called()
             )));
         };
         let read_at = read_at.unwrap_or(now.meta.revision);
         if now.meta.uid != document.meta.uid {
             return Err(Error::conflict(format!(
-                "{key} was removed and made anew since it was read"
+                "{} was removed and made anew since it was read",
+                key.called()
             )));
         }
         if document.meta.revision != read_at {
             return Err(Error::conflict(format!(
-                "{key} was changed since it was read (revision {} is now {})",
-                document.meta.revision, now.meta.revision
+                "{} was changed since it was read (revision {} is now {})",
+                key.called(),
+                document.meta.revision,
+                now.meta.revision
             ))
             .remedy("read it again, and repeat the change on what it is now"));
         }

@@ -44,7 +44,7 @@ async fn a_taken_key_is_refused_by_name(database: &Database) {
     let refused = commit(&store, |change| change.create(&thing("env", "a", 2))).await;
     let error = refused.unwrap_err();
     assert_eq!(error.kind, ErrorKind::AlreadyExists);
-    assert_eq!(error.message, "Thing/env/a already exists");
+    assert_eq!(error.message, "thing `a` in `env` already exists");
     assert_eq!(read(&store, "a").await.spec.size, 1);
 }
 

@@ -37,7 +37,8 @@ impl Delivery {
                 return Err(Error::not_found(format!(
                     "workload `{only}` in deployment `{}`",
                     record.meta.name
-                )));
+                ))
+                .remedy("`towpath get deployments` shows which deployment had which workloads"));
             }
         }
         let order = Order {
