@@ -1,0 +1,133 @@
+//! Environment, files, volumes and limits.
+
+use std::path::PathBuf;
+
+use delivery::engine::{File, Mount, Phase};
+use kernel::Secret;
+
+use crate::support::{Subject, container, id};
+
+pub(crate) async fn gives_environment_files_and_working_directory(subject: Subject) {
+    let id = id("files", 1);
+    let mut main = container(
+        "echo var $GREETING; cat /etc/towpath-test/deep/app.conf; stat -c 'mode %a' \
+         /etc/towpath-test/deep/app.conf; cat local.conf; ls /etc/hostname /bin/busybox; echo done; \
+         exec sleep 1000",
+    );
+    main.variables
+        .insert("GREETING".into(), Secret::from("good day"));
+    let file = |target: &str, mode, content: &str| File {
+        target: PathBuf::from(target),
+        mode,
+        content: Secret::from(content),
+    };
+    main.files = vec![
+        file("/etc/towpath-test/deep/app.conf", 0o640, "absolute\n"),
+        file("local.conf", 0o644, "relative\n"),
+    ];
+    subject
+        .engine
+        .apply(&subject.release(&id, &[("main", main)]))
+        .await
+        .expect("applies");
+    let lines = subject.logged("files", "done").await;
+    for wanted in [
+        "var good day",
+        "absolute",
+        "mode 640",
+        "relative",
+        "/bin/busybox",
+    ] {
+        assert!(
+            lines.iter().any(|line| line == wanted),
+            "{wanted} is not in {lines:#?}"
+        );
+    }
+    subject.removed(&id).await;
+    assert!(
+        !PathBuf::from("/etc/towpath-test").exists(),
+        "a file was left on the machine"
+    );
+}
+
+pub(crate) async fn volumes_keep_their_content(subject: Subject) {
+    let source = subject.volumes.join("data");
+    std::fs::create_dir_all(&source).expect("makes the volume");
+    let mount = |path: &str, target: &str, read_only| Mount {
+        source: source.clone(),
+        path: PathBuf::from(path),
+        target: PathBuf::from(target),
+        read_only,
+    };
+    for release in [1, 2] {
+        let id = id("volumes", release);
+        let mut main = container(&format!(
+            "echo {release} >> /towpath-data/log; cat /towpath-data/log; \
+             echo below > /towpath-sub/file; \
+             (echo x > /towpath-fixed/no) 2>/dev/null || echo refused; echo done {release}; \
+             exec sleep 1000"
+        ));
+        main.volumes = vec![
+            mount("", "/towpath-data", false),
+            mount("sub/dir", "/towpath-sub", false),
+            mount("", "/towpath-fixed", true),
+        ];
+        subject
+            .engine
+            .apply(&subject.release(&id, &[("main", main)]))
+            .await
+            .expect("applies");
+        let lines = subject.logged("volumes", &format!("done {release}")).await;
+        assert!(lines.iter().any(|line| line == "refused"), "{lines:#?}");
+        subject.removed(&id).await;
+    }
+    let text = |name: &str| std::fs::read_to_string(source.join(name)).expect("reads the volume");
+    assert_eq!(text("log"), "1\n2\n");
+    assert_eq!(text("sub/dir/file"), "below\n");
+    assert!(!source.join("no").exists());
+}
+
+pub(crate) async fn a_volume_cannot_lead_out_of_itself(subject: Subject) {
+    let source = subject.volumes.join("leads-out");
+    std::fs::create_dir_all(&source).expect("makes the volume");
+    std::os::unix::fs::symlink("/", source.join("link")).expect("links");
+    let id = id("leads-out", 1);
+    let mut main = container("ls /towpath-data; exec sleep 1000");
+    main.volumes = vec![Mount {
+        source,
+        path: PathBuf::from("link"),
+        target: PathBuf::from("/towpath-data"),
+        read_only: false,
+    }];
+    subject
+        .engine
+        .apply(&subject.release(&id, &[("main", main)]))
+        .await
+        .expect("applies");
+    let state = subject
+        .until(&id, |state| state.phase == Phase::Failed)
+        .await;
+    assert!(state.message.contains("/towpath-data"), "{}", state.message);
+    subject.removed(&id).await;
+}
+
+pub(crate) async fn limits_are_kept(subject: Subject) {
+    let id = id("limits", 1);
+    let mut greedy = container("echo begins; x=x; while true; do x=$x$x; done");
+    greedy.memory_limit_bytes = Some(32 << 20);
+    greedy.cpu_limit_millis = Some(500);
+    let release = subject.release(&id, &[("greedy", greedy)]);
+    subject.engine.apply(&release).await.expect("applies");
+    let state = subject
+        .until(&id, |state| state.containers["greedy"].last_exit.is_some())
+        .await;
+    // Where this user may not make control groups, the allocation fails instead: the program's end.
+    if subject.warns_of_limits() {
+        eprintln!("SKIP: limits by control groups: this user may not make any");
+    } else {
+        let exit = state.containers["greedy"].last_exit.as_deref();
+        assert_eq!(exit, Some("out of memory"));
+    }
+    assert_eq!(state.phase, Phase::Restarting);
+    subject.removed(&id).await;
+}
