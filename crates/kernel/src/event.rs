@@ -105,3 +105,20 @@ pub struct EventFilter {
     /// Of one team.
     pub team: Option<String>,
 }
+
+impl EventFilter {
+    /// Whether it lets `event` through.
+    pub fn matches(&self, event: &Event) -> bool {
+        let about = |subject: &String| {
+            event
+                .subject
+                .strip_prefix(subject.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let prefix = |prefix: &String| event.kind.starts_with(prefix.as_str());
+        self.type_prefix.as_ref().is_none_or(prefix)
+            && self.subject.as_ref().is_none_or(about)
+            && self.correlation.is_none_or(|id| event.correlation == id)
+            && self.team.as_ref().is_none_or(|team| event.team == *team)
+    }
+}

@@ -13,8 +13,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::patience::Patient;
+
 /// How long a client may take to send a request's head.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long what is sent may wait for a client to read.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Descriptors that each of API and gateway may hold as connections: the rest is for the store, the
 /// workloads' logs, and the probes.
@@ -96,7 +101,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: C
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, WRITE_LIMIT)), service);
     tokio::pin!(serving);
     let done = tokio::select! {
         done = serving.as_mut() => done,

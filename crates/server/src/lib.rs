@@ -10,6 +10,7 @@ mod config;
 mod http;
 mod keys;
 mod lead;
+mod patience;
 mod routing;
 mod run;
 

@@ -36,6 +36,14 @@ async fn killed_at_random_moments_it_converges() {
     let site = Site::new(data.path());
     let environment = format!("k{:06x}", rand::rng().random::<u32>() & 0xff_ffff);
     let mut there = false;
+    let (mut deployments, mut teardowns) = (0, 0);
+    let running = site.start().await;
+    running
+        .client()
+        .apply(bundle())
+        .await
+        .expect("the definition is accepted");
+    running.kill();
     for round in 1..=rounds {
         let running = site.start().await;
         // Compared after deployments and after teardowns, in turn; a mixture in between.
@@ -56,7 +64,11 @@ async fn killed_at_random_moments_it_converges() {
             running.client().deploy(&environment, &new).await.map(drop)
         };
         match asked {
-            Ok(()) => there = !teardown,
+            Ok(()) => {
+                there = !teardown;
+                deployments += u32::from(!teardown);
+                teardowns += u32::from(teardown);
+            }
             // The one before is still being worked on: killing that is as good.
             Err(error) => println!("round {round}: {error}"),
         }
@@ -69,6 +81,37 @@ async fn killed_at_random_moments_it_converges() {
     }
     let running = site.start().await;
     finish(running.client(), &environment, &servers, &site).await;
+    println!("{rounds} kills: {deployments} deployments and {teardowns} teardowns were accepted");
+    // A kill before anything was accepted proves nothing.
+    assert!(deployments >= rounds / 3, "{deployments} of {rounds}");
+    assert!(teardowns >= rounds / 20, "{teardowns} of {rounds}");
+}
+
+/// A resource that needs another one, and that a third comes along with.
+fn bundle() -> Vec<Value> {
+    vec![json!({
+        "apiVersion": "towpath.dev/v1",
+        "kind": "ResourceDefinition",
+        "metadata": { "name": "bundle" },
+        "spec": {
+            "type": "bundle",
+            "provisioner": "template",
+            "params": { "outputs": { "bucket": "${resources.files.bucket}" } },
+            "resources": { "files": { "type": "s3" } },
+            "coprovision": [{ "type": "volume", "order": "after" }],
+        },
+    })]
+}
+
+/// How many of a sort there are while the environment is there: at least, and at the most.
+fn expected(sort: &str) -> (usize, usize) {
+    match sort {
+        // Postgres has an owner role beside the login.
+        "role" => (1, 2),
+        // The workload's own, and the bundle's.
+        "bucket" | "volume" => (2, 2),
+        _ => (1, 1),
+    }
 }
 
 /// Lets the platform converge, and compares what the servers list with what should be there. Says
@@ -78,12 +121,10 @@ async fn compare(site: &Site, servers: &Servers, environment: &str) -> bool {
     let there = settled(running.client(), site, environment).await;
     let listed = servers.listed(&site.data, environment).await;
     println!("there: {there}, listed: {listed:?}");
-    let wanted = usize::from(there);
     for (sort, names) in &listed {
-        // One of each; Postgres has an owner role beside the login.
-        let most = if *sort == "role" { 2 * wanted } else { wanted };
+        let (least, most) = if there { expected(sort) } else { (0, 0) };
         assert!(
-            names.len() <= most && names.len() >= wanted,
+            names.len() <= most && names.len() >= least,
             "{sort}: {names:?}, but the environment is there: {there}\n{}",
             site.log()
         );
@@ -186,7 +227,8 @@ fn deployment(servers: &Servers, greeting: &str) -> NewDeployment {
             json!({ "type": resource_type }),
         );
     }
-    let mut variables = json!({ "GREETING": greeting });
+    resources.insert("bundle".into(), json!({ "type": "bundle" }));
+    let mut variables = json!({ "GREETING": greeting, "BUNDLE": "${resources.bundle.bucket}" });
     if servers.types().contains(&"postgres") {
         variables["DATABASE_URL"] = "${resources.a-postgres.url}".into();
     }

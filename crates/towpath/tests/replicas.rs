@@ -176,6 +176,131 @@ async fn either_is_killed_while_a_deployment_is_under_way() {
     remove(one.client(), &environment).await;
 }
 
+/// The example of this repository, built along with the tests.
+fn notes() -> Option<std::path::PathBuf> {
+    let program = Path::new(env!("CARGO_BIN_EXE_towpath")).with_file_name("notes");
+    let found = if program.exists() {
+        Ok(program)
+    } else {
+        Err("it is not built: `cargo build -p notes`".to_owned())
+    };
+    testkit::servers::require("notes", found)
+}
+
+/// The example with a greeting: notes in Postgres, attachments in S3.
+fn notes_score(program: &Path, greeting: &str) -> serde_json::Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/notes/score.yaml");
+    let text = std::fs::read_to_string(file).expect("the example is there");
+    let mut score: serde_json::Value = serde_yaml_ng::from_str(&text).expect("it is YAML");
+    score["containers"]["web"]["image"] = program.to_str().expect("UTF-8").into();
+    score["containers"]["web"]["variables"]["GREETING"] = greeting.into();
+    score
+}
+
+/// A request to a workload, through the gateway of a replica.
+fn through(
+    site: &Site,
+    method: reqwest::Method,
+    host: &str,
+    path: &str,
+) -> reqwest::RequestBuilder {
+    let client = reqwest::Client::builder().no_proxy().build();
+    client
+        .expect("a client")
+        .request(method, format!("http://127.0.0.1:{}{path}", site.gateway))
+        .header("host", host)
+}
+
+/// What a user has entered outlives the replica that made its database, and the next release.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_outlive_the_replica_that_made_their_database() {
+    let Some(database) = testkit::servers::postgres_database().await else {
+        return;
+    };
+    let Some(program) = notes() else { return };
+    let data = tempfile::tempdir().expect("a directory");
+    let environment = environment();
+    let mut first = Site::new(data.path());
+    first.store = Some(database.url.clone());
+    let second = first.replica();
+    let one = first.start().await;
+    let asked = work::deployment(notes_score(&program, "First"));
+    let deployment = one.client().deploy(&environment, &asked).await;
+    let deployment = deployment.expect("it is accepted");
+    let end = work::ended(one.client(), &deployment, Duration::from_secs(40)).await;
+    assert_eq!(
+        end.status.phase,
+        DeploymentPhase::Succeeded,
+        "{:?}\n{}",
+        end.status.failure,
+        first.log()
+    );
+    let two = second.start().await;
+    let host = format!("notes.{environment}.localhost");
+
+    let made = through(&first, reqwest::Method::POST, &host, "/api/notes")
+        .json(&json!({ "body": "outlives the leader" }))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(made.status(), 201);
+    let made: serde_json::Value = made.json().await.expect("JSON");
+    let attach = format!("/api/notes/{}/attachments?name=kept.txt", made["id"]);
+    let attached = through(&first, reqwest::Method::POST, &host, &attach)
+        .body("kept")
+        .send()
+        .await
+        .expect("an answer");
+    assert!(attached.status().is_success(), "{}", attached.status());
+
+    one.kill();
+    let notes = async |site: &Site| {
+        let answer = through(site, reqwest::Method::GET, &host, "/api/notes")
+            .send()
+            .await
+            .ok()?;
+        answer.json::<serde_json::Value>().await.ok()
+    };
+    let kept = |all: &serde_json::Value| {
+        all.as_array()
+            .is_some_and(|all| all.len() == 1 && all[0]["body"] == "outlives the leader")
+    };
+    // What runs goes on at once; the other replica's gateway leads to it.
+    let all = notes(&second).await.expect("an answer");
+    assert!(kept(&all), "{all}");
+
+    // The other takes over, and lets a further release follow.
+    let asked = work::deployment(notes_score(&program, "Second"));
+    let deployment = two.client().deploy(&environment, &asked).await;
+    let deployment = deployment.expect("it is accepted");
+    let end = work::ended(two.client(), &deployment, LEASE_TTL + SLACK * 3).await;
+    assert_eq!(
+        end.status.phase,
+        DeploymentPhase::Succeeded,
+        "{:?}\n{}",
+        end.status.failure,
+        second.log()
+    );
+    let (status, page) = second.get(&host).await.expect("the gateway answers");
+    assert!(status == 200 && page.contains("Second"), "{page}");
+    let all = notes(&second).await.expect("an answer");
+    assert!(kept(&all), "{all}");
+    let attachment = &all[0]["attachments"][0]["id"];
+    let path = format!("/api/attachments/{attachment}");
+    let answer = through(&second, reqwest::Method::GET, &host, &path)
+        .send()
+        .await;
+    let body = answer.expect("an answer").text().await.expect("text");
+    assert_eq!(body, "kept", "{all}");
+    let drifted = work::events(two.client()).await;
+    assert!(
+        drifted
+            .iter()
+            .all(|event| !event.kind.ends_with(".drifted"))
+    );
+    remove(two.client(), &environment).await;
+}
+
 /// A replica that is held up beyond its lease, by a sleeping machine say, and goes on later: it
 /// finds that another reconciles, and starts nothing of its own accord any more.
 #[tokio::test(flavor = "multi_thread")]

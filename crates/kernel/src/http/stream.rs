@@ -1,6 +1,6 @@
 //! The event log as server-sent events.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use futures::{Stream, StreamExt as _, stream};
@@ -11,8 +11,6 @@ use crate::{Event, EventFilter, Result, Store};
 
 /// How often a line is sent where nothing happens, so that no proxy takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Events that are read at once.
-const EVENTS: usize = 200;
 
 /// The events after place `after` in the log, and then each as it is committed, without end.
 ///
@@ -30,7 +28,8 @@ pub fn event_stream(
         store,
         filter,
         after,
-        read: VecDeque::new(),
+        read: Arc::default(),
+        at: 0,
     };
     let events = stream::unfold(reader, |mut reader| async {
         match reader.next().await {
@@ -61,27 +60,39 @@ struct Reader {
     head: watch::Receiver<i64>,
     filter: EventFilter,
     after: i64,
-    read: VecDeque<Event>,
+    /// What was read, shared with others that follow.
+    read: Arc<[Event]>,
+    /// How far into it this one is.
+    at: usize,
 }
 
 impl Reader {
     /// The next event; none when the store has closed.
     async fn next(&mut self) -> Result<Option<Event>> {
         loop {
-            if let Some(event) = self.read.pop_front() {
+            while let Some(event) = self.read.get(self.at) {
+                self.at += 1;
+                if event.seq <= self.after {
+                    continue;
+                }
                 self.after = event.seq;
-                return Ok(Some(event));
+                if self.filter.matches(event) {
+                    return Ok(Some(event.clone()));
+                }
             }
             let head = *self.head.borrow_and_update();
-            let events = self.store.events(&self.filter, self.after, EVENTS).await?;
-            if events.is_empty() {
-                // None of those up to the head was for us: they are not looked at again.
-                self.after = self.after.max(head);
+            if head <= self.after {
                 if self.head.changed().await.is_err() {
                     return Ok(None);
                 }
+                continue;
             }
-            self.read.extend(events);
+            self.read = self.store.follow(&self.filter, self.after, head).await?;
+            self.at = 0;
+            if self.read.is_empty() {
+                // None of those up to the head was for us: they are not looked at again.
+                self.after = head;
+            }
         }
     }
 }

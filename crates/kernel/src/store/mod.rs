@@ -17,6 +17,7 @@ mod open;
 mod read;
 mod record;
 mod sql;
+mod tail;
 mod writer;
 
 /// What work of other modules of the kernel runs in.
@@ -55,6 +56,7 @@ struct Inner {
     head: watch::Receiver<i64>,
     /// That of the SQLite file. The writer's: it lets go of it with its connection.
     lock: Option<Weak<Lock>>,
+    tail: tail::Tail,
     /// Ends the task that follows other replicas' commits, with the last clone.
     _feed: DropGuard,
 }
@@ -117,6 +119,7 @@ impl Store {
                 platform,
                 head,
                 lock: lock.as_ref().map(Arc::downgrade),
+                tail: tail::Tail::default(),
                 _feed: stop.drop_guard(),
             }),
         })

@@ -107,7 +107,14 @@ async fn filters_select(database: &Database) {
         change.event(event(kind, Key::of::<Thing>(scope, name)));
     }
     store.commit(change).await.unwrap();
-    let count = async |filter: EventFilter| store.events(&filter, 0, 10).await.unwrap().len();
+    let all = store.events(&EventFilter::default(), 0, 10).await.unwrap();
+    let count = async |filter: EventFilter| {
+        let found = store.events(&filter, 0, 10).await.unwrap();
+        // Those who follow filter what they share: the same, by the same rule.
+        let matching: Vec<_> = all.iter().filter(|e| filter.matches(e)).cloned().collect();
+        assert_eq!(found, matching, "{filter:?}");
+        found.len()
+    };
     let of_type = |prefix: &str| EventFilter {
         type_prefix: Some(prefix.into()),
         ..EventFilter::default()
