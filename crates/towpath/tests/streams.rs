@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use delivery::api::NewEnvironment;
 use site::Site;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpStream, tcp::OwnedWriteHalf},
     task::JoinSet,
 };
