@@ -1,7 +1,8 @@
 //! Identity: who calls, and by what right.
 //!
 //! Towpath is an OpenID provider for its own users, and a go-between to where they really are. The
-//! rooms are the house's own: [`model`] (kinds), [`service`] (use cases), [`http`] (routes and pages);
+//! rooms are the house's own: [`model`] (kinds), [`service`] (use cases), [`http`] (routes and pages),
+//! [`reconcile`] (the rotation of keys);
 //! beside them [`Verifier`], which makes a [`kernel::Caller`] of an access token, [`source`], which
 //! knows people's groups, and [`settings`]. `docs/identity.md` says how it is used.
 
@@ -12,6 +13,8 @@ pub mod clock;
 pub mod http;
 mod jose;
 pub mod model;
+mod outbound;
+pub mod reconcile;
 mod refusal;
 pub mod service;
 pub mod settings;

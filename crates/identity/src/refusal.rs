@@ -112,6 +112,10 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let (code, description) = match error.kind {
             ErrorKind::Unavailable => (RefusalCode::TemporarilyUnavailable, error.message.clone()),
+            ErrorKind::Conflict => (
+                RefusalCode::TemporarilyUnavailable,
+                "others do the same at this moment: try again".to_owned(),
+            ),
             _ => (
                 RefusalCode::ServerError,
                 "the platform failed; its log says why".to_owned(),

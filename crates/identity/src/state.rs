@@ -45,8 +45,9 @@ pub struct Login {
     pub evaluated: Timestamp,
     /// When they proved who they are.
     pub at: Timestamp,
-    /// What asks the upstream for their groups again: its access or refresh token.
-    pub upstream_token: Option<String>,
+    /// The record of what asks the upstream for their groups again: one for all sessions that began
+    /// with this login, because an upstream may give another token at each use.
+    pub upstream: Option<String>,
     /// The browser's own session, by the name of its record: it ends them together.
     pub browser: Option<String>,
 }
@@ -167,6 +168,29 @@ pub(crate) enum Then {
     Authorize(AuthorizationRequest),
     /// To the approval of a device.
     Device { user_code: String },
+}
+
+/// Somebody who was sent to an upstream. Named by the digest of the `state` that comes back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct UpstreamVisit {
+    pub page: String,
+    pub upstream: String,
+    pub nonce: String,
+    pub verifier: String,
+}
+
+impl Transient for UpstreamVisit {
+    const KIND: &'static str = "upstream-visit";
+}
+
+/// What asks an upstream for somebody's groups: its access or refresh token. Named at random.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct UpstreamGrant {
+    pub token: String,
+}
+
+impl Transient for UpstreamGrant {
+    const KIND: &'static str = "upstream-grant";
 }
 
 /// A browser in which somebody has logged in. Named by the digest of its cookie.

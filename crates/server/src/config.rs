@@ -36,6 +36,10 @@ pub struct Config {
     pub issuer: Option<String>,
     /// Members of these groups operate the platform.
     pub admin_groups: Vec<String>,
+    /// Proxies before the API whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Whether people's providers, and issuers that teams trust, may be at private addresses.
+    pub private_upstreams: bool,
     /// The engine of environments whose maker does not choose: `process` or `docker`.
     pub engine: String,
     /// Servers of the provisioners, where they are configured rather than found or started.
@@ -145,6 +149,8 @@ impl Config {
             hosts_file: None,
             issuer: None,
             admin_groups: vec!["platform".into()],
+            trusted_proxies: vec![],
+            private_upstreams: false,
             engine: "process".into(),
             servers: Servers::default(),
             start_servers: true,
@@ -157,6 +163,8 @@ impl Config {
         let own = format!("http://127.0.0.1:{}", api.port());
         identity::Settings {
             admin_groups: self.admin_groups.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            allow_private_upstreams: self.private_upstreams,
             ..identity::Settings::new(self.issuer.clone().unwrap_or(own))
         }
     }

@@ -100,6 +100,7 @@ pub async fn start(config: Config) -> Result<Running> {
         .with(Arc::new(Workloads(delivery.clone())))
         .with(Arc::new(Deployments(delivery.clone())))
         .with(Arc::new(Environments(delivery.clone())))
+        .with(Arc::new(identity::reconcile::Keys(identity.clone())))
         .start();
     for engine in &adapters.engines {
         let changes = engine.changes();

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
 
 use super::{
     browser::{login_cookie, see_other, session_cookie, set_cookie},
@@ -68,6 +72,50 @@ pub(super) async fn enter(
         }
     };
     done.await
+        .unwrap_or_else(|refusal: Refusal| pages::refused(&refusal))
+}
+
+/// `GET /login/{upstream}`
+pub(super) async fn visit(
+    State(identity): State<Arc<Identity>>,
+    Path(upstream): Path<String>,
+    headers: HeaderMap,
+    query: Result<QueryParameters, Refused>,
+) -> Response {
+    let sent = async {
+        let QueryParameters(query) = query.map_err(|Refused(refusal)| refusal)?;
+        let browser = cookie(&headers, login_cookie(&identity));
+        let location = identity
+            .upstream_visit(&upstream, query.need("page")?, browser)
+            .await?;
+        Ok(see_other(&location))
+    };
+    sent.await
+        .unwrap_or_else(|refusal: Refusal| pages::refused(&refusal))
+}
+
+/// `GET /login/{upstream}/callback`
+pub(super) async fn arrive(
+    State(identity): State<Arc<Identity>>,
+    Path(upstream): Path<String>,
+    headers: HeaderMap,
+    query: Result<QueryParameters, Refused>,
+) -> Response {
+    let arrived = async {
+        let QueryParameters(query) = query.map_err(|Refused(refusal)| refusal)?;
+        let outcome = match query.get("error") {
+            Some(error) => Err(query.get("error_description").unwrap_or(error).to_owned()),
+            None => Ok(query.secret("code")?),
+        };
+        let browser = cookie(&headers, login_cookie(&identity));
+        let state = query.need("state")?;
+        let entered = identity
+            .upstream_arrived(&upstream, state, outcome, browser)
+            .await?;
+        welcome(&identity, entered).await
+    };
+    arrived
+        .await
         .unwrap_or_else(|refusal: Refusal| pages::refused(&refusal))
 }
 

@@ -50,6 +50,8 @@ pub fn routes(identity: Arc<Identity>) -> Router {
         .route("/oauth/logout", get(login::logout).post(login::logout_post))
         .route("/login", get(login::show).post(login::enter))
         .route("/login/style.css", get(pages::style))
+        .route("/login/{upstream}", get(login::visit))
+        .route("/login/{upstream}/callback", get(login::arrive))
         .route("/device", get(device::show).post(device::decide))
         .layer(DefaultBodyLimit::max(BODY_LIMIT));
     Router::new()

@@ -18,6 +18,8 @@ use crate::{
 
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
 /// A refusal as the standards want it answered.
 pub(super) struct Refused(pub(super) Refusal);
 
@@ -119,6 +121,16 @@ async fn grant(
         "refresh_token" => {
             identity
                 .refresh(&client, &form.secret("refresh_token")?, address)
+                .await
+        }
+        "client_credentials" => identity.client_credentials(&client, address).await,
+        EXCHANGE => {
+            let (token, kind) = (
+                form.secret("subject_token")?,
+                form.need("subject_token_type")?,
+            );
+            identity
+                .token_exchange(&client.id, &token, kind, address)
                 .await
         }
         other => Err(Refusal::new(

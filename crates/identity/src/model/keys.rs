@@ -128,3 +128,62 @@ impl KeyRingStatus {
             .retain(|key| key.until.is_none_or(|until| until > now));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kid: &str, slot: u8, since: Timestamp) -> PublishedKey {
+        PublishedKey {
+            kid: kid.into(),
+            n: String::new(),
+            e: String::new(),
+            phase: KeyPhase::Next,
+            slot,
+            since,
+            until: None,
+        }
+    }
+
+    #[test]
+    fn a_key_signs_only_after_it_was_published() {
+        let lifetimes = Lifetimes::default();
+        let start = Timestamp::UNIX_EPOCH;
+        let mut ring = KeyRingStatus::default();
+        for kid in ["a", "b"] {
+            ring.rotate(key(kid, ring.free_slot(), start), start, &lifetimes);
+        }
+        assert_eq!(ring.in_phase(KeyPhase::Active).unwrap().kid, "a");
+        assert_eq!(ring.until_rotation(start, &lifetimes), lifetimes.key);
+        // Replaced by hand just before its time: the one that came after it waits for its hour.
+        let late = after(start, lifetimes.key.saturating_sub(Duration::from_secs(1)));
+        ring.rotate(key("c", 0, late), late, &lifetimes);
+        assert_eq!(ring.in_phase(KeyPhase::Active).unwrap().kid, "b");
+        let short = Lifetimes {
+            key: Duration::from_secs(1),
+            ..lifetimes.clone()
+        };
+        assert_eq!(ring.until_rotation(late, &short), lifetimes.key_published);
+        assert_eq!(
+            ring.until_rotation(after(late, lifetimes.key_published), &short),
+            Duration::ZERO
+        );
+    }
+
+    #[test]
+    fn a_retired_key_stays_until_its_last_token_has_ended() {
+        let lifetimes = Lifetimes::default();
+        let start = Timestamp::UNIX_EPOCH;
+        let mut ring = KeyRingStatus::default();
+        for kid in ["a", "b", "c"] {
+            ring.rotate(key(kid, 0, start), start, &lifetimes);
+        }
+        let last_token_ends = after(start, lifetimes.access_token);
+        ring.forget(last_token_ends);
+        assert!(ring.keys.iter().any(|key| key.kid == "a"));
+        let late = after(last_token_ends, 3 * SKEW);
+        assert!(ring.has_outlived(late));
+        ring.forget(late);
+        assert_eq!(ring.keys.len(), 2);
+    }
+}

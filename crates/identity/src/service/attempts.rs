@@ -113,40 +113,41 @@ impl Identity {
     /// Refuses while one of the gates is shut. For secrets that are long enough never to be guessed:
     /// attempts under way at once are not counted against each other.
     pub(super) async fn attempts_left(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        let now = self.clock.now();
         for gate in gates {
-            let attempts = self.attempts(gate).await?.value;
-            if attempts.next > now {
-                let left = attempts.next.duration_since(now);
-                return Err(Refusal::wait(
-                    gate.what,
-                    Duration::try_from(left).unwrap_or_default(),
-                ));
-            }
+            self.is_open(gate, &self.attempts(gate).await?)?;
         }
         Ok(())
+    }
+
+    fn is_open(&self, gate: &Gate, attempts: &Record<Attempts>) -> Result<(), Refusal> {
+        let (now, next) = (self.clock.now(), attempts.value.next);
+        if next <= now {
+            return Ok(());
+        }
+        let left = Duration::try_from(next.duration_since(now)).unwrap_or_default();
+        Err(Refusal::wait(gate.what, left))
     }
 
     /// Counts an attempt as failed before it is made, so that a thousand at once are not one; refuses
     /// while one of the gates is shut.
     pub(super) async fn attempt(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        Self::anew(|| async {
-            self.attempts_left(gates).await?;
-            self.attempt_failed_once(gates).await
-        })
-        .await
+        Self::anew(|| self.count(gates, true)).await
     }
 
     /// Counts an attempt that failed.
     pub(super) async fn attempt_failed(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        Self::anew(|| self.attempt_failed_once(gates)).await
+        Self::anew(|| self.count(gates, false)).await
     }
 
-    async fn attempt_failed_once(&self, gates: &[Gate]) -> Result<(), Refusal> {
+    /// Counts a failed attempt; with `only_open`, only where the gates are open as they are read.
+    async fn count(&self, gates: &[Gate], only_open: bool) -> Result<(), Refusal> {
         let now = self.clock.now();
         let mut change = Change::new();
         for gate in gates {
             let mut record = self.attempts(gate).await?;
+            if only_open {
+                self.is_open(gate, &record)?;
+            }
             record.value.failed = record.value.failed.saturating_add(1);
             record.value.next = after(now, wait(record.value.failed, gate.free));
             record.expires = after(now, REMEMBERED);

@@ -1,12 +1,16 @@
 //! Clients: those that Towpath has itself, and those that the organization adds.
 
-use kernel::{Caller, Change, ErrorKind, Resource, Result, Secret, Store};
+use kernel::{Caller, Change, Error, ErrorKind, Name, Outcome, Resource, Result, Secret, Store};
+use serde::Serialize;
+use serde_json::json;
+use url::Url;
 
-use super::Identity;
+use super::{Identity, authorize_platform, event, require_revision, written};
 use crate::{
     model::{OidcClient, OidcClientSpec},
     refusal::{Refusal, RefusalCode},
-    state::same,
+    settings::is_loopback,
+    state::{digest, random_token, same},
 };
 
 /// The name of a client's secret among its secrets: only its digest is kept.
@@ -40,6 +44,16 @@ pub(super) async fn install(store: &Store) -> Result<()> {
     }
 }
 
+/// A secret that was drawn for a client, whole, once: it is not kept. It has no `Debug`.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewSecret {
+    /// The `client_id`.
+    pub client_id: String,
+    /// The `client_secret`.
+    pub client_secret: String,
+}
+
 /// What a client says of itself.
 #[derive(Clone, Default)]
 pub struct ClientCredentials {
@@ -50,6 +64,123 @@ pub struct ClientCredentials {
 }
 
 impl Identity {
+    /// Makes a client, or writes what one should be.
+    pub async fn client_put(
+        &self,
+        caller: &Caller,
+        name: &str,
+        spec: OidcClientSpec,
+        revision: Option<i64>,
+    ) -> Result<Resource<OidcClient>> {
+        authorize_platform(caller, "change which programs log people in")?;
+        let name = Name::new(name)?;
+        let uris = spec
+            .redirect_uris
+            .iter()
+            .chain(&spec.post_logout_redirect_uris);
+        for uri in uris {
+            let url = Url::parse(uri)
+                .map_err(|error| Error::invalid(format!("`{uri}` is not a URL: {error}")))?;
+            let plain = url.scheme() == "http" && is_loopback(&url);
+            if (url.scheme() != "https" && !plain) || url.fragment().is_some() {
+                return Err(Error::invalid(format!(
+                    "`{uri}` is neither https nor on the loopback interface, or has a fragment"
+                )));
+            }
+        }
+        Self::anew(|| async {
+            let before = self.store.get::<OidcClient>("", name.as_str()).await?;
+            let is_new = before.is_none();
+            let mut client = match before {
+                Some(client) => client,
+                None => Resource::new("", name.as_str(), spec.clone()),
+            };
+            require_revision(&client.meta, revision)?;
+            client.spec = spec.clone();
+            let mut change = Change::new().by(caller);
+            if is_new {
+                change.create(&client)?;
+            } else {
+                change.spec(&client)?;
+            }
+            let done = Some(Outcome::Pass);
+            change.event(event(
+                "client.changed",
+                client.key(),
+                "",
+                caller,
+                done,
+                json!({}),
+            ));
+            written(self.store.commit(change).await?)
+        })
+        .await
+    }
+
+    /// Removes a client: its sessions end at their next refresh.
+    pub async fn client_delete(
+        &self,
+        caller: &Caller,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        authorize_platform(caller, "change which programs log people in")?;
+        let client = self.store.expect::<OidcClient>("", name).await?;
+        require_revision(&client.meta, revision)?;
+        let mut change = Change::new().by(caller);
+        change.remove(&client)?;
+        let done = Some(Outcome::Pass);
+        change.event(event(
+            "client.removed",
+            client.key(),
+            "",
+            caller,
+            done,
+            json!({}),
+        ));
+        self.store.commit(change).await?;
+        Ok(())
+    }
+
+    /// Draws a secret for a confidential client, in place of the one before.
+    pub async fn client_secret(&self, caller: &Caller, name: &str) -> Result<NewSecret> {
+        authorize_platform(caller, "draw secrets of programs")?;
+        let client_secret = random_token()?;
+        Self::anew(|| async {
+            let mut client = self.store.expect::<OidcClient>("", name).await?;
+            if !client.spec.confidential {
+                return Err(
+                    Error::conflict(format!("`{name}` is public: it keeps no secret"))
+                        .remedy("a program on a server is confidential: say so in its spec"),
+                );
+            }
+            client.status.has_secret = true;
+            let mut change = Change::new().by(caller);
+            change.status(&client)?;
+            change.seal(
+                client.meta.uid,
+                SECRET,
+                Secret::from(digest(&client_secret)),
+            );
+            let done = Some(Outcome::Pass);
+            change.event(event(
+                "client.secret-drawn",
+                client.key(),
+                "",
+                caller,
+                done,
+                json!({}),
+            ));
+            self.store.commit(change).await?;
+            Ok(())
+        })
+        .await?;
+        Ok(NewSecret {
+            client_id: name.to_owned(),
+            client_secret,
+        })
+    }
+
     /// The client `id`, whoever asks.
     pub(super) async fn client(&self, id: &str) -> Result<Resource<OidcClient>, Refusal> {
         let found = self.store.get::<OidcClient>("", id).await?;
@@ -77,7 +208,7 @@ impl Identity {
         let good = match (&kept, &credentials.secret) {
             (Some(kept), Some(given)) => same(
                 kept.expose_str().unwrap_or_default(),
-                &crate::state::digest(given.expose_str().unwrap_or_default()),
+                &digest(given.expose_str().unwrap_or_default()),
             ),
             _ => false,
         };

@@ -7,7 +7,7 @@ use crate::{
     clock::after,
     refusal::{Refusal, RefusalCode},
     source::local::LOCAL,
-    state::{Browser, Login, LoginPage, Session, Then, digest, random_token, same},
+    state::{Browser, Login, LoginPage, Session, Then, UpstreamGrant, digest, random_token, same},
 };
 
 /// A login page, as it is shown.
@@ -96,7 +96,7 @@ impl Identity {
             client,
             redirect_uri,
             local: self.settings.local_login,
-            upstreams: vec![],
+            upstreams: self.upstreams().await?,
         })
     }
 
@@ -126,7 +126,7 @@ impl Identity {
             )
         })?;
         self.attempt_succeeded(&gates).await?;
-        self.login_enter(page, login).await
+        self.login_enter(page, login, None).await
     }
 
     /// The browser remembers whoever has proved who they are; the page is used up.
@@ -134,6 +134,7 @@ impl Identity {
         &self,
         page: Record<LoginPage>,
         mut login: Login,
+        upstream_token: Option<String>,
     ) -> Result<Entered, Refusal> {
         let cookie = random_token()?;
         let name = digest(&cookie);
@@ -141,6 +142,13 @@ impl Identity {
         let expires = after(self.clock.now(), self.settings.lifetimes.browser);
         let mut change = Change::new().by(&as_themselves(&login.subject));
         change.take(&page);
+        if let Some(token) = upstream_token {
+            // For as long as a session may last that begins at the browser's last moment.
+            let until = after(expires, self.settings.lifetimes.session);
+            let grant = Record::new(random_token()?, until, UpstreamGrant { token });
+            change.keep(&grant)?;
+            login.upstream = Some(grant.name);
+        }
         change.keep(&Record::new(
             name,
             expires,

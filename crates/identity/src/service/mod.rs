@@ -1,29 +1,44 @@
 //! The use cases of identity: authorize, check, write. The only place, the rotation of keys apart,
 //! that changes its resources and records.
 
+mod accounts;
 mod attempts;
 mod authorize;
 mod clients;
 mod device;
+mod exchange;
 mod keys;
 mod login;
 mod sessions;
+mod upstreams;
 mod users;
 
 use std::sync::Arc;
 
-use kernel::{Caller, Change, Error, ErrorKind, Key, NewEvent, Outcome, Resource, Result, Store};
+use kernel::{
+    Caller, CallerKind, Change, Error, ErrorKind, Key, NewEvent, Outcome, Resource, Result, Store,
+};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use self::exchange::Issuers;
 pub use self::{
+    accounts::NewKey,
     authorize::AuthorizeRefusal,
-    clients::{CLI, ClientCredentials},
+    clients::{CLI, ClientCredentials, NewSecret},
     device::{DeviceAnswer, DeviceRequest},
     login::{Entered, LoginForm},
     sessions::TokenAnswer,
 };
-use crate::{clock::Clock, settings::Settings, source::local::Local, verify::Verifier, view::View};
+use crate::{
+    clock::Clock,
+    model::ServiceAccount,
+    outbound::Outbound,
+    settings::Settings,
+    source::local::Local,
+    verify::{ACCOUNT, Verifier},
+    view::View,
+};
 
 /// How often work is done anew because something changed beneath it.
 const TRIES: u32 = 8;
@@ -36,6 +51,8 @@ pub struct Identity {
     view: Arc<View>,
     verifier: Arc<Verifier>,
     local: Local,
+    outbound: Outbound,
+    issuers: Issuers,
 }
 
 impl Identity {
@@ -50,6 +67,8 @@ impl Identity {
         Ok(Self {
             verifier: Arc::new(Verifier::new(&settings, clock.clone(), view.clone())),
             local: Local::new(store.clone(), clock.clone(), view.clone()),
+            outbound: Outbound::new(&settings)?,
+            issuers: Issuers::default(),
             store,
             settings,
             clock,
@@ -129,6 +148,19 @@ fn authorize_platform(caller: &Caller, what: &str) -> Result<()> {
     )))
 }
 
+/// Whether `caller` may change what belongs to `team`. Credentials make no credentials: what deploys,
+/// or acts on its own judgement, could otherwise outlive its own end.
+fn authorize_team(caller: &Caller, team: &str, what: &str) -> Result<()> {
+    let bound = [CallerKind::DeployCredential, CallerKind::Agent].contains(&caller.kind);
+    if caller.admin || (!bound && caller.teams.iter().any(|one| one == team)) {
+        return Ok(());
+    }
+    Err(
+        Error::forbidden(format!("you may not act for team `{team}`: {what}"))
+            .remedy("ask a member of that team"),
+    )
+}
+
 /// Refuses where the caller took the resource to be at another revision (`If-Match`).
 fn require_revision(meta: &kernel::Meta, expected: Option<i64>) -> Result<()> {
     match expected {
@@ -176,9 +208,22 @@ fn written<K: kernel::Kind>(committed: kernel::Committed) -> Result<Resource<K>>
 fn as_themselves(subject: &str) -> Caller {
     Caller {
         subject: subject.into(),
-        kind: kernel::CallerKind::Person,
+        kind: CallerKind::Person,
         teams: vec![],
         environment: None,
+        admin: false,
+        correlation: uuid::Uuid::now_v7(),
+    }
+}
+
+/// The caller behind what a service account does to itself.
+fn as_account(account: &Resource<ServiceAccount>) -> Caller {
+    let Resource { meta, spec, .. } = account;
+    Caller {
+        subject: format!("{ACCOUNT}:{}/{}", meta.scope, meta.name),
+        kind: spec.kind.into(),
+        teams: vec![meta.scope.clone()],
+        environment: spec.environment.clone(),
         admin: false,
         correlation: uuid::Uuid::now_v7(),
     }

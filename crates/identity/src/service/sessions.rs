@@ -372,25 +372,15 @@ impl Identity {
 
     /// The same login with its groups as they are now.
     pub(super) async fn membership(&self, login: &Login) -> Result<Login, SourceError> {
-        let source = self.source(&login.source).await?;
-        let membership = source.groups(login).await?;
+        let membership = match login.source.as_str() {
+            LOCAL => self.local.groups(login, None).await?,
+            _ => self.upstream_membership(login).await?,
+        };
         Ok(Login {
             groups: issuable(membership.groups),
             evaluated: self.clock.now(),
-            upstream_token: membership
-                .upstream_token
-                .or_else(|| login.upstream_token.clone()),
             ..login.clone()
         })
-    }
-
-    async fn source(&self, name: &str) -> Result<&dyn TeamSource, SourceError> {
-        match name {
-            LOCAL => Ok(&self.local),
-            _ => Err(SourceError::Gone(format!(
-                "there is no source `{name}` any more"
-            ))),
-        }
     }
 
     /// The session that a refresh token is of, and the token's number. None where it is not one of

@@ -112,7 +112,7 @@ impl Local {
             groups,
             evaluated: now,
             at: now,
-            upstream_token: None,
+            upstream: None,
             browser: None,
         }))
     }
@@ -139,7 +139,7 @@ impl Local {
 
 #[async_trait]
 impl TeamSource for Local {
-    async fn groups(&self, login: &Login) -> Result<Membership, SourceError> {
+    async fn groups(&self, login: &Login, _: Option<&Secret>) -> Result<Membership, SourceError> {
         self.view.current().await.map_err(SourceError::Away)?;
         let groups = self.view.known().local_groups(&login.name, login.at);
         match groups {

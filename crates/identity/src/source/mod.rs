@@ -1,9 +1,12 @@
 //! Where people are, and which groups they are in: one trait, whoever knows.
 
+pub(crate) mod github;
 pub(crate) mod local;
+pub(crate) mod oidc;
+pub(crate) mod upstream;
 
 use async_trait::async_trait;
-use kernel::Error;
+use kernel::{Error, Secret};
 
 use crate::state::Login;
 
@@ -12,7 +15,13 @@ use crate::state::Login;
 pub trait TeamSource: Send + Sync {
     /// The groups of somebody who has logged in by this source, as they are now. Names that begin with
     /// `system:` are taken out by the caller.
-    async fn groups(&self, login: &Login) -> Result<Membership, SourceError>;
+    ///
+    /// `token` is what an upstream gave for asking again.
+    async fn groups(
+        &self,
+        login: &Login,
+        token: Option<&Secret>,
+    ) -> Result<Membership, SourceError>;
 }
 
 /// What a source says of somebody.

@@ -1,5 +1,7 @@
 //! Signing keys: published before use, kept until the last token ends, sealed, replaced.
 
+use std::{sync::Arc, time::Duration};
+
 use identity::model::KeyPhase;
 use kernel::Caller;
 
@@ -89,4 +91,33 @@ async fn others_may_not_rotate() {
     let mut caller = Caller::local_admin();
     caller.admin = false;
     assert!(site.identity.keys_rotate(&caller, false).await.is_err());
+}
+
+/// Has the keys reconciled until they are as `wanted`.
+async fn reconciled(site: &Site, what: &str, wanted: impl Fn(&[(String, KeyPhase)]) -> bool) {
+    let driver = kernel::Driver::new(site.store.clone(), "test".into())
+        .with(Arc::new(identity::reconcile::Keys(site.identity.clone())))
+        .start();
+    testkit::eventually(what, Duration::from_secs(20), || async {
+        wanted(&phases(site).await).then_some(())
+    })
+    .await;
+    driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn keys_are_rotated_in_time_by_whoever_reconciles() {
+    const DAY: u64 = 24 * 3600;
+    let site = Site::new().await;
+    let before = phases(&site).await;
+    site.advance(30 * DAY);
+    let next = (before[1].0.clone(), KeyPhase::Active);
+    reconciled(&site, "the next key signs", |keys| keys.contains(&next)).await;
+    let after = phases(&site).await;
+    assert_eq!(after[0], (before[0].0.clone(), KeyPhase::Retired));
+    site.advance(2 * 3600);
+    reconciled(&site, "the first has outlived its tokens", |keys| {
+        keys == &after[1..]
+    })
+    .await;
 }

@@ -88,6 +88,18 @@ struct IdentityArgs {
         default_value = "platform"
     )]
     admin_group: Vec<String>,
+    /// Believe what this proxy says of where a request comes from. May be given again; the variable
+    /// takes several, with commas between them
+    #[arg(
+        long,
+        env = "TOWPATH_TRUSTED_PROXIES",
+        value_name = "IP",
+        value_delimiter = ','
+    )]
+    trusted_proxy: Vec<IpAddr>,
+    /// Let people's providers, and issuers that teams trust, be at private addresses
+    #[arg(long, env = "TOWPATH_PRIVATE_UPSTREAMS")]
+    private_upstreams: bool,
 }
 
 /// Names of hosts beyond those below the domain.
@@ -305,6 +317,8 @@ impl Up {
             }),
             issuer: self.identity.issuer.clone(),
             admin_groups: self.identity.admin_group.clone(),
+            trusted_proxies: self.identity.trusted_proxy.clone(),
+            private_upstreams: self.identity.private_upstreams,
             engine: self.engine.clone(),
             servers: Servers {
                 postgres: servers.postgres.clone(),

@@ -1,0 +1,194 @@
+//! The API below `/v1`: who one is, and what identity is told.
+
+mod accounts;
+mod provider;
+mod users;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use kernel::{
+    Caller, CallerKind, Document, Key, Kind, Page, Resource, Result,
+    http::{ETag, Json},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::Identity;
+
+type Service = State<Arc<Identity>>;
+
+pub(super) fn routes() -> Router<Arc<Identity>> {
+    use self::{accounts as a, provider as p, users as u};
+    Router::new()
+        .route("/v1/whoami", get(whoami))
+        .route("/v1/identity/users", get(u::users))
+        .route(
+            "/v1/identity/users/{name}",
+            put(u::user_put).get(u::user).delete(u::user_delete),
+        )
+        .route("/v1/identity/groups", get(u::groups))
+        .route(
+            "/v1/identity/groups/{name}",
+            put(u::group_put).get(u::group).delete(u::group_delete),
+        )
+        .route("/v1/identity/clients", get(p::clients))
+        .route(
+            "/v1/identity/clients/{name}",
+            put(p::client_put).get(p::client).delete(p::client_delete),
+        )
+        .route(
+            "/v1/identity/clients/{name}/secrets",
+            post(p::client_secret),
+        )
+        .route("/v1/identity/upstreams", get(p::upstreams))
+        .route(
+            "/v1/identity/upstreams/{name}",
+            put(p::upstream_put)
+                .get(p::upstream)
+                .delete(p::upstream_delete),
+        )
+        .route("/v1/identity/keys", get(p::keys))
+        .route("/v1/identity/keys/rotations", post(p::keys_rotate))
+        .route(
+            "/v1/identity/teams/{team}/service-accounts",
+            get(a::accounts),
+        )
+        .route(
+            "/v1/identity/teams/{team}/service-accounts/{name}",
+            put(a::account_put)
+                .get(a::account)
+                .delete(a::account_delete),
+        )
+        .route(
+            "/v1/identity/teams/{team}/service-accounts/{name}/keys",
+            post(a::rotate),
+        )
+        .route(
+            "/v1/identity/teams/{team}/service-accounts/{name}/keys/{key}",
+            axum::routing::delete(a::key_revoke),
+        )
+        .route("/v1/identity/teams/{team}/workload-trusts", get(a::trusts))
+        .route(
+            "/v1/identity/teams/{team}/workload-trusts/{name}",
+            put(a::trust_put).get(a::trust).delete(a::trust_delete),
+        )
+}
+
+/// The OpenAPI description of the routes.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    whoami,
+    users::users,
+    users::user,
+    users::user_put,
+    users::user_delete,
+    users::groups,
+    users::group,
+    users::group_put,
+    users::group_delete,
+    provider::clients,
+    provider::client,
+    provider::client_put,
+    provider::client_delete,
+    provider::client_secret,
+    provider::upstreams,
+    provider::upstream,
+    provider::upstream_put,
+    provider::upstream_delete,
+    provider::keys,
+    provider::keys_rotate,
+    accounts::accounts,
+    accounts::account,
+    accounts::account_put,
+    accounts::account_delete,
+    accounts::rotate,
+    accounts::key_revoke,
+    accounts::trusts,
+    accounts::trust,
+    accounts::trust_put,
+    accounts::trust_delete,
+))]
+pub struct ApiDoc;
+
+/// Whoever asks, as the platform knows them.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WhoAmI {
+    /// Who: `local:ada`, `github:583231`, `account:payments/ci`.
+    pub subject: String,
+    /// `person`, `service-account`, `deploy-credential`, `agent`, `local-admin`.
+    #[schema(value_type = String)]
+    pub kind: CallerKind,
+    /// The teams whose rights they have.
+    pub teams: Vec<String>,
+    /// The one environment that they are for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Whether they operate the platform.
+    pub admin: bool,
+}
+
+/// Who calls.
+#[utoipa::path(get, path = "/v1/whoami", tag = "identity",
+    responses((status = 200, body = WhoAmI), (status = 401)))]
+async fn whoami(caller: Caller) -> Json<WhoAmI> {
+    Json(WhoAmI {
+        subject: caller.subject,
+        kind: caller.kind,
+        teams: caller.teams,
+        environment: caller.environment,
+        admin: caller.admin,
+    })
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+impl ListQuery {
+    fn query(self) -> kernel::Query {
+        kernel::Query {
+            after: self.after,
+            limit: self.limit.unwrap_or_default(),
+            ..kernel::Query::default()
+        }
+    }
+}
+
+/// A page of documents of one kind, for those who operate the platform.
+async fn page<K: Kind>(
+    identity: &Identity,
+    caller: &Caller,
+    query: ListQuery,
+) -> Result<Json<Page<Document>>> {
+    identity.may_read(caller, K::KIND)?;
+    Ok(Json(
+        identity.store().documents(K::KIND, &query.query()).await?,
+    ))
+}
+
+async fn one<K: Kind>(identity: &Identity, caller: &Caller, name: &str) -> Result<Response> {
+    identity.may_read(caller, K::KIND)?;
+    let key = Key::of::<K>("", name);
+    let document = identity.store().document(&key).await?;
+    Ok(tagged(
+        document.ok_or_else(|| kernel::Error::not_found(&key))?,
+    ))
+}
+
+fn tagged(document: Document) -> Response {
+    (ETag(document.meta.revision), Json(document)).into_response()
+}
+
+fn written<K: Kind>(resource: &Resource<K>) -> Result<Response> {
+    Ok(tagged(resource.document()?))
+}

@@ -1,0 +1,55 @@
+//! The rotation of signing keys: level-triggered, idempotent, safe to run twice and to kill.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use kernel::{
+    Caller, Change, Error, Key, Kind as _, Next, Reconciler, Result, reconciler::Context,
+};
+
+use crate::{Identity, model::KeyRing, view::RING};
+
+/// The longest time between two looks: a key that has outlived its tokens goes within the hour.
+const LOOK: Duration = Duration::from_hours(1);
+
+/// Replaces the signing key when its time has come, and forgets those whose tokens have ended.
+pub struct Keys(pub Arc<Identity>);
+
+#[async_trait]
+impl Reconciler for Keys {
+    fn name(&self) -> &'static str {
+        "identity-keys"
+    }
+
+    fn kind(&self) -> &'static str {
+        KeyRing::KIND
+    }
+
+    async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
+        if key.name != RING {
+            return Err(Error::internal("there is one key ring", key.to_string()));
+        }
+        let Some(mut ring) = context.store.get::<KeyRing>("", RING).await? else {
+            return Ok(Next::Idle);
+        };
+        let (now, lifetimes) = (self.0.now(), &self.0.settings().lifetimes);
+        let caller = Caller::system("identity", uuid::Uuid::now_v7());
+        let wait = ring.status.until_rotation(now, lifetimes);
+        let change = if wait.is_zero() {
+            let (_, change) = self.0.rotated(ring, &caller, false).await?;
+            change
+        } else if ring.status.has_outlived(now) {
+            ring.status.forget(now);
+            let mut change = Change::new().by(&caller);
+            change.status(&ring)?;
+            change
+        } else {
+            return Ok(Next::After(wait.min(LOOK)));
+        };
+        context
+            .store
+            .commit(change.fenced(context.fence.clone()))
+            .await?;
+        Ok(Next::After(LOOK))
+    }
+}

@@ -1,0 +1,386 @@
+//! Service accounts: a team's automation, with keys that overlap when they are rotated.
+
+use kernel::{
+    Caller, CallerKind, Change, Error, Key, Kind, Name, Outcome, Query, Resource, Result, Secret,
+};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    ClientCredentials, Identity, TokenAnswer, authorize_team, change_by, event, require_revision,
+    sessions::Signing, written,
+};
+use crate::{
+    clock::after,
+    model::{AccountKind, IssuedKey, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
+    refusal::{Refusal, RefusalCode},
+    state::{digest, random_token, same},
+    verify::ACCOUNT,
+};
+
+/// What keys begin with, so that scanners of repositories know one.
+const PREFIX: &str = "twk_";
+
+/// A key that was drawn, whole, once: it is not kept. It has no `Debug`.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewKey {
+    /// Names it.
+    pub id: String,
+    /// The `client_id` that goes with it.
+    pub client_id: String,
+    /// The `client_secret`.
+    pub client_secret: String,
+    /// The keys that are valid from now on, the newest first.
+    pub valid: Vec<String>,
+    /// The key that has ended because of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+}
+
+/// The account that a `client_id` names: `TEAM/NAME`.
+pub(super) fn account_named(client_id: &str) -> Option<(&str, &str)> {
+    client_id
+        .split_once('/')
+        .filter(|(team, name)| !team.is_empty() && !name.is_empty())
+}
+
+fn slot_name(slot: u8) -> String {
+    format!("key-{slot}")
+}
+
+fn key_session(id: &str) -> String {
+    format!("key.{id}")
+}
+
+impl Identity {
+    /// Makes a service account of a team, or writes what one should be.
+    pub async fn account_put(
+        &self,
+        caller: &Caller,
+        team: &str,
+        name: &str,
+        spec: ServiceAccountSpec,
+        revision: Option<i64>,
+    ) -> Result<Resource<ServiceAccount>> {
+        authorize_team(caller, team, "change its service accounts")?;
+        let (team, name) = (Name::new(team)?, Name::new(name)?);
+        let for_one = spec.environment.is_some();
+        if for_one != (spec.kind == AccountKind::Deploy) {
+            return Err(Error::invalid(
+                "an account of kind `deploy`, and no other, names the environment that it deploys to",
+            ));
+        }
+        Self::anew(|| async {
+            let before = self
+                .store
+                .get::<ServiceAccount>(team.as_str(), name.as_str())
+                .await?;
+            let is_new = before.is_none();
+            let mut account = match before {
+                Some(account) => account,
+                None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
+            };
+            require_revision(&account.meta, revision)?;
+            if account.spec.kind != spec.kind || account.spec.environment != spec.environment {
+                return Err(
+                    Error::conflict("what an account is for stays as it was made")
+                        .remedy("make another account, and remove this one when nothing uses it"),
+                );
+            }
+            account.spec = spec.clone();
+            account.meta.labels.insert("team".into(), team.to_string());
+            let mut change = change_by(caller);
+            if is_new {
+                change.create(&account)?;
+            } else {
+                change.spec(&account)?;
+            }
+            change.event(event(
+                if is_new {
+                    "service-account.created"
+                } else {
+                    "service-account.changed"
+                },
+                account.key(),
+                team.as_str(),
+                caller,
+                Some(Outcome::Pass),
+                json!({ "disabled": account.spec.disabled }),
+            ));
+            written(self.store.commit(change).await?)
+        })
+        .await
+    }
+
+    /// Removes a service account: its keys and its tokens end at once. Refused while a trust names it.
+    pub async fn account_delete(
+        &self,
+        caller: &Caller,
+        team: &str,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        authorize_team(caller, team, "remove its service accounts")?;
+        Self::anew(|| async {
+            let account = self.store.expect::<ServiceAccount>(team, name).await?;
+            require_revision(&account.meta, revision)?;
+            let trusts = self
+                .store
+                .list_all::<WorkloadTrust>(&Query::scope(team))
+                .await?;
+            if let Some(trust) = trusts
+                .iter()
+                .find(|trust| trust.spec.service_account == name)
+            {
+                return Err(Error::conflict(format!(
+                    "the trust `{}` stands for this account",
+                    trust.meta.name
+                ))
+                .remedy("remove the trust first"));
+            }
+            let mut change = change_by(caller);
+            change.remove(&account)?;
+            for key in &account.status.keys {
+                self.session_mark_ended(
+                    &mut change,
+                    caller,
+                    &key_session(&key.id),
+                    "account removed",
+                )?;
+            }
+            change.event(event(
+                "service-account.removed",
+                account.key(),
+                team,
+                caller,
+                Some(Outcome::Pass),
+                json!({}),
+            ));
+            self.store.commit(change).await?;
+            self.view.current().await
+        })
+        .await
+    }
+
+    /// Draws a key. The one before it stays valid until the next rotation, when it ends with its
+    /// tokens: a job that began with it goes on, and whoever keeps keys elsewhere has the time to
+    /// store the new one.
+    pub async fn account_rotate(&self, caller: &Caller, team: &str, name: &str) -> Result<NewKey> {
+        authorize_team(caller, team, "rotate keys of its service accounts")?;
+        Self::anew(|| self.account_rotate_once(caller, team, name)).await
+    }
+
+    async fn account_rotate_once(&self, caller: &Caller, team: &str, name: &str) -> Result<NewKey> {
+        let mut account = self.store.expect::<ServiceAccount>(team, name).await?;
+        let id = Uuid::now_v7().simple().to_string();
+        let secret = format!("{PREFIX}{id}_{}", random_token()?);
+        let slot = account.status.next_slot();
+        let created = self.clock.now();
+        let ended = account.status.rotate(IssuedKey {
+            id: id.clone(),
+            created,
+            slot,
+        });
+        let mut change = change_by(caller);
+        change.status(&account)?;
+        change.seal(
+            account.meta.uid,
+            slot_name(slot),
+            Secret::from(digest(&secret)),
+        );
+        if let Some(ended) = &ended {
+            self.session_mark_ended(&mut change, caller, &key_session(&ended.id), "key rotated")?;
+        }
+        let valid: Vec<_> = account
+            .status
+            .keys
+            .iter()
+            .map(|key| key.id.clone())
+            .collect();
+        let ended = ended.map(|key| key.id);
+        change.event(event(
+            "service-account.rotated",
+            account.key(),
+            team,
+            caller,
+            Some(Outcome::Pass),
+            json!({ "key": id, "ended": ended }),
+        ));
+        self.store.commit(change).await?;
+        self.view.current().await?;
+        let client_id = format!("{team}/{name}");
+        Ok(NewKey {
+            id,
+            client_id,
+            client_secret: secret,
+            valid,
+            ended,
+        })
+    }
+
+    /// Ends one key of an account, and its tokens, at once.
+    pub async fn account_key_revoke(
+        &self,
+        caller: &Caller,
+        team: &str,
+        name: &str,
+        key: &str,
+    ) -> Result<()> {
+        authorize_team(caller, team, "revoke keys of its service accounts")?;
+        Self::anew(|| async {
+            let mut account = self.store.expect::<ServiceAccount>(team, name).await?;
+            let before = account.status.keys.len();
+            account.status.keys.retain(|kept| kept.id != key);
+            if account.status.keys.len() == before {
+                return Err(Error::not_found(format!(
+                    "the key `{}`",
+                    key.escape_debug()
+                )));
+            }
+            let mut change = change_by(caller);
+            change.status(&account)?;
+            self.session_mark_ended(&mut change, caller, &key_session(key), "key revoked")?;
+            change.event(event(
+                "service-account.key-revoked",
+                account.key(),
+                team,
+                caller,
+                Some(Outcome::Pass),
+                json!({ "key": key }),
+            ));
+            self.store.commit(change).await?;
+            self.view.current().await
+        })
+        .await
+    }
+
+    /// A token for a service account that proves itself by a key (RFC 6749, section 4.4).
+    pub async fn client_credentials(
+        &self,
+        credentials: &ClientCredentials,
+        address: &str,
+    ) -> Result<TokenAnswer, Refusal> {
+        let wrong = || {
+            Refusal::new(
+                RefusalCode::InvalidClient,
+                "the client's id or its secret is wrong",
+            )
+        };
+        let gates = Self::secret_gates(&credentials.id, address);
+        self.attempts_left(&gates).await?;
+        match self.account_proved(credentials).await? {
+            Some((account, key)) => {
+                let sid = key_session(&key);
+                self.account_token(&account, &sid, None).await
+            }
+            None => {
+                self.attempt_failed(&gates).await?;
+                Err(wrong())
+            }
+        }
+    }
+
+    async fn account_proved(
+        &self,
+        credentials: &ClientCredentials,
+    ) -> Result<Option<(Resource<ServiceAccount>, String)>> {
+        let secret = credentials
+            .secret
+            .as_ref()
+            .and_then(Secret::expose_str)
+            .unwrap_or_default();
+        let Some((team, name)) = account_named(&credentials.id) else {
+            return Ok(None);
+        };
+        let id = secret
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('_').next());
+        let account = self.store.get::<ServiceAccount>(team, name).await?;
+        let (Some(id), Some(account)) = (id, account.filter(|account| !account.spec.disabled))
+        else {
+            return Ok(None);
+        };
+        let Some(key) = account.status.keys.iter().find(|key| key.id == id).cloned() else {
+            return Ok(None);
+        };
+        let kept = self
+            .store
+            .secret(account.meta.uid, &slot_name(key.slot))
+            .await?;
+        let good = kept
+            .as_ref()
+            .and_then(Secret::expose_str)
+            .is_some_and(|kept| same(kept, &digest(secret)));
+        Ok(good.then_some((account, key.id)))
+    }
+
+    /// Signs a token for an account; not beyond `until`, where that is said.
+    pub(super) async fn account_token(
+        &self,
+        account: &Resource<ServiceAccount>,
+        sid: &str,
+        until: Option<jiff::Timestamp>,
+    ) -> Result<TokenAnswer, Refusal> {
+        let now = self.clock.now();
+        let own = after(now, self.settings.lifetimes.access_token);
+        let expires = until.map_or(own, |until| until.min(own));
+        let id = format!("{}/{}", account.meta.scope, account.meta.name);
+        let access_token = self
+            .access_token(Signing {
+                subject: &format!("{ACCOUNT}:{id}"),
+                client_id: &id,
+                sid,
+                scope: "",
+                kind: CallerKind::from(account.spec.kind),
+                environment: account.spec.environment.clone(),
+                name: None,
+                groups: std::slice::from_ref(&account.meta.scope),
+                expires,
+            })
+            .await?;
+        Ok(TokenAnswer {
+            access_token,
+            token_type: "Bearer",
+            expires_in: u64::try_from(expires.as_second() - now.as_second()).unwrap_or(0),
+            id_token: None,
+            refresh_token: None,
+            scope: String::new(),
+            issued_token_type: None,
+        })
+    }
+
+    /// A page of the resources of a kind that belong to a team, for its members.
+    pub async fn of_team<K: Kind>(
+        &self,
+        caller: &Caller,
+        team: &str,
+        query: Query,
+    ) -> Result<kernel::Page<kernel::Document>> {
+        authorize_team(caller, team, &format!("read resources of kind {}", K::KIND))?;
+        let query = Query {
+            scope: Some(team.into()),
+            ..query
+        };
+        self.store.documents(K::KIND, &query).await
+    }
+
+    /// One resource that belongs to a team, for its members.
+    pub async fn one_of_team<K: Kind>(
+        &self,
+        caller: &Caller,
+        team: &str,
+        name: &str,
+    ) -> Result<kernel::Document> {
+        authorize_team(caller, team, &format!("read resources of kind {}", K::KIND))?;
+        let key = Key::of::<K>(team, name);
+        let found = self.store.document(&key).await?;
+        found.ok_or_else(|| Error::not_found(&key))
+    }
+
+    /// An empty change of this caller.
+    pub(super) fn change(caller: &Caller) -> Change {
+        change_by(caller)
+    }
+}

@@ -1,0 +1,344 @@
+//! Workload identity: a token of a CI system for one of ours (RFC 8693).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, dangerous::insecure_decode_claims, decode, decode_header,
+    jwk::JwkSet,
+};
+use kernel::{Caller, Error, Name, Outcome, Query, Resource, Result, Secret};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{
+    Identity, TokenAnswer, accounts::account_named, authorize_team, event, require_revision,
+    written,
+};
+use crate::{
+    clock::after,
+    jose::provider,
+    model::{ServiceAccount, WorkloadTrust, WorkloadTrustSpec, unmet_rule},
+    refusal::{Refusal, RefusalCode},
+    settings::SKEW,
+};
+
+/// Algorithms that are taken: those with a public key.
+const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+/// How long an issuer's keys are kept.
+const KEPT: Duration = Duration::from_mins(10);
+/// How long after that an unknown key has them asked for again: whoever makes up keys does not make
+/// us ask at each try.
+const PAUSE: Duration = Duration::from_secs(30);
+/// Issuers whose keys are kept at the most.
+const ISSUERS: usize = 256;
+/// What is exchanged, and what is given.
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+
+/// The keys of other issuers, for a while.
+#[derive(Default)]
+pub(super) struct Issuers(Mutex<HashMap<String, (Timestamp, Arc<JwkSet>)>>);
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+#[derive(Deserialize)]
+struct Peek {
+    iss: String,
+}
+
+impl Identity {
+    /// Has a team trust tokens of another issuer, or changes which.
+    pub async fn trust_put(
+        &self,
+        caller: &Caller,
+        team: &str,
+        name: &str,
+        spec: WorkloadTrustSpec,
+        revision: Option<i64>,
+    ) -> Result<Resource<WorkloadTrust>> {
+        authorize_team(caller, team, "change what it trusts")?;
+        let (team, name) = (Name::new(team)?, Name::new(name)?);
+        self.outbound.check(&spec.issuer)?;
+        let narrows = |(claim, pattern): (&String, &String)| {
+            !claim.is_empty() && pattern.chars().any(|c| c != '*' && c != '/' && c != ':')
+        };
+        if !spec.claims.iter().any(narrows) {
+            return Err(Error::invalid("a trust names at least one claim, by more than stars")
+                .remedy("say which repository or project: everybody's pipelines have tokens of this issuer"));
+        }
+        Self::anew(|| async {
+            let account = self.store.expect::<ServiceAccount>(team.as_str(), &spec.service_account).await?;
+            let before = self.store.get::<WorkloadTrust>(team.as_str(), name.as_str()).await?;
+            let is_new = before.is_none();
+            let mut trust = match before {
+                Some(trust) => trust,
+                None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
+            };
+            require_revision(&trust.meta, revision)?;
+            trust.spec = spec.clone();
+            trust.meta.labels.insert("team".into(), team.to_string());
+            let mut change = Self::change(caller);
+            change.require(&account)?;
+            if is_new {
+                change.create(&trust)?;
+            } else {
+                change.spec(&trust)?;
+            }
+            change.event(event(
+                "workload-trust.changed",
+                trust.key(),
+                team.as_str(),
+                caller,
+                Some(Outcome::Pass),
+                json!({ "issuer": trust.spec.issuer, "serviceAccount": trust.spec.service_account }),
+            ));
+            written(self.store.commit(change).await?)
+        })
+        .await
+    }
+
+    /// Ends a trust. Tokens that were given for it live to their end, an hour at the most; disabling
+    /// the account ends them at once.
+    pub async fn trust_delete(
+        &self,
+        caller: &Caller,
+        team: &str,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        authorize_team(caller, team, "change what it trusts")?;
+        let trust = self.store.expect::<WorkloadTrust>(team, name).await?;
+        require_revision(&trust.meta, revision)?;
+        let mut change = Self::change(caller);
+        change.remove(&trust)?;
+        change.event(event(
+            "workload-trust.removed",
+            trust.key(),
+            team,
+            caller,
+            Some(Outcome::Pass),
+            json!({}),
+        ));
+        self.store.commit(change).await?;
+        Ok(())
+    }
+
+    /// A token for the service account `client_id`, for whoever shows a token that its team trusts.
+    pub async fn token_exchange(
+        &self,
+        client_id: &str,
+        subject_token: &Secret,
+        subject_token_type: &str,
+        address: &str,
+    ) -> Result<TokenAnswer, Refusal> {
+        if ![JWT, ID_TOKEN].contains(&subject_token_type) {
+            return Err(Refusal::request(format!(
+                "the subject_token_type must be `{JWT}` or `{ID_TOKEN}`"
+            )));
+        }
+        let gates = Self::secret_gates(client_id, address);
+        self.attempts_left(&gates).await?;
+        match self.exchanged(client_id, subject_token).await {
+            Err(refusal) if refusal.code == RefusalCode::InvalidGrant => {
+                self.attempt_failed(&gates).await?;
+                Err(refusal)
+            }
+            done => done,
+        }
+    }
+
+    async fn exchanged(&self, client_id: &str, token: &Secret) -> Result<TokenAnswer, Refusal> {
+        let token = token.expose_str().unwrap_or_default();
+        let unreadable = || Refusal::grant("the subject_token is not a signed token");
+        let claimed: Peek = insecure_decode_claims(token).map_err(|_| unreadable())?;
+        let (team, name) = account_named(client_id).ok_or_else(|| {
+            Refusal::request("the client_id must name a service account: TEAM/NAME")
+        })?;
+        let mut trusts = self
+            .store
+            .list_all::<WorkloadTrust>(&Query::scope(team))
+            .await?;
+        trusts
+            .retain(|trust| trust.spec.issuer == claimed.iss && trust.spec.service_account == name);
+        let account = self.store.get::<ServiceAccount>(team, name).await?;
+        let Some(account) = account.filter(|a| !a.spec.disabled && !trusts.is_empty()) else {
+            return Err(Refusal::grant(format!(
+                "`{}` trusts no token of this issuer",
+                client_id.escape_debug()
+            )));
+        };
+        // None is asked for keys but an issuer that somebody trusts.
+        let claims = self.foreign_claims(&claimed.iss, token).await?;
+        let end = claims
+            .get("exp")
+            .and_then(Value::as_i64)
+            .unwrap_or_default();
+        let end = Timestamp::from_second(end).map_err(|_| unreadable())?;
+        let mut why = String::new();
+        for trust in &trusts {
+            let audience = trust
+                .spec
+                .audience
+                .as_deref()
+                .unwrap_or(&self.settings.issuer);
+            if !is_for(&claims, audience) {
+                why = format!("the token is not for the audience `{audience}`");
+            } else if let Some(rule) = unmet_rule(&trust.spec.claims, &claims) {
+                why = format!(
+                    "the claim `{rule}` is not as the trust `{}` wants it",
+                    trust.meta.name
+                );
+            } else {
+                return self.exchange_grant(&account, trust, &claims, end).await;
+            }
+        }
+        Err(Refusal::grant(why))
+    }
+
+    async fn exchange_grant(
+        &self,
+        account: &Resource<ServiceAccount>,
+        trust: &Resource<WorkloadTrust>,
+        claims: &Map<String, Value>,
+        end: Timestamp,
+    ) -> Result<TokenAnswer, Refusal> {
+        let sid = format!("trust.{}", Uuid::now_v7().simple());
+        let caller = super::as_account(account);
+        let mut change = Self::change(&caller);
+        change.event(event(
+            "workload.logged-in",
+            account.key(),
+            &account.meta.scope,
+            &caller,
+            Some(Outcome::Pass),
+            json!({ "trust": trust.meta.name, "issuer": trust.spec.issuer, "workload": claims.get("sub") }),
+        ));
+        self.store.commit(change).await?;
+        // Good for as long as the job's own token, and a moment to use it.
+        let until = after(end.max(self.clock.now()), SKEW);
+        let answer = self.account_token(account, &sid, Some(until)).await?;
+        Ok(TokenAnswer {
+            issued_token_type: Some(ACCESS_TOKEN),
+            ..answer
+        })
+    }
+
+    /// The claims of another issuer's token: signature and times checked.
+    async fn foreign_claims(
+        &self,
+        issuer: &str,
+        token: &str,
+    ) -> Result<Map<String, Value>, Refusal> {
+        provider::install();
+        let forged = || Refusal::grant("the subject_token is not one that its issuer has signed");
+        let header = decode_header(token).map_err(|_| forged())?;
+        if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
+            return Err(forged());
+        }
+        let kid = header.kid.unwrap_or_default();
+        let keys = self.foreign_keys(issuer, &kid).await?;
+        let jwk = keys.find(&kid).ok_or_else(forged)?;
+        let key = DecodingKey::from_jwk(jwk).map_err(|_| forged())?;
+        let mut validation = Validation::new(header.alg);
+        validation.set_issuer(&[issuer]);
+        validation.set_required_spec_claims(&["iss", "sub", "aud", "exp"]);
+        // The audience is the trust's, times are our clock's: both below.
+        validation.validate_aud = false;
+        validation.validate_exp = false;
+        let claims: Map<String, Value> = decode(token, &key, &validation)
+            .map_err(|_| forged())?
+            .claims;
+        let (now, skew) = (self.clock.now().as_second(), SKEW.as_secs() as i64);
+        let time = |name: &str| claims.get(name).and_then(Value::as_i64);
+        if time("exp").is_none_or(|exp| exp <= now - skew) {
+            return Err(Refusal::grant("the subject_token has expired"));
+        }
+        if ["nbf", "iat"]
+            .iter()
+            .any(|name| time(name).is_some_and(|from| from > now + skew))
+        {
+            return Err(Refusal::grant(
+                "the subject_token is from the future: a clock is wrong",
+            ));
+        }
+        Ok(claims)
+    }
+
+    async fn foreign_keys(&self, issuer: &str, kid: &str) -> Result<Arc<JwkSet>, Refusal> {
+        let now = self.clock.now();
+        let kept = self.issuers.lock().get(issuer).cloned();
+        if let Some((at, keys)) = kept {
+            let fresh = if keys.find(kid).is_some() {
+                KEPT
+            } else {
+                PAUSE
+            };
+            if now < after(at, fresh) {
+                return Ok(keys);
+            }
+        }
+        let base = issuer.trim_end_matches('/');
+        let found: Discovery = self
+            .fetch(issuer, &format!("{base}/.well-known/openid-configuration"))
+            .await?;
+        if found.issuer != issuer {
+            return Err(
+                Error::unavailable(format!("{issuer} says that it is another issuer")).into(),
+            );
+        }
+        let keys: Arc<JwkSet> = Arc::new(self.fetch(issuer, &found.jwks_uri).await?);
+        let mut issuers = self.issuers.lock();
+        if issuers.len() >= ISSUERS {
+            issuers.clear();
+        }
+        issuers.insert(issuer.to_owned(), (now, keys.clone()));
+        Ok(keys)
+    }
+
+    async fn fetch<T: serde::de::DeserializeOwned>(&self, who: &str, url: &str) -> Result<T> {
+        let url = self.outbound.check(url)?;
+        let answer = self.outbound.send(who, self.outbound.get(&url)).await?;
+        if answer.status != 200 {
+            return Err(Error::unavailable(format!(
+                "{who} answered {}",
+                answer.status
+            )));
+        }
+        answer.json(who)
+    }
+}
+
+impl Issuers {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Timestamp, Arc<JwkSet>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_for(claims: &Map<String, Value>, audience: &str) -> bool {
+    match claims.get("aud") {
+        Some(Value::String(one)) => one == audience,
+        Some(Value::Array(all)) => all.iter().any(|one| one == audience),
+        _ => false,
+    }
+}

@@ -1,0 +1,241 @@
+//! Workload identity: a CI system's token for one of ours.
+
+use std::sync::atomic::Ordering;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    accounts::account,
+    servers::{Ci, Signer},
+    support::{Answer, ISSUER, Site, settings, text},
+};
+
+const TRUSTS: &str = "/v1/identity/teams/payments/workload-trusts";
+
+struct Setup {
+    site: Site,
+    ci: Ci,
+    signer: Signer,
+}
+
+async fn setup() -> Setup {
+    let mut settings = settings();
+    settings.allow_private_upstreams = true;
+    let site = Site::with(settings).await;
+    let signer = Signer::new("one");
+    let ci = Ci::start(&signer).await;
+    account(&site, "ci", json!({})).await;
+    let trust = json!({
+        "issuer": ci.url,
+        "claims": { "repository": "acme/payments", "ref": "refs/heads/*" },
+        "serviceAccount": "ci",
+    });
+    site.admin("PUT", &format!("{TRUSTS}/github"), trust)
+        .await
+        .ok();
+    Setup { site, ci, signer }
+}
+
+impl Setup {
+    fn claims(&self) -> Value {
+        let now = self.site.clock.now().as_second();
+        json!({
+            "iss": self.ci.url, "aud": ISSUER, "sub": "repo:acme/payments:ref:refs/heads/main",
+            "repository": "acme/payments", "ref": "refs/heads/main",
+            "iat": now, "nbf": now, "exp": now + 300, "jti": "x",
+        })
+    }
+
+    async fn exchange(&self, token: &str) -> Answer {
+        self.exchange_as("payments/ci", token).await
+    }
+
+    async fn exchange_as(&self, account: &str, token: &str) -> Answer {
+        let fields = [
+            (
+                "grant_type",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+            ),
+            ("client_id", account),
+            ("subject_token", token),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+        ];
+        self.site.post("/oauth/token", &fields).await
+    }
+
+    async fn with(&self, name: &str, value: Value) -> Answer {
+        let mut claims = self.claims();
+        claims[name] = value;
+        self.exchange(&self.signer.sign(&claims)).await
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_its_teams_service_account() {
+    let setup = setup().await;
+    let answer = setup
+        .exchange(&setup.signer.sign(&setup.claims()))
+        .await
+        .ok()
+        .json();
+    assert_eq!(
+        answer["issued_token_type"],
+        "urn:ietf:params:oauth:token-type:access_token"
+    );
+    // No longer than the job's own token, and a minute.
+    assert_eq!(answer["expires_in"], 360);
+    let who = setup
+        .site
+        .whoami(text(&answer, "access_token"))
+        .await
+        .ok()
+        .json();
+    assert_eq!(who["subject"], "account:payments/ci");
+    assert_eq!(who["teams"], json!(["payments"]));
+    assert_eq!(setup.ci.asked.load(Ordering::SeqCst), 1);
+    setup
+        .exchange(&setup.signer.sign(&setup.claims()))
+        .await
+        .ok();
+    assert_eq!(setup.ci.asked.load(Ordering::SeqCst), 1, "keys are kept");
+    let list = json!(["another", ISSUER]);
+    setup.with("aud", list).await.ok();
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused() {
+    let setup = setup().await;
+    for (name, value) in [
+        ("repository", json!("acme/payments-evil")),
+        ("repository", json!("evil/payments")),
+        ("repository", Value::Null),
+        ("ref", json!("refs/heads/a/b")),
+        ("ref", json!("refs/tags/v1")),
+        ("aud", json!("https://another.example.com")),
+        ("aud", Value::Null),
+        ("exp", Value::Null),
+        ("iss", json!("https://token.actions.githubusercontent.com")),
+    ] {
+        let answer = setup.with(name, value.clone()).await;
+        assert_eq!(answer.error(), "invalid_grant", "{name}: {value}");
+        setup.site.advance(10);
+    }
+    for (name, offset) in [("exp", -61), ("nbf", 61), ("iat", 61)] {
+        let time = json!(setup.site.clock.now().as_second() + offset);
+        assert_eq!(
+            setup.with(name, time).await.error(),
+            "invalid_grant",
+            "{name}"
+        );
+        setup.site.advance(60);
+    }
+    // Skew of a minute is nobody's fault.
+    setup
+        .with("exp", json!(setup.site.clock.now().as_second() - 59))
+        .await
+        .ok();
+
+    for token in ["", "x", "a.b.c"] {
+        let answer = setup.exchange(token).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{token}");
+        setup.site.advance(60);
+    }
+    let token = setup.signer.sign(&setup.claims());
+    for account in ["payments/other", "web/ci", "ci", "/"] {
+        let answer = setup.exchange_as(account, &token).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{account}");
+    }
+    setup.exchange(&token).await.ok();
+}
+
+#[tokio::test]
+async fn only_the_issuers_own_keys_count() {
+    let setup = setup().await;
+    setup
+        .exchange(&setup.signer.sign(&setup.claims()))
+        .await
+        .ok();
+    let forger = Signer::new("one");
+    assert_eq!(
+        setup.exchange(&forger.sign(&setup.claims())).await.error(),
+        "invalid_grant"
+    );
+    // A key that was rotated in is known soon, and one that was made up has nobody asked twice.
+    let next = Signer::new("two");
+    assert_eq!(
+        setup.exchange(&next.sign(&setup.claims())).await.error(),
+        "invalid_grant"
+    );
+    assert_eq!(setup.ci.asked.load(Ordering::SeqCst), 1);
+    setup.ci.publish(&next);
+    setup.site.advance(31);
+    setup.exchange(&next.sign(&setup.claims())).await.ok();
+    assert_eq!(setup.ci.asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_away_says_so() {
+    let setup = setup().await;
+    setup.ci.down.set(true);
+    let token = setup.signer.sign(&setup.claims());
+    let answer = setup.exchange(&token).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.error(), "temporarily_unavailable");
+    setup.ci.down.set(false);
+    setup.exchange(&token).await.ok();
+}
+
+#[tokio::test]
+async fn a_trust_must_narrow_its_issuer_down() {
+    let setup = setup().await;
+    let trust = |over: &[(&str, Value)]| {
+        let mut trust = json!({
+            "issuer": setup.ci.url, "claims": { "repository": "acme/web" }, "serviceAccount": "ci",
+        });
+        for (name, value) in over {
+            trust[*name] = value.clone();
+        }
+        trust
+    };
+    for (over, status) in [
+        (("claims", json!({})), 422),
+        (("claims", json!({ "repository": "**" })), 422),
+        (("claims", json!({ "repository": "*/*" })), 422),
+        (("issuer", json!("nothing")), 422),
+        (("serviceAccount", json!("nobody")), 404),
+    ] {
+        let answer = setup
+            .site
+            .admin("PUT", &format!("{TRUSTS}/web"), trust(&[over.clone()]))
+            .await;
+        assert_eq!(answer.status, status, "{over:?}: {}", answer.body);
+    }
+    setup
+        .site
+        .admin("PUT", &format!("{TRUSTS}/web"), trust(&[]))
+        .await
+        .ok();
+    // Who is stood for is not removed.
+    let path = "/v1/identity/teams/payments/service-accounts/ci";
+    let answer = setup.site.admin("DELETE", path, Value::Null).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    for name in ["web", "github"] {
+        setup
+            .site
+            .admin("DELETE", &format!("{TRUSTS}/{name}"), Value::Null)
+            .await
+            .ok();
+    }
+    setup.site.admin("DELETE", path, Value::Null).await.ok();
+    let token = setup.signer.sign(&setup.claims());
+    assert_eq!(setup.exchange(&token).await.error(), "invalid_grant");
+
+    // Where private addresses are not allowed, a team cannot have them asked.
+    let public = Site::new().await;
+    account(&public, "ci", json!({})).await;
+    let answer = public
+        .admin("PUT", &format!("{TRUSTS}/web"), trust(&[]))
+        .await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+}

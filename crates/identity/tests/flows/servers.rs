@@ -1,0 +1,243 @@
+//! Servers of others, as they answer: an issuer of a CI system, GitHub, and a Towpath that is another's
+//! upstream.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use axum::{
+    Json, Router,
+    extract::{Query, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::{rand::SystemRandom, rsa::KeyPair, signature::RSA_PKCS1_SHA256};
+use rsa::{
+    RsaPrivateKey, pkcs1::EncodeRsaPrivateKey as _, rand_core::OsRng, traits::PublicKeyParts as _,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// Whether a server answers at all.
+#[derive(Clone, Default)]
+pub(crate) struct Down(pub(crate) Arc<AtomicBool>);
+
+impl Down {
+    pub(crate) fn set(&self, down: bool) {
+        self.0.store(down, Ordering::SeqCst);
+    }
+}
+
+async fn unless_down(State(down): State<Down>, request: Request, next: Next) -> Response {
+    if down.0.load(Ordering::SeqCst) {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    next.run(request).await
+}
+
+/// Serves on a port of its own; gives the address, and what turns it off.
+pub(crate) async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+pub(crate) fn serve(listener: TcpListener, router: Router) -> Down {
+    let down = Down::default();
+    let router = router.layer(from_fn_with_state(down.clone(), unless_down));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    down
+}
+
+/// A key that signs tokens.
+pub(crate) struct Signer {
+    kid: String,
+    pair: KeyPair,
+    jwk: Value,
+}
+
+impl Signer {
+    pub(crate) fn new(kid: &str) -> Self {
+        let key = RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
+        let jwk = json!({
+            "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid,
+            "n": URL_SAFE_NO_PAD.encode(key.n().to_bytes_be()),
+            "e": URL_SAFE_NO_PAD.encode(key.e().to_bytes_be()),
+        });
+        let pair = KeyPair::from_der(key.to_pkcs1_der().unwrap().as_bytes()).unwrap();
+        Self {
+            kid: kid.into(),
+            pair,
+            jwk,
+        }
+    }
+
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        let head = json!({ "alg": "RS256", "typ": "JWT", "kid": self.kid });
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(&head), part(claims));
+        let mut signature = vec![0; self.pair.public().modulus_len()];
+        let random = SystemRandom::new();
+        self.pair
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &random,
+                message.as_bytes(),
+                &mut signature,
+            )
+            .unwrap();
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+/// An issuer of a CI system.
+pub(crate) struct Ci {
+    pub(crate) url: String,
+    pub(crate) down: Down,
+    pub(crate) keys: Arc<Mutex<Vec<Value>>>,
+    /// How often its keys were asked for.
+    pub(crate) asked: Arc<AtomicUsize>,
+}
+
+impl Ci {
+    pub(crate) async fn start(signer: &Signer) -> Self {
+        let (listener, url) = listen().await;
+        let keys = Arc::new(Mutex::new(vec![signer.jwk.clone()]));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let document = json!({ "issuer": url, "jwks_uri": format!("{url}/jwks") });
+        let (served, count) = (keys.clone(), asked.clone());
+        let router = Router::new()
+            .route(
+                "/.well-known/openid-configuration",
+                get(move || async move { Json(document) }),
+            )
+            .route(
+                "/jwks",
+                get(move || async move {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    Json(json!({ "keys": *served.lock().unwrap() }))
+                }),
+            );
+        let down = serve(listener, router);
+        Self {
+            url,
+            down,
+            keys,
+            asked,
+        }
+    }
+
+    pub(crate) fn publish(&self, signer: &Signer) {
+        self.keys.lock().unwrap().push(signer.jwk.clone());
+    }
+}
+
+/// What GitHub knows of one person.
+#[derive(Default)]
+pub(crate) struct Person {
+    /// `(organization, slug)`.
+    pub(crate) teams: Vec<(&'static str, String)>,
+    pub(crate) revoked: bool,
+    /// What it answers to `/user/teams` in place of teams.
+    pub(crate) limited: bool,
+}
+
+/// GitHub, as its API is documented.
+pub(crate) struct GitHub {
+    pub(crate) url: String,
+    pub(crate) down: Down,
+    pub(crate) person: Arc<Mutex<Person>>,
+}
+
+const CODE: &str = "a-code";
+const TOKEN: &str = "gho_a-token";
+/// Smaller than GitHub's own, so that there are several pages.
+const PAGE: usize = 3;
+
+impl GitHub {
+    pub(crate) async fn start() -> Self {
+        let (listener, url) = listen().await;
+        let person = Arc::new(Mutex::new(Person::default()));
+        let router = Router::new()
+            .route("/login/oauth/access_token", post(access_token))
+            .route("/api/user", get(user))
+            .route("/api/user/teams", get(teams))
+            .with_state((url.clone(), person.clone()));
+        let down = serve(listener, router);
+        Self { url, down, person }
+    }
+}
+
+type Github = State<(String, Arc<Mutex<Person>>)>;
+
+async fn access_token(body: String) -> Json<Value> {
+    let form: std::collections::BTreeMap<String, String> =
+        url::form_urlencoded::parse(body.as_bytes())
+            .into_owned()
+            .collect();
+    // GitHub answers 200 also where it refuses.
+    Json(
+        if form["code"] == CODE
+            && form["client_secret"] == "a-secret"
+            && form["code_verifier"].len() == 43
+        {
+            json!({ "access_token": TOKEN, "scope": "read:org,read:user", "token_type": "bearer" })
+        } else {
+            json!({ "error": "bad_verification_code", "error_description": "The code is incorrect or expired." })
+        },
+    )
+}
+
+fn refused(headers: &HeaderMap, person: &Person) -> Option<Response> {
+    let known = headers
+        .get(header::AUTHORIZATION)
+        .is_some_and(|v| v == &format!("Bearer {TOKEN}"));
+    let bad = json!({ "message": "Bad credentials", "status": "401" });
+    (person.revoked || !known).then(|| (StatusCode::UNAUTHORIZED, Json(bad)).into_response())
+}
+
+async fn user(State((_, person)): Github, headers: HeaderMap) -> Response {
+    let person = person.lock().unwrap();
+    refused(&headers, &person).unwrap_or_else(|| {
+        Json(json!({ "id": 583_231, "login": "octocat", "email": null, "name": "Mona" }))
+            .into_response()
+    })
+}
+
+async fn teams(
+    State((url, person)): Github,
+    Query(query): Query<std::collections::BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let person = person.lock().unwrap();
+    if let Some(refused) = refused(&headers, &person) {
+        return refused;
+    }
+    if person.limited {
+        let body = json!({ "message": "API rate limit exceeded" });
+        return (StatusCode::FORBIDDEN, Json(body)).into_response();
+    }
+    let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
+    let all: Vec<_> = person.teams.chunks(PAGE).collect();
+    let here: Vec<Value> = all
+        .get(page - 1)
+        .into_iter()
+        .flat_map(|chunk| chunk.iter())
+        .map(|(org, slug)| json!({ "id": 1, "slug": slug, "organization": { "login": org } }))
+        .collect();
+    let mut answer = Json(here).into_response();
+    if page < all.len() {
+        let link = format!(
+            "<{url}/api/user/teams?per_page=100&page={}>; rel=\"next\", <{url}/x>; rel=\"last\"",
+            page + 1
+        );
+        answer
+            .headers_mut()
+            .insert(header::LINK, link.parse().unwrap());
+    }
+    answer
+}

@@ -1,0 +1,118 @@
+//! A client that others wrote completes the code flow and the device grant.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Extension;
+use identity::{
+    Clock, Either, Identity, Settings,
+    model::{LocalGroupSpec, LocalUserSpec},
+};
+use kernel::{
+    Caller, Sealer, Secret, Store,
+    http::{AdminToken, Authenticator},
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, process::Command};
+
+const CLIENT: &str = "openid-client@6";
+const PASSWORD: &str = "correct horse battery";
+
+/// Where the client is installed, by npm; kept between runs.
+async fn installed() -> Result<PathBuf, String> {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openid-client");
+    if place.join("node_modules/openid-client").exists() {
+        return Ok(place);
+    }
+    std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
+    let install = Command::new("npm")
+        .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+        .args([place.as_os_str(), CLIENT.as_ref()])
+        .output();
+    let done = tokio::time::timeout(Duration::from_secs(120), install)
+        .await
+        .map_err(|_| "npm does not come to an end".to_owned())?
+        .map_err(|error| format!("npm is not there: {error}"))?;
+    if done.status.success() {
+        Ok(place)
+    } else {
+        Err(format!(
+            "npm installs no {CLIENT}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        ))
+    }
+}
+
+/// An issuer on a port of its own, with one user in one group.
+async fn issuer(directory: &Path) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = format!("http://{}", listener.local_addr().unwrap());
+    let url = format!("sqlite://{}/store.db", directory.display());
+    let store = Store::open(&url, Sealer::generate().unwrap())
+        .await
+        .unwrap();
+    let mut settings = Settings::new(&issuer);
+    settings.lifetimes.device_interval = Duration::from_secs(1);
+    let identity = Arc::new(
+        Identity::start(store, settings, Clock::system())
+            .await
+            .unwrap(),
+    );
+    let admin = Caller::local_admin();
+    let password = Some(Secret::from(PASSWORD));
+    identity
+        .user_put(&admin, "ada", LocalUserSpec::default(), password, None)
+        .await
+        .unwrap();
+    let members = vec!["ada".to_owned()];
+    let group = LocalGroupSpec {
+        members,
+        ..LocalGroupSpec::default()
+    };
+    identity
+        .group_put(&admin, "payments", group, None)
+        .await
+        .unwrap();
+    let token = AdminToken::new(Secret::from("a-token-that-nobody-uses-in-this-test"));
+    let authenticator: Arc<dyn Authenticator> = Arc::new(Either::new(token, identity.verifier()));
+    let router = identity::http::routes(identity).layer(Extension(authenticator));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    issuer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openid_client_completes_code_flow_and_device_grant() {
+    let Some(modules) = testkit::servers::require("openid-client", installed().await) else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let issuer = issuer(directory.path()).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/client.mjs");
+    let run = Command::new("node")
+        .arg(script)
+        .args([issuer.as_str(), "ada", PASSWORD])
+        .env("MODULES", &modules)
+        .output();
+    let run = tokio::time::timeout(Duration::from_secs(60), run)
+        .await
+        .unwrap()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{errors}");
+    let said: Value = serde_json::from_slice(&run.stdout).unwrap();
+    for flow in ["code", "device"] {
+        assert_eq!(said[flow]["iss"], issuer);
+        assert_eq!(said[flow]["sub"], "local:ada");
+        assert_eq!(said[flow]["aud"], "towpath-cli");
+        assert_eq!(said[flow]["groups"], json!(["payments"]));
+        assert_eq!(said[flow]["https://towpath.dev/teams"], json!(["payments"]));
+    }
+    assert_eq!(said["info"]["groups"], json!(["payments"]));
+    assert_eq!(said["refreshed"], "local:ada");
+    assert_eq!(said["dead"], "invalid_grant");
+}
