@@ -89,7 +89,7 @@ pub(crate) struct EnvironmentArg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(command::demo::Demo),
-    Up(command::up::Up),
+    Up(Box<command::up::Up>),
     Down(command::down::Down),
     Deploy(command::deploy::Deploy),
     Plan(command::plan::Plan),

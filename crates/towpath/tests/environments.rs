@@ -302,8 +302,7 @@ async fn roles_are_data() {
 async fn a_host_that_is_held_is_refused_with_its_owner() {
     let data = tempfile::tempdir().unwrap();
     let site = Site::new(data.path());
-    let running = site.start().await;
-    let client = running.client();
+    let _running = site.start().await;
     let routed = |name: &str| {
         let route = json!({ "host": "our.dev.localhost", "path": "/", "port": "www" });
         let resources = json!({ "route": { "type": "route", "params": route } });

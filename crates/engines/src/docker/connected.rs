@@ -312,7 +312,7 @@ impl Connected {
         Ok(all.into_iter().collect())
     }
 
-    pub(super) async fn logs(
+    pub(super) fn logs(
         &self,
         environment: &str,
         workload: &str,

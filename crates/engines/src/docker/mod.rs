@@ -160,7 +160,7 @@ impl Engine for DockerEngine {
         query: LogQuery,
     ) -> Result<BoxStream<'static, LogLine>, EngineError> {
         let connected = self.connected().await?;
-        connected.logs(environment, workload, query).await
+        connected.logs(environment, workload, query)
     }
 
     fn changes(&self) -> broadcast::Receiver<ReleaseRef> {

@@ -293,7 +293,9 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
 
 /// Whether the database has no room: SQLite's FULL, Postgres' disk_full.
 fn is_full(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| match code.parse::<i32>() {
         Ok(number) if code.len() < 5 => number & 0xff == 13,
         _ => code == "53100",

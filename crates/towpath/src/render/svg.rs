@@ -1,6 +1,6 @@
 //! The resource graph as SVG: workloads on the left, what they need in columns to the right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use delivery::{api::GraphAnswer, model::NodeId};
@@ -9,12 +9,16 @@ use super::graph::{phase, unnamed_roots};
 
 const BOX_WIDTH: usize = 230;
 const BOX_HEIGHT: usize = 58;
-const COLUMN: usize = BOX_WIDTH + 90;
+/// Between two columns: room for what workloads call a resource.
+const GAP: usize = 140;
+const COLUMN: usize = BOX_WIDTH + GAP;
 const ROW: usize = BOX_HEIGHT + 22;
 const MARGIN: usize = 20;
 
 /// A longer word is cut: it would leave its box.
 const MAX_LETTERS: usize = 34;
+/// The same between two boxes.
+const MAX_LABEL_LETTERS: usize = 21;
 
 /// What is drawn as a box.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,19 +42,18 @@ pub(crate) fn svg(answer: &GraphAnswer) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
     );
     for (workload, resources) in &answer.graph.workloads {
-        for (name, id) in resources {
-            edge(
-                &mut text,
-                &places,
-                Item::Workload(workload),
-                Item::Node(id),
-                name,
-            );
+        for id in resources.values() {
+            edge(&mut text, &places, Item::Workload(workload), Item::Node(id));
         }
     }
     for (id, node) in &answer.graph.nodes {
         for needed in &node.depends_on {
-            edge(&mut text, &places, Item::Node(id), Item::Node(needed), "");
+            edge(&mut text, &places, Item::Node(id), Item::Node(needed));
+        }
+    }
+    for (id, names) in names(answer) {
+        if let Some(place) = places.get(&Item::Node(id)) {
+            label(&mut text, &names, *place);
         }
     }
     for (item, place) in &places {
@@ -58,6 +61,15 @@ pub(crate) fn svg(answer: &GraphAnswer) -> String {
     }
     text.push_str("</svg>\n");
     text
+}
+
+/// What workloads call each resource, each name once: several may share one under one name or many.
+fn names(answer: &GraphAnswer) -> BTreeMap<&NodeId, BTreeSet<&str>> {
+    let mut names: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (name, id) in answer.graph.workloads.values().flatten() {
+        names.entry(id).or_default().insert(name.as_str());
+    }
+    names
 }
 
 /// Column and row of each item. A node stands right of everything that needs it.
@@ -112,7 +124,6 @@ fn edge(
     places: &BTreeMap<Item<'_>, (usize, usize)>,
     from: Item<'_>,
     to: Item<'_>,
-    label: &str,
 ) {
     let (Some(from), Some(to)) = (places.get(&from), places.get(&to)) else {
         return;
@@ -126,15 +137,20 @@ fn edge(
         x1 + bend,
         x2.saturating_sub(bend),
     );
-    if !label.is_empty() {
-        let _ = writeln!(
-            text,
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" font-size=\"11\" fill=\"#5b6472\">{}</text>",
-            x2.saturating_sub(6),
-            y2.saturating_sub(6),
-            escaped(label),
-        );
-    }
+}
+
+/// Left of the box at `place`, above the line that leads to it; whole where the pointer rests.
+fn label(text: &mut String, names: &BTreeSet<&str>, place: (usize, usize)) {
+    let whole = names.iter().copied().collect::<Vec<_>>().join(", ");
+    let (x, y) = corner(place);
+    let _ = writeln!(
+        text,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" font-size=\"11\" fill=\"#5b6472\">{}<title>{}</title></text>",
+        x.saturating_sub(6),
+        y + BOX_HEIGHT / 2 - 6,
+        escaped(&cut(&whole, MAX_LABEL_LETTERS)),
+        escaped(&whole),
+    );
 }
 
 fn draw(text: &mut String, answer: &GraphAnswer, item: Item<'_>, place: (usize, usize)) {
@@ -178,16 +194,16 @@ fn draw(text: &mut String, answer: &GraphAnswer, item: Item<'_>, place: (usize, 
             "<text x=\"{}\" y=\"{}\" fill=\"#1f2733\"{weight}>{}</text>",
             x + 10,
             y + 18 + index * 16,
-            escaped(&cut(line)),
+            escaped(&cut(line, MAX_LETTERS)),
         );
     }
 }
 
-fn cut(text: &str) -> String {
-    if text.chars().count() <= MAX_LETTERS {
+fn cut(text: &str, letters: usize) -> String {
+    if text.chars().count() <= letters {
         return text.into();
     }
-    let short: String = text.chars().take(MAX_LETTERS - 1).collect();
+    let short: String = text.chars().take(letters - 1).collect();
     format!("{short}…")
 }
 
@@ -217,6 +233,25 @@ mod tests {
         assert_eq!(column("postgres.default#notes.db"), 1);
         assert_eq!(column("server.default#main"), 2);
         assert_eq!(column("dns.default#notes.\"web\""), 2);
+    }
+
+    #[test]
+    fn one_that_is_shared_is_named_once_in_one_place() {
+        let mut answer = example();
+        let (_, resources) = answer.graph.workloads.first_key_value().unwrap();
+        let mut resources = resources.clone();
+        let shared = resources["db"].clone();
+        resources.insert("a-name-as-long-as-any-that-is-met".into(), shared.clone());
+        answer.graph.workloads.insert("other".into(), resources);
+        let names = names(&answer);
+        assert_eq!(
+            Vec::from_iter(&names[&shared]),
+            [&"a-name-as-long-as-any-that-is-met", &"db"]
+        );
+        let drawing = svg(&answer);
+        assert!(
+            drawing.contains(">a-name-as-long-as-an…<title>a-name-as-long-as-any-that-is-met, db<")
+        );
     }
 
     #[test]
