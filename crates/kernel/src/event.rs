@@ -104,6 +104,8 @@ pub struct EventFilter {
     pub correlation: Option<Uuid>,
     /// Of one team.
     pub team: Option<String>,
+    /// Of one of these teams.
+    pub teams: Option<Vec<String>>,
 }
 
 impl EventFilter {
@@ -120,5 +122,6 @@ impl EventFilter {
             && self.subject.as_ref().is_none_or(about)
             && self.correlation.is_none_or(|id| event.correlation == id)
             && self.team.as_ref().is_none_or(|team| event.team == *team)
+            && self.teams.as_ref().is_none_or(|teams| teams.contains(&event.team))
     }
 }

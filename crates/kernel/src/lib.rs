@@ -9,6 +9,7 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
+pub mod authorization;
 mod backoff;
 pub mod caller;
 pub mod change;
@@ -26,6 +27,7 @@ pub mod sealer;
 pub mod secret;
 pub mod store;
 
+pub use authorization::{Action, Authorizer, Guard, Ruling, Surroundings, Target};
 pub use backoff::Backoff;
 pub use caller::{Caller, CallerKind};
 pub use change::Change;

@@ -276,6 +276,14 @@ impl Query {
     /// Items on a page at the most.
     pub const MAX_LIMIT: usize = 1000;
 
+    /// Items on a page: what is asked for, within its bounds.
+    pub(crate) fn page_size(&self) -> usize {
+        match self.limit {
+            0 => Self::DEFAULT_LIMIT,
+            limit => limit.min(Self::MAX_LIMIT),
+        }
+    }
+
     /// All of one scope.
     pub fn scope(scope: impl Into<String>) -> Self {
         Self {

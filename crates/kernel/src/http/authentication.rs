@@ -1,6 +1,6 @@
 //! Who calls: the bearer token of a request, checked.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{
@@ -10,6 +10,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRngCore as _, rngs::OsRng};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::correlation;
 use crate::{Caller, Error, ErrorKind, Result, Secret, private_file};
@@ -84,6 +85,46 @@ fn unauthenticated(message: &str) -> Error {
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Error;
 
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        Session::from_request_parts(parts, state)
+            .await
+            .map(|session| session.caller)
+    }
+}
+
+/// The caller of a request that lasts. Their rights may end before the request does: what goes on
+/// being sent asks again.
+pub struct Session {
+    /// The caller, as of the last time that was asked.
+    pub caller: Caller,
+    authenticator: Arc<dyn Authenticator>,
+    token: Secret,
+    asked: Instant,
+}
+
+impl Session {
+    /// How long what was known of a caller holds for a request that lasts.
+    pub const HOLDS: Duration = Duration::from_secs(1);
+
+    /// Asks again who calls, where the last answer is old; fails where the credentials are no longer
+    /// good.
+    pub async fn renew(&mut self) -> Result<()> {
+        if self.asked.elapsed() < Self::HOLDS {
+            return Ok(());
+        }
+        let caller = self.authenticator.authenticate(&self.token).await?;
+        self.asked = Instant::now();
+        self.caller = Caller {
+            correlation: self.caller.correlation,
+            ..caller
+        };
+        Ok(())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Session {
+    type Rejection = Error;
+
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let authenticator = parts
             .extensions
@@ -102,8 +143,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             .ok_or_else(|| unauthenticated("the Authorization header holds no bearer token"))?;
         let caller = authenticator.authenticate(&token).await?;
         Ok(Self {
-            correlation: correlation::current(),
-            ..caller
+            caller: Caller {
+                correlation: correlation::current(),
+                ..caller
+            },
+            authenticator,
+            token,
+            asked: Instant::now(),
         })
     }
 }

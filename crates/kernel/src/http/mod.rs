@@ -13,11 +13,11 @@ mod problem;
 mod stream;
 
 pub use self::{
-    authentication::{AdminToken, Authenticator},
+    authentication::{AdminToken, Authenticator, Session},
     correlation::{CORRELATION_ID, correlate},
     events::{EventPage, EventQuery, EventsApi, routes},
     extract::{ETag, IdempotencyKey, IfMatch, Json, Path, Query},
     idempotency::idempotent,
     problem::{ProblemDocument, no_such_route},
-    stream::event_stream,
+    stream::{Sight, event_stream},
 };

@@ -7,26 +7,70 @@ use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Event, EventFilter, Result, Store};
+use super::Session;
+use crate::{Action, Event, EventFilter, Guard, Result, Store, Target};
 
 /// How often a line is sent where nothing happens, so that no proxy takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The events after place `after` in the log, and then each as it is committed, without end.
+/// What one caller may see of the log.
+pub struct Sight {
+    guard: Guard,
+    session: Session,
+}
+
+impl Sight {
+    /// To see an event: the one that the event is about is the action's target.
+    pub const READ: Action = Action::see("event.read");
+
+    /// What the caller of `session` may see.
+    pub fn new(guard: Guard, session: Session) -> Self {
+        Self { guard, session }
+    }
+
+    /// `filter`, and no team's events that the caller is no member of: they need not be read to be
+    /// left out.
+    pub(super) fn narrow(&self, filter: &EventFilter) -> EventFilter {
+        let caller = &self.session.caller;
+        EventFilter {
+            teams: (!caller.admin).then(|| caller.teams.clone()),
+            ..filter.clone()
+        }
+    }
+
+    /// Whether the caller may see `event`.
+    pub(super) fn sees(&self, event: &Event) -> bool {
+        let Some(subject) = event.subject_key() else {
+            return false;
+        };
+        let target = Target {
+            kind: &subject.kind,
+            scope: &subject.scope,
+            name: &subject.name,
+            team: &event.team,
+            environment: None,
+        };
+        self.guard.allows(&self.session.caller, Self::READ, &target)
+    }
+}
+
+/// The events after place `after` in the log that the caller may see, and then each as it is committed, without end.
 ///
 /// Each is one CloudEvent in JSON, with its `seq` as the id: a client that reconnects with
 /// `Last-Event-ID` misses none and gets none twice. Where the store is away the stream ends, and the
-/// client reconnects. It ends with `stop`, too: an open stream must not hold up a shutdown.
+/// client reconnects; where the caller's credentials end, it ends as well. It ends with `stop`, too: an open stream must not hold up a shutdown.
 pub fn event_stream(
     store: Store,
     filter: EventFilter,
     after: i64,
+    sight: Sight,
     stop: CancellationToken,
 ) -> Sse<impl Stream<Item = Result<Sent, Infallible>> + Send + 'static> {
     let reader = Reader {
         head: store.subscribe(),
         store,
         filter,
+        sight,
         after,
         read: Arc::default(),
         at: 0,
@@ -59,6 +103,7 @@ struct Reader {
     store: Store,
     head: watch::Receiver<i64>,
     filter: EventFilter,
+    sight: Sight,
     after: i64,
     /// What was read, shared with others that follow.
     read: Arc<[Event]>,
@@ -76,7 +121,12 @@ impl Reader {
                     continue;
                 }
                 self.after = event.seq;
-                if self.filter.matches(event) {
+                if !self.filter.matches(event) {
+                    continue;
+                }
+                // What somebody followed as a member they do not follow afterwards.
+                self.sight.session.renew().await?;
+                if self.sight.sees(event) {
                     return Ok(Some(event.clone()));
                 }
             }
@@ -87,7 +137,8 @@ impl Reader {
                 }
                 continue;
             }
-            self.read = self.store.follow(&self.filter, self.after, head).await?;
+            let filter = self.sight.narrow(&self.filter);
+            self.read = self.store.follow(&filter, self.after, head).await?;
             self.at = 0;
             if self.read.is_empty() {
                 // None of those up to the head was for us: they are not looked at again.

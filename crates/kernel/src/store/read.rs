@@ -76,10 +76,7 @@ impl Store {
 
     /// A page of the documents of a kind, by scope and name.
     pub async fn documents(&self, kind: &str, query: &Query) -> Result<Page<Document>> {
-        let limit = match query.limit {
-            0 => Query::DEFAULT_LIMIT,
-            limit => limit.min(Query::MAX_LIMIT),
-        };
+        let limit = query.page_size();
         let mut select = Select::new(COLUMNS);
         select.and("kind = ", kind);
         if let Some(scope) = &query.scope {
@@ -104,6 +101,42 @@ impl Store {
         items.truncate(limit);
         let next = items.last().filter(|_| more).map(cursor_at);
         Ok(Page { items, next })
+    }
+
+    /// The same, of those alone that `sees` lets through: the page is as full as it can be, and its
+    /// cursor tells of nothing else.
+    pub async fn documents_seen(
+        &self,
+        kind: &str,
+        query: &Query,
+        sees: impl Fn(&Document) -> bool + Send,
+    ) -> Result<Page<Document>> {
+        let limit = query.page_size();
+        let mut items: Vec<Document> = Vec::new();
+        let mut part = Query {
+            limit: limit + 1,
+            ..query.clone()
+        };
+        loop {
+            let page = self.documents(kind, &part).await?;
+            for document in page.items {
+                // Each is asked for: a long list lets others run in between.
+                tokio::task::consume_budget().await;
+                if !sees(&document) {
+                    continue;
+                }
+                if items.len() == limit {
+                    let next = items.last().map(cursor_at);
+                    return Ok(Page { items, next });
+                }
+                items.push(document);
+            }
+            let Some(next) = page.next else {
+                return Ok(Page { items, next: None });
+            };
+            part.after = Some(next);
+            part.limit = Query::MAX_LIMIT;
+        }
     }
 
     /// The keys of all resources of a kind, or of those in one scope. Reads no documents: for work
@@ -161,6 +194,9 @@ impl Store {
         }
         if let Some(team) = &filter.team {
             select.and("team = ", team.as_str());
+        }
+        if let Some(teams) = &filter.teams {
+            select.one_of("team", teams);
         }
         let rows = select
             .run(self, "seq", limit.clamp(1, Self::MAX_EVENTS))
@@ -266,6 +302,14 @@ impl Select {
     pub(super) fn and(&mut self, comparison: &'static str, value: impl Into<Value>) {
         let place = self.bind(value);
         self.condition(&format!("{comparison}{place}"));
+    }
+
+    fn one_of(&mut self, column: &'static str, values: &[String]) {
+        let places: Vec<String> = values.iter().map(|value| self.bind(value.as_str())).collect();
+        self.condition(&match places.as_slice() {
+            [] => "1 = 0".to_owned(),
+            places => format!("{column} IN ({})", places.join(", ")),
+        });
     }
 
     pub(super) fn prefix(&mut self, column: &'static str, prefix: &str) {

@@ -9,7 +9,7 @@ use axum::{
     middleware::from_fn,
 };
 use kernel::{
-    Sealer, Secret, Store,
+    Action, Authorizer, Caller, Guard, Ruling, Sealer, Secret, Store, Target,
     http::{AdminToken, Authenticator, ProblemDocument, correlate, no_such_route},
 };
 use serde_json::Value;
@@ -25,6 +25,27 @@ pub(crate) async fn store() -> (Store, TempDir) {
         .await
         .unwrap();
     (store, directory)
+}
+
+/// Members see what is their team's, and act on nothing.
+struct Members;
+
+impl Authorizer for Members {
+    fn decide(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Ruling {
+        let member = caller.teams.iter().any(|team| team == target.team);
+        Ruling {
+            allowed: caller.admin || action.only_sees() && member,
+            reasons: vec![],
+        }
+    }
+
+    fn sources(&self) -> Vec<(String, String)> {
+        vec![]
+    }
+}
+
+pub(crate) fn guard(store: &Store) -> Guard {
+    Guard::new(store.clone(), Arc::new(Members))
 }
 
 /// What `server` puts around all routes.

@@ -1,0 +1,281 @@
+//! May this caller do this with that? Every operation asks; what answers is policy.
+//!
+//! A domain names its [`Action`]s, asks its [`Guard`], and knows nothing of the rules. Whatever goes
+//! wrong on the way to an answer is a refusal.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{Caller, CallerKind, Change, Error, Key, NewEvent, Outcome, Problem, Result, Store};
+
+/// What can be asked of the platform, as a stable word that rules name: `deployment.create`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Action {
+    word: &'static str,
+    sees: bool,
+}
+
+impl Action {
+    /// To see that a thing is there, and how it is. Refused, it is as if there were no such thing.
+    pub const fn see(word: &'static str) -> Self {
+        Self { word, sees: true }
+    }
+
+    /// To do something. Refusals are told, and kept.
+    pub const fn act(word: &'static str) -> Self {
+        Self { word, sees: false }
+    }
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        self.word
+    }
+
+    /// Whether it is to see, and nothing more.
+    pub const fn only_sees(self) -> bool {
+        self.sees
+    }
+}
+
+/// Where a thing is, as far as rules may care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Surroundings<'a> {
+    /// The environment's name.
+    pub name: &'a str,
+    /// Its role.
+    pub role: &'a str,
+    /// Whether that role is protected.
+    pub protected: bool,
+}
+
+/// What the action is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Target<'a> {
+    /// The resource's kind: `Workload`.
+    pub kind: &'a str,
+    /// What its name is unique in; empty for the whole platform.
+    pub scope: &'a str,
+    /// Its name; empty where all of a kind are meant.
+    pub name: &'a str,
+    /// The team that it belongs to; empty: the platform's own.
+    pub team: &'a str,
+    /// The environment that it is, or is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Surroundings<'a>>,
+}
+
+impl Target<'_> {
+    fn key(&self) -> Key {
+        Key {
+            kind: self.kind.into(),
+            scope: self.scope.into(),
+            // What somebody wrote in a path may be long; what is kept of it need not be.
+            name: self.name.chars().take(LONGEST_NAME).collect(),
+        }
+    }
+}
+
+/// Of a name that need not be anybody's, this much is kept.
+const LONGEST_NAME: usize = 128;
+
+/// What policy says, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ruling {
+    /// Whether the caller may.
+    pub allowed: bool,
+    /// Why not, each with its rule and remedy; empty where it is allowed.
+    pub reasons: Vec<Problem>,
+}
+
+/// The port to policy. Called for every operation, and for every item of a list: it has to be fast, and
+/// does no I/O.
+pub trait Authorizer: Send + Sync + 'static {
+    /// Whether `caller` may do `action` with `target`. What cannot be decided is refused.
+    fn decide(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Ruling;
+
+    /// The source of the rules, by name: everybody may read them.
+    fn sources(&self) -> Vec<(String, String)>;
+}
+
+/// Asks policy for a domain, and keeps what it refuses.
+#[derive(Clone)]
+pub struct Guard {
+    store: Store,
+    authorizer: Arc<dyn Authorizer>,
+    recent: Arc<Mutex<Recent>>,
+}
+
+/// What was decided of looks in the last moment: many who follow the same events, and those who poll,
+/// ask the same again and again.
+struct Recent {
+    since: Instant,
+    decided: HashMap<Asked, bool>,
+}
+
+/// All that a decision depends on.
+#[derive(PartialEq, Eq, Hash)]
+struct Asked {
+    caller: (String, CallerKind, Vec<String>, Option<String>, bool),
+    action: Action,
+    key: (String, String, String),
+    team: String,
+    environment: Option<(String, String, bool)>,
+}
+
+impl Asked {
+    fn new(caller: &Caller, action: Action, target: &Target<'_>) -> Self {
+        let (kind, scope, name) = (target.kind, target.scope, target.name);
+        Self {
+            caller: (
+                caller.subject.clone(),
+                caller.kind,
+                caller.teams.clone(),
+                caller.environment.clone(),
+                caller.admin,
+            ),
+            action,
+            key: (kind.into(), scope.into(), name.into()),
+            team: target.team.into(),
+            environment: target
+                .environment
+                .map(|place| (place.name.into(), place.role.into(), place.protected)),
+        }
+    }
+}
+
+/// How long a decision over a look is used again: rules may look at the clock.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// Decisions that are kept at the most.
+const MOST_RECENT: usize = 4096;
+
+impl Guard {
+    /// The type of the event that a refusal is kept as.
+    pub const REFUSED: &str = "dev.towpath.authorization.refused";
+
+    /// A guard that asks `authorizer`.
+    pub fn new(store: Store, authorizer: Arc<dyn Authorizer>) -> Self {
+        let recent = Recent {
+            since: Instant::now(),
+            decided: HashMap::new(),
+        };
+        Self {
+            store,
+            authorizer,
+            recent: Arc::new(Mutex::new(recent)),
+        }
+    }
+
+    /// The source of the rules, by name.
+    pub fn sources(&self) -> Vec<(String, String)> {
+        self.authorizer.sources()
+    }
+
+    /// Whether `caller` may, and nothing more.
+    pub fn allows(&self, caller: &Caller, action: Action, target: &Target<'_>) -> bool {
+        if !reaches(caller, target) {
+            return false;
+        }
+        if !action.only_sees() {
+            return self.ask(caller, action, target).allowed;
+        }
+        let asked = Asked::new(caller, action, target);
+        if let Some(decided) = self.recent(|recent| recent.decided.get(&asked).copied()) {
+            return decided;
+        }
+        let allowed = self.ask(caller, action, target).allowed;
+        self.recent(|recent| recent.decided.insert(asked, allowed));
+        allowed
+    }
+
+    fn recent<T>(&self, use_it: impl FnOnce(&mut Recent) -> T) -> T {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.since.elapsed() > RECENT || recent.decided.len() >= MOST_RECENT {
+            recent.since = Instant::now();
+            recent.decided.clear();
+        }
+        use_it(&mut recent)
+    }
+
+    /// Refuses what `caller` may not do. The refusal of more than a look is kept as an event before it
+    /// is told: one that cannot be kept is an error of its own.
+    pub async fn require(
+        &self,
+        caller: &Caller,
+        action: Action,
+        target: &Target<'_>,
+    ) -> Result<()> {
+        let ruling = self.ask(caller, action, target);
+        if ruling.allowed && reaches(caller, target) {
+            return Ok(());
+        }
+        if !action.only_sees() {
+            self.keep(caller, action, target, &ruling).await?;
+        }
+        let asked = match target.name {
+            "" => String::new(),
+            _ => format!(" with {}", target.key().called()),
+        };
+        let why = ruling.reasons.first();
+        let mut error = Error::forbidden(format!(
+            "you may not do `{}`{asked}: {}",
+            action.word(),
+            why.map_or("no rule allows it", |why| &why.message)
+        ));
+        error.remedy = why.and_then(|why| why.remedy.clone());
+        error.problems = ruling.reasons;
+        Err(error)
+    }
+
+    fn ask(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Ruling {
+        if caller.kind == CallerKind::System {
+            // The platform's own work follows from what somebody was allowed before.
+            return Ruling {
+                allowed: true,
+                reasons: vec![],
+            };
+        }
+        self.authorizer.decide(caller, action, target)
+    }
+
+    async fn keep(
+        &self,
+        caller: &Caller,
+        action: Action,
+        target: &Target<'_>,
+        ruling: &Ruling,
+    ) -> Result<()> {
+        let mut change = Change::new().by(caller);
+        change.event(NewEvent {
+            kind: Self::REFUSED.into(),
+            subject: target.key(),
+            team: target.team.into(),
+            correlation: caller.correlation,
+            actor: caller.subject.clone(),
+            outcome: Some(Outcome::Fail),
+            data: json!({
+                "action": action.word(),
+                "resource": Target { name: &target.key().name, ..*target },
+                "caller": {
+                    "kind": caller.kind,
+                    "teams": caller.teams,
+                    "environment": caller.environment,
+                },
+                "reasons": ruling.reasons,
+            }),
+        });
+        self.store.commit(change).await.map(drop)
+    }
+}
+
+/// The boundary that no rule opens: what belongs to a team is its members', and the operators'.
+fn reaches(caller: &Caller, target: &Target<'_>) -> bool {
+    caller.admin || target.team.is_empty() || caller.teams.iter().any(|team| team == target.team)
+}

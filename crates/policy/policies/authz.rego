@@ -1,0 +1,145 @@
+# Who may do what. The team is the boundary; what no rule here allows is refused. An organization adds
+# to `deny`, which is asked as well: it can take away, and not give.
+package towpath.authz
+
+default allow := false
+
+allow if {
+	complete
+	permitted
+}
+
+# What all share, everybody who is known may read.
+permitted if input.action in {"environment-role.read", "resource-definition.read", "policy.read"}
+
+# Those who operate the platform may do everything. They are people: no automation is one of them.
+permitted if operator
+
+# A team's members, and its automation, do everything with what is their team's.
+permitted if {
+	input.caller.kind in {"person", "service-account"}
+	member
+	input.action in of_teams
+}
+
+# A deploy credential deploys to its one environment, and follows what becomes of it.
+permitted if {
+	input.caller.kind == "deploy-credential"
+	member
+	input.action in (reads | {"deployment.plan", "deployment.create"})
+	input.caller.environment == place
+}
+
+# An agent sees what its team has, and proposes: others decide.
+permitted if {
+	input.caller.kind == "agent"
+	member
+	input.action in (reads | {"deployment.plan"})
+}
+
+operator if {
+	input.caller.admin
+	input.caller.kind in {"person", "local-admin"}
+}
+
+member if {
+	input.resource.team != ""
+	input.resource.team in input.caller.teams
+}
+
+reads := {
+	"deployment.read",
+	"environment.read",
+	"event.read",
+	"resource.read",
+	"route.read",
+	"workload.logs",
+	"workload.read",
+}
+
+of_teams := reads | {
+	"deployment.create",
+	"deployment.plan",
+	"environment.change",
+	"environment.create",
+	"environment.delete",
+	"resource.delete",
+	"resource.reveal",
+	"resource.rotate",
+	"workload.delete",
+}
+
+# The environment that the resource is, or is in. An event says no more of what it is about than where
+# that is.
+place := input.resource.environment.name
+
+place := input.resource.scope if {
+	not input.resource.environment
+	input.resource.kind in {"Deployment", "ResourceInstance", "Workload"}
+}
+
+place := input.resource.name if {
+	not input.resource.environment
+	input.resource.kind == "Environment"
+}
+
+# Proof, not its absence: half an input decides nothing.
+complete if {
+	is_string(input.action)
+	is_string(input.caller.subject)
+	is_string(input.caller.kind)
+	is_boolean(input.caller.admin)
+	is_array(input.caller.teams)
+	is_string(input.resource.kind)
+	is_string(input.resource.name)
+	is_string(input.resource.team)
+}
+
+deny contains {
+	"rule": "authz/incomplete",
+	"message": "the decision was asked for without all that it needs: action, caller and resource",
+	"remedy": "this is a fault of the platform: report it",
+} if {
+	not complete
+}
+
+# Why, for whoever is refused.
+reasons contains {
+	"rule": "authz/team",
+	"message": sprintf("it belongs to team `%s`", [input.resource.team]),
+	"remedy": sprintf("ask a member of team `%s` to do it, or to take you in", [input.resource.team]),
+} if {
+	input.resource.team != ""
+	not member
+}
+
+reasons contains {
+	"rule": "authz/platform",
+	"message": "only those who operate the platform may",
+	"remedy": "ask a platform engineer",
+} if {
+	not input.action in of_teams
+}
+
+reasons contains {
+	"rule": "authz/deploy-credential",
+	"message": sprintf(
+		"a deploy credential deploys to its own environment, `%s`, and reads there",
+		[object.get(input.caller, "environment", "none")],
+	),
+	"remedy": "let a member of the team do it, or use the credential of that environment",
+} if {
+	member
+	input.action in of_teams
+	input.caller.kind == "deploy-credential"
+}
+
+reasons contains {
+	"rule": "authz/agent",
+	"message": "an agent reads and plans, and changes nothing",
+	"remedy": "let a member of the team do it",
+} if {
+	member
+	input.action in of_teams
+	input.caller.kind == "agent"
+}

@@ -1,0 +1,196 @@
+//! Authorization: a decision over caller, action and resource, for every operation of the platform.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use delivery::verify::Finding;
+use kernel::{Action, Authorizer, Caller, Error, Problem, Result, Ruling, Target};
+use regorus::{Engine, Value, utils::limits::ExecutionTimerConfig};
+use serde_json::json;
+
+use crate::{Bundle, Module, findings};
+
+/// How long a decision may take. It usually takes a thousandth of this.
+const TIME_LIMIT: Duration = Duration::from_millis(100);
+
+/// Steps of the interpreter between two looks at the clock.
+const STEPS_PER_LOOK: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
+
+/// The package of the rules.
+const PACKAGE: &str = "data.towpath.authz";
+
+/// Decides by the package `towpath.authz`.
+///
+/// What is allowed is read from the rules that ship with Towpath, compiled by themselves: a module of the
+/// organization cannot add to it. Its `deny` is asked of both together.
+pub struct RegoAuthorizer {
+    modules: Vec<Module>,
+    own: Engine,
+    /// With the organization's rules, where it has any of this package.
+    tightened: Option<Engine>,
+}
+
+impl std::fmt::Debug for RegoAuthorizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.modules.iter().map(Module::reference).collect();
+        f.debug_struct("RegoAuthorizer")
+            .field("policies", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RegoAuthorizer {
+    /// Compiles the rules, with those of `organization`. One that does not compile, or that fails over a
+    /// caller who asks for nothing, is an error that names it.
+    pub fn new(organization: &Bundle) -> Result<Self> {
+        let built_in = Module {
+            name: "built-in/authz.rego".into(),
+            source: include_str!("../policies/authz.rego").into(),
+        };
+        let mut own = engine();
+        add(&mut own, &built_in)?;
+        let mut both = own.clone();
+        let mut modules = vec![built_in];
+        for module in organization.modules() {
+            if add(&mut both, module)? == PACKAGE {
+                modules.push(module.clone());
+            }
+        }
+        let mut authorizer = Self {
+            tightened: (modules.len() > 1).then_some(both),
+            modules,
+            own,
+        };
+        // The first evaluation resolves names across modules; a clone of what was evaluated once need
+        // not do so again.
+        let nothing = Value::from(input(
+            &Caller::local_admin(),
+            Action::see("nothing"),
+            &Target::default(),
+        ));
+        let broken = |reason: String| {
+            Error::invalid(format!(
+                "the rules of authorization cannot be evaluated: {reason}"
+            ))
+            .remedy("mend the policy that the reason names")
+        };
+        authorizer.own.set_input(nothing.clone());
+        is_allowed(&mut authorizer.own).map_err(broken)?;
+        set(&mut authorizer.own, "reasons").map_err(broken)?;
+        if let Some(engine) = &mut authorizer.tightened {
+            engine.set_input(nothing);
+            set(engine, "deny").map_err(broken)?;
+        }
+        Ok(authorizer)
+    }
+
+    fn rule(&self, input: Value) -> Result<Ruling, String> {
+        let mut engine = self.own.clone();
+        engine.set_input(input.clone());
+        if !is_allowed(&mut engine)? {
+            let reasons = set(&mut engine, "reasons")?;
+            return Ok(refused(reasons));
+        }
+        let denials = match &self.tightened {
+            None => vec![],
+            Some(engine) => {
+                let mut engine = engine.clone();
+                engine.set_input(input);
+                set(&mut engine, "deny")?
+            }
+        };
+        Ok(Ruling {
+            allowed: denials.is_empty(),
+            ..refused(denials)
+        })
+    }
+}
+
+impl Authorizer for RegoAuthorizer {
+    fn decide(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Ruling {
+        let input = input(caller, action, target);
+        tracing::trace!(%input, "asked");
+        match self.rule(Value::from(input)) {
+            Ok(ruling) => ruling,
+            Err(reason) => {
+                tracing::error!(%reason, action = action.word(), "authorization could not decide");
+                refused(vec![Finding {
+                    rule: "authz/undecided".into(),
+                    message: format!(
+                        "policy could not decide, and what is not allowed is refused: {reason}"
+                    ),
+                    remedy: Some(
+                        "have a platform engineer mend the policy that the reason names".into(),
+                    ),
+                }])
+            }
+        }
+    }
+
+    fn sources(&self) -> Vec<(String, String)> {
+        let modules = self.modules.iter();
+        modules
+            .map(|module| (module.name.clone(), module.source.clone()))
+            .collect()
+    }
+}
+
+/// What the rules see.
+fn input(caller: &Caller, action: Action, target: &Target<'_>) -> serde_json::Value {
+    json!({
+        "action": action.word(),
+        "caller": {
+            "subject": caller.subject,
+            "kind": caller.kind,
+            "teams": caller.teams,
+            "environment": caller.environment,
+            "admin": caller.admin,
+        },
+        "resource": target,
+    })
+}
+
+fn engine() -> Engine {
+    let mut engine = Engine::new();
+    engine.set_strict_builtin_errors(true);
+    engine.set_execution_timer_config(ExecutionTimerConfig {
+        limit: TIME_LIMIT,
+        check_interval: STEPS_PER_LOOK,
+    });
+    engine
+}
+
+/// Adds a module; gives its package.
+fn add(engine: &mut Engine, module: &Module) -> Result<String> {
+    engine
+        .add_policy(module.name.clone(), module.source.clone())
+        .map_err(|error| {
+            Error::invalid(format!("policy {} does not compile: {error}", module.name))
+                .remedy("mend the policy, or take it out of the policy directory")
+        })
+}
+
+fn is_allowed(engine: &mut Engine) -> Result<bool, String> {
+    let value = engine
+        .eval_rule(format!("{PACKAGE}.allow"))
+        .map_err(|error| format!("`allow`: {error}"))?;
+    // Anything but a plain yes is a no.
+    Ok(value == Value::from(true))
+}
+
+fn set(engine: &mut Engine, name: &str) -> Result<Vec<Finding>, String> {
+    let value = engine
+        .eval_rule(format!("{PACKAGE}.{name}"))
+        .map_err(|error| format!("`{name}`: {error}"))?;
+    findings::read(name, &value)
+}
+
+fn refused(findings: Vec<Finding>) -> Ruling {
+    let problem = |finding: Finding| Problem {
+        remedy: finding.remedy,
+        ..Problem::new(&finding.rule, "", finding.message)
+    };
+    Ruling {
+        allowed: false,
+        reasons: findings.into_iter().map(problem).collect(),
+    }
+}
