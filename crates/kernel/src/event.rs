@@ -122,6 +122,9 @@ impl EventFilter {
             && self.subject.as_ref().is_none_or(about)
             && self.correlation.is_none_or(|id| event.correlation == id)
             && self.team.as_ref().is_none_or(|team| event.team == *team)
-            && self.teams.as_ref().is_none_or(|teams| teams.contains(&event.team))
+            && self
+                .teams
+                .as_ref()
+                .is_none_or(|teams| teams.contains(&event.team))
     }
 }

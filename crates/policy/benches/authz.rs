@@ -30,9 +30,19 @@ fn main() {
         ..Caller::local_admin()
     };
     measure("a member, allowed", &built_in, &member, true);
-    measure("with one rule of an organization", &tightened, &member, true);
+    measure(
+        "with one rule of an organization",
+        &tightened,
+        &member,
+        true,
+    );
     member.teams = (0..100).map(|n| format!("team-{n}")).collect();
-    measure("another team's member of 100, refused", &built_in, &member, false);
+    measure(
+        "another team's member of 100, refused",
+        &built_in,
+        &member,
+        false,
+    );
 }
 
 fn measure(what: &str, authorizer: &RegoAuthorizer, caller: &Caller, allowed: bool) {

@@ -10,7 +10,7 @@ use delivery::{
 use gateway::{Gateway, GatewayHandle, Limits};
 use identity::{Clock, Either, Identity};
 use kernel::{
-    Driver, DriverHandle, Error, Result, Secret, Store,
+    Driver, DriverHandle, Error, Guard, Result, Secret, Store,
     http::{AdminToken, Authenticator},
 };
 use tokio::{
@@ -64,11 +64,13 @@ pub async fn start(config: Config) -> Result<Running> {
     let driver = Driver::new(store.clone(), holder());
     let leadership = driver.leadership();
     let adapters = Adapters::connect(&config, &store, gateway, &key, leadership).await?;
+    let guard = Guard::new(store.clone(), adapters.authorizer.clone());
     let delivery = Arc::new(Delivery::new(
         store.clone(),
         adapters.engines.clone(),
         adapters.provisioners.clone(),
         adapters.verifier.clone(),
+        guard.clone(),
         Settings {
             domain: config.domain.clone(),
             gateway_port: gateway.port(),
@@ -127,7 +129,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let router = Router::new()
         .merge(delivery::http::routes(delivery.clone()))
         .merge(identity::http::routes(identity))
-        .merge(kernel::http::routes(store.clone(), stop.clone()))
+        .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
         .merge(crate::http::routes(store))
         .fallback(kernel::http::no_such_route)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

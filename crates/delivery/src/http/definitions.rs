@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
+    http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use kernel::{
@@ -11,14 +12,14 @@ use kernel::{
     http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
 };
 
-use super::{one, page};
+use super::{page_shared, tagged};
 use crate::{
     api::{
         ApplyAnswer, ApplyRequest, DefinitionDeleted, ExplainRequest, ListQuery, PolicyList,
         PolicySource,
     },
     definition::Explanation,
-    model::{ResourceDefinition, ResourceDefinitionRevision, Route},
+    model::{ResourceDefinition, ResourceDefinitionRevision},
     service::Delivery,
 };
 
@@ -30,10 +31,10 @@ type Service = State<Arc<Delivery>>;
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<ResourceDefinition>(delivery.store(), None, query).await
+    page_shared::<ResourceDefinition>(&delivery, &caller, None, query).await
 }
 
 /// One resource definition.
@@ -41,10 +42,13 @@ pub(super) async fn list(
     params(("name" = String, Path)), responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response> {
-    one::<ResourceDefinition>(delivery.store(), "", &name).await
+    let document = delivery
+        .show_shared::<ResourceDefinition>(&caller, &name)
+        .await?;
+    Ok(tagged(StatusCode::OK, document))
 }
 
 /// Takes a definition out of matching. Resources that were made with it stay as they are; the answer
@@ -68,11 +72,11 @@ pub(super) async fn delete(
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn revisions(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path(name): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<ResourceDefinitionRevision>(delivery.store(), Some(name), query).await
+    page_shared::<ResourceDefinitionRevision>(&delivery, &caller, Some(name), query).await
 }
 
 /// Applies documents of apiVersion `towpath.dev/v1`, all or none.
@@ -99,10 +103,10 @@ pub(super) async fn apply(
     responses((status = 200, body = Explanation), (status = 404)))]
 pub(super) async fn explain(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Json(request): Json<ExplainRequest>,
 ) -> Result<Json<Explanation>> {
-    delivery.explain(request).await.map(Json)
+    delivery.explain(&caller, request).await.map(Json)
 }
 
 /// Routes: which host and path leads to which workload.
@@ -111,18 +115,19 @@ pub(super) async fn explain(
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn routes(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<Route>(delivery.store(), None, query).await
+    let page = delivery.route_list(&caller, query.query(None)?);
+    page.await.map(Json)
 }
 
 /// The source of every policy that decides: no shields.
 #[utoipa::path(get, path = "/v1/policies", tag = "policies",
     responses((status = 200, body = PolicyList)))]
-pub(super) async fn policies(State(delivery): Service, _: Caller) -> Json<PolicyList> {
+pub(super) async fn policies(State(delivery): Service, caller: Caller) -> Json<PolicyList> {
     let items = delivery
-        .policies()
+        .policies(&caller)
         .into_iter()
         .map(|(name, source)| PolicySource { name, source })
         .collect();

@@ -8,7 +8,7 @@ use kernel::{
     http::{IdempotencyKey, Json, Path, Query, idempotent},
 };
 
-use super::{one, page, written};
+use super::{one_in, page_in, written};
 use crate::{
     api::{ListQuery, NewDeployment, PlanAnswer, Rollback},
     model::Deployment,
@@ -60,11 +60,11 @@ pub(super) async fn create(
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path(environment): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<Deployment>(delivery.store(), Some(environment), query).await
+    page_in::<Deployment>(&delivery, &caller, &environment, query).await
 }
 
 /// One deployment.
@@ -73,10 +73,10 @@ pub(super) async fn list(
     responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path((environment, name)): Path<(String, String)>,
 ) -> Result<Response> {
-    one::<Deployment>(delivery.store(), &environment, &name).await
+    one_in::<Deployment>(&delivery, &caller, &environment, &name).await
 }
 
 /// Returns to an earlier deployment, by a new one.

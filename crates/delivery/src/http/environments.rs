@@ -8,13 +8,13 @@ use kernel::{
     http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
 };
 
-use super::{one, page, written};
+use super::{page_shared, tagged, written};
 use crate::{
     api::{
         Data, EnvironmentChange, EnvironmentSummary, GraphAnswer, ListQuery, NewEnvironment,
         PinQuery, Removal,
     },
-    model::{Environment, EnvironmentRole},
+    model::EnvironmentRole,
     service::Delivery,
 };
 
@@ -26,10 +26,11 @@ type Service = State<Arc<Delivery>>;
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<Environment>(delivery.store(), None, query).await
+    let page = delivery.environment_list(&caller, query.query(None)?);
+    page.await.map(Json)
 }
 
 /// Makes an environment.
@@ -56,10 +57,11 @@ pub(super) async fn create(
     params(("environment" = String, Path)), responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response> {
-    one::<Environment>(delivery.store(), "", &name).await
+    let document = delivery.environment_show(&caller, &name).await?;
+    Ok(tagged(StatusCode::OK, document))
 }
 
 /// Changes what is given: role, end, labels.
@@ -121,10 +123,10 @@ pub(super) async fn delete(
     params(("environment" = String, Path)), responses((status = 200, body = EnvironmentSummary)))]
 pub(super) async fn summary(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<EnvironmentSummary>> {
-    delivery.environment_summary(&name).await.map(Json)
+    delivery.environment_summary(&caller, &name).await.map(Json)
 }
 
 /// What the workloads of an environment need, and how far it is.
@@ -132,10 +134,10 @@ pub(super) async fn summary(
     params(("environment" = String, Path)), responses((status = 200, body = GraphAnswer)))]
 pub(super) async fn graph(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<GraphAnswer>> {
-    delivery.environment_graph(&name).await.map(Json)
+    delivery.environment_graph(&caller, &name).await.map(Json)
 }
 
 /// Environment roles, by name.
@@ -144,8 +146,8 @@ pub(super) async fn graph(
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn roles(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<EnvironmentRole>(delivery.store(), None, query).await
+    page_shared::<EnvironmentRole>(&delivery, &caller, None, query).await
 }

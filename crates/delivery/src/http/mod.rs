@@ -14,9 +14,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use kernel::{Document, Key, Kind, Page, Resource, Result, Store, http::Json};
+use kernel::{Caller, Document, Kind, Page, Resource, Result, http::Json};
 
-use crate::{api::ListQuery, service::Delivery};
+use crate::{
+    api::ListQuery,
+    service::{Delivery, access::Seen},
+};
 
 /// The routes, below `/v1`.
 pub fn routes(delivery: Arc<Delivery>) -> Router {
@@ -129,23 +132,38 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
 )]
 pub struct ApiDoc;
 
-/// A page of documents of one kind.
-async fn page<K: Kind>(
-    store: &Store,
+/// A page of what the caller may see of an environment's.
+async fn page_in<K: Seen>(
+    delivery: &Delivery,
+    caller: &Caller,
+    environment: &str,
+    query: ListQuery,
+) -> Result<Json<Page<Document>>> {
+    let query = query.query(None)?;
+    let page = delivery.list_in::<K>(caller, environment, query).await?;
+    Ok(Json(page))
+}
+
+/// One document of an environment's, with its revision as ETag.
+async fn one_in<K: Seen>(
+    delivery: &Delivery,
+    caller: &Caller,
+    environment: &str,
+    name: &str,
+) -> Result<Response> {
+    let document = delivery.show_in::<K>(caller, environment, name).await?;
+    Ok(tagged(StatusCode::OK, document))
+}
+
+/// A page of what the platform shares.
+async fn page_shared<K: Seen>(
+    delivery: &Delivery,
+    caller: &Caller,
     scope: Option<String>,
     query: ListQuery,
 ) -> Result<Json<Page<Document>>> {
-    Ok(Json(store.documents(K::KIND, &query.query(scope)?).await?))
-}
-
-/// One document, with its revision as ETag.
-async fn one<K: Kind>(store: &Store, scope: &str, name: &str) -> Result<Response> {
-    let key = Key::of::<K>(scope, name);
-    let document = store
-        .document(&key)
-        .await?
-        .ok_or_else(|| K::not_found(scope, name))?;
-    Ok(tagged(StatusCode::OK, document))
+    let query = query.query(scope)?;
+    Ok(Json(delivery.list_shared::<K>(caller, query).await?))
 }
 
 /// A resource that was written; what it stands for follows where `status` is 202.

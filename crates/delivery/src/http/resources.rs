@@ -8,7 +8,7 @@ use kernel::{
     http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
 };
 
-use super::{one, page, written};
+use super::{one_in, page_in, written};
 use crate::{
     api::{ListQuery, OutputsQuery, ResourceOutputs},
     model::ResourceInstance,
@@ -23,11 +23,11 @@ type Service = State<Arc<Delivery>>;
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path(environment): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<ResourceInstance>(delivery.store(), Some(environment), query).await
+    page_in::<ResourceInstance>(&delivery, &caller, &environment, query).await
 }
 
 /// One resource instance.
@@ -36,10 +36,10 @@ pub(super) async fn list(
     responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path((environment, name)): Path<(String, String)>,
 ) -> Result<Response> {
-    one::<ResourceInstance>(delivery.store(), &environment, &name).await
+    one_in::<ResourceInstance>(&delivery, &caller, &environment, &name).await
 }
 
 /// Asks for the removal of an instance that nothing uses, with its data.

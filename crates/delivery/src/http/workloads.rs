@@ -10,13 +10,13 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IfMatch, Json, Path, Query},
+    http::{IfMatch, Json, Path, Query, Session},
 };
 
-use super::{one, page, written};
+use super::{one_in, page_in, written};
 use crate::{
     api::{Data, ListQuery, LogParams, Removal},
     engine::{LogLine, LogQuery},
@@ -35,11 +35,11 @@ const MOST_LINES: usize = 10_000;
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path(environment): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<Workload>(delivery.store(), Some(environment), query).await
+    page_in::<Workload>(&delivery, &caller, &environment, query).await
 }
 
 /// One workload.
@@ -48,10 +48,10 @@ pub(super) async fn list(
     responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
     State(delivery): Service,
-    _: Caller,
+    caller: Caller,
     Path((environment, name)): Path<(String, String)>,
 ) -> Result<Response> {
-    one::<Workload>(delivery.store(), &environment, &name).await
+    one_in::<Workload>(&delivery, &caller, &environment, &name).await
 }
 
 /// Asks for the removal of a workload, its routes, and what nobody else uses. What holds data stays
@@ -81,7 +81,7 @@ pub(super) async fn delete(
     responses((status = 200, body = Vec<LogLine>), (status = 404)))]
 pub(super) async fn logs(
     State(delivery): Service,
-    _: Caller,
+    session: Session,
     Path((environment, name)): Path<(String, String)>,
     Query(params): Query<LogParams>,
 ) -> Result<Response> {
@@ -92,15 +92,53 @@ pub(super) async fn logs(
         tail: params.tail.or((!follow).then_some(MOST_LINES)),
         follow,
     };
-    let lines = delivery.workload_logs(&environment, &name, query).await?;
+    let lines = delivery
+        .workload_logs(&session.caller, &environment, &name, query)
+        .await?;
     if !follow {
         let lines: Vec<LogLine> = lines.take(MOST_LINES).collect().await;
         return Ok(Json(lines).into_response());
     }
+    let reader = Reader {
+        delivery,
+        session,
+        environment,
+        name,
+    };
+    let lines = stream::unfold((lines, reader), |(mut lines, mut reader)| async {
+        let line = lines.next().await?;
+        match reader.may_go_on().await {
+            Ok(()) => Some((line, (lines, reader))),
+            Err(error) => {
+                tracing::debug!(chain = error.chain(), "a log is followed no more");
+                None
+            }
+        }
+    });
     let events = lines.map(|line| {
         let event = Event::default().event("line").json_data(&line);
         Ok::<_, Infallible>(event.unwrap_or_else(|_| Event::default().comment("unreadable line")))
     });
     let alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(events).keep_alive(alive).into_response())
+}
+
+/// Who follows a log.
+struct Reader {
+    delivery: Arc<Delivery>,
+    session: Session,
+    environment: String,
+    name: String,
+}
+
+impl Reader {
+    /// Whether they still may: asked again as often as the session says.
+    async fn may_go_on(&mut self) -> Result<()> {
+        if !self.session.renew().await? {
+            return Ok(());
+        }
+        self.delivery
+            .may_read_logs(&self.session.caller, &self.environment, &self.name)
+            .await
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Problem, Resource, Result};
+use kernel::{Caller, Meta, Problem, Resource, Result};
 
 use super::Delivery;
 use crate::{
@@ -65,9 +65,10 @@ impl Delivery {
     }
 
     /// What is wrong with `claims`: hosts that another environment holds, host and path that another
-    /// workload holds. Names the holder.
+    /// workload holds. Names the holder, where the caller may know of it.
     pub(super) async fn refuse_taken(
         &self,
+        caller: &Caller,
         environment: &Resource<Environment>,
         claims: &Claims,
     ) -> Result<Vec<Problem>> {
@@ -78,6 +79,8 @@ impl Delivery {
             routes.extend(self.routes_at(host).await?);
         }
         for held in routes {
+            let team = held.meta.labels.get(Meta::TEAM).map(String::as_str);
+            let known = self.sees_route(caller, &held.meta.name, team);
             let held = held.spec;
             for claim in claims.values().filter(|claim| claim.host == held.host) {
                 let elsewhere = held.environment != environment.meta.name;
@@ -94,10 +97,14 @@ impl Delivery {
                     Problem::new(
                         "route/taken",
                         claim.instance.clone().unwrap_or_default(),
-                        format!(
-                            "`{what}` is held by workload `{}` in environment `{}`",
-                            held.workload, held.environment
-                        ),
+                        if known {
+                            format!(
+                                "`{what}` is held by workload `{}` in environment `{}`",
+                                held.workload, held.environment
+                            )
+                        } else {
+                            format!("`{what}` is held by another team")
+                        },
                     )
                     .remedy("choose another host or path, or delete the workload that holds it"),
                 );

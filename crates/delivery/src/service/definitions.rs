@@ -5,7 +5,16 @@ use std::collections::BTreeMap;
 use kernel::{Caller, Change, Error, ErrorKind, Kind, Outcome, Problem, Query, Resource, Result};
 use serde_json::json;
 
-use super::{Delivery, environments::Roles, events, plans::context_of};
+use super::{
+    Delivery,
+    access::{
+        DEFINITION_CHANGE, DEFINITION_DELETE, ENVIRONMENT_CHANGE, ENVIRONMENT_CREATE, ROLE_CHANGE,
+        of_platform,
+    },
+    environments::Roles,
+    events,
+    plans::context_of,
+};
 use crate::{
     api::{
         Applied, ApplyAnswer, ApplyOutcome, ApplyRequest, DefinitionDeleted, ExplainRequest,
@@ -134,8 +143,11 @@ impl Delivery {
         spec: ResourceDefinitionSpec,
         built_in: bool,
     ) -> Result<Applied> {
-        Self::authorize_platform(caller, "change resource definitions")?;
         let name = meta.name.as_str();
+        let target = of_platform::<ResourceDefinition>(name);
+        self.guard
+            .require(caller, DEFINITION_CHANGE, &target)
+            .await?;
         let held = self.store.get::<ResourceDefinition>("", name).await?;
         let (outcome, revision) = match held {
             Some(held) if built_in && !held.status.built_in => {
@@ -212,8 +224,9 @@ impl Delivery {
         spec: EnvironmentRoleSpec,
         built_in: bool,
     ) -> Result<Applied> {
-        Self::authorize_platform(caller, "change environment roles")?;
         let name = meta.name.as_str();
+        let target = of_platform::<EnvironmentRole>(name);
+        self.guard.require(caller, ROLE_CHANGE, &target).await?;
         let outcome = match self.store.get::<EnvironmentRole>("", name).await? {
             // A role that is there is as people want it.
             Some(held) if built_in || held.spec == spec => ApplyOutcome::Unchanged,
@@ -247,7 +260,12 @@ impl Delivery {
             ..
         } = document;
         let name = meta.name.to_string();
-        if let Some(mut held) = self.store.get::<Environment>("", &name).await? {
+        if let Some(held) = self.store.get::<Environment>("", &name).await? {
+            let held = self.place(held).await?;
+            self.require_at(caller, ENVIRONMENT_CHANGE, &held, &held.itself())
+                .await
+                .map_err(|hidden| hidden.unwrap_or_else(|| taken(&name)))?;
+            let mut held = held.environment;
             let changed = self
                 .amend_by_document(caller, &mut held, meta, fields, place, roles)
                 .await?;
@@ -266,7 +284,9 @@ impl Delivery {
             clone_from: fields.clone_from,
             labels: meta.labels,
         };
-        let environment = self.environment_draft(caller, request, roles).await?;
+        let environment = self
+            .environment_draft(caller, ENVIRONMENT_CREATE, request, roles)
+            .await?;
         Self::environment_write(change, caller, &environment)?;
         Ok(applied::<Environment>(
             &environment.meta.name,
@@ -283,7 +303,10 @@ impl Delivery {
         name: &str,
         revision: Option<i64>,
     ) -> Result<DefinitionDeleted> {
-        Self::authorize_platform(caller, "delete resource definitions")?;
+        let target = of_platform::<ResourceDefinition>(name);
+        self.guard
+            .require(caller, DEFINITION_DELETE, &target)
+            .await?;
         let held = self.store.expect::<ResourceDefinition>("", name).await?;
         Self::require_revision(&held.meta, revision)?;
         let instances = self
@@ -313,11 +336,9 @@ impl Delivery {
     }
 
     /// Which definition meets a need in an environment, and why.
-    pub async fn explain(&self, request: ExplainRequest) -> Result<Explanation> {
-        let environment = self
-            .store
-            .expect::<Environment>("", &request.environment)
-            .await?;
+    pub async fn explain(&self, caller: &Caller, request: ExplainRequest) -> Result<Explanation> {
+        let place = self.environment_seen(caller, &request.environment).await?;
+        let environment = place.environment;
         let mut labels = environment.meta.labels.clone();
         labels.extend(request.labels);
         let context = Context {
@@ -332,8 +353,8 @@ impl Delivery {
     }
 
     /// What the workloads of an environment need, by their present deployments, and how far it is.
-    pub async fn environment_graph(&self, name: &str) -> Result<GraphAnswer> {
-        self.store.expect::<Environment>("", name).await?;
+    pub async fn environment_graph(&self, caller: &Caller, name: &str) -> Result<GraphAnswer> {
+        self.environment_seen(caller, name).await?;
         let mut graph = Graph::default();
         let mut deployments: BTreeMap<String, Resource<Deployment>> = BTreeMap::new();
         for workload in self.store.list_all::<Workload>(&Query::scope(name)).await? {
@@ -376,6 +397,15 @@ fn at_document(mut error: Error, place: String) -> Error {
         error.message = NOT_APPLIED.into();
     }
     error
+}
+
+/// The name of an environment that the caller may not see.
+pub(super) fn taken(name: &str) -> Error {
+    Error::new(
+        ErrorKind::AlreadyExists,
+        format!("the name `{name}` is taken"),
+    )
+    .remedy("choose another name for the environment")
 }
 
 fn applied<K: Kind>(name: &str, outcome: ApplyOutcome, revision: Option<u64>) -> Applied {

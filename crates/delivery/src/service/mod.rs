@@ -1,6 +1,7 @@
 //! The use cases of delivery: authorize, check, write spec and event. The only place, reconcilers
 //! apart, that changes its resources.
 
+pub(crate) mod access;
 mod claims;
 mod definitions;
 mod deploy;
@@ -18,7 +19,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use kernel::{Caller, Committed, Error, ErrorKind, Kind, Query, Resource, Result, Secret, Store};
+use kernel::{Committed, Error, ErrorKind, Guard, Kind, Query, Resource, Result, Secret, Store};
 
 use crate::{
     Engine, Provisioner, Verifier,
@@ -47,6 +48,7 @@ pub struct Delivery {
     engines: BTreeMap<&'static str, Arc<dyn Engine>>,
     provisioners: BTreeMap<&'static str, Arc<dyn Provisioner>>,
     verifier: Arc<dyn Verifier>,
+    guard: Guard,
     settings: Settings,
     digest_key: Secret,
     /// One deployment at a time is planned and written for an environment by this replica; others
@@ -62,6 +64,7 @@ impl Delivery {
         engines: Vec<Arc<dyn Engine>>,
         provisioners: Vec<Arc<dyn Provisioner>>,
         verifier: Arc<dyn Verifier>,
+        guard: Guard,
         settings: Settings,
         digest_key: Secret,
     ) -> Self {
@@ -70,6 +73,7 @@ impl Delivery {
             engines: engines.into_iter().map(|e| (e.name(), e)).collect(),
             provisioners: provisioners.into_iter().map(|p| (p.name(), p)).collect(),
             verifier,
+            guard,
             settings,
             digest_key,
             turns: Mutex::default(),
@@ -84,11 +88,6 @@ impl Delivery {
     /// What the configuration says.
     pub fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    /// The policies in force, by name: no shields.
-    pub fn policies(&self) -> Vec<(String, String)> {
-        self.verifier.sources()
     }
 
     /// The engine `name`, or an error that names those there are.
@@ -196,17 +195,6 @@ impl Delivery {
             .typed()
     }
 
-    /// Whether `caller` may change what belongs to `team`.
-    fn authorize(caller: &Caller, team: &str, what: &str) -> Result<()> {
-        if caller.admin || caller.teams.iter().any(|t| t == team) {
-            return Ok(());
-        }
-        Err(
-            Error::forbidden(format!("you may not {what}: it belongs to team `{team}`"))
-                .remedy("ask a member of that team"),
-        )
-    }
-
     /// Refuses where the caller took the resource to be at another revision (`If-Match`).
     fn require_revision(meta: &kernel::Meta, expected: Option<i64>) -> Result<()> {
         match expected {
@@ -217,15 +205,5 @@ impl Delivery {
             .remedy("read it again, and decide anew")),
             _ => Ok(()),
         }
-    }
-
-    /// Whether `caller` may change what the whole platform shares.
-    fn authorize_platform(caller: &Caller, what: &str) -> Result<()> {
-        if caller.admin {
-            return Ok(());
-        }
-        Err(Error::forbidden(format!(
-            "only those who operate the platform may {what}"
-        )))
     }
 }

@@ -45,7 +45,7 @@ impl Delivery {
         problems.extend(shared_with_others(&graph, &instances, order));
         let (claims, wrong) = self.claims(environment, &graph, order, &instances, &running);
         problems.extend(wrong);
-        problems.extend(self.refuse_taken(environment, &claims).await?);
+        problems.extend(self.refuse_taken(caller, environment, &claims).await?);
         let engine = self.engine(&environment.spec.engine)?;
         let mut warnings: Vec<_> = stays.into_iter().map(|p| p.message).collect();
         for (workload, score) in &order.workloads {

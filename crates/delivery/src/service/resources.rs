@@ -1,9 +1,13 @@
 //! Resource instances: rotated, removed, their outputs read.
 
-use kernel::{Caller, Change, Error, Kind as _, Resource, Result};
+use kernel::{Action, Caller, Change, Error, Kind as _, Resource, Result};
 use serde_json::json;
 
-use super::{Delivery, events, outputs};
+use super::{
+    Delivery,
+    access::{RESOURCE_DELETE, RESOURCE_REVEAL, RESOURCE_ROTATE, Seen as _},
+    events, outputs,
+};
 use crate::{
     api::ResourceOutputs,
     model::{Environment, ResourceInstance, Workload, begin_release},
@@ -29,7 +33,7 @@ impl Delivery {
         name: &str,
     ) -> Result<Resource<ResourceInstance>> {
         let (room, mut instance) = self
-            .instance_for(caller, environment, name, "rotate")
+            .instance_for(caller, environment, name, RESOURCE_ROTATE)
             .await?;
         if instance.is_deleting() {
             return Err(Error::conflict(format!(
@@ -79,7 +83,7 @@ impl Delivery {
         revision: Option<i64>,
     ) -> Result<Resource<ResourceInstance>> {
         let (room, instance) = self
-            .instance_for(caller, environment, name, "delete")
+            .instance_for(caller, environment, name, RESOURCE_DELETE)
             .await?;
         Self::require_revision(&instance.meta, revision)?;
         if instance.is_deleting() {
@@ -118,7 +122,11 @@ impl Delivery {
         name: &str,
         reveal: Option<&str>,
     ) -> Result<ResourceOutputs> {
-        let (room, instance) = self.instance_for(caller, environment, name, "read").await?;
+        let action = match reveal {
+            Some(_) => RESOURCE_REVEAL,
+            None => ResourceInstance::READ,
+        };
+        let (room, instance) = self.instance_for(caller, environment, name, action).await?;
         let mut answer = ResourceOutputs::default();
         for (output, value) in outputs::of_instance(&self.store, &instance).await? {
             match value {
@@ -163,10 +171,12 @@ impl Delivery {
         caller: &Caller,
         environment: &str,
         name: &str,
-        what: &str,
+        action: Action,
     ) -> Result<(Resource<Environment>, Resource<ResourceInstance>)> {
-        let room = self.store.expect::<Environment>("", environment).await?;
-        Self::authorize(caller, &room.spec.team, &format!("{what} this resource"))?;
+        let place = self
+            .environment_for::<ResourceInstance>(caller, action, environment, name)
+            .await?;
+        let room = place.environment;
         let instance = match self
             .store
             .get::<ResourceInstance>(environment, name)

@@ -4,10 +4,14 @@ use futures::stream::BoxStream;
 use kernel::{Caller, Change, Query, Resource, Result, Secret};
 use serde_json::json;
 
-use super::{Delivery, events, outputs};
+use super::{
+    Delivery,
+    access::{WORKLOAD_DELETE, WORKLOAD_LOGS},
+    events, outputs,
+};
 use crate::{
     engine::{LogLine, LogQuery},
-    model::{Environment, ResourceInstance, Workload},
+    model::{ResourceInstance, Workload},
 };
 
 impl Delivery {
@@ -33,8 +37,10 @@ impl Delivery {
         with_data: bool,
         revision: Option<i64>,
     ) -> Result<Resource<Workload>> {
-        let room = self.store.expect::<Environment>("", environment).await?;
-        Self::authorize(caller, &room.spec.team, "delete this workload")?;
+        let place = self
+            .environment_for::<Workload>(caller, WORKLOAD_DELETE, environment, name)
+            .await?;
+        let room = place.environment;
         if with_data {
             self.refuse_if_protected(&room, "lose data").await?;
         }
@@ -61,13 +67,27 @@ impl Delivery {
     /// Lines of a workload's log.
     pub async fn workload_logs(
         &self,
+        caller: &Caller,
         environment: &str,
         name: &str,
         query: LogQuery,
     ) -> Result<BoxStream<'static, LogLine>> {
+        self.may_read_logs(caller, environment, name).await?;
         self.store.expect::<Workload>(environment, name).await?;
         let engine = self.engine_of(environment).await?;
         Ok(engine.logs(environment, name, query).await?)
+    }
+
+    /// Whether the caller may read a workload's log; for one who goes on reading, whether they still may.
+    pub async fn may_read_logs(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+    ) -> Result<()> {
+        self.environment_for::<Workload>(caller, WORKLOAD_LOGS, environment, name)
+            .await
+            .map(drop)
     }
 
     /// `lines` without the secrets that the workload was given: for what is kept and shown to

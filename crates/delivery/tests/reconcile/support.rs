@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use kernel::{
-    Caller, Driver, DriverHandle, Event, EventFilter, Problem, Query, Resource, Sealer, Secret,
-    Store,
+    Action, Authorizer, Caller, Driver, DriverHandle, Event, EventFilter, Guard, Problem, Query,
+    Resource, Ruling, Sealer, Secret, Store, Target,
 };
 use serde_json::{Map, Value, json};
 use testkit::eventually;
@@ -215,6 +215,19 @@ impl Verifier for Allow {
     }
 }
 
+impl Authorizer for Allow {
+    fn decide(&self, _: &Caller, _: Action, _: &Target<'_>) -> Ruling {
+        Ruling {
+            allowed: true,
+            reasons: vec![],
+        }
+    }
+
+    fn sources(&self) -> Vec<(String, String)> {
+        vec![]
+    }
+}
+
 pub(crate) struct Platform {
     pub(crate) store: Store,
     pub(crate) delivery: Arc<Delivery>,
@@ -243,6 +256,7 @@ impl Platform {
             vec![machine.clone()],
             vec![things.clone()],
             Arc::new(Allow),
+            Guard::new(store.clone(), Arc::new(Allow)),
             Settings {
                 domain: "localhost".into(),
                 gateway_port: 80,

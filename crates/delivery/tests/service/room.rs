@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kernel::{Caller, Driver, DriverHandle, Query, Resource, Sealer, Secret, Store};
+use kernel::{Caller, Driver, DriverHandle, Guard, Query, Resource, Sealer, Secret, Store};
 use serde_json::{Value, json};
 use towpath_delivery::{
     api::{ApplyRequest, CreateEnvironment, NewDeployment},
@@ -11,7 +11,7 @@ use towpath_delivery::{
     service::{Delivery, Settings},
 };
 
-use crate::fakes::{Lenient, Shelf, Stage};
+use crate::fakes::{Lenient, Operators, Shelf, Stage};
 
 /// Waits of the reconcilers are real, and begin with a fifth of a second.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -40,6 +40,7 @@ impl Room {
             vec![stage.clone()],
             vec![shelf.clone()],
             Arc::new(Lenient),
+            Guard::new(store.clone(), Arc::new(Operators)),
             Settings {
                 domain: "localhost".into(),
                 gateway_port: 80,

@@ -106,11 +106,11 @@ impl Session {
     /// How long what was known of a caller holds for a request that lasts.
     pub const HOLDS: Duration = Duration::from_secs(1);
 
-    /// Asks again who calls, where the last answer is old; fails where the credentials are no longer
-    /// good.
-    pub async fn renew(&mut self) -> Result<()> {
+    /// Asks again who calls, where the last answer is old. Says whether it did; fails where the
+    /// credentials are no longer good.
+    pub async fn renew(&mut self) -> Result<bool> {
         if self.asked.elapsed() < Self::HOLDS {
-            return Ok(());
+            return Ok(false);
         }
         let caller = self.authenticator.authenticate(&self.token).await?;
         self.asked = Instant::now();
@@ -118,7 +118,7 @@ impl Session {
             correlation: self.caller.correlation,
             ..caller
         };
-        Ok(())
+        Ok(true)
     }
 }
 

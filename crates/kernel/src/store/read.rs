@@ -305,7 +305,10 @@ impl Select {
     }
 
     fn one_of(&mut self, column: &'static str, values: &[String]) {
-        let places: Vec<String> = values.iter().map(|value| self.bind(value.as_str())).collect();
+        let places: Vec<String> = values
+            .iter()
+            .map(|value| self.bind(value.as_str()))
+            .collect();
         self.condition(&match places.as_slice() {
             [] => "1 = 0".to_owned(),
             places => format!("{column} IN ({})", places.join(", ")),

@@ -40,7 +40,11 @@ async fn the_log_is_read_in_pages_and_by_filter() {
         happen(&store, "dev.towpath.test", name).await;
     }
     let correlation = happen(&store, "dev.towpath.other", "a").await;
-    let service = service(routes(store.clone(), guard(&store), CancellationToken::new()));
+    let service = service(routes(
+        store.clone(),
+        guard(&store),
+        CancellationToken::new(),
+    ));
     let seqs = async |query: &str| -> Vec<i64> {
         let page = get(&service, &format!("/v1/events{query}")).await.json();
         let items = page["items"].as_array().unwrap().clone();
@@ -105,7 +109,11 @@ impl Client {
 async fn a_stream_goes_on_where_it_was_left() {
     let (store, _directory) = store().await;
     happen(&store, "dev.towpath.test", "old").await;
-    let service = service(routes(store.clone(), guard(&store), CancellationToken::new()));
+    let service = service(routes(
+        store.clone(),
+        guard(&store),
+        CancellationToken::new(),
+    ));
     let mut fresh = Client::open(&service, "", None).await;
     let mut whole = Client::open(&service, "?after=0", None).await;
     happen(&store, "dev.towpath.test", "new").await;
@@ -127,7 +135,11 @@ async fn a_stream_goes_on_where_it_was_left() {
 #[tokio::test]
 async fn a_stream_shows_what_it_was_asked_for() {
     let (store, _directory) = store().await;
-    let service = service(routes(store.clone(), guard(&store), CancellationToken::new()));
+    let service = service(routes(
+        store.clone(),
+        guard(&store),
+        CancellationToken::new(),
+    ));
     let mut other = Client::open(&service, "?type=dev.towpath.other", None).await;
     for n in 0..3 {
         happen(&store, "dev.towpath.test", &n.to_string()).await;

@@ -10,8 +10,8 @@ use engines::{
     docker::{DockerConfig, DockerEngine},
     process::{ProcessConfig, ProcessEngine},
 };
-use kernel::{Result, Secret, Store};
-use policy::{Bundle, RegoVerifier};
+use kernel::{Authorizer, Result, Secret, Store};
+use policy::{Bundle, RegoAuthorizer, RegoVerifier};
 use provisioners::{Domains, S3, S3Config, ServersConfig};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ pub(crate) struct Adapters {
     pub(crate) engines: Vec<Arc<dyn Engine>>,
     pub(crate) provisioners: Vec<Arc<dyn Provisioner>>,
     pub(crate) verifier: Arc<dyn Verifier>,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
     /// The port of each service port that is there must stay its own.
     pub(crate) service_ports: Arc<provisioners::ServicePort>,
     tasks: JoinSet<()>,
@@ -95,11 +96,13 @@ impl Adapters {
         // Made where it is missing: from then on its absence is a fault, and no policy is lost to one.
         let policies = config.data.join("policies");
         crate::run::make_directory(&policies)?;
+        let own = Bundle::default().with_directory(&policies)?;
         let bundle = Bundle::built_in().with_directory(&policies)?;
         Ok(Self {
             engines: engines(config, store).await?,
             provisioners,
             verifier: Arc::new(RegoVerifier::new(bundle)?),
+            authorizer: Arc::new(RegoAuthorizer::new(&own)?),
             service_ports,
             tasks,
             stop,

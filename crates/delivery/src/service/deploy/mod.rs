@@ -5,11 +5,18 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Caller, Change, Error, ErrorKind, Problem, Resource, Result};
+use kernel::{Action, Caller, Change, Error, ErrorKind, Problem, Resource, Result};
 use serde_json::json;
 
 pub(super) use self::write::set_from_node;
-use super::{Delivery, TRIES, environments::Roles, events, plans::Draft};
+use super::{
+    Delivery, TRIES,
+    access::{DEPLOYMENT_CREATE, DEPLOYMENT_PLAN, ENVIRONMENT_CREATE},
+    definitions::taken,
+    environments::Roles,
+    events,
+    plans::Draft,
+};
 use crate::{
     api::{CreateEnvironment, NewDeployment, NewEnvironment, PlanAnswer},
     model::{Deployment, Environment},
@@ -52,7 +59,12 @@ impl Delivery {
         request: NewDeployment,
     ) -> Result<PlanAnswer> {
         let room = self
-            .environment_for(caller, environment, request.create_environment.clone())
+            .room(
+                caller,
+                DEPLOYMENT_PLAN,
+                environment,
+                request.create_environment.clone(),
+            )
             .await?;
         let order = self.order(request)?;
         let draft = self.draft(caller, &room.environment, &order).await?;
@@ -129,15 +141,29 @@ impl Delivery {
         })
     }
 
-    /// The environment, as the caller wants it: changed, or made.
-    async fn environment_for(
+    /// The environment, as the caller wants it: changed, or made. `may` is what the caller is here for: to
+    /// deploy, or to plan.
+    async fn room(
         &self,
         caller: &Caller,
+        may: Action,
         name: &str,
         create: Option<CreateEnvironment>,
     ) -> Result<Room> {
-        if let Some(mut environment) = self.store.get::<Environment>("", name).await? {
-            Self::authorize(caller, &environment.spec.team, "deploy here")?;
+        let missing = || {
+            Error::not_found(format!("environment `{name}`"))
+                .remedy(format!("make it with `towpath env create {name}`"))
+        };
+        if let Some(environment) = self.store.get::<Environment>("", name).await? {
+            let place = self.place(environment).await?;
+            self.require_at(caller, may, &place, &place.target::<Deployment>(""))
+                .await
+                .map_err(|hidden| match (hidden, &create) {
+                    (Some(refusal), _) => refusal,
+                    (None, Some(_)) => taken(name),
+                    (None, None) => missing(),
+                })?;
+            let mut environment = place.environment;
             if environment.is_deleting() {
                 return Err(
                     Error::conflict(format!("environment `{name}` is being removed"))
@@ -146,7 +172,7 @@ impl Delivery {
             }
             let changed = match &create {
                 Some(wanted) => {
-                    self.amend_for_deployment(caller, &mut environment, wanted)
+                    self.amend_for_deployment(caller, may, &mut environment, wanted)
                         .await?
                 }
                 None => false,
@@ -159,8 +185,12 @@ impl Delivery {
             return Ok(Room { environment, state });
         }
         let Some(create) = create else {
-            return Err(Error::not_found(format!("environment `{name}`"))
-                .remedy(format!("make it with `towpath env create {name}`")));
+            return Err(missing());
+        };
+        let making = if may == DEPLOYMENT_PLAN {
+            may
+        } else {
+            ENVIRONMENT_CREATE
         };
         let request = NewEnvironment {
             name: name.into(),
@@ -170,7 +200,7 @@ impl Delivery {
         };
         Ok(Room {
             environment: self
-                .environment_draft(caller, request, &Roles::new())
+                .environment_draft(caller, making, request, &Roles::new())
                 .await?,
             state: RoomState::New,
         })
@@ -191,7 +221,7 @@ impl Delivery {
             // Reconcilers and other replicas write, too: they get a moment to finish.
             tokio::time::sleep(PAUSE * attempt).await;
             let room = self
-                .environment_for(caller, environment, create.clone())
+                .room(caller, DEPLOYMENT_CREATE, environment, create.clone())
                 .await?;
             let draft = self.draft(caller, &room.environment, order).await?;
             if !draft.decision.allowed {

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use kernel::{Caller, Error, Query, Resource, Result};
 
 use super::{Delivery, Order};
+use crate::service::access::DEPLOYMENT_CREATE;
 use crate::{
     api::Rollback,
-    model::{Deployment, DeploymentPhase, Environment, Workload},
+    model::{Deployment, DeploymentPhase, Workload},
 };
 
 impl Delivery {
@@ -19,7 +20,8 @@ impl Delivery {
         environment: &str,
         request: Rollback,
     ) -> Result<Resource<Deployment>> {
-        self.store.expect::<Environment>("", environment).await?;
+        self.environment_for::<Deployment>(caller, DEPLOYMENT_CREATE, environment, "")
+            .await?;
         if let Some(workload) = &request.workload {
             self.store.expect::<Workload>(environment, workload).await?;
         }

@@ -99,10 +99,10 @@ impl Delivery {
                     change.require(&held)?;
                 }
                 // Planned before the other took it: planned anew, the refusal names the holder.
-                Some(held) => {
+                Some(_) => {
                     return Err(Error::conflict(format!(
-                        "`{}{}` was just taken by workload `{}` in environment `{}`",
-                        claim.host, claim.path, held.spec.workload, held.spec.environment
+                        "`{}{}` was just taken by another workload",
+                        claim.host, claim.path
                     ))
                     .remedy("choose another host or path"));
                 }

@@ -3,10 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use kernel::{Caller, Change, Error, Outcome, Problem, Resource, Result};
+use kernel::{Action, Caller, Change, Error, Outcome, Problem, Resource, Result};
 use serde_json::json;
 
-use super::super::{Delivery, events};
+use super::super::{
+    Delivery,
+    access::{DEPLOYMENT_CREATE, ENVIRONMENT_CHANGE, ENVIRONMENT_UNPROTECT},
+    events,
+};
 use crate::{
     api::{CreateEnvironment, End, EnvironmentChange},
     definition::document::{DocumentMeta, EnvironmentFields},
@@ -35,7 +39,10 @@ impl Delivery {
         request: &EnvironmentChange,
         revision: Option<i64>,
     ) -> Result<Resource<Environment>> {
-        let mut environment = self.store.expect::<Environment>("", name).await?;
+        let place = self
+            .environment_for::<Environment>(caller, ENVIRONMENT_CHANGE, name, name)
+            .await?;
+        let mut environment = place.environment;
         Self::require_revision(&environment.meta, revision)?;
         let changed = self
             .amend(caller, &mut environment, request, &Roles::new())
@@ -48,7 +55,8 @@ impl Delivery {
         Self::committed(self.store.commit(change).await?, &environment)
     }
 
-    /// Checks `request` and does it to `environment`, without writing. Says whether it changed.
+    /// Checks `request` and does it to `environment`, without writing, for a caller who may change it.
+    /// Says whether it changed.
     pub(in crate::service) async fn amend(
         &self,
         caller: &Caller,
@@ -57,7 +65,6 @@ impl Delivery {
         roles: &Roles,
     ) -> Result<bool> {
         let name = environment.meta.name.clone();
-        Self::authorize(caller, &environment.spec.team, "change this environment")?;
         if environment.is_deleting() {
             return Err(Error::invalid(format!(
                 "environment `{name}` is being removed: it cannot be changed"
@@ -69,7 +76,10 @@ impl Delivery {
             && *role != spec.role
         {
             if self.role_spec(&spec.role, roles).await?.protected {
-                Self::authorize_platform(caller, "take an environment out of a protected role")?;
+                let place = self.place(environment.clone()).await?;
+                self.guard
+                    .require(caller, ENVIRONMENT_UNPROTECT, &place.itself())
+                    .await?;
             }
             environment.spec.role.clone_from(role);
         }
@@ -112,10 +122,12 @@ impl Delivery {
 
     /// What a deployment that would make an environment asks of one that is there: its role must be
     /// the one named, and a time to live counts from now. An environment without an end does not
-    /// get one this way: with it would go what nobody expected to lose.
+    /// get one this way: with it would go what nobody expected to lose. `may` is what the caller is here
+    /// for: to deploy, or to plan, which changes nothing.
     pub(in crate::service) async fn amend_for_deployment(
         &self,
         caller: &Caller,
+        may: Action,
         environment: &mut Resource<Environment>,
         wanted: &CreateEnvironment,
     ) -> Result<bool> {
@@ -135,6 +147,12 @@ impl Delivery {
         let Some(seconds) = wanted.ttl_seconds else {
             return Ok(false);
         };
+        if may == DEPLOYMENT_CREATE {
+            let place = self.place(environment.clone()).await?;
+            self.guard
+                .require(caller, ENVIRONMENT_CHANGE, &place.itself())
+                .await?;
+        }
         if spec.expires.is_none() {
             return Err(Error::conflict(format!(
                 "environment `{name}` is there, and has no end: a time to live would end it, with \

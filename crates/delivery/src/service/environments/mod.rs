@@ -6,12 +6,16 @@ mod summary;
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Change, Error, ErrorKind, Name, Outcome, Query, Resource, Result};
+use kernel::{Action, Caller, Change, Error, ErrorKind, Name, Outcome, Query, Resource, Result};
 use serde_json::json;
 
 pub(super) use self::change::Roles;
 use self::change::{ends_in, refuse_protected_end};
-use super::{Delivery, events};
+use super::{
+    Delivery,
+    access::{ENVIRONMENT_CREATE, ENVIRONMENT_DELETE},
+    events,
+};
 use crate::{
     api::NewEnvironment,
     model::{Environment, EnvironmentRole, EnvironmentRoleSpec, EnvironmentSpec, default_team},
@@ -25,7 +29,7 @@ impl Delivery {
         request: NewEnvironment,
     ) -> Result<Resource<Environment>> {
         let environment = self
-            .environment_draft(caller, request, &Roles::new())
+            .environment_draft(caller, ENVIRONMENT_CREATE, request, &Roles::new())
             .await?;
         let mut change = Change::new().by(caller);
         Self::environment_write(&mut change, caller, &environment)?;
@@ -33,24 +37,27 @@ impl Delivery {
     }
 
     /// Checks `request` and makes the environment of it, without writing. `roles` are applied along
-    /// with it.
+    /// with it; `may` is what the caller is here for: to make it, or to plan.
     pub(super) async fn environment_draft(
         &self,
         caller: &Caller,
+        may: Action,
         request: NewEnvironment,
         roles: &Roles,
     ) -> Result<Resource<Environment>> {
         let name = Name::new(request.name)?;
         let source = match &request.clone_from {
-            Some(source) => Some(self.store.expect::<Environment>("", source).await?),
+            Some(source) => Some(self.environment_seen(caller, source).await?.environment),
             None => None,
         };
         let from_source = |f: fn(&EnvironmentSpec) -> String| source.as_ref().map(|s| f(&s.spec));
         let team = request
             .team
             .or_else(|| from_source(|s| s.team.clone()))
-            .unwrap_or_else(default_team);
-        Self::authorize(caller, &team, "make this environment")?;
+            .unwrap_or_else(|| match caller.teams.as_slice() {
+                [only] => only.clone(),
+                _ => default_team(),
+            });
         let name_of_role = match request.role.or_else(|| from_source(|s| s.role.clone())) {
             Some(role) => role,
             None if request.ttl_seconds.is_some() => "ephemeral".into(),
@@ -61,25 +68,28 @@ impl Delivery {
             .engine
             .or_else(|| from_source(|s| s.engine.clone()))
             .unwrap_or_else(|| self.settings.default_engine.clone());
-        self.engine(&engine)?;
-        let ttl = request.ttl_seconds.or(role.default_ttl_seconds);
-        let expires = ttl.map(ends_in).transpose()?;
-        refuse_protected_end(&name_of_role, &role, expires)?;
-        let pinned_definitions = match &source {
-            Some(source) => self.definitions_of(source).await?,
-            None => BTreeMap::new(),
-        };
         let spec = EnvironmentSpec {
             role: name_of_role,
             team,
             engine,
-            expires,
-            ttl_seconds: ttl,
+            expires: None,
+            ttl_seconds: None,
             created_by: caller.subject.clone(),
-            cloned_from: source.map(|s| s.meta.name),
-            pinned_definitions,
+            cloned_from: source.as_ref().map(|s| s.meta.name.clone()),
+            pinned_definitions: BTreeMap::new(),
         };
-        let mut environment = Resource::<Environment>::new("", name.as_str(), spec);
+        let mut place = Self::place_of(name.as_str(), spec, role.protected);
+        self.guard.require(caller, may, &place.itself()).await?;
+        let spec = &mut place.environment.spec;
+        self.engine(&spec.engine)?;
+        let ttl = request.ttl_seconds.or(role.default_ttl_seconds);
+        spec.ttl_seconds = ttl;
+        spec.expires = ttl.map(ends_in).transpose()?;
+        refuse_protected_end(&spec.role, &role, spec.expires)?;
+        if let Some(source) = &source {
+            spec.pinned_definitions = self.definitions_of(source).await?;
+        }
+        let mut environment = place.environment;
         environment.meta.labels = request.labels;
         Ok(environment)
     }
@@ -150,8 +160,10 @@ impl Delivery {
         with_data: bool,
         revision: Option<i64>,
     ) -> Result<Resource<Environment>> {
-        let environment = self.store.expect::<Environment>("", name).await?;
-        Self::authorize(caller, &environment.spec.team, "delete this environment")?;
+        let place = self
+            .environment_for::<Environment>(caller, ENVIRONMENT_DELETE, name, name)
+            .await?;
+        let environment = place.environment;
         Self::require_revision(&environment.meta, revision)?;
         if environment.is_deleting() {
             return Ok(environment);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kernel::{Caller, Change, Error, Outcome, Resource, Result};
 use serde_json::json;
 
-use super::super::{Delivery, events};
+use super::super::{Delivery, access::ENVIRONMENT_CHANGE, events};
 use crate::{
     api::{PinQuery, PinSummary},
     model::{Environment, ResourceDefinition, ResourceDefinitionRevision, ResourceDefinitionSpec},
@@ -31,8 +31,10 @@ impl Delivery {
         query: &PinQuery,
         revision: Option<i64>,
     ) -> Result<Resource<Environment>> {
-        let mut environment = self.store.expect::<Environment>("", name).await?;
-        Self::authorize(caller, &environment.spec.team, "change this environment")?;
+        let place = self
+            .environment_for::<Environment>(caller, ENVIRONMENT_CHANGE, name, name)
+            .await?;
+        let mut environment = place.environment;
         Self::require_revision(&environment.meta, revision)?;
         let pinned = self.pinned(&environment).await?;
         let known: BTreeSet<_> = pinned

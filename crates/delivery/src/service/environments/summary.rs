@@ -1,18 +1,22 @@
 //! What is in an environment, what it takes, who made it, and when it ends.
 
-use kernel::{Query, Resource, Result};
+use kernel::{Caller, Query, Resource, Result};
 
 use super::super::Delivery;
 use crate::{
     api::{ComputeSummary, EnvironmentSummary, ResourceSummary, RouteSummary, WorkloadSummary},
-    model::{Environment, ResourceInstance, RouteSpec, Workload},
+    model::{ResourceInstance, RouteSpec, Workload},
     score::quantity,
 };
 
 impl Delivery {
     /// What is in an environment, what it asks for, who made it and how long it lives.
-    pub async fn environment_summary(&self, name: &str) -> Result<EnvironmentSummary> {
-        let environment = self.store.expect::<Environment>("", name).await?;
+    pub async fn environment_summary(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<EnvironmentSummary> {
+        let environment = self.environment_seen(caller, name).await?.environment;
         let workloads = self.store.list_all::<Workload>(&Query::scope(name)).await?;
         let instances = self
             .store
