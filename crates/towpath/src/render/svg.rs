@@ -145,7 +145,7 @@ fn label(text: &mut String, names: &BTreeSet<&str>, place: (usize, usize)) {
     let (x, y) = corner(place);
     let _ = writeln!(
         text,
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" font-size=\"11\" fill=\"#5b6472\">{}<title>{}</title></text>",
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" font-size=\"11\" fill=\"#5b6472\" stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\">{}<title>{}</title></text>",
         x.saturating_sub(6),
         y + BOX_HEIGHT / 2 - 6,
         escaped(&cut(&whole, MAX_LABEL_LETTERS)),
