@@ -59,6 +59,12 @@ async fn what_no_other_try_mends_fails_the_deployment_at_once() {
         "{failure:?}"
     );
     assert!(room.stage.runs().is_empty());
+
+    // What failed before does not speak against who asks again.
+    room.shelf.mends();
+    let again = room.deploy("notes:1", &[("box", 9)], &[]).await;
+    room.succeeded(&again).await;
+    assert_eq!(room.shelf.sizes(), [json!(9)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,7 +20,7 @@ mod slot;
 mod supervise;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -103,6 +103,8 @@ struct Inner {
     mysql: Slot<MysqlServer>,
     redis: Slot<RedisServer>,
     amqp: Slot<AmqpServer>,
+    /// By instance: who starts, resumes or removes its own Redis.
+    own_redis_turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     /// Containers that this process started or found running.
     containers: Mutex<BTreeSet<String>>,
 }
@@ -118,6 +120,7 @@ impl Servers {
                 mysql: Slot::default(),
                 redis: Slot::default(),
                 amqp: Slot::default(),
+                own_redis_turns: Mutex::default(),
                 containers: Mutex::default(),
             }),
         }
@@ -142,7 +145,7 @@ impl Servers {
             };
             let all = names
                 .iter()
-                .map(|name| async { self.own_redis(name).await.err() });
+                .map(|name| async { self.resume_own_redis(name).await.err() });
             futures::future::join_all(all).await
         };
         let ((postgres, mysql, redis, amqp), own) = tokio::join!(Box::pin(shared), Box::pin(own));
@@ -233,6 +236,16 @@ impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
+}
+
+/// Whether a database server answered that this login may not come in, which no other try mends:
+/// unlike "starting up", "shutting down" and "too many connections". By the class of its SQLSTATE:
+/// invalid authorization, no such database, access rule violation.
+fn is_refusal(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let code = error.code().unwrap_or_default();
+    ["28", "3D", "42"]
+        .iter()
+        .any(|class| code.starts_with(class))
 }
 
 /// What the logins of all rotations of an instance begin with: `tp_red` of `tp_red_r2`.

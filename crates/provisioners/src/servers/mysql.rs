@@ -25,6 +25,7 @@ use super::{
     account::{self, become_one_of},
     container::Container,
     home::Home,
+    is_refusal,
     program::{self, Run},
     search::{Search, Sort, until_open},
     supervise::{Launch, Probe},
@@ -253,11 +254,13 @@ async fn configured(url: &Secret) -> Result<MysqlServer, ProvisionError> {
     MysqlServer::connect(options, address.clone())
         .await
         .map_err(|error| match &error {
-            sqlx::Error::Database(refused) => ProvisionError::permanent(format!(
-                "the server at {address} refuses the login of TOWPATH_MYSQL_URL: {}",
-                refused.message()
-            ))
-            .remedy("correct user and password in TOWPATH_MYSQL_URL"),
+            sqlx::Error::Database(refused) if is_refusal(refused.as_ref()) => {
+                ProvisionError::permanent(format!(
+                    "the server at {address} refuses the login of TOWPATH_MYSQL_URL: {}",
+                    refused.message()
+                ))
+                .remedy("correct user and password in TOWPATH_MYSQL_URL")
+            }
             _ => ProvisionError::transient(format!(
                 "the server at {address} (TOWPATH_MYSQL_URL) does not answer: {error}"
             )),

@@ -25,6 +25,7 @@ use super::{
     account::{self, become_one_of},
     container::Container,
     home::Home,
+    is_refusal,
     program::{self, Run, postgres_places},
     search::{Search, Sort, until_open},
     supervise::{Launch, Probe},
@@ -278,11 +279,13 @@ async fn configured(url: &Secret) -> Result<PostgresServer, ProvisionError> {
     PostgresServer::connect(options, address.clone())
         .await
         .map_err(|error| match &error {
-            sqlx::Error::Database(refused) => ProvisionError::permanent(format!(
-                "the Postgres at {address} refuses the login of TOWPATH_POSTGRES_URL: {}",
-                refused.message()
-            ))
-            .remedy("correct user and password in TOWPATH_POSTGRES_URL"),
+            sqlx::Error::Database(refused) if is_refusal(refused.as_ref()) => {
+                ProvisionError::permanent(format!(
+                    "the Postgres at {address} refuses the login of TOWPATH_POSTGRES_URL: {}",
+                    refused.message()
+                ))
+                .remedy("correct user and password in TOWPATH_POSTGRES_URL")
+            }
             _ => ProvisionError::transient(format!(
                 "the Postgres at {address} (TOWPATH_POSTGRES_URL) does not answer: {error}"
             )),

@@ -10,6 +10,7 @@ use redis::{
 };
 use rustix::process::Signal;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
     Address, Servers,
@@ -123,7 +124,28 @@ impl Servers {
             )
             .remedy("`apt-get install redis-server`, or set `isolation: prefix`"));
         }
+        let _turn = self.own_redis_turn(name).await;
         self.run_redis(&self.own_redis_home(name), name).await
+    }
+
+    /// The same for one that ran before, unless it was removed meanwhile.
+    pub(super) async fn resume_own_redis(&self, name: &str) -> Result<(), ProvisionError> {
+        let _turn = self.own_redis_turn(name).await;
+        if !self.has_own_redis(name) {
+            return Ok(());
+        }
+        let home = self.own_redis_home(name);
+        self.run_redis(&home, name).await.map(drop)
+    }
+
+    /// One at a time for each instance: a server that is resumed must not come up in the midst of its
+    /// removal, where nobody would know of it.
+    async fn own_redis_turn(&self, name: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.inner.own_redis_turns.lock().await;
+            Arc::clone(turns.entry(name.to_owned()).or_default())
+        };
+        turn.lock_owned().await
     }
 
     /// Whether the instance `name` has a server of its own.
@@ -133,13 +155,16 @@ impl Servers {
 
     /// Ends the server of the instance `name` and removes its data.
     pub(crate) async fn remove_own_redis(&self, name: &str) -> Result<(), ProvisionError> {
+        let _turn = self.own_redis_turn(name).await;
         let home = self.own_redis_home(name);
         let pid_file = home.directory.join("redis.pid");
         let supervisor = &self.inner.supervisor;
         supervisor
             .stop(&home.directory, &pid_file, Signal::TERM)
             .await?;
-        home.remove()
+        home.remove()?;
+        self.inner.own_redis_turns.lock().await.remove(name);
+        Ok(())
     }
 
     /// The instances that have a server of their own.

@@ -97,9 +97,13 @@ impl Lookouts {
         std::mem::replace(&mut lookout.answers, answers) != answers
     }
 
-    /// The instance goes: another takes its place when it is next looked at.
-    pub(super) fn leave(&self, key: &Key) {
-        self.lock().retain(|_, lookout| lookout.key != *key);
+    /// The instance goes. Says whether it was a lookout: another takes its place when it is next looked
+    /// at.
+    pub(super) fn leave(&self, key: &Key) -> bool {
+        let mut all = self.lock();
+        let before = all.len();
+        all.retain(|_, lookout| lookout.key != *key);
+        all.len() < before
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Server, Lookout>> {
@@ -150,7 +154,8 @@ mod tests {
     fn a_lookout_that_has_gone_is_replaced() {
         let (lookouts, server, now) = (Lookouts::default(), server(), Instant::now());
         lookouts.turn(&server, &key("a"), now);
-        lookouts.leave(&key("a"));
+        assert!(!lookouts.leave(&key("b")), "it was none");
+        assert!(lookouts.leave(&key("a")));
         assert_eq!(lookouts.turn(&server, &key("b"), now), Turn::Now);
         // Nobody said that it has gone.
         let now = now + EVERY * 4;

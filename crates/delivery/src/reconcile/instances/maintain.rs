@@ -84,7 +84,7 @@ impl Pass<'_> {
     /// It is there, and nothing is left to be done.
     async fn well(mut self, retired: bool) -> Result<Next> {
         let (server, key) = (Server::of(&self.instance), self.instance.key());
-        self.lookouts.report(&server, &key, true, Instant::now());
+        let is_news = self.lookouts.report(&server, &key, true, Instant::now());
         let now = Timestamp::now();
         let recovered = self.is_in_trouble();
         let status = &mut self.instance.status;
@@ -121,6 +121,9 @@ impl Pass<'_> {
         }
         if !change.is_empty() {
             self.context.store.commit(change).await?;
+        }
+        if is_news {
+            self.nudge_others_of(&server).await?;
         }
         Ok(next)
     }
@@ -163,14 +166,14 @@ impl Pass<'_> {
         }
         self.context.store.commit(change).await?;
         let answers = matches!(trouble, Trouble::Retirement);
-        if self.lookouts.report(&server, &key, answers, Instant::now()) && !answers {
+        if self.lookouts.report(&server, &key, answers, Instant::now()) {
             self.nudge_others_of(&server).await?;
         }
         Ok(Next::After(rest))
     }
 
-    /// Has the other instances on `server` looked at: they cannot be asked after, either.
-    async fn nudge_others_of(&self, server: &Server) -> Result<()> {
+    /// Has the other instances on `server` looked at: what holds for one holds for them.
+    pub(super) async fn nudge_others_of(&self, server: &Server) -> Result<()> {
         let all = self
             .context
             .store

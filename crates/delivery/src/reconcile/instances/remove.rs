@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::{Key, Next, Outcome, Result};
 use serde_json::json;
 
-use super::Pass;
+use super::{Pass, lookout::Server};
 use crate::{
     model::{Environment, InstancePhase, Workload},
     provisioner::ProvisionError,
@@ -71,7 +71,9 @@ impl Pass<'_> {
             }),
         ));
         self.context.store.commit(change).await?;
-        self.lookouts.leave(&self.instance.key());
+        if self.lookouts.leave(&self.instance.key()) {
+            self.nudge_others_of(&Server::of(&self.instance)).await?;
+        }
         for node in &self.instance.spec.depends_on {
             self.nudge(node);
         }

@@ -113,19 +113,12 @@ impl Delivery {
                 Err(found) => problems.extend(found),
             }
         }
-        let timeout_seconds = request
-            .timeout_seconds
-            .unwrap_or(self.settings.default_timeout_seconds);
-        if !(1..=86_400).contains(&timeout_seconds) {
-            problems.push(
-                Problem::new(
-                    "deployment/timeout",
-                    "timeoutSeconds",
-                    "the time is out of range",
-                )
-                .remedy("give 1 to 86400 seconds"),
-            );
-        }
+        let timeout_seconds = self
+            .timeout_seconds(request.timeout_seconds)
+            .unwrap_or_else(|problem| {
+                problems.push(problem);
+                0
+            });
         if !problems.is_empty() {
             return Err(Error::problems(
                 "the workloads cannot be deployed",
@@ -139,6 +132,20 @@ impl Delivery {
             timeout_seconds,
             record: None,
         })
+    }
+
+    /// How long a deployment may take, in seconds.
+    fn timeout_seconds(&self, asked: Option<u64>) -> Result<u64, Problem> {
+        let seconds = asked.unwrap_or(self.settings.default_timeout_seconds);
+        if (1..=86_400).contains(&seconds) {
+            return Ok(seconds);
+        }
+        Err(Problem::new(
+            "deployment/timeout",
+            "timeoutSeconds",
+            "the time is out of range",
+        )
+        .remedy("give 1 to 86400 seconds"))
     }
 
     /// The environment, as the caller wants it: changed, or made. `may` is what the caller is here for: to

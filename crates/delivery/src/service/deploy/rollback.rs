@@ -43,15 +43,16 @@ impl Delivery {
                 .remedy("`towpath get deployments` shows which deployment had which workloads"));
             }
         }
-        let order = Order {
-            workloads,
-            accept: BTreeSet::new(),
-            message: request.message,
-            timeout_seconds: request
-                .timeout_seconds
-                .unwrap_or(self.settings.default_timeout_seconds),
-            record: Some(record),
-        };
+        let order =
+            Order {
+                workloads,
+                accept: BTreeSet::new(),
+                message: request.message,
+                timeout_seconds: self.timeout_seconds(request.timeout_seconds).map_err(
+                    |problem| Error::problems("the rollback cannot be begun", vec![problem]),
+                )?,
+                record: Some(record),
+            };
         self.deploy_order(caller, environment, None, &order).await
     }
 

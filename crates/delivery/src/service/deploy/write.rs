@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Delivery, Order, Room, RoomState};
 use crate::{
     model::{
-        Deployment, DeploymentSpec, Environment, Node, NodeId, ResourceInstance,
+        Deployment, DeploymentSpec, Environment, InstancePhase, Node, NodeId, ResourceInstance,
         ResourceInstanceSpec, Route, Workload, WorkloadSpec, begin_release, instance_name,
     },
     plan::Action,
@@ -192,6 +192,12 @@ impl Delivery {
                 set_from_node(&mut instance, node);
             }
             instance.spec.role.clone_from(&room.spec.role);
+            if instance.status.phase == InstancePhase::Failed {
+                // Whoever asks again has mended the cause, or believes so: it is tried at once, and
+                // what failed before does not speak against this deployment.
+                instance.status.phase = InstancePhase::Pending;
+                instance.status.next_try = None;
+            }
             if step == Some(Action::Replace) && !draft.plan.held.contains(&name) {
                 instance.spec.replacements += 1;
             }

@@ -170,8 +170,9 @@ impl Delivery {
             .await
     }
 
-    /// Has `environment` say what the document at `place` says. A time to live that the document said before
-    /// changes nothing, so that applying it again does not move the end.
+    /// Has `environment` say what the document at `place` says; what it does not say stays. A time to
+    /// live that the document said before changes nothing, so that applying it again does not move the
+    /// end.
     pub(in crate::service) async fn amend_by_document(
         &self,
         caller: &Caller,
@@ -188,7 +189,7 @@ impl Delivery {
                 .ttl_seconds
                 .filter(|seconds| environment.spec.ttl_seconds != Some(*seconds))
                 .map(End::InSeconds),
-            labels: Some(meta.labels),
+            labels: (!meta.labels.is_empty()).then_some(meta.labels),
         };
         self.amend(caller, environment, &request, roles).await
     }
