@@ -133,10 +133,11 @@ impl Outbound {
             .headers(parts.headers)
             .body(body);
         let answer = self.send(who, request).await.map_err(Failed)?;
-        let mut response = openidconnect::HttpResponse::new(answer.body);
-        *response.headers_mut() = answer.headers;
-        *response.status_mut() = reqwest::StatusCode::from_u16(answer.status)
+        let mut response = axum::http::Response::builder()
+            .status(answer.status)
+            .body(answer.body)
             .map_err(|error| Failed(Error::internal("an answer has no status", error)))?;
+        *response.headers_mut() = answer.headers;
         Ok(response)
     }
 }

@@ -207,7 +207,8 @@ impl<A: Authenticator> Either<A> {
 #[async_trait]
 impl<A: Authenticator> Authenticator for Either<A> {
     async fn authenticate(&self, token: &Secret) -> Result<Caller> {
-        let is_jwt = token.expose().iter().filter(|byte| **byte == b'.').count() == 2;
+        let parts = token.expose().split(|byte| *byte == b'.');
+        let is_jwt = parts.count() == 3;
         if is_jwt {
             self.verifier.authenticate(token).await
         } else {

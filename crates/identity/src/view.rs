@@ -89,9 +89,10 @@ impl Known {
 
     /// The teams that tokens of a local user may name.
     fn set_group(&mut self, name: &str, members: BTreeSet<String>) {
-        let before = match members.is_empty() {
-            true => self.groups.remove(name),
-            false => self.groups.insert(name.to_owned(), members.clone()),
+        let before = if members.is_empty() {
+            self.groups.remove(name)
+        } else {
+            self.groups.insert(name.to_owned(), members.clone())
         };
         for gone in before.iter().flatten().filter(|m| !members.contains(*m)) {
             if let Some(of) = self.memberships.get_mut(gone) {

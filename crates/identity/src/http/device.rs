@@ -36,7 +36,7 @@ pub(super) async fn show(
         };
         Ok(match identity.device_show(&login, code, &address).await {
             Ok(request) => {
-                pages::device_confirm(&login.name, &request, &identity.browser_csrf(browser))
+                pages::device_confirm(&login.name, &request, &Identity::browser_csrf(browser))
             }
             Err(refusal) => pages::device_code(&login.name, Some(&refusal)),
         })
@@ -61,7 +61,7 @@ pub(super) async fn decide(
                 "you are not logged in any more: begin again",
             ));
         };
-        if !same(form.need("csrf")?, &identity.browser_csrf(browser)) {
+        if !same(form.need("csrf")?, &Identity::browser_csrf(browser)) {
             return Err(Refusal::request("this page is no longer good: begin again"));
         }
         let approve = match form.need("decision")? {

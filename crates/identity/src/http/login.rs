@@ -196,7 +196,7 @@ async fn log_out(
         let Some(value) = browser else {
             return Ok(pages::done("Logged out", "Nobody is logged in here."));
         };
-        let csrf = identity.browser_csrf(value);
+        let csrf = Identity::browser_csrf(value);
         match parameters.get("csrf") {
             Some(given) if same(given, &csrf) => {
                 identity.browser_end(value).await?;

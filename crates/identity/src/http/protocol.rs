@@ -85,8 +85,7 @@ pub(super) async fn userinfo(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| Secret::from(token.trim()))
-        .unwrap_or_else(|| Secret::from(""));
+        .map_or_else(|| Secret::from(""), |(_, token)| Secret::from(token.trim()));
     let mut response = Json(identity.userinfo(&token).await?).into_response();
     no_store(response.headers_mut());
     Ok(response)

@@ -42,6 +42,10 @@ fn refused(kind: ErrorKind) -> Error {
 
 struct Rs256(KeyPair);
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the type that jsonwebtoken asks for"
+)]
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     if *algorithm != Algorithm::RS256 || key.family() != AlgorithmFamily::Rsa {
         return Err(refused(ErrorKind::InvalidAlgorithm));
@@ -77,6 +81,10 @@ struct Public {
     key: DecodingKey,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the type that jsonwebtoken asks for"
+)]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     // A key of one family is never used with an algorithm of another, HMAC least of all: the public
     // key would be the secret.

@@ -79,7 +79,7 @@ impl KeyRingStatus {
                 .iter()
                 .any(|key| key.slot == slot && key.phase != KeyPhase::Retired)
         };
-        (0..).find(|slot| !used(*slot)).unwrap_or(u8::MAX)
+        (0..u8::MAX).find(|slot| !used(*slot)).unwrap_or(u8::MAX)
     }
 
     /// How long until the active key is to be replaced; zero where it is time. Never before the next

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     ClientCredentials, Identity, TokenAnswer, authorize_team, change_by, event, require_revision,
-    sessions::Signing, written,
+    tokens::Signing, written,
 };
 use crate::{
     clock::after,
@@ -262,24 +262,16 @@ impl Identity {
         credentials: &ClientCredentials,
         address: &str,
     ) -> Result<TokenAnswer, Refusal> {
-        let wrong = || {
-            Refusal::new(
-                RefusalCode::InvalidClient,
-                "the client's id or its secret is wrong",
-            )
-        };
         let gates = Self::secret_gates(&credentials.id, address);
         self.attempts_left(&gates).await?;
-        match self.account_proved(credentials).await? {
-            Some((account, key)) => {
-                let sid = key_session(&key);
-                self.account_token(&account, &sid, None).await
-            }
-            None => {
-                self.attempt_failed(&gates).await?;
-                Err(wrong())
-            }
+        if let Some((account, key)) = self.account_proved(credentials).await? {
+            return self.account_token(&account, &key_session(&key), None).await;
         }
+        self.attempt_failed(&gates).await?;
+        Err(Refusal::new(
+            RefusalCode::InvalidClient,
+            "the client's id or its secret is wrong",
+        ))
     }
 
     async fn account_proved(

@@ -5,7 +5,7 @@ use kernel::{Change, Record, Secret};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::{Identity, TokenAnswer, as_themselves, clients::ClientCredentials, sessions::granted};
+use super::{Identity, TokenAnswer, as_themselves, clients::ClientCredentials, tokens::granted};
 use crate::{
     clock::after,
     model::redirect_allowed,

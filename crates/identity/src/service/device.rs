@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    Identity, TokenAnswer, as_themselves, clients::ClientCredentials, event, sessions::granted,
+    Identity, TokenAnswer, as_themselves, clients::ClientCredentials, event, tokens::granted,
 };
 use crate::{
     clock::after,

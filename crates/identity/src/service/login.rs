@@ -189,7 +189,7 @@ impl Identity {
     }
 
     /// What a form of this browser must bring back: another site does not know it.
-    pub(crate) fn browser_csrf(&self, cookie: &str) -> String {
+    pub(crate) fn browser_csrf(cookie: &str) -> String {
         digest(&format!("csrf\n{cookie}"))
     }
 

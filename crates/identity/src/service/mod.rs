@@ -9,7 +9,9 @@ mod device;
 mod exchange;
 mod keys;
 mod login;
+mod membership;
 mod sessions;
+mod tokens;
 mod upstreams;
 mod users;
 
@@ -28,7 +30,7 @@ pub use self::{
     clients::{CLI, ClientCredentials, NewSecret},
     device::{DeviceAnswer, DeviceRequest},
     login::{Entered, LoginForm},
-    sessions::TokenAnswer,
+    tokens::TokenAnswer,
 };
 use crate::{
     clock::Clock,

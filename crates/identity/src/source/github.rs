@@ -117,12 +117,12 @@ impl GitHub {
                     .filter(ours)
                     .map(|t| format!("{}/{}", self.org, t.slug)),
             );
-            let links = answer
+            let mut links = answer
                 .headers
                 .get_all(LINK)
                 .iter()
                 .filter_map(|link| link.to_str().ok());
-            let Some(next) = links.filter_map(next_page).next() else {
+            let Some(next) = links.find_map(next_page) else {
                 return Ok(Asked::Answer(teams));
             };
             let next = url.join(next).map_err(|error| {

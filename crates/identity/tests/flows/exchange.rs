@@ -207,7 +207,11 @@ async fn a_trust_must_narrow_its_issuer_down() {
     ] {
         let answer = setup
             .site
-            .admin("PUT", &format!("{TRUSTS}/web"), trust(&[over.clone()]))
+            .admin(
+                "PUT",
+                &format!("{TRUSTS}/web"),
+                trust(std::slice::from_ref(&over)),
+            )
             .await;
         assert_eq!(answer.status, status, "{over:?}: {}", answer.body);
     }

@@ -37,7 +37,8 @@ pub(crate) struct Site {
     pub(crate) clock: Clock,
     pub(crate) router: Router,
     pub(crate) store: Store,
-    _directory: Option<TempDir>,
+    /// Goes with the site.
+    pub(crate) directory: Option<TempDir>,
 }
 
 pub(crate) struct Answer {
@@ -98,7 +99,7 @@ impl Site {
         // Ahead of the store's own clock, which dates resources.
         let clock = Clock::manual(Timestamp::now() + Duration::from_secs(60));
         let mut site = Self::on(store, settings, clock).await;
-        site._directory = Some(directory);
+        site.directory = Some(directory);
         site
     }
 
@@ -120,7 +121,7 @@ impl Site {
             clock,
             router,
             store,
-            _directory: None,
+            directory: None,
         }
     }
 
