@@ -19,8 +19,11 @@ use super::{
     home::Home,
     program::{self, Run},
     search::{Search, Sort, until_open},
-    supervise::{Launch, Probe},
+    supervise::{self, Launch, Probe},
 };
+
+/// Where it is told to write its process id.
+const PID_FILE: &str = "rabbitmq.pid";
 
 const STANDARD_PORT: u16 = 5672;
 const MANAGEMENT_PORT: u16 = 15672;
@@ -197,8 +200,10 @@ impl Servers {
                 .is_ok(),
             None => false,
         };
+        let holds_ports =
+            lets_in || supervise::runs(&home.directory, &home.directory.join(PID_FILE));
         let port = |label: &str| match home.port(label) {
-            Some(port) if lets_in => Ok(port),
+            Some(port) if holds_ports => Ok(port),
             _ => home.free_port(label),
         };
         let ports = Ports {
@@ -370,7 +375,7 @@ fn launch(
     probe: Probe,
 ) -> Launch {
     let directory = &home.directory;
-    let pid_file = directory.join("rabbitmq.pid");
+    let pid_file = directory.join(PID_FILE);
     let env = [
         ("HOME", directory.into()),
         // A name of its own, so that it stands beside another on this machine.

@@ -28,8 +28,11 @@ use super::{
     is_refusal,
     program::{self, Run},
     search::{Search, Sort, until_open},
-    supervise::{Launch, Probe},
+    supervise::{self, Launch, Probe},
 };
+
+/// Where it is told to write its process id.
+const PID_FILE: &str = "mysqld.pid";
 
 const STANDARD_PORT: u16 = 3306;
 const SORT: Sort = Sort {
@@ -203,8 +206,9 @@ impl Servers {
                 .is_ok(),
             None => false,
         };
+        let pid_file = home.directory.join(PID_FILE);
         let port = match known_port {
-            Some(port) if lets_in => port,
+            Some(port) if lets_in || supervise::runs(&home.directory, &pid_file) => port,
             _ => home.free_port("mysql")?,
         };
         let options = local_options(port, &administrator, Some(&password));
@@ -384,7 +388,7 @@ fn launch(
     port: u16,
     probe: Probe,
 ) -> Launch {
-    let pid_file = home.directory.join("mysqld.pid");
+    let pid_file = home.directory.join(PID_FILE);
     let account = become_one_of(&ACCOUNTS);
     let mut args = vec![
         "--no-defaults".to_owned(),

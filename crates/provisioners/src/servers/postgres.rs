@@ -28,8 +28,11 @@ use super::{
     is_refusal,
     program::{self, Run, postgres_places},
     search::{Search, Sort, until_open},
-    supervise::{Launch, Probe},
+    supervise::{self, Launch, Probe},
 };
+
+/// Where Postgres writes its process id.
+const PID_FILE: &str = "postmaster.pid";
 
 const STANDARD_PORT: u16 = 5432;
 const SORT: Sort = Sort {
@@ -208,8 +211,9 @@ impl Servers {
                 .is_ok(),
             None => false,
         };
+        let pid_file = data.join(PID_FILE);
         let port = match known_port {
-            Some(port) if lets_in => port,
+            Some(port) if lets_in || supervise::runs(&home.directory, &pid_file) => port,
             _ => home.free_port("postgres")?,
         };
         let options = local_options(port, &administrator, Some(&password));
@@ -462,7 +466,7 @@ fn launch(home: &Home, program: PathBuf, data: &Path, port: u16, probe: Probe) -
         env: Vec::new(),
         account: become_one_of(&["postgres", "nobody"]),
         directory: home.directory.clone(),
-        pid_file: data.join("postmaster.pid"),
+        pid_file: data.join(PID_FILE),
         // Ends sessions at once and writes everything out; a plain TERM waits for the clients.
         stop_signal: Signal::INT,
         probe,

@@ -19,8 +19,11 @@ use super::{
     home::Home,
     program,
     search::{Search, Sort, until_open},
-    supervise::{Launch, Probe},
+    supervise::{self, Launch, Probe},
 };
+
+/// Where it is told to write its process id.
+const PID_FILE: &str = "redis.pid";
 
 const STANDARD_PORT: u16 = 6379;
 const SORT: Sort = Sort {
@@ -157,7 +160,7 @@ impl Servers {
     pub(crate) async fn remove_own_redis(&self, name: &str) -> Result<(), ProvisionError> {
         let _turn = self.own_redis_turn(name).await;
         let home = self.own_redis_home(name);
-        let pid_file = home.directory.join("redis.pid");
+        let pid_file = home.directory.join(PID_FILE);
         let supervisor = &self.inner.supervisor;
         supervisor
             .stop(&home.directory, &pid_file, Signal::TERM)
@@ -251,12 +254,12 @@ impl Servers {
             Some(port) => lets_in(local(port, Some(&administrator), Some(&password))).await,
             None => false,
         };
+        let pid_file = home.directory.join(PID_FILE);
         let port = match known_port {
-            Some(port) if lets_in => port,
+            Some(port) if lets_in || supervise::runs(&home.directory, &pid_file) => port,
             _ => home.free_port("redis")?,
         };
         let info = local(port, Some(&administrator), Some(&password));
-        let pid_file = home.directory.join("redis.pid");
         let args = [
             ("--port", port.to_string()),
             ("--bind", "127.0.0.1".to_owned()),

@@ -292,6 +292,12 @@ async fn end(directory: &Path, pid_file: &Path, signal: Signal) -> Result<(), Pr
     )))
 }
 
+/// Whether a server runs in `directory`: one that lets nobody in yet, or no more, too. It holds the port
+/// that it was given.
+pub(crate) fn runs(directory: &Path, pid_file: &Path) -> bool {
+    handle(directory, pid_file).is_some()
+}
+
 /// A handle on the server that runs in `directory`; none where there is no such process.
 fn handle(directory: &Path, pid_file: &Path) -> Option<AsyncFd<OwnedFd>> {
     let directory = directory.canonicalize().ok()?;
