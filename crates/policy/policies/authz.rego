@@ -63,6 +63,8 @@ of_teams := reads | {
 	"environment.change",
 	"environment.create",
 	"environment.delete",
+	"identity.change",
+	"identity.read",
 	"resource.delete",
 	"resource.reveal",
 	"resource.rotate",
@@ -103,6 +105,11 @@ deny contains {
 	not complete
 }
 
+# What is no team's, and no member's to do.
+of_operators if not input.action in of_teams
+
+of_operators if input.resource.team == ""
+
 # Why, for whoever is refused.
 reasons contains {
 	"rule": "authz/team",
@@ -118,7 +125,8 @@ reasons contains {
 	"message": "only those who operate the platform may",
 	"remedy": "ask a platform engineer",
 } if {
-	not input.action in of_teams
+	not operator
+	of_operators
 }
 
 reasons contains {

@@ -8,6 +8,7 @@ mod adapters;
 mod api;
 mod config;
 mod http;
+mod identity_access;
 mod keys;
 mod lead;
 mod patience;

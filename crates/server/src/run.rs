@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, adapters::Adapters, api, keys, lead, routing::Routing};
+use crate::{Config, adapters::Adapters, api, identity_access, keys, lead, routing::Routing};
 
 /// The largest request: a few workloads with their files inlined.
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
@@ -128,7 +128,10 @@ pub async fn start(config: Config) -> Result<Running> {
 
     let router = Router::new()
         .merge(delivery::http::routes(delivery.clone()))
-        .merge(identity::http::routes(identity))
+        .merge(identity_access::guarded(
+            identity::http::routes(identity),
+            guard.clone(),
+        ))
         .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
         .merge(crate::http::routes(store))
         .fallback(kernel::http::no_such_route)

@@ -95,8 +95,11 @@ impl Place {
         }
     }
 
-    /// The `K` of this name in it; all of them where the name is empty.
+    /// The `K` of this name in it, or the environment itself; all of them where the name is empty.
     pub(super) fn target<'a, K: Kind>(&'a self, name: &'a str) -> Target<'a> {
+        if K::KIND == Environment::KIND {
+            return self.itself();
+        }
         Target {
             kind: K::KIND,
             scope: &self.environment.meta.name,
