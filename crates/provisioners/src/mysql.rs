@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     params,
-    servers::{MysqlServer, Servers, login_stem},
+    servers::{MysqlServer, Servers, is_refusal, login_stem},
 };
 use session::{Session, explain};
 use sql::Names;
@@ -208,13 +208,15 @@ async fn prove_login(
             server.prove();
             connection.close().await.map_err(|e| explain(server, &e))
         }
-        Err(sqlx::Error::Database(refused)) => Err(ProvisionError::permanent(format!(
-            "the server at {} refuses the login `{}` that was just made: {}",
-            server.address,
-            names.login,
-            refused.message()
-        ))
-        .remedy("remove the server's anonymous accounts (`mariadb-secure-installation`)")),
+        Err(sqlx::Error::Database(refused)) if is_refusal(refused.as_ref()) => {
+            Err(ProvisionError::permanent(format!(
+                "the server at {} refuses the login `{}` that was just made: {}",
+                server.address,
+                names.login,
+                refused.message()
+            ))
+            .remedy("remove the server's anonymous accounts (`mariadb-secure-installation`)"))
+        }
         Err(error) => Err(explain(server, &error)),
     }
 }

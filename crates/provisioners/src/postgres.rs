@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{
     params::{self, Param, Shape},
-    servers::{PostgresServer, Servers},
+    servers::{PostgresServer, Servers, is_refusal},
 };
 use session::{Session, explain};
 use sql::Names;
@@ -254,16 +254,18 @@ async fn prove_login(
             server.prove();
             connection.close().await.map_err(|e| explain(server, &e))
         }
-        Err(sqlx::Error::Database(refused)) => Err(ProvisionError::permanent(format!(
-            "Postgres at {} refuses the login `{}` that was just made: {}",
-            server.address,
-            names.login,
-            refused.message()
-        ))
-        .remedy(
-            "let logins in by password over TCP: in pg_hba.conf, \
+        Err(sqlx::Error::Database(refused)) if is_refusal(refused.as_ref()) => {
+            Err(ProvisionError::permanent(format!(
+                "Postgres at {} refuses the login `{}` that was just made: {}",
+                server.address,
+                names.login,
+                refused.message()
+            ))
+            .remedy(
+                "let logins in by password over TCP: in pg_hba.conf, \
              `host all all 127.0.0.1/32 scram-sha-256`",
-        )),
+            ))
+        }
         Err(error) => Err(explain(server, &error)),
     }
 }

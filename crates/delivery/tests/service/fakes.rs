@@ -114,7 +114,8 @@ impl Provisioner for Shelf {
     }
 }
 
-/// Runs whatever it is given at once, the image `broken` apart: that cannot start.
+/// Runs whatever it is given at once, but for the images `broken`, which cannot start, and `slow`, which
+/// never gets ready.
 pub struct Stage {
     runs: Mutex<BTreeMap<ReleaseRef, ReleaseState>>,
     removed: Mutex<Vec<ReleaseRef>>,
@@ -165,12 +166,11 @@ impl Engine for Stage {
     }
 
     async fn apply(&self, release: &Release) -> Result<(), EngineError> {
-        let broken = release
-            .containers
-            .values()
-            .any(|container| container.image == "broken");
-        let (phase, message) = if broken {
+        let runs = |image| (release.containers.values()).any(|container| container.image == image);
+        let (phase, message) = if runs("broken") {
             (Phase::Failed, "container main: exit code 3")
+        } else if runs("slow") {
+            (Phase::Starting, "container main: not ready")
         } else {
             (Phase::Ready, "")
         };

@@ -139,3 +139,24 @@ async fn a_workload_that_fails_returns_to_its_last_good_release() {
     assert!(extra.status.used_by.is_empty() && !extra.is_deleting());
     assert!(room.shelf.removed().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_overtaken_before_it_serves_ends_at_once() {
+    let room = Room::open().await;
+    room.succeeded(&room.deploy("notes:1", &[], &[]).await)
+        .await;
+    for release in 2..=4 {
+        room.deploy("slow", &[], &[]).await;
+        testkit::eventually("it is started", LONG, || async {
+            let newest = format!("notes@{release}");
+            (room.stage.runs().last() == Some(&newest)).then_some(())
+        })
+        .await;
+    }
+    testkit::eventually(
+        "only what serves and what is to serve runs",
+        LONG,
+        || async { (room.stage.runs() == ["notes@1", "notes@4"]).then_some(()) },
+    )
+    .await;
+}

@@ -241,7 +241,7 @@ impl std::fmt::Display for Address {
 /// Whether a database server answered that this login may not come in, which no other try mends:
 /// unlike "starting up", "shutting down" and "too many connections". By the class of its SQLSTATE:
 /// invalid authorization, no such database, access rule violation.
-fn is_refusal(error: &dyn sqlx::error::DatabaseError) -> bool {
+pub(crate) fn is_refusal(error: &dyn sqlx::error::DatabaseError) -> bool {
     let code = error.code().unwrap_or_default();
     ["28", "3D", "42"]
         .iter()

@@ -7,40 +7,49 @@ use kernel::{Next, Result};
 use super::Pass;
 use crate::{engine::Phase, reconcile::drain};
 
+/// Between two looks while something is under way.
+const WHILE_CHANGING: Duration = Duration::from_secs(1);
+
 impl Pass<'_> {
-    /// Removes releases that no longer serve, after the drain.
+    /// Removes releases that neither serve nor are wanted: at once those that never served, after the
+    /// drain the one that did until just now. What is deployed in quick succession must not pile up
+    /// while the newest gets ready.
     pub(super) async fn remove_old_releases(&mut self) -> Result<Next> {
         let status = &self.workload.status;
-        let wanted = self.workload.spec.release;
-        if status.active_release != wanted {
-            return Ok(self.while_serving());
-        }
+        let kept = [self.workload.spec.release, status.active_release];
         let old: Vec<u64> = status
             .releases
             .keys()
             .copied()
-            .filter(|n| *n != wanted)
+            .filter(|number| !kept.contains(number))
             .collect();
         if old.is_empty() {
             return Ok(self.while_serving());
         }
         if let Some(rest) = drain::rest(&self.workload) {
-            return Ok(Next::After(rest));
+            return Ok(Next::After(rest.min(WHILE_CHANGING)));
         }
         let before = self.workload.status.clone();
-        for number in old {
-            match self.engine.remove(&self.id(number), drain::GRACE).await {
+        let ids: Vec<_> = old.iter().map(|number| self.id(*number)).collect();
+        // Together: one that takes its grace holds up neither the others nor what is to serve.
+        let ends = ids.iter().map(|id| self.engine.remove(id, drain::GRACE));
+        let ends = futures::future::join_all(ends).await;
+        let mut failure = None;
+        for (number, end) in old.into_iter().zip(ends) {
+            match end {
                 Ok(()) => {
                     self.workload.status.releases.remove(&number);
                 }
                 Err(error) => {
                     let words = Self::words(error);
-                    self.workload.status.removal_failure =
-                        format!("release {number} cannot be removed: {words}");
-                    self.write(&before).await?;
-                    return Ok(Next::After(Duration::from_secs(5)));
+                    failure = Some(format!("release {number} cannot be removed: {words}"));
                 }
             }
+        }
+        if let Some(failure) = failure {
+            self.workload.status.removal_failure = failure;
+            self.write(&before).await?;
+            return Ok(Next::After(Duration::from_secs(5)));
         }
         self.workload.status.removal_failure.clear();
         self.write(&before).await?;
@@ -69,7 +78,7 @@ impl Pass<'_> {
         if steady {
             Next::Idle
         } else {
-            Next::After(Duration::from_secs(1))
+            Next::After(WHILE_CHANGING)
         }
     }
 }
