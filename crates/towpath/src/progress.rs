@@ -16,7 +16,7 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
-    render::{describe, quantity},
+    render::{self, describe, quantity},
 };
 
 /// Between two looks where no event says that something has happened.
@@ -49,6 +49,9 @@ pub(crate) async fn follow(
     }
     let begun = Instant::now();
     context.say(&format!("deployment {name} to {environment}"));
+    for remark in render::plan::remarks(&deployment.spec.plan) {
+        context.say(&remark);
+    }
     let mut board = Board::new(context, &deployment.spec.plan);
     let watched = watch(context, client, &deployment, &mut board);
     let ended = match wait.timeout() {

@@ -61,16 +61,20 @@ pub(crate) fn changes(plan: &Plan) -> String {
     } else if unchanged > 0 {
         let _ = writeln!(text, "{unchanged} unchanged");
     }
-    for held in &plan.held {
-        let _ = writeln!(
-            text,
-            "held: {held} would be replaced; accept that with --accept {held}",
-        );
-    }
-    for warning in &plan.warnings {
-        let _ = writeln!(text, "warning: {warning}");
+    for remark in remarks(plan) {
+        let _ = writeln!(text, "{remark}");
     }
     text
+}
+
+/// What whoever deploys should know: what is held until they accept it, and what the plan warns of.
+pub(crate) fn remarks(plan: &Plan) -> impl Iterator<Item = String> {
+    let held = plan
+        .held
+        .iter()
+        .map(|held| format!("held: {held} would be replaced; accept that with --accept {held}"));
+    let warnings = plan.warnings.iter().map(|text| format!("warning: {text}"));
+    held.chain(warnings)
 }
 
 /// What policy says.
