@@ -59,7 +59,7 @@ pub(crate) enum Env {
 pub(crate) struct Create {
     /// Its name
     name: String,
-    /// Its role [default: ephemeral with --ttl, else the role of the same name, else dev]
+    /// Its role [default: that of --clone-from, else ephemeral with --ttl, else the role of the same name, else dev]
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
     /// The team that it belongs to
