@@ -220,7 +220,7 @@ const TABLE: &[(&str, &str)] = &[
 /// `shop`; and the token of each caller.
 struct World {
     site: Site,
-    _running: Running,
+    running: Running,
     http: reqwest::Client,
     tokens: BTreeMap<&'static str, String>,
     /// The name of the volume in `pay-dev`.
@@ -236,7 +236,7 @@ impl World {
         let admin = std::fs::read_to_string(data.path().join("admin.token")).unwrap();
         let mut world = Self {
             site,
-            _running: running,
+            running,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             tokens: [("admin", admin.trim().to_owned())].into(),
             volume: String::new(),
@@ -269,7 +269,7 @@ impl World {
         let path = "/v1/environments/pay-dev/deployments";
         let (status, made) = world.ask("admin", Method::POST, path, &order()).await;
         assert_eq!(status, 202, "{made}");
-        let client = world._running.client();
+        let client = world.running.client();
         let deployment = client.deployment("pay-dev", "d-1").await.unwrap();
         work::ended(client, &deployment, Duration::from_mins(1)).await;
         let (_, page) = world
@@ -280,10 +280,10 @@ impl World {
                 &json!({}),
             )
             .await;
-        world.volume = page["items"][0]["metadata"]["name"]
+        page["items"][0]["metadata"]["name"]
             .as_str()
             .unwrap()
-            .to_owned();
+            .clone_into(&mut world.volume);
         world
     }
 

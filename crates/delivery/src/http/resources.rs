@@ -8,7 +8,7 @@ use kernel::{
     http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
 };
 
-use super::{one_in, page_in, written};
+use super::{page_in, written};
 use crate::{
     api::{ListQuery, OutputsQuery, ResourceOutputs},
     model::ResourceInstance,
@@ -30,7 +30,7 @@ pub(super) async fn list(
     page_in::<ResourceInstance>(&delivery, &caller, &environment, query).await
 }
 
-/// One resource instance.
+/// One resource instance, by its name or by what it is in the graph: `postgres.default#notes.db`.
 #[utoipa::path(get, path = "/v1/environments/{environment}/resources/{name}", tag = "resources",
     params(("environment" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = Document), (status = 404)))]
@@ -39,7 +39,8 @@ pub(super) async fn show(
     caller: Caller,
     Path((environment, name)): Path<(String, String)>,
 ) -> Result<Response> {
-    one_in::<ResourceInstance>(&delivery, &caller, &environment, &name).await
+    let instance = delivery.resource(&caller, &environment, &name).await?;
+    written(StatusCode::OK, &instance)
 }
 
 /// Asks for the removal of an instance that nothing uses, with its data.

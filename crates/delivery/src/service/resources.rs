@@ -64,6 +64,18 @@ impl Delivery {
         Self::committed(self.store.commit(change).await?, &instance)
     }
 
+    /// An instance, by its name or by what it is in the graph: `postgres.default#notes.db`.
+    pub async fn resource(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+    ) -> Result<Resource<ResourceInstance>> {
+        self.instance_for(caller, environment, name, ResourceInstance::READ)
+            .await
+            .map(|(_, instance)| instance)
+    }
+
     /// Asks for the removal of an instance that nothing uses.
     pub async fn resource_delete(
         &self,

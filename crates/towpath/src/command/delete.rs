@@ -85,7 +85,7 @@ impl Delete {
             Deletable::Resource => {
                 let resource = client.resource(environment, name).await?;
                 require_consent(resource.spec.holds_data && !self.with_data, name)?;
-                let revision = Some(resource.meta.revision);
+                let (name, revision) = (&resource.meta.name, Some(resource.meta.revision));
                 client
                     .delete_resource(environment, name, data, revision)
                     .await?;

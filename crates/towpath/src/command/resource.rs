@@ -106,17 +106,13 @@ impl Resource {
                 let client = context.patient_client()?;
                 let resource = client.resource(&environment, &name).await?;
                 require_consent(resource.spec.holds_data && !with_data, &name)?;
+                let meta = resource.meta;
                 client
-                    .delete_resource(
-                        &environment,
-                        &name,
-                        Data::Remove,
-                        Some(resource.meta.revision),
-                    )
+                    .delete_resource(&environment, &meta.name, Data::Remove, Some(meta.revision))
                     .await?;
                 gone(context, &wait, &format!("resource {name}"), async || {
                     client
-                        .resource(&environment, &name)
+                        .resource(&environment, &meta.name)
                         .await
                         .map(|r| vec![r.status.message])
                 })
