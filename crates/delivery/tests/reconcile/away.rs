@@ -1,8 +1,11 @@
 //! The server behind a resource does not answer.
 
-use kernel::{Caller, Change};
+use kernel::{Caller, Change, Key};
 use testkit::eventually;
-use towpath_delivery::{engine::Phase, model::InstancePhase};
+use towpath_delivery::{
+    engine::Phase,
+    model::{InstancePhase, Workload},
+};
 
 use crate::support::{Platform, WITHIN};
 
@@ -130,6 +133,9 @@ async fn is_observed_while_it_waits(platform: &Platform) {
         (Phase::Ready, "workload.recovered"),
     ] {
         platform.machine.set("web", phase);
+        // As the server does when an engine sees a change.
+        let nudger = platform.driver.nudger();
+        nudger.nudge(Key::of::<Workload>("dev", "web"));
         let status = eventually("it shows", WITHIN, || async {
             let status = platform.workload("web").await.status;
             (status.releases[&1].phase == phase).then_some(status)
