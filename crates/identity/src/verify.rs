@@ -41,8 +41,8 @@ pub struct Verified {
 }
 
 impl Verifier {
-    pub(crate) fn new(settings: &Settings, clock: Clock, view: Arc<View>) -> Self {
-        provider::install();
+    pub(crate) fn new(settings: &Settings, clock: Clock, view: Arc<View>) -> Result<Self> {
+        provider::install()?;
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_issuer(&[&settings.issuer]);
         validation.set_audience(&[&settings.audience]);
@@ -50,12 +50,12 @@ impl Verifier {
         // By our own clock, below.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        Self {
+        Ok(Self {
             view,
             clock,
             validation,
             admin_groups: settings.admin_groups.clone(),
-        }
+        })
     }
 
     /// Whom `token` makes; `Unauthenticated`, with the reason, where it is not good.

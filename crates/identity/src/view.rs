@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
-use kernel::{CallerKind, Event, EventFilter, Key, Kind, Query, Result, Store};
+use kernel::{CallerKind, Event, EventFilter, Key, Kind, NewEvent, Query, Result, Store};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +24,9 @@ use crate::{
 
 /// The one ring there is.
 pub(crate) const RING: &str = "tokens";
-/// The types of the events that are not about a resource of ours.
-pub(crate) const SESSION_ENDED: &str = "dev.towpath.session.ended";
-pub(crate) const MEMBER_WITHDRAWN: &str = "dev.towpath.member.withdrawn";
+/// What the events tell that are not about a resource of ours.
+pub(crate) const SESSION_ENDED: &str = "session.ended";
+pub(crate) const MEMBER_WITHDRAWN: &str = "member.withdrawn";
 /// How long to wait before the store is asked again where it did not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -238,14 +238,15 @@ impl View {
         let Some(key) = event.subject_key() else {
             return;
         };
-        if event.kind == SESSION_ENDED {
+        let what = event.kind.strip_prefix(NewEvent::PREFIX);
+        if what == Some(SESSION_ENDED) {
             let now = self.clock.now();
             let until = after(now, self.memory);
             self.write(|known| {
                 known.ended.retain(|_, until| *until > now);
                 known.ended.insert(key.name, until)
             });
-        } else if event.kind == MEMBER_WITHDRAWN {
+        } else if what == Some(MEMBER_WITHDRAWN) {
             let text = |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();
             if let Ok(at) = text("at").parse() {
                 self.withdraw(Withdrawal {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::Key;
+use crate::{Caller, Key};
 
 /// Whether what the event reports passed or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -37,6 +37,32 @@ pub struct NewEvent {
     pub outcome: Option<Outcome>,
     /// More, in the shape that the type documents. Never a secret.
     pub data: Value,
+}
+
+impl NewEvent {
+    /// What the types of all our events begin with.
+    pub const PREFIX: &str = "dev.towpath.";
+
+    /// That `caller` did `what` (`deployment.requested`, without the prefix) to `subject`, which is
+    /// `team`'s; empty: the platform's.
+    pub fn caused(
+        what: &str,
+        subject: Key,
+        team: &str,
+        caller: &Caller,
+        outcome: Option<Outcome>,
+        data: Value,
+    ) -> Self {
+        Self {
+            kind: format!("{}{what}", Self::PREFIX),
+            subject,
+            team: team.into(),
+            correlation: caller.correlation,
+            actor: caller.subject.clone(),
+            outcome,
+            data,
+        }
+    }
 }
 
 /// An event as it is kept and sent: the JSON format of CloudEvents 1.0.

@@ -13,6 +13,7 @@ pub mod authorization;
 mod backoff;
 pub mod caller;
 pub mod change;
+mod contention;
 pub mod driver;
 pub mod error;
 pub mod event;
@@ -31,6 +32,7 @@ pub use authorization::{Action, Authorizer, Guard, Ruling, Surroundings, Target}
 pub use backoff::Backoff;
 pub use caller::{Caller, CallerKind};
 pub use change::Change;
+pub use contention::{Contended, anew};
 pub use driver::{Driver, DriverHandle};
 pub use error::{Error, ErrorKind, Location, Problem, Result};
 pub use event::{Event, EventFilter, NewEvent, Outcome};

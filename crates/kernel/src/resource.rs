@@ -146,6 +146,18 @@ impl Meta {
             deleting: None,
         }
     }
+
+    /// Refuses where whoever asks took the resource to be at another revision (`If-Match`).
+    pub fn require_revision(&self, expected: Option<i64>) -> Result<()> {
+        match expected {
+            Some(expected) if expected != self.revision => Err(Error::conflict(format!(
+                "`{}` is at revision {}, not {expected}",
+                self.name, self.revision
+            ))
+            .remedy("read it again, and decide anew")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A resource of a known kind.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Change, Error, ErrorKind, Kind, Outcome, Problem, Query, Resource, Result};
+use kernel::{
+    Caller, Change, Error, ErrorKind, Kind, NewEvent, Outcome, Problem, Query, Resource, Result,
+};
 use serde_json::json;
 
 use super::{
@@ -12,7 +14,6 @@ use super::{
         of_platform,
     },
     environments::Roles,
-    events,
     plans::context_of,
 };
 use crate::{
@@ -193,7 +194,7 @@ impl Delivery {
         let record =
             Resource::<ResourceDefinitionRevision>::new(name, format!("r{revision}"), spec);
         change.create(&record)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "resource-definition.applied",
             kernel::Key::of::<ResourceDefinition>("", name),
             "",
@@ -308,7 +309,7 @@ impl Delivery {
             .require(caller, DEFINITION_DELETE, &target)
             .await?;
         let held = self.store.expect::<ResourceDefinition>("", name).await?;
-        Self::require_revision(&held.meta, revision)?;
+        held.meta.require_revision(revision)?;
         let instances = self
             .store
             .list_all::<ResourceInstance>(&Query::default())
@@ -320,7 +321,7 @@ impl Delivery {
             .collect();
         let mut change = Change::new().by(caller);
         change.remove(&held)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "resource-definition.deleted",
             held.key(),
             "",

@@ -19,7 +19,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use kernel::{Committed, Error, ErrorKind, Guard, Kind, Query, Resource, Result, Secret, Store};
+use kernel::{Committed, Error, Guard, Kind, Query, Resource, Result, Secret, Store};
 
 use crate::{
     Engine, Provisioner, Verifier,
@@ -38,9 +38,6 @@ pub struct Settings {
     /// How long workloads have to get ready where the caller does not say, in seconds.
     pub default_timeout_seconds: u64,
 }
-
-/// How often work is done anew because something changed beneath it.
-const TRIES: u32 = 8;
 
 /// The use cases, and what they work with. One for the whole process.
 pub struct Delivery {
@@ -168,21 +165,6 @@ impl Delivery {
         self.store.list_all(&query).await
     }
 
-    /// Does `work`, which reads, decides and writes, anew where somebody has written in between: as a
-    /// rule a reconciler, of which the caller need not know.
-    async fn anew<T, F>(work: impl Fn() -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T>>,
-    {
-        for _ in 1..TRIES {
-            match work().await {
-                Err(error) if error.kind == ErrorKind::Conflict => {}
-                done => return done,
-            }
-        }
-        work().await
-    }
-
     /// `resource` as the commit has left it: at its present revision, even where it has gone since.
     fn committed<K: Kind>(committed: Committed, resource: &Resource<K>) -> Result<Resource<K>> {
         let key = resource.key();
@@ -193,17 +175,5 @@ impl Delivery {
                 Error::internal("a commit did not answer what it wrote", key.to_string())
             })?
             .typed()
-    }
-
-    /// Refuses where the caller took the resource to be at another revision (`If-Match`).
-    fn require_revision(meta: &kernel::Meta, expected: Option<i64>) -> Result<()> {
-        match expected {
-            Some(expected) if expected != meta.revision => Err(Error::conflict(format!(
-                "`{}` is at revision {}, not {expected}",
-                meta.name, meta.revision
-            ))
-            .remedy("read it again, and decide anew")),
-            _ => Ok(()),
-        }
     }
 }

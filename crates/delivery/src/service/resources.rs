@@ -1,12 +1,12 @@
 //! Resource instances: rotated, removed, their outputs read.
 
-use kernel::{Action, Caller, Change, Error, Kind as _, Resource, Result};
+use kernel::{Action, Caller, Change, Error, Kind as _, NewEvent, Resource, Result, anew};
 use serde_json::json;
 
 use super::{
     Delivery,
     access::{RESOURCE_DELETE, RESOURCE_REVEAL, RESOURCE_ROTATE, Seen as _},
-    events, outputs,
+    outputs,
 };
 use crate::{
     api::ResourceOutputs,
@@ -23,7 +23,7 @@ impl Delivery {
         environment: &str,
         name: &str,
     ) -> Result<Resource<ResourceInstance>> {
-        Self::anew(|| self.resource_rotate_once(caller, environment, name)).await
+        anew(|| self.resource_rotate_once(caller, environment, name)).await
     }
 
     async fn resource_rotate_once(
@@ -53,7 +53,7 @@ impl Delivery {
             workload.spec.correlation = caller.correlation;
             change.spec(&workload)?;
         }
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "resource-instance.rotation-requested",
             instance.key(),
             &room.spec.team,
@@ -84,7 +84,7 @@ impl Delivery {
         name: &str,
         revision: Option<i64>,
     ) -> Result<Resource<ResourceInstance>> {
-        Self::anew(|| self.resource_delete_once(caller, environment, name, revision)).await
+        anew(|| self.resource_delete_once(caller, environment, name, revision)).await
     }
 
     async fn resource_delete_once(
@@ -97,7 +97,7 @@ impl Delivery {
         let (room, instance) = self
             .instance_for(caller, environment, name, RESOURCE_DELETE)
             .await?;
-        Self::require_revision(&instance.meta, revision)?;
+        instance.meta.require_revision(revision)?;
         if instance.is_deleting() {
             return Ok(instance);
         }
@@ -114,7 +114,7 @@ impl Delivery {
         }
         let mut change = Change::new().by(caller);
         change.delete(&instance)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "resource-instance.deletion-requested",
             instance.key(),
             &room.spec.team,
@@ -165,7 +165,7 @@ impl Delivery {
         }
         if reveal.is_some() {
             let mut change = Change::new().by(caller);
-            change.event(events::event(
+            change.event(NewEvent::caused(
                 "resource-instance.secret-revealed",
                 instance.key(),
                 &room.spec.team,

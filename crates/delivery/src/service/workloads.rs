@@ -1,13 +1,13 @@
 //! Workloads: removed, and their logs read.
 
 use futures::stream::BoxStream;
-use kernel::{Caller, Change, Query, Resource, Result, Secret};
+use kernel::{Caller, Change, NewEvent, Query, Resource, Result, Secret, anew};
 use serde_json::json;
 
 use super::{
     Delivery,
     access::{WORKLOAD_DELETE, WORKLOAD_LOGS},
-    events, outputs,
+    outputs,
 };
 use crate::{
     engine::{LogLine, LogQuery},
@@ -25,8 +25,7 @@ impl Delivery {
         with_data: bool,
         revision: Option<i64>,
     ) -> Result<Resource<Workload>> {
-        Self::anew(|| self.workload_delete_once(caller, environment, name, with_data, revision))
-            .await
+        anew(|| self.workload_delete_once(caller, environment, name, with_data, revision)).await
     }
 
     async fn workload_delete_once(
@@ -45,7 +44,7 @@ impl Delivery {
             self.refuse_if_protected(&room, "lose data").await?;
         }
         let mut workload = self.store.expect::<Workload>(environment, name).await?;
-        Self::require_revision(&workload.meta, revision)?;
+        workload.meta.require_revision(revision)?;
         if workload.is_deleting() && workload.spec.remove_data == with_data {
             return Ok(workload);
         }
@@ -53,7 +52,7 @@ impl Delivery {
         let mut change = Change::new().by(caller);
         change.spec(&workload)?;
         change.delete(&workload)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "workload.deletion-requested",
             workload.key(),
             &room.spec.team,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
+use kernel::secret::same;
 
 use super::{
     authorize::to_login,
@@ -11,10 +12,7 @@ use super::{
     request::{Address, Form, QueryParameters, cookie},
     token::Refused,
 };
-use crate::{
-    Identity, Refusal,
-    state::{Then, same},
-};
+use crate::{Identity, Refusal, state::Then};
 
 /// `GET /device`
 pub(super) async fn show(

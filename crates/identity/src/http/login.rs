@@ -7,6 +7,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use kernel::secret::same;
 
 use super::{
     browser::{login_cookie, see_other, session_cookie, set_cookie},
@@ -14,11 +15,7 @@ use super::{
     request::{Address, Form, Parameters, QueryParameters, cookie},
     token::Refused,
 };
-use crate::{
-    Identity, Refusal,
-    service::Entered,
-    state::{Then, same},
-};
+use crate::{Identity, Refusal, service::Entered, state::Then};
 
 /// `GET /login`
 pub(super) async fn show(

@@ -61,7 +61,7 @@ pub(super) async fn discovery(State(identity): State<Arc<Identity>>) -> Json<Val
 /// `GET /oauth/jwks.json`
 pub(super) async fn jwks(State(identity): State<Arc<Identity>>) -> Result<Response> {
     let keys: Vec<Value> = identity
-        .keys()
+        .published_keys()
         .await?
         .into_iter()
         .map(|key| {

@@ -158,6 +158,14 @@ pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
         .map(|(_, value)| value)
 }
 
+/// One address of `X-Forwarded-For`: some proxies add the port.
+fn hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let address = text.parse::<IpAddr>();
+    let address = address.or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
 /// Where a request comes from, as attempts are counted: an IPv4 address, or the /64 that one
 /// subscriber has.
 pub(super) struct Address(pub(super) String);
@@ -173,16 +181,18 @@ impl FromRequestParts<Arc<Identity>> for Address {
         let peer = peer.map(|ConnectInfo(address)| address.ip().to_canonical());
         let trusted = &identity.settings().trusted_proxies;
         let told = peer.filter(|peer| trusted.contains(peer)).and_then(|_| {
-            // The last one that no proxy of ours has written.
+            // The last one that no proxy of ours has written. What cannot be read ends the search:
+            // beyond it everything may be the client's own.
             let hops: Vec<_> = parts
                 .headers
                 .get_all("x-forwarded-for")
                 .iter()
-                .filter_map(|value| value.to_str().ok())
+                .map(|value| value.to_str().unwrap_or_default())
                 .flat_map(|value| value.split(','))
-                .filter_map(|hop| hop.trim().parse::<IpAddr>().ok())
+                .map(hop)
                 .collect();
-            hops.into_iter().rev().find(|hop| !trusted.contains(hop))
+            let mut readable = hops.into_iter().rev().map_while(|hop| hop);
+            readable.find(|hop| !trusted.contains(hop))
         });
         Ok(Self(
             match told.or(peer).map(|address| address.to_canonical()) {

@@ -1,7 +1,7 @@
 //! The cryptography of `jsonwebtoken`, by ring: the one that TLS uses already, constant in time and
 //! fast. Its own choice of RustCrypto signs with an implementation that has a timing advisory.
 
-use std::sync::Once;
+use std::sync::LazyLock;
 
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey,
@@ -26,14 +26,16 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Has `jsonwebtoken` use ring, in this process.
-pub(crate) fn install() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        if PROVIDER.install_default().is_err() {
-            tracing::debug!("another provider signs and verifies tokens in this process");
-        }
-    });
+/// Has `jsonwebtoken` use ring, in this process; an error where it uses another already.
+pub(crate) fn install() -> kernel::Result<()> {
+    static OURS: LazyLock<bool> = LazyLock::new(|| PROVIDER.install_default().is_ok());
+    if *OURS {
+        return Ok(());
+    }
+    Err(kernel::Error::invalid(
+        "another provider of cryptography signs and verifies tokens in this process",
+    )
+    .remedy("install none for `jsonwebtoken` where Towpath is embedded"))
 }
 
 fn refused(kind: ErrorKind) -> Error {

@@ -61,7 +61,7 @@ impl SigningKey {
 
     /// Signs `claims` as a token of type `typ`.
     pub(crate) fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String> {
-        provider::install();
+        provider::install()?;
         let header = Header {
             typ: Some(typ.into()),
             kid: Some(self.kid.clone()),

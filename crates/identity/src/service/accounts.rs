@@ -1,21 +1,22 @@
 //! Service accounts: a team's automation, with keys that overlap when they are rotated.
 
 use kernel::{
-    Caller, CallerKind, Change, Error, Key, Kind, Name, Outcome, Query, Resource, Result, Secret,
+    Caller, CallerKind, Change, Error, Key, Kind, Name, NewEvent, Outcome, Query, Resource, Result,
+    Secret, anew, secret::same,
 };
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    ClientCredentials, Identity, TokenAnswer, authorize_team, change_by, event, require_revision,
+    ClientCredentials, Identity, TokenAnswer, authorize_credentials, authorize_member,
     tokens::Signing, written,
 };
 use crate::{
     clock::after,
     model::{AccountKind, IssuedKey, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
     refusal::{Refusal, RefusalCode},
-    state::{digest, random_token, same},
+    state::{digest, random_token},
     verify::ACCOUNT,
 };
 
@@ -64,7 +65,7 @@ impl Identity {
         spec: ServiceAccountSpec,
         revision: Option<i64>,
     ) -> Result<Resource<ServiceAccount>> {
-        authorize_team(caller, team, "change its service accounts")?;
+        authorize_credentials(caller, team, "change its service accounts")?;
         let (team, name) = (Name::new(team)?, Name::new(name)?);
         let for_one = spec.environment.is_some();
         if for_one != (spec.kind == AccountKind::Deploy) {
@@ -72,7 +73,7 @@ impl Identity {
                 "an account of kind `deploy`, and no other, names the environment that it deploys to",
             ));
         }
-        Self::anew(|| async {
+        anew(|| async {
             let before = self
                 .store
                 .get::<ServiceAccount>(team.as_str(), name.as_str())
@@ -82,7 +83,7 @@ impl Identity {
                 Some(account) => account,
                 None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
             };
-            require_revision(&account.meta, revision)?;
+            account.meta.require_revision(revision)?;
             if account.spec.kind != spec.kind || account.spec.environment != spec.environment {
                 return Err(
                     Error::conflict("what an account is for stays as it was made")
@@ -91,13 +92,13 @@ impl Identity {
             }
             account.spec = spec.clone();
             account.meta.labels.insert("team".into(), team.to_string());
-            let mut change = change_by(caller);
+            let mut change = Change::new().by(caller);
             if is_new {
                 change.create(&account)?;
             } else {
                 change.spec(&account)?;
             }
-            change.event(event(
+            change.event(NewEvent::caused(
                 if is_new {
                     "service-account.created"
                 } else {
@@ -122,10 +123,10 @@ impl Identity {
         name: &str,
         revision: Option<i64>,
     ) -> Result<()> {
-        authorize_team(caller, team, "remove its service accounts")?;
-        Self::anew(|| async {
+        authorize_credentials(caller, team, "remove its service accounts")?;
+        anew(|| async {
             let account = self.store.expect::<ServiceAccount>(team, name).await?;
-            require_revision(&account.meta, revision)?;
+            account.meta.require_revision(revision)?;
             let trusts = self
                 .store
                 .list_all::<WorkloadTrust>(&Query::scope(team))
@@ -140,7 +141,7 @@ impl Identity {
                 ))
                 .remedy("remove the trust first"));
             }
-            let mut change = change_by(caller);
+            let mut change = Change::new().by(caller);
             change.remove(&account)?;
             for key in &account.status.keys {
                 self.session_mark_ended(
@@ -150,7 +151,7 @@ impl Identity {
                     "account removed",
                 )?;
             }
-            change.event(event(
+            change.event(NewEvent::caused(
                 "service-account.removed",
                 account.key(),
                 team,
@@ -168,8 +169,8 @@ impl Identity {
     /// tokens: a job that began with it goes on, and whoever keeps keys elsewhere has the time to
     /// store the new one.
     pub async fn account_rotate(&self, caller: &Caller, team: &str, name: &str) -> Result<NewKey> {
-        authorize_team(caller, team, "rotate keys of its service accounts")?;
-        Self::anew(|| self.account_rotate_once(caller, team, name)).await
+        authorize_credentials(caller, team, "rotate keys of its service accounts")?;
+        anew(|| self.account_rotate_once(caller, team, name)).await
     }
 
     async fn account_rotate_once(&self, caller: &Caller, team: &str, name: &str) -> Result<NewKey> {
@@ -183,7 +184,7 @@ impl Identity {
             created,
             slot,
         });
-        let mut change = change_by(caller);
+        let mut change = Change::new().by(caller);
         change.status(&account)?;
         change.seal(
             account.meta.uid,
@@ -200,7 +201,7 @@ impl Identity {
             .map(|key| key.id.clone())
             .collect();
         let ended = ended.map(|key| key.id);
-        change.event(event(
+        change.event(NewEvent::caused(
             "service-account.rotated",
             account.key(),
             team,
@@ -228,8 +229,8 @@ impl Identity {
         name: &str,
         key: &str,
     ) -> Result<()> {
-        authorize_team(caller, team, "revoke keys of its service accounts")?;
-        Self::anew(|| async {
+        authorize_credentials(caller, team, "revoke keys of its service accounts")?;
+        anew(|| async {
             let mut account = self.store.expect::<ServiceAccount>(team, name).await?;
             let before = account.status.keys.len();
             account.status.keys.retain(|kept| kept.id != key);
@@ -239,10 +240,10 @@ impl Identity {
                     key.escape_debug()
                 )));
             }
-            let mut change = change_by(caller);
+            let mut change = Change::new().by(caller);
             change.status(&account)?;
             self.session_mark_ended(&mut change, caller, &key_session(key), "key revoked")?;
-            change.event(event(
+            change.event(NewEvent::caused(
                 "service-account.key-revoked",
                 account.key(),
                 team,
@@ -262,16 +263,14 @@ impl Identity {
         credentials: &ClientCredentials,
         address: &str,
     ) -> Result<TokenAnswer, Refusal> {
-        let gates = Self::secret_gates(&credentials.id, address);
-        self.attempts_left(&gates).await?;
         if let Some((account, key)) = self.account_proved(credentials).await? {
             return self.account_token(&account, &key_session(&key), None).await;
         }
-        self.attempt_failed(&gates).await?;
-        Err(Refusal::new(
+        let refusal = Refusal::new(
             RefusalCode::InvalidClient,
             "the client's id or its secret is wrong",
-        ))
+        );
+        Err(self.secret_refused(refusal, address).await)
     }
 
     async fn account_proved(
@@ -350,7 +349,7 @@ impl Identity {
         team: &str,
         query: Query,
     ) -> Result<kernel::Page<kernel::Document>> {
-        authorize_team(caller, team, &format!("read resources of kind {}", K::KIND))?;
+        authorize_member(caller, team, &format!("read resources of kind {}", K::KIND))?;
         let query = Query {
             scope: Some(team.into()),
             ..query
@@ -365,14 +364,9 @@ impl Identity {
         team: &str,
         name: &str,
     ) -> Result<kernel::Document> {
-        authorize_team(caller, team, &format!("read resources of kind {}", K::KIND))?;
+        authorize_member(caller, team, &format!("read resources of kind {}", K::KIND))?;
         let key = Key::of::<K>(team, name);
         let found = self.store.document(&key).await?;
         found.ok_or_else(|| Error::not_found(&key))
-    }
-
-    /// An empty change of this caller.
-    pub(super) fn change(caller: &Caller) -> Change {
-        change_by(caller)
     }
 }

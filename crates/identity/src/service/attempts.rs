@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kernel::{Change, Outcome, Record};
+use kernel::{Change, NewEvent, Outcome, Record, anew};
 use serde_json::json;
 
-use super::{Identity, as_themselves, event};
+use super::{Identity, as_themselves};
 use crate::{
     clock::after,
     refusal::Refusal,
@@ -80,17 +80,22 @@ impl Identity {
         ]
     }
 
-    pub(super) fn secret_gates(client: &str, address: &str) -> [Gate; 2] {
-        [
-            Gate::new("this client", "secret", client, 10, true),
-            Gate::new(
-                "client secrets from your address",
-                "secret-address",
-                address,
-                30,
-                false,
-            ),
-        ]
+    /// A secret of ours has 256 bits, and a signed token cannot be made: neither is guessed. So a right
+    /// one always passes, and wrong ones are counted for their address alone: by the name of a client,
+    /// which is no secret, anybody could hold up its owner.
+    pub(super) async fn secret_refused(&self, refusal: Refusal, address: &str) -> Refusal {
+        let gates = [Gate::new(
+            "client secrets from your address",
+            "secret-address",
+            address,
+            30,
+            false,
+        )];
+        let held_up = async {
+            self.attempts_left(&gates).await?;
+            self.attempt_failed(&gates).await
+        };
+        held_up.await.err().unwrap_or(refusal)
     }
 
     async fn attempts(&self, gate: &Gate) -> Result<Record<Attempts>, Refusal> {
@@ -131,12 +136,12 @@ impl Identity {
     /// Counts an attempt as failed before it is made, so that a thousand at once are not one; refuses
     /// while one of the gates is shut.
     pub(super) async fn attempt(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        Self::anew(|| self.count(gates, true)).await
+        anew(|| self.count(gates, true)).await
     }
 
     /// Counts an attempt that failed.
     pub(super) async fn attempt_failed(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        Self::anew(|| self.count(gates, false)).await
+        anew(|| self.count(gates, false)).await
     }
 
     /// Counts a failed attempt; with `only_open`, only where the gates are open as they are read.
@@ -153,7 +158,7 @@ impl Identity {
             record.expires = after(now, REMEMBERED);
             change.keep(&record)?;
             if record.value.failed == gate.free + 1 {
-                change.event(event(
+                change.event(NewEvent::caused(
                     "login.held-up",
                     kernel::Key {
                         kind: "Attempts".into(),
@@ -173,7 +178,7 @@ impl Identity {
 
     /// Takes back the count of an attempt that succeeded.
     pub(super) async fn attempt_succeeded(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        Self::anew(|| async {
+        anew(|| async {
             let mut change = Change::new();
             for gate in gates {
                 let mut record = self.attempts(gate).await?;

@@ -1,7 +1,7 @@
 //! The authorization code grant with PKCE (RFC 6749, 7636, 9207; OpenID Connect Core).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use kernel::{Change, Record, Secret};
+use kernel::{Change, Record, Secret, anew, secret::same};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
@@ -10,7 +10,7 @@ use crate::{
     clock::after,
     model::redirect_allowed,
     refusal::{Refusal, RefusalCode},
-    state::{AuthorizationCode, AuthorizationRequest, Login, Session, digest, random_token, same},
+    state::{AuthorizationCode, AuthorizationRequest, Login, Session, digest, random_token},
 };
 
 /// The longest `state` and `nonce`: they are kept while the person logs in.
@@ -159,7 +159,7 @@ impl Identity {
         address: &str,
     ) -> Result<TokenAnswer, Refusal> {
         self.client_proved(credentials, address).await?;
-        Self::anew(|| self.code_exchange_once(&credentials.id, code, redirect_uri, verifier)).await
+        anew(|| self.code_exchange_once(&credentials.id, code, redirect_uri, verifier)).await
     }
 
     async fn code_exchange_once(

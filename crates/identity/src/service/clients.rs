@@ -1,16 +1,19 @@
 //! Clients: those that Towpath has itself, and those that the organization adds.
 
-use kernel::{Caller, Change, Error, ErrorKind, Name, Outcome, Resource, Result, Secret, Store};
+use kernel::{
+    Caller, Change, Error, ErrorKind, Name, NewEvent, Outcome, Resource, Result, Secret, Store,
+    anew, secret::same,
+};
 use serde::Serialize;
 use serde_json::json;
 use url::Url;
 
-use super::{Identity, authorize_platform, event, require_revision, written};
+use super::{Identity, authorize_platform, written};
 use crate::{
     model::{OidcClient, OidcClientSpec},
     refusal::{Refusal, RefusalCode},
     settings::is_loopback,
-    state::{digest, random_token, same},
+    state::{digest, random_token},
 };
 
 /// The name of a client's secret among its secrets: only its digest is kept.
@@ -88,14 +91,14 @@ impl Identity {
                 )));
             }
         }
-        Self::anew(|| async {
+        anew(|| async {
             let before = self.store.get::<OidcClient>("", name.as_str()).await?;
             let is_new = before.is_none();
             let mut client = match before {
                 Some(client) => client,
                 None => Resource::new("", name.as_str(), spec.clone()),
             };
-            require_revision(&client.meta, revision)?;
+            client.meta.require_revision(revision)?;
             client.spec = spec.clone();
             let mut change = Change::new().by(caller);
             if is_new {
@@ -104,7 +107,7 @@ impl Identity {
                 change.spec(&client)?;
             }
             let done = Some(Outcome::Pass);
-            change.event(event(
+            change.event(NewEvent::caused(
                 "client.changed",
                 client.key(),
                 "",
@@ -126,11 +129,11 @@ impl Identity {
     ) -> Result<()> {
         authorize_platform(caller, "change which programs log people in")?;
         let client = self.store.expect::<OidcClient>("", name).await?;
-        require_revision(&client.meta, revision)?;
+        client.meta.require_revision(revision)?;
         let mut change = Change::new().by(caller);
         change.remove(&client)?;
         let done = Some(Outcome::Pass);
-        change.event(event(
+        change.event(NewEvent::caused(
             "client.removed",
             client.key(),
             "",
@@ -146,7 +149,7 @@ impl Identity {
     pub async fn client_secret(&self, caller: &Caller, name: &str) -> Result<NewSecret> {
         authorize_platform(caller, "draw secrets of programs")?;
         let client_secret = random_token()?;
-        Self::anew(|| async {
+        anew(|| async {
             let mut client = self.store.expect::<OidcClient>("", name).await?;
             if !client.spec.confidential {
                 return Err(
@@ -163,7 +166,7 @@ impl Identity {
                 Secret::from(digest(&client_secret)),
             );
             let done = Some(Outcome::Pass);
-            change.event(event(
+            change.event(NewEvent::caused(
                 "client.secret-drawn",
                 client.key(),
                 "",
@@ -202,8 +205,6 @@ impl Identity {
         if !client.spec.confidential {
             return Ok(client);
         }
-        let gates = Self::secret_gates(&credentials.id, address);
-        self.attempts_left(&gates).await?;
         let kept = self.store.secret(client.meta.uid, SECRET).await?;
         let good = match (&kept, &credentials.secret) {
             (Some(kept), Some(given)) => same(
@@ -215,10 +216,10 @@ impl Identity {
         if good {
             return Ok(client);
         }
-        self.attempt_failed(&gates).await?;
-        Err(Refusal::new(
+        let refusal = Refusal::new(
             RefusalCode::InvalidClient,
             "the client's secret is missing or wrong",
-        ))
+        );
+        Err(self.secret_refused(refusal, address).await)
     }
 }

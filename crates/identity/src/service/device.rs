@@ -1,13 +1,11 @@
 //! The device grant (RFC 8628): a program without a browser is approved in one elsewhere.
 
-use kernel::{Change, Outcome, Record, Secret};
+use kernel::{Change, NewEvent, Outcome, Record, Secret, anew};
 use rand::{TryRngCore as _, rngs::OsRng};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{
-    Identity, TokenAnswer, as_themselves, clients::ClientCredentials, event, tokens::granted,
-};
+use super::{Identity, TokenAnswer, as_themselves, clients::ClientCredentials, tokens::granted};
 use crate::{
     clock::after,
     refusal::{Refusal, RefusalCode},
@@ -93,7 +91,7 @@ impl Identity {
             ));
         }
         // A code that is taken is as unlikely as a guess; another is drawn then.
-        Self::anew(|| self.device_start_once(&client.meta.name, scope)).await
+        anew(|| self.device_start_once(&client.meta.name, scope)).await
     }
 
     async fn device_start_once(&self, client: &str, scope: &str) -> Result<DeviceAnswer, Refusal> {
@@ -232,7 +230,7 @@ impl Identity {
         address: &str,
     ) -> Result<(), Refusal> {
         // The device asks in between; whoever else decides takes the code away.
-        Self::anew(|| self.device_decide_once(login, code, approve, address)).await
+        anew(|| self.device_decide_once(login, code, approve, address)).await
     }
 
     async fn device_decide_once(
@@ -264,7 +262,7 @@ impl Identity {
         } else {
             Outcome::Fail
         };
-        change.event(event(
+        change.event(NewEvent::caused(
             if approve {
                 "device.approved"
             } else {

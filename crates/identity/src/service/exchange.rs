@@ -11,15 +11,14 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, dangerous::insecure_decode_claims, decode, decode_header,
     jwk::JwkSet,
 };
-use kernel::{Caller, Error, Name, Outcome, Query, Resource, Result, Secret};
+use kernel::{
+    Caller, Change, Error, Name, NewEvent, Outcome, Query, Resource, Result, Secret, anew,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{
-    Identity, TokenAnswer, accounts::account_named, authorize_team, event, require_revision,
-    written,
-};
+use super::{Identity, TokenAnswer, accounts::account_named, authorize_credentials, written};
 use crate::{
     clock::after,
     jose::provider,
@@ -67,6 +66,28 @@ struct Peek {
     iss: String,
 }
 
+/// The claims that say whose token it is: of any issuer, of GitHub Actions, GitLab and CircleCI. The
+/// others (branch, audience, actor) anybody's pipeline can have.
+const IDENTIFYING: [&str; 12] = [
+    "sub",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "job_workflow_ref",
+    "namespace_id",
+    "namespace_path",
+    "project_id",
+    "project_path",
+    "oidc.circleci.com/org-id",
+    "oidc.circleci.com/project-id",
+];
+
+/// Whether asking for `pattern` in `claim` leaves out other people's tokens.
+fn narrows(claim: &str, pattern: &str) -> bool {
+    IDENTIFYING.contains(&claim) && pattern.chars().any(|c| !matches!(c, '*' | '/' | ':'))
+}
+
 impl Identity {
     /// Has a team trust tokens of another issuer, or changes which.
     pub async fn trust_put(
@@ -77,17 +98,23 @@ impl Identity {
         spec: WorkloadTrustSpec,
         revision: Option<i64>,
     ) -> Result<Resource<WorkloadTrust>> {
-        authorize_team(caller, team, "change what it trusts")?;
+        authorize_credentials(caller, team, "change what it trusts")?;
         let (team, name) = (Name::new(team)?, Name::new(name)?);
         self.outbound.check(&spec.issuer)?;
-        let narrows = |(claim, pattern): (&String, &String)| {
-            !claim.is_empty() && pattern.chars().any(|c| c != '*' && c != '/' && c != ':')
-        };
-        if !spec.claims.iter().any(narrows) {
-            return Err(Error::invalid("a trust names at least one claim, by more than stars")
-                .remedy("say which repository or project: everybody's pipelines have tokens of this issuer"));
+        if !spec
+            .claims
+            .iter()
+            .any(|(claim, pattern)| narrows(claim, pattern))
+        {
+            return Err(Error::invalid(
+                "a trust names at least one claim that says whose token it is, by more than stars",
+            )
+            .remedy(format!(
+                "say which repository or project, by one of {}: everybody's pipelines have tokens of this issuer, and choose their own audience and branch",
+                IDENTIFYING.join(", ")
+            )));
         }
-        Self::anew(|| async {
+        anew(|| async {
             let account = self.store.expect::<ServiceAccount>(team.as_str(), &spec.service_account).await?;
             let before = self.store.get::<WorkloadTrust>(team.as_str(), name.as_str()).await?;
             let is_new = before.is_none();
@@ -95,17 +122,17 @@ impl Identity {
                 Some(trust) => trust,
                 None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
             };
-            require_revision(&trust.meta, revision)?;
+            trust.meta.require_revision(revision)?;
             trust.spec = spec.clone();
             trust.meta.labels.insert("team".into(), team.to_string());
-            let mut change = Self::change(caller);
+            let mut change = Change::new().by(caller);
             change.require(&account)?;
             if is_new {
                 change.create(&trust)?;
             } else {
                 change.spec(&trust)?;
             }
-            change.event(event(
+            change.event(NewEvent::caused(
                 "workload-trust.changed",
                 trust.key(),
                 team.as_str(),
@@ -127,12 +154,12 @@ impl Identity {
         name: &str,
         revision: Option<i64>,
     ) -> Result<()> {
-        authorize_team(caller, team, "change what it trusts")?;
+        authorize_credentials(caller, team, "change what it trusts")?;
         let trust = self.store.expect::<WorkloadTrust>(team, name).await?;
-        require_revision(&trust.meta, revision)?;
-        let mut change = Self::change(caller);
+        trust.meta.require_revision(revision)?;
+        let mut change = Change::new().by(caller);
         change.remove(&trust)?;
-        change.event(event(
+        change.event(NewEvent::caused(
             "workload-trust.removed",
             trust.key(),
             team,
@@ -157,12 +184,9 @@ impl Identity {
                 "the subject_token_type must be `{JWT}` or `{ID_TOKEN}`"
             )));
         }
-        let gates = Self::secret_gates(client_id, address);
-        self.attempts_left(&gates).await?;
         match self.exchanged(client_id, subject_token).await {
             Err(refusal) if refusal.code == RefusalCode::InvalidGrant => {
-                self.attempt_failed(&gates).await?;
-                Err(refusal)
+                Err(self.secret_refused(refusal, address).await)
             }
             done => done,
         }
@@ -225,8 +249,8 @@ impl Identity {
     ) -> Result<TokenAnswer, Refusal> {
         let sid = format!("trust.{}", Uuid::now_v7().simple());
         let caller = super::as_account(account);
-        let mut change = Self::change(&caller);
-        change.event(event(
+        let mut change = Change::new().by(&caller);
+        change.event(NewEvent::caused(
             "workload.logged-in",
             account.key(),
             &account.meta.scope,
@@ -250,7 +274,7 @@ impl Identity {
         issuer: &str,
         token: &str,
     ) -> Result<Map<String, Value>, Refusal> {
-        provider::install();
+        provider::install()?;
         let forged = || Refusal::grant("the subject_token is not one that its issuer has signed");
         let header = decode_header(token).map_err(|_| forged())?;
         if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {

@@ -1,9 +1,9 @@
 //! The signing keys: made at the first start, rotated in time.
 
-use kernel::{Caller, Change, ErrorKind, Outcome, Resource, Result, Store};
+use kernel::{Caller, Change, ErrorKind, NewEvent, Outcome, Resource, Result, Store, anew};
 use serde_json::json;
 
-use super::{Identity, authorize_platform, event};
+use super::{Identity, authorize_platform};
 use crate::{
     clock::Clock,
     jose::signing::{draw, secret_name},
@@ -46,8 +46,14 @@ impl Identity {
         self.view.current().await
     }
 
-    /// The published keys.
-    pub async fn keys(&self) -> Result<Vec<PublishedKey>> {
+    /// The published keys, where each is in its life, and until when it is kept.
+    pub async fn keys(&self, caller: &Caller) -> Result<Vec<PublishedKey>> {
+        authorize_platform(caller, "read resources of kind KeyRing")?;
+        self.published_keys().await
+    }
+
+    /// The published keys, for whoever verifies tokens.
+    pub(crate) async fn published_keys(&self) -> Result<Vec<PublishedKey>> {
         self.keys_ready().await?;
         Ok(self.view.known().published.clone())
     }
@@ -56,7 +62,7 @@ impl Identity {
     /// ends; all tokens end at once, and everybody's next refresh gives a new one.
     pub async fn keys_rotate(&self, caller: &Caller, compromised: bool) -> Result<KeyRingStatus> {
         authorize_platform(caller, "rotate the signing key")?;
-        Self::anew(|| self.keys_rotate_once(caller, compromised)).await
+        anew(|| self.keys_rotate_once(caller, compromised)).await
     }
 
     async fn keys_rotate_once(&self, caller: &Caller, compromised: bool) -> Result<KeyRingStatus> {
@@ -96,7 +102,7 @@ impl Identity {
         let mut change = Change::new().by(caller);
         change.status(&ring)?;
         change.seal(ring.meta.uid, secret_name(slot), private);
-        change.event(event(
+        change.event(NewEvent::caused(
             "signing-key.rotated",
             ring.key(),
             "",

@@ -1,13 +1,13 @@
 //! A person at a login page, and the browser that remembers them.
 
-use kernel::{Caller, Change, Record, Secret};
+use kernel::{Caller, Change, Record, Secret, anew, secret::same};
 
 use super::{Identity, as_themselves};
 use crate::{
     clock::after,
     refusal::{Refusal, RefusalCode},
     source::local::LOCAL,
-    state::{Browser, Login, LoginPage, Session, Then, UpstreamGrant, digest, random_token, same},
+    state::{Browser, Login, LoginPage, Session, Then, UpstreamGrant, digest, random_token},
 };
 
 /// A login page, as it is shown.
@@ -204,7 +204,7 @@ impl Identity {
     }
 
     async fn browser_end_by_name(&self, name: &str) -> Result<(), Refusal> {
-        Self::anew(|| async {
+        anew(|| async {
             let Some(browser) = self.store.record::<Browser>(name).await? else {
                 return Ok(());
             };
@@ -245,7 +245,7 @@ impl Identity {
                 cause: None,
                 ..Refusal::request(error.message)
             })?;
-        Self::anew(|| async {
+        anew(|| async {
             let Some(record) = self.store.record::<Session>(&claims.sid).await? else {
                 return Ok(());
             };

@@ -18,9 +18,8 @@ mod users;
 use std::sync::Arc;
 
 use kernel::{
-    Caller, CallerKind, Change, Error, ErrorKind, Key, NewEvent, Outcome, Resource, Result, Store,
+    Caller, CallerKind, Contended, Document, Error, Key, Kind, Page, Query, Resource, Result, Store,
 };
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use self::exchange::Issuers;
@@ -41,9 +40,6 @@ use crate::{
     verify::{ACCOUNT, Verifier},
     view::View,
 };
-
-/// How often work is done anew because something changed beneath it.
-const TRIES: u32 = 8;
 
 /// The use cases, and what they work with. One for the whole process.
 pub struct Identity {
@@ -67,7 +63,7 @@ impl Identity {
         let memory = settings.lifetimes.longest_token();
         let view = Arc::new(View::load(store.clone(), clock.clone(), memory).await?);
         Ok(Self {
-            verifier: Arc::new(Verifier::new(&settings, clock.clone(), view.clone())),
+            verifier: Arc::new(Verifier::new(&settings, clock.clone(), view.clone())?),
             local: Local::new(store.clone(), clock.clone(), view.clone()),
             outbound: Outbound::new(&settings)?,
             issuers: Issuers::default(),
@@ -102,35 +98,22 @@ impl Identity {
         &self.store
     }
 
-    /// Whether `caller` may see the resources of a kind of ours.
-    pub fn may_read(&self, caller: &Caller, kind: &str) -> Result<()> {
-        authorize_platform(caller, &format!("read resources of kind {kind}"))
+    /// A page of resources of one kind, for those who operate the platform.
+    pub async fn of_platform<K: Kind>(
+        &self,
+        caller: &Caller,
+        query: &Query,
+    ) -> Result<Page<Document>> {
+        authorize_platform(caller, &format!("read resources of kind {}", K::KIND))?;
+        self.store.documents(K::KIND, query).await
     }
 
-    /// Does `work`, which reads, decides and writes, anew where somebody has written in between.
-    async fn anew<T, E, F>(work: impl Fn() -> F) -> std::result::Result<T, E>
-    where
-        E: Contended,
-        F: Future<Output = std::result::Result<T, E>>,
-    {
-        for _ in 1..TRIES {
-            match work().await {
-                Err(error) if error.is_conflict() => {}
-                done => return done,
-            }
-        }
-        work().await
-    }
-}
-
-/// An error that may say that somebody else has written in between.
-trait Contended {
-    fn is_conflict(&self) -> bool;
-}
-
-impl Contended for Error {
-    fn is_conflict(&self) -> bool {
-        self.kind == ErrorKind::Conflict
+    /// One resource, for those who operate the platform.
+    pub async fn one_of_platform<K: Kind>(&self, caller: &Caller, name: &str) -> Result<Document> {
+        authorize_platform(caller, &format!("read resources of kind {}", K::KIND))?;
+        let key = Key::of::<K>("", name);
+        let found = self.store.document(&key).await?;
+        found.ok_or_else(|| Error::not_found(&key))
     }
 }
 
@@ -150,49 +133,27 @@ fn authorize_platform(caller: &Caller, what: &str) -> Result<()> {
     )))
 }
 
-/// Whether `caller` may change what belongs to `team`. Credentials make no credentials: what deploys,
-/// or acts on its own judgement, could otherwise outlive its own end.
-fn authorize_team(caller: &Caller, team: &str, what: &str) -> Result<()> {
+/// Whether `caller` may see what belongs to `team`.
+fn authorize_member(caller: &Caller, team: &str, what: &str) -> Result<()> {
     let bound = [CallerKind::DeployCredential, CallerKind::Agent].contains(&caller.kind);
     if caller.admin || (!bound && caller.teams.iter().any(|one| one == team)) {
         return Ok(());
     }
-    Err(
-        Error::forbidden(format!("you may not act for team `{team}`: {what}"))
-            .remedy("ask a member of that team"),
-    )
+    Err(not_for(team, what).remedy("ask a member of that team"))
 }
 
-/// Refuses where the caller took the resource to be at another revision (`If-Match`).
-fn require_revision(meta: &kernel::Meta, expected: Option<i64>) -> Result<()> {
-    match expected {
-        Some(expected) if expected != meta.revision => Err(Error::conflict(format!(
-            "`{}` is at revision {}, not {expected}",
-            meta.name, meta.revision
-        ))
-        .remedy("read it again, and decide anew")),
-        _ => Ok(()),
+/// Whether `caller` may make or change credentials of `team`. People may. Credentials make no
+/// credentials: a key that leaks could otherwise make another, and outlive its own end.
+fn authorize_credentials(caller: &Caller, team: &str, what: &str) -> Result<()> {
+    let person = caller.kind == CallerKind::Person && caller.teams.iter().any(|one| one == team);
+    if caller.admin || person {
+        return Ok(());
     }
+    Err(not_for(team, what).remedy("have a person of that team do it: credentials make no others"))
 }
 
-/// An event of identity: who did what to whom, and nothing that opens a door.
-fn event(
-    kind: &str,
-    subject: Key,
-    team: &str,
-    caller: &Caller,
-    outcome: Option<Outcome>,
-    data: Value,
-) -> NewEvent {
-    NewEvent {
-        kind: format!("dev.towpath.{kind}"),
-        subject,
-        team: team.into(),
-        correlation: caller.correlation,
-        actor: caller.subject.clone(),
-        outcome,
-        data,
-    }
+fn not_for(team: &str, what: &str) -> Error {
+    Error::forbidden(format!("you may not act for team `{team}`: {what}"))
 }
 
 /// The one resource that a change wrote.
@@ -229,8 +190,4 @@ fn as_account(account: &Resource<ServiceAccount>) -> Caller {
         admin: false,
         correlation: uuid::Uuid::now_v7(),
     }
-}
-
-fn change_by(caller: &Caller) -> Change {
-    Change::new().by(caller)
 }

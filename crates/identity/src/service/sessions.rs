@@ -3,21 +3,20 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use kernel::{Caller, Change, Key, Outcome, Record, Result, Secret};
+use kernel::{Caller, Change, Key, NewEvent, Outcome, Record, Result, Secret, anew, secret::same};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     Identity, as_themselves,
     clients::ClientCredentials,
-    event,
     tokens::{OFFLINE, TokenAnswer, has_scope},
 };
 use crate::{
     clock::after,
     refusal::Refusal,
     source::SourceError,
-    state::{EndedSession, Login, Session, digest, random_token, same},
+    state::{EndedSession, Login, Session, digest, random_token},
     view::SESSION_ENDED,
 };
 
@@ -61,7 +60,7 @@ impl Identity {
             session.clone(),
         ))?;
         with(&mut change, &sid)?;
-        change.event(event(
+        change.event(NewEvent::caused(
             "session.started",
             session_key(&sid),
             "",
@@ -96,7 +95,7 @@ impl Identity {
         address: &str,
     ) -> Result<TokenAnswer, Refusal> {
         self.client_proved(credentials, address).await?;
-        Self::anew(|| self.refresh_once(&credentials.id, token)).await
+        anew(|| self.refresh_once(&credentials.id, token)).await
     }
 
     async fn refresh_once(&self, client_id: &str, token: &Secret) -> Result<TokenAnswer, Refusal> {
@@ -172,7 +171,7 @@ impl Identity {
         address: &str,
     ) -> Result<(), Refusal> {
         self.client_proved(credentials, address).await?;
-        Ok(Self::anew(|| self.revoke_once(&credentials.id, token)).await?)
+        Ok(anew(|| self.revoke_once(&credentials.id, token)).await?)
     }
 
     async fn revoke_once(&self, client_id: &str, token: &Secret) -> Result<()> {
@@ -224,8 +223,8 @@ impl Identity {
                 reason: reason.clone(),
             },
         ))?;
-        change.event(event(
-            SESSION_ENDED.trim_start_matches("dev.towpath."),
+        change.event(NewEvent::caused(
+            SESSION_ENDED,
             session_key(sid),
             "",
             caller,

@@ -1,9 +1,11 @@
 //! Upstreams: configured, visited, and asked for groups.
 
-use kernel::{Caller, Error, Name, Outcome, Query, Record, Resource, Result, Secret};
+use kernel::{
+    Caller, Change, Error, Name, NewEvent, Outcome, Query, Record, Resource, Result, Secret, anew,
+};
 use serde_json::json;
 
-use super::{Entered, Identity, authorize_platform, event, require_revision, written};
+use super::{Entered, Identity, authorize_platform, written};
 use crate::{
     clock::after,
     model::{Upstream, UpstreamKind, UpstreamSpec},
@@ -47,16 +49,16 @@ impl Identity {
                 self.outbound.check(api_url)?;
             }
         }
-        Self::anew(|| async {
+        anew(|| async {
             let before = self.store.get::<Upstream>("", name.as_str()).await?;
             let is_new = before.is_none();
             let mut upstream = match before {
                 Some(upstream) => upstream,
                 None => Resource::new("", name.as_str(), spec.clone()),
             };
-            require_revision(&upstream.meta, revision)?;
+            upstream.meta.require_revision(revision)?;
             upstream.spec = spec.clone();
-            let mut change = Self::change(caller);
+            let mut change = Change::new().by(caller);
             if is_new {
                 change.create(&upstream)?;
             } else {
@@ -65,7 +67,7 @@ impl Identity {
             if let Some(secret) = secret.clone() {
                 change.seal(upstream.meta.uid, SECRET, secret);
             }
-            change.event(event(
+            change.event(NewEvent::caused(
                 "upstream.changed",
                 upstream.key(),
                 "",
@@ -87,10 +89,10 @@ impl Identity {
     ) -> Result<()> {
         authorize_platform(caller, "change where people log in")?;
         let upstream = self.store.expect::<Upstream>("", name).await?;
-        require_revision(&upstream.meta, revision)?;
-        let mut change = Self::change(caller);
+        upstream.meta.require_revision(revision)?;
+        let mut change = Change::new().by(caller);
         change.remove(&upstream)?;
-        change.event(event(
+        change.event(NewEvent::caused(
             "upstream.removed",
             upstream.key(),
             "",

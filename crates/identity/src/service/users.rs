@@ -1,9 +1,11 @@
 //! The local source's users and groups.
 
-use kernel::{Caller, Error, Key, Name, Outcome, Record, Resource, Result, Secret};
+use kernel::{
+    Caller, Change, Error, Key, Name, NewEvent, Outcome, Record, Resource, Result, Secret, anew,
+};
 use serde_json::json;
 
-use super::{Identity, authorize_platform, change_by, event, require_revision, written};
+use super::{Identity, authorize_platform, written};
 use crate::{
     clock::after,
     model::{LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec, may_be_issued},
@@ -29,7 +31,7 @@ impl Identity {
             Some(password) => Some(self.local.hash(password).await?),
             None => None,
         };
-        Self::anew(|| self.user_put_once(caller, &name, spec.clone(), hash.clone(), revision)).await
+        anew(|| self.user_put_once(caller, &name, spec.clone(), hash.clone(), revision)).await
     }
 
     async fn user_put_once(
@@ -40,14 +42,14 @@ impl Identity {
         hash: Option<Secret>,
         revision: Option<i64>,
     ) -> Result<Resource<LocalUser>> {
-        let mut change = change_by(caller);
+        let mut change = Change::new().by(caller);
         let before = self.store.get::<LocalUser>("", name.as_str()).await?;
         let is_new = before.is_none();
         let mut user = match before {
             Some(user) => user,
             None => Resource::new("", name.as_str(), LocalUserSpec::default()),
         };
-        require_revision(&user.meta, revision)?;
+        user.meta.require_revision(revision)?;
         user.spec = spec;
         user.status.has_password |= hash.is_some();
         if is_new {
@@ -67,7 +69,7 @@ impl Identity {
         if let Some(hash) = hash {
             change.seal(user.meta.uid, PASSWORD, hash);
         }
-        change.event(event(
+        change.event(NewEvent::caused(
             if is_new {
                 "user.created"
             } else {
@@ -90,7 +92,7 @@ impl Identity {
         revision: Option<i64>,
     ) -> Result<()> {
         authorize_platform(caller, "remove users")?;
-        Self::anew(|| self.user_delete_once(caller, name, revision)).await
+        anew(|| self.user_delete_once(caller, name, revision)).await
     }
 
     async fn user_delete_once(
@@ -100,8 +102,8 @@ impl Identity {
         revision: Option<i64>,
     ) -> Result<()> {
         let user = self.store.expect::<LocalUser>("", name).await?;
-        require_revision(&user.meta, revision)?;
-        let mut change = change_by(caller);
+        user.meta.require_revision(revision)?;
+        let mut change = Change::new().by(caller);
         change.remove(&user)?;
         for mut group in self
             .store
@@ -116,7 +118,7 @@ impl Identity {
         }
         self.sessions_end(&mut change, caller, &format!("{LOCAL}:{name}"), "removed")
             .await?;
-        change.event(event(
+        change.event(NewEvent::caused(
             "user.removed",
             user.key(),
             "",
@@ -142,7 +144,7 @@ impl Identity {
         if !may_be_issued(name.as_str()) {
             return Err(Error::invalid(format!("a group cannot be called `{name}`")));
         }
-        Self::anew(|| self.group_put_once(caller, &name, spec.clone(), revision)).await
+        anew(|| self.group_put_once(caller, &name, spec.clone(), revision)).await
     }
 
     async fn group_put_once(
@@ -154,7 +156,7 @@ impl Identity {
     ) -> Result<Resource<LocalGroup>> {
         spec.members.sort();
         spec.members.dedup();
-        let mut change = change_by(caller);
+        let mut change = Change::new().by(caller);
         let before = self.store.get::<LocalGroup>("", name.as_str()).await?;
         let known = before
             .as_ref()
@@ -176,14 +178,14 @@ impl Identity {
             Some(group) => group,
             None => Resource::new("", name.as_str(), LocalGroupSpec::default()),
         };
-        require_revision(&group.meta, revision)?;
+        group.meta.require_revision(revision)?;
         group.spec = spec;
         if group.meta.revision == 0 {
             change.create(&group)?;
         } else {
             change.spec(&group)?;
         }
-        change.event(event(
+        change.event(NewEvent::caused(
             "group.changed",
             group.key(),
             name.as_str(),
@@ -203,10 +205,10 @@ impl Identity {
     ) -> Result<()> {
         authorize_platform(caller, "remove groups")?;
         let group = self.store.expect::<LocalGroup>("", name).await?;
-        require_revision(&group.meta, revision)?;
-        let mut change = change_by(caller);
+        group.meta.require_revision(revision)?;
+        let mut change = Change::new().by(caller);
         change.remove(&group)?;
-        change.event(event(
+        change.event(NewEvent::caused(
             "group.removed",
             group.key(),
             name,
@@ -222,7 +224,7 @@ impl Identity {
     /// tokens that were signed until now name the group in vain. For whoever learns of it first.
     pub async fn member_withdraw(&self, caller: &Caller, subject: &str, group: &str) -> Result<()> {
         authorize_platform(caller, "take members out of groups")?;
-        Self::anew(|| async {
+        anew(|| async {
             let at = self.clock.now();
             let name = Withdrawal::name(subject, group);
             let value = Withdrawal {
@@ -231,7 +233,7 @@ impl Identity {
                 at,
             };
             let expires = after(at, self.settings.lifetimes.longest_token());
-            let mut change = change_by(caller);
+            let mut change = Change::new().by(caller);
             change.keep(&match self.store.record::<Withdrawal>(&name).await? {
                 Some(record) => Record {
                     value,
@@ -240,8 +242,8 @@ impl Identity {
                 },
                 None => Record::new(name, expires, value),
             })?;
-            change.event(event(
-                MEMBER_WITHDRAWN.trim_start_matches("dev.towpath."),
+            change.event(NewEvent::caused(
+                MEMBER_WITHDRAWN,
                 Key {
                     kind: "Member".into(),
                     scope: group.replace('/', ":"),

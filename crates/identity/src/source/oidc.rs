@@ -236,9 +236,15 @@ impl Oidc {
 
     fn trouble(&self, error: RequestTokenError<Failed, ErrorAnswer>) -> Trouble {
         match error {
-            RequestTokenError::ServerResponse(answer) => {
+            RequestTokenError::ServerResponse(answer)
+                if *answer.error() == CoreErrorResponseType::InvalidGrant =>
+            {
                 Trouble::Refused(format!("{} refused: {answer}", self.issuer))
             }
+            // Our own secret, or the provider itself, is in trouble: that says nothing of the person.
+            RequestTokenError::ServerResponse(answer) => Trouble::Away(Error::unavailable(
+                format!("{} did not answer whether they may: {answer}", self.issuer),
+            )),
             RequestTokenError::Request(Failed(error)) => Trouble::Away(error),
             other => Trouble::Away(
                 Error::unavailable(format!("{} answered what is not understood", self.issuer))

@@ -8,7 +8,7 @@ use kernel::Caller;
 use crate::support::{Site, settings, text};
 
 async fn phases(site: &Site) -> Vec<(String, KeyPhase)> {
-    let keys = site.identity.keys().await.unwrap();
+    let keys = site.identity.keys(&Caller::local_admin()).await.unwrap();
     keys.into_iter().map(|key| (key.kid, key.phase)).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use identity::Clock;
-use kernel::{Sealer, Store};
+use kernel::{Caller, Sealer, Store};
 use serde_json::json;
 
 use crate::support::{Browser, Site, settings, text};
@@ -19,8 +19,9 @@ async fn two_replicas_are_one_platform() {
         Site::on(store, settings(), Clock::system()).await
     };
     let (one, two) = (replica().await, replica().await);
+    let admin = Caller::local_admin();
     // Both draw keys at once; one's are everybody's.
-    let (keys, others) = tokio::join!(one.identity.keys(), two.identity.keys());
+    let (keys, others) = tokio::join!(one.identity.keys(&admin), two.identity.keys(&admin));
     assert_eq!(keys.unwrap(), others.unwrap());
 
     one.user("ada").await;

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use kernel::Caller;
 use ring::{hmac, rand::SystemRandom, rsa::KeyPair, signature::RSA_PKCS1_SHA256};
 use rsa::{RsaPrivateKey, pkcs1::EncodeRsaPrivateKey as _, rand_core::OsRng};
 use serde_json::{Value, json};
@@ -97,7 +98,12 @@ async fn no_algorithm_and_the_wrong_algorithm_are_refused() {
         }
     }
     // HS256 with the public key as the secret, in every form that the public key has.
-    let key = site.identity.keys().await.unwrap().remove(0);
+    let key = site
+        .identity
+        .keys(&Caller::local_admin())
+        .await
+        .unwrap()
+        .remove(0);
     let n = URL_SAFE_NO_PAD.decode(&key.n).unwrap();
     for secret in [n.as_slice(), key.n.as_bytes()] {
         let head = json!({ "alg": "HS256", "typ": "at+jwt", "kid": ours["kid"] });

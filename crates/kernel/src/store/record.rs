@@ -1,5 +1,7 @@
 //! Short-lived state: see [`crate::record`].
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rand::Rng as _;
 use uuid::Uuid;
@@ -71,11 +73,15 @@ fn moved_on(kind: &str) -> Error {
         .remedy("read it again, and repeat the change on what it is now")
 }
 
-/// Writes a record, and removes some whose time is over by the database's clock.
+/// How long a record stays after its end: those who read it go by their own clock, which may be behind
+/// the database's, and still tell "ended" from "never was".
+const STAYS: Duration = Duration::from_mins(10);
+
+/// Writes a record, and removes those that ended [`STAYS`] ago by the database's clock.
 pub(super) async fn keep(tx: &mut Transaction<'_>, record: StoredRecord) -> Result<()> {
-    let now = tx.connection.now().await?;
+    let over = tx.connection.now().await? - i64::try_from(STAYS.as_millis()).unwrap_or(i64::MAX);
     tx.connection
-        .execute("DELETE FROM record WHERE expires <= $1", args![now])
+        .execute("DELETE FROM record WHERE expires <= $1", args![over])
         .await?;
     let owner: Uuid = tx.platform;
     let sealer: &Sealer = tx.sealer;

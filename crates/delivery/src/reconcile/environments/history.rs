@@ -6,14 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use kernel::{Kind, Query, Result};
+use kernel::{Kind, NewEvent, Query, Result};
 use serde_json::json;
 
 use super::Pass;
-use crate::{
-    model::{Deployment, Workload},
-    service::events,
-};
+use crate::model::{Deployment, Workload};
 
 /// Deployments that stay whatever became of them: what people compare with, and roll back to.
 const KEPT: usize = 50;
@@ -62,7 +59,7 @@ impl Pass<'_> {
             if removed.is_empty() {
                 continue;
             }
-            change.event(events::event(
+            change.event(NewEvent::caused(
                 "environment.history-pruned",
                 self.environment.key(),
                 &self.environment.spec.team,

@@ -9,7 +9,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
-    Change, Key, Kind, Next, Outcome, Query, Reconciler, Resource, Result, reconciler::Context,
+    Change, Key, Kind, NewEvent, Next, Outcome, Query, Reconciler, Resource, Result,
+    reconciler::Context,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -78,7 +79,7 @@ impl Pass<'_> {
         }
         let mut change = self.change();
         change.delete(&self.environment)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "environment.expired",
             self.environment.key(),
             &self.environment.spec.team,
@@ -144,7 +145,7 @@ impl Pass<'_> {
             change.remove(&route)?;
         }
         change.remove(&self.environment)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "environment.removed",
             self.environment.key(),
             &self.environment.spec.team,

@@ -5,16 +5,15 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Action, Caller, Change, Error, ErrorKind, Problem, Resource, Result};
+use kernel::{Action, Caller, Change, Error, ErrorKind, NewEvent, Problem, Resource, Result};
 use serde_json::json;
 
 pub(super) use self::write::set_from_node;
 use super::{
-    Delivery, TRIES,
+    Delivery,
     access::{DEPLOYMENT_CREATE, DEPLOYMENT_PLAN, ENVIRONMENT_CREATE},
     definitions::taken,
     environments::Roles,
-    events,
     plans::Draft,
 };
 use crate::{
@@ -22,6 +21,9 @@ use crate::{
     model::{Deployment, Environment},
     score,
 };
+
+/// How often a deployment is planned anew because something changed beneath it.
+const TRIES: u32 = 8;
 
 /// The pause before a deployment is planned a second time; each further one is longer by as much.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
@@ -251,7 +253,7 @@ impl Delivery {
         let environment = &room.environment;
         if room.state != RoomState::New {
             let mut change = Change::new().by(caller);
-            change.event(events::event(
+            change.event(NewEvent::caused(
                 "deployment.refused",
                 environment.key(),
                 &environment.spec.team,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Change, Error, Meta, Resource, Result, Secret};
+use kernel::{Caller, Change, Error, Meta, NewEvent, Resource, Result, Secret};
 use rand::RngCore as _;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::{
     },
     plan::Action,
     score,
-    service::{claims::Claims, events, outputs, plans::Draft},
+    service::{claims::Claims, outputs, plans::Draft},
 };
 
 impl Delivery {
@@ -69,7 +69,7 @@ impl Delivery {
         );
         belongs_to(&mut deployment.meta, &room.spec.team);
         change.create(&deployment)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "deployment.requested",
             deployment.key(),
             &room.spec.team,

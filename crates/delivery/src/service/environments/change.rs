@@ -3,13 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use kernel::{Action, Caller, Change, Error, Outcome, Problem, Resource, Result};
+use kernel::{Action, Caller, Change, Error, NewEvent, Outcome, Problem, Resource, Result, anew};
 use serde_json::json;
 
 use super::super::{
     Delivery,
     access::{DEPLOYMENT_CREATE, ENVIRONMENT_CHANGE, ENVIRONMENT_UNPROTECT},
-    events,
 };
 use crate::{
     api::{CreateEnvironment, End, EnvironmentChange},
@@ -29,7 +28,7 @@ impl Delivery {
         request: &EnvironmentChange,
         revision: Option<i64>,
     ) -> Result<Resource<Environment>> {
-        Self::anew(|| self.environment_change_once(caller, name, request, revision)).await
+        anew(|| self.environment_change_once(caller, name, request, revision)).await
     }
 
     async fn environment_change_once(
@@ -43,7 +42,7 @@ impl Delivery {
             .environment_for::<Environment>(caller, ENVIRONMENT_CHANGE, name, name)
             .await?;
         let mut environment = place.environment;
-        Self::require_revision(&environment.meta, revision)?;
+        environment.meta.require_revision(revision)?;
         let changed = self
             .amend(caller, &mut environment, request, &Roles::new())
             .await?;
@@ -109,7 +108,7 @@ impl Delivery {
         environment: &Resource<Environment>,
     ) -> Result<()> {
         change.spec(environment)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "environment.changed",
             environment.key(),
             &environment.spec.team,

@@ -6,7 +6,10 @@ mod summary;
 
 use std::collections::BTreeMap;
 
-use kernel::{Action, Caller, Change, Error, ErrorKind, Name, Outcome, Query, Resource, Result};
+use kernel::{
+    Action, Caller, Change, Error, ErrorKind, Name, NewEvent, Outcome, Query, Resource, Result,
+    anew,
+};
 use serde_json::json;
 
 pub(super) use self::change::Roles;
@@ -14,7 +17,6 @@ use self::change::{ends_in, refuse_protected_end};
 use super::{
     Delivery,
     access::{ENVIRONMENT_CREATE, ENVIRONMENT_DELETE},
-    events,
 };
 use crate::{
     api::NewEnvironment,
@@ -100,7 +102,7 @@ impl Delivery {
         environment: &Resource<Environment>,
     ) -> Result<()> {
         change.create(environment)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "environment.created",
             environment.key(),
             &environment.spec.team,
@@ -150,7 +152,7 @@ impl Delivery {
         with_data: bool,
         revision: Option<i64>,
     ) -> Result<Resource<Environment>> {
-        Self::anew(|| self.environment_delete_once(caller, name, with_data, revision)).await
+        anew(|| self.environment_delete_once(caller, name, with_data, revision)).await
     }
 
     async fn environment_delete_once(
@@ -164,7 +166,7 @@ impl Delivery {
             .environment_for::<Environment>(caller, ENVIRONMENT_DELETE, name, name)
             .await?;
         let environment = place.environment;
-        Self::require_revision(&environment.meta, revision)?;
+        environment.meta.require_revision(revision)?;
         if environment.is_deleting() {
             return Ok(environment);
         }
@@ -188,7 +190,7 @@ impl Delivery {
         }
         let mut change = Change::new().by(caller);
         change.delete(&environment)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "environment.deletion-requested",
             environment.key(),
             &environment.spec.team,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Caller, Change, Error, Outcome, Resource, Result};
+use kernel::{Caller, Change, Error, NewEvent, Outcome, Resource, Result, anew};
 use serde_json::json;
 
-use super::super::{Delivery, access::ENVIRONMENT_CHANGE, events};
+use super::super::{Delivery, access::ENVIRONMENT_CHANGE};
 use crate::{
     api::{PinQuery, PinSummary},
     model::{Environment, ResourceDefinition, ResourceDefinitionRevision, ResourceDefinitionSpec},
@@ -21,7 +21,7 @@ impl Delivery {
         query: &PinQuery,
         revision: Option<i64>,
     ) -> Result<Resource<Environment>> {
-        Self::anew(|| self.environment_unpin_once(caller, name, query, revision)).await
+        anew(|| self.environment_unpin_once(caller, name, query, revision)).await
     }
 
     async fn environment_unpin_once(
@@ -35,7 +35,7 @@ impl Delivery {
             .environment_for::<Environment>(caller, ENVIRONMENT_CHANGE, name, name)
             .await?;
         let mut environment = place.environment;
-        Self::require_revision(&environment.meta, revision)?;
+        environment.meta.require_revision(revision)?;
         let pinned = self.pinned(&environment).await?;
         let known: BTreeSet<_> = pinned
             .values()
@@ -68,7 +68,7 @@ impl Delivery {
         }
         let mut change = Change::new().by(caller);
         change.spec(&environment)?;
-        change.event(events::event(
+        change.event(NewEvent::caused(
             "environment.unpinned",
             environment.key(),
             &environment.spec.team,

@@ -13,7 +13,7 @@ use axum::{
     routing::{get, post, put},
 };
 use kernel::{
-    Caller, CallerKind, Document, Key, Kind, Page, Resource, Result,
+    Caller, CallerKind, Document, Kind, Resource, Result,
     http::{ETag, Json},
 };
 use serde::{Deserialize, Serialize};
@@ -162,27 +162,6 @@ impl ListQuery {
             ..kernel::Query::default()
         }
     }
-}
-
-/// A page of documents of one kind, for those who operate the platform.
-async fn page<K: Kind>(
-    identity: &Identity,
-    caller: &Caller,
-    query: ListQuery,
-) -> Result<Json<Page<Document>>> {
-    identity.may_read(caller, K::KIND)?;
-    Ok(Json(
-        identity.store().documents(K::KIND, &query.query()).await?,
-    ))
-}
-
-async fn one<K: Kind>(identity: &Identity, caller: &Caller, name: &str) -> Result<Response> {
-    identity.may_read(caller, K::KIND)?;
-    let key = Key::of::<K>("", name);
-    let document = identity.store().document(&key).await?;
-    Ok(tagged(
-        document.ok_or_else(|| kernel::Error::not_found(&key))?,
-    ))
 }
 
 fn tagged(document: Document) -> Response {

@@ -11,7 +11,7 @@ use kernel::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ListQuery, Service, one, page, written};
+use super::{ListQuery, Service, tagged, written};
 use crate::model::{OidcClient, OidcClientSpec, PublishedKey, Upstream, UpstreamSpec};
 
 /// Programs that log people in, by name.
@@ -23,7 +23,11 @@ pub(super) async fn clients(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<OidcClient>(&identity, &caller, query).await
+    let query = query.query();
+    identity
+        .of_platform::<OidcClient>(&caller, &query)
+        .await
+        .map(Json)
 }
 
 /// One program that logs people in.
@@ -34,7 +38,10 @@ pub(super) async fn client(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response> {
-    one::<OidcClient>(&identity, &caller, &name).await
+    identity
+        .one_of_platform::<OidcClient>(&caller, &name)
+        .await
+        .map(tagged)
 }
 
 /// Makes a program that logs people in, or writes what one should be.
@@ -98,7 +105,11 @@ pub(super) async fn upstreams(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<Upstream>(&identity, &caller, query).await
+    let query = query.query();
+    identity
+        .of_platform::<Upstream>(&caller, &query)
+        .await
+        .map(Json)
 }
 
 /// One place where people log in.
@@ -109,7 +120,10 @@ pub(super) async fn upstream(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response> {
-    one::<Upstream>(&identity, &caller, &name).await
+    identity
+        .one_of_platform::<Upstream>(&caller, &name)
+        .await
+        .map(tagged)
 }
 
 /// Makes a place where people log in, or writes what one should be.
@@ -165,10 +179,8 @@ pub(super) struct Rotation {
 #[utoipa::path(get, path = "/v1/identity/keys", tag = "identity",
     responses((status = 200, body = KeyList), (status = 403)))]
 pub(super) async fn keys(State(identity): Service, caller: Caller) -> Result<Json<KeyList>> {
-    identity.may_read(&caller, "KeyRing")?;
-    Ok(Json(KeyList {
-        keys: identity.keys().await?,
-    }))
+    let keys = identity.keys(&caller).await?;
+    Ok(Json(KeyList { keys }))
 }
 
 /// Rotates the signing key now.

@@ -7,7 +7,7 @@ use kernel::{
 };
 use serde::Deserialize;
 
-use super::{ListQuery, Service, one, page, written};
+use super::{ListQuery, Service, tagged, written};
 use crate::model::{LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec};
 
 /// What a user should be, and their password.
@@ -31,7 +31,11 @@ pub(super) async fn users(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<LocalUser>(&identity, &caller, query).await
+    let query = query.query();
+    identity
+        .of_platform::<LocalUser>(&caller, &query)
+        .await
+        .map(Json)
 }
 
 /// One user of the local source.
@@ -42,7 +46,10 @@ pub(super) async fn user(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response> {
-    one::<LocalUser>(&identity, &caller, &name).await
+    identity
+        .one_of_platform::<LocalUser>(&caller, &name)
+        .await
+        .map(tagged)
 }
 
 /// Makes a user of the local source, or writes what one should be.
@@ -87,7 +94,11 @@ pub(super) async fn groups(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
-    page::<LocalGroup>(&identity, &caller, query).await
+    let query = query.query();
+    identity
+        .of_platform::<LocalGroup>(&caller, &query)
+        .await
+        .map(Json)
 }
 
 /// One group of the local source.
@@ -98,7 +109,10 @@ pub(super) async fn group(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response> {
-    one::<LocalGroup>(&identity, &caller, &name).await
+    identity
+        .one_of_platform::<LocalGroup>(&caller, &name)
+        .await
+        .map(tagged)
 }
 
 /// Makes a group of the local source, or writes who belongs to it.
