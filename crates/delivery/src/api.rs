@@ -4,22 +4,22 @@
 //! Requests refuse fields that they do not know. Answers may grow: a client ignores what it does
 //! not know.
 
+mod deployments;
 mod environments;
+mod summary;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use kernel::{Error, Problem, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::environments::{End, EnvironmentChange, PinQuery, PinSummary};
-use crate::{
-    engine::Phase,
-    model::{Graph, InstancePhase},
-    plan::Plan,
-    verify::Decision,
+pub use self::{
+    deployments::{CreateEnvironment, NewDeployment, PlanAnswer, Rollback},
+    environments::{End, EnvironmentChange, PinQuery, PinSummary},
+    summary::{ComputeSummary, EnvironmentSummary, ResourceSummary, RouteSummary, WorkloadSummary},
 };
+use crate::model::{Graph, InstancePhase};
 
 /// `POST environments`: makes an environment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -117,127 +117,6 @@ impl ListQuery {
     }
 }
 
-/// `GET environments/{env}/summary`: what is in it, what it takes, who made it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct EnvironmentSummary {
-    /// Its name.
-    pub name: String,
-    /// Its role.
-    pub role: String,
-    /// Its team.
-    pub team: String,
-    /// Its engine.
-    pub engine: String,
-    /// Who made it.
-    pub created_by: String,
-    /// When.
-    #[schema(value_type = String)]
-    pub created: Timestamp,
-    /// When everything in it is removed, if ever.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub expires: Option<Timestamp>,
-    /// Whether its removal was asked for.
-    #[serde(default)]
-    pub deleting: bool,
-    /// What its removal waits for, each with its reason.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remaining: Vec<String>,
-    /// The environment whose resource definitions it was cloned with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cloned_from: Option<String>,
-    /// The definitions that hold here at an older revision, by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pins: Vec<PinSummary>,
-    /// Its workloads, by name.
-    pub workloads: Vec<WorkloadSummary>,
-    /// Its resources, by name.
-    pub resources: Vec<ResourceSummary>,
-    /// The addresses that lead into it.
-    pub routes: Vec<RouteSummary>,
-    /// What its workloads ask for, all together.
-    pub compute: ComputeSummary,
-}
-
-/// A workload in an [`EnvironmentSummary`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WorkloadSummary {
-    /// Its name.
-    pub name: String,
-    /// The deployment that its spec is from.
-    pub deployment: String,
-    /// The release that should run.
-    pub release: u64,
-    /// The release that gets the traffic; 0: none.
-    pub active_release: u64,
-    /// How far the release that should run is; none before an engine has seen it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<Phase>,
-    /// Restarts of its containers, all together.
-    pub restarts: u32,
-    /// Its address through the gateway; none where it serves no port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// Why it is not as it should be.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-    /// Whether its removal was asked for.
-    #[serde(default)]
-    pub deleting: bool,
-}
-
-/// A resource in an [`EnvironmentSummary`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ResourceSummary {
-    /// The instance's name.
-    pub name: String,
-    /// What it is in the graph: `postgres.default#notes.db`.
-    pub node: String,
-    /// The definition and its revision: `postgres-default@3`.
-    pub definition: String,
-    /// How far it is.
-    pub phase: InstancePhase,
-    /// Since when the server behind it cannot be asked whether it is there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub unreachable: Option<Timestamp>,
-    /// For people: `database tp_dev_notes_db on 127.0.0.1:5432`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub summary: String,
-    /// What went wrong last.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-    /// Workloads that use it. Empty: kept because it holds data.
-    pub used_by: Vec<String>,
-    /// Whether it holds data.
-    pub holds_data: bool,
-}
-
-/// A route in an [`EnvironmentSummary`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RouteSummary {
-    /// The address: `http://notes.dev.localhost:7080/`.
-    pub url: String,
-    /// The workload that it leads to.
-    pub workload: String,
-}
-
-/// What workloads ask for: containers that name no request count with their limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ComputeSummary {
-    /// CPU in thousandths of a core.
-    pub cpu_millis: u64,
-    /// Memory in bytes.
-    pub memory_bytes: u64,
-    /// Containers that name neither request nor limit.
-    pub unbounded_containers: usize,
-}
-
 /// `POST apply`: documents of apiVersion `towpath.dev/v1`, applied together or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -291,73 +170,6 @@ pub struct DefinitionDeleted {
     pub in_use: Vec<String>,
     /// Whether it came with the platform. It does not return by itself.
     pub built_in: bool,
-}
-
-/// `POST environments/{env}/deployments`, and `.../plans` for what it would do.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NewDeployment {
-    /// The workloads by name, each a Score document: overrides applied, files inlined.
-    #[schema(value_type = BTreeMap<String, Object>)]
-    pub workloads: BTreeMap<String, Value>,
-    /// Why, in the caller's words: kept in the history.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-    /// How long the workloads have to get ready, resources included; the platform's default where
-    /// it is not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_seconds: Option<u64>,
-    /// Names of resources whose replacement, loss of data included, is accepted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accept: Vec<String>,
-    /// Makes the environment where it is not there yet; without it, its absence is an error. Of one
-    /// that is there, the role must be this one, and its end moves to this time to live from now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub create_environment: Option<CreateEnvironment>,
-}
-
-/// The environment that a deployment makes where it is not there yet, or takes to be so.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CreateEnvironment {
-    /// The role; without it, `ephemeral` where a time to live is given, else the role that has the
-    /// environment's name, else `dev`. An environment that is there must have it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<String>,
-    /// In so many seconds everything in it is removed, data too: also where it is there already, and
-    /// was to end at another time. Refused where it is there and has no end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ttl_seconds: Option<u64>,
-}
-
-/// `POST environments/{env}/plans`: what a deployment would do. Nothing is made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PlanAnswer {
-    /// The difference from what runs.
-    pub plan: Plan,
-    /// What policy says of it.
-    pub decision: Decision,
-    /// What it needs, with the definitions that matched.
-    pub graph: Graph,
-}
-
-/// `POST environments/{env}/rollbacks`: returns to an earlier deployment, by a new one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Rollback {
-    /// Only this workload; all of that deployment where it is not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workload: Option<String>,
-    /// The deployment to return to; the last good one before the present where it is not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    /// Why, in the caller's words.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-    /// As in [`NewDeployment::timeout_seconds`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_seconds: Option<u64>,
 }
 
 /// The query of a workload's logs. With `follow` the answer is a stream of server-sent events, each

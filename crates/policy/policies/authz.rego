@@ -20,6 +20,14 @@ permitted if {
 	input.caller.kind in {"person", "service-account"}
 	member
 	input.action in of_teams
+	input.action != "identity.change"
+}
+
+# Who calls in is people's to say: credentials make no credentials.
+permitted if {
+	input.caller.kind == "person"
+	member
+	input.action == "identity.change"
 }
 
 # A deploy credential deploys to its one environment, and follows what becomes of it.
@@ -140,6 +148,16 @@ reasons contains {
 	member
 	input.action in of_teams
 	input.caller.kind == "deploy-credential"
+}
+
+reasons contains {
+	"rule": "authz/credentials",
+	"message": "no automation makes or changes credentials",
+	"remedy": "let a member of the team do it",
+} if {
+	member
+	input.action == "identity.change"
+	input.caller.kind == "service-account"
 }
 
 reasons contains {

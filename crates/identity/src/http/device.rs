@@ -59,7 +59,7 @@ pub(super) async fn decide(
                 "you are not logged in any more: begin again",
             ));
         };
-        if !same(form.need("csrf")?, &Identity::browser_csrf(browser)) {
+        if !same(form.need("csrf")?, Identity::browser_csrf(browser)) {
             return Err(Refusal::request("this page is no longer good: begin again"));
         }
         let approve = match form.need("decision")? {

@@ -303,7 +303,7 @@ impl Identity {
         let good = kept
             .as_ref()
             .and_then(Secret::expose_str)
-            .is_some_and(|kept| same(kept, &digest(secret)));
+            .is_some_and(|kept| same(kept, digest(secret)));
         Ok(good.then_some((account, key.id)))
     }
 

@@ -209,7 +209,7 @@ impl Identity {
         let good = match (&kept, &credentials.secret) {
             (Some(kept), Some(given)) => same(
                 kept.expose_str().unwrap_or_default(),
-                &digest(given.expose_str().unwrap_or_default()),
+                digest(given.expose_str().unwrap_or_default()),
             ),
             _ => false,
         };

@@ -66,7 +66,7 @@ impl Identity {
         record
             .filter(|record| record.expires > self.clock.now())
             .filter(|record| {
-                cookie.is_some_and(|cookie| same(&record.value.cookie, &digest(cookie)))
+                cookie.is_some_and(|cookie| same(&record.value.cookie, digest(cookie)))
             })
             .ok_or_else(stale)
     }

@@ -202,6 +202,8 @@ async fn a_trust_must_narrow_its_issuer_down() {
         (("claims", json!({})), 422),
         (("claims", json!({ "repository": "**" })), 422),
         (("claims", json!({ "repository": "*/*" })), 422),
+        (("claims", json!({ "ref": "refs/heads/main" })), 422),
+        (("claims", json!({ "iss": setup.ci.url })), 422),
         (("issuer", json!("nothing")), 422),
         (("serviceAccount", json!("nobody")), 404),
     ] {

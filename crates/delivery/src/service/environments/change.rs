@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use kernel::{Action, Caller, Change, Error, NewEvent, Outcome, Problem, Resource, Result, anew};
-use serde_json::json;
+use kernel::{Action, Caller, Change, Error, Problem, Resource, Result, anew};
 
 use super::super::{
     Delivery,
     access::{DEPLOYMENT_CREATE, ENVIRONMENT_CHANGE, ENVIRONMENT_UNPROTECT},
 };
+use super::written;
 use crate::{
     api::{CreateEnvironment, End, EnvironmentChange},
     definition::document::{DocumentMeta, EnvironmentFields},
@@ -108,14 +108,7 @@ impl Delivery {
         environment: &Resource<Environment>,
     ) -> Result<()> {
         change.spec(environment)?;
-        change.event(NewEvent::caused(
-            "environment.changed",
-            environment.key(),
-            &environment.spec.team,
-            caller,
-            Some(Outcome::Pass),
-            json!({ "role": environment.spec.role, "expires": environment.spec.expires }),
-        ));
+        change.event(written("environment.changed", caller, environment));
         Ok(())
     }
 

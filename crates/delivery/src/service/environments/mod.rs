@@ -102,14 +102,7 @@ impl Delivery {
         environment: &Resource<Environment>,
     ) -> Result<()> {
         change.create(environment)?;
-        change.event(NewEvent::caused(
-            "environment.created",
-            environment.key(),
-            &environment.spec.team,
-            caller,
-            Some(Outcome::Pass),
-            json!({ "role": environment.spec.role, "expires": environment.spec.expires }),
-        ));
+        change.event(written("environment.created", caller, environment));
         Ok(())
     }
 
@@ -220,4 +213,16 @@ impl Delivery {
         )
         .remedy("a platform engineer can change the role (kind EnvironmentRole, spec.protected)"))
     }
+}
+
+/// What became of an environment, and what it now is.
+fn written(what: &str, caller: &Caller, environment: &Resource<Environment>) -> NewEvent {
+    NewEvent::caused(
+        what,
+        environment.key(),
+        &environment.spec.team,
+        caller,
+        Some(Outcome::Pass),
+        json!({ "role": environment.spec.role, "expires": environment.spec.expires }),
+    )
 }

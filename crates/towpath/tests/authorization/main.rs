@@ -1,0 +1,285 @@
+//! Who may what, of every operation of the API, by its own description and for each kind of caller.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+#[path = "../site/mod.rs"]
+mod site;
+mod table;
+mod world;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use reqwest::{Method, header};
+use serde_json::{Value, json};
+use site::Site;
+use table::CALLERS;
+use world::{World, body, order, plain_order};
+
+const DESCRIPTION: &str = include_str!("../../../../openapi/towpath.json");
+
+#[tokio::test]
+async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
+    let table: BTreeMap<&str, &str> = table::rows().collect();
+    let description: Value = serde_json::from_str(DESCRIPTION).unwrap();
+    let mut operations = Vec::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for method in ["get", "put", "post", "patch", "delete"] {
+            if item.get(method).is_some() {
+                operations.push(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    let missing: Vec<_> = operations
+        .iter()
+        .filter(|o| !table.contains_key(o.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "say in the table who may: {missing:#?}");
+    assert_eq!(
+        table.len(),
+        operations.len(),
+        "the table has rows of no operation"
+    );
+
+    let world = World::new().await;
+    let mut wrong = Vec::new();
+    for (operation, expected) in table::rows() {
+        let (method, path) = operation.split_once(' ').unwrap();
+        let method: Method = method.parse().unwrap();
+        let name = if path.contains("/workloads/") {
+            "hello"
+        } else if path.contains("/resources/") {
+            &world.volume
+        } else if path.contains("/deployments/") {
+            "d-1"
+        } else if path.contains("/resource-definitions/") {
+            "volume-default"
+        } else {
+            "somebody"
+        };
+        let path = path
+            .replace("{environment}", "pay-dev")
+            .replace("{team}", "payments")
+            .replace("{name}", name)
+            .replace("{key}", "none");
+        for (caller, expected) in CALLERS.iter().zip(expected.split(' ')) {
+            let body = body(operation, caller);
+            let (status, answer) = world.ask(caller, method.clone(), &path, &body).await;
+            if status.to_string() != expected {
+                wrong.push(format!(
+                    "{operation} by {caller}: {status}, not {expected}: {answer}"
+                ));
+            }
+            if status == 403 {
+                assert!(
+                    answer["remedy"].is_string() || path.contains("/identity/"),
+                    "{answer}"
+                );
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn what_is_not_for_a_caller_is_as_if_it_were_not_there() {
+    let world = World::new().await;
+    for below in [
+        "",
+        "/summary",
+        "/graph",
+        "/workloads/hello",
+        "/deployments/d-1",
+        "/workloads",
+        "/workloads/hello/logs",
+    ] {
+        for caller in ["stranger", "credential"] {
+            let hidden = if caller == "stranger" {
+                "pay-dev"
+            } else {
+                "pay-other"
+            };
+            let ask = async |environment: &str| {
+                let path = format!("/v1/environments/{environment}{below}");
+                let (status, mut answer) =
+                    world.ask(caller, Method::GET, &path, &Value::Null).await;
+                if let Some(answer) = answer.as_object_mut() {
+                    answer.remove("correlation");
+                }
+                (
+                    status,
+                    answer.to_string().replace(environment, "ENVIRONMENT"),
+                )
+            };
+            assert_eq!(ask(hidden).await, ask("no-such").await, "{caller} {below}");
+        }
+    }
+    // Nor does a deployment tell, nor a name that is asked for.
+    let path = "/v1/environments/pay-dev/deployments";
+    let plain = plain_order();
+    let (status, _) = world.ask("stranger", Method::POST, path, &plain).await;
+    assert_eq!(status, 404);
+    let (status, answer) = world.ask("stranger", Method::POST, path, &order()).await;
+    assert_eq!(
+        (status, &answer["detail"]),
+        (409, &json!("the name `pay-dev` is taken"))
+    );
+}
+
+#[tokio::test]
+async fn lists_hold_what_their_reader_may_see_and_nothing_else() {
+    let world = World::new().await;
+    for (caller, expected) in [
+        ("stranger", &["shop-dev"][..]),
+        ("credential", &["pay-dev"]),
+        ("agent", &["pay-dev", "pay-other"]),
+        ("member", &["pay-dev", "pay-other"]),
+        ("admin", &["pay-dev", "pay-other", "shop-dev"]),
+    ] {
+        let all = world.all(caller, "/v1/environments").await;
+        let names: Vec<_> = all
+            .iter()
+            .map(|e| e["metadata"]["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, expected, "{caller}");
+    }
+    assert!(world.all("stranger", "/v1/routes").await.is_empty());
+    assert!(!world.all("member", "/v1/routes").await.is_empty());
+    let everything = world.all("admin", "/v1/events").await;
+    for (caller, team) in [
+        ("stranger", "shop"),
+        ("member", "payments"),
+        ("agent", "payments"),
+    ] {
+        let theirs: Vec<_> = everything
+            .iter()
+            .filter(|e| e["team"] == team)
+            .cloned()
+            .collect();
+        assert!(!theirs.is_empty());
+        assert_eq!(world.all(caller, "/v1/events").await, theirs, "{caller}");
+    }
+    let followed = world.all("credential", "/v1/events").await;
+    assert!(
+        followed
+            .iter()
+            .any(|e| e["type"] == "dev.towpath.deployment.requested")
+    );
+    for event in followed {
+        let subject = event["subject"].as_str().unwrap();
+        assert!(
+            subject.contains("pay-dev") && event["team"] == "payments",
+            "{event}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_in_the_audit_trail() {
+    let world = World::new().await;
+    let path = "/v1/environments/pay-dev";
+    let (status, _) = world
+        .ask("stranger", Method::DELETE, path, &Value::Null)
+        .await;
+    assert_eq!(status, 404);
+    let (status, answer) = world.ask("agent", Method::DELETE, path, &Value::Null).await;
+    assert_eq!(status, 403);
+    assert_eq!(answer["problems"][0]["rule"], "authz/agent");
+    let users = "/v1/identity/users/eve";
+    let (status, _) = world.ask("member", Method::PUT, users, &json!({})).await;
+    assert_eq!(status, 403);
+    let events = world.all("admin", "/v1/events").await;
+    let refused: Vec<_> = events
+        .iter()
+        .filter(|event| event["type"] == "dev.towpath.authorization.refused")
+        .map(|event| {
+            (
+                &event["actor"],
+                &event["subject"],
+                &event["data"]["action"],
+                &event["outcome"],
+            )
+        })
+        .map(|parts| json!([parts.0, parts.1, parts.2, parts.3]))
+        .collect();
+    assert_eq!(
+        refused,
+        [
+            json!([
+                "account:shop/stranger",
+                "Environment/pay-dev",
+                "environment.delete",
+                "fail"
+            ]),
+            json!([
+                "account:payments/agent",
+                "Environment/pay-dev",
+                "environment.delete",
+                "fail"
+            ]),
+            json!([
+                "account:payments/member",
+                "LocalUser/eve",
+                "identity.change",
+                "fail"
+            ]),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_organization_takes_rights_away() {
+    let data = tempfile::tempdir().unwrap();
+    let policies = data.path().join("policies");
+    std::fs::create_dir(&policies).unwrap();
+    let rule = r#"package towpath.authz
+        allow := true
+        deny contains {"rule": "acme/names", "message": "no trials here", "remedy": "use `dev`"} if {
+            input.action == "environment.create"
+            startswith(input.resource.name, "trial-")
+        }"#;
+    std::fs::write(policies.join("acme.rego"), rule).unwrap();
+    let site = Site::new(data.path());
+    let running = site.start().await;
+    let make = async |name: &str| {
+        let request = delivery::api::NewEnvironment {
+            name: name.into(),
+            role: Some("dev".into()),
+            ..delivery::api::NewEnvironment::default()
+        };
+        running.client().create_environment(&request).await
+    };
+    make("dev").await.unwrap();
+    let refused = make("trial-1").await.unwrap_err();
+    assert!(refused.to_string().contains("no trials here"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_readers_rights() {
+    let world = World::new().await;
+    let mut stream = world
+        .http
+        .get(format!("{}/v1/events", world.site.server()))
+        .bearer_auth(&world.tokens["member"])
+        .header(header::ACCEPT, "text/event-stream")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(stream.status(), 200);
+    let reading = tokio::spawn(async move { while let Ok(Some(_)) = stream.chunk().await {} });
+    let path = "/v1/identity/teams/payments/service-accounts/member";
+    let disabled = json!({ "disabled": true });
+    let (status, answer) = world.ask("admin", Method::PUT, path, &disabled).await;
+    assert_eq!(status, 200, "{answer}");
+    // It is asked again when there is something to send.
+    let mut round = 0;
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !reading.is_finished() {
+        assert!(std::time::Instant::now() < deadline, "the stream goes on");
+        let body = json!({ "name": format!("again-{round}"), "team": "payments", "role": "dev" });
+        world
+            .ask("admin", Method::POST, "/v1/environments", &body)
+            .await;
+        round += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

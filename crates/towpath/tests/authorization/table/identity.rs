@@ -1,0 +1,89 @@
+//! Who may log in, and what calls by itself.
+
+use super::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    ("GET /v1/identity/clients", "401 403 403 403 403 200"),
+    ("GET /v1/identity/clients/{name}", "401 403 403 403 403 404"),
+    ("PUT /v1/identity/clients/{name}", "401 403 403 403 403 200"),
+    (
+        "DELETE /v1/identity/clients/{name}",
+        "401 403 403 403 403 409",
+    ),
+    (
+        "POST /v1/identity/clients/{name}/secrets",
+        "401 403 403 403 403 409",
+    ),
+    ("GET /v1/identity/groups", "401 403 403 403 403 200"),
+    ("GET /v1/identity/groups/{name}", "401 403 403 403 403 404"),
+    ("PUT /v1/identity/groups/{name}", "401 403 403 403 403 200"),
+    (
+        "DELETE /v1/identity/groups/{name}",
+        "401 403 403 403 403 409",
+    ),
+    ("GET /v1/identity/keys", "401 403 403 403 403 200"),
+    (
+        "POST /v1/identity/keys/rotations",
+        "401 403 403 403 403 200",
+    ),
+    (
+        "GET /v1/identity/teams/{team}/service-accounts",
+        "401 403 403 403 200 200",
+    ),
+    (
+        "GET /v1/identity/teams/{team}/service-accounts/{name}",
+        "401 403 403 403 404 404",
+    ),
+    (
+        "PUT /v1/identity/teams/{team}/service-accounts/{name}",
+        "401 403 403 403 403 200",
+    ),
+    (
+        "DELETE /v1/identity/teams/{team}/service-accounts/{name}",
+        "401 403 403 403 403 409",
+    ),
+    (
+        "POST /v1/identity/teams/{team}/service-accounts/{name}/keys",
+        "401 403 403 403 403 201",
+    ),
+    (
+        "DELETE /v1/identity/teams/{team}/service-accounts/{name}/keys/{key}",
+        "401 403 403 403 403 404",
+    ),
+    (
+        "GET /v1/identity/teams/{team}/workload-trusts",
+        "401 403 403 403 200 200",
+    ),
+    (
+        "GET /v1/identity/teams/{team}/workload-trusts/{name}",
+        "401 403 403 403 404 404",
+    ),
+    (
+        "PUT /v1/identity/teams/{team}/workload-trusts/{name}",
+        "401 403 403 403 403 422",
+    ),
+    (
+        "DELETE /v1/identity/teams/{team}/workload-trusts/{name}",
+        "401 403 403 403 403 404",
+    ),
+    ("GET /v1/identity/upstreams", "401 403 403 403 403 200"),
+    (
+        "GET /v1/identity/upstreams/{name}",
+        "401 403 403 403 403 404",
+    ),
+    (
+        "PUT /v1/identity/upstreams/{name}",
+        "401 403 403 403 403 422",
+    ),
+    (
+        "DELETE /v1/identity/upstreams/{name}",
+        "401 403 403 403 403 404",
+    ),
+    ("GET /v1/identity/users", "401 403 403 403 403 200"),
+    ("GET /v1/identity/users/{name}", "401 403 403 403 403 404"),
+    ("PUT /v1/identity/users/{name}", "401 403 403 403 403 200"),
+    (
+        "DELETE /v1/identity/users/{name}",
+        "401 403 403 403 403 409",
+    ),
+];

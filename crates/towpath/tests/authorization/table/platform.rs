@@ -1,0 +1,13 @@
+//! What is the whole platform's.
+
+use super::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    ("GET /healthz", "204 204 204 204 204 204"),
+    ("GET /readyz", "204 204 204 204 204 204"),
+    ("GET /v1/openapi.json", "200 200 200 200 200 200"),
+    ("GET /v1/whoami", "401 200 200 200 200 200"),
+    ("GET /v1/events", "401 200 200 200 200 200"),
+    ("GET /v1/policies", "401 200 200 200 200 200"),
+    ("GET /v1/routes", "401 200 200 200 200 200"),
+];
