@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Committed,
     document::{COLUMNS_BY_KEY, json_text, read_document},
+    line::Line,
     record,
     sql::args,
     writer::{Transaction, Work},
@@ -44,6 +45,22 @@ struct Applying<'t, 'c> {
 #[async_trait]
 impl Work for Apply {
     type Output = Committed;
+
+    fn lines(&self) -> Option<Vec<Line>> {
+        let change = &self.0;
+        if change.fence.is_some() || !change.writes.is_empty() {
+            return None;
+        }
+        // What cannot be stored is told where it is run.
+        change.events.iter().map(|e| Line::new(e).ok()).collect()
+    }
+
+    fn appended(&self, head: i64) -> Option<Committed> {
+        Some(Committed {
+            documents: vec![],
+            head,
+        })
+    }
 
     async fn run(self, tx: &mut Transaction<'_>) -> Result<Committed> {
         let Change {
@@ -378,33 +395,9 @@ impl Applying<'_, '_> {
     }
 
     async fn append(&mut self, event: NewEvent) -> Result<()> {
-        let texts = [&event.kind, &event.team, &event.actor];
-        if texts.iter().any(|text| text.contains('\0')) {
-            return Err(Error::invalid("an event's text contains a NUL character"));
-        }
         let seq = self.tx.head + 1;
-        let outcome = match event.outcome {
-            None => None,
-            Some(outcome) => json!(outcome).as_str().map(str::to_owned),
-        };
-        self.execute(
-            "INSERT INTO event (seq, id, time, type, subject, team, correlation, actor, outcome,
-                                data)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            args![
-                seq,
-                Uuid::now_v7().to_string(),
-                self.now.to_string(),
-                event.kind,
-                event.subject.to_string(),
-                event.team,
-                event.correlation.to_string(),
-                event.actor,
-                outcome,
-                json_text(&event.data)?,
-            ],
-        )
-        .await?;
+        let line = Line::new(&event)?;
+        self.tx.connection.line(seq, self.now, line).await?;
         self.tx.head = seq;
         Ok(())
     }

@@ -13,6 +13,7 @@ mod apply;
 mod document;
 mod feed;
 mod idempotency;
+mod line;
 mod open;
 mod read;
 mod record;

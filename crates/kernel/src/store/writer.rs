@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use sqlx::PgConnection;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -14,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
+    line::{self, Line},
     open::{Connector, Lock},
     sql::Connection,
 };
@@ -41,6 +43,16 @@ pub(crate) struct Transaction<'a> {
 pub(crate) trait Work: Send + 'static {
     type Output: Send + 'static;
     async fn run(self, tx: &mut Transaction<'_>) -> Result<Self::Output>;
+
+    /// What it appends to the log, where it does nothing else: a server takes that in one message.
+    fn lines(&self) -> Option<Vec<Line>> {
+        None
+    }
+
+    /// What it gives where its lines are in the log, the last of them at `head`.
+    fn appended(&self, _head: i64) -> Option<Self::Output> {
+        None
+    }
 }
 
 /// The way in to the writer.
@@ -87,6 +99,10 @@ impl Writer {
 trait Job: Send {
     /// Runs it; true where it wants to be committed.
     async fn run(&mut self, tx: &mut Transaction<'_>) -> bool;
+    /// See [`Work::lines`].
+    fn lines(&self) -> Option<Vec<Line>>;
+    /// It is done: its lines are in the log.
+    fn appended(&mut self, head: i64);
     /// Tells the caller, after the transaction.
     fn answer(self: Box<Self>, transaction: std::result::Result<(), Failure>);
 }
@@ -104,6 +120,15 @@ impl<W: Work> Job for Pending<W> {
             self.output = Some(work.run(tx).await);
         }
         matches!(self.output, Some(Ok(_)))
+    }
+
+    fn lines(&self) -> Option<Vec<Line>> {
+        self.work.as_ref()?.lines()
+    }
+
+    fn appended(&mut self, head: i64) {
+        let work = self.work.take();
+        self.output = work.and_then(|work| work.appended(head)).map(Ok);
     }
 
     fn answer(self: Box<Self>, transaction: std::result::Result<(), Failure>) {
@@ -224,6 +249,11 @@ impl Loop {
         let Some(connection) = self.connection.as_mut() else {
             return Err(Error::unavailable("the store is closed"));
         };
+        if let Connection::Postgres(server) = connection
+            && let Some(lines) = batch.iter().map(|job| job.lines()).collect()
+        {
+            return append(server, batch, lines).await;
+        }
         let head = connection.begin().await?;
         let mut tx = Transaction {
             connection,
@@ -262,4 +292,20 @@ impl Loop {
         }
         Ok(newest)
     }
+}
+
+/// Runs a batch that does nothing but append: all of it in one message.
+async fn append(
+    server: &mut PgConnection,
+    batch: &mut [Box<dyn Job>],
+    lines: Vec<Vec<Line>>,
+) -> Result<i64> {
+    let counts: Vec<_> = lines.iter().map(Vec::len).collect();
+    let head = line::append(server, lines.into_iter().flatten().collect()).await?;
+    let mut last = head - counts.iter().sum::<usize>() as i64;
+    for (job, count) in batch.iter_mut().zip(counts) {
+        last += count as i64;
+        job.appended(last);
+    }
+    Ok(head)
 }

@@ -17,6 +17,7 @@ on_both!(
     a_subscriber_wakes_with_the_commit,
     the_log_refuses_change,
     nothing_of_a_failed_change_is_logged,
+    each_of_many_at_once_learns_the_place_of_its_own_events,
 );
 
 fn event(kind: &str, subject: Key) -> NewEvent {
@@ -183,4 +184,43 @@ async fn nothing_of_a_failed_change_is_logged(database: &Database) {
     });
     refused.await.unwrap_err();
     assert_eq!(store.head().await.unwrap(), 0);
+}
+
+async fn each_of_many_at_once_learns_the_place_of_its_own_events(database: &Database) {
+    let store = database.open().await;
+    // Most append two events and nothing else; some write a resource too; one cannot be stored.
+    let commits = (0..40).map(|n| {
+        let mut change = Change::new();
+        let kind = format!("dev.towpath.test.n{n}");
+        for outcome in [None, Some(Outcome::Pass)] {
+            let mut one = event(&kind, Key::of::<Thing>("env", "a"));
+            one.outcome = outcome;
+            one.data = json!({ "outcome": outcome });
+            change.event(one);
+        }
+        if n % 10 == 3 {
+            change.create(&thing("env", &kind[13..], n)).unwrap();
+        }
+        if n == 17 {
+            change.event(event("\0", Key::of::<Thing>("env", "a")));
+        }
+        let store = store.clone();
+        async move { (kind, store.commit(change).await) }
+    });
+    for (kind, committed) in futures::future::join_all(commits).await {
+        if kind.ends_with("n17") {
+            committed.unwrap_err();
+            continue;
+        }
+        let head = committed.unwrap().head;
+        let own = store.events(&EventFilter::default(), head - 2, 2).await;
+        for (event, outcome) in own.unwrap().iter().zip([None, Some(Outcome::Pass)]) {
+            assert_eq!((&event.kind, event.outcome), (&kind, outcome));
+            assert_eq!(event.data, json!({ "outcome": outcome }));
+        }
+    }
+    let all = store.events(&EventFilter::default(), 0, 200).await.unwrap();
+    assert_eq!(all.len(), 39 * 2 + 4);
+    let places: Vec<_> = all.iter().map(|event| event.seq).collect();
+    assert_eq!(places, (1..=82).collect::<Vec<_>>());
 }

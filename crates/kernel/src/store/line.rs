@@ -1,0 +1,109 @@
+//! What an event is in the log.
+
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    document::json_text,
+    sql::{Connection, args, failed},
+};
+use crate::{Error, NewEvent, Result};
+
+/// An event as it is written, but for its place and time.
+pub(crate) struct Line {
+    id: String,
+    kind: String,
+    subject: String,
+    team: String,
+    correlation: String,
+    actor: String,
+    outcome: Option<String>,
+    data: String,
+}
+
+impl Line {
+    /// Fails where a text of it cannot be stored.
+    pub(super) fn new(event: &NewEvent) -> Result<Self> {
+        let texts = [&event.kind, &event.team, &event.actor];
+        if texts.iter().any(|text| text.contains('\0')) {
+            return Err(Error::invalid("an event's text contains a NUL character"));
+        }
+        let outcome = match event.outcome {
+            None => None,
+            Some(outcome) => json!(outcome).as_str().map(str::to_owned),
+        };
+        Ok(Self {
+            id: Uuid::now_v7().to_string(),
+            kind: event.kind.clone(),
+            subject: event.subject.to_string(),
+            team: event.team.clone(),
+            correlation: event.correlation.to_string(),
+            actor: event.actor.clone(),
+            outcome,
+            data: json_text(&event.data)?,
+        })
+    }
+}
+
+impl Connection {
+    /// Writes one line, in a transaction that holds the log's lock.
+    pub(super) async fn line(&mut self, seq: i64, time: Timestamp, line: Line) -> Result<()> {
+        self.execute(
+            "INSERT INTO event (seq, id, time, type, subject, team, correlation, actor, outcome,
+                                data)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            args![
+                seq,
+                line.id,
+                time.to_string(),
+                line.kind,
+                line.subject,
+                line.team,
+                line.correlation,
+                line.actor,
+                line.outcome,
+                line.data,
+            ],
+        )
+        .await
+        .map(drop)
+    }
+}
+
+/// Appends `lines`, and tells other replicas, in one message outside of any transaction; gives the
+/// newest event's place in the log.
+pub(super) async fn append(server: &mut PgConnection, lines: Vec<Line>) -> Result<i64> {
+    let mut columns: [Vec<String>; 7] = Default::default();
+    let mut outcomes = Vec::with_capacity(lines.len());
+    for line in lines {
+        outcomes.push(line.outcome);
+        let texts = [
+            line.id,
+            line.kind,
+            line.subject,
+            line.team,
+            line.correlation,
+            line.actor,
+            line.data,
+        ];
+        for (column, text) in columns.iter_mut().zip(texts) {
+            column.push(text);
+        }
+    }
+    let [ids, kinds, subjects, teams, correlations, actors, data] = columns;
+    sqlx::query_scalar("SELECT event_append($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+        .bind(Timestamp::now().to_string())
+        .bind(ids)
+        .bind(kinds)
+        .bind(subjects)
+        .bind(teams)
+        .bind(correlations)
+        .bind(actors)
+        .bind(outcomes)
+        .bind(data)
+        .fetch_one(server)
+        .await
+        .map_err(failed)
+}
