@@ -38,6 +38,17 @@ pub enum Error {
     /// The platform refused.
     #[error("{0}")]
     Refused(Box<ProblemDocument>),
+    /// The platform's provider gives no token (RFC 6749, section 5.2).
+    #[error("{description}")]
+    Grant {
+        /// `invalid_grant`, `access_denied` ...
+        code: String,
+        /// In words.
+        description: String,
+    },
+    /// There is no token to call with; the source of tokens says why.
+    #[error("there is no token to call with")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The answer is not of a shape that this version knows.
     #[error("{server} answered what this version does not understand: {reason}")]
     Protocol {
@@ -62,12 +73,20 @@ impl Error {
         self.problem().is_some_and(|problem| problem.status == 404)
     }
 
+    /// Whether the platform does not know whose call it is.
+    pub fn is_unauthenticated(&self) -> bool {
+        self.problem().is_some_and(|problem| problem.status == 401)
+    }
+
     /// Whether the platform may be there again later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } => true,
             Self::Refused(problem) => is_transient(problem.status),
-            Self::Address { .. } | Self::Protocol { .. } => false,
+            Self::Grant { code, .. } => {
+                matches!(code.as_str(), "temporarily_unavailable" | "server_error")
+            }
+            Self::Address { .. } | Self::Token(_) | Self::Protocol { .. } => false,
         }
     }
 }

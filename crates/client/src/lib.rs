@@ -21,14 +21,18 @@
 
 mod environments;
 mod error;
+mod oauth;
 mod platform;
 mod request;
 mod sse;
+mod token;
 mod workloads;
 
 pub use error::{Error, ProblemDocument, Result};
-pub use platform::EventQuery;
+pub use oauth::{DeviceCode, DeviceState, Provider, Tokens};
+pub use platform::{EventQuery, WhoAmI};
 pub use sse::{Events, Message, Parser};
+pub use token::TokenSource;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -36,12 +40,14 @@ use delivery::api::ListQuery;
 use kernel::{Page, Secret};
 use reqwest::Url;
 
+use token::Token;
+
 /// A connection to a platform. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     base: Arc<Url>,
-    token: Option<Secret>,
+    token: Token,
     patience: Duration,
 }
 
@@ -54,6 +60,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 impl Client {
     /// A client of the platform at `server` (`http://127.0.0.1:7070`), with a bearer token.
     pub fn new(server: &str, token: Option<Secret>) -> Result<Self> {
+        Self::open(server, Token::Fixed(token))
+    }
+
+    /// A client whose tokens come from `source`, anew for each call.
+    pub fn with_tokens(server: &str, source: Arc<dyn TokenSource>) -> Result<Self> {
+        Self::open(server, Token::Source(source))
+    }
+
+    fn open(server: &str, token: Token) -> Result<Self> {
         let address = |reason: String| Error::Address {
             server: server.into(),
             reason,
@@ -62,18 +77,8 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(address(format!("`{}` is not http or https", base.scheme())));
         }
-        // Whoever came first has installed it; both are the same provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("towpath/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(&base) {
-            // A company's proxy cannot reach this machine's loopback.
-            http = http.no_proxy();
-        }
         Ok(Self {
-            http: http.build().map_err(|e| address(e.to_string()))?,
+            http: http_client(&base).map_err(|e| address(e.to_string()))?,
             base: Arc::new(base),
             token,
             patience: Duration::ZERO,
@@ -92,6 +97,36 @@ impl Client {
     pub fn server(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
+}
+
+fn http_client(base: &Url) -> reqwest::Result<reqwest::Client> {
+    // Whoever came first has installed it; both are the same provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut http = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(user_agent());
+    if is_loopback(base) {
+        // A company's proxy cannot reach this machine's loopback.
+        http = http.no_proxy();
+    }
+    http.build()
+}
+
+/// Says which program calls, and, as the platform reports on automation that hangs on a person, whether
+/// a CI system runs it: they all set `CI`.
+fn user_agent() -> &'static str {
+    let set = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    if set {
+        concat!("towpath/", env!("CARGO_PKG_VERSION"), " (ci)")
+    } else {
+        concat!("towpath/", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// Whether an address is of this machine, so that what is sent there stays here.
+pub fn is_local(server: &str) -> bool {
+    Url::parse(server).is_ok_and(|url| is_loopback(&url))
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -7,6 +7,7 @@ use delivery::{
 };
 use kernel::{Event, Page, Resource, http::EventPage};
 use reqwest::Method;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -40,7 +41,29 @@ impl EventQuery {
     }
 }
 
+/// Whoever calls, as the platform knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhoAmI {
+    /// Who: `local:ada`, `github:583231`, `account:payments/ci`.
+    pub subject: String,
+    /// What sort of caller: `person`, `service-account`, `local-admin` ...
+    pub kind: String,
+    /// The teams whose rights they have.
+    pub teams: Vec<String>,
+    /// Whether they operate the platform.
+    pub admin: bool,
+    /// All else that the platform says.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, Value>,
+}
+
 impl Client {
+    /// `GET whoami`
+    pub async fn whoami(&self) -> Result<WhoAmI> {
+        self.call(Method::GET, &["whoami"]).read().await
+    }
+
     /// `POST apply`: documents of apiVersion `towpath.dev/v1`, together or not at all.
     pub async fn apply(&self, documents: Vec<Value>) -> Result<ApplyAnswer> {
         self.call(Method::POST, &["apply"])

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kernel::{Document, Kind, Page, Resource};
+use kernel::{Document, Kind, Page, Resource, Secret};
 use reqwest::{Method, Response, header};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -44,9 +44,6 @@ impl Client {
             .http
             .request(method, url)
             .header(header::ACCEPT, "application/json, application/problem+json");
-        if let Some(token) = self.token.as_ref().and_then(kernel::Secret::expose_str) {
-            request = request.bearer_auth(token);
-        }
         if post {
             // Made once for the call and sent with each try: a second try is not a second act.
             request = request.header("Idempotency-Key", Uuid::now_v7().to_string());
@@ -145,14 +142,26 @@ impl Call<'_> {
         }
         let mut wait = BACKOFF;
         let mut tries = 1;
+        let mut refused = None;
         loop {
-            let attempt = request
+            let token = self.client.token.get(refused.as_ref()).await?;
+            let mut attempt = request
                 .try_clone()
                 .expect("a body in memory can be sent again");
+            if let Some(token) = token.as_ref().and_then(Secret::expose_str) {
+                attempt = attempt.bearer_auth(token);
+            }
             let error = match once(self.client, attempt).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
+            if error.is_unauthenticated() && refused.is_none() && self.client.token.renews() {
+                // Ended before its time, or a clock is wrong: once, with another.
+                refused = token;
+                if refused.is_some() {
+                    continue;
+                }
+            }
             let again = match &error {
                 Error::Unreachable { .. } => begun.elapsed() + wait <= self.client.patience,
                 error => error.is_transient() && tries < TRIES,

@@ -81,11 +81,47 @@ impl Default for Lifetimes {
 }
 
 impl Lifetimes {
+    /// What cannot be meant.
+    fn problems(&self) -> Vec<Problem> {
+        let wrong = |why: &str| Problem::new("identity/lifetime", "lifetimes", why);
+        let mut problems = Vec::new();
+        let shortest = [
+            self.access_token,
+            self.id_token,
+            self.session,
+            self.session_idle,
+        ]
+        .into_iter()
+        .min();
+        if shortest.is_none_or(|shortest| shortest < SHORTEST) {
+            problems.push(
+                wrong("a token or session that lives for less than a second is of no use")
+                    .remedy("give lifetimes such as 15m, 1h or 7d"),
+            );
+        }
+        if self.access_token.max(self.id_token) > self.session {
+            problems.push(
+                wrong("a token would outlive the session that it is of")
+                    .remedy("give a longer --session-lifetime, or shorter tokens"),
+            );
+        }
+        if self.session_idle > self.session {
+            problems.push(
+                wrong("a session that nobody uses would outlive one that is used")
+                    .remedy("give a longer --session-lifetime, or a shorter --session-idle"),
+            );
+        }
+        problems
+    }
+
     /// How long a token may still be good after it was signed, with the skew of clocks.
     pub(crate) fn longest_token(&self) -> Duration {
         self.access_token.max(self.id_token) + SKEW
     }
 }
+
+/// The shortest life that anything has: times in tokens are whole seconds.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// How far another's clock may be from ours.
 pub(crate) const SKEW: Duration = Duration::from_secs(60);
@@ -131,13 +167,7 @@ impl Settings {
                 .remedy("use a URL that the organization owns"),
             );
         }
-        if self.lifetimes.access_token.is_zero() || self.lifetimes.id_token.is_zero() {
-            problems.push(Problem::new(
-                "identity/lifetime",
-                "lifetimes",
-                "a token that lives 0 s is of no use",
-            ));
-        }
+        problems.extend(self.lifetimes.problems());
         if problems.is_empty() {
             Ok(())
         } else {

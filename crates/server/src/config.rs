@@ -40,6 +40,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// Whether people's providers, and issuers that teams trust, may be at private addresses.
     pub private_upstreams: bool,
+    /// How long tokens, sessions and codes last.
+    pub lifetimes: identity::Lifetimes,
     /// The engine of environments whose maker does not choose: `process` or `docker`.
     pub engine: String,
     /// Servers of the provisioners, where they are configured rather than found or started.
@@ -151,6 +153,7 @@ impl Config {
             admin_groups: vec!["platform".into()],
             trusted_proxies: vec![],
             private_upstreams: false,
+            lifetimes: identity::Lifetimes::default(),
             engine: "process".into(),
             servers: Servers::default(),
             start_servers: true,
@@ -165,6 +168,7 @@ impl Config {
             admin_groups: self.admin_groups.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             allow_private_upstreams: self.private_upstreams,
+            lifetimes: self.lifetimes.clone(),
             ..identity::Settings::new(self.issuer.clone().unwrap_or(own))
         }
     }

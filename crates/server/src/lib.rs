@@ -18,4 +18,5 @@ mod run;
 pub use adapters::shim_main;
 pub use config::{Config, HostsFile, S3Endpoint, Servers};
 pub use http::document as openapi;
+pub use identity::Lifetimes;
 pub use run::{Running, start};

@@ -3,16 +3,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource,
+};
 
 use crate::{
     command,
     context::{Context, Format, Terminal},
     failure::{Failure, Result},
 };
-
-/// Where a platform listens unless it is told otherwise.
-pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
 
 /// The environment where none is named.
 pub(crate) const DEFAULT_ENVIRONMENT: &str = "dev";
@@ -40,7 +39,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The platform's address [default: that of the platform in the data directory]
+    /// The platform's address [default: that of the context, else that of the platform in the data
+    /// directory]
     #[arg(
         long,
         global = true,
@@ -49,7 +49,17 @@ pub(crate) struct Global {
         value_name = "URL"
     )]
     pub(crate) server: Option<String>,
-    /// The file with the platform's token [default: admin.token in the data directory]
+    /// The platform where you have logged in, by the name of its context; `local` is the one in the
+    /// data directory [default: what `towpath context use` chose]
+    #[arg(
+        long,
+        global = true,
+        env = "TOWPATH_CONTEXT",
+        hide_env_values = true,
+        value_name = "NAME"
+    )]
+    pub(crate) context: Option<String>,
+    /// The file with the platform's token [default: your login, else admin.token in the data directory]
     #[arg(
         long,
         global = true,
@@ -76,6 +86,28 @@ pub(crate) struct Global {
         default_value = "text"
     )]
     pub(crate) output: Format,
+    /// Where these were given.
+    #[arg(skip)]
+    pub(crate) given: Given,
+}
+
+/// Where an option's value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The command line.
+    Flag,
+    /// An environment variable.
+    Environment,
+}
+
+/// Where the options that name a platform were given: a flag that names one wins over a variable that
+/// names another.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Given {
+    pub(crate) server: Option<Source>,
+    pub(crate) context: Option<Source>,
+    pub(crate) token_file: Option<Source>,
+    pub(crate) data: Option<Source>,
 }
 
 /// The environment that a command is about.
@@ -107,10 +139,37 @@ pub(crate) enum Command {
     Resource(command::resource::Resource),
     #[command(subcommand)]
     Env(command::env::Env),
+    Login(command::login::Login),
+    Logout(command::logout::Logout),
+    Whoami(command::whoami::Whoami),
+    #[command(subcommand)]
+    Context(command::context::Contexts),
+    Kubeconfig(command::kubeconfig::Kubeconfig),
+    Credential(command::credential::Credential),
     Completion(command::completion::Completion),
 }
 
 impl Cli {
+    /// The command line of this program; ends it where it is not one.
+    pub(crate) fn read() -> Self {
+        let mut matches = Self::command().get_matches();
+        let source = |id| match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => Some(Source::Flag),
+            Some(ValueSource::EnvVariable) => Some(Source::Environment),
+            _ => None,
+        };
+        let given = Given {
+            server: source("server"),
+            context: source("context"),
+            token_file: source("token_file"),
+            data: source("data"),
+        };
+        let mut cli = Self::from_arg_matches_mut(&mut matches)
+            .unwrap_or_else(|error| error.format(&mut Self::command()).exit());
+        cli.global.given = given;
+        cli
+    }
+
     /// Runs the command to its end.
     pub(crate) fn run(self, terminal: Terminal) -> Result<()> {
         let context = Context {
@@ -144,14 +203,18 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Delete(delete) => delete.run(context).await,
         Command::Resource(resource) => resource.run(context).await,
         Command::Env(env) => env.run(context).await,
+        Command::Login(login) => login.run(context).await,
+        Command::Logout(logout) => logout.run(context).await,
+        Command::Whoami(whoami) => whoami.run(context).await,
+        Command::Context(contexts) => contexts.run(context).await,
+        Command::Kubeconfig(kubeconfig) => kubeconfig.run(context),
+        Command::Credential(credential) => credential.run(context).await,
         Command::Completion(completion) => completion.run(context),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     io::{ErrorKind, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,9 +12,10 @@ use kernel::Secret;
 use serde::Serialize;
 
 use crate::{
-    cli::{DEFAULT_SERVER, Global},
+    cli::{Global, Source},
     exit::Exit,
     failure::{Failure, Result},
+    logins::{LOCAL, LoginFile, Session},
     render,
 };
 
@@ -60,6 +62,20 @@ pub(crate) fn address_file(data: &Path) -> PathBuf {
     data.join("api.address")
 }
 
+/// Which platform a command is about, and as whom.
+pub(crate) enum Chosen {
+    /// The one in the data directory, as its local admin.
+    Here,
+    /// The one at this address.
+    Server(String),
+    /// One where somebody logged in, as they.
+    Login {
+        context: String,
+        server: String,
+        session: Session,
+    },
+}
+
 /// What every command works with.
 pub(crate) struct Context {
     pub(crate) global: Global,
@@ -72,16 +88,69 @@ impl Context {
         data_directory(self.global.data.as_deref())
     }
 
-    /// The platform's address: the one that was named, else that of the platform in the data
-    /// directory, else the usual one.
-    pub(crate) fn server(&self) -> Result<String> {
-        if let Some(named) = &self.global.server {
-            return Ok(named.clone());
+    /// The same, for commands about the platform on this machine: a login elsewhere does not make them
+    /// about another.
+    pub(crate) fn here(&self) -> Self {
+        let mut global = self.global.clone();
+        if global.server.is_none() && global.context.is_none() {
+            global.context = Some(LOCAL.into());
+            global.given.context = Some(Source::Flag);
         }
-        let path = address_file(&self.data()?);
+        Self {
+            global,
+            terminal: self.terminal,
+        }
+    }
+
+    /// Which platform this is about: what a flag names, else the environment, else the file of logins.
+    pub(crate) fn chosen(&self) -> Result<Chosen> {
+        let Global {
+            server,
+            context,
+            given,
+            ..
+        } = &self.global;
+        for source in [Source::Flag, Source::Environment] {
+            let by = |one: Option<Source>| one == Some(source);
+            match (server, context) {
+                (Some(server), Some(context)) if by(given.server) && by(given.context) => {
+                    return Err(Failure::usage(format!(
+                        "two platforms are named: the context `{context}`, and {server}"
+                    ))
+                    .remedy("name one of them"));
+                }
+                (Some(server), _) if by(given.server) => {
+                    return Ok(Chosen::Server(server.trim_end_matches('/').into()));
+                }
+                (_, Some(context)) if by(given.context) => return named(context),
+                _ if by(given.data) => return Ok(Chosen::Here),
+                _ => {}
+            }
+        }
+        let logins = match LoginFile::find() {
+            Some(file) => file.read()?,
+            None => return Ok(Chosen::Here),
+        };
+        match logins.current {
+            Some(current) => named(&current),
+            None => Ok(Chosen::Here),
+        }
+    }
+
+    /// The address of the platform in the data directory.
+    pub(crate) fn local_server(&self) -> Result<String> {
+        let data = self.data()?;
+        let path = address_file(&data);
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(text.trim().to_owned()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(DEFAULT_SERVER.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::new(
+                Exit::Unreachable,
+                format!("no platform runs in {}", data.display()),
+            )
+            .remedy(
+                "start one with `towpath up`, name its data directory with --data, or log in to one \
+                 elsewhere: `towpath login --server URL`",
+            )),
             Err(error) => {
                 let doing = format!(
                     "the platform's address cannot be read from {}",
@@ -92,38 +161,74 @@ impl Context {
         }
     }
 
-    /// The file of the token, wherever it is.
-    fn token_file(&self) -> Result<PathBuf> {
-        match &self.global.token_file {
-            Some(file) => Ok(file.clone()),
-            None => Ok(self.data()?.join("admin.token")),
+    /// The local admin's token, where a platform has left one.
+    fn admin_token(&self) -> Result<Option<Secret>> {
+        let path = self.data()?.join("admin.token");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(Secret::from(text.trim()))),
+            // The platform may never have been started here: its own answer, or its absence, says
+            // more than a missing file.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(&path, &error)),
         }
+    }
+
+    /// The token of the file that was named.
+    fn named_token(&self) -> Result<Option<Secret>> {
+        let Some(path) = &self.global.token_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        Ok(Some(Secret::from(text.trim())))
     }
 
     /// Whether there is a token to show: without one, no platform was ever started here.
     pub(crate) fn has_token(&self) -> Result<bool> {
-        Ok(self.token_file()?.exists())
+        Ok(self.named_token()?.or(self.admin_token()?).is_some())
     }
 
     /// A client of the platform, with its token.
     pub(crate) fn client(&self) -> Result<Client> {
-        let path = self.token_file()?;
-        let token = match std::fs::read_to_string(&path) {
-            Ok(text) => Some(Secret::from(text.trim())),
-            // Where no file was named, the platform may never have been started here: its own
-            // answer, or its absence, says more than a missing file.
-            Err(error)
-                if error.kind() == ErrorKind::NotFound && self.global.token_file.is_none() =>
-            {
-                None
+        match self.chosen()? {
+            Chosen::Here => {
+                let server = self.local_server()?;
+                let token = self.named_token()?.or(self.admin_token()?);
+                Ok(Client::new(&server, token)?)
             }
-            Err(error) => {
-                let doing = format!("the token cannot be read from {}", path.display());
-                return Err(Failure::io(&doing, &error)
-                    .remedy("name a file that you can read with --token-file"));
+            Chosen::Login {
+                session, server, ..
+            } => {
+                // A flag that names a login says more than a variable that names a token.
+                let passed_over = self.global.given.context == Some(Source::Flag)
+                    && self.global.given.token_file == Some(Source::Environment);
+                match self.named_token()?.filter(|_| !passed_over) {
+                    Some(token) => Ok(Client::new(&server, Some(token))?),
+                    None => Ok(Client::with_tokens(&server, Arc::new(session))?),
+                }
             }
-        };
-        Ok(Client::new(&self.server()?, token)?)
+            Chosen::Server(server) => self.client_of(&server),
+        }
+    }
+
+    /// A client of the platform at an address: with the token that was named, the login there, or, of
+    /// this machine, the local admin's. That goes to no other machine, unless its directory is named.
+    fn client_of(&self, server: &str) -> Result<Client> {
+        if let Some(token) = self.named_token()? {
+            return Ok(Client::new(server, Some(token))?);
+        }
+        if let Some(file) = LoginFile::find() {
+            let known = file.read()?.contexts.into_iter();
+            let login = known
+                .filter(|(_, platform)| platform.server == server)
+                .find(|(_, platform)| platform.tokens.is_some());
+            if let Some((context, _)) = login {
+                let session = Session::new(file, &context, server);
+                return Ok(Client::with_tokens(server, Arc::new(session))?);
+            }
+        }
+        let own = client::is_local(server) || self.global.data.is_some();
+        let token = if own { self.admin_token()? } else { None };
+        Ok(Client::new(server, token)?)
     }
 
     /// The same, which sits out a restart of the platform.
@@ -183,6 +288,35 @@ impl Context {
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
+}
+
+/// The platform of a context.
+fn named(context: &str) -> Result<Chosen> {
+    if context == LOCAL {
+        return Ok(Chosen::Here);
+    }
+    let file = LoginFile::required()?;
+    let mut logins = file.read()?;
+    let platform = logins.contexts.remove(context).ok_or_else(|| {
+        Failure::new(Exit::NotFound, format!("there is no context `{context}`")).remedy(
+            "see which there are with `towpath context list`, or make it: `towpath login \
+             --server URL --context NAME`",
+        )
+    })?;
+    Ok(Chosen::Login {
+        session: Session::new(file, context, &platform.server),
+        context: context.into(),
+        server: platform.server,
+    })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let exit = match error.kind() {
+        ErrorKind::NotFound => Exit::NotFound,
+        _ => Exit::Failed,
+    };
+    let message = format!("the token cannot be read from {}: {error}", path.display());
+    Failure::new(exit, message).remedy("name a file that you can read with --token-file")
 }
 
 /// `--data`, else below the user's data directory (XDG Base Directory Specification).

@@ -40,7 +40,7 @@ impl Exit {
         ),
         (
             Self::Refused,
-            "The caller may not do this, or policy refuses the deployment.",
+            "The caller may not do this, or has to log in first; or policy refuses the deployment.",
         ),
         (
             Self::Conflict,
@@ -52,7 +52,7 @@ impl Exit {
         ),
         (
             Self::Timeout,
-            "It was not done within the time that `--wait-timeout` gives. It may still be done.",
+            "It was not done in time: within what `--wait-timeout` gives (it may still be done), or before a login's code ended.",
         ),
     ];
 }

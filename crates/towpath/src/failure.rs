@@ -97,6 +97,14 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
 impl Deref for Failure {
     type Target = Report;
     fn deref(&self) -> &Report {
@@ -115,6 +123,19 @@ impl From<client::Error> for Failure {
         let message = error.to_string();
         match error {
             client::Error::Refused(problem) => refused(*problem),
+            client::Error::Token(source) => match source.downcast::<Failure>() {
+                Ok(failure) => *failure,
+                Err(other) => Failure::new(Exit::Failed, format!("{message}: {other}")),
+            },
+            client::Error::Grant { ref code, .. } => {
+                let exit = match code.as_str() {
+                    "expired_token" => Exit::Timeout,
+                    "temporarily_unavailable" => Exit::Unreachable,
+                    "server_error" => Exit::Failed,
+                    _ => Exit::Refused,
+                };
+                Failure::new(exit, message)
+            }
             client::Error::Address { .. } => Failure::usage(message)
                 .remedy("give it as --server http://HOST:PORT, or in TOWPATH_SERVER"),
             client::Error::Unreachable { .. } => Failure::new(Exit::Unreachable, message)
@@ -144,7 +165,7 @@ fn refused(problem: ProblemDocument) -> Failure {
             .correlation
             .map(|id| format!("the platform's log says why, at correlation {id}")),
         Exit::Refused if problem.status == 401 => Some(
-            "the token is that of another platform, or there is none: name the right one with --token-file, or the platform's data directory with --data".into(),
+            "log in with `towpath login`; or name the right token with --token-file, or the platform's data directory with --data".into(),
         ),
         _ => None,
     });

@@ -10,14 +10,13 @@ mod context;
 mod exit;
 mod failure;
 mod input;
+mod logins;
 mod progress;
 #[cfg(test)]
 mod reference;
 mod render;
 
 use std::process::ExitCode;
-
-use clap::Parser as _;
 
 /// What the process engine calls this program with, to have it become a workload's program. No
 /// command of people: it must not start a thread, and nothing is to be read before it.
@@ -30,7 +29,7 @@ fn main() -> ExitCode {
     {
         return server::shim_main();
     }
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read();
     let terminal = context::Terminal::detect();
     let format = cli.global.output;
     match cli.run(terminal) {

@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 use support::{CORRELATION, deployment, document, event, platform, towpath};
 
@@ -371,4 +372,88 @@ async fn events_are_lines_and_json_lines() {
         .map(|line| serde_json::from_str::<kernel::Event>(line).unwrap().seq)
         .collect();
     assert_eq!(seqs, [1, 2]);
+}
+
+/// A platform whose provider answers the polls of a device with these codes, and writes down when.
+async fn provider(codes: &'static [&'static str]) -> (String, Arc<Mutex<Vec<Instant>>>) {
+    let polls = Arc::new(Mutex::new(Vec::new()));
+    let (seen, listener) = (
+        polls.clone(),
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    );
+    let issuer = format!("http://{}", listener.local_addr().unwrap());
+    let metadata = json!({
+        "issuer": issuer,
+        "device_authorization_endpoint": format!("{issuer}/device/code"),
+        "token_endpoint": format!("{issuer}/token"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+    });
+    let device = json!({
+        "device_code": "device", "user_code": "BCDF-GHJK", "expires_in": 60, "interval": 1,
+        "verification_uri": format!("{issuer}/device"),
+    });
+    let router = Router::new()
+        .route(
+            "/.well-known/openid-configuration",
+            get(move || async move { Json(metadata) }),
+        )
+        .route("/device/code", post(move || async move { Json(device) }))
+        .route(
+            "/token",
+            post(move || async move {
+                let mut seen = seen.lock().unwrap();
+                let code = codes[seen.len().min(codes.len() - 1)];
+                seen.push(Instant::now());
+                (StatusCode::BAD_REQUEST, Json(json!({ "error": code })))
+            }),
+        );
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (issuer, polls)
+}
+
+#[tokio::test]
+async fn a_login_asks_as_often_as_it_is_told_to() {
+    let codes = &["authorization_pending", "slow_down", "expired_token"];
+    let (issuer, polls) = provider(codes).await;
+    let home = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_towpath"))
+        .args(["login", "--server", &issuer])
+        .env_clear()
+        .env("HOME", home.path())
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(said.contains("BCDF-GHJK"), "{said}");
+    assert!(said.contains("before its code ended"), "{said}");
+    let polls = polls.lock().unwrap();
+    let second = std::time::Duration::from_secs(1);
+    assert!(polls[0] - begun >= second);
+    assert!(polls[1] - polls[0] >= second);
+    assert!(polls[2] - polls[1] >= 6 * second, "five seconds more");
+}
+
+#[tokio::test]
+async fn where_no_platform_runs_none_is_guessed() {
+    let data = tempfile::tempdir().unwrap();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_towpath"))
+        .args(["status", "--data", data.path().to_str().unwrap()])
+        .env_clear()
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = format!("no platform runs in {}", data.path().display());
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_file_that_is_not_there_is_not_found() {
+    let nowhere = ([127, 0, 0, 1], 1).into();
+    let ended = towpath(nowhere, &["status", "--token-file", "/nowhere/token"]).await;
+    assert_eq!(ended.code, 4, "{}", ended.err);
+    assert!(ended.err.contains("/nowhere/token"), "{}", ended.err);
 }

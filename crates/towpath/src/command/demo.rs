@@ -8,7 +8,10 @@ use std::{
 use clap::Args;
 use delivery::api::CreateEnvironment;
 
-use super::deploy::{self, Wait};
+use super::{
+    deploy::{self, Wait},
+    program::own_name,
+};
 use crate::{
     background,
     cli::DEFAULT_ENVIRONMENT,
@@ -44,11 +47,13 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         let program = find(self.program.as_deref())?;
+        // Whoever is logged in elsewhere does not mean the platform there.
+        let context = &context.here();
         if context.global.server.is_none() && !context.has_token()? {
             // Nothing was ever started here: whoever answers at the usual address is another's.
             context.say("no platform was started here yet: starting one in the background");
             background::start(context, &self.up).await?;
-        } else if !background::answers(&context.client()?).await? {
+        } else if !runs(context).await? {
             if let Some(server) = &context.global.server
                 && self.up.is_empty()
             {
@@ -75,6 +80,16 @@ impl Demo {
         deploy::deploy(context, DEFAULT_ENVIRONMENT, &request, &Wait::default()).await?;
         context.say(&next(&program));
         Ok(())
+    }
+}
+
+/// Whether the platform answers.
+async fn runs(context: &Context) -> Result<bool> {
+    match context.client() {
+        Ok(client) => background::answers(&client).await,
+        // None was ever up in the data directory.
+        Err(failure) if failure.exit == Exit::Unreachable => Ok(false),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -152,24 +167,4 @@ What to try next:
   towpath down                           stop the platform"
     );
     text.replace("\n  towpath ", &format!("\n  {} ", own_name()))
-}
-
-/// How to call this program from here: by its name where that finds it, else by its path.
-fn own_name() -> String {
-    let Ok(own) = std::env::current_exe() else {
-        return "towpath".into();
-    };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|directory| directory.join("towpath"))
-        .find(|file| file.is_file());
-    let same = |file: &PathBuf| {
-        let real = std::fs::canonicalize;
-        real(file).is_ok_and(|file| real(&own).is_ok_and(|own| own == file))
-    };
-    if found.as_ref().is_some_and(same) {
-        "towpath".into()
-    } else {
-        own.display().to_string()
-    }
 }

@@ -1,0 +1,362 @@
+//! Logging in at the platform's own OpenID provider: the device grant (RFC 8628), refresh, revocation.
+
+use std::{fmt, time::Duration};
+
+use kernel::Secret;
+use reqwest::{StatusCode, Url, header};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{Error, Result, http_client, is_loopback};
+
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Tries of a request that broke on the way, the first included: the provider gives the answer to a
+/// refresh once more for some seconds.
+const TRIES: u32 = 3;
+
+/// The wait between two of them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What is asked for: who one is, for programs and for Kubernetes, and to stay logged in.
+const SCOPE: &str = "openid profile email offline_access";
+
+const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// The longest answer that is read: tokens with some hundred teams.
+const MAX_BYTES: usize = 1 << 20;
+
+/// A platform's provider, as it describes itself, and the public client that logs in there.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    http: reqwest::Client,
+    client_id: String,
+    metadata: Metadata,
+}
+
+/// The part of the discovery document that is needed.
+#[derive(Debug, Clone, Deserialize)]
+struct Metadata {
+    issuer: String,
+    device_authorization_endpoint: String,
+    token_endpoint: String,
+    revocation_endpoint: String,
+}
+
+/// A login that waits for somebody to approve it in a browser.
+#[derive(Debug, Clone)]
+pub struct DeviceCode {
+    /// What the program asks with.
+    pub device_code: Secret,
+    /// What the person compares, or types.
+    pub user_code: String,
+    /// Where they type it.
+    pub verification_uri: String,
+    /// The same with the code in it.
+    pub verification_uri_complete: Option<String>,
+    /// Until both codes end, from now.
+    pub expires_in: Duration,
+    /// Between two polls.
+    pub interval: Duration,
+}
+
+/// What has become of a device's login.
+#[derive(Debug)]
+pub enum DeviceState {
+    /// Nobody has decided yet.
+    Pending,
+    /// Asked too often: wait longer from now on.
+    SlowDown,
+    /// Approved.
+    Approved(Tokens),
+}
+
+/// What the provider gives.
+#[derive(Clone)]
+pub struct Tokens {
+    /// For the platform's API.
+    pub access: Secret,
+    /// Until it ends, from now.
+    pub expires_in: Duration,
+    /// Who one is, for Kubernetes.
+    pub id: Option<Secret>,
+    /// For the next ones.
+    pub refresh: Option<Secret>,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct DeviceAnswer {
+    device_code: String,
+    user_code: String,
+    verification_uri: String,
+    verification_uri_complete: Option<String>,
+    expires_in: u64,
+    /// Five seconds where the provider says nothing (RFC 8628, section 3.2).
+    #[serde(default = "five")]
+    interval: u64,
+}
+
+fn five() -> u64 {
+    5
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    expires_in: u64,
+    id_token: Option<String>,
+    refresh_token: Option<String>,
+}
+
+impl From<TokenAnswer> for Tokens {
+    fn from(answer: TokenAnswer) -> Self {
+        Self {
+            access: answer.access_token.into(),
+            expires_in: Duration::from_secs(answer.expires_in),
+            id: answer.id_token.map(Secret::from),
+            refresh: answer.refresh_token.map(Secret::from),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+impl Provider {
+    /// The provider of the platform at `server`. Where the platform says that users reach it at another
+    /// address, that address is asked, and has to say so too: nobody can name another's issuer, and be
+    /// handed its tokens.
+    pub async fn discover(server: &str, client_id: &str) -> Result<Self> {
+        let found = Self::at(server, client_id).await?;
+        let issuer = found.issuer().to_owned();
+        if issuer == server.trim_end_matches('/') {
+            return Ok(found);
+        }
+        let confirmed = Self::at(&issuer, client_id).await?;
+        if confirmed.issuer() != issuer {
+            return Err(Error::Protocol {
+                server: issuer,
+                reason: format!("it says that its issuer is {}", confirmed.issuer()),
+            });
+        }
+        Ok(confirmed)
+    }
+
+    async fn at(server: &str, client_id: &str) -> Result<Self> {
+        let base = secure(server)?;
+        let http = http_client(&base).map_err(|error| Error::Address {
+            server: server.into(),
+            reason: error.to_string(),
+        })?;
+        let url = format!(
+            "{}/.well-known/openid-configuration",
+            server.trim_end_matches('/')
+        );
+        let metadata: Metadata = ask(server, || http.get(&url)).await?;
+        for endpoint in [
+            &metadata.issuer,
+            &metadata.device_authorization_endpoint,
+            &metadata.token_endpoint,
+            &metadata.revocation_endpoint,
+        ] {
+            secure(endpoint)?;
+        }
+        Ok(Self {
+            http,
+            client_id: client_id.into(),
+            metadata,
+        })
+    }
+
+    /// What tokens name as their issuer: the address at which users reach the platform.
+    pub fn issuer(&self) -> &str {
+        &self.metadata.issuer
+    }
+
+    /// Begins the login of this program.
+    pub async fn device_start(&self) -> Result<DeviceCode> {
+        let fields = [("client_id", self.client_id.as_str()), ("scope", SCOPE)];
+        let answer: DeviceAnswer = self
+            .post(&self.metadata.device_authorization_endpoint, &fields)
+            .await?;
+        Ok(DeviceCode {
+            device_code: answer.device_code.into(),
+            user_code: answer.user_code,
+            verification_uri: answer.verification_uri,
+            verification_uri_complete: answer.verification_uri_complete,
+            expires_in: Duration::from_secs(answer.expires_in),
+            interval: Duration::from_secs(answer.interval),
+        })
+    }
+
+    /// Asks what has become of it. A denial and the end of the code are [`Error::Grant`]:
+    /// `access_denied`, `expired_token`.
+    pub async fn device_poll(&self, device_code: &Secret) -> Result<DeviceState> {
+        let fields = [
+            ("grant_type", DEVICE_GRANT),
+            ("client_id", self.client_id.as_str()),
+            ("device_code", device_code.expose_str().unwrap_or_default()),
+        ];
+        match self
+            .post::<TokenAnswer>(&self.metadata.token_endpoint, &fields)
+            .await
+        {
+            Ok(answer) => Ok(DeviceState::Approved(answer.into())),
+            Err(Error::Grant { code, .. }) if code == "authorization_pending" => {
+                Ok(DeviceState::Pending)
+            }
+            Err(Error::Grant { code, .. }) if code == "slow_down" => Ok(DeviceState::SlowDown),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// New tokens for a refresh token, which is used up by that.
+    pub async fn refresh(&self, refresh: &Secret) -> Result<Tokens> {
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("client_id", self.client_id.as_str()),
+            ("refresh_token", refresh.expose_str().unwrap_or_default()),
+        ];
+        let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
+        Ok(answer.into())
+    }
+
+    /// Ends the session that a token is of (RFC 7009).
+    pub async fn revoke(&self, token: &Secret) -> Result<()> {
+        let fields = [
+            ("client_id", self.client_id.as_str()),
+            ("token", token.expose_str().unwrap_or_default()),
+        ];
+        let request = || {
+            self.http
+                .post(&self.metadata.revocation_endpoint)
+                .form(&fields)
+        };
+        answer(self.issuer(), request).await.map(drop)
+    }
+
+    async fn post<T: DeserializeOwned>(&self, url: &str, fields: &[(&str, &str)]) -> Result<T> {
+        ask(self.issuer(), || self.http.post(url).form(fields)).await
+    }
+}
+
+/// A URL to which tokens may go: by TLS, or not beyond this machine.
+fn secure(url: &str) -> Result<Url> {
+    let address = |reason: String| Error::Address {
+        server: url.into(),
+        reason,
+    };
+    let parsed = Url::parse(url).map_err(|error| address(error.to_string()))?;
+    match parsed.scheme() {
+        "https" => Ok(parsed),
+        "http" if is_loopback(&parsed) => Ok(parsed),
+        _ => Err(address(
+            "a login goes by https, or by http to this machine".into(),
+        )),
+    }
+}
+
+async fn ask<T: DeserializeOwned>(
+    server: &str,
+    request: impl Fn() -> reqwest::RequestBuilder,
+) -> Result<T> {
+    let body = answer(server, request).await?;
+    serde_json::from_slice(&body).map_err(|error| Error::Protocol {
+        server: server.into(),
+        // Not the text of the answer: it may hold a token.
+        reason: format!("an answer that is not as expected ({})", fault(&error)),
+    })
+}
+
+/// What is wrong with JSON, without a word of it.
+fn fault(error: &serde_json::Error) -> &'static str {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Data => "a field is missing or of another type",
+        Category::Eof => "it breaks off",
+        Category::Io | Category::Syntax => "no JSON",
+    }
+}
+
+/// The body of a good answer; tried again where the connection broke.
+async fn answer(server: &str, request: impl Fn() -> reqwest::RequestBuilder) -> Result<Vec<u8>> {
+    let mut tries = 1;
+    loop {
+        match once(server, request()).await {
+            Err(error @ Error::Broken { .. }) if tries < TRIES => {
+                tracing::debug!(%error, tries, "trying again");
+                tokio::time::sleep(PAUSE).await;
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn once(server: &str, request: reqwest::RequestBuilder) -> Result<Vec<u8>> {
+    let broken = |source: reqwest::Error| Error::Broken {
+        server: server.into(),
+        source: source.without_url(),
+    };
+    let request = request
+        .header(header::ACCEPT, "application/json")
+        .timeout(TIMEOUT);
+    let mut response = request.send().await.map_err(|error| {
+        if error.is_connect() {
+            Error::Unreachable {
+                server: server.into(),
+                source: error.without_url(),
+            }
+        } else {
+            broken(error)
+        }
+    })?;
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_BYTES {
+            return Err(Error::Protocol {
+                server: server.into(),
+                reason: "an answer longer than any of a provider".into(),
+            });
+        }
+    }
+    if status.is_success() {
+        return Ok(body);
+    }
+    Err(match serde_json::from_slice::<Refusal>(&body) {
+        Ok(refusal) => Error::Grant {
+            description: if refusal.error_description.is_empty() {
+                refusal.error.clone()
+            } else {
+                refusal.error_description
+            },
+            code: refusal.error,
+        },
+        Err(_) if unavailable(status) => Error::Grant {
+            code: "temporarily_unavailable".into(),
+            description: format!("{server} answered {status}"),
+        },
+        Err(_) => Error::Protocol {
+            server: server.into(),
+            reason: format!("status {status}; is it a Towpath platform?"),
+        },
+    })
+}
+
+fn unavailable(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}

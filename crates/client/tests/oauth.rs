@@ -1,0 +1,262 @@
+//! Logging in, against a provider that answers what a test wants.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use kernel::Secret;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use towpath_client::{Client, DeviceState, Error, Provider, TokenSource};
+
+/// What the token endpoint answers, one after the other, and what it was asked.
+#[derive(Clone, Default)]
+struct Script {
+    answers: Arc<Mutex<Vec<(u16, Value)>>>,
+    asked: Arc<Mutex<Vec<HashMap<String, String>>>>,
+}
+
+async fn token(State(script): State<Script>, form: String) -> Response {
+    let url = reqwest::Url::parse(&format!("http://form/?{form}")).unwrap();
+    let form = url.query_pairs().into_owned().collect();
+    script.asked.lock().unwrap().push(form);
+    let (status, body) = script.answers.lock().unwrap().remove(0);
+    (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
+}
+
+async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    (listener, format!("http://{address}"))
+}
+
+fn metadata(issuer: &str) -> Value {
+    json!({
+        "issuer": issuer,
+        "device_authorization_endpoint": format!("{issuer}/device/code"),
+        "token_endpoint": format!("{issuer}/token"),
+        "revocation_endpoint": format!("{issuer}/token"),
+        "more": true,
+    })
+}
+
+/// A provider that describes itself as `metadata` says.
+async fn serve(metadata: impl FnOnce(&str) -> Value, script: Script) -> String {
+    let (listener, own) = listen().await;
+    let document = metadata(&own);
+    let device = json!({
+        "device_code": "canary-device", "user_code": "BCDF-GHJK", "expires_in": 600,
+        "verification_uri": format!("{own}/device"),
+    });
+    let router = Router::new()
+        .route(
+            "/.well-known/openid-configuration",
+            get(move || async move { Json(document) }),
+        )
+        .route("/device/code", post(move || async move { Json(device) }))
+        .route("/token", post(token))
+        .with_state(script);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    own
+}
+
+async fn provider(answers: Vec<(u16, Value)>) -> (Provider, Script) {
+    let script = Script::default();
+    *script.answers.lock().unwrap() = answers;
+    let server = serve(metadata, script.clone()).await;
+    let provider = Provider::discover(&server, "towpath-cli").await.unwrap();
+    assert_eq!(provider.issuer(), server);
+    (provider, script)
+}
+
+fn refusal(code: &str) -> (u16, Value) {
+    (
+        400,
+        json!({ "error": code, "error_description": format!("because of {code}") }),
+    )
+}
+
+fn tokens() -> (u16, Value) {
+    let body = json!({
+        "access_token": "canary-access", "token_type": "Bearer", "expires_in": 3600,
+        "refresh_token": "canary-refresh", "scope": "openid",
+    });
+    (200, body)
+}
+
+#[tokio::test]
+async fn a_device_waits_slows_down_and_is_let_in() {
+    let answers = vec![
+        refusal("authorization_pending"),
+        refusal("slow_down"),
+        tokens(),
+    ];
+    let (provider, script) = provider(answers).await;
+    let code = provider.device_start().await.unwrap();
+    assert_eq!(code.interval, Duration::from_secs(5), "where none is said");
+    let mut states = Vec::new();
+    for _ in 0..3 {
+        states.push(provider.device_poll(&code.device_code).await.unwrap());
+    }
+    assert!(matches!(states[0], DeviceState::Pending));
+    assert!(matches!(states[1], DeviceState::SlowDown));
+    let DeviceState::Approved(tokens) = &states[2] else {
+        panic!("{:?}", states[2]);
+    };
+    assert_eq!(tokens.access.expose_str(), Some("canary-access"));
+    assert_eq!(tokens.expires_in, Duration::from_hours(1));
+    let shown = format!("{provider:?} {code:?} {states:?}");
+    assert!(!shown.contains("canary"), "{shown}");
+    let asked = script.asked.lock().unwrap();
+    assert_eq!(asked[0]["client_id"], "towpath-cli");
+    assert_eq!(asked[0]["device_code"], "canary-device");
+}
+
+#[tokio::test]
+async fn every_other_refusal_is_told_with_its_code() {
+    let codes = ["access_denied", "expired_token", "invalid_grant"];
+    let (provider, _) = provider(codes.iter().map(|code| refusal(code)).collect()).await;
+    let device = Secret::from("device");
+    for code in codes {
+        match provider.device_poll(&device).await.unwrap_err() {
+            Error::Grant {
+                code: given,
+                description,
+            } => {
+                assert_eq!(given, code);
+                assert_eq!(description, format!("because of {code}"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_told_without_a_word_of_it() {
+    let broken = json!({ "access_token": "canary-access", "expires_in": "canary-soon" });
+    let answers = vec![
+        (200, broken),
+        (502, json!("canary")),
+        (403, json!("canary")),
+    ];
+    let (provider, _) = provider(answers).await;
+    let refresh = Secret::from("refresh");
+    let mut errors = Vec::new();
+    for _ in 0..3 {
+        errors.push(provider.refresh(&refresh).await.unwrap_err());
+    }
+    assert!(matches!(errors[0], Error::Protocol { .. }));
+    assert!(errors[1].is_transient(), "{:?}", errors[1]);
+    assert!(matches!(errors[2], Error::Protocol { .. }));
+    let shown = format!("{errors:?}");
+    assert!(!shown.contains("canary"), "{shown}");
+}
+
+#[tokio::test]
+async fn nobody_names_the_issuer_of_another() {
+    // It says that users reach it elsewhere: that address is asked, and its word counts.
+    let script = Script::default();
+    let real = serve(metadata, script.clone()).await;
+    let points = real.clone();
+    let front = serve(move |_| metadata(&points), script.clone()).await;
+    let found = Provider::discover(&front, "towpath-cli").await.unwrap();
+    assert_eq!(found.issuer(), real);
+    // Whose endpoints are its own, but not its name: the real one is asked, not it.
+    let named = real.clone();
+    let thief = serve(
+        move |own| {
+            let mut document = metadata(own);
+            document["issuer"] = json!(named);
+            document
+        },
+        script.clone(),
+    )
+    .await;
+    *script.answers.lock().unwrap() = vec![tokens()];
+    let found = Provider::discover(&thief, "towpath-cli").await.unwrap();
+    assert_eq!(found.issuer(), real);
+    let code = found.device_start().await.unwrap();
+    assert!(code.verification_uri.starts_with(&real), "{code:?}");
+    // Two that point at each other's names.
+    let confused = serve(|_| metadata("http://127.0.0.1:1"), script.clone()).await;
+    assert!(Provider::discover(&confused, "towpath-cli").await.is_err());
+    // Plain http beyond this machine.
+    let plain = serve(
+        |own| {
+            let mut document = metadata(own);
+            document["token_endpoint"] = json!("http://towpath.example.com/token");
+            document
+        },
+        script,
+    )
+    .await;
+    for server in [plain.as_str(), "http://towpath.example.com", "ftp://x", "x"] {
+        let error = Provider::discover(server, "towpath-cli").await.unwrap_err();
+        assert!(matches!(error, Error::Address { .. }), "{error:?}");
+    }
+}
+
+/// Gives `old` until that is refused.
+struct Renewed;
+
+#[async_trait::async_trait]
+impl TokenSource for Renewed {
+    async fn token(
+        &self,
+        refused: Option<&Secret>,
+    ) -> Result<Secret, Box<dyn std::error::Error + Send + Sync>> {
+        match refused.and_then(Secret::expose_str) {
+            None => Ok("old".into()),
+            Some("old") => Ok("new".into()),
+            Some(_) => Err("asked again and again".into()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_once() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (listener, own) = listen().await;
+    let kept = seen.clone();
+    let router = Router::new().route(
+        "/v1/{what}",
+        get(async move |headers: HeaderMap, path: axum::extract::Path<String>| {
+            let token = headers[header::AUTHORIZATION].to_str().unwrap().to_owned();
+            let good = token == "Bearer new" && path.0 == "whoami";
+            kept.lock().unwrap().push(token);
+            if good {
+                let who = json!({
+                    "subject": "local:ada", "kind": "person", "teams": ["payments"], "admin": false,
+                    "groups": ["a"],
+                });
+                return Json(who).into_response();
+            }
+            (StatusCode::UNAUTHORIZED, Json(json!({ "detail": "no" }))).into_response()
+        }),
+    );
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let client = Client::with_tokens(&own, Arc::new(Renewed)).unwrap();
+    let who = client.whoami().await.unwrap();
+    assert_eq!(who.subject, "local:ada");
+    assert_eq!(who.more["groups"], json!(["a"]));
+    assert_eq!(*seen.lock().unwrap(), ["Bearer old", "Bearer new"]);
+    let error = client.policies().await.unwrap_err();
+    assert!(error.is_unauthenticated(), "{error:?}");
+    assert_eq!(seen.lock().unwrap().len(), 4, "no more than once");
+    // One that is fixed has no other.
+    let fixed = Client::new(&own, Some("old".into())).unwrap();
+    assert!(fixed.whoami().await.unwrap_err().is_unauthenticated());
+    assert_eq!(seen.lock().unwrap().len(), 5);
+}

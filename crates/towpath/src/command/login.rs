@@ -1,0 +1,246 @@
+//! `towpath login`
+
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use client::{DeviceCode, DeviceState, Provider, WhoAmI};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::{
+    cli::Source,
+    context::{Chosen, Context},
+    exit::Exit,
+    failure::{Failure, Result},
+    logins::{self, CLIENT, LoginFile, Platform, Session, Tokens},
+};
+
+/// By how much to slow down where the platform says so, or does not answer (RFC 8628, section 3.5).
+const SLOWER: Duration = Duration::from_secs(5);
+
+/// Log in to a platform
+///
+/// Prints an address and a code, and opens the address where there is a browser: log in there, compare
+/// the code, and approve. The login is kept in ~/.config/towpath/config.yaml, readable by you alone, and
+/// renewed as you go; it lasts for days. It becomes the platform of commands that name no other.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath login --server https://towpath.example.com\n  towpath login --server https://towpath.sbx.example.com --context sbx\n  towpath login --context sbx\n  ssh build towpath login --no-browser"
+)]
+pub(crate) struct Login {
+    /// Open no browser; the address is printed in any case
+    #[arg(long)]
+    no_browser: bool,
+}
+
+impl Login {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let file = LoginFile::required()?;
+        // Refused before anybody logs in: where it cannot be kept, a login is of no use.
+        let known = file.read()?;
+        let server = server(context)?;
+        let provider = Provider::discover(&server, CLIENT).await?;
+        let issuer = provider.issuer().to_owned();
+        if issuer != server {
+            context.say(&format!(
+                "{server} is reached at {issuer}: logging in there"
+            ));
+        }
+        let name = match named(context) {
+            Some(name) => name,
+            // As it was called before, where it was.
+            None => known
+                .contexts
+                .iter()
+                .find(|(_, platform)| platform.server == issuer)
+                .map_or_else(|| logins::name_of(&issuer), |(name, _)| name.clone()),
+        };
+        check_name(&name)?;
+        if let Some(other) = known.contexts.get(&name)
+            && other.server != issuer
+        {
+            return Err(another(&name, &other.server));
+        }
+        let code = provider.device_start().await?;
+        tell(&code);
+        if !self.no_browser {
+            logins::open(
+                code.verification_uri_complete
+                    .as_ref()
+                    .unwrap_or(&code.verification_uri),
+            );
+        }
+        let given = approved(&provider, &code).await?;
+        let who = keep(&file, &name, &issuer, Tokens::new(&given, Timestamp::now())).await?;
+        let answer = json!({
+            "context": name, "server": issuer, "subject": who.subject, "teams": who.teams,
+        });
+        context.answer(&answer, || {
+            let teams = match who.teams.as_slice() {
+                [] => String::new(),
+                teams => format!(", of {}", teams.join(", ")),
+            };
+            format!(
+                "You are logged in to {issuer} as {}{teams}. Commands are about it from now on (context `{name}`).",
+                who.subject
+            )
+        })
+    }
+}
+
+/// The context that was named, where that is for this login and not for another platform.
+fn named(context: &Context) -> Option<String> {
+    let given = context.global.given;
+    let overruled =
+        given.server == Some(Source::Flag) && given.context == Some(Source::Environment);
+    context.global.context.clone().filter(|_| !overruled)
+}
+
+/// Where to log in.
+fn server(context: &Context) -> Result<String> {
+    let file = LoginFile::required()?;
+    let known = named(context).and_then(|name| file.read().ok()?.contexts.remove(&name));
+    let given = &context.global.server;
+    match (known, given) {
+        // A variable names a server, a flag a context of another: that one.
+        (Some(platform), Some(_)) if context.global.given.server == Some(Source::Environment) => {
+            Ok(platform.server)
+        }
+        (_, Some(server)) => Ok(server.trim_end_matches('/').to_owned()),
+        (Some(platform), None) => Ok(platform.server),
+        (None, None) => match named(context) {
+            Some(name) if name != logins::LOCAL => context.local_server().map_err(|_| {
+                Failure::new(Exit::NotFound, format!("there is no context `{name}` yet")).remedy(
+                    format!(
+                        "say where its platform is: `towpath login --server URL --context {name}`"
+                    ),
+                )
+            }),
+            Some(_) => context.local_server(),
+            None => match context.chosen()? {
+                Chosen::Login { server, .. } | Chosen::Server(server) => Ok(server),
+                Chosen::Here => context.local_server(),
+            },
+        },
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if logins::is_name(name) {
+        return Ok(());
+    }
+    let why = if name == logins::LOCAL {
+        "`local` is the platform in the data directory, and needs no login".to_owned()
+    } else {
+        format!(
+            "a context cannot be called `{}`: letters, digits, `.`, `_` and `-`",
+            name.escape_debug()
+        )
+    };
+    Err(Failure::new(Exit::Invalid, why).remedy("choose another name with --context"))
+}
+
+fn another(name: &str, server: &str) -> Failure {
+    Failure::new(
+        Exit::Conflict,
+        format!("the context `{name}` is that of {server}"),
+    )
+    .remedy(format!(
+        "choose another name with --context, or `towpath context remove {name}` first"
+    ))
+}
+
+/// Says where to go, to people: on standard error, in whichever form the answer is.
+fn tell(code: &DeviceCode) {
+    let address = code
+        .verification_uri_complete
+        .as_ref()
+        .unwrap_or(&code.verification_uri);
+    // Where standard error is closed, nobody can be told.
+    let _ = writeln!(
+        std::io::stderr(),
+        "To log in, open this page, and approve if it shows the code {}:\n\n  {}\n",
+        code.user_code.escape_debug(),
+        address.escape_debug(),
+    );
+}
+
+/// Waits until somebody has decided.
+async fn approved(provider: &Provider, code: &DeviceCode) -> Result<client::Tokens> {
+    let begun = Instant::now();
+    let mut interval = code.interval;
+    loop {
+        tokio::time::sleep(interval).await;
+        if begun.elapsed() > code.expires_in {
+            return Err(Failure::new(
+                Exit::Timeout,
+                "nobody approved the login before its code ended",
+            )
+            .remedy("begin again: `towpath login`"));
+        }
+        match provider.device_poll(&code.device_code).await {
+            Ok(DeviceState::Approved(tokens)) => return Ok(tokens),
+            Ok(DeviceState::Pending) => {}
+            Ok(DeviceState::SlowDown) => interval += SLOWER,
+            Err(client::Error::Grant { code, .. }) if code == "access_denied" => {
+                return Err(
+                    Failure::new(Exit::Refused, "the login was denied in the browser")
+                        .remedy("if that was a mistake, begin again: `towpath login`"),
+                );
+            }
+            Err(client::Error::Grant { code, .. }) if code == "expired_token" => {
+                return Err(Failure::new(
+                    Exit::Timeout,
+                    "nobody approved the login before its code ended",
+                )
+                .remedy("begin again: `towpath login`"));
+            }
+            // The platform restarts, or the line is down: the code is good for a while yet.
+            Err(error) if error.is_transient() => {
+                tracing::debug!(%error, "the platform is asked again");
+                interval += SLOWER;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Keeps the login; ends the one before it. Says who it is.
+async fn keep(file: &LoginFile, name: &str, issuer: &str, tokens: Tokens) -> Result<WhoAmI> {
+    let lock = file.lock().await?;
+    let mut known = lock.read()?;
+    let before = known.contexts.remove(name);
+    if let Some(other) = before.as_ref().filter(|before| before.server != issuer) {
+        return Err(another(name, &other.server));
+    }
+    known.contexts.insert(
+        name.into(),
+        Platform {
+            server: issuer.into(),
+            user: None,
+            tokens: Some(tokens),
+        },
+    );
+    known.current = Some(name.into());
+    lock.write(&known)?;
+    drop(lock);
+    if let Some(refresh) = before.and_then(|platform| platform.tokens?.refresh)
+        && let Err(error) = super::logout::revoke(issuer, refresh).await
+    {
+        // It ends by itself when it is not used.
+        tracing::debug!(message = error.message, "the login before was not ended");
+    }
+    let session = Session::new(file.clone(), name, issuer);
+    let client = client::Client::with_tokens(issuer, std::sync::Arc::new(session))?;
+    let who = client.whoami().await?;
+    let lock = file.lock().await?;
+    let mut known = lock.read()?;
+    if let Some(platform) = known.contexts.get_mut(name) {
+        platform.user = Some(who.subject.clone());
+    }
+    lock.write(&known)?;
+    Ok(who)
+}

@@ -1,0 +1,118 @@
+//! `towpath logout`
+
+use clap::Args;
+use client::Provider;
+use serde_json::json;
+
+use crate::{
+    context::{Chosen, Context},
+    exit::Exit,
+    failure::{Failure, Result},
+    logins::{CLIENT, LoginFile},
+};
+
+/// Log out of a platform
+///
+/// Forgets the tokens, and has the platform end the session. Where the platform does not answer, the
+/// tokens are forgotten all the same, and it is said what could not be done. The context stays, for the
+/// next login.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath logout\n  towpath logout --context sbx\n  towpath logout --all"
+)]
+pub(crate) struct Logout {
+    /// Of every platform
+    #[arg(long)]
+    all: bool,
+}
+
+impl Logout {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let file = LoginFile::required()?;
+        let names: Vec<String> = if self.all {
+            file.read()?.contexts.into_keys().collect()
+        } else {
+            vec![name(context, &file)?]
+        };
+        let mut answers = Vec::new();
+        let mut said = Vec::new();
+        for name in names {
+            let Some(ended) = forget(&file, &name).await? else {
+                said.push(format!("Nobody is logged in at `{name}`."));
+                continue;
+            };
+            let why = ended.outcome.err();
+            said.push(format!("You are logged out of {}.", ended.server));
+            if let Some(failure) = &why {
+                context.say(&format!(
+                    "warning: {} could not be told ({}). The tokens are forgotten here; the session there \
+                     ends by itself, at the latest seven days after its login unless the platform is set \
+                     otherwise. Whoever may have the tokens can use them until then: have an operator of \
+                     the platform end it if that matters",
+                    ended.server, failure.message
+                ));
+            }
+            answers.push(json!({
+                "context": name,
+                "server": ended.server,
+                "revoked": why.is_none(),
+                "reason": why.map(|failure| failure.message.clone()),
+            }));
+        }
+        context.answer(&answers, || said.join("\n"))
+    }
+}
+
+/// The context that is meant.
+fn name(context: &Context, file: &LoginFile) -> Result<String> {
+    let nobody = || {
+        Failure::new(Exit::NotFound, "nobody is logged in here")
+            .remedy("see the logins with `towpath context list`")
+    };
+    match context.chosen()? {
+        Chosen::Login { context, .. } => Ok(context),
+        Chosen::Server(server) => file
+            .read()?
+            .contexts
+            .into_iter()
+            .find(|(_, platform)| platform.server == server)
+            .map(|(name, _)| name)
+            .ok_or_else(nobody),
+        Chosen::Here => Err(nobody()),
+    }
+}
+
+/// A login that was ended here.
+pub(super) struct Ended {
+    pub(super) server: String,
+    /// Whether it was ended there.
+    pub(super) outcome: Result<()>,
+}
+
+/// Forgets the tokens of a context, and has the platform end their session. None where there are none.
+pub(super) async fn forget(file: &LoginFile, name: &str) -> Result<Option<Ended>> {
+    let lock = file.lock().await?;
+    let mut logins = lock.read()?;
+    let Some(platform) = logins.contexts.get_mut(name) else {
+        return Ok(None);
+    };
+    let Some(tokens) = platform.tokens.take() else {
+        return Ok(None);
+    };
+    let server = platform.server.clone();
+    // Whatever becomes of it there.
+    lock.write(&logins)?;
+    drop(lock);
+    let outcome = revoke(&server, tokens.refresh.unwrap_or(tokens.access)).await;
+    Ok(Some(Ended { server, outcome }))
+}
+
+/// Has the platform at `server` end the session of a token.
+pub(super) async fn revoke(server: &str, token: String) -> Result<()> {
+    let provider = Provider::discover(server, CLIENT).await?;
+    if provider.issuer() != server {
+        let message = format!("it says that it is {}", provider.issuer());
+        return Err(Failure::new(Exit::Conflict, message));
+    }
+    Ok(provider.revoke(&token.into()).await?)
+}

@@ -1,0 +1,47 @@
+//! `towpath whoami`
+
+use clap::Args;
+
+use crate::{
+    context::{Chosen, Context},
+    failure::Result,
+    render,
+};
+
+/// Say who you are to the platform
+///
+/// Asks the platform: a login that has ended is told as such.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath whoami\n  towpath whoami --context sbx\n  towpath whoami -o json"
+)]
+pub(crate) struct Whoami {}
+
+impl Whoami {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let client = context.client()?;
+        let who = client.whoami().await?;
+        let name = match context.chosen()? {
+            Chosen::Login { context, .. } => context,
+            Chosen::Here | Chosen::Server(_) => String::new(),
+        };
+        context.answer(&who, || {
+            let text = |name: &str| {
+                let value = who.more.get(name).and_then(|value| value.as_str());
+                value.unwrap_or_default().to_owned()
+            };
+            render::table::fields(&[
+                ("subject", who.subject.clone()),
+                ("kind", who.kind.clone()),
+                ("teams", who.teams.join(", ")),
+                ("environment", text("environment")),
+                (
+                    "operates",
+                    if who.admin { "the platform" } else { "" }.to_owned(),
+                ),
+                ("platform", client.server().to_owned()),
+                ("context", name),
+            ])
+        })
+    }
+}

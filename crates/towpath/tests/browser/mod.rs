@@ -1,0 +1,116 @@
+//! A browser, as far as logging in needs one: keeps cookies, follows redirects, fills in forms.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use reqwest::{Client, RequestBuilder, header, redirect::Policy};
+
+pub struct Browser {
+    http: Client,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+/// What came of the last step.
+pub struct Page {
+    pub url: reqwest::Url,
+    pub status: u16,
+    pub body: String,
+}
+
+impl Page {
+    /// The value of a hidden field.
+    #[track_caller]
+    pub fn field(&self, name: &str) -> String {
+        let mark = format!("name=\"{name}\" value=\"");
+        let Some((_, rest)) = self.body.split_once(&mark) else {
+            panic!("no field {name} at {}: {}", self.url, self.body);
+        };
+        rest.split('"').next().unwrap().to_owned()
+    }
+}
+
+impl Browser {
+    pub fn new() -> Self {
+        // Installed already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Client::builder().no_proxy().redirect(Policy::none());
+        Self {
+            http: http.build().unwrap(),
+            cookies: Mutex::default(),
+        }
+    }
+
+    /// Goes to `url`, and on to where that leads.
+    pub async fn go(&self, url: &str) -> Page {
+        self.follow(self.http.get(url), url.parse().unwrap()).await
+    }
+
+    /// Sends a form of the page.
+    pub async fn send(&self, page: &Page, path: &str, fields: &[(&str, &str)]) -> Page {
+        let url = page.url.join(path).unwrap();
+        let origin = page.url.origin().ascii_serialization();
+        let request = self.http.post(url.clone()).header("origin", origin);
+        self.follow(request.form(fields), url).await
+    }
+
+    async fn follow(&self, mut request: RequestBuilder, mut url: reqwest::Url) -> Page {
+        loop {
+            let cookies: Vec<_> = self
+                .cookies
+                .lock()
+                .unwrap()
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            let answer = request
+                .header(header::COOKIE, cookies.join("; "))
+                .send()
+                .await
+                .unwrap();
+            for set in answer.headers().get_all(header::SET_COOKIE) {
+                let pair = set.to_str().unwrap().split(';').next().unwrap();
+                let (name, value) = pair.split_once('=').unwrap();
+                let mut cookies = self.cookies.lock().unwrap();
+                cookies.insert(name.into(), value.into());
+            }
+            if let Some(location) = answer.headers().get(header::LOCATION) {
+                url = url.join(location.to_str().unwrap()).unwrap();
+                request = self.http.get(url.clone());
+                continue;
+            }
+            return Page {
+                url,
+                status: answer.status().as_u16(),
+                body: answer.text().await.unwrap(),
+            };
+        }
+    }
+
+    /// Opens the page of a device's code, and logs in where that is asked for.
+    pub async fn device_page(&self, url: &str, name: &str, password: &str) -> Page {
+        let page = self.go(url).await;
+        if !page.url.path().starts_with("/login") {
+            return page;
+        }
+        let (id, csrf) = (page.field("page"), page.field("csrf"));
+        let fields = [
+            ("page", id.as_str()),
+            ("csrf", &csrf),
+            ("username", name),
+            ("password", password),
+        ];
+        self.send(&page, "/login", &fields).await
+    }
+
+    /// Decides on the device of that page: `approve` or `deny`.
+    pub async fn decide(&self, page: &Page, decision: &str) -> Page {
+        let (csrf, code) = (page.field("csrf"), page.field("user_code"));
+        let fields = [
+            ("csrf", csrf.as_str()),
+            ("user_code", &code),
+            ("decision", decision),
+        ];
+        self.send(page, "/device", &fields).await
+    }
+}

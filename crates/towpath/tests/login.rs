@@ -1,0 +1,363 @@
+//! Logging in from the command line: a whole platform, the real program, and a person at a browser.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod browser;
+mod person;
+mod site;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    time::{Duration, SystemTime},
+};
+
+use browser::Browser;
+use person::{PASSWORD, Person};
+use serde_json::{Value, json};
+use site::{Site, work};
+
+/// A platform with the user `ada` of the group `payments`.
+async fn platform(data: &tempfile::TempDir, options: &[&str]) -> (Site, site::Running) {
+    let mut site = Site::new(data.path());
+    site.options = options.iter().map(ToString::to_string).collect();
+    let running = site.start().await;
+    person::user(&site, "ada").await;
+    person::put(
+        &site,
+        "identity/groups/payments",
+        json!({ "members": ["ada"] }),
+    )
+    .await;
+    (site, running)
+}
+
+#[tokio::test]
+async fn a_member_logs_in_works_and_logs_out() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data, &["--access-token-lifetime", "10m"]).await;
+    let ada = Person::new();
+
+    let before = ada.run(&["whoami"]).await;
+    assert_eq!(before.code, 7, "{before:?}");
+    assert!(before.err.contains("towpath login"), "{}", before.err);
+
+    let ended = ada.login(&site.server(), "ada", &[]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.out.contains("local:ada"), "{}", ended.out);
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(ada.file()), 0o600);
+    assert_eq!(mode(ada.file().parent().unwrap().to_owned()), 0o700);
+
+    // As the platform was told: ten minutes.
+    let tokens = ada.tokens(0);
+    let expires: jiff::Timestamp = tokens["expires"].as_str().unwrap().parse().unwrap();
+    let left = expires.duration_since(jiff::Timestamp::now());
+    assert!((540..=600).contains(&left.as_secs()), "{left}");
+
+    // From now on, without a word of which platform.
+    let who = ada.run(&["whoami", "-o", "json"]).await;
+    let who: Value = serde_json::from_str(&who.out).unwrap();
+    assert_eq!(who["subject"], "local:ada");
+    assert_eq!(who["kind"], "person");
+    assert_eq!(who["teams"], json!(["payments"]));
+
+    let made = ada
+        .run(&["env", "create", "payments-dev", "--team", "payments"])
+        .await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let score = ada.home().join("score.yaml");
+    let workload = work::score("hello", &json!({}), &json!({}));
+    fs::write(&score, workload.to_string()).unwrap();
+    let deployed = ada
+        .run(&["deploy", score.to_str().unwrap(), "--env", "payments-dev"])
+        .await;
+    assert_eq!(deployed.code, 0, "{deployed:?}");
+    let (status, _) = site.get("hello.payments-dev.localhost").await.unwrap();
+    assert_eq!(status, 200);
+    let other = ada
+        .run(&["env", "create", "shop-dev", "--team", "shop"])
+        .await;
+    assert_eq!(other.code, 5, "{other:?}");
+
+    let out = ada.run(&["logout"]).await;
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(!out.err.contains("warning"), "{}", out.err);
+    let after = ada.run(&["whoami"]).await;
+    assert_eq!(after.code, 5, "{after:?}");
+    assert!(
+        after.err.contains("towpath login --context"),
+        "{}",
+        after.err
+    );
+    // There, too: not only forgotten here.
+    let access = tokens["access"].as_str().unwrap();
+    assert_eq!(person::whoami(&site, access).await, 401);
+    let again = ada.run(&["logout"]).await;
+    assert_eq!(again.code, 0, "{again:?}");
+}
+
+#[tokio::test]
+async fn tokens_are_renewed_by_one_process_for_all() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, running) = platform(&data, &[]).await;
+    let ada = Person::new();
+    assert_eq!(ada.login(&site.server(), "ada", &[]).await.code, 0);
+
+    // Their time has come, for many at once.
+    let first = ada.tokens(0);
+    for _ in 0..3 {
+        let before = ada.tokens(0);
+        ada.change(0, |tokens| {
+            tokens["renewAt"] = json!("2001-01-01T00:00:00Z")
+        });
+        let all = (0..8).map(|_| ada.run(&["whoami"]));
+        for ended in futures::future::join_all(all).await {
+            assert_eq!(ended.code, 0, "{ended:?}");
+        }
+        let after = ada.tokens(0);
+        assert_ne!(after["access"], before["access"]);
+        let counter = |tokens: &Value| -> u64 {
+            let refresh = tokens["refresh"].as_str().unwrap();
+            refresh.rsplit('.').nth(1).unwrap().parse().unwrap()
+        };
+        assert_eq!(counter(&after), counter(&before) + 1, "renewed once");
+    }
+
+    // Refused before its time: renewed, and the call is made again.
+    ada.change(0, |tokens| tokens["access"] = first["id"]["token"].clone());
+    let ended = ada.run(&["whoami"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+
+    // The platform is away: what is still good is used, and what is not is no reason to log in anew.
+    ada.change(0, |tokens| {
+        tokens["renewAt"] = json!("2001-01-01T00:00:00Z")
+    });
+    running.kill();
+    let ended = ada.run(&["whoami"]).await;
+    assert_eq!(ended.code, 7, "{ended:?}");
+    let kept = ada.tokens(0);
+    let _running = site.start().await;
+    let ended = ada.run(&["whoami"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_ne!(ada.tokens(0)["access"], kept["access"]);
+
+    // A session that was ended there: a login is needed, and that is said.
+    let disabled = json!({ "spec": { "disabled": true } });
+    person::put(&site, "identity/users/ada", disabled).await;
+    for _ in 0..2 {
+        let ended = ada.run(&["status"]).await;
+        assert_eq!(ended.code, 5, "{ended:?}");
+        assert!(
+            ended.err.contains("towpath login --context"),
+            "{}",
+            ended.err
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_platform_has_its_own_login() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, _first) = platform(&one, &[]).await;
+    let (second, _second) = platform(&two, &[]).await;
+    let ada = Person::new();
+    let (prod, sbx) = (first.server(), second.server());
+    assert_eq!(
+        ada.login(&prod, "ada", &["--context", "prod"]).await.code,
+        0
+    );
+    assert_eq!(ada.login(&sbx, "ada", &["--context", "sbx"]).await.code, 0);
+
+    // The last login is the current one; a flag wins over a variable, a variable over the file.
+    let platform_of = async |arguments: &[&str], variables: &[(&str, &str)]| {
+        let ended = ada.run_with(arguments, variables).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let line = ended.out.lines().find(|line| line.starts_with("platform"));
+        line.unwrap().split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(platform_of(&["whoami"], &[]).await, sbx);
+    let variable = [("TOWPATH_CONTEXT", "prod")];
+    assert_eq!(platform_of(&["whoami"], &variable).await, prod);
+    let flag = ["whoami", "--context", "sbx"];
+    assert_eq!(platform_of(&flag, &variable).await, sbx);
+    let variable = [("TOWPATH_SERVER", prod.as_str())];
+    assert_eq!(platform_of(&["whoami"], &variable).await, prod);
+    assert_eq!(platform_of(&flag, &variable).await, sbx);
+    let ended = ada.run(&["context", "use", "prod"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(platform_of(&["whoami"], &[]).await, prod);
+    let both = ["whoami", "--context", "sbx", "--server", prod.as_str()];
+    assert_eq!(ada.run(&both).await.code, 2);
+    // The laptop's own, with its admin token.
+    let variable = [("TOWPATH_DATA", one.path().to_str().unwrap())];
+    let local = ada.run_with(&["whoami"], &variable).await;
+    assert!(local.out.contains("local-admin"), "{local:?}");
+
+    let listed = ada.run(&["context", "list", "-o", "json"]).await;
+    let listed: Value = serde_json::from_str(&listed.out).unwrap();
+    let names: Vec<_> = listed["items"].as_array().unwrap().iter().collect();
+    assert_eq!(names.len(), 2);
+    assert_eq!(names[0]["name"], "prod");
+    assert_eq!(names[0]["current"], true);
+    assert_eq!(names[0]["user"], "local:ada");
+
+    // A token of one is nothing to the other.
+    let token = ada.home().join("token");
+    fs::write(&token, ada.tokens_of("prod")["access"].as_str().unwrap()).unwrap();
+    for (context, code) in [("prod", 0), ("sbx", 5)] {
+        let named = [
+            "--context",
+            context,
+            "--token-file",
+            token.to_str().unwrap(),
+        ];
+        let ended = ada.run(&[&["whoami"], &named[..]].concat()).await;
+        assert_eq!(ended.code, code, "{ended:?}");
+    }
+
+    // A name is not taken from another platform.
+    let taken = [
+        "login",
+        "--no-browser",
+        "--server",
+        &prod,
+        "--context",
+        "sbx",
+    ];
+    let ended = ada.run(&taken).await;
+    assert_eq!(ended.code, 6, "{ended:?}");
+    let ended = ada.run(&["context", "remove", "prod"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let ended = ada.run(&["whoami", "--context", "prod"]).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert_eq!(platform_of(&["whoami", "--context", "sbx"], &[]).await, sbx);
+}
+
+#[tokio::test]
+async fn what_others_may_read_is_not_used() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, running) = platform(&data, &[]).await;
+    let ada = Person::new();
+    assert_eq!(ada.login(&site.server(), "ada", &[]).await.code, 0);
+    let file = ada.file();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let ended = ada.run(&["whoami"]).await;
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(ended.err.contains("chmod 600"), "{}", ended.err);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(ada.run(&["whoami"]).await.code, 0);
+
+    // Logging out where the platform is away: forgotten here, and it is said what was not done.
+    running.kill();
+    let ended = ada.run(&["logout"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("could not be told"), "{}", ended.err);
+    assert!(!fs::read_to_string(&file).unwrap().contains("refresh"));
+}
+
+#[tokio::test]
+async fn a_login_is_opened_in_the_browser_and_may_be_denied() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data, &[]).await;
+    let ada = Person::new();
+    // What the browser is told to open, and nothing of what it says.
+    let opened = ada.home().join("opened");
+    let script = format!(
+        "#!/bin/sh\necho \"$1\" > {}\necho noise\n",
+        opened.display()
+    );
+    let program = ada.home().join("browser");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let variables = [("BROWSER", program.to_str().unwrap())];
+    let (server, page) = (site.server(), opened.clone());
+    let deny = async {
+        let url = testkit::eventually("the browser is opened", Duration::from_secs(20), || async {
+            let text = fs::read_to_string(&page).ok()?;
+            text.ends_with('\n').then(|| text.trim().to_owned())
+        })
+        .await;
+        let browser = Browser::new();
+        let page = browser.device_page(&url, "ada", PASSWORD).await;
+        browser.decide(&page, "deny").await
+    };
+    let arguments = ["login", "--server", &server];
+    let (ended, denied) = tokio::join!(ada.run_with(&arguments, &variables), deny);
+    assert_eq!(denied.status, 200);
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(ended.err.contains("denied"), "{}", ended.err);
+    assert!(
+        ended
+            .err
+            .contains(fs::read_to_string(opened).unwrap().trim())
+    );
+    assert!(!ended.err.contains("noise") && !ended.out.contains("noise"));
+    assert!(!ada.file().exists(), "nothing is kept");
+
+    // Neither by plain http over a network, nor at what is no platform.
+    let ended = ada
+        .run(&["login", "--server", "http://towpath.example.com"])
+        .await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("https"), "{}", ended.err);
+    let gateway = format!("http://127.0.0.1:{}", site.gateway);
+    let ended = ada.run(&["login", "--server", &gateway]).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+}
+
+#[tokio::test]
+async fn kubectl_is_given_tokens_and_its_file_none() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data, &[]).await;
+    let ada = Person::new();
+    let cluster = [
+        "kubeconfig",
+        "--cluster-name",
+        "prod",
+        "--cluster-server",
+        "https://127.0.0.1:6443",
+    ];
+    assert_eq!(ada.run(&cluster).await.code, 5, "nobody is logged in");
+    assert_eq!(ada.login(&site.server(), "ada", &[]).await.code, 0);
+    let printed = ada.run(&cluster).await;
+    assert_eq!(printed.code, 0, "{printed:?}");
+    let written = ada.run(&[&cluster[..], &["--write"]].concat()).await;
+    assert_eq!(written.code, 0, "{written:?}");
+    let file = fs::read_to_string(ada.home().join(".kube/config")).unwrap();
+    assert_eq!(file.trim(), printed.out.trim());
+    assert!(file.contains("client.authentication.k8s.io/v1"), "{file}");
+    assert!(file.contains("IfAvailable"), "{file}");
+
+    // To nobody but kubectl.
+    let ended = ada.run(&["credential"]).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    let asked = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        "spec": { "interactive": false },
+    });
+    let asked = asked.to_string();
+    let variables = [("KUBERNETES_EXEC_INFO", asked.as_str())];
+    // Its time is over: renewed without a word.
+    ada.change(0, |tokens| {
+        tokens["renewAt"] = json!("2001-01-01T00:00:00Z")
+    });
+    let given = ada.credential(&variables).await;
+    assert_eq!(given["kind"], "ExecCredential");
+    assert_eq!(given["apiVersion"], "client.authentication.k8s.io/v1");
+    let kept = ada.tokens(0);
+    assert_eq!(given["status"]["token"], kept["id"]["token"]);
+    let ends = given["status"]["expirationTimestamp"].as_str().unwrap();
+    let ends: jiff::Timestamp = ends.parse().unwrap();
+    assert!(SystemTime::from(ends) > SystemTime::now());
+    let claims = person::claims(given["status"]["token"].as_str().unwrap());
+    assert_eq!(claims["aud"], "towpath-cli");
+    assert_eq!(claims["groups"], json!(["payments"]));
+    assert_eq!(claims["exp"], ends.as_second());
+    let other = [(
+        "KUBERNETES_EXEC_INFO",
+        r#"{"apiVersion":"client.authentication.k8s.io/v9"}"#,
+    )];
+    let ended = ada.run_with(&["credential"], &other).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+}
