@@ -36,7 +36,8 @@ pub struct Verifier {
 pub struct Verified {
     /// What it says.
     pub claims: AccessClaims,
-    /// The caller; its correlation is that of nothing yet.
+    /// The caller: a person's groups, an account's team. Which teams are registered, and so whose rights
+    /// these give, is not for identity to say. Its correlation is that of nothing yet.
     pub caller: Caller,
 }
 
@@ -138,17 +139,17 @@ impl Verifier {
         let (source, id) = claims.sub.split_once(':').unwrap_or_default();
         // Times in tokens are whole seconds.
         let since = signed + jiff::SignedDuration::from_secs(1);
-        let (kind, teams, environment) = match (claims.kind, source) {
+        let (kind, groups, teams, environment) = match (claims.kind, source) {
             (CallerKind::Person, LOCAL) => {
                 let groups = known
                     .local_groups(id, since)
                     .ok_or_else(|| refused("the token's user may not log in any more"))?;
-                (CallerKind::Person, groups, None)
+                (CallerKind::Person, groups, vec![], None)
             }
             (CallerKind::Person, _) => {
                 let mut groups = claims.groups.clone();
                 groups.retain(|group| !known.is_withdrawn(&claims.sub, group, signed));
-                (CallerKind::Person, groups, None)
+                (CallerKind::Person, groups, vec![], None)
             }
             (_, ACCOUNT) => {
                 let account = known
@@ -156,16 +157,20 @@ impl Verifier {
                     .filter(|account| account.created <= since)
                     .ok_or_else(|| refused("the token's service account is gone or disabled"))?;
                 let teams = vec![account.team.clone()];
-                (account.kind, teams, account.environment.clone())
+                (account.kind, vec![], teams, account.environment.clone())
             }
             _ => return Err(refused("the token names nobody")),
         };
         let admin =
-            kind == CallerKind::Person && teams.iter().any(|team| self.admin_groups.contains(team));
+            kind == CallerKind::Person && groups
+                .iter()
+                .any(|group| self.admin_groups.contains(group));
         Ok(Caller {
             subject: claims.sub.clone(),
             kind,
+            groups,
             teams,
+            leads: vec![],
             environment,
             admin,
             correlation: Uuid::nil(),

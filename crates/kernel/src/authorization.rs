@@ -122,7 +122,10 @@ struct Recent {
 /// All that a decision depends on.
 #[derive(PartialEq, Eq, Hash)]
 struct Asked {
-    caller: (String, CallerKind, Vec<String>, Option<String>, bool),
+    caller: (String, CallerKind, Option<String>, bool),
+    groups: Vec<String>,
+    teams: Vec<String>,
+    leads: Vec<String>,
     action: Action,
     key: (String, String, String),
     team: String,
@@ -136,10 +139,12 @@ impl Asked {
             caller: (
                 caller.subject.clone(),
                 caller.kind,
-                caller.teams.clone(),
                 caller.environment.clone(),
                 caller.admin,
             ),
+            groups: caller.groups.clone(),
+            teams: caller.teams.clone(),
+            leads: caller.leads.clone(),
             action,
             key: (kind.into(), scope.into(), name.into()),
             team: target.team.into(),

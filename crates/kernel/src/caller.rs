@@ -29,8 +29,13 @@ pub struct Caller {
     pub subject: String,
     /// What sort of caller it is.
     pub kind: CallerKind,
-    /// The teams whose rights the caller has.
+    /// The groups that the caller's source says they are in, as it calls them. They give nothing by
+    /// themselves: what they give is said by teams, and by rules that name one.
+    pub groups: Vec<String>,
+    /// The registered teams whose rights the caller has, as of this call.
     pub teams: Vec<String>,
+    /// Those of them that the caller leads.
+    pub leads: Vec<String>,
     /// The one environment that a deploy credential is for; none: no such bound.
     pub environment: Option<String>,
     /// Whether the caller operates the platform.
@@ -45,7 +50,9 @@ impl Caller {
         Self {
             subject: "local-admin".into(),
             kind: CallerKind::LocalAdmin,
+            groups: vec![],
             teams: vec![],
+            leads: vec![],
             environment: None,
             admin: true,
             correlation: Uuid::now_v7(),
@@ -62,7 +69,9 @@ impl Caller {
         Self {
             subject: format!("system:{part}"),
             kind: CallerKind::System,
+            groups: vec![],
             teams: vec![],
+            leads: vec![],
             environment: None,
             admin: true,
             correlation,

@@ -30,6 +30,19 @@ permitted if {
 	input.action == "identity.change"
 }
 
+# Its leads say who is in it, how its allowance is spent, and when it ends: people, of its members.
+permitted if {
+	lead
+	input.action in of_leads
+}
+
+# Managers say which teams are customers, and see those that are.
+permitted if {
+	manager
+	input.action in of_managers
+	input.resource.team == ""
+}
+
 # A deploy credential deploys to its one environment, and follows what becomes of it.
 permitted if {
 	input.caller.kind == "deploy-credential"
@@ -55,12 +68,26 @@ member if {
 	input.resource.team in input.caller.teams
 }
 
+lead if {
+	input.caller.kind == "person"
+	member
+	input.resource.team in input.caller.leads
+}
+
+# The managers' group is configuration.
+manager if {
+	input.caller.kind == "person"
+	input.settings.managers in input.caller.groups
+}
+
 reads := {
 	"deployment.read",
 	"environment.read",
 	"event.read",
+	"namespace.read",
 	"resource.read",
 	"route.read",
+	"team.read",
 	"workload.logs",
 	"workload.read",
 }
@@ -73,10 +100,27 @@ of_teams := reads | {
 	"environment.delete",
 	"identity.change",
 	"identity.read",
+	"namespace.change",
+	"namespace.create",
+	"namespace.delete",
 	"resource.delete",
 	"resource.reveal",
 	"resource.rotate",
+	"team.sync",
 	"workload.delete",
+}
+
+of_leads := {
+	"namespace.quota",
+	"team.change",
+	"team.members.change",
+	"team.offboard",
+}
+
+of_managers := {
+	"team.create",
+	"team.govern",
+	"team.oversee",
 }
 
 # The environment that the resource is, or is in. An event says no more of what it is about than where
@@ -90,7 +134,7 @@ place := input.resource.scope if {
 
 place := input.resource.name if {
 	not input.resource.environment
-	input.resource.kind == "Environment"
+	input.resource.kind in {"Environment", "Namespace"}
 }
 
 # Proof, not its absence: half an input decides nothing.
@@ -100,6 +144,8 @@ complete if {
 	is_string(input.caller.kind)
 	is_boolean(input.caller.admin)
 	is_array(input.caller.teams)
+	is_array(input.caller.leads)
+	is_array(input.caller.groups)
 	is_string(input.resource.kind)
 	is_string(input.resource.name)
 	is_string(input.resource.team)
@@ -114,9 +160,12 @@ deny contains {
 }
 
 # What is no team's, and no member's to do.
-of_operators if not input.action in of_teams
+of_operators if not input.action in (of_teams | of_leads | of_managers)
 
-of_operators if input.resource.team == ""
+of_operators if {
+	input.resource.team == ""
+	not input.action in of_managers
+}
 
 # Why, for whoever is refused.
 reasons contains {
@@ -135,6 +184,27 @@ reasons contains {
 } if {
 	not operator
 	of_operators
+}
+
+reasons contains {
+	"rule": "authz/lead",
+	"message": sprintf("only those who lead team `%s` may", [input.resource.team]),
+	"remedy": sprintf("ask a lead of team `%s`: `towpath team show %s` names them", [input.resource.team, input.resource.team]),
+} if {
+	member
+	not lead
+	not operator
+	input.action in of_leads
+}
+
+reasons contains {
+	"rule": "authz/manager",
+	"message": sprintf("only those in the group `%s` may, and those who operate the platform", [input.settings.managers]),
+	"remedy": sprintf("ask somebody in the group `%s`", [input.settings.managers]),
+} if {
+	not manager
+	not operator
+	input.action in of_managers
 }
 
 reasons contains {

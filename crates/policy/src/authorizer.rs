@@ -24,6 +24,8 @@ const PACKAGE: &str = "data.towpath.authz";
 /// organization cannot add to it. Its `deny` is asked of both together.
 pub struct RegoAuthorizer {
     modules: Vec<Module>,
+    /// The group whose members onboard teams.
+    managers: String,
     own: Engine,
     /// With the organization's rules, where it has any of this package.
     tightened: Option<Engine>,
@@ -42,6 +44,14 @@ impl RegoAuthorizer {
     /// Compiles the rules, with those of `organization`. One that does not compile, or that fails over a
     /// caller who asks for nothing, is an error that names it.
     pub fn new(organization: &Bundle) -> Result<Self> {
+        Self::with_managers(organization, Self::MANAGERS)
+    }
+
+    /// The group whose members onboard teams where nothing else is said.
+    pub const MANAGERS: &str = "managers";
+
+    /// The same, where the members of the group `managers` onboard teams.
+    pub fn with_managers(organization: &Bundle, managers: &str) -> Result<Self> {
         let built_in = Module {
             name: "built-in/authz.rego".into(),
             source: include_str!("../policies/authz.rego").into(),
@@ -58,6 +68,7 @@ impl RegoAuthorizer {
         let mut authorizer = Self {
             tightened: (modules.len() > 1).then_some(both),
             modules,
+            managers: managers.into(),
             own,
         };
         // The first evaluation resolves names across modules; a clone of what was evaluated once need
@@ -66,6 +77,7 @@ impl RegoAuthorizer {
             &Caller::local_admin(),
             Action::see("nothing"),
             &Target::default(),
+            managers,
         ));
         let broken = |reason: String| {
             Error::invalid(format!(
@@ -107,7 +119,7 @@ impl RegoAuthorizer {
 
 impl Authorizer for RegoAuthorizer {
     fn decide(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Ruling {
-        let input = input(caller, action, target);
+        let input = input(caller, action, target, &self.managers);
         tracing::trace!(%input, "asked");
         match self.rule(Value::from(input)) {
             Ok(ruling) => ruling,
@@ -135,17 +147,25 @@ impl Authorizer for RegoAuthorizer {
 }
 
 /// What the rules see.
-fn input(caller: &Caller, action: Action, target: &Target<'_>) -> serde_json::Value {
+fn input(
+    caller: &Caller,
+    action: Action,
+    target: &Target<'_>,
+    managers: &str,
+) -> serde_json::Value {
     json!({
         "action": action.word(),
         "caller": {
             "subject": caller.subject,
             "kind": caller.kind,
+            "groups": caller.groups,
             "teams": caller.teams,
+            "leads": caller.leads,
             "environment": caller.environment,
             "admin": caller.admin,
         },
         "resource": target,
+        "settings": { "managers": managers },
     })
 }
 

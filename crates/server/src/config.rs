@@ -3,9 +3,11 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use kernel::{Error, Problem, Result, Secret};
+use policy::RegoAuthorizer;
 use provisioners::Endpoint;
 
 /// How a platform is run. Made from the command line and the environment by the binary, and by
@@ -36,6 +38,10 @@ pub struct Config {
     pub issuer: Option<String>,
     /// Members of these groups operate the platform.
     pub admin_groups: Vec<String>,
+    /// Members of this group onboard teams.
+    pub managers_group: String,
+    /// How often each team is told of (`team.sync`) although nothing has changed.
+    pub sync_every: Duration,
     /// Proxies before the API whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// Whether people's providers, and issuers that teams trust, may be at private addresses.
@@ -151,6 +157,8 @@ impl Config {
             hosts_file: None,
             issuer: None,
             admin_groups: vec!["platform".into()],
+            managers_group: RegoAuthorizer::MANAGERS.into(),
+            sync_every: teams::Settings::SYNC_EVERY,
             trusted_proxies: vec![],
             private_upstreams: false,
             lifetimes: identity::Lifetimes::default(),
@@ -170,6 +178,16 @@ impl Config {
             allow_private_upstreams: self.private_upstreams,
             lifetimes: self.lifetimes.clone(),
             ..identity::Settings::new(self.issuer.clone().unwrap_or(own))
+        }
+    }
+
+    /// What teams are told.
+    pub(crate) fn teams(&self) -> teams::Settings {
+        let mut reserved_groups = self.admin_groups.clone();
+        reserved_groups.push(self.managers_group.clone());
+        teams::Settings {
+            reserved_groups,
+            sync_every: self.sync_every,
         }
     }
 

@@ -41,6 +41,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Api::openapi();
     document.merge(delivery::http::ApiDoc::openapi());
     document.merge(identity::http::ApiDoc::openapi());
+    document.merge(teams::http::ApiDoc::openapi());
     document.merge(kernel::http::EventsApi::openapi());
     document
 }

@@ -14,6 +14,7 @@ mod lead;
 mod patience;
 mod routing;
 mod run;
+mod team_ports;
 
 pub use adapters::shim_main;
 pub use config::{Config, HostsFile, S3Endpoint, Servers};

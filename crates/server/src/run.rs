@@ -13,13 +13,14 @@ use kernel::{
     Driver, DriverHandle, Error, Guard, Result, Secret, Store,
     http::{AdminToken, Authenticator},
 };
+use teams::{Registered, Registry, Teams};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, adapters::Adapters, api, identity_access, keys, lead, routing::Routing};
+use crate::{Config, adapters::Adapters, api, identity_access, keys, lead, routing::Routing, team_ports::OfIdentity};
 
 /// The largest request: a few workloads with their files inlined.
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
@@ -82,7 +83,21 @@ pub async fn start(config: Config) -> Result<Running> {
     let installed = lead::install_unless_led(&delivery).await?;
     let identity = config.identity(api_address);
     let identity = Arc::new(Identity::start(store.clone(), identity, Clock::system()).await?);
-    let authenticator = Either::new(admin, identity.verifier());
+    let registry = Registry::load(store.clone()).await?;
+    let authenticator = Registered::new(Either::new(admin, identity.verifier()), registry.clone());
+    let of_identity = OfIdentity(identity.clone());
+    let teams = Arc::new(Teams::new(
+        store.clone(),
+        guard.clone(),
+        registry.clone(),
+        teams::service::Ports {
+            local: Arc::new(of_identity.clone()),
+            upstreams: Arc::new(of_identity.clone()),
+            credentials: Arc::new(of_identity.clone()),
+            belongings: vec![Arc::new(of_identity)],
+        },
+        config.teams(),
+    ));
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -90,6 +105,7 @@ pub async fn start(config: Config) -> Result<Running> {
     routing.refresh().await?;
     tasks.spawn(routing.follow(stop.clone()));
     tasks.spawn(identity.clone().follow(stop.clone()));
+    tasks.spawn(registry.follow(stop.clone()));
     let limits = Limits {
         connections,
         ..Limits::default()
@@ -128,6 +144,7 @@ pub async fn start(config: Config) -> Result<Running> {
 
     let router = Router::new()
         .merge(delivery::http::routes(delivery.clone()))
+        .merge(teams::http::routes(teams))
         .merge(identity_access::guarded(
             identity::http::routes(identity),
             guard.clone(),

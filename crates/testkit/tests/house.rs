@@ -23,6 +23,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("towpath-testkit", &["towpath-kernel"]),
     ("towpath-delivery", &["towpath-kernel"]),
     ("towpath-identity", &["towpath-kernel"]),
+    ("towpath-teams", &["towpath-kernel"]),
     ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
     (
         "towpath-provisioners",
@@ -36,6 +37,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "towpath-kernel",
             "towpath-delivery",
             "towpath-identity",
+            "towpath-teams",
             "towpath-policy",
             "towpath-provisioners",
             "towpath-engines",

@@ -7,6 +7,7 @@ mod authorize;
 mod clients;
 mod device;
 mod exchange;
+mod groups;
 mod keys;
 mod login;
 mod membership;
@@ -172,7 +173,9 @@ fn as_themselves(subject: &str) -> Caller {
     Caller {
         subject: subject.into(),
         kind: CallerKind::Person,
+        groups: vec![],
         teams: vec![],
+        leads: vec![],
         environment: None,
         admin: false,
         correlation: uuid::Uuid::now_v7(),
@@ -185,7 +188,9 @@ fn as_account(account: &Resource<ServiceAccount>) -> Caller {
     Caller {
         subject: format!("{ACCOUNT}:{}/{}", meta.scope, meta.name),
         kind: spec.kind.into(),
+        groups: vec![],
         teams: vec![meta.scope.clone()],
+        leads: vec![],
         environment: spec.environment.clone(),
         admin: false,
         correlation: uuid::Uuid::now_v7(),

@@ -210,7 +210,9 @@ impl Identity {
             .verify(token.expose_str().unwrap_or_default())
             .await?;
         let claims = verified.claims;
-        let teams = issuable(verified.caller.teams);
+        let mut groups = verified.caller.groups;
+        groups.extend(verified.caller.teams);
+        let teams = issuable(groups);
         let mut answer = json!({ "sub": claims.sub, "groups": teams });
         if has_scope(&claims.scope, "profile") {
             answer["preferred_username"] = json!(claims.preferred_username);

@@ -102,7 +102,10 @@ impl Adapters {
             engines: engines(config, store).await?,
             provisioners,
             verifier: Arc::new(RegoVerifier::new(bundle)?),
-            authorizer: Arc::new(RegoAuthorizer::new(&own)?),
+            authorizer: Arc::new(RegoAuthorizer::with_managers(
+                &own,
+                &config.managers_group,
+            )?),
             service_ports,
             tasks,
             stop,

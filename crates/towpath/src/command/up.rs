@@ -90,6 +90,17 @@ struct IdentityArgs {
         default_value = "platform"
     )]
     admin_group: Vec<String>,
+    /// Members of this group of the organization's onboard teams
+    #[arg(
+        long,
+        env = "TOWPATH_MANAGERS_GROUP",
+        value_name = "GROUP",
+        default_value = "managers"
+    )]
+    managers_group: String,
+    /// Tell of each team this often although nothing has changed (`team.sync`)
+    #[arg(long, env = "TOWPATH_TEAM_SYNC", value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
+    team_sync: std::time::Duration,
     /// Believe what this proxy says of where a request comes from. May be given again; the variable
     /// takes several, with commas between them
     #[arg(
@@ -355,6 +366,8 @@ impl Up {
             }),
             issuer: self.identity.issuer.clone(),
             admin_groups: self.identity.admin_group.clone(),
+            managers_group: self.identity.managers_group.clone(),
+            sync_every: self.identity.team_sync,
             trusted_proxies: self.identity.trusted_proxy.clone(),
             private_upstreams: self.identity.private_upstreams,
             lifetimes: self.identity.lifetimes.lifetimes(),

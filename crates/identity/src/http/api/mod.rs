@@ -124,8 +124,14 @@ pub struct WhoAmI {
     /// `person`, `service-account`, `deploy-credential`, `agent`, `local-admin`.
     #[schema(value_type = String)]
     pub kind: CallerKind,
-    /// The teams whose rights they have.
+    /// The registered teams whose rights they have.
     pub teams: Vec<String>,
+    /// Those of them that they lead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leads: Vec<String>,
+    /// The groups that their source says they are in. Those that no team names give nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// The one environment that they are for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
@@ -141,6 +147,8 @@ async fn whoami(caller: Caller) -> Json<WhoAmI> {
         subject: caller.subject,
         kind: caller.kind,
         teams: caller.teams,
+        leads: caller.leads,
+        groups: caller.groups,
         environment: caller.environment,
         admin: caller.admin,
     })

@@ -1,0 +1,105 @@
+//! Who is in a group: what the local source keeps, and what sessions tell of the others.
+
+use std::collections::BTreeMap;
+
+use kernel::{Caller, Error, Query, Resource, Result, anew};
+
+use super::{Identity, authorize_platform};
+use crate::{
+    model::{LocalGroup, LocalGroupSpec, LocalUser, Upstream},
+    state::Session,
+};
+
+impl Identity {
+    /// The members of a group of the local source, by name; none where there is no such group.
+    pub async fn group_members(&self, name: &str) -> Result<Option<Vec<String>>> {
+        let group = self.store.get::<LocalGroup>("", name).await?;
+        Ok(group.map(|group| group.spec.members))
+    }
+
+    /// Makes a group of the local source with those of `people` that there are, where there is none.
+    /// Answers whether it made it.
+    pub async fn group_ensure(
+        &self,
+        caller: &Caller,
+        name: &str,
+        people: &[String],
+    ) -> Result<bool> {
+        authorize_platform(caller, "make groups")?;
+        anew(|| async {
+            if self.store.get::<LocalGroup>("", name).await?.is_some() {
+                return Ok(false);
+            }
+            let mut members = Vec::new();
+            for person in people {
+                if self.store.get::<LocalUser>("", person).await?.is_some() {
+                    members.push(person.clone());
+                }
+            }
+            let spec = LocalGroupSpec {
+                members,
+                ..LocalGroupSpec::default()
+            };
+            // Where somebody has made it in between, it is theirs.
+            match self.group_put(caller, name, spec, Some(0)).await {
+                Err(error) if error.kind == kernel::ErrorKind::Conflict => Ok(false),
+                made => made.map(|_| true),
+            }
+        })
+        .await
+    }
+
+    /// Takes a user into a group, or out of it, from the next call on. Again is the same as once.
+    pub async fn group_member(
+        &self,
+        caller: &Caller,
+        name: &str,
+        user: &str,
+        belongs: bool,
+    ) -> Result<()> {
+        authorize_platform(caller, "change groups")?;
+        anew(|| async {
+            let Some(group) = self.store.get::<LocalGroup>("", name).await? else {
+                return if belongs {
+                    Err(Error::not_found(format!("group `{name}`")))
+                } else {
+                    Ok(())
+                };
+            };
+            let Resource { meta, mut spec, .. } = group;
+            if spec.members.iter().any(|member| member == user) == belongs {
+                return Ok(());
+            }
+            if belongs {
+                spec.members.push(user.to_owned());
+            } else {
+                spec.members.retain(|member| member != user);
+            }
+            self.group_put(caller, name, spec, Some(meta.revision))
+                .await?;
+            self.view.current().await
+        })
+        .await
+    }
+
+    /// The names of the upstreams that are configured.
+    pub async fn upstream_names(&self) -> Result<Vec<String>> {
+        let all = self.store.list_all::<Upstream>(&Query::default()).await?;
+        Ok(all.into_iter().map(|upstream| upstream.meta.name).collect())
+    }
+
+    /// Those of an upstream's people who are logged in, and were in `group` when that was last asked:
+    /// what they are called, by subject.
+    pub async fn members_seen(
+        &self,
+        upstream: &str,
+        group: &str,
+    ) -> Result<BTreeMap<String, String>> {
+        let sessions = self.store.records::<Session>("").await?;
+        let logins = sessions.into_iter().map(|session| session.value.login);
+        let seen = logins.filter(|login| {
+            login.source == upstream && login.groups.iter().any(|one| one == group)
+        });
+        Ok(seen.map(|login| (login.subject, login.name)).collect())
+    }
+}

@@ -1,0 +1,139 @@
+//! What identity does for teams: the sources that know who is in a group, and deploy credentials.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use identity::{
+    Identity,
+    model::{AccountKind, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
+};
+use kernel::{Caller, Error, ErrorKind, Query, Result};
+use teams::port::{
+    Belongings, Credentials, Group, LocalGroups, Member, MembershipSource, Upstreams,
+};
+
+/// The local source's name, with which its subjects begin.
+const LOCAL: &str = "local";
+
+/// Identity, as teams know it.
+#[derive(Clone)]
+pub(crate) struct OfIdentity(pub(crate) Arc<Identity>);
+
+#[async_trait]
+impl MembershipSource for OfIdentity {
+    fn name(&self) -> &str {
+        LOCAL
+    }
+
+    async fn group(&self, group: &str) -> Result<Group> {
+        let Some(members) = self.0.group_members(group).await? else {
+            return Ok(Group::Missing);
+        };
+        let member = |name: String| Member {
+            subject: format!("{LOCAL}:{name}"),
+            name,
+        };
+        Ok(Group::Found(members.into_iter().map(member).collect()))
+    }
+}
+
+#[async_trait]
+impl LocalGroups for OfIdentity {
+    async fn ensure(&self, caller: &Caller, group: &str, people: &[String]) -> Result<bool> {
+        self.0.group_ensure(caller, group, people).await
+    }
+
+    async fn add(&self, caller: &Caller, group: &str, name: &str) -> Result<()> {
+        self.0.group_member(caller, group, name, true).await
+    }
+
+    async fn remove(&self, caller: &Caller, group: &str, name: &str) -> Result<()> {
+        self.0.group_member(caller, group, name, false).await
+    }
+}
+
+/// One upstream. It says who is in a group when somebody logs in, and not who else is.
+struct OfUpstream {
+    identity: Arc<Identity>,
+    name: String,
+}
+
+#[async_trait]
+impl MembershipSource for OfUpstream {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn group(&self, group: &str) -> Result<Group> {
+        let seen = self.identity.members_seen(&self.name, group).await?;
+        let member = |(subject, name)| Member { subject, name };
+        Ok(Group::Seen(seen.into_iter().map(member).collect()))
+    }
+}
+
+#[async_trait]
+impl Upstreams for OfIdentity {
+    async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
+        let names = self.0.upstream_names().await?;
+        let source = |name| -> Box<dyn MembershipSource> {
+            Box::new(OfUpstream {
+                identity: self.0.clone(),
+                name,
+            })
+        };
+        Ok(names.into_iter().map(source).collect())
+    }
+}
+
+#[async_trait]
+impl Credentials for OfIdentity {
+    async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()> {
+        let name = format!("deploy-{namespace}");
+        let store = self.0.store();
+        let found = store.get::<ServiceAccount>(team, &name).await?;
+        let is_for = |spec: &ServiceAccountSpec| {
+            spec.kind == AccountKind::Deploy && spec.environment.as_deref() == Some(namespace)
+        };
+        match found {
+            Some(account) if is_for(&account.spec) => return Ok(()),
+            Some(_) => {
+                return Err(Error::conflict(format!(
+                    "the service account `{name}` of team `{team}` is for something else"
+                ))
+                .remedy("remove it: one that deploys to the namespace takes its place"));
+            }
+            None => {}
+        }
+        let spec = ServiceAccountSpec {
+            description: format!("deploys to {namespace}"),
+            kind: AccountKind::Deploy,
+            environment: Some(namespace.into()),
+            disabled: false,
+        };
+        let made = self.0.account_put(caller, team, &name, spec, Some(0)).await;
+        match made {
+            // Another was faster.
+            Err(error) if error.kind == ErrorKind::Conflict => Ok(()),
+            made => made.map(drop),
+        }
+    }
+}
+
+#[async_trait]
+impl Belongings for OfIdentity {
+    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<String>> {
+        let store = self.0.store();
+        let all = Query::scope(team);
+        for trust in store.list_all::<WorkloadTrust>(&all).await? {
+            self.0
+                .trust_delete(caller, team, &trust.meta.name, None)
+                .await?;
+        }
+        for account in store.list_all::<ServiceAccount>(&all).await? {
+            self.0
+                .account_delete(caller, team, &account.meta.name, None)
+                .await?;
+        }
+        Ok(vec![])
+    }
+}

@@ -1,0 +1,80 @@
+//! The routes of teams: decode, one call to the service, encode. Thin.
+
+mod teams;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use kernel::{
+    Document, Kind, Resource, Result,
+    http::{ETag, Json},
+};
+use serde::Deserialize;
+
+use crate::Teams;
+
+type Service = axum::extract::State<Arc<Teams>>;
+
+/// The routes, below `/v1`.
+pub fn routes(teams: Arc<Teams>) -> Router {
+    use self::teams as t;
+    Router::new()
+        .route("/v1/platforms/teams", get(t::list).post(t::onboard))
+        .route(
+            "/v1/platforms/teams/{team}",
+            get(t::show).patch(t::change).delete(t::offboard),
+        )
+        .route("/v1/platforms/teams/{team}/members", get(t::members))
+        .route(
+            "/v1/platforms/teams/{team}/members/{user}",
+            put(t::member_add).delete(t::member_remove),
+        )
+        .route("/v1/platforms/teams/{team}/sync", post(t::sync))
+        .with_state(teams)
+}
+
+/// The OpenAPI description of the routes.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    teams::list,
+    teams::onboard,
+    teams::show,
+    teams::change,
+    teams::offboard,
+    teams::members,
+    teams::member_add,
+    teams::member_remove,
+    teams::sync,
+))]
+pub struct ApiDoc;
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+impl ListQuery {
+    fn query(self) -> kernel::Query {
+        kernel::Query {
+            after: self.after,
+            limit: self.limit.unwrap_or_default(),
+            ..kernel::Query::default()
+        }
+    }
+}
+
+fn tagged(status: StatusCode, document: Document) -> Response {
+    (status, ETag(document.meta.revision), Json(document)).into_response()
+}
+
+fn written<K: Kind>(status: StatusCode, resource: &Resource<K>) -> Result<Response> {
+    Ok(tagged(status, resource.document()?))
+}

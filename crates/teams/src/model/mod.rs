@@ -1,0 +1,14 @@
+//! The kinds of teams: types and invariants. No I/O.
+
+mod condition;
+mod namespace;
+mod quota;
+mod team;
+
+pub use condition::{Condition, Truth};
+pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
+pub use quota::{Amounts, Cpu, Memory, Quota};
+pub use team::{
+    Allowance, Interaction, InteractionMode, Offboarding, Synced, Team, TeamSpec, TeamStatus,
+    TeamType, may_be_group,
+};

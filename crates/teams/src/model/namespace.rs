@@ -1,0 +1,125 @@
+//! Namespaces: a team's rooms, each with its quota.
+
+use jiff::Timestamp;
+use kernel::Kind;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Quota;
+
+/// A team's room. Scope: the team; its name is `TEAM-SUFFIX`, and nobody else's. What runs workloads
+/// backs it: on one machine an environment of the same name.
+#[derive(Debug)]
+pub enum Namespace {}
+
+impl Kind for Namespace {
+    const KIND: &'static str = "Namespace";
+    type Spec = NamespaceSpec;
+    type Status = NamespaceStatus;
+
+    fn listed_by(team: &str) -> Option<String> {
+        Some(format!("towpath namespace list --team {team}"))
+    }
+}
+
+/// What a namespace should be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamespaceSpec {
+    /// The role of what backs it.
+    pub role: String,
+    /// Whether every team has one like it; else the team asked for it.
+    #[serde(default)]
+    pub standard: bool,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What its workloads may ask for together.
+    #[serde(default)]
+    pub quota: Quota,
+    /// Who may reach what is in it.
+    #[serde(default)]
+    pub network_policies: NetworkPolicies,
+    /// Whether it may be removed although its role is protected.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub include_protected: bool,
+}
+
+/// Who may reach the workloads of a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NetworkPolicies {
+    /// Whether nobody may whom nothing lets in.
+    #[serde(default)]
+    pub default_deny: bool,
+    /// Whom it lets in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_ingress: Vec<Peer>,
+}
+
+/// Whose workloads are let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Peer {
+    /// A namespace's name.
+    pub from_namespace: String,
+}
+
+/// What a namespace is. Written by whoever backs it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceStatus {
+    /// Whether it can be deployed to.
+    #[serde(default)]
+    pub ready: bool,
+    /// What it waits for, or why it stays.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What backs it: recorded, so that nothing else is ever removed in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub environment: Option<Uuid>,
+    /// Whether its role is protected from deletion; none: not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
+    /// Where the gateway serves what is in it: `*.payments-dev.localhost`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hosts: String,
+    /// What its workloads ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// What the workloads of a namespace ask for, of its quota.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Together.
+    pub asked: Quota,
+    /// Containers that do not say what they need: they count for nothing.
+    #[serde(default)]
+    pub unbounded_containers: usize,
+    /// Parts of the quota of which [`Usage::WARNING`] or more are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub near: Vec<String>,
+    /// When this was last counted anew.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+impl Usage {
+    /// The share of a quota, in hundredths, from which on it is said that it is nearly used up.
+    pub const WARNING: u64 = 80;
+
+    /// The parts of `quota` of which `asked` takes [`Usage::WARNING`] or more.
+    pub fn near(asked: &Quota, quota: &Quota) -> Vec<String> {
+        let pairs = asked.parts().into_iter().zip(quota.parts());
+        pairs
+            .filter(|((_, asked, _), (_, most, _))| {
+                let (asked, most) = (u128::from(*asked), u128::from(*most));
+                asked > 0 && asked * 100 >= most * u128::from(Self::WARNING)
+            })
+            .map(|((part, ..), _)| part.to_owned())
+            .collect()
+    }
+}

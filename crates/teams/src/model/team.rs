@@ -1,0 +1,198 @@
+//! Teams: the registry of who the platform's customers are.
+
+use jiff::Timestamp;
+use kernel::Kind;
+use serde::{Deserialize, Serialize};
+
+use super::{Condition, Quota};
+
+/// A team that is a customer of the platform. Scope: the platform. Who is in it is for the team's
+/// source to say; that it is a customer, and what it has here, for this.
+#[derive(Debug)]
+pub enum Team {}
+
+impl Kind for Team {
+    const KIND: &'static str = "Team";
+    type Spec = TeamSpec;
+    type Status = TeamStatus;
+
+    fn listed_by(_: &str) -> Option<String> {
+        Some("towpath team list".into())
+    }
+}
+
+/// What a team should be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TeamSpec {
+    /// The group at the source whose members the team's are: `payments`, `acme/payments`.
+    pub group: String,
+    /// The only source whose group counts: `local`, or an upstream's name. Without it, whichever
+    /// source the platform knows people by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Whom to ask: an address, a channel.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub contact: String,
+    /// What sort of team it is.
+    #[serde(default, rename = "type")]
+    pub kind: TeamType,
+    /// Subjects (`local:ada`) who may change the team, of those who are in its group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leads: Vec<String>,
+    /// Environment roles of which the team has a namespace each.
+    #[serde(default = "TeamSpec::default_environments")]
+    pub environments: Vec<String>,
+    /// What the team may take without asking anybody.
+    #[serde(default)]
+    pub allowance: Allowance,
+    /// How it works with other teams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interactions: Vec<Interaction>,
+    /// That it is a customer no longer, and what of it still goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offboarding: Option<Offboarding>,
+}
+
+impl TeamSpec {
+    /// The roles of which every team has a namespace where nothing else is said.
+    pub fn default_environments() -> Vec<String> {
+        ["dev", "qa", "preview", "prod"].map(str::to_owned).to_vec()
+    }
+
+    /// Whether it is a customer.
+    pub fn is_registered(&self) -> bool {
+        self.offboarding.is_none()
+    }
+}
+
+/// The four kinds of Team Topologies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TeamType {
+    /// Works along one stream of the business.
+    #[default]
+    StreamAligned,
+    /// Offers what other teams build on.
+    Platform,
+    /// Helps other teams to what they cannot do yet.
+    Enabling,
+    /// Has what needs specialists.
+    ComplicatedSubsystem,
+}
+
+/// What a team may take by itself. Those who operate the platform say how much.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Allowance {
+    /// Namespaces beside the standard ones.
+    pub namespaces: u32,
+    /// The quotas of all its namespaces together.
+    pub quota: Quota,
+}
+
+impl Default for Allowance {
+    /// Three more namespaces; quotas of ten namespaces' beginnings.
+    fn default() -> Self {
+        Self {
+            namespaces: 3,
+            quota: Quota::of(20, 20, 100, 200),
+        }
+    }
+}
+
+/// How two teams work together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Interaction {
+    /// The other team.
+    pub with: String,
+    /// How.
+    pub mode: InteractionMode,
+    /// What for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub purpose: String,
+    /// When it ends; without it, when somebody takes it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires: Option<Timestamp>,
+}
+
+/// The three ways in which teams work together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum InteractionMode {
+    /// They plan and learn together.
+    Collaboration,
+    /// One uses what the other offers, by its interface alone.
+    XAsAService,
+    /// One helps the other to do it itself.
+    Facilitating,
+}
+
+/// The end of a team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Offboarding {
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// Who said so.
+    pub by: String,
+    /// Whether what is protected goes too.
+    #[serde(default)]
+    pub include_protected: bool,
+}
+
+/// What a team is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TeamStatus {
+    /// `onboarding`, `ready`, or `offboarded` with something left.
+    #[serde(default)]
+    pub phase: String,
+    /// What is so, and what is waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// What of an offboarded team remains, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remaining: Vec<String>,
+    /// The last `team.sync`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced: Option<Synced>,
+    /// Where the group has been found before: found nowhere any more, it was renamed or removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_seen_at: Vec<String>,
+}
+
+impl TeamStatus {
+    /// The condition of this type.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|one| one.kind == kind)
+    }
+}
+
+/// What was last told of a team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Synced {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// The generation of the team then.
+    pub generation: i64,
+    /// Digest of who was in it then: tells a change, and nobody's name.
+    pub members: String,
+}
+
+/// Whether a group may be named by a team: those of a cluster's own are nobody's.
+pub fn may_be_group(group: &str) -> bool {
+    let system = group.trim().to_lowercase().starts_with("system:");
+    !group.trim().is_empty()
+        && !system
+        && group.len() <= 256
+        && !group.chars().any(char::is_control)
+}

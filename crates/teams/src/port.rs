@@ -1,0 +1,73 @@
+//! What others do for teams: the sources that know who is in a group, and what draws credentials.
+
+use async_trait::async_trait;
+use kernel::{Caller, Result};
+use serde::{Deserialize, Serialize};
+
+/// Somebody in a group.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Who: `local:ada`.
+    pub subject: String,
+    /// What people call them.
+    pub name: String,
+}
+
+/// What a source says of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// Its members.
+    Found(Vec<Member>),
+    /// Those of its members whom the source has told of so far: it cannot list them all.
+    Seen(Vec<Member>),
+    /// It has no such group.
+    Missing,
+}
+
+/// Knows who is in a group.
+#[async_trait]
+pub trait MembershipSource: Send + Sync + 'static {
+    /// Its name, with which its subjects begin: `local`.
+    fn name(&self) -> &str;
+
+    /// Who is in `group`. An error where it cannot be asked.
+    async fn group(&self, group: &str) -> Result<Group>;
+}
+
+/// The sources that are configured beside the platform's own: they come and go.
+#[async_trait]
+pub trait Upstreams: Send + Sync + 'static {
+    /// Those there are.
+    async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>>;
+}
+
+/// The source whose groups the platform itself keeps, and so can change.
+#[async_trait]
+pub trait LocalGroups: MembershipSource {
+    /// Makes `group` with these people of its, where it is not there. Answers whether it made it.
+    async fn ensure(&self, caller: &Caller, group: &str, people: &[String]) -> Result<bool>;
+
+    /// Takes somebody in, by name; again is the same as once.
+    async fn add(&self, caller: &Caller, group: &str, name: &str) -> Result<()>;
+
+    /// Takes somebody out, by name; who is not in it need not be taken out.
+    async fn remove(&self, caller: &Caller, group: &str, name: &str) -> Result<()>;
+}
+
+/// Draws what deploys to a team's namespaces.
+#[async_trait]
+pub trait Credentials: Send + Sync + 'static {
+    /// Has `namespace` of `team` have its deploy credential: again is the same as once.
+    async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()>;
+}
+
+/// What another domain keeps for teams, and takes away when one is a customer no longer.
+#[async_trait]
+pub trait Belongings: Send + Sync + 'static {
+    /// Takes away what is `team`'s, as far as it may go: what is protected with the rest where that is
+    /// said. Says what is left, each with its reason; asked again, it goes on.
+    async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<String>>;
+}

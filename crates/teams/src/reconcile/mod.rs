@@ -1,0 +1,1 @@
+//! The level-triggered work of teams: idempotent, safe to run twice and to kill.

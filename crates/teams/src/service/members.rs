@@ -1,0 +1,127 @@
+//! Who is in a team: asked of its sources; changed where the source is the platform's own.
+
+use kernel::{Caller, Change, Error, Name, NewEvent, Outcome, Resource, Result};
+use serde_json::json;
+
+use super::{Teams, access::MEMBERS_CHANGE};
+use crate::{
+    api::{Members, SourceAnswer, SourceState},
+    model::{Team, TeamSpec},
+    port::{Group, MembershipSource},
+};
+
+impl Teams {
+    /// Who is in a team, as each of its sources says now.
+    pub async fn members(&self, caller: &Caller, team: &str) -> Result<Members> {
+        let team = self.team_seen(caller, team).await?;
+        let sources = self.ask_sources(&team.spec).await?;
+        Ok(Members {
+            team: team.meta.name,
+            group: team.spec.group,
+            leads: team.spec.leads,
+            sources,
+        })
+    }
+
+    /// What the sources whose group counts for a team say of it: the platform's own first.
+    async fn ask_sources(&self, spec: &TeamSpec) -> Result<Vec<SourceAnswer>> {
+        let counts = |source: &dyn MembershipSource| {
+            let only = spec.source.as_deref();
+            only.is_none_or(|only| only == source.name())
+        };
+        let mut answers = Vec::new();
+        let local: &dyn MembershipSource = self.ports.local.as_ref();
+        if counts(local) {
+            answers.push(answer(local, &spec.group).await);
+        }
+        for source in self.ports.upstreams.sources().await? {
+            if counts(source.as_ref()) {
+                answers.push(answer(source.as_ref(), &spec.group).await);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Takes somebody into a team, by name, where its group is kept here.
+    pub async fn member_add(&self, caller: &Caller, team: &str, user: &str) -> Result<()> {
+        let team = self.changeable(caller, team).await?;
+        let platform = Caller::system("teams", caller.correlation);
+        let (local, group) = (&self.ports.local, &team.spec.group);
+        local.ensure(&platform, group, &[]).await?;
+        local.add(&platform, group, user).await?;
+        self.told("team.member-added", &team, caller, user).await
+    }
+
+    /// Takes somebody out of a team: at once, on every replica.
+    pub async fn member_remove(&self, caller: &Caller, team: &str, user: &str) -> Result<()> {
+        let team = self.changeable(caller, team).await?;
+        let platform = Caller::system("teams", caller.correlation);
+        self.ports
+            .local
+            .remove(&platform, &team.spec.group, user)
+            .await?;
+        self.told("team.member-removed", &team, caller, user).await
+    }
+
+    /// The team, where `caller` may change who is in it, and that can be done here.
+    async fn changeable(&self, caller: &Caller, name: &str) -> Result<Resource<Team>> {
+        let team = self.team_for(caller, MEMBERS_CHANGE, name).await?;
+        let local = self.ports.local.name();
+        let elsewhere = match team.spec.source.as_deref() {
+            Some(source) if source != local => source,
+            _ if Name::new(team.spec.group.as_str()).is_err() => "its source",
+            _ => return Ok(team),
+        };
+        Err(Error::conflict(format!(
+            "who is in team `{name}` is said by {elsewhere}: group `{}`",
+            team.spec.group
+        ))
+        .remedy("change the group there: the platform follows"))
+    }
+
+    async fn told(
+        &self,
+        what: &str,
+        team: &Resource<Team>,
+        caller: &Caller,
+        user: &str,
+    ) -> Result<()> {
+        let subject = format!("{}:{user}", self.ports.local.name());
+        let mut change = Change::new().by(caller);
+        change.event(NewEvent::caused(
+            what,
+            team.key(),
+            &team.meta.name,
+            caller,
+            Some(Outcome::Pass),
+            json!({ "member": subject }),
+        ));
+        self.store.commit(change).await.map(drop)
+    }
+}
+
+async fn answer(source: &dyn MembershipSource, group: &str) -> SourceAnswer {
+    let (state, members, message) = match source.group(group).await {
+        Ok(Group::Found(members)) => (SourceState::Complete, members, String::new()),
+        Ok(Group::Seen(members)) => (
+            SourceState::Seen,
+            members,
+            "it cannot list a group: these are those of its members who are logged in".into(),
+        ),
+        Ok(Group::Missing) => (
+            SourceState::Missing,
+            vec![],
+            format!("it has no group `{group}`"),
+        ),
+        Err(error) => {
+            tracing::warn!(source = source.name(), chain = error.chain(), "a source of teams");
+            (SourceState::Unavailable, vec![], error.message)
+        }
+    };
+    SourceAnswer {
+        source: source.name().into(),
+        state,
+        members,
+        message,
+    }
+}

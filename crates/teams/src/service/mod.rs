@@ -1,0 +1,110 @@
+//! The use cases of teams: authorize, check, write spec and event. The only place, reconcilers apart,
+//! that changes its resources.
+
+pub(crate) mod access;
+mod change;
+mod members;
+mod offboard;
+mod onboard;
+
+use std::{sync::Arc, time::Duration};
+
+use kernel::{Committed, Error, Guard, Kind, Resource, Result, Store};
+
+use crate::{
+    Registry,
+    port::{Belongings, Credentials, LocalGroups, Upstreams},
+};
+
+/// What the platform's configuration says about teams.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Groups that no team may be: their members operate the platform, or onboard teams.
+    pub reserved_groups: Vec<String>,
+    /// How often each team is told of although nothing has changed.
+    pub sync_every: Duration,
+}
+
+impl Settings {
+    /// The time between two `team.sync` where nothing else is said.
+    pub const SYNC_EVERY: Duration = Duration::from_mins(5);
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            reserved_groups: vec![],
+            sync_every: Self::SYNC_EVERY,
+        }
+    }
+}
+
+/// What others do for teams.
+pub struct Ports {
+    /// The source whose groups the platform keeps.
+    pub local: Arc<dyn LocalGroups>,
+    /// The other sources.
+    pub upstreams: Arc<dyn Upstreams>,
+    /// What draws deploy credentials.
+    pub credentials: Arc<dyn Credentials>,
+    /// Who keeps anything for a team, in the order in which it is taken away.
+    pub belongings: Vec<Arc<dyn Belongings>>,
+}
+
+/// The use cases, and what they work with. One for the whole process.
+pub struct Teams {
+    store: Store,
+    guard: Guard,
+    registry: Arc<Registry>,
+    ports: Ports,
+    settings: Settings,
+}
+
+impl Teams {
+    /// Wires the use cases.
+    pub fn new(
+        store: Store,
+        guard: Guard,
+        registry: Arc<Registry>,
+        ports: Ports,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            store,
+            guard,
+            registry,
+            ports,
+            settings,
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Which teams are registered.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// What the configuration says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+}
+
+/// The one resource of a kind that a change wrote.
+fn written<K: Kind>(committed: Committed) -> Result<Resource<K>> {
+    let of_kind = |document: &kernel::Document| document.kind == K::KIND;
+    committed
+        .documents
+        .into_iter()
+        .rfind(of_kind)
+        .ok_or_else(|| Error::internal("a change wrote nothing", K::KIND))?
+        .typed()
+}

@@ -1,0 +1,239 @@
+//! Onboarding: a team becomes a customer.
+
+use kernel::{
+    Caller, Change, Error, ErrorKind, Name, NewEvent, Outcome, Problem, Resource, Result,
+    anew,
+};
+use serde_json::json;
+
+use super::{
+    Teams,
+    access::{TEAM_ALLOW, TEAM_CREATE, of_platform, of_team},
+    written,
+};
+use crate::{
+    api::{NewTeam, TeamFields},
+    model::{Interaction, Team, TeamSpec, may_be_group},
+};
+
+/// What a team's name may take of a namespace's, so that there is room for what follows.
+const LONGEST_NAME: usize = 40;
+
+impl Teams {
+    /// Onboards a team: its namespaces, credentials and all the rest follow. Fails with `AlreadyExists`
+    /// where there is one of this name; one that was offboarded and of which something remains is taken
+    /// in again, with what remains.
+    pub async fn team_onboard(&self, caller: &Caller, new: NewTeam) -> Result<Resource<Team>> {
+        self.guard
+            .require(caller, TEAM_CREATE, &of_platform(&new.name))
+            .await?;
+        anew(|| async {
+            let mut change = Change::new().by(caller);
+            let before = self.store.get::<Team>("", &new.name).await?;
+            if before.as_ref().is_some_and(|t| t.spec.is_registered()) {
+                return Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    format!("there is a team `{}`", new.name),
+                )
+                .remedy("choose another name, or change that team"));
+            }
+            let team = self
+                .onboard_into(&mut change, caller, before, &new)
+                .await?;
+            let committed = self.store.commit(change).await?;
+            self.ensure_group(caller, &team.spec).await?;
+            written(committed)
+        })
+        .await
+    }
+
+    /// Writes a team that is not registered into `change`; answers it.
+    pub(super) async fn onboard_into(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        before: Option<Resource<Team>>,
+        new: &NewTeam,
+    ) -> Result<Resource<Team>> {
+        let name = Name::new(new.name.as_str())?;
+        if name.as_str().len() > LONGEST_NAME {
+            return Err(Error::invalid(format!(
+                "the name `{name}` is longer than {LONGEST_NAME} letters: its namespaces' names begin with it"
+            )));
+        }
+        if new.fields.allowance.is_some() {
+            self.guard
+                .require(caller, TEAM_ALLOW, &of_team(name.as_str()))
+                .await?;
+        }
+        let fresh = TeamSpec {
+            group: name.to_string(),
+            environments: TeamSpec::default_environments(),
+            ..TeamSpec::default()
+        };
+        let mut team = match before {
+            Some(mut left) => {
+                left.spec.offboarding = None;
+                left
+            }
+            None => Resource::new("", name.as_str(), fresh),
+        };
+        fill(&mut team.spec, &new.fields);
+        team.meta
+            .labels
+            .insert(kernel::Meta::TEAM.into(), name.to_string());
+        self.check(&team).await?;
+        if team.meta.revision == 0 {
+            change.create(&team)?;
+        } else {
+            change.spec(&team)?;
+        }
+        change.event(NewEvent::caused(
+            "team.created",
+            team.key(),
+            name.as_str(),
+            caller,
+            Some(Outcome::Pass),
+            json!({ "team": name, "generation": team.meta.generation }),
+        ));
+        Ok(team)
+    }
+
+    /// Has the source that the platform keeps have the group, with those leads whom it knows, where
+    /// the group is that source's and not there yet.
+    pub(super) async fn ensure_group(&self, caller: &Caller, spec: &TeamSpec) -> Result<()> {
+        let local = &self.ports.local;
+        let prefix = format!("{}:", local.name());
+        let people: Vec<String> = spec
+            .leads
+            .iter()
+            .filter_map(|lead| lead.strip_prefix(&prefix))
+            .map(str::to_owned)
+            .collect();
+        let is_local = spec.source.as_deref().is_none_or(|s| s == local.name());
+        if !is_local || people.is_empty() || Name::new(spec.group.as_str()).is_err() {
+            return Ok(());
+        }
+        // In the platform's name: whoever onboards a team need not keep groups.
+        let platform = Caller::system("teams", caller.correlation);
+        local.ensure(&platform, &spec.group, &people).await?;
+        Ok(())
+    }
+
+    /// Everything that is wrong with what a team should be, at once.
+    pub(super) async fn check(&self, team: &Resource<Team>) -> Result<()> {
+        let (name, spec) = (team.meta.name.as_str(), &team.spec);
+        let mut problems = self.wrong_group(name, spec);
+        problems.extend(wrong_environments(name, spec));
+        for (index, lead) in spec.leads.iter().enumerate() {
+            let parts = lead.split_once(':');
+            if !parts.is_some_and(|(source, id)| !source.is_empty() && !id.is_empty()) {
+                problems.push(
+                    Problem::new(
+                        "team/lead",
+                        format!("leads[{index}]"),
+                        format!("`{lead}` is no subject"),
+                    )
+                    .remedy("write SOURCE:ID as `towpath whoami` shows it, such as `local:ada`"),
+                );
+            }
+        }
+        for (index, interaction) in spec.interactions.iter().enumerate() {
+            let place = format!("interactions[{index}]");
+            problems.extend(self.wrong_interaction(name, interaction, &place).await?);
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::problems(
+            format!("team `{name}` cannot be so"),
+            problems,
+        ))
+    }
+
+    fn wrong_group(&self, name: &str, spec: &TeamSpec) -> Vec<Problem> {
+        let group = spec.group.as_str();
+        let mut others = self.registry.of_group(group);
+        others.retain(|other| other != name);
+        let (why, remedy) = if !may_be_group(group) {
+            (
+                format!("a team's group cannot be `{}`", group.escape_debug()),
+                "name a group of the team's source; those that begin with `system:` are a cluster's own",
+            )
+        } else if self.settings.reserved_groups.iter().any(|r| r == group) {
+            (
+                format!("the members of `{group}` operate the platform or onboard teams: it is no team's"),
+                "name another group",
+            )
+        } else if let Some(other) = others.first() {
+            (
+                format!("the group `{group}` is that of team `{other}`"),
+                "name another group: each team has its own",
+            )
+        } else {
+            return vec![];
+        };
+        vec![Problem::new("team/group", "group", why).remedy(remedy)]
+    }
+
+    async fn wrong_interaction(
+        &self,
+        name: &str,
+        interaction: &Interaction,
+        place: &str,
+    ) -> Result<Option<Problem>> {
+        let with = interaction.with.as_str();
+        let there = with != name && self.store.get::<Team>("", with).await?.is_some();
+        if !there {
+            return Ok(Some(
+                Problem::new(
+                    "team/interaction",
+                    format!("{place}.with"),
+                    format!("`{with}` is no other team"),
+                )
+                .remedy("name another team: `towpath team list` shows them"),
+            ));
+        }
+        Ok(None)
+    }
+}
+
+/// Takes over what is said.
+pub(super) fn fill(spec: &mut TeamSpec, fields: &TeamFields) {
+    fn take<T: Clone>(to: &mut T, from: Option<&T>) {
+        if let Some(from) = from {
+            to.clone_from(from);
+        }
+    }
+    take(&mut spec.group, fields.group.as_ref());
+    if let Some(source) = &fields.source {
+        spec.source = Some(source.clone()).filter(|source| !source.is_empty());
+    }
+    take(&mut spec.description, fields.description.as_ref());
+    take(&mut spec.contact, fields.contact.as_ref());
+    take(&mut spec.kind, fields.kind.as_ref());
+    take(&mut spec.leads, fields.leads.as_ref());
+    take(&mut spec.environments, fields.environments.as_ref());
+    take(&mut spec.allowance, fields.allowance.as_ref());
+    take(&mut spec.interactions, fields.interactions.as_ref());
+}
+
+/// Roles that cannot be part of a namespace's name, and those that are there twice.
+fn wrong_environments(name: &str, spec: &TeamSpec) -> Vec<Problem> {
+    let roles = spec.environments.iter().enumerate();
+    roles
+        .filter_map(|(index, role)| {
+            let why = if Name::new(format!("{name}-{role}")).is_err() || Name::new(role.as_str()).is_err() {
+                format!("`{name}-{role}` cannot be a namespace's name")
+            } else if spec.environments[..index].contains(role) {
+                format!("`{role}` is there twice")
+            } else {
+                return None;
+            };
+            Some(
+                Problem::new("team/environments", format!("environments[{index}]"), why)
+                    .remedy("name each environment role once: `towpath get environment-roles` shows them"),
+            )
+        })
+        .collect()
+}
