@@ -161,10 +161,8 @@ impl Verifier {
             }
             _ => return Err(refused("the token names nobody")),
         };
-        let admin =
-            kind == CallerKind::Person && groups
-                .iter()
-                .any(|group| self.admin_groups.contains(group));
+        let admin = kind == CallerKind::Person
+            && groups.iter().any(|group| self.admin_groups.contains(group));
         Ok(Caller {
             subject: claims.sub.clone(),
             kind,

@@ -20,7 +20,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, adapters::Adapters, api, identity_access, keys, lead, routing::Routing, team_ports::OfIdentity};
+use crate::{
+    Config, adapters::Adapters, api, identity_access, keys, lead, routing::Routing,
+    team_ports::OfIdentity,
+};
 
 /// The largest request: a few workloads with their files inlined.
 const BODY_LIMIT: usize = 32 * 1024 * 1024;

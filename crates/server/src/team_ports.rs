@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use identity::{
     Identity,
-    model::{AccountKind, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
+    model::{AccountKind, LocalGroup, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
 };
-use kernel::{Caller, Error, ErrorKind, Query, Result};
+use kernel::{Caller, Error, ErrorKind, Event, Kind as _, Query, Result};
 use teams::port::{
     Belongings, Credentials, Group, LocalGroups, Member, MembershipSource, Upstreams,
 };
@@ -39,6 +39,11 @@ impl MembershipSource for OfIdentity {
 
 #[async_trait]
 impl LocalGroups for OfIdentity {
+    fn group_of(&self, event: &Event) -> Option<String> {
+        let key = event.subject_key()?;
+        (key.kind == LocalGroup::KIND).then_some(key.name)
+    }
+
     async fn ensure(&self, caller: &Caller, group: &str, people: &[String]) -> Result<bool> {
         self.0.group_ensure(caller, group, people).await
     }
@@ -87,6 +92,11 @@ impl Upstreams for OfIdentity {
 
 #[async_trait]
 impl Credentials for OfIdentity {
+    fn team_of(&self, event: &Event) -> Option<String> {
+        let key = event.subject_key()?;
+        (key.kind == ServiceAccount::KIND).then_some(key.scope)
+    }
+
     async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()> {
         let name = format!("deploy-{namespace}");
         let store = self.0.store();

@@ -1,7 +1,7 @@
 //! What others do for teams: the sources that know who is in a group, and what draws credentials.
 
 use async_trait::async_trait;
-use kernel::{Caller, Result};
+use kernel::{Caller, Event, Result};
 use serde::{Deserialize, Serialize};
 
 /// Somebody in a group.
@@ -47,6 +47,9 @@ pub trait Upstreams: Send + Sync + 'static {
 /// The source whose groups the platform itself keeps, and so can change.
 #[async_trait]
 pub trait LocalGroups: MembershipSource {
+    /// The group whose members an event may have changed.
+    fn group_of(&self, event: &Event) -> Option<String>;
+
     /// Makes `group` with these people of its, where it is not there. Answers whether it made it.
     async fn ensure(&self, caller: &Caller, group: &str, people: &[String]) -> Result<bool>;
 
@@ -60,6 +63,9 @@ pub trait LocalGroups: MembershipSource {
 /// Draws what deploys to a team's namespaces.
 #[async_trait]
 pub trait Credentials: Send + Sync + 'static {
+    /// The team whose credentials an event may have changed.
+    fn team_of(&self, event: &Event) -> Option<String>;
+
     /// Has `namespace` of `team` have its deploy credential: again is the same as once.
     async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()>;
 }

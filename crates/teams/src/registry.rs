@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use kernel::{
-    Caller, CallerKind, Document, EventFilter, Key, Kind, Query, Result, Secret, Store,
+    Caller, CallerKind, Document, Event, EventFilter, Key, Kind, Query, Result, Secret, Store,
     http::Authenticator,
 };
 use tokio::sync::{Mutex, watch};
@@ -137,7 +137,7 @@ impl Registry {
                 .store
                 .events(&about_teams, seen, Store::MAX_EVENTS)
                 .await?;
-            let mut touched: Vec<Key> = events.iter().filter_map(|e| e.subject_key()).collect();
+            let mut touched: Vec<Key> = events.iter().filter_map(Event::subject_key).collect();
             touched.sort_unstable();
             touched.dedup();
             for key in touched {
@@ -185,6 +185,18 @@ impl Registry {
         self.read().by_name.get(team).map(|known| known.generation)
     }
 
+    /// The registered team with the longest name that, with a hyphen, `name` begins with.
+    pub fn longest_named(&self, name: &str) -> Option<String> {
+        let known = self.read();
+        let hyphens = name.char_indices().filter(|(_, letter)| *letter == '-');
+        let mut prefixes: Vec<_> = hyphens.map(|(at, _)| &name[..at]).collect();
+        prefixes.reverse();
+        let found = prefixes
+            .into_iter()
+            .find(|p| known.by_name.contains_key(*p));
+        found.map(str::to_owned)
+    }
+
     /// `caller` with the rights of the registered teams: of those whose group they are in; and for a
     /// team's own automation, of that team as long as it is registered.
     fn with_teams(&self, mut caller: Caller) -> Caller {
@@ -203,9 +215,7 @@ impl Registry {
             caller.leads = teams.iter().filter(leads).cloned().collect();
             caller.teams = teams;
         } else {
-            caller
-                .teams
-                .retain(|team| known.by_name.contains_key(team));
+            caller.teams.retain(|team| known.by_name.contains_key(team));
         }
         caller
     }

@@ -102,10 +102,7 @@ impl Adapters {
             engines: engines(config, store).await?,
             provisioners,
             verifier: Arc::new(RegoVerifier::new(bundle)?),
-            authorizer: Arc::new(RegoAuthorizer::with_managers(
-                &own,
-                &config.managers_group,
-            )?),
+            authorizer: Arc::new(RegoAuthorizer::with_managers(&own, &config.managers_group)?),
             service_ports,
             tasks,
             stop,

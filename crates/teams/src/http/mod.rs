@@ -1,5 +1,6 @@
 //! The routes of teams: decode, one call to the service, encode. Thin.
 
+mod namespaces;
 mod teams;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ type Service = axum::extract::State<Arc<Teams>>;
 
 /// The routes, below `/v1`.
 pub fn routes(teams: Arc<Teams>) -> Router {
-    use self::teams as t;
+    use self::{namespaces as n, teams as t};
     Router::new()
         .route("/v1/platforms/teams", get(t::list).post(t::onboard))
         .route(
@@ -35,6 +36,11 @@ pub fn routes(teams: Arc<Teams>) -> Router {
             put(t::member_add).delete(t::member_remove),
         )
         .route("/v1/platforms/teams/{team}/sync", post(t::sync))
+        .route("/v1/teams/{team}/namespaces", get(n::list).post(n::create))
+        .route(
+            "/v1/teams/{team}/namespaces/{name}",
+            get(n::show).patch(n::change).delete(n::delete),
+        )
         .with_state(teams)
 }
 
@@ -50,6 +56,11 @@ pub fn routes(teams: Arc<Teams>) -> Router {
     teams::member_add,
     teams::member_remove,
     teams::sync,
+    namespaces::list,
+    namespaces::create,
+    namespaces::show,
+    namespaces::change,
+    namespaces::delete,
 ))]
 pub struct ApiDoc;
 

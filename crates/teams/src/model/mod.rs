@@ -9,6 +9,6 @@ pub use condition::{Condition, Truth};
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
 pub use quota::{Amounts, Cpu, Memory, Quota};
 pub use team::{
-    Allowance, Interaction, InteractionMode, Offboarding, Synced, Team, TeamSpec, TeamStatus,
-    TeamType, may_be_group,
+    Allowance, Interaction, InteractionMode, Offboarding, Synced, Taken, Team, TeamSpec,
+    TeamStatus, TeamType, may_be_group,
 };

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kernel::Kind;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Quota};
+use super::{Condition, NamespaceSpec, Quota};
 
 /// A team that is a customer of the platform. Scope: the platform. Who is in it is for the team's
 /// source to say; that it is a customer, and what it has here, for this.
@@ -160,6 +160,9 @@ pub struct TeamStatus {
     /// What of an offboarded team remains, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<String>,
+    /// What of the allowance is taken.
+    #[serde(default)]
+    pub taken: Taken,
     /// The last `team.sync`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synced: Option<Synced>,
@@ -172,6 +175,37 @@ impl TeamStatus {
     /// The condition of this type.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|one| one.kind == kind)
+    }
+}
+
+/// What of a team's allowance is taken. Written with each namespace that takes of it, so that of two
+/// who take the last at once one does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Taken {
+    /// Namespaces beside the standard ones.
+    pub namespaces: u32,
+    /// The quotas of all namespaces together.
+    pub quota: Quota,
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self {
+            namespaces: 0,
+            quota: Quota::NONE,
+        }
+    }
+}
+
+impl Taken {
+    /// What these namespaces take together.
+    pub fn by<'a>(namespaces: impl IntoIterator<Item = &'a NamespaceSpec>) -> Self {
+        let none = Self::default();
+        namespaces.into_iter().fold(none, |sum, one| Self {
+            namespaces: sum.namespaces + u32::from(!one.standard),
+            quota: sum.quota.plus(&one.quota),
+        })
     }
 }
 

@@ -114,7 +114,11 @@ async fn answer(source: &dyn MembershipSource, group: &str) -> SourceAnswer {
             format!("it has no group `{group}`"),
         ),
         Err(error) => {
-            tracing::warn!(source = source.name(), chain = error.chain(), "a source of teams");
+            tracing::warn!(
+                source = source.name(),
+                chain = error.chain(),
+                "a source of teams"
+            );
             (SourceState::Unavailable, vec![], error.message)
         }
     };

@@ -2,8 +2,9 @@
 //! that changes its resources.
 
 pub(crate) mod access;
-mod change;
+pub(crate) mod change;
 mod members;
+mod namespaces;
 mod offboard;
 mod onboard;
 
@@ -91,10 +92,6 @@ impl Teams {
     /// What the configuration says.
     pub fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    pub(crate) fn ports(&self) -> &Ports {
-        &self.ports
     }
 }
 

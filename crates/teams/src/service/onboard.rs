@@ -1,8 +1,7 @@
 //! Onboarding: a team becomes a customer.
 
 use kernel::{
-    Caller, Change, Error, ErrorKind, Name, NewEvent, Outcome, Problem, Resource, Result,
-    anew,
+    Caller, Change, Error, ErrorKind, Name, NewEvent, Outcome, Problem, Resource, Result, anew,
 };
 use serde_json::json;
 
@@ -37,9 +36,7 @@ impl Teams {
                 )
                 .remedy("choose another name, or change that team"));
             }
-            let team = self
-                .onboard_into(&mut change, caller, before, &new)
-                .await?;
+            let team = self.onboard_into(&mut change, caller, before, &new).await?;
             let committed = self.store.commit(change).await?;
             self.ensure_group(caller, &team.spec).await?;
             written(committed)
@@ -162,7 +159,9 @@ impl Teams {
             )
         } else if self.settings.reserved_groups.iter().any(|r| r == group) {
             (
-                format!("the members of `{group}` operate the platform or onboard teams: it is no team's"),
+                format!(
+                    "the members of `{group}` operate the platform or onboard teams: it is no team's"
+                ),
                 "name another group",
             )
         } else if let Some(other) = others.first() {
@@ -223,7 +222,9 @@ fn wrong_environments(name: &str, spec: &TeamSpec) -> Vec<Problem> {
     let roles = spec.environments.iter().enumerate();
     roles
         .filter_map(|(index, role)| {
-            let why = if Name::new(format!("{name}-{role}")).is_err() || Name::new(role.as_str()).is_err() {
+            let why = if Name::new(format!("{name}-{role}")).is_err()
+                || Name::new(role.as_str()).is_err()
+            {
                 format!("`{name}-{role}` cannot be a namespace's name")
             } else if spec.environments[..index].contains(role) {
                 format!("`{role}` is there twice")
@@ -231,8 +232,9 @@ fn wrong_environments(name: &str, spec: &TeamSpec) -> Vec<Problem> {
                 return None;
             };
             Some(
-                Problem::new("team/environments", format!("environments[{index}]"), why)
-                    .remedy("name each environment role once: `towpath get environment-roles` shows them"),
+                Problem::new("team/environments", format!("environments[{index}]"), why).remedy(
+                    "name each environment role once: `towpath get environment-roles` shows them",
+                ),
             )
         })
         .collect()

@@ -60,6 +60,7 @@ async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
             .replace("{environment}", "pay-dev")
             .replace("{team}", "payments")
             .replace("{name}", name)
+            .replace("{user}", name)
             .replace("{key}", "none");
         for (caller, expected) in CALLERS.iter().zip(expected.split(' ')) {
             let body = body(operation, caller);

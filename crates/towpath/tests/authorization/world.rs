@@ -33,6 +33,14 @@ impl World {
             volume: String::new(),
             _data: data,
         };
+        for team in ["payments", "shop"] {
+            // The environments of these tests are made one by one.
+            let body = json!({ "name": team, "environments": [] });
+            let (status, made) = world
+                .ask("admin", Method::POST, "/v1/platforms/teams", &body)
+                .await;
+            assert_eq!(status, 202, "{made}");
+        }
         for (team, name) in [
             ("payments", "pay-dev"),
             ("payments", "pay-other"),
@@ -183,6 +191,10 @@ pub(crate) fn body(operation: &str, caller: &str) -> Value {
         "POST /v1/environments" => {
             json!({ "name": format!("made-by-{caller}"), "team": "payments", "role": "dev" })
         }
+        "POST /v1/platforms/teams" => {
+            json!({ "name": format!("made-by-{caller}"), "environments": [] })
+        }
+        "POST /v1/teams/{team}/namespaces" => json!({ "name": format!("payments-{caller}") }),
         "POST /v1/apply" => json!({ "documents": [{
             "apiVersion": "towpath.dev/v1", "kind": "EnvironmentRole",
             "metadata": { "name": "trial" }, "spec": { "description": "for trials" },

@@ -1,0 +1,8 @@
+//! Teams through their HTTP API, by the policy that ships with the platform.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod membership;
+mod onboarding;
+mod rights;
+mod support;

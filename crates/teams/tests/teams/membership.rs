@@ -1,0 +1,120 @@
+//! Who is in a team: what its sources say, and nobody else.
+
+use serde_json::{Value, json};
+
+use crate::support::Site;
+
+const MEMBERS: &str = "/v1/platforms/teams/payments/members";
+
+#[tokio::test]
+async fn rights_follow_the_group_at_each_call() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada"]);
+    site.outside.group("pay", &["bob"]);
+    // A group that no team names gives nothing.
+    assert_eq!(site.teams_of("local:ada").await, json!([]));
+    site.onboard(json!({ "name": "payments" })).await;
+    assert_eq!(site.teams_of("local:ada").await, json!(["payments"]));
+    site.outside.group("payments", &["bob"]);
+    assert_eq!(site.teams_of("local:ada").await, json!([]));
+    // Renamed at the source: nobody has it, nothing is removed, until the team names the new one.
+    site.outside.groups.lock().unwrap().remove("payments");
+    assert_eq!(site.teams_of("local:bob").await, json!([]));
+    let path = "/v1/platforms/teams/payments";
+    assert_eq!(
+        site.ask("admin", "PATCH", path, json!({ "group": "pay" }))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(site.teams_of("local:bob").await, json!(["payments"]));
+    // Somebody in two groups has both, and nothing else.
+    site.outside.group("shop", &["bob"]);
+    site.onboard(json!({ "name": "shop" })).await;
+    assert_eq!(
+        site.teams_of("local:bob").await,
+        json!(["payments", "shop"])
+    );
+}
+
+#[tokio::test]
+async fn a_team_may_name_the_one_source_that_counts() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada"]);
+    let upstream = [("payments".to_owned(), vec!["7".to_owned()])];
+    *site.outside.upstream.lock().unwrap() = Some(upstream.into());
+    site.onboard(json!({ "name": "payments", "source": "github" }))
+        .await;
+    assert_eq!(site.teams_of("local:ada").await, json!([]));
+    assert_eq!(site.teams_of("github:7").await, json!(["payments"]));
+}
+
+#[tokio::test]
+async fn leads_are_of_the_team_or_lead_nothing() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["bob"]);
+    site.onboard(json!({ "name": "payments", "leads": ["local:ada", "local:bob"] }))
+        .await;
+    for (who, leads) in [("local:ada", json!([])), ("local:bob", json!(["payments"]))] {
+        let (_, caller) = site.get(who, "/caller").await;
+        assert_eq!(caller["leads"], leads, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn each_source_answers_for_itself() {
+    let site = Site::new().await;
+    site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
+        .await;
+    let (status, members) = site.get("local:ada", MEMBERS).await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        members,
+        json!({
+            "team": "payments", "group": "payments", "leads": ["local:ada"],
+            "sources": [
+                { "source": "local", "state": "complete",
+                  "members": [{ "subject": "local:ada", "name": "ada" }] },
+                { "source": "github", "state": "unavailable", "members": [],
+                  "message": "github is away" },
+            ],
+        })
+    );
+    let upstream = [("payments".to_owned(), vec!["7".to_owned()])];
+    *site.outside.upstream.lock().unwrap() = Some(upstream.into());
+    site.outside.groups.lock().unwrap().remove("payments");
+    let (_, members) = site.get("local:max", MEMBERS).await;
+    assert_eq!(members["sources"][0]["state"], "missing");
+    assert_eq!(members["sources"][1]["state"], "seen");
+    assert_eq!(members["sources"][1]["members"][0]["subject"], "github:7");
+    assert_eq!(site.get("local:eve", MEMBERS).await.0, 404);
+}
+
+#[tokio::test]
+async fn leads_say_who_is_in_a_group_that_is_kept_here() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada", "bob"]);
+    site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
+        .await;
+    let member = async |who: &str, method: &str, name: &str| {
+        let path = format!("{MEMBERS}/{name}");
+        site.ask(who, method, &path, Value::Null).await.0
+    };
+    assert_eq!(member("local:bob", "PUT", "eve").await, 403);
+    for _ in 0..2 {
+        assert_eq!(member("local:ada", "PUT", "eve").await, 204);
+    }
+    assert_eq!(member("local:ada", "PUT", "nobody").await, 422);
+    assert_eq!(site.teams_of("local:eve").await, json!(["payments"]));
+    assert_eq!(member("local:ada", "DELETE", "eve").await, 204);
+    assert_eq!(site.teams_of("local:eve").await, json!([]));
+    // What is said elsewhere is changed there.
+    let path = "/v1/platforms/teams/payments";
+    for body in [
+        json!({ "source": "github" }),
+        json!({ "source": "", "group": "acme/pay" }),
+    ] {
+        assert_eq!(site.ask("admin", "PATCH", path, body).await.0, 200);
+        assert_eq!(member("admin", "PUT", "eve").await, 409);
+    }
+}

@@ -1,0 +1,188 @@
+//! A team becomes a customer, is changed, and is one no longer.
+
+use serde_json::{Value, json};
+
+use crate::support::Site;
+
+const TEAMS: &str = "/v1/platforms/teams";
+
+#[tokio::test]
+async fn a_manager_onboards_a_team_and_nobody_else_does() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada"]);
+    for who in [
+        "local:ada",
+        "pipeline payments",
+        "agent payments",
+        "deploy payments",
+    ] {
+        let (status, answer) = site
+            .ask(who, "POST", TEAMS, json!({ "name": "payments" }))
+            .await;
+        assert_eq!(status, 403, "{who}");
+        assert_eq!(answer["problems"][0]["rule"], "authz/manager", "{answer}");
+    }
+    let team = site
+        .onboard(json!({
+            "name": "payments", "contact": "#payments", "leads": ["local:ada"],
+        }))
+        .await;
+    assert_eq!(team["spec"]["group"], "payments");
+    assert_eq!(team["spec"]["type"], "stream-aligned");
+    assert_eq!(
+        team["spec"]["environments"],
+        json!(["dev", "qa", "preview", "prod"])
+    );
+    let (status, answer) = site
+        .ask("admin", "POST", TEAMS, json!({ "name": "payments" }))
+        .await;
+    assert_eq!(status, 409, "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_team_cannot_be_is_said_all_at_once() {
+    let site = Site::new().await;
+    site.onboard(json!({ "name": "shop", "group": "acme/shop" }))
+        .await;
+    let rules = async |body: Value| {
+        let (status, answer) = site.ask("local:max", "POST", TEAMS, body).await;
+        assert_eq!(status, 422, "{answer}");
+        let problems = answer["problems"].as_array().cloned().unwrap_or_default();
+        problems
+            .iter()
+            .map(|p| p["path"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    for group in [
+        "system:masters",
+        " System:x",
+        "",
+        "platform",
+        "managers",
+        "acme/shop",
+    ] {
+        assert_eq!(
+            rules(json!({ "name": "a", "group": group })).await,
+            ["group"],
+            "{group}"
+        );
+    }
+    assert_eq!(
+        rules(json!({
+            "name": "a", "environments": ["dev", "dev", "x y"], "leads": ["ada"],
+            "interactions": [{ "with": "none", "mode": "collaboration" }],
+        }))
+        .await,
+        [
+            "environments[1]",
+            "environments[2]",
+            "leads[0]",
+            "interactions[0].with"
+        ]
+    );
+    for name in ["", "A", "-a", "a/b", &"a".repeat(41)] {
+        rules(json!({ "name": name })).await;
+    }
+    rules(json!({ "name": "a", "gruop": "a" })).await;
+}
+
+#[tokio::test]
+async fn how_much_a_team_may_take_is_not_for_managers_to_say() {
+    let site = Site::new().await;
+    let much = json!({ "namespaces": 99, "quota": {
+        "requests": { "cpu": 100, "memory": "1Ti" }, "limits": { "cpu": "100", "memory": "1Ti" },
+    }});
+    let body = json!({ "name": "payments", "allowance": much });
+    let (status, _) = site.ask("local:max", "POST", TEAMS, body.clone()).await;
+    assert_eq!(status, 403);
+    let (status, team) = site.ask("admin", "POST", TEAMS, body).await;
+    assert_eq!(status, 202, "{team}");
+    assert_eq!(team["spec"]["allowance"]["quota"]["requests"]["cpu"], "100");
+}
+
+#[tokio::test]
+async fn leads_change_their_team_and_managers_its_group() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada", "bob"]);
+    site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
+        .await;
+    let path = "/v1/platforms/teams/payments";
+    let change = async |who: &str, body: Value| site.ask(who, "PATCH", path, body).await;
+    for who in ["local:bob", "pipeline payments", "agent payments"] {
+        let (status, answer) = change(who, json!({ "contact": "#pay" })).await;
+        assert_eq!(status, 403, "{who} {answer}");
+    }
+    assert_eq!(
+        change("local:eve", json!({ "contact": "#pay" })).await.0,
+        404
+    );
+    let (status, team) = change(
+        "local:ada",
+        json!({ "contact": "#pay", "type": "platform" }),
+    )
+    .await;
+    assert_eq!((status, &team["spec"]["contact"]), (200, &json!("#pay")));
+    // Her own words would take in whomever she likes.
+    assert_eq!(
+        change("local:ada", json!({ "group": "everybody" })).await.0,
+        403
+    );
+    assert_eq!(
+        change("local:ada", json!({ "source": "github" })).await.0,
+        403
+    );
+    let more = json!({ "allowance": team["spec"]["allowance"] });
+    assert_eq!(change("local:ada", more).await.0, 403);
+    // A manager says who leads a team whose leads have gone, and what its group is; no more.
+    assert_eq!(
+        change("local:max", json!({ "leads": ["local:bob"] }))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(
+        change("local:max", json!({ "group": "payments-2" }))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(
+        change("local:max", json!({ "contact": "#max" })).await.0,
+        403
+    );
+}
+
+#[tokio::test]
+async fn offboarding_is_confirmed_and_ends_all_rights_at_once() {
+    let site = Site::new().await;
+    let other = site.replica().await;
+    site.outside.group("payments", &["ada", "bob"]);
+    site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
+        .await;
+    assert_eq!(other.teams_of("local:bob").await, json!(["payments"]));
+    let path = "/v1/platforms/teams/payments";
+    let end = async |who: &str, query: &str| {
+        site.ask(who, "DELETE", &format!("{path}{query}"), Value::Null)
+            .await
+    };
+    assert_eq!(end("local:bob", "?confirm=payments").await.0, 403);
+    assert_eq!(end("local:max", "?confirm=payments").await.0, 403);
+    assert_eq!(end("local:ada", "").await.0, 422);
+    assert_eq!(end("local:ada", "?confirm=shop").await.0, 422);
+    assert_eq!(
+        end("local:ada", "?confirm=payments&include=prod").await.0,
+        403
+    );
+    let (status, team) = end("local:ada", "?confirm=payments").await;
+    assert_eq!(
+        (status, &team["spec"]["offboarding"]["by"]),
+        (202, &json!("local:ada"))
+    );
+    for replica in [&site, &other] {
+        assert_eq!(replica.teams_of("local:ada").await, json!([]));
+        assert_eq!(replica.teams_of("pipeline payments").await, json!([]));
+    }
+    // While something of it remains, it can come back.
+    site.onboard(json!({ "name": "payments" })).await;
+    assert_eq!(other.teams_of("local:ada").await, json!(["payments"]));
+}

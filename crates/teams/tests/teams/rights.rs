@@ -1,0 +1,72 @@
+//! Who sees which teams.
+
+use serde_json::{Value, json};
+
+use crate::support::Site;
+
+#[tokio::test]
+async fn lists_hold_the_teams_of_their_reader() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada"]);
+    for name in ["payments", "shop"] {
+        site.onboard(json!({ "name": name })).await;
+    }
+    for (who, expected) in [
+        ("local:ada", &["payments"][..]),
+        ("pipeline shop", &["shop"]),
+        ("agent payments", &["payments"]),
+        ("deploy payments", &[]),
+        ("local:eve", &[]),
+        ("local:max", &["payments", "shop"]),
+        ("admin", &["payments", "shop"]),
+    ] {
+        let (status, page) = site.get(who, "/v1/platforms/teams").await;
+        assert_eq!(status, 200, "{page}");
+        let items = page["items"].as_array().unwrap();
+        let names: Vec<_> = items
+            .iter()
+            .map(|t| t["metadata"]["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, expected, "{who}");
+    }
+    for who in ["local:eve", "pipeline shop"] {
+        let hidden = site.get(who, "/v1/platforms/teams/payments").await;
+        let missing = site.get(who, "/v1/platforms/teams/no-such").await;
+        assert_eq!((hidden.0, missing.0), (404, 404), "{who}");
+        let text = |answer: &Value| answer["detail"].as_str().unwrap().to_owned();
+        assert_eq!(
+            text(&hidden.1).replace("payments", "no-such"),
+            text(&missing.1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn sync_tells_a_name_and_a_generation_and_nothing_else() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada"]);
+    let team = site.onboard(json!({ "name": "payments" })).await;
+    let path = "/v1/platforms/teams/payments/sync";
+    assert_eq!(
+        site.ask("agent payments", "POST", path, Value::Null)
+            .await
+            .0,
+        403
+    );
+    assert_eq!(
+        site.ask("local:ada", "POST", path, Value::Null).await.0,
+        202
+    );
+    let told = kernel::EventFilter {
+        type_prefix: Some("dev.towpath.team.sync".into()),
+        ..kernel::EventFilter::default()
+    };
+    let events = site.store.events(&told, 0, 10).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].subject, "Team/payments");
+    assert_eq!(events[0].team, "payments");
+    assert_eq!(
+        events[0].data,
+        json!({ "team": "payments", "generation": team["metadata"]["generation"] })
+    );
+}

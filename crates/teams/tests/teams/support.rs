@@ -1,0 +1,331 @@
+//! Teams on a store of their own, called without a network, by whoever the test says.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use axum::{
+    Extension, Router,
+    body::{Body, to_bytes},
+    http::{Request, header},
+    middleware::from_fn,
+};
+use kernel::{
+    Caller, CallerKind, Error, Event, Guard, Result, Sealer, Secret, Store,
+    http::{Authenticator, correlate, no_such_route},
+};
+use policy::{Bundle, RegoAuthorizer};
+use serde_json::{Value, json};
+use teams::{
+    Registered, Registry, Settings, Teams,
+    port::{Belongings, Credentials, Group, LocalGroups, Member, MembershipSource, Upstreams},
+    service::Ports,
+};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+/// Who is in which group, and which credentials were drawn: what the test says, and what teams did.
+#[derive(Default)]
+pub(crate) struct Outside {
+    pub(crate) groups: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    pub(crate) upstream: Mutex<Option<BTreeMap<String, Vec<String>>>>,
+    pub(crate) credentials: Mutex<BTreeSet<String>>,
+    /// Teams whose belongings were asked to go, and whether with what is protected.
+    pub(crate) removed: Mutex<Vec<(String, bool)>>,
+    /// What of them stays.
+    pub(crate) stays: Mutex<Vec<String>>,
+}
+
+impl Outside {
+    pub(crate) fn group(&self, name: &str, members: &[&str]) {
+        let members = members.iter().map(|member| (*member).to_owned()).collect();
+        self.groups.lock().unwrap().insert(name.into(), members);
+    }
+
+    fn of(&self, source: &str, person: &str) -> Vec<String> {
+        let groups = self.groups.lock().unwrap();
+        let local = groups.iter().filter(|(_, of)| of.contains(person));
+        match source {
+            "local" => local.map(|(name, _)| name.clone()).collect(),
+            _ => self
+                .upstream
+                .lock()
+                .unwrap()
+                .as_ref()
+                .map_or_else(Vec::new, |all| {
+                    let theirs = all
+                        .iter()
+                        .filter(|(_, of)| of.iter().any(|one| one == person));
+                    theirs.map(|(name, _)| name.clone()).collect()
+                }),
+        }
+    }
+}
+
+/// The local source: people are whom a test names, but `nobody`.
+struct Local(Arc<Outside>);
+
+#[async_trait]
+impl MembershipSource for Local {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    async fn group(&self, group: &str) -> Result<Group> {
+        let groups = self.0.groups.lock().unwrap();
+        let member = |name: &String| Member {
+            subject: format!("local:{name}"),
+            name: name.clone(),
+        };
+        Ok(match groups.get(group) {
+            Some(members) => Group::Found(members.iter().map(member).collect()),
+            None => Group::Missing,
+        })
+    }
+}
+
+#[async_trait]
+impl LocalGroups for Local {
+    fn group_of(&self, event: &Event) -> Option<String> {
+        let key = event.subject_key()?;
+        (key.kind == "LocalGroup").then_some(key.name)
+    }
+
+    async fn ensure(&self, _: &Caller, group: &str, people: &[String]) -> Result<bool> {
+        let mut groups = self.0.groups.lock().unwrap();
+        if groups.contains_key(group) {
+            return Ok(false);
+        }
+        groups.insert(group.into(), people.iter().cloned().collect());
+        Ok(true)
+    }
+
+    async fn add(&self, _: &Caller, group: &str, name: &str) -> Result<()> {
+        if name == "nobody" {
+            return Err(Error::invalid("there is no user `nobody`"));
+        }
+        let mut groups = self.0.groups.lock().unwrap();
+        groups.entry(group.into()).or_default().insert(name.into());
+        Ok(())
+    }
+
+    async fn remove(&self, _: &Caller, group: &str, name: &str) -> Result<()> {
+        if let Some(members) = self.0.groups.lock().unwrap().get_mut(group) {
+            members.remove(name);
+        }
+        Ok(())
+    }
+}
+
+/// An upstream that lists nobody, and may be away.
+struct Upstream(Arc<Outside>);
+
+#[async_trait]
+impl MembershipSource for Upstream {
+    fn name(&self) -> &'static str {
+        "github"
+    }
+
+    async fn group(&self, group: &str) -> Result<Group> {
+        let all = self.0.upstream.lock().unwrap();
+        let all = all
+            .as_ref()
+            .ok_or_else(|| Error::unavailable("github is away"))?;
+        let people = all.get(group).cloned().unwrap_or_default();
+        let member = |name: String| Member {
+            subject: format!("github:{name}"),
+            name,
+        };
+        Ok(Group::Seen(people.into_iter().map(member).collect()))
+    }
+}
+
+#[async_trait]
+impl Upstreams for Upstream {
+    async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
+        Ok(vec![Box::new(Self(self.0.clone()))])
+    }
+}
+
+struct Drawer(Arc<Outside>);
+
+#[async_trait]
+impl Credentials for Drawer {
+    fn team_of(&self, _: &Event) -> Option<String> {
+        None
+    }
+
+    async fn ensure(&self, _: &Caller, _: &str, namespace: &str) -> Result<()> {
+        self.0.credentials.lock().unwrap().insert(namespace.into());
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Belongings for Drawer {
+    async fn remove(&self, _: &Caller, team: &str, protected: bool) -> Result<Vec<String>> {
+        let mut removed = self.0.removed.lock().unwrap();
+        removed.push((team.into(), protected));
+        Ok(self.0.stays.lock().unwrap().clone())
+    }
+}
+
+/// Takes `SOURCE:NAME` for a token of that person, `KIND TEAM` for one of that team's automation, and
+/// `admin` for the operator's.
+struct Says(Arc<Outside>);
+
+#[async_trait]
+impl Authenticator for Says {
+    async fn authenticate(&self, token: &Secret) -> Result<Caller> {
+        let token = token.expose_str().unwrap();
+        let nobody = Caller {
+            admin: false,
+            ..Caller::local_admin()
+        };
+        if token == "admin" {
+            return Ok(Caller::local_admin());
+        }
+        if let Some((source, name)) = token.split_once(':') {
+            return Ok(Caller {
+                subject: token.into(),
+                kind: CallerKind::Person,
+                groups: self.0.of(source, name),
+                ..nobody
+            });
+        }
+        let (kind, team) = token.split_once(' ').unwrap();
+        let kind = match kind {
+            "pipeline" => CallerKind::ServiceAccount,
+            "agent" => CallerKind::Agent,
+            _ => CallerKind::DeployCredential,
+        };
+        Ok(Caller {
+            subject: format!("account:{team}/it"),
+            kind,
+            teams: vec![team.into()],
+            environment: (kind == CallerKind::DeployCredential).then(|| format!("{team}-dev")),
+            ..nobody
+        })
+    }
+}
+
+pub(crate) struct Site {
+    pub(crate) outside: Arc<Outside>,
+    pub(crate) store: Store,
+    router: Router,
+    _directory: TempDir,
+}
+
+impl Site {
+    pub(crate) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/store.db", directory.path().display());
+        let store = Store::open(&url, Sealer::generate().unwrap())
+            .await
+            .unwrap();
+        let outside = Arc::new(Outside::default());
+        outside.group("managers", &["max"]);
+        let router = replica(&store, &outside).await;
+        Self {
+            outside,
+            store,
+            router,
+            _directory: directory,
+        }
+    }
+
+    /// Another replica on the same store.
+    pub(crate) async fn replica(&self) -> Self {
+        let router = replica(&self.store, &self.outside).await;
+        Self {
+            outside: self.outside.clone(),
+            store: self.store.clone(),
+            router,
+            _directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        who: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> (u16, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {who}"));
+        let request = match body {
+            Value::Null => request.body(Body::empty()),
+            body => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body.to_string())),
+        };
+        let response = self.router.clone().oneshot(request.unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1 << 24).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// What `who` is answered when they read this.
+    pub(crate) async fn get(&self, who: &str, path: &str) -> (u16, Value) {
+        self.ask(who, "GET", path, Value::Null).await
+    }
+
+    /// Onboards a team, as a manager does.
+    #[track_caller]
+    pub(crate) fn onboard(&self, body: Value) -> impl Future<Output = Value> {
+        let place = std::panic::Location::caller();
+        async move {
+            let (status, team) = self
+                .ask("local:max", "POST", "/v1/platforms/teams", body)
+                .await;
+            assert_eq!(status, 202, "{place}: {team}");
+            team
+        }
+    }
+
+    /// The teams whose rights `who` has.
+    pub(crate) async fn teams_of(&self, who: &str) -> Value {
+        let (status, answer) = self.get(who, "/caller").await;
+        assert_eq!(status, 200, "{answer}");
+        answer["teams"].clone()
+    }
+}
+
+async fn replica(store: &Store, outside: &Arc<Outside>) -> Router {
+    let authorizer = RegoAuthorizer::new(&Bundle::default()).unwrap();
+    let guard = Guard::new(store.clone(), Arc::new(authorizer));
+    let registry = Registry::load(store.clone()).await.unwrap();
+    let drawer = Arc::new(Drawer(outside.clone()));
+    let ports = Ports {
+        local: Arc::new(Local(outside.clone())),
+        upstreams: Arc::new(Upstream(outside.clone())),
+        credentials: drawer.clone(),
+        belongings: vec![drawer],
+    };
+    let settings = Settings {
+        reserved_groups: vec!["platform".into(), "managers".into()],
+        ..Settings::default()
+    };
+    let teams = Arc::new(Teams::new(
+        store.clone(),
+        guard,
+        registry.clone(),
+        ports,
+        settings,
+    ));
+    let authenticator: Arc<dyn Authenticator> =
+        Arc::new(Registered::new(Says(outside.clone()), registry));
+    let whoami = |caller: Caller| async move {
+        kernel::http::Json(json!({ "teams": caller.teams, "leads": caller.leads }))
+    };
+    teams::http::routes(teams)
+        .route("/caller", axum::routing::get(whoami))
+        .fallback(no_such_route)
+        .layer(Extension(authenticator))
+        .layer(from_fn(correlate))
+}
