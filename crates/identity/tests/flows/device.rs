@@ -47,7 +47,7 @@ async fn a_user_logs_in_and_is_known() {
 
     let who = site.whoami(text(&tokens, "access_token")).await.ok().json();
     let expected = json!({
-        "subject": "local:ada", "kind": "person", "teams": ["payments"], "admin": false,
+        "subject": "local:ada", "kind": "person", "teams": ["payments"], "groups": ["payments"], "admin": false,
     });
     assert_eq!(who, expected);
     let answer = site
