@@ -104,6 +104,48 @@ async fn files_below_each_others_directories_leave_nothing_on_the_machine() {
     assert_eq!(walk(&subject.volumes.join("fixed")), Vec::<String>::new());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platform_and_what_runs_beside_are_out_of_reach() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let token = directory.path().join("platform/admin.token");
+    std::fs::write(&token, "a token").unwrap();
+    let token = token.display();
+    let other = std::process::id();
+    let tries = format!(
+        "cat {token}; ls {data}; cat /proc/{other}/root{token}; cat /proc/{other}/environ; \
+         umount {data}; kill -0 {other}; echo own > file; cat file; pwd",
+        data = directory.path().join("platform").display(),
+    );
+    // A probe is the workload's program as well.
+    let probe = format!("! cat {token} && ! cat /proc/{other}/environ && ! kill -0 {other}");
+    let id = id("walls", 1);
+    let mut main = container(&format!("({tries}) 2>&1; echo done; exec sleep 1000"));
+    main.readiness = Some(delivery::engine::Probe::Exec {
+        command: ["sh", "-c", &probe].map(String::from).into(),
+    });
+    let release = subject.release(&id, &[("main", main)]);
+    subject.engine.apply(&release).await.unwrap();
+    let lines = subject.logged("walls", "done").await;
+    let (own, refused) = (&lines[lines.len() - 3..], &lines[..lines.len() - 3]);
+    let work = directory.path().join("platform/run/dev/walls/1/main/work");
+    assert_eq!(own, ["own", work.to_str().unwrap(), "done"]);
+    // Of the data directory nothing is there but the way to its own working directory.
+    assert_eq!(refused.len(), 6, "{refused:#?}");
+    assert_eq!(refused[1], "run");
+    for (number, why) in [
+        (0, "No such file"),
+        (2, "Permission denied"),
+        (3, "Permission denied"),
+        (4, "Operation not permitted"),
+        (5, "Operation not permitted"),
+    ] {
+        assert!(refused[number].contains(why), "{refused:#?}");
+    }
+    subject.ready(&id).await;
+    subject.removed(&id).await;
+}
+
 /// All that is below `directory`, sorted.
 fn walk(directory: &std::path::Path) -> Vec<String> {
     let mut found = Vec::new();

@@ -13,6 +13,7 @@ mod rundir;
 mod runtime;
 pub mod shim;
 mod table;
+mod walls;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -62,6 +63,8 @@ pub struct ProcessConfig {
     pub shim: Vec<OsString>,
     /// The address at which programs are expected to listen.
     pub host: IpAddr,
+    /// Directories that programs must not see, beside the data directory; absolute.
+    pub private: Vec<PathBuf>,
     /// How often to probe, and how long to wait before a restart.
     pub timing: Timing,
     /// A log file that grows beyond this many bytes is set aside.
@@ -78,10 +81,18 @@ impl ProcessConfig {
             platform,
             shim,
             host: IpAddr::from([127, 0, 0, 1]),
+            private: Vec::new(),
             timing: Timing::default(),
             log_most_bytes: 10 * 1024 * 1024,
             logs_kept: 2,
         }
+    }
+
+    /// All that programs must not see.
+    fn hidden(&self) -> Vec<PathBuf> {
+        let mut hidden = self.private.clone();
+        hidden.push(self.data_dir.clone());
+        hidden
     }
 }
 

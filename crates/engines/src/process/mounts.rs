@@ -17,6 +17,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::{shim::Orders, walls};
 use crate::targets::KERNELS;
 
 /// Something to be found at a path.
@@ -31,11 +32,17 @@ pub(crate) struct Mount {
     pub(crate) read_only: bool,
 }
 
-/// Mounts all of `mounts`. The process has a mount namespace of its own, which nobody shares.
-/// `directory` is a place for mount points that are used on the way; in `work_dir` missing mount
-/// points are simply made. An error names the target: public text.
-pub(crate) fn mount_all(directory: &Path, work_dir: &Path, mounts: &[Mount]) -> Result<(), String> {
-    let mut mounts: Vec<&Mount> = mounts.iter().collect();
+/// Makes all the mounts of `orders`, and hides what they hide. The process has a mount namespace of its
+/// own, which nobody shares. The container's directory has room for mount points that are used on the
+/// way; in the working directory missing ones are simply made. An error names the target: public text.
+pub(super) fn mount_all(orders: &Orders) -> Result<(), String> {
+    let Orders {
+        directory,
+        work_dir,
+        hidden,
+        ..
+    } = orders;
+    let mut mounts: Vec<&Mount> = orders.mounts.iter().collect();
     mounts.sort_by(|a, b| a.target.cmp(&b.target));
     let said = |mount: &Mount, error: io::Error| {
         format!("cannot put {} in place: {error}", mount.target.display())
@@ -45,6 +52,8 @@ pub(crate) fn mount_all(directory: &Path, work_dir: &Path, mounts: &[Mount]) -> 
     for mount in &mounts {
         sources.push(open_below(&mount.source, &mount.path).map_err(|error| said(mount, error))?);
     }
+    walls::hide(hidden, work_dir)
+        .map_err(|error| format!("cannot hide what is the platform's: {error}"))?;
     let mut room = Room {
         directory: directory.join("mounts"),
         grounds: BTreeMap::from([(work_dir.to_owned(), Ground::Own)]),

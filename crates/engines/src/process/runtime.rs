@@ -141,7 +141,14 @@ impl Processes {
             mounts = place::files(container, &directory, &work_dir)?;
             mounts.extend(place::volumes(container, &work_dir, places)?);
         }
+        // Beside the main process it is in that one's mounts.
+        let hides = beside.is_none() && self.machine.unshare.is_some();
         Ok(shim::Orders {
+            hidden: if hides {
+                self.machine.config.hidden()
+            } else {
+                vec![]
+            },
             program,
             args: words,
             variables: self.variables(name, container),
@@ -187,7 +194,7 @@ impl Processes {
         out: [Stdio; 2],
     ) -> Result<Child, EngineError> {
         let mut words = Vec::new();
-        if !orders.mounts.is_empty() {
+        if orders.needs_mounts() {
             words.extend(self.machine.unshare.iter().flatten().cloned());
         }
         words.extend(self.machine.config.shim.iter().cloned());

@@ -26,7 +26,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{mounts, rundir, table};
+use super::{mounts, rundir, table, walls};
 
 /// The exit code of a shim that could not become the program. The reason is in its error file.
 pub(crate) const CANNOT_START: i32 = 127;
@@ -42,12 +42,22 @@ pub(crate) struct Orders {
     /// The whole environment.
     pub(crate) variables: BTreeMap<String, Vec<u8>>,
     pub(crate) mounts: Vec<mounts::Mount>,
+    /// Directories of the platform's that the program must not see. With these, or with mounts, this
+    /// process has a mount namespace of its own.
+    pub(crate) hidden: Vec<PathBuf>,
     /// Control groups to join.
     pub(crate) groups: Vec<PathBuf>,
     /// The most memory that the process may address, in bytes.
     pub(crate) address_space: Option<u64>,
     /// Run beside this process, in its mounts, instead of as the container's main process.
     pub(crate) beside: Option<u32>,
+}
+
+impl Orders {
+    /// Whether the process needs a mount namespace of its own.
+    pub(crate) fn needs_mounts(&self) -> bool {
+        !self.mounts.is_empty() || !self.hidden.is_empty()
+    }
 }
 
 /// Runs the shim: reads its orders from standard input and becomes the program that they name. To
@@ -111,15 +121,17 @@ fn prepare(orders: &Orders) -> Result<(), String> {
         rustix::process::setrlimit(Resource::As, limit)
             .map_err(|error| said("limit memory")(error.into()))?;
     }
-    if !orders.mounts.is_empty() {
-        mounts::mount_all(&orders.directory, &orders.work_dir, &orders.mounts)?;
+    if orders.needs_mounts() {
+        mounts::mount_all(orders)?;
         if !rustix::process::geteuid().is_root() {
             // What mounting took within the user namespace is not the program's to have.
             rustix::thread::clear_ambient_capability_set()
                 .map_err(|error| said("drop capabilities")(error.into()))?;
         }
     }
-    std::env::set_current_dir(&orders.work_dir).map_err(said("enter the working directory"))
+    std::env::set_current_dir(&orders.work_dir).map_err(said("enter the working directory"))?;
+    walls::drop_capabilities().map_err(said("drop capabilities"))?;
+    walls::confine().map_err(|error| format!("cannot be confined: {error}"))
 }
 
 /// Writes down which process this is: exec changes neither its id nor its start time.
