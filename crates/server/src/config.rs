@@ -56,6 +56,8 @@ pub struct Config {
     pub start_servers: bool,
     /// How to start the engine's shim: a program and its first arguments. This program by default.
     pub shim: Vec<std::ffi::OsString>,
+    /// Directories that workloads must not see although they run as this user, beside `data`.
+    pub private: Vec<PathBuf>,
 }
 
 /// An S3 endpoint, and an access key that may make buckets there.
@@ -166,6 +168,7 @@ impl Config {
             servers: Servers::default(),
             start_servers: true,
             shim: vec![this_program, "engine-shim".into()],
+            private: vec![],
         }
     }
 

@@ -397,3 +397,43 @@ async fn up(listen: &str, gateway: &str, data: &Path) -> work::Ended {
         .expect("it starts")
         .into()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_sees_nothing_of_the_platform() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let running = site.start().await;
+    // Its volume and its working directory are below the data directory, and its own all the same.
+    let spy = format!(
+        "echo kept > files/note; cat {data}/admin.token {data}/*; ls {data}; cat files/note; exec sleep 1000",
+        data = data.path().display()
+    );
+    let score = json!({
+        "apiVersion": "score.dev/v1b1",
+        "metadata": { "name": "spy" },
+        "containers": { "main": {
+            "image": "/bin/sh", "args": ["-c", format!("({spy}) 2>&1")],
+            "volumes": { "files": { "source": "${resources.files}" } },
+        }},
+        "resources": { "files": { "type": "volume" } },
+    });
+    let client = running.client();
+    let deployment = client
+        .deploy("dev", &work::deployment(score))
+        .await
+        .unwrap();
+    let ended = work::ended(client, &deployment, LONG).await;
+    assert_eq!(ended.status.phase, DeploymentPhase::Succeeded);
+    let logs = testkit::eventually("the workload has looked", LONG, async || {
+        let logs = site.cli(&["logs", "spy", "--env", "dev"]).await.out;
+        logs.contains("kept").then_some(logs)
+    })
+    .await;
+    let token = std::fs::read_to_string(data.path().join("admin.token")).unwrap();
+    assert!(!logs.contains(token.trim()), "{logs}");
+    assert!(logs.contains("admin.token: No such file"), "{logs}");
+    assert!(
+        logs.lines().any(|line| line.ends_with("| engine")),
+        "{logs}"
+    );
+}

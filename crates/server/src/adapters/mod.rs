@@ -121,11 +121,13 @@ impl Adapters {
 
 /// The process engine, and Docker's, whose daemon may come later.
 async fn engines(config: &Config, store: &Store) -> Result<Vec<Arc<dyn Engine>>> {
-    let process = ProcessConfig::new(
+    let mut process = ProcessConfig::new(
         config.data.join("engine"),
         store.platform(),
         config.shim.clone(),
     );
+    process.private.push(config.data.clone());
+    process.private.extend(config.private.iter().cloned());
     let process = ProcessEngine::new(process).await?;
     let docker = DockerEngine::new(DockerConfig::new(
         config.data.join("docker"),

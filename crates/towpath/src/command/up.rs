@@ -16,6 +16,7 @@ use crate::{
     background::PidFile,
     context::{Context, Format, address_file},
     failure::{Failure, Result},
+    logins::LoginFile,
     render::quantity::parse_duration,
 };
 
@@ -380,6 +381,9 @@ impl Up {
                 amqp_management: servers.amqp_management.clone(),
             },
             start_servers: !servers.no_start_servers,
+            private: LoginFile::find()
+                .and_then(|file| Some(vec![file.own_directory()?.to_owned()]))
+                .unwrap_or_default(),
             ..Config::local(data)
         })
     }

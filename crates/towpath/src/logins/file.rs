@@ -118,6 +118,11 @@ impl LoginFile {
         })
     }
 
+    /// The directory that it is in, where nothing else is.
+    pub(crate) fn own_directory(&self) -> Option<&Path> {
+        self.path.parent().filter(|_| self.own_directory)
+    }
+
     /// The same, where a login has to be kept.
     pub(crate) fn required() -> Result<Self> {
         Self::find().ok_or_else(|| {
