@@ -429,6 +429,11 @@ async fn a_workload_sees_nothing_of_the_platform() {
         logs.contains("kept").then_some(logs)
     })
     .await;
+    let other = site
+        .cli(&["logs", "spy", "--env", "dev", "--release", "9"])
+        .await;
+    assert_eq!(other.code, 4, "{}", other.err);
+    assert!(other.err.contains("numbered 1 to 1"), "{}", other.err);
     let token = std::fs::read_to_string(data.path().join("admin.token")).unwrap();
     assert!(!logs.contains(token.trim()), "{logs}");
     assert!(logs.contains("admin.token: No such file"), "{logs}");

@@ -1,7 +1,7 @@
 //! Workloads: removed, and their logs read.
 
 use futures::stream::BoxStream;
-use kernel::{Caller, Change, NewEvent, Query, Resource, Result, Secret, anew};
+use kernel::{Caller, Change, Error, NewEvent, Query, Resource, Result, Secret, anew};
 use serde_json::json;
 
 use super::{
@@ -72,7 +72,16 @@ impl Delivery {
         query: LogQuery,
     ) -> Result<BoxStream<'static, LogLine>> {
         self.may_read_logs(caller, environment, name).await?;
-        self.store.expect::<Workload>(environment, name).await?;
+        let workload = self.store.expect::<Workload>(environment, name).await?;
+        let newest = workload.spec.highest_release;
+        if let Some(release) = query.release.filter(|r| !(1..=newest).contains(r)) {
+            return Err(Error::not_found(format!(
+                "release {release} of workload `{name}` in environment `{environment}`"
+            ))
+            .remedy(format!(
+                "its releases are numbered 1 to {newest}; without a number all are read"
+            )));
+        }
         let engine = self.engine_of(environment).await?;
         Ok(engine.logs(environment, name, query).await?)
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Json, Query, Session, Sight, event_stream};
-use crate::{Error, Event, EventFilter, Guard, Result, Store};
+use crate::{Error, Event, EventFilter, Guard, NewEvent, Result, Store};
 
 /// Events in an answer where the caller does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -35,7 +35,7 @@ pub struct EventQuery {
     pub after: Option<i64>,
     /// How many at the most, up to 1000; 100 where it is absent. Does not concern a stream.
     pub limit: Option<usize>,
-    /// Types that begin with this.
+    /// Types that begin with this; `dev.towpath.` at their beginning may be left out.
     #[serde(rename = "type")]
     pub type_prefix: Option<String>,
     /// About this resource (`Kind/scope/name`), or those below it.
@@ -71,6 +71,15 @@ struct Log {
     stop: CancellationToken,
 }
 
+/// The beginning of a type, with what all types of the platform begin with where that was left out.
+fn in_full(prefix: String) -> String {
+    let ours = NewEvent::PREFIX;
+    if prefix.starts_with(ours) || ours.starts_with(&prefix) {
+        return prefix;
+    }
+    format!("{ours}{prefix}")
+}
+
 /// Reads the event log, or watches it where the caller accepts `text/event-stream`.
 #[utoipa::path(
     get,
@@ -95,7 +104,7 @@ async fn list_events(
         return Err(Error::invalid("`after` is negative"));
     }
     let filter = EventFilter {
-        type_prefix: query.type_prefix,
+        type_prefix: query.type_prefix.map(in_full),
         subject: query.subject,
         correlation: query.correlation,
         team: query.team,

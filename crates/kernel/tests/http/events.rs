@@ -54,6 +54,8 @@ async fn the_log_is_read_in_pages_and_by_filter() {
     assert_eq!(seqs("?limit=2").await, [1, 2]);
     assert_eq!(seqs("?after=2&limit=2").await, [3, 4]);
     assert_eq!(seqs("?type=dev.towpath.o").await, [4]);
+    assert_eq!(seqs("?type=o").await, [4]);
+    assert_eq!(seqs("?type=dev.towpath").await.len(), seqs("").await.len());
     assert_eq!(seqs("?subject=Thing/env/a").await, [1, 4]);
     assert_eq!(seqs(&format!("?correlation={correlation}")).await, [4]);
     let page = get(&service, "/v1/events?limit=2").await.json();

@@ -12,13 +12,13 @@ use crate::{context::Context, failure::Result, render};
 /// Each event is one line; with `-o json` one CloudEvents 1.0 object in each line.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath events\n  towpath events -f --type dev.towpath.deployment\n  towpath events --subject Workload/dev/notes -o json"
+    after_long_help = "Examples:\n  towpath events\n  towpath events -f --type deployment\n  towpath events --subject Workload/dev/notes -o json"
 )]
 pub(crate) struct Events {
     /// Go on as events happen
     #[arg(long, short)]
     follow: bool,
-    /// Only types that begin with this
+    /// Only types that begin with this: `deployment`, or `dev.towpath.deployment` in full
     #[arg(long = "type", value_name = "PREFIX")]
     type_prefix: Option<String>,
     /// Only about this, or what lies below it: KIND, KIND/ENV or KIND/ENV/NAME

@@ -13,7 +13,8 @@ use crate::{
 /// Return to an earlier deployment, and show how it goes
 ///
 /// A rollback is a new deployment with the workloads and the definition revisions of the earlier
-/// one. Data stays as it is.
+/// one. Data stays as it is. A second rollback returns to where the first came from: `--to` goes
+/// further back.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath rollback\n  towpath rollback notes --env qa\n  towpath rollback --to d-3"
