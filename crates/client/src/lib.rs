@@ -24,6 +24,7 @@ mod error;
 mod oauth;
 mod platform;
 mod request;
+mod secrets;
 mod sse;
 mod token;
 mod workloads;

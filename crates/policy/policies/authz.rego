@@ -51,11 +51,27 @@ permitted if {
 	input.caller.environment == place
 }
 
+# A deploy credential is told what its team's programs need; of deploy credentials only those of its own
+# environment.
+permitted if {
+	input.caller.kind == "deploy-credential"
+	member
+	input.action in secrets_told
+	not startswith(input.resource.name, "deploy-credentials/")
+}
+
+permitted if {
+	input.caller.kind == "deploy-credential"
+	member
+	input.action in secrets_told
+	startswith(input.resource.name, concat("", ["deploy-credentials/", input.caller.environment, "/"]))
+}
+
 # An agent sees what its team has, and proposes: others decide.
 permitted if {
 	input.caller.kind == "agent"
 	member
-	input.action in (reads | {"deployment.plan"})
+	input.action in (reads | {"deployment.plan", "secret.read"})
 }
 
 operator if {
@@ -92,6 +108,8 @@ reads := {
 	"workload.read",
 }
 
+secrets_told := {"secret.read", "secret.reveal"}
+
 of_teams := reads | {
 	"deployment.create",
 	"deployment.plan",
@@ -107,6 +125,11 @@ of_teams := reads | {
 	"resource.reveal",
 	"resource.rotate",
 	"team.sync",
+	"secret.delete",
+	"secret.read",
+	"secret.reveal",
+	"secret.rotate",
+	"secret.write",
 	"workload.delete",
 }
 
@@ -210,7 +233,7 @@ reasons contains {
 reasons contains {
 	"rule": "authz/deploy-credential",
 	"message": sprintf(
-		"a deploy credential deploys to its own environment, `%s`, and reads there",
+		"a deploy credential deploys to its own environment, `%s`, and reads there and what its team keeps secret for it",
 		[object.get(input.caller, "environment", "none")],
 	),
 	"remedy": "let a member of the team do it, or use the credential of that environment",

@@ -14,6 +14,7 @@ use kernel::{
     http::{AdminToken, Authenticator},
 };
 use teams::{Registered, Registry, Teams};
+use secrets::{Sealed, Secrets};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -82,6 +83,11 @@ pub async fn start(config: Config) -> Result<Running> {
             default_timeout_seconds: 300,
         },
         key,
+    ));
+    let secrets = Arc::new(Secrets::new(
+        store.clone(),
+        guard.clone(),
+        Arc::new(Sealed::new(store.clone())),
     ));
     let installed = lead::install_unless_led(&delivery).await?;
     let identity = config.identity(api_address);
@@ -152,6 +158,7 @@ pub async fn start(config: Config) -> Result<Running> {
             identity::http::routes(identity),
             guard.clone(),
         ))
+        .merge(secrets::http::routes(secrets))
         .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
         .merge(crate::http::routes(store))
         .fallback(kernel::http::no_such_route)

@@ -24,13 +24,17 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("towpath-delivery", &["towpath-kernel"]),
     ("towpath-identity", &["towpath-kernel"]),
     ("towpath-teams", &["towpath-kernel"]),
+    ("towpath-secrets", &["towpath-kernel"]),
     ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
     (
         "towpath-provisioners",
         &["towpath-kernel", "towpath-delivery"],
     ),
     ("towpath-engines", &["towpath-kernel", "towpath-delivery"]),
-    ("towpath-client", &["towpath-kernel", "towpath-delivery"]),
+    (
+        "towpath-client",
+        &["towpath-kernel", "towpath-delivery", "towpath-secrets"],
+    ),
     (
         "towpath-server",
         &[
@@ -38,6 +42,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "towpath-delivery",
             "towpath-identity",
             "towpath-teams",
+            "towpath-secrets",
             "towpath-policy",
             "towpath-provisioners",
             "towpath-engines",
@@ -50,6 +55,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "towpath-client",
             "towpath-delivery",
             "towpath-kernel",
+            "towpath-secrets",
             "towpath-server",
         ],
     ),

@@ -138,6 +138,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Resource(command::resource::Resource),
     #[command(subcommand)]
+    Secret(command::secret::SecretCommand),
+    #[command(subcommand)]
     Env(command::env::Env),
     Login(command::login::Login),
     Logout(command::logout::Logout),
@@ -202,6 +204,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Rollback(rollback) => rollback.run(context).await,
         Command::Delete(delete) => delete.run(context).await,
         Command::Resource(resource) => resource.run(context).await,
+        Command::Secret(secret) => secret.run(context).await,
         Command::Env(env) => env.run(context).await,
         Command::Login(login) => login.run(context).await,
         Command::Logout(logout) => logout.run(context).await,

@@ -451,20 +451,26 @@ async fn check_fence(tx: &mut Transaction<'_>, fence: &Fence) -> Result<()> {
     }
 }
 
-/// A key's parts are joined by `/` in the subject of events, and must come apart again.
+/// A key's parts are joined by `/` in the subject of events, and must come apart again: only a name
+/// that follows a scope may be a path.
 fn check_key(key: &Key) -> Result<()> {
-    let bad = |part: &str| part.contains('/') || part.chars().any(char::is_control);
+    let slash = |part: &str| part.contains('/');
+    let joined = slash(&key.kind) || slash(&key.scope) || key.scope.is_empty() && slash(&key.name);
+    let path = key.name.split('/').all(|word| !word.is_empty());
+    let control = |part: &String| part.chars().any(char::is_control);
     if key.kind.is_empty()
-        || key.name.is_empty()
-        || [&key.kind, &key.scope, &key.name]
-            .into_iter()
-            .any(|part| bad(part))
+        || !path
+        || joined
+        || [&key.kind, &key.scope, &key.name].into_iter().any(control)
     {
         return Err(Error::invalid(format!(
             "`{}` cannot name a resource",
             key.to_string().escape_debug()
         ))
-        .remedy("kind and name are not empty, and contain neither `/` nor control characters"));
+        .remedy(
+            "kind and name are not empty, contain no control characters, and no `/` but within the \
+             name of a thing that is in a scope",
+        ));
     }
     Ok(())
 }

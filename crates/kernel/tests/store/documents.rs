@@ -1,6 +1,6 @@
 //! Writing resources: revisions, generations, conflicts, all or nothing.
 
-use kernel::{Change, ErrorKind, EventFilter, Resource};
+use kernel::{Change, ErrorKind, EventFilter, Query, Resource};
 
 use crate::support::{Database, Thing, commit, create, read, thing};
 
@@ -237,7 +237,14 @@ async fn a_requirement_holds_or_the_change_fails(database: &Database) {
 
 async fn names_that_would_not_come_apart_are_refused(database: &Database) {
     let store = database.open().await;
-    for (scope, name) in [("env", ""), ("env", "a/b"), ("e/nv", "a"), ("env", "a\0")] {
+    for (scope, name) in [
+        ("env", ""),
+        ("", "a/b"),
+        ("env", "a//b"),
+        ("env", "a/"),
+        ("e/nv", "a"),
+        ("env", "a\0"),
+    ] {
         let refused = commit(&store, |change| change.create(&thing(scope, name, 1))).await;
         assert_eq!(
             refused.unwrap_err().kind,
@@ -246,6 +253,22 @@ async fn names_that_would_not_come_apart_are_refused(database: &Database) {
         );
         assert!(store.get::<Thing>(scope, name).await.unwrap().is_none());
     }
+    // What is in a scope may be named by a path.
+    let path = create(&store, &thing("env", "a/b/c", 1)).await;
+    let events = store.events(&EventFilter::default(), 0, 10).await.unwrap();
+    assert_eq!(events.last().unwrap().subject_key(), Some(path.key()));
+    let page = Query {
+        limit: 1,
+        ..Query::scope("env")
+    };
+    create(&store, &thing("env", "b", 1)).await;
+    let first = store.list::<Thing>(&page).await.unwrap();
+    let after = Query {
+        after: first.next,
+        ..page
+    };
+    let next = store.list::<Thing>(&after).await.unwrap();
+    assert_eq!(next.items[0].meta.name, "b");
 }
 
 async fn text_of_any_kind_is_kept(database: &Database) {

@@ -23,6 +23,7 @@ pub(crate) mod plan;
 pub(crate) mod program;
 pub(crate) mod resource;
 pub(crate) mod rollback;
+pub(crate) mod secret;
 pub(crate) mod status;
 pub(crate) mod up;
 pub(crate) mod whoami;

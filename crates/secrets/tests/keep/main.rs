@@ -1,0 +1,9 @@
+//! Secrets through their API and their port, on real stores.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod api;
+mod contract;
+mod names;
+mod rights;
+mod support;

@@ -1,0 +1,284 @@
+//! `towpath secret`
+
+mod prompt;
+mod render;
+
+use std::{io::Write as _, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use client::{Client, every};
+use kernel::Secret;
+use secrets::{
+    api::{Encoded, PutSecret, RotatedSecrets, Rotation, SecretsQuery},
+    model::{SecretInfo, SecretRef},
+};
+
+use super::deploy::Wait;
+use crate::{
+    context::Context,
+    exit::Exit,
+    failure::{Failure, Result},
+    progress,
+};
+
+/// Keep a team's secrets: write, look, list, rotate, remove
+///
+/// A value is never an argument, which others on the machine could read, and is shown only where it is
+/// asked for, which is recorded.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    Set(Set),
+    Get(Get),
+    /// List a team's secrets, without their values
+    List {
+        /// Only this path, and what lies below it
+        #[arg(long, value_name = "PATH")]
+        path: Option<String>,
+        #[command(flatten)]
+        team: TeamArg,
+    },
+    Rotate(Rotate),
+    /// Remove a secret with all its versions
+    Delete {
+        #[command(flatten)]
+        secret: Named,
+    },
+}
+
+/// The team that a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct TeamArg {
+    /// The team
+    #[arg(
+        long,
+        short,
+        env = "TOWPATH_TEAM",
+        hide_env_values = true,
+        value_name = "TEAM"
+    )]
+    team: Option<String>,
+}
+
+impl TeamArg {
+    fn name(&self) -> Result<&str> {
+        self.team.as_deref().ok_or_else(|| {
+            Failure::usage("it is not said which team's secrets are meant")
+                .remedy("name the team with --team, or in TOWPATH_TEAM")
+        })
+    }
+}
+
+/// One secret.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The secret's name, such as stripe/api-key, or its reference, towpath://TEAM/NAME
+    name: String,
+    #[command(flatten)]
+    team: TeamArg,
+}
+
+impl Named {
+    fn secret(&self) -> Result<SecretRef> {
+        if self.name.starts_with(SecretRef::SCHEME) {
+            return Ok(self.name.parse()?);
+        }
+        Ok(SecretRef::new(self.team.name()?, &self.name)?)
+    }
+}
+
+/// Write a secret, as a further version
+///
+/// The value is read from standard input, whose last line break does not count, or from a file, byte by
+/// byte; at a terminal it is asked for, and not shown. What is written already is not written again.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath secret set stripe/api-key --team payments < key.txt\n  towpath secret set tls/key --team payments --from-file key.pem\n  towpath secret set session-key --team payments --generate"
+)]
+pub(crate) struct Set {
+    #[command(flatten)]
+    secret: Named,
+    /// Read the value from this file
+    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
+    from_file: Option<PathBuf>,
+    /// Have the platform draw the value, of so many random bytes; `rotate` then draws another
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, default_missing_value = "32")]
+    generate: Option<usize>,
+    /// Say what it is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Only while this version is the newest; 0: while there is none
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+}
+
+impl Set {
+    async fn run(self, context: &Context) -> Result<()> {
+        let secret = self.secret.secret()?;
+        let value = match (self.generate, &self.from_file) {
+            (Some(_), _) => None,
+            (None, Some(file)) => Some(std::fs::read(file).map(Secret::new).map_err(|error| {
+                Failure::io(&format!("{} cannot be read", file.display()), &error)
+            })?),
+            (None, None) => Some(prompt::value(&secret).await?),
+        };
+        let put = PutSecret {
+            value: value.as_ref().map(Encoded::of),
+            generate: self.generate,
+            description: self.description,
+        };
+        let written = context
+            .client()?
+            .put_secret(&secret, &put, self.if_version)
+            .await?;
+        context.answer(&written, || {
+            format!("{secret} is at version {}", written.version)
+        })
+    }
+}
+
+/// Look at a secret; see its value where that is asked for
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath secret get stripe/api-key --team payments\n  towpath secret get stripe/api-key --team payments --value"
+)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    secret: Named,
+    /// Write the value to standard output, byte by byte; recorded as an event
+    #[arg(long)]
+    value: bool,
+    /// That of this version [default: the newest]
+    #[arg(long, value_name = "VERSION", requires = "value")]
+    version: Option<u64>,
+}
+
+impl Get {
+    async fn run(self, context: &Context) -> Result<()> {
+        let secret = self.secret.secret()?;
+        let client = context.client()?;
+        if !self.value {
+            let info = client.secret(&secret).await?;
+            return context.answer(&info, || render::info(&info));
+        }
+        let found = client.secret_value(&secret, self.version).await?;
+        if !context.is_text() {
+            return context.answer(&found, String::new);
+        }
+        let value = found.value.decode()?;
+        let mut out = std::io::stdout().lock();
+        let written = out.write_all(value.expose()).and_then(|()| {
+            if std::io::IsTerminal::is_terminal(&out) {
+                out.write_all(b"\n")?;
+            }
+            out.flush()
+        });
+        written.map_err(|error| Failure::io("standard output cannot be written", &error))
+    }
+}
+
+/// Give secrets new values, where the platform draws them
+///
+/// Those that --generate has made, and the keys of deploy credentials. What somebody wrote is named, and
+/// stays: whoever wrote it writes the next.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath secret rotate session-key --team payments\n  towpath secret rotate --path deploy-credentials --team payments -o json"
+)]
+pub(crate) struct Rotate {
+    /// The secret's name
+    #[arg(required_unless_present = "path", conflicts_with = "path")]
+    name: Option<String>,
+    /// All that lie below this path
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    #[command(flatten)]
+    team: TeamArg,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+impl Rotate {
+    async fn run(self, context: &Context) -> Result<()> {
+        let one = self
+            .name
+            .map(|name| {
+                let team = TeamArg {
+                    team: self.team.team.clone(),
+                };
+                Named { name, team }.secret()
+            })
+            .transpose()?;
+        let (team, path) = match &one {
+            Some(secret) => (secret.team.as_str(), secret.name.as_str()),
+            None => (self.team.name()?, self.path.as_deref().unwrap_or_default()),
+        };
+        let client = context.patient_client()?;
+        let mut rotated = client.rotate_secrets(team, path).await?;
+        if !self.wait.no_wait() {
+            wait_for_asked(&client, &self.wait, &mut rotated).await?;
+        }
+        context.answer(&rotated, || render::rotated(&rotated))?;
+        let stays = |rotation| rotation == Rotation::Written;
+        if rotated.items.iter().any(|item| !stays(item.rotation)) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Conflict,
+            "nothing was rotated: the platform did not draw these values",
+        )
+        .remedy("write the next value with `towpath secret set`"))
+    }
+}
+
+/// Waits until what was asked for is there.
+async fn wait_for_asked(client: &Client, wait: &Wait, rotated: &mut RotatedSecrets) -> Result<()> {
+    let asked = rotated
+        .items
+        .iter_mut()
+        .filter(|item| item.rotation == Rotation::Asked);
+    for item in asked {
+        let secret = SecretRef::new(&item.secret.team, &item.secret.name)?;
+        let before = item.secret.version;
+        let task = format!("the rotation of {secret}");
+        item.secret = progress::until(wait, &task, async || {
+            let now = client.secret(&secret).await?;
+            Ok((now.version > before).then_some(now))
+        })
+        .await?;
+        item.rotation = Rotation::Rotated;
+    }
+    Ok(())
+}
+
+impl SecretCommand {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Set(set) => set.run(context).await,
+            Self::Get(get) => get.run(context).await,
+            Self::List { path, team } => {
+                let client = context.client()?;
+                let team = team.name()?;
+                let found: Vec<SecretInfo> = every(async |page| {
+                    let query = SecretsQuery {
+                        path: path.clone(),
+                        after: page.after,
+                        limit: None,
+                    };
+                    client.secrets(team, &query).await
+                })
+                .await?;
+                context.answer(&serde_json::json!({ "items": found }), || {
+                    render::list(&found)
+                })
+            }
+            Self::Rotate(rotate) => rotate.run(context).await,
+            Self::Delete { secret } => {
+                let secret = secret.secret()?;
+                context.client()?.delete_secret(&secret).await?;
+                context.answer(&serde_json::json!({ "removal": "done" }), || {
+                    format!("{secret} is gone")
+                })
+            }
+        }
+    }
+}
