@@ -242,6 +242,13 @@ pub trait Provisioner: Send + Sync + 'static {
         None
     }
 
+    /// Why the instance is to be made anew with the next deployment: what it stands for is kept by
+    /// others, and has changed since it was made (`request.state`). Asked with every plan, before anything is
+    /// made; an error refuses the plan. None: nothing speaks for it.
+    async fn outdated(&self, _request: &Request) -> Result<Option<String>, ProvisionError> {
+        Ok(None)
+    }
+
     /// Makes the instance, or brings it to what the request says. Idempotent.
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError>;
 

@@ -1,20 +1,24 @@
 //! A team's secrets: what its programs need and nobody should see.
 //!
 //! Values are behind the port [`SecretStore`], with two implementations: [`Sealed`], in the platform's
-//! own store, and (later) others. The rooms are the house's own: [`model`] (names, references,
-//! what is known of a secret), [`service`] (use cases), [`http`] (routes). `docs/secrets.md` says how
-//! it is used.
+//! own store, and [`Vault`]. The rooms are the house's own: [`model`] (names, references, what is known of
+//! a secret), [`service`] (use cases), [`http`] (routes); beside them what has references in it,
+//! [`env_file`] and [`template`]. `docs/secrets.md` says how it is used.
 
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
 pub mod api;
+pub mod env_file;
 pub mod http;
 pub mod model;
 mod sealed;
 pub mod service;
 mod store;
+pub mod template;
+mod vault;
 
 pub use sealed::Sealed;
 pub use service::Secrets;
 pub use store::{SecretStore, Value, Write};
+pub use vault::{Login, Vault, VaultConfig};

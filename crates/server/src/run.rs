@@ -15,6 +15,7 @@ use kernel::{
 };
 use teams::{Registered, Registry, Teams};
 use secrets::{Sealed, Secrets};
+use secrets::{Sealed, SecretStore, Secrets};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -68,7 +69,9 @@ pub async fn start(config: Config) -> Result<Running> {
     let key = keys::digest_key(&store).await?;
     let driver = Driver::new(store.clone(), holder());
     let leadership = driver.leadership();
-    let adapters = Adapters::connect(&config, &store, gateway, &key, leadership).await?;
+    let values: Arc<dyn SecretStore> = Arc::new(Sealed::new(store.clone()));
+    let adapters =
+        Adapters::connect(&config, &store, gateway, &key, values.clone(), leadership).await?;
     let guard = Guard::new(store.clone(), adapters.authorizer.clone());
     let delivery = Arc::new(Delivery::new(
         store.clone(),
@@ -84,11 +87,7 @@ pub async fn start(config: Config) -> Result<Running> {
         },
         key,
     ));
-    let secrets = Arc::new(Secrets::new(
-        store.clone(),
-        guard.clone(),
-        Arc::new(Sealed::new(store.clone())),
-    ));
+    let secrets = Arc::new(Secrets::new(store.clone(), guard.clone(), values));
     let installed = lead::install_unless_led(&delivery).await?;
     let identity = config.identity(api_address);
     let identity = Arc::new(Identity::start(store.clone(), identity, Clock::system()).await?);

@@ -140,6 +140,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Secret(command::secret::SecretCommand),
     #[command(subcommand)]
+    Secrets(command::secrets::Secrets),
+    #[command(subcommand)]
     Env(command::env::Env),
     Login(command::login::Login),
     Logout(command::logout::Logout),
@@ -205,6 +207,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Delete(delete) => delete.run(context).await,
         Command::Resource(resource) => resource.run(context).await,
         Command::Secret(secret) => secret.run(context).await,
+        Command::Secrets(secrets) => secrets.run(context).await,
         Command::Env(env) => env.run(context).await,
         Command::Login(login) => login.run(context).await,
         Command::Logout(logout) => logout.run(context).await,

@@ -7,6 +7,7 @@ mod definitions;
 mod deploy;
 mod environments;
 pub mod events;
+mod outdated;
 pub mod outputs;
 mod plans;
 mod preview;

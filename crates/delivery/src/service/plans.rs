@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kernel::{Caller, Error, Problem, Query, Resource, Result};
 use serde_json::{Value, json};
 
-use super::{Delivery, claims::Claims, deploy::Order};
+use super::{Delivery, claims::Claims, deploy::Order, outdated::Outdated};
 use crate::{
     definition::{self, Catalogue, Context, Revision, graph},
     engine::Objection,
@@ -24,6 +24,8 @@ pub(super) struct Draft {
     pub(super) plan: Plan,
     pub(super) decision: Decision,
     pub(super) claims: Claims,
+    /// What is made anew, since what it stands for has changed.
+    pub(super) outdated: Outdated,
 }
 
 impl Delivery {
@@ -45,9 +47,12 @@ impl Delivery {
         problems.extend(shared_with_others(&graph, &instances, order));
         let (claims, wrong) = self.claims(environment, &graph, order, &instances, &running);
         problems.extend(wrong);
+        let (outdated, missing) = self.outdated(environment, &graph, &instances).await?;
+        problems.extend(missing);
         problems.extend(self.refuse_taken(caller, environment, &claims).await?);
         let engine = self.engine(&environment.spec.engine)?;
         let mut warnings: Vec<_> = stays.into_iter().map(|p| p.message).collect();
+        warnings.extend(outdated.values().cloned());
         for (workload, score) in &order.workloads {
             problems.extend(score::deployable(score).into_iter().map(|problem| Problem {
                 path: format!("workloads.{workload}.{}", problem.path),
@@ -107,6 +112,7 @@ impl Delivery {
             plan,
             decision,
             claims,
+            outdated,
         })
     }
 

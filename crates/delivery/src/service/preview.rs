@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Problem, Resource, Secret};
+use kernel::{Problem, Resource};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::{Delivery, claims::Claims, deploy::Order};
 use crate::{
@@ -53,25 +52,11 @@ impl Delivery {
                 continue;
             };
             let instance = instance_name(&id);
-            let uid = instances
-                .iter()
-                .find(|held| held.meta.name == instance)
-                .map_or(Uuid::nil(), |held| held.meta.uid);
+            let held = instances.iter().find(|held| held.meta.name == instance);
             let request = Request {
-                platform: self.store.platform(),
-                uid,
-                environment: name.clone(),
-                role: environment.spec.role.clone(),
-                team: environment.spec.team.clone(),
-                workload: node.workload.clone(),
-                resource_type: id.resource_type.clone(),
-                class: id.class.clone(),
-                id: id.id.clone(),
-                params,
-                seed: Secret::new([]),
-                rotation: 1,
+                // What was made must not decide what is asked for.
                 state: Value::Null,
-                machine_host: "127.0.0.1".into(),
+                ..self.request_in_plan(environment, &id, node, params, held)
             };
             let asker = node.asked_by.join(", ");
             let ways = provisioner.leads_to(&request);
@@ -173,7 +158,7 @@ fn in_order(graph: &Graph) -> Vec<NodeId> {
 }
 
 /// `params` with what is known in place; nothing where something is not.
-fn expand(
+pub(super) fn expand(
     params: &serde_json::Map<String, Value>,
     known: &dyn Fn(&str, &[&str]) -> Option<Value>,
 ) -> Option<serde_json::Map<String, Value>> {

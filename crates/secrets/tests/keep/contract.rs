@@ -27,6 +27,14 @@ macro_rules! for_each_store {
                 super::$test(&room.store, super::sealed(&room)).await;
             })*
         }
+        mod vault {
+            $(#[tokio::test]
+            async fn $test() {
+                let room = crate::support::Room::sqlite().await;
+                let vault = crate::vault::FakeVault::start().await;
+                super::$test(&room.store, vault.store(&room)).await;
+            })*
+        }
     };
 }
 

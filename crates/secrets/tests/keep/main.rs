@@ -7,3 +7,5 @@ mod contract;
 mod names;
 mod rights;
 mod support;
+mod texts;
+mod vault;

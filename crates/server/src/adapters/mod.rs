@@ -1,10 +1,12 @@
 //! The adapters: engines, provisioners, policy, and the servers that Towpath runs itself.
 
 mod s3;
+mod secrets;
 mod servers;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
+use ::secrets::SecretStore;
 use delivery::{Engine, Provisioner, Verifier};
 use engines::{
     docker::{DockerConfig, DockerEngine},
@@ -36,6 +38,7 @@ impl Adapters {
         store: &Store,
         gateway: SocketAddr,
         key: &Secret,
+        secrets: Arc<dyn SecretStore>,
         leadership: watch::Receiver<bool>,
     ) -> Result<Self> {
         let domains = config.allotted.iter().fold(
@@ -89,6 +92,9 @@ impl Adapters {
             Arc::new(dns),
             Arc::new(provisioners::Route::new(domains.clone(), gateway)),
             service_ports.clone(),
+            Arc::new(provisioners::Secret::new(Arc::new(secrets::OfTeams(
+                secrets,
+            )))),
             Arc::new(provisioners::EnvironmentValues::new(domains)),
             Arc::new(provisioners::Template::new()),
             Arc::new(provisioners::Command::new().with_directory(config.data.join("commands"))),

@@ -24,6 +24,7 @@ pub(crate) mod program;
 pub(crate) mod resource;
 pub(crate) mod rollback;
 pub(crate) mod secret;
+pub(crate) mod secrets;
 pub(crate) mod status;
 pub(crate) mod up;
 pub(crate) mod whoami;

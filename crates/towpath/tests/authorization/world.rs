@@ -203,6 +203,8 @@ pub(crate) fn body(operation: &str, caller: &str) -> Value {
         "POST /v1/environments/{environment}/plans"
         | "POST /v1/environments/{environment}/deployments" => plain_order(),
         "POST /v1/environments/{environment}/rollbacks" => json!({ "to": "d-1" }),
+        "PUT /v1/teams/{team}/secrets/{name}" => json!({ "generate": 32 }),
+        "POST /v1/teams/{team}/secret-rotations" => json!({ "path": "somebody" }),
         _ if operation.ends_with("/rotate") || operation.ends_with("/keys") => Value::Null,
         _ => json!({}),
     }

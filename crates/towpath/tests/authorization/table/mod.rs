@@ -4,6 +4,7 @@ mod delivery;
 mod identity;
 mod platform;
 mod teams;
+mod secrets;
 
 /// The callers, in the order of the table's columns: nobody, a pipeline of another team, an agent, a
 /// deploy credential and a pipeline of the team, and the local admin. What changes something comes last.
@@ -26,4 +27,13 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         .into_iter()
         .flatten()
         .copied()
+    [
+        platform::ROWS,
+        delivery::ROWS,
+        identity::ROWS,
+        secrets::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }

@@ -1,0 +1,406 @@
+//! A server that answers as the documented APIs of Vault's KV version 2 and AppRole do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Query, State},
+    http::{HeaderMap, Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use kernel::{Caller, ErrorKind, Secret};
+use secrets::{
+    Login, SecretStore, Vault, VaultConfig, Write,
+    model::{Origin, SecretRef},
+};
+use serde_json::{Value, json};
+
+use crate::support::Room;
+
+/// Versions that the store keeps of a secret where nothing else is said.
+const KEPT: u64 = 10;
+
+#[derive(Default)]
+struct Kept {
+    current: u64,
+    oldest: u64,
+    versions: BTreeMap<u64, Version>,
+    custom: Option<Value>,
+}
+
+struct Version {
+    data: Value,
+    created: Timestamp,
+    deleted: Option<Timestamp>,
+}
+
+/// What the server is made to do.
+#[derive(Default)]
+pub(crate) struct Behaviour {
+    /// Every answer, as where it is sealed.
+    pub(crate) refuses_with: Option<(u16, &'static str)>,
+    /// The tokens that are good.
+    pub(crate) tokens: BTreeSet<String>,
+    /// How often somebody has logged in.
+    pub(crate) logins: usize,
+    secrets: BTreeMap<String, Kept>,
+}
+
+type Shared = Arc<Mutex<Behaviour>>;
+
+/// The server; it ends with the runtime.
+#[derive(Clone)]
+pub(crate) struct FakeVault {
+    pub(crate) url: String,
+    shared: Shared,
+}
+
+impl FakeVault {
+    pub(crate) async fn start() -> Self {
+        let shared = Shared::default();
+        shared.lock().unwrap().tokens.insert("root".into());
+        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, shared }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Behaviour> {
+        self.shared.lock().unwrap()
+    }
+
+    pub(crate) fn store(&self, room: &Room) -> Arc<dyn SecretStore> {
+        let config = VaultConfig::new(self.url.as_str(), Login::Token("root".into()));
+        Arc::new(Vault::new(&config, room.store.clone()).unwrap())
+    }
+
+    /// What somebody has written into Vault by its own means.
+    fn wrote(&self, path: &str, data: Value) {
+        put(&mut self.lock().secrets, path, data, None).unwrap();
+    }
+}
+
+fn errors(status: u16, errors: &[&str]) -> Response {
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, Json(json!({ "errors": errors }))).into_response()
+}
+
+async fn answer(
+    State(shared): State<Shared>,
+    method: Method,
+    uri: Uri,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut vault = shared.lock().unwrap();
+    if let Some((status, why)) = vault.refuses_with {
+        return errors(status, &[why]);
+    }
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let path = uri.path().strip_prefix("/v1/").unwrap();
+    if path == "auth/approle/login" && method == Method::POST {
+        if body["role_id"] != "role" || body["secret_id"] != "canary-secret-id" {
+            return errors(400, &["invalid role or secret ID"]);
+        }
+        vault.logins += 1;
+        let token = format!("t-{}", vault.logins);
+        vault.tokens.insert(token.clone());
+        let auth = json!({ "client_token": token, "lease_duration": 3600, "renewable": true });
+        return Json(json!({ "auth": auth })).into_response();
+    }
+    let token = headers.get("x-vault-token").map(|token| token.to_str());
+    if !token.is_some_and(|token| vault.tokens.contains(token.unwrap())) {
+        return errors(403, &["permission denied"]);
+    }
+    let all = &mut vault.secrets;
+    if let Some(path) = path.strip_prefix("secret/data/") {
+        match method {
+            Method::GET => read(all, path, query.get("version")),
+            Method::POST => match put(
+                all,
+                path,
+                body["data"].clone(),
+                body["options"]["cas"].as_u64(),
+            ) {
+                Ok(version) => Json(json!({ "data": version })).into_response(),
+                Err(refusal) => refusal,
+            },
+            _ => errors(405, &["unsupported operation"]),
+        }
+    } else if let Some(path) = path.strip_prefix("secret/metadata/") {
+        match method {
+            Method::GET if query.contains_key("list") => list(all, path),
+            Method::GET => all.get(path).map_or_else(|| errors(404, &[]), metadata),
+            Method::POST => {
+                let kept = all.entry(path.to_owned()).or_default();
+                if body["custom_metadata"].is_object() {
+                    kept.custom = Some(body["custom_metadata"].clone());
+                }
+                StatusCode::NO_CONTENT.into_response()
+            }
+            Method::DELETE => {
+                all.remove(path);
+                StatusCode::NO_CONTENT.into_response()
+            }
+            _ => errors(405, &["unsupported operation"]),
+        }
+    } else {
+        errors(404, &["no handler for route"])
+    }
+}
+
+fn put(
+    all: &mut BTreeMap<String, Kept>,
+    path: &str,
+    data: Value,
+    cas: Option<u64>,
+) -> Result<Value, Response> {
+    let current = all.get(path).map_or(0, |kept| kept.current);
+    if cas.is_some_and(|cas| cas != current) {
+        let why = "check-and-set parameter did not match the current version";
+        return Err(errors(400, &[why]));
+    }
+    let kept = all.entry(path.to_owned()).or_default();
+    kept.current += 1;
+    let created = Timestamp::now();
+    let version = Version {
+        data,
+        created,
+        deleted: None,
+    };
+    kept.versions.insert(kept.current, version);
+    while kept.versions.len() as u64 > KEPT {
+        kept.versions.pop_first();
+        kept.oldest = *kept.versions.first_key_value().unwrap().0;
+    }
+    Ok(json!({
+        "created_time": created, "custom_metadata": kept.custom, "deletion_time": "",
+        "destroyed": false, "version": kept.current,
+    }))
+}
+
+fn read(all: &BTreeMap<String, Kept>, path: &str, version: Option<&String>) -> Response {
+    let Some(kept) = all.get(path) else {
+        return errors(404, &[]);
+    };
+    let number = version.map_or(kept.current, |number| number.parse().unwrap());
+    let Some(version) = kept.versions.get(&number) else {
+        return errors(404, &[]);
+    };
+    let status = match version.deleted {
+        Some(_) => StatusCode::NOT_FOUND,
+        None => StatusCode::OK,
+    };
+    let data = version.deleted.is_none().then_some(&version.data);
+    let metadata = json!({
+        "created_time": version.created, "custom_metadata": kept.custom,
+        "deletion_time": deletion(version), "destroyed": false, "version": number,
+    });
+    let body = json!({ "data": { "data": data, "metadata": metadata } });
+    (status, Json(body)).into_response()
+}
+
+fn deletion(version: &Version) -> String {
+    version
+        .deleted
+        .map_or_else(String::new, |time| time.to_string())
+}
+
+fn metadata(kept: &Kept) -> Response {
+    let versions: serde_json::Map<_, _> = kept
+        .versions
+        .iter()
+        .map(|(number, version)| {
+            let shown = json!({
+                "created_time": version.created, "deletion_time": deletion(version),
+                "destroyed": false,
+            });
+            (number.to_string(), shown)
+        })
+        .collect();
+    Json(json!({ "data": {
+        "cas_required": false, "current_version": kept.current, "custom_metadata": kept.custom,
+        "delete_version_after": "0s", "max_versions": KEPT, "oldest_version": kept.oldest,
+        "versions": versions,
+    }}))
+    .into_response()
+}
+
+fn list(all: &BTreeMap<String, Kept>, path: &str) -> Response {
+    let below = format!("{}/", path.trim_end_matches('/'));
+    let keys: BTreeSet<String> = all
+        .keys()
+        .filter_map(|key| key.strip_prefix(&below))
+        .map(|rest| match rest.split_once('/') {
+            Some((folder, _)) => format!("{folder}/"),
+            None => rest.to_owned(),
+        })
+        .collect();
+    if keys.is_empty() {
+        return errors(404, &[]);
+    }
+    Json(json!({ "data": { "keys": keys } })).into_response()
+}
+
+fn one() -> SecretRef {
+    SecretRef::new("payments", "stripe/api-key").unwrap()
+}
+
+fn write(text: &str) -> Write {
+    Write {
+        value: Secret::from(text),
+        description: None,
+        origin: Origin::Written,
+        expected: None,
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_neither_there_nor_gone() {
+    let room = Room::sqlite().await;
+    let vault = FakeVault::start().await;
+    let values = vault.store(&room);
+    let by = Caller::local_admin();
+    values.put(&by, &one(), write("canary")).await.unwrap();
+    for (status, why, word) in [
+        (503, "Vault is sealed", "sealed"),
+        (403, "permission denied", "does not let"),
+        (429, "", "standby"),
+        (307, "", "standby"),
+        (500, "internal error", "failed"),
+        (412, "required index state not present", "failed"),
+    ] {
+        vault.lock().refuses_with = Some((status, why));
+        let answers = [
+            values.get(&one(), None).await.unwrap_err(),
+            values.info(&one()).await.unwrap_err(),
+            values.list(&one().team).await.unwrap_err(),
+            values.put(&by, &one(), write("canary")).await.unwrap_err(),
+            values.delete(&by, &one(), None).await.unwrap_err(),
+        ];
+        for error in answers {
+            assert_eq!(error.kind, ErrorKind::Unavailable, "{status} {error:?}");
+            assert!(error.message.contains(word), "{status} {}", error.message);
+            assert!(error.remedy.is_some());
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        }
+    }
+    vault.lock().refuses_with = None;
+    assert!(values.get(&one(), None).await.unwrap().is_some());
+
+    let nobody = VaultConfig::new("http://127.0.0.1:1", Login::Token("root".into()));
+    let away = Vault::new(&nobody, room.store.clone()).unwrap();
+    let error = away.get(&one(), None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_role_logs_in_once_and_again_when_its_token_has_ended() {
+    let room = Room::sqlite().await;
+    let vault = FakeVault::start().await;
+    let login = |secret_id: &str| Login::AppRole {
+        mount: "approle".into(),
+        role_id: "role".into(),
+        secret_id: secret_id.into(),
+    };
+    let config = VaultConfig::new(vault.url.as_str(), login("canary-secret-id"));
+    let values = Vault::new(&config, room.store.clone()).unwrap();
+    let by = Caller::local_admin();
+    let secret = one();
+    let (a, b, c) = tokio::join!(
+        values.info(&secret),
+        values.info(&secret),
+        values.put(&by, &secret, write("a"))
+    );
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert_eq!(vault.lock().logins, 1);
+    vault.lock().tokens.remove("t-1");
+    assert!(values.get(&one(), None).await.unwrap().is_some());
+    assert_eq!(vault.lock().logins, 2);
+
+    let config = VaultConfig::new(vault.url.as_str(), login("canary-wrong"));
+    let wrong = Vault::new(&config, room.store.clone()).unwrap();
+    let error = wrong.get(&one(), None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.message.contains("does not let the platform in"));
+    let shown = format!("{config:?} {error:?}");
+    assert!(!shown.contains("canary"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_others_write_in_vault_is_read() {
+    let room = Room::sqlite().await;
+    let vault = FakeVault::start().await;
+    let values = vault.store(&room);
+    let path = "towpath/payments/stripe/api-key";
+    vault.wrote(path, json!({ "value": "theirs", "more": 1 }));
+    let found = values.get(&one(), None).await.unwrap().unwrap();
+    assert_eq!(found.value.expose_str(), Some("theirs"));
+    assert_eq!(values.list(&one().team).await.unwrap().len(), 1);
+
+    vault.wrote(path, json!({ "password": "canary" }));
+    let error = values.get(&one(), None).await.unwrap_err();
+    assert!(error.message.contains("no field `value`"), "{error:?}");
+    assert!(!format!("{error:?} {}", error.chain()).contains("canary"));
+
+    // Deleted there, and still there to be undeleted: to us there is none, and the numbers go on.
+    let now = Some(Timestamp::now());
+    vault
+        .lock()
+        .secrets
+        .get_mut(path)
+        .unwrap()
+        .versions
+        .get_mut(&2)
+        .unwrap()
+        .deleted = now;
+    assert_eq!(values.get(&one(), None).await.unwrap(), None);
+    assert_eq!(values.info(&one()).await.unwrap(), None);
+    assert_eq!(values.list(&one().team).await.unwrap(), []);
+    let first = Write {
+        expected: Some(0),
+        ..write("ours")
+    };
+    let info = values
+        .put(&Caller::local_admin(), &one(), first)
+        .await
+        .unwrap();
+    assert_eq!(info.version, 3);
+}
+
+#[tokio::test]
+async fn what_is_not_usable_is_refused_at_the_start() {
+    let room = Room::sqlite().await;
+    let with = |url: &str, mount: &str, path: &str| {
+        let config = VaultConfig {
+            mount: mount.into(),
+            path: path.into(),
+            ..VaultConfig::new(url, Login::Token("root".into()))
+        };
+        Vault::new(&config, room.store.clone()).map(drop)
+    };
+    let url = "https://vault.example.com:8200";
+    with(url, "secret", "towpath/{team}").unwrap();
+    with(url, "kv/apps", "{team}").unwrap();
+    for (url, mount, path) in [
+        (url, "secret", "towpath"),
+        (url, "secret", "{team}/{team}"),
+        (url, "secret", "/{team}"),
+        (url, "", "{team}"),
+        (url, "..", "{team}"),
+        ("vault.example.com", "secret", "{team}"),
+        ("ftp://vault.example.com", "secret", "{team}"),
+        ("https://u:canary@vault.example.com", "secret", "{team}"),
+    ] {
+        let error = with(url, mount, path).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid, "{url} {mount} {path}");
+        assert!(error.remedy.is_some() && !format!("{error:?}").contains("canary"));
+    }
+}

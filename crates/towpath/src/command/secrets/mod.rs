@@ -1,0 +1,28 @@
+//! `towpath secrets`
+
+mod inject;
+mod resolve;
+mod run;
+
+use clap::Subcommand;
+
+use crate::{context::Context, failure::Result};
+
+/// Hand secrets to programs: in their environment, or in a file made from a template
+///
+/// Secrets are referred to as towpath://TEAM/NAME. All references resolve, or nothing is started and
+/// nothing is written; those that do not are named.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    Run(run::Run),
+    Inject(inject::Inject),
+}
+
+impl Secrets {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Run(run) => run.run(context).await,
+            Self::Inject(inject) => inject.run(context).await,
+        }
+    }
+}

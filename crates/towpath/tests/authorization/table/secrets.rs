@@ -1,0 +1,27 @@
+//! Teams' secrets.
+
+use super::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    ("GET /v1/teams/{team}/secrets", "401 403 200 200 200 200"),
+    (
+        "PUT /v1/teams/{team}/secrets/{name}",
+        "401 403 403 403 200 200",
+    ),
+    (
+        "GET /v1/teams/{team}/secrets/{name}",
+        "401 403 200 200 200 200",
+    ),
+    (
+        "GET /v1/teams/{team}/secrets/{name}/value",
+        "401 403 403 200 200 200",
+    ),
+    (
+        "POST /v1/teams/{team}/secret-rotations",
+        "401 403 403 403 200 200",
+    ),
+    (
+        "DELETE /v1/teams/{team}/secrets/{name}",
+        "401 403 403 403 409 409",
+    ),
+];
