@@ -196,3 +196,33 @@ fn a_rule_without_end_is_a_refusal() {
     let ruling = endless.decide(&Caller::local_admin(), READ, &workload("dev"));
     assert_eq!(rules(&ruling), ["authz/undecided"]);
 }
+
+#[test]
+fn a_deploy_credential_is_told_secrets_but_no_other_environments_key() {
+    let policy = built_in();
+    let credential = caller(CallerKind::DeployCredential, &["payments"]);
+    let secret = |name: &'static str| Target {
+        kind: "TeamSecret",
+        scope: "payments",
+        name,
+        team: "payments",
+        environment: None,
+    };
+    let told = |caller: &Caller, name| {
+        let reveal = Action::act("secret.reveal");
+        policy.decide(caller, reveal, &secret(name)).allowed
+    };
+    assert!(told(&credential, "stripe/api-key"));
+    assert!(told(&credential, "deploy-credentials/dev/ci"));
+    assert!(!told(&credential, "deploy-credentials/prod/ci"));
+    assert!(!told(&credential, "deploy-credentials/dev-2/ci"));
+    let write = Action::act("secret.write");
+    assert!(!policy.decide(&credential, write, &secret("a")).allowed);
+    let unbound = Caller {
+        environment: None,
+        ..credential
+    };
+    assert!(!told(&unbound, "deploy-credentials/dev/ci"));
+    let agent = caller(CallerKind::Agent, &["payments"]);
+    assert!(!told(&agent, "stripe/api-key"));
+}

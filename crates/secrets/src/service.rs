@@ -93,14 +93,8 @@ impl Secrets {
                 .as_ref()
                 .is_none_or(|new| *new == before.description)
         {
-            let same = match origin {
-                Origin::Generated => true,
-                _ => {
-                    let now = self.values.get(secret, None).await?;
-                    now.is_some_and(|now| kernel::secret::same(now.value.expose(), value.expose()))
-                }
-            };
-            if same {
+            let drawn = origin == Origin::Generated;
+            if drawn || self.newest_is(secret, &value).await? {
                 return Ok(before);
             }
         }
@@ -111,6 +105,11 @@ impl Secrets {
             expected,
         };
         self.values.put(caller, secret, write).await
+    }
+
+    async fn newest_is(&self, secret: &SecretRef, value: &Secret) -> Result<bool> {
+        let now = self.values.get(secret, None).await?;
+        Ok(now.is_some_and(|now| kernel::secret::same(now.value.expose(), value.expose())))
     }
 
     /// What is known of a secret.

@@ -9,6 +9,7 @@ use std::{
 use kernel::{Error, Problem, Result, Secret};
 use policy::RegoAuthorizer;
 use provisioners::Endpoint;
+use secrets::VaultConfig;
 
 /// How a platform is run. Made from the command line and the environment by the binary, and by
 /// tests.
@@ -33,6 +34,8 @@ pub struct Config {
     pub allotted: Vec<(String, String)>,
     /// Where records of claimed names below other domains than `localhost` are kept.
     pub hosts_file: Option<HostsFile>,
+    /// The Vault that teams' secrets are kept in, in place of the platform's own store.
+    pub vault: Option<VaultConfig>,
     /// Where users reach the API, and what tokens name as their issuer: an https URL, or http on the
     /// loopback interface; this machine's own where nothing is said.
     pub issuer: Option<String>,
@@ -157,6 +160,7 @@ impl Config {
             domain: "localhost".into(),
             allotted: Vec::new(),
             hosts_file: None,
+            vault: None,
             issuer: None,
             admin_groups: vec!["platform".into()],
             managers_group: RegoAuthorizer::MANAGERS.into(),
@@ -237,6 +241,7 @@ impl Config {
         }
         problems.extend(self.wrong_names());
         problems.extend(self.wrong_s3());
+        problems.extend(self.wrong_vault());
         if !["process", "docker"].contains(&self.engine.as_str()) {
             problems.push(
                 Problem::new(
@@ -296,11 +301,20 @@ impl Config {
 
     fn wrong_s3(&self) -> Option<Problem> {
         let error = self.s3_endpoint.as_ref()?.connect().err()?;
-        let problem = Problem::new("config/s3", "s3_endpoint", error.message);
-        Some(match error.remedy {
-            Some(remedy) => problem.remedy(remedy),
-            None => problem,
-        })
+        Some(problem_of("config/s3", "s3_endpoint", error))
+    }
+
+    fn wrong_vault(&self) -> Option<Problem> {
+        let error = self.vault.as_ref()?.check().err()?;
+        Some(problem_of("config/vault", "vault", error))
+    }
+}
+
+fn problem_of(rule: &str, path: &str, error: Error) -> Problem {
+    let problem = Problem::new(rule, path, error.message);
+    match error.remedy {
+        Some(remedy) => problem.remedy(remedy),
+        None => problem,
     }
 }
 
@@ -312,6 +326,8 @@ fn is_domain(domain: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use secrets::Login;
+
     use super::*;
 
     #[test]
@@ -326,6 +342,7 @@ mod tests {
             }),
             gateway_listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80)),
             s3_endpoint: Some(endpoint("s3.example.com")),
+            vault: Some(VaultConfig::new("vault", Login::Token("canary".into()))),
             engine: "magic".into(),
             ..Config::local("relative")
         };
@@ -341,6 +358,7 @@ mod tests {
                 "config/hosts-file",
                 "config/hosts-address",
                 "config/s3",
+                "config/vault",
                 "config/engine"
             ]
         );

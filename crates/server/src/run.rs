@@ -16,6 +16,7 @@ use kernel::{
 use teams::{Registered, Registry, Teams};
 use secrets::{Sealed, Secrets};
 use secrets::{Sealed, SecretStore, Secrets};
+use secrets::{Sealed, SecretStore, Secrets, Vault};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -69,7 +70,10 @@ pub async fn start(config: Config) -> Result<Running> {
     let key = keys::digest_key(&store).await?;
     let driver = Driver::new(store.clone(), holder());
     let leadership = driver.leadership();
-    let values: Arc<dyn SecretStore> = Arc::new(Sealed::new(store.clone()));
+    let values: Arc<dyn SecretStore> = match &config.vault {
+        Some(vault) => Arc::new(Vault::new(vault, store.clone())?),
+        None => Arc::new(Sealed::new(store.clone())),
+    };
     let adapters =
         Adapters::connect(&config, &store, gateway, &key, values.clone(), leadership).await?;
     let guard = Guard::new(store.clone(), adapters.authorizer.clone());

@@ -58,8 +58,8 @@ pub(super) struct Auth {
 #[derive(Deserialize)]
 pub(super) struct Metadata {
     pub(super) current_version: u64,
-    #[serde(default)]
-    pub(super) custom_metadata: Option<HashMap<String, String>>,
+    #[serde(default, rename = "custom_metadata")]
+    custom: Option<HashMap<String, String>>,
     #[serde(default)]
     versions: BTreeMap<String, KeptVersion>,
 }
@@ -77,8 +77,7 @@ impl KeptVersion {
     fn is_there(&self) -> bool {
         // A time in the future is one at which it will be deleted.
         let deleted = self.deletion_time.parse::<Timestamp>();
-        !self.destroyed && deleted.is_err()
-            || deleted.is_ok_and(|deleted| deleted > Timestamp::now()) && !self.destroyed
+        !self.destroyed && deleted.map_or(true, |deleted| deleted > Timestamp::now())
     }
 }
 
@@ -103,7 +102,7 @@ impl Metadata {
             return None;
         }
         let said = |key: &str| {
-            let custom = self.custom_metadata.as_ref()?;
+            let custom = self.custom.as_ref()?;
             custom.get(key).cloned()
         };
         let origin = said(ORIGIN);
@@ -124,7 +123,7 @@ impl Metadata {
     /// The custom metadata that says this of a secret, and what others have written there; none where it
     /// does already.
     pub(super) fn saying(&self, description: Option<&str>, origin: Origin) -> Option<Value> {
-        let before = self.custom_metadata.clone().unwrap_or_default();
+        let before = self.custom.clone().unwrap_or_default();
         let mut after = before.clone();
         match description {
             Some("") => drop(after.remove(DESCRIPTION)),

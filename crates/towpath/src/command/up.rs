@@ -1,5 +1,7 @@
 //! `towpath up`
 
+mod secrets;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -71,6 +73,8 @@ pub(crate) struct Up {
     servers: ServerArgs,
     #[command(flatten)]
     s3: S3Args,
+    #[command(flatten)]
+    vault: secrets::VaultArgs,
 }
 
 /// Who may call.
@@ -359,6 +363,7 @@ impl Up {
             gateway_listen: self.gateway_listen,
             s3_listen: self.s3_listen,
             s3_endpoint: self.s3.endpoint()?,
+            vault: self.vault.vault()?,
             domain: self.domain.clone(),
             allotted: names.allot_domain.clone(),
             hosts_file: names.hosts_file.clone().map(|path| HostsFile {

@@ -1,0 +1,107 @@
+//! Where `towpath up` keeps teams' secrets.
+
+use std::path::PathBuf;
+
+use ::secrets::{Login, VaultConfig};
+use clap::Args;
+use kernel::{Error, Secret};
+
+use crate::failure::{Failure, Result};
+
+/// Vault, in place of the platform's own store.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Teams' secrets (default: sealed in the platform's store)")]
+pub(super) struct VaultArgs {
+    /// Keep teams' secrets in this Vault or OpenBao, in a key-value store of version 2
+    #[arg(
+        long = "secrets-vault",
+        env = "TOWPATH_SECRETS_VAULT",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    url: Option<String>,
+    /// The namespace there
+    #[arg(
+        long = "secrets-vault-namespace",
+        env = "TOWPATH_SECRETS_VAULT_NAMESPACE",
+        value_name = "NAME"
+    )]
+    namespace: Option<String>,
+    /// Where the key-value store is mounted
+    #[arg(
+        long = "secrets-vault-mount",
+        env = "TOWPATH_SECRETS_VAULT_MOUNT",
+        value_name = "PATH",
+        default_value = "secret"
+    )]
+    mount: String,
+    /// The path of a team's secrets there
+    #[arg(
+        long = "secrets-vault-path",
+        env = "TOWPATH_SECRETS_VAULT_PATH",
+        value_name = "PATH",
+        default_value = "towpath/{team}"
+    )]
+    path: String,
+    /// Log in by AppRole, as this role [default: by a token]
+    #[arg(
+        long = "secrets-vault-role-id",
+        env = "TOWPATH_SECRETS_VAULT_ROLE_ID",
+        value_name = "ID"
+    )]
+    role_id: Option<String>,
+    /// Where AppRole is mounted
+    #[arg(
+        long = "secrets-vault-auth-mount",
+        env = "TOWPATH_SECRETS_VAULT_AUTH_MOUNT",
+        value_name = "PATH",
+        default_value = "approle"
+    )]
+    auth_mount: String,
+    /// The file with the token, or the role's secret id [default: what TOWPATH_SECRETS_VAULT_CREDENTIAL holds]
+    #[arg(
+        long = "secrets-vault-credential-file",
+        env = "TOWPATH_SECRETS_VAULT_CREDENTIAL_FILE",
+        value_name = "FILE"
+    )]
+    credential_file: Option<PathBuf>,
+}
+
+/// Holds the token or secret id: an option would show it to all on the machine.
+const CREDENTIAL: &str = "TOWPATH_SECRETS_VAULT_CREDENTIAL";
+
+impl VaultArgs {
+    pub(super) fn vault(&self) -> Result<Option<VaultConfig>> {
+        let Some(url) = &self.url else {
+            return Ok(None);
+        };
+        let credential = match &self.credential_file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|e| Failure::io(&format!("{} cannot be read", file.display()), &e))?,
+            None => std::env::var(CREDENTIAL).unwrap_or_default(),
+        };
+        let credential = credential.trim();
+        if credential.is_empty() {
+            return Err(Error::invalid("Vault is configured without a credential")
+                .remedy(format!(
+                    "set {CREDENTIAL} to a token or the role's secret id, or name a file with \
+                 --secrets-vault-credential-file"
+                ))
+                .into());
+        }
+        let login = match &self.role_id {
+            None => Login::Token(Secret::from(credential)),
+            Some(role_id) => Login::AppRole {
+                mount: self.auth_mount.clone(),
+                role_id: role_id.clone(),
+                secret_id: Secret::from(credential),
+            },
+        };
+        Ok(Some(VaultConfig {
+            namespace: self.namespace.clone(),
+            mount: self.mount.clone(),
+            path: self.path.clone(),
+            ..VaultConfig::new(url.as_str(), login)
+        }))
+    }
+}
