@@ -124,12 +124,12 @@ of_teams := reads | {
 	"resource.delete",
 	"resource.reveal",
 	"resource.rotate",
-	"team.sync",
 	"secret.delete",
 	"secret.read",
 	"secret.reveal",
 	"secret.rotate",
 	"secret.write",
+	"team.sync",
 	"workload.delete",
 }
 

@@ -13,10 +13,8 @@ use kernel::{
     Driver, DriverHandle, Error, Guard, Result, Secret, Store,
     http::{AdminToken, Authenticator},
 };
-use teams::{Registered, Registry, Teams};
-use secrets::{Sealed, Secrets};
-use secrets::{Sealed, SecretStore, Secrets};
 use secrets::{Sealed, SecretStore, Secrets, Vault};
+use teams::{Registered, Registry, Teams};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},

@@ -3,8 +3,8 @@
 mod delivery;
 mod identity;
 mod platform;
-mod teams;
 mod secrets;
+mod teams;
 
 /// The callers, in the order of the table's columns: nobody, a pipeline of another team, an agent, a
 /// deploy credential and a pipeline of the team, and the local admin. What changes something comes last.
@@ -23,14 +23,11 @@ pub(crate) type Row = (&'static str, &'static str);
 
 /// All rows.
 pub(crate) fn rows() -> impl Iterator<Item = Row> {
-    [platform::ROWS, delivery::ROWS, identity::ROWS, teams::ROWS]
-        .into_iter()
-        .flatten()
-        .copied()
     [
         platform::ROWS,
         delivery::ROWS,
         identity::ROWS,
+        teams::ROWS,
         secrets::ROWS,
     ]
     .into_iter()
