@@ -26,9 +26,11 @@ mod platform;
 mod request;
 mod secrets;
 mod sse;
+mod subscriptions;
 mod token;
 mod workloads;
 
+pub use self::subscriptions::SubscriptionsOf;
 pub use error::{Error, ProblemDocument, Result};
 pub use oauth::{DeviceCode, DeviceState, Provider, Tokens};
 pub use platform::{EventQuery, WhoAmI};

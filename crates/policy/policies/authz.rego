@@ -103,6 +103,7 @@ reads := {
 	"namespace.read",
 	"resource.read",
 	"route.read",
+	"subscription.read",
 	"team.read",
 	"workload.logs",
 	"workload.read",
@@ -129,6 +130,8 @@ of_teams := reads | {
 	"secret.reveal",
 	"secret.rotate",
 	"secret.write",
+	"subscription.change",
+	"subscription.replay",
 	"team.sync",
 	"workload.delete",
 }

@@ -6,10 +6,14 @@ use std::{
     time::Duration,
 };
 
-use kernel::{Error, Problem, Result, Secret};
+use kernel::{
+    Error, Problem, Result, Secret,
+    outbound::{Network, Reach},
+};
 use policy::RegoAuthorizer;
 use provisioners::Endpoint;
 use secrets::VaultConfig;
+use subscriptions::NatsOutlet;
 
 /// How a platform is run. Made from the command line and the environment by the binary, and by
 /// tests.
@@ -51,6 +55,10 @@ pub struct Config {
     pub private_upstreams: bool,
     /// How long tokens, sessions and codes last.
     pub lifetimes: identity::Lifetimes,
+    /// Networks that webhooks may lead to, beside the public internet.
+    pub webhooks_allow: Vec<Network>,
+    /// The NATS server whose JetStream gets all events, as URL, with its password.
+    pub nats: Option<Secret>,
     /// The engine of environments whose maker does not choose: `process` or `docker`.
     pub engine: String,
     /// Servers of the provisioners, where they are configured rather than found or started.
@@ -168,6 +176,8 @@ impl Config {
             trusted_proxies: vec![],
             private_upstreams: false,
             lifetimes: identity::Lifetimes::default(),
+            webhooks_allow: vec![],
+            nats: None,
             engine: "process".into(),
             servers: Servers::default(),
             start_servers: true,
@@ -195,6 +205,14 @@ impl Config {
         teams::Settings {
             reserved_groups,
             sync_every: self.sync_every,
+        }
+    }
+
+    /// What subscriptions are told.
+    pub(crate) fn subscriptions(&self) -> subscriptions::Settings {
+        subscriptions::Settings {
+            reach: Reach::public_and(self.webhooks_allow.clone()),
+            ..subscriptions::Settings::default()
         }
     }
 
@@ -240,6 +258,7 @@ impl Config {
             );
         }
         problems.extend(self.wrong_names());
+        problems.extend(self.nats.as_ref().and_then(NatsOutlet::wrong_url));
         problems.extend(self.wrong_s3());
         problems.extend(self.wrong_vault());
         if !["process", "docker"].contains(&self.engine.as_str()) {

@@ -14,6 +14,7 @@ use kernel::{
     http::{AdminToken, Authenticator},
 };
 use secrets::{Sealed, SecretStore, Secrets, Vault};
+use subscriptions::{Deliveries, NatsOutlet, Subscriptions};
 use teams::{Registered, Registry, Teams};
 use tokio::{
     net::TcpListener,
@@ -22,8 +23,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, adapters::Adapters, api, identity_access, keys, lead, routing::Routing,
-    team_ports::OfIdentity,
+    Config,
+    adapters::Adapters,
+    api, identity_access, keys, lead,
+    routing::Routing,
+    team_ports::{OfIdentity, OfSubscriptions},
 };
 
 /// The largest request: a few workloads with their files inlined.
@@ -93,6 +97,8 @@ pub async fn start(config: Config) -> Result<Running> {
     let installed = lead::install_unless_led(&delivery).await?;
     let identity = config.identity(api_address);
     let identity = Arc::new(Identity::start(store.clone(), identity, Clock::system()).await?);
+    let subscriptions = Subscriptions::new(store.clone(), guard.clone(), config.subscriptions())?;
+    let subscriptions = Arc::new(subscriptions);
     let registry = Registry::load(store.clone()).await?;
     let authenticator = Registered::new(Either::new(admin, identity.verifier()), registry.clone());
     let of_identity = OfIdentity(identity.clone());
@@ -104,7 +110,10 @@ pub async fn start(config: Config) -> Result<Running> {
             local: Arc::new(of_identity.clone()),
             upstreams: Arc::new(of_identity.clone()),
             credentials: Arc::new(of_identity.clone()),
-            belongings: vec![Arc::new(of_identity)],
+            belongings: vec![
+                Arc::new(OfSubscriptions(subscriptions.clone())),
+                Arc::new(of_identity),
+            ],
         },
         config.teams(),
     ));
@@ -116,6 +125,10 @@ pub async fn start(config: Config) -> Result<Running> {
     tasks.spawn(routing.follow(stop.clone()));
     tasks.spawn(identity.clone().follow(stop.clone()));
     tasks.spawn(registry.follow(stop.clone()));
+    tasks.spawn(Deliveries::new(subscriptions.clone(), &holder()).run(stop.clone()));
+    if let Some(url) = config.nats.clone() {
+        tasks.spawn(NatsOutlet::new(store.clone(), url, &holder())?.run(stop.clone()));
+    }
     let limits = Limits {
         connections,
         ..Limits::default()
@@ -155,6 +168,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let router = Router::new()
         .merge(delivery::http::routes(delivery.clone()))
         .merge(teams::http::routes(teams))
+        .merge(subscriptions::http::routes(subscriptions))
         .merge(identity_access::guarded(
             identity::http::routes(identity),
             guard.clone(),

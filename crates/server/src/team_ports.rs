@@ -8,6 +8,7 @@ use identity::{
     model::{AccountKind, LocalGroup, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
 };
 use kernel::{Caller, Error, ErrorKind, Event, Kind as _, Query, Result};
+use subscriptions::Subscriptions;
 use teams::port::{
     Belongings, Credentials, Group, LocalGroups, Member, MembershipSource, Upstreams,
 };
@@ -144,6 +145,17 @@ impl Belongings for OfIdentity {
                 .account_delete(caller, team, &account.meta.name, None)
                 .await?;
         }
+        Ok(vec![])
+    }
+}
+
+/// Subscriptions, as teams know them.
+pub(crate) struct OfSubscriptions(pub(crate) Arc<Subscriptions>);
+
+#[async_trait]
+impl Belongings for OfSubscriptions {
+    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<String>> {
+        self.0.remove_all_of(caller, team).await?;
         Ok(vec![])
     }
 }

@@ -4,6 +4,7 @@
 //! machine. Where it is absent the test says `SKIP: ...` and passes, unless the environment variable
 //! `TOWPATH_TEST_REQUIRE` (`postgres,redis,...`) names it: then the test fails.
 
+mod nats;
 mod postgres;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::nats::{NatsServer, nats};
 pub use self::postgres::{PostgresDatabase, postgres, postgres_database};
 
 /// How long a server on this machine may take to accept a connection.

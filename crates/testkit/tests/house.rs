@@ -25,6 +25,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("towpath-identity", &["towpath-kernel"]),
     ("towpath-teams", &["towpath-kernel"]),
     ("towpath-secrets", &["towpath-kernel"]),
+    ("towpath-subscriptions", &["towpath-kernel"]),
     ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
     (
         "towpath-provisioners",
@@ -33,7 +34,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("towpath-engines", &["towpath-kernel", "towpath-delivery"]),
     (
         "towpath-client",
-        &["towpath-kernel", "towpath-delivery", "towpath-secrets"],
+        &[
+            "towpath-kernel",
+            "towpath-delivery",
+            "towpath-secrets",
+            "towpath-subscriptions",
+        ],
     ),
     (
         "towpath-server",
@@ -43,6 +49,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "towpath-identity",
             "towpath-teams",
             "towpath-secrets",
+            "towpath-subscriptions",
             "towpath-policy",
             "towpath-provisioners",
             "towpath-engines",
@@ -57,6 +64,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "towpath-kernel",
             "towpath-secrets",
             "towpath-server",
+            "towpath-subscriptions",
         ],
     ),
     ("notes", &[]),

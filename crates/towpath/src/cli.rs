@@ -150,6 +150,8 @@ pub(crate) enum Command {
     Context(command::context::Contexts),
     Kubeconfig(command::kubeconfig::Kubeconfig),
     Credential(command::credential::Credential),
+    #[command(subcommand)]
+    Subscription(command::subscription::Subscription),
     Completion(command::completion::Completion),
 }
 
@@ -215,6 +217,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Context(contexts) => contexts.run(context).await,
         Command::Kubeconfig(kubeconfig) => kubeconfig.run(context),
         Command::Credential(credential) => credential.run(context).await,
+        Command::Subscription(subscription) => subscription.run(context).await,
         Command::Completion(completion) => completion.run(context),
     }
 }

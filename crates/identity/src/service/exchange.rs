@@ -342,7 +342,7 @@ impl Identity {
 
     async fn fetch<T: serde::de::DeserializeOwned>(&self, who: &str, url: &str) -> Result<T> {
         let url = self.outbound.check(url)?;
-        let answer = self.outbound.send(who, self.outbound.get(&url)).await?;
+        let answer = self.outbound.send(who, self.outbound.get(&url)?).await?;
         if answer.status != 200 {
             return Err(Error::unavailable(format!(
                 "{who} answered {}",

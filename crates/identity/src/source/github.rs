@@ -76,7 +76,7 @@ impl GitHub {
     async fn get(&self, url: &Url, token: &str) -> Result<Asked<Answer>> {
         let request = self
             .outbound
-            .get(url)
+            .get(url)?
             .header(ACCEPT, "application/vnd.github+json")
             .header("x-github-api-version", "2022-11-28")
             .header(AUTHORIZATION, format!("Bearer {token}"));
@@ -185,7 +185,7 @@ impl UpstreamSource for GitHub {
         let url = self.at(&self.url, "/login/oauth/access_token")?;
         let request = self
             .outbound
-            .post(&url)
+            .post(&url)?
             .header(ACCEPT, "application/json")
             .form(&[
                 ("client_id", self.client_id.as_str()),

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use crate::{Action, Event, EventFilter, Guard, Result, Store, Target};
+use crate::{Action, Caller, Event, EventFilter, Guard, Result, Store, Target};
 
 /// How often a line is sent where nothing happens, so that no proxy takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -40,6 +40,11 @@ impl Sight {
 
     /// Whether the caller may see `event`.
     pub(super) fn sees(&self, event: &Event) -> bool {
+        Self::allows(&self.guard, &self.session.caller, event)
+    }
+
+    /// Whether `caller` may see `event`.
+    pub fn allows(guard: &Guard, caller: &Caller, event: &Event) -> bool {
         let Some(subject) = event.subject_key() else {
             return false;
         };
@@ -50,7 +55,7 @@ impl Sight {
             team: &event.team,
             environment: None,
         };
-        self.guard.allows(&self.session.caller, Self::READ, &target)
+        guard.allows(caller, Self::READ, &target)
     }
 }
 

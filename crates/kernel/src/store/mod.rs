@@ -10,6 +10,7 @@
 //! * **Revision.** A resource's revision is the `seq` of its last write.
 
 mod apply;
+mod cursor;
 mod document;
 mod feed;
 mod idempotency;

@@ -6,7 +6,6 @@ use super::{
     Store,
     document::{COLUMNS, COLUMNS_BY_KEY, EVENT_COLUMNS, read_document, read_event},
     sql::{Value, args},
-    work::{Transaction, Work},
 };
 use crate::{Document, Error, Event, EventFilter, Key, Kind, Page, Query, Resource, Result};
 
@@ -214,56 +213,6 @@ impl Store {
             .first("SELECT COALESCE(MAX(seq), 0) FROM event", vec![])
             .await?;
         row.map_or(Ok(0), |row| row.int(0))
-    }
-
-    /// How far `consumer` has read the event log; 0 where it has not begun.
-    ///
-    /// For what passes events on to somewhere else (webhooks, integrations): it reads on from here,
-    /// does its work, then calls [`Store::set_cursor`]. Killed in between, it does some of it again, so
-    /// that each event arrives at least once. What only has to be as the store says needs none: it is
-    /// a reconciler, and begins with a listing.
-    pub async fn cursor(&self, consumer: &str) -> Result<i64> {
-        let row = self
-            .inner
-            .readers
-            .first(
-                "SELECT seq FROM cursor WHERE consumer = $1",
-                args![consumer],
-            )
-            .await?;
-        row.map_or(Ok(0), |row| row.int(0))
-    }
-
-    /// Notes how far `consumer` has read. A place before the noted one changes nothing: a consumer
-    /// that runs late twice does not read again what was read.
-    pub async fn set_cursor(&self, consumer: &str, seq: i64) -> Result<()> {
-        self.write(SetCursor {
-            consumer: consumer.into(),
-            seq,
-        })
-        .await
-    }
-}
-
-struct SetCursor {
-    consumer: String,
-    seq: i64,
-}
-
-#[async_trait::async_trait]
-impl Work for SetCursor {
-    type Output = ();
-
-    async fn run(self, tx: &mut Transaction<'_>) -> Result<()> {
-        tx.connection
-            .execute(
-                "INSERT INTO cursor (consumer, seq) VALUES ($1, $2)
-                 ON CONFLICT (consumer) DO UPDATE SET seq = excluded.seq
-                 WHERE cursor.seq < excluded.seq",
-                args![self.consumer, self.seq],
-            )
-            .await
-            .map(drop)
     }
 }
 

@@ -10,7 +10,6 @@ on_both!(
     pages_follow_each_other_in_order,
     labels_select,
     a_forged_cursor_is_refused,
-    cursors_only_move_on,
 );
 
 async fn pages_follow_each_other_in_order(database: &Database) {
@@ -100,13 +99,4 @@ async fn a_forged_cursor_is_refused(database: &Database) {
         let error = store.list::<Thing>(&query).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Invalid, "{cursor}");
     }
-}
-
-async fn cursors_only_move_on(database: &Database) {
-    let store = database.open().await;
-    assert_eq!(store.cursor("mail").await.unwrap(), 0);
-    store.set_cursor("mail", 7).await.unwrap();
-    store.set_cursor("mail", 5).await.unwrap();
-    store.set_cursor("other", 1).await.unwrap();
-    assert_eq!(store.cursor("mail").await.unwrap(), 7);
 }

@@ -5,6 +5,7 @@
 #[macro_use]
 mod support;
 
+mod cursors;
 mod documents;
 mod events;
 mod files;

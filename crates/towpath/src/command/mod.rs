@@ -26,5 +26,6 @@ pub(crate) mod rollback;
 pub(crate) mod secret;
 pub(crate) mod secrets;
 pub(crate) mod status;
+pub(crate) mod subscription;
 pub(crate) mod up;
 pub(crate) mod whoami;

@@ -68,6 +68,8 @@ pub(crate) struct Up {
     #[command(flatten)]
     identity: IdentityArgs,
     #[command(flatten)]
+    outlets: OutletArgs,
+    #[command(flatten)]
     names: NameArgs,
     #[command(flatten)]
     servers: ServerArgs,
@@ -154,6 +156,29 @@ impl LifetimeArgs {
             ..Lifetimes::default()
         }
     }
+}
+
+/// Where events are sent.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Subscriptions")]
+struct OutletArgs {
+    /// Let webhooks lead to this network, too, with TLS or without: 10.1.0.0/16. May be given again;
+    /// the variable takes several, with commas between them
+    #[arg(
+        long,
+        env = "TOWPATH_WEBHOOKS_ALLOW",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    webhooks_allow: Vec<kernel::outbound::Network>,
+    /// Publish all events to the JetStream of this NATS server, too
+    #[arg(
+        long,
+        env = "TOWPATH_NATS_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    nats_url: Option<String>,
 }
 
 /// Names of hosts beyond those below the domain.
@@ -377,6 +402,8 @@ impl Up {
             trusted_proxies: self.identity.trusted_proxy.clone(),
             private_upstreams: self.identity.private_upstreams,
             lifetimes: self.identity.lifetimes.lifetimes(),
+            webhooks_allow: self.outlets.webhooks_allow.clone(),
+            nats: self.outlets.nats_url.clone().map(Secret::from),
             engine: self.engine.clone(),
             servers: Servers {
                 postgres: servers.postgres.clone(),

@@ -61,7 +61,8 @@ async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
             .replace("{team}", "payments")
             .replace("{name}", name)
             .replace("{user}", name)
-            .replace("{key}", "none");
+            .replace("{key}", "none")
+            .replace("{event}", "none");
         for (caller, expected) in CALLERS.iter().zip(expected.split(' ')) {
             let body = body(operation, caller);
             let (status, answer) = world.ask(caller, method.clone(), &path, &body).await;

@@ -4,6 +4,7 @@ mod delivery;
 mod identity;
 mod platform;
 mod secrets;
+mod subscriptions;
 mod teams;
 
 /// The callers, in the order of the table's columns: nobody, a pipeline of another team, an agent, a
@@ -29,6 +30,7 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         identity::ROWS,
         teams::ROWS,
         secrets::ROWS,
+        subscriptions::ROWS,
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,118 @@
+//! Who is told of what happens.
+
+use ::subscriptions::{
+    api::{DrawnSecret, ListQuery, NewSubscription, WrittenSubscription},
+    model::{DeadLetter, Subscription},
+};
+use kernel::{Page, Resource};
+use reqwest::Method;
+
+use crate::{Client, Result};
+
+/// Whose subscriptions they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubscriptionsOf {
+    /// A team's.
+    Team(String),
+    /// The platform's own.
+    Platform,
+}
+
+impl SubscriptionsOf {
+    fn path<'a>(&'a self, below: &[&'a str]) -> Vec<&'a str> {
+        let base: &[&str] = match self {
+            Self::Team(team) => &["teams", team, "subscriptions"],
+            Self::Platform => &["platforms", "subscriptions"],
+        };
+        base.iter().chain(below).copied().collect()
+    }
+}
+
+impl Client {
+    /// `GET subscriptions`
+    pub async fn subscriptions(
+        &self,
+        of: &SubscriptionsOf,
+        page: &ListQuery,
+    ) -> Result<Page<Resource<Subscription>>> {
+        self.call(Method::GET, &of.path(&[]))
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `GET subscriptions/{name}`
+    pub async fn subscription(
+        &self,
+        of: &SubscriptionsOf,
+        name: &str,
+    ) -> Result<Resource<Subscription>> {
+        self.call(Method::GET, &of.path(&[name])).resource().await
+    }
+
+    /// `PUT subscriptions/{name}`. With `revision`, only while it is at that revision.
+    pub async fn put_subscription(
+        &self,
+        of: &SubscriptionsOf,
+        name: &str,
+        new: &NewSubscription,
+        revision: Option<i64>,
+    ) -> Result<WrittenSubscription> {
+        self.call(Method::PUT, &of.path(&[name]))
+            .if_match(revision)
+            .json(new)
+            .read()
+            .await
+    }
+
+    /// `DELETE subscriptions/{name}`
+    pub async fn delete_subscription(&self, of: &SubscriptionsOf, name: &str) -> Result<()> {
+        self.call(Method::DELETE, &of.path(&[name])).done().await
+    }
+
+    /// `POST subscriptions/{name}/secrets`: draws another secret.
+    pub async fn draw_subscription_secret(
+        &self,
+        of: &SubscriptionsOf,
+        name: &str,
+    ) -> Result<DrawnSecret> {
+        self.call(Method::POST, &of.path(&[name, "secrets"]))
+            .read()
+            .await
+    }
+
+    /// `GET subscriptions/{name}/dead-letters`
+    pub async fn dead_letters(
+        &self,
+        of: &SubscriptionsOf,
+        name: &str,
+        page: &ListQuery,
+    ) -> Result<Page<Resource<DeadLetter>>> {
+        self.call(Method::GET, &of.path(&[name, "dead-letters"]))
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `POST subscriptions/{name}/dead-letters/{event}/replay`: sends it once more, now.
+    pub async fn replay_dead_letter(
+        &self,
+        of: &SubscriptionsOf,
+        name: &str,
+        event: &str,
+    ) -> Result<()> {
+        let path = of.path(&[name, "dead-letters", event, "replay"]);
+        self.call(Method::POST, &path).done().await
+    }
+
+    /// `DELETE subscriptions/{name}/dead-letters/{event}`: gives it up.
+    pub async fn discard_dead_letter(
+        &self,
+        of: &SubscriptionsOf,
+        name: &str,
+        event: &str,
+    ) -> Result<()> {
+        let path = of.path(&[name, "dead-letters", event]);
+        self.call(Method::DELETE, &path).done().await
+    }
+}

@@ -1,0 +1,272 @@
+//! What the API's callers notice while the cursors of ten thousand subscribers advance: each of them is
+//! sent each event, and the API is asked beside that.
+//!
+//! `cargo bench -p towpath-subscriptions --bench cursors`
+
+use std::{
+    io::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{Extension, Router, extract::State, http::StatusCode, routing::post};
+use kernel::{
+    Action, Authorizer, Caller, Change, Guard, Key, NewEvent, Resource, Ruling, Sealer, Secret,
+    Store, Target,
+    http::{AdminToken, Authenticator},
+    outbound::Reach,
+};
+use serde_json::json;
+use subscriptions::{
+    Deliveries, Settings, Subscriptions,
+    model::{CURSORS, Subscription, SubscriptionSpec},
+    pattern::Pattern,
+    sign,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Subscribers, all of one team.
+const SUBSCRIBERS: usize = 10_000;
+/// Events that all of them get while the API is asked.
+const EVENTS: usize = 3;
+/// How often the API is asked, by this many at once.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+const ASKING: usize = 4;
+/// How long it is asked where nothing else goes on.
+const QUIET: Duration = Duration::from_secs(10);
+/// What the API's slowest hundredth may take.
+const LIMIT: Duration = Duration::from_millis(50);
+
+const TOKEN: &str = "a-token-that-is-long-enough-for-a-bench";
+
+/// Everybody may do everything: what rules cost is measured elsewhere.
+struct Everything;
+
+impl Authorizer for Everything {
+    fn decide(&self, _: &Caller, _: Action, _: &Target<'_>) -> Ruling {
+        Ruling {
+            allowed: true,
+            reasons: vec![],
+        }
+    }
+
+    fn sources(&self) -> Vec<(String, String)> {
+        vec![]
+    }
+}
+
+fn main() -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run())
+}
+
+async fn run() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let url = format!("sqlite://{}/store.db", directory.path().display());
+    let store = Store::open(&url, Sealer::generate()?).await?;
+    let taken = Arc::new(AtomicUsize::new(0));
+    let receiver = Router::new()
+        .route("/", post(take))
+        .with_state(taken.clone());
+    let receiver = serve(receiver).await?;
+    subscribe_all(&store, &receiver).await?;
+
+    let guard = Guard::new(store.clone(), Arc::new(Everything));
+    let settings = Settings {
+        reach: Reach::public_and(vec!["127.0.0.0/8".parse()?]),
+        ..Settings::default()
+    };
+    let service = Subscriptions::new(store.clone(), guard.clone(), settings)?;
+    let service = Arc::new(service);
+    let stop = CancellationToken::new();
+    let authenticator: Arc<dyn Authenticator> = Arc::new(AdminToken::new(Secret::from(TOKEN)));
+    let api = subscriptions::http::routes(service.clone())
+        .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
+        .layer(Extension(authenticator));
+    let api = serve(api).await?;
+
+    let quiet = ask(&api, async { tokio::time::sleep(QUIET).await }).await?;
+    let deliveries = tokio::spawn(Deliveries::new(service, "bench").run(stop.clone()));
+    let began = Instant::now();
+    let busy = ask(&api, async {
+        for event in 1..=EVENTS {
+            let seq = happen(&store).await?;
+            while taken.load(Relaxed) < event * SUBSCRIBERS || !all_at(&store, seq).await? {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok::<_, Failed>(())
+    })
+    .await?;
+    let took = began.elapsed();
+    stop.cancel();
+    deliveries.await?;
+
+    let (quiet, busy) = (Latencies::of(quiet), Latencies::of(busy));
+    let rate = (EVENTS * SUBSCRIBERS) as f64 / took.as_secs_f64();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{SUBSCRIBERS} subscribers, {EVENTS} events to each, until all cursors were noted: {took:.1?} \
+         ({rate:.0} deliveries/s)"
+    )?;
+    writeln!(out, "the API with nothing else to do: {quiet}")?;
+    let verdict = if busy.p99 < LIMIT {
+        "within"
+    } else {
+        "NOT WITHIN"
+    };
+    writeln!(out, "the API beside it: {busy}, {verdict} {LIMIT:?}")?;
+    Ok(())
+}
+
+async fn take(State(taken): State<Arc<AtomicUsize>>) -> StatusCode {
+    taken.fetch_add(1, Relaxed);
+    StatusCode::NO_CONTENT
+}
+
+async fn serve(router: Router) -> Result<String, Failed> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(format!("http://{address}"))
+}
+
+async fn subscribe_all(store: &Store, url: &str) -> Result<(), Failed> {
+    let all: Vec<usize> = (0..SUBSCRIBERS).collect();
+    for part in all.chunks(500) {
+        let mut change = Change::new();
+        for number in part {
+            let spec = SubscriptionSpec {
+                description: String::new(),
+                types: vec![Pattern::new("thing.*")?],
+                url: format!("{url}/"),
+                enabled: true,
+                after: 0,
+            };
+            let name = format!("s-{number}");
+            let subscription = Resource::<Subscription>::new("pay", name, spec);
+            change.create(&subscription)?;
+            change.seal(subscription.meta.uid, Subscription::SECRET, sign::draw()?);
+        }
+        store.commit(change).await?;
+    }
+    Ok(())
+}
+
+/// One event that all want; gives its place in the log.
+async fn happen(store: &Store) -> Result<i64, Failed> {
+    let mut change = Change::new();
+    change.event(NewEvent {
+        kind: "dev.towpath.thing.made".into(),
+        subject: Key {
+            kind: "Thing".into(),
+            scope: String::new(),
+            name: "one".into(),
+        },
+        team: "pay".into(),
+        correlation: Uuid::now_v7(),
+        actor: "bench".into(),
+        outcome: None,
+        data: json!({ "for": "all" }),
+    });
+    Ok(store.commit(change).await?.head)
+}
+
+/// Whether all cursors are noted there.
+async fn all_at(store: &Store, seq: i64) -> Result<bool, Failed> {
+    let cursors = store.cursors(CURSORS).await?;
+    Ok(cursors.len() == SUBSCRIBERS && cursors.values().all(|cursor| *cursor >= seq))
+}
+
+/// Asks the API in turn to read and to write, until `work` has ended; gives what each answer took.
+async fn ask<T>(api: &str, work: impl Future<Output = T>) -> Result<Vec<Duration>, Failed> {
+    let stop = CancellationToken::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..ASKING {
+        tasks.spawn(asking(api.to_owned(), number, stop.clone()));
+    }
+    work.await;
+    stop.cancel();
+    let mut all = Vec::new();
+    while let Some(latencies) = tasks.join_next().await {
+        all.extend(latencies??);
+    }
+    Ok(all)
+}
+
+async fn asking(
+    api: String,
+    number: usize,
+    stop: CancellationToken,
+) -> Result<Vec<Duration>, Failed> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let subscription = format!("{api}/v1/teams/pay/subscriptions/asked-{number}");
+    let events = format!("{api}/v1/events?limit=20&type={}thing", NewEvent::PREFIX);
+    let mut latencies = Vec::new();
+    let mut ticks = tokio::time::interval(ASK_EVERY * ASKING as u32);
+    for round in 0_u64.. {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => break,
+        }
+        let request = match round % 3 {
+            0 => http.put(&subscription).json(&json!({
+                "types": ["nothing.at-all"],
+                "url": "https://hooks.example.com/",
+                "description": round.to_string(),
+            })),
+            1 => http.get(&subscription),
+            _ => http.get(&events),
+        };
+        let began = Instant::now();
+        let answer = request.bearer_auth(TOKEN).send().await?;
+        let status = answer.status();
+        answer.bytes().await?;
+        latencies.push(began.elapsed());
+        if !status.is_success() {
+            return Err(format!("the API answered {status}").into());
+        }
+    }
+    Ok(latencies)
+}
+
+struct Latencies {
+    asked: usize,
+    median: Duration,
+    p99: Duration,
+}
+
+impl Latencies {
+    fn of(mut latencies: Vec<Duration>) -> Self {
+        latencies.sort_unstable();
+        let at = |share: usize| {
+            let place = (latencies.len() * share / 100).min(latencies.len().saturating_sub(1));
+            latencies.get(place).copied().unwrap_or_default()
+        };
+        Self {
+            asked: latencies.len(),
+            median: at(50),
+            p99: at(99),
+        }
+    }
+}
+
+impl std::fmt::Display for Latencies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "median {:.1?}, p99 {:.1?} ({} requests)",
+            self.median, self.p99, self.asked
+        )
+    }
+}

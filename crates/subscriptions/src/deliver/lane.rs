@@ -1,0 +1,452 @@
+//! One subscription's events, one after the other.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kernel::{Change, Error, Event, EventFilter, Kind, NewEvent, Outcome, Resource, Result};
+use serde_json::json;
+use tokio::{
+    sync::{OnceCell, watch},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{EVENTS, STORE_AWAY, hub::Hub, locked};
+use crate::{
+    model::{DeadLetter, DeadLetterSpec, Delivery, Failure, Subscription, dead_letter},
+    pattern::{Pattern, patterns_of},
+    service::{
+        access,
+        send::{Keys, Message, Refusal, post},
+    },
+};
+
+/// Places in the log that wait for one receiver at the most.
+const PENDING: usize = 64;
+/// A receiver that takes longer than this is served among those in trouble.
+const SLOW: Duration = Duration::from_secs(2);
+/// How far a cursor may lag where nothing waits: it is moved on only so that a new term need not read
+/// far.
+const LAG: i64 = 1000;
+
+/// What is wanted, and where it goes.
+pub(super) struct Config {
+    pub(super) patterns: Vec<Pattern>,
+    url: String,
+    secret_since: Option<Timestamp>,
+    /// Read with the first event.
+    keys: OnceCell<Keys>,
+}
+
+impl Config {
+    pub(super) fn new(subscription: &Resource<Subscription>) -> Self {
+        Self {
+            patterns: subscription.spec.types.clone(),
+            url: subscription.spec.url.clone(),
+            secret_since: subscription.status.secret_since,
+            keys: OnceCell::new(),
+        }
+    }
+
+    /// Whether what was tried in vain is worth trying again at once.
+    fn differs(&self, other: &Self) -> bool {
+        self.url != other.url || self.secret_since != other.secret_since
+    }
+}
+
+pub(super) struct Lane {
+    pub(super) team: String,
+    pub(super) name: String,
+    pub(super) uid: Uuid,
+    config: watch::Sender<Arc<Config>>,
+    stop: CancellationToken,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Places in the log that are yet to be delivered.
+    pending: VecDeque<i64>,
+    /// Up to here nothing of the log is missed: it is delivered, or pending, or not wanted.
+    scanned: i64,
+    /// Whether it is handed what comes; else it reads the log for itself.
+    follows: bool,
+    /// Whether a task is at it.
+    runs: bool,
+    /// Up to here everything wanted is delivered, or is a dead letter.
+    done: i64,
+    /// The cursor as it was noted.
+    noted: i64,
+    health: Health,
+    /// The health as it was noted.
+    told: Health,
+}
+
+/// How it goes, for the status.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Health {
+    pub(super) failures: u32,
+    pub(super) last_delivery: Option<Delivery>,
+    pub(super) last_failure: Option<Failure>,
+    slow: bool,
+    /// Counts up with each change that people should see soon.
+    pub(super) version: u64,
+}
+
+enum Step {
+    Deliver(i64),
+    /// Read the log on from here.
+    CatchUp(i64),
+    Rest,
+}
+
+impl Lane {
+    pub(super) fn new(
+        hub: &Hub,
+        subscription: &Resource<Subscription>,
+        cursor: i64,
+        noted: i64,
+        follows: bool,
+    ) -> Self {
+        let status = &subscription.status;
+        let health = Health {
+            failures: status.failures,
+            last_delivery: status.last_delivery.clone(),
+            last_failure: status.last_failure.clone(),
+            slow: false,
+            version: 0,
+        };
+        Self {
+            team: subscription.meta.scope.clone(),
+            name: subscription.meta.name.clone(),
+            uid: subscription.meta.uid,
+            config: watch::Sender::new(Arc::new(Config::new(subscription))),
+            stop: hub.stop.child_token(),
+            state: Mutex::new(State {
+                pending: VecDeque::new(),
+                scanned: cursor,
+                follows,
+                runs: !follows,
+                done: cursor,
+                noted,
+                told: health.clone(),
+                health,
+            }),
+        }
+    }
+
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.config.borrow().clone()
+    }
+
+    pub(super) fn configure(&self, config: Config) {
+        self.config.send_if_modified(|present| {
+            let differs = present.differs(&config);
+            *present = Arc::new(config);
+            differs
+        });
+    }
+
+    /// Stops what is under way.
+    pub(super) fn end(&self) {
+        self.stop.cancel();
+    }
+
+    pub(super) fn begins_behind(&self) -> bool {
+        let state = locked(&self.state);
+        !state.follows && state.runs
+    }
+
+    /// Takes in the next event; says whether a task must begin.
+    pub(super) fn push(&self, seq: i64) -> bool {
+        let mut state = locked(&self.state);
+        if !state.follows || seq <= state.scanned {
+            return false;
+        }
+        if state.pending.len() == PENDING {
+            state.follows = false;
+            return false;
+        }
+        state.pending.push_back(seq);
+        state.scanned = seq;
+        !std::mem::replace(&mut state.runs, true)
+    }
+
+    fn step(&self) -> Step {
+        let mut state = locked(&self.state);
+        match state.pending.front() {
+            Some(seq) => Step::Deliver(*seq),
+            None if !state.follows => Step::CatchUp(state.scanned),
+            None => {
+                state.runs = false;
+                Step::Rest
+            }
+        }
+    }
+
+    /// Whether an event tells of this very subscription.
+    pub(super) fn is_about_itself(&self, event: &Event) -> bool {
+        event.subject_key().is_some_and(|key| {
+            key.kind == Subscription::KIND && key.scope == self.team && key.name == self.name
+        })
+    }
+
+    fn wants(&self, hub: &Hub, event: &Event) -> bool {
+        let config = self.config();
+        let wanted = patterns_of(event);
+        config
+            .patterns
+            .iter()
+            .any(|pattern| wanted.iter().any(|one| one == pattern.as_str()))
+            && !self.is_about_itself(event)
+            && access::sees(hub.service.guard(), &self.team, event)
+    }
+
+    /// Reads the log on for this one alone, as far as it has room.
+    async fn catch_up(&self, hub: &Hub, scanned: i64) -> Result<()> {
+        // Before the reading: all up to here is found by it.
+        let reads = hub.reads();
+        let filter = EventFilter {
+            team: (!self.team.is_empty()).then(|| self.team.clone()),
+            ..EventFilter::default()
+        };
+        let events = hub.service.store().events(&filter, scanned, EVENTS).await?;
+        let mut upto = match events.last() {
+            Some(last) if events.len() == EVENTS => last.seq,
+            Some(last) => last.seq.max(reads),
+            None => scanned.max(reads),
+        };
+        let mut found = VecDeque::new();
+        for event in events {
+            tokio::task::consume_budget().await;
+            if self.wants(hub, &event) {
+                found.push_back(event.seq);
+                if found.len() == PENDING {
+                    upto = event.seq;
+                    break;
+                }
+            }
+        }
+        let mut state = locked(&self.state);
+        state.pending = found;
+        state.scanned = upto;
+        // Asked under the lock: an event that is handed out from now on finds this lane following.
+        state.follows = upto >= hub.reads();
+        Ok(())
+    }
+
+    /// That `message` need not be thought of any more.
+    fn done(&self, seq: i64) {
+        let mut state = locked(&self.state);
+        if state.pending.front() == Some(&seq) {
+            state.pending.pop_front();
+        }
+        state.done = state.done.max(seq);
+    }
+
+    fn taken(&self, message: &Message, time: Duration) {
+        let mut state = locked(&self.state);
+        let health = &mut state.health;
+        if health.failures > 0 {
+            health.version += 1;
+        }
+        health.failures = 0;
+        health.slow = time > SLOW;
+        health.last_delivery = Some(Delivery {
+            at: Timestamp::now(),
+            event: message.id,
+        });
+    }
+
+    fn refused(&self, message: &Message, refusal: &Refusal) {
+        let mut state = locked(&self.state);
+        let health = &mut state.health;
+        health.failures = health.failures.saturating_add(1);
+        health.version += 1;
+        health.last_failure = Some(Failure {
+            at: Timestamp::now(),
+            event: message.id,
+            reason: refusal.reason.clone(),
+        });
+    }
+
+    fn is_troubled(&self) -> bool {
+        let state = locked(&self.state);
+        state.health.failures > 0 || state.health.slow
+    }
+
+    pub(super) fn health(&self) -> Health {
+        locked(&self.state).health.clone()
+    }
+
+    pub(super) fn last_told(&self) -> Health {
+        locked(&self.state).told.clone()
+    }
+
+    pub(super) fn told(&self, health: &Health) {
+        locked(&self.state).told = health.clone();
+    }
+
+    /// Up to where everything is done, with the log handed out up to `read_to`.
+    pub(super) fn cursor(&self, read_to: i64) -> i64 {
+        let state = locked(&self.state);
+        if state.follows && state.pending.is_empty() {
+            state.done.max(read_to)
+        } else {
+            state.done
+        }
+    }
+
+    /// The cursor, where it is worth noting.
+    pub(super) fn cursor_to_note(&self, read_to: i64) -> Option<i64> {
+        let cursor = self.cursor(read_to);
+        let state = locked(&self.state);
+        let moved = state.done > state.noted || cursor - state.noted > LAG;
+        moved.then_some(cursor)
+    }
+
+    pub(super) fn noted(&self, cursor: i64) {
+        let mut state = locked(&self.state);
+        state.noted = state.noted.max(cursor);
+    }
+}
+
+/// Delivers what is pending, until nothing is.
+pub(super) async fn run(hub: Arc<Hub>, lane: Arc<Lane>) {
+    let delivering = async {
+        loop {
+            match lane.step() {
+                Step::Deliver(seq) => deliver(&hub, &lane, seq).await,
+                Step::CatchUp(scanned) => {
+                    if let Err(error) = lane.catch_up(&hub, scanned).await {
+                        tracing::warn!(error = error.chain(), "a subscription waits for the log");
+                        sleep(STORE_AWAY).await;
+                    }
+                }
+                Step::Rest => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = lane.stop.cancelled() => {}
+        () = delivering => {}
+    }
+}
+
+/// Delivers one event, or makes a dead letter of it.
+async fn deliver(hub: &Hub, lane: &Lane, seq: i64) {
+    let settings = hub.service.settings();
+    let mut changes = lane.config.subscribe();
+    let mut tries = 0;
+    loop {
+        let config = changes.borrow_and_update().clone();
+        let ready = async {
+            let message = hub.message(seq).await?;
+            let keys = Keys::read(hub.service.store(), lane.uid, config.secret_since);
+            let keys = config.keys.get_or_try_init(|| keys).await?;
+            Ok::<_, Error>((message, keys))
+        };
+        let (message, keys) = match ready.await {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "an event could not be made ready");
+                sleep(STORE_AWAY).await;
+                continue;
+            }
+        };
+        let places = if lane.is_troubled() {
+            &hub.troubled
+        } else {
+            &hub.well
+        };
+        // Never closed.
+        let Ok(place) = places.acquire().await else {
+            return;
+        };
+        let began = Instant::now();
+        let sent = post(hub.service.outbound(), &config.url, keys, &message).await;
+        drop(place);
+        let Err(refusal) = sent else {
+            lane.taken(&message, began.elapsed());
+            return lane.done(seq);
+        };
+        tries += 1;
+        lane.refused(&message, &refusal);
+        if tries >= settings.attempts {
+            match bury(hub, lane, &message, tries, &refusal).await {
+                Ok(true) => return lane.done(seq),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(error = error.chain(), "a dead letter was not written");
+                }
+            }
+        }
+        let wait = settings.backoff.after(tries);
+        let asked = refusal.retry_after.unwrap_or_default();
+        let wait = wait.max(asked.min(settings.backoff.longest()));
+        tokio::select! {
+            // Those who fail together do not come back together.
+            () = sleep(wait.mul_f64(rand::random_range(0.75..=1.0))) => {}
+            _ = changes.changed() => tries = 0,
+        }
+    }
+}
+
+/// Makes a dead letter of an event. False where there are too many already: then it waits, and the
+/// rest behind it, until somebody looks at them; the log keeps everything.
+async fn bury(
+    hub: &Hub,
+    lane: &Lane,
+    message: &Message,
+    attempts: u32,
+    refusal: &Refusal,
+) -> Result<bool> {
+    let store = hub.service.store();
+    let scope = lane.uid.to_string();
+    let id = message.id.to_string();
+    if store.get::<DeadLetter>(&scope, &id).await?.is_some() {
+        // Killed before the cursor was noted.
+        return Ok(true);
+    }
+    let letters = store.keys(DeadLetter::KIND, Some(&scope)).await?;
+    if letters.len() >= hub.service.settings().dead_letters {
+        return Ok(false);
+    }
+    let subscription = store.expect::<Subscription>(&lane.team, &lane.name).await?;
+    let spec = DeadLetterSpec {
+        seq: message.seq,
+        kind: message.kind.clone(),
+        subject: message.subject.clone(),
+    };
+    let mut letter = dead_letter(&subscription, message.id, spec);
+    letter.status.attempts = attempts;
+    letter.status.last = Some(Failure {
+        at: Timestamp::now(),
+        event: message.id,
+        reason: refusal.reason.clone(),
+    });
+    let caller = kernel::Caller::system("subscriptions", Uuid::now_v7());
+    let mut change = Change::new().fenced(hub.fence.clone()).by(&caller);
+    // It may be removed at this moment, with all dead letters that it has.
+    change.require(&subscription)?;
+    change.create(&letter)?;
+    change.event(NewEvent::caused(
+        "subscription.dead-lettered",
+        subscription.key(),
+        &lane.team,
+        &caller,
+        Some(Outcome::Fail),
+        json!({
+            "event": message.id,
+            "type": message.kind,
+            "attempts": attempts,
+            "reason": refusal.reason,
+        }),
+    ));
+    store.commit(change).await?;
+    Ok(true)
+}

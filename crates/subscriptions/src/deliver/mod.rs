@@ -1,0 +1,182 @@
+//! Passing events on: each to whoever subscribed to it, in order, at least once.
+//!
+//! ```text
+//!              one reader of the log            a lane for each subscription
+//! log ──► match once for each event ──► places in the log that wait ──► request ──► cursor
+//!                                   (64 at the most; one that has more reads the log for itself)
+//! ```
+//!
+//! One replica does this at a time, under a lease of its own. A lane sends one event after the other, so
+//! that each receiver gets them in order; lanes go on beside each other, so that one that waits for its
+//! receiver holds up nobody. What is kept in memory is bounded: the newest events once for all, and
+//! of the rest their places in the log.
+//!
+//! Cursors are moved after the fact, many at once: killed in between, an event is sent again. Receivers
+//! tell by its id.
+
+mod hub;
+mod lane;
+mod note;
+mod roster;
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use kernel::{Event, EventFilter, Kind, Result, Store, term::Tenure, term::Term};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{hub::Hub, lane::Lane, roster::Roster};
+use crate::{Subscriptions, model::Subscription};
+
+/// The lease of the one replica that passes events on.
+pub const LEASE: &str = "subscriptions";
+
+/// Events that are read at once.
+const EVENTS: usize = 500;
+/// The wait before the store is asked again after it did not answer.
+const STORE_AWAY: Duration = Duration::from_secs(1);
+
+/// Passes events on to those who subscribe, while this replica holds the lease [`LEASE`].
+pub struct Deliveries {
+    service: Arc<Subscriptions>,
+    tenure: Tenure,
+}
+
+impl Deliveries {
+    /// `holder` names this replica, for people.
+    pub fn new(service: Arc<Subscriptions>, holder: &str) -> Self {
+        let tenure = Tenure::new(service.store().clone(), LEASE, holder);
+        Self { service, tenure }
+    }
+
+    /// Another time to live of the lease than the platform's.
+    #[must_use]
+    pub fn lease_ttl(mut self, ttl: Duration) -> Self {
+        self.tenure = self.tenure.lease_ttl(ttl);
+        self
+    }
+
+    /// Passes events on until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let service = self.service;
+        let begin = move |term: Term| pass_on(service.clone(), term);
+        self.tenure.run(stop, begin).await;
+    }
+}
+
+/// One term.
+async fn pass_on(service: Arc<Subscriptions>, term: Term) {
+    let store = service.store().clone();
+    let hub = Arc::new(Hub::new(service, term.fence, term.stop.clone()));
+    let mut lanes = JoinSet::new();
+    let reading = async {
+        let mut head = store.subscribe();
+        loop {
+            head.borrow_and_update();
+            match read_on(&hub, &store, &mut lanes).await {
+                Ok(true) => {}
+                Ok(false) => tokio::select! {
+                    changed = head.changed() => if changed.is_err() { return },
+                    Some(ended) = lanes.join_next() => said(ended),
+                },
+                Err(error) => {
+                    tracing::warn!(error = error.chain(), "events could not be passed on");
+                    sleep(STORE_AWAY).await;
+                }
+            }
+        }
+    };
+    let noting = async {
+        let mut tick = interval(hub.service.settings().note_every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            note::all(&hub).await;
+        }
+    };
+    tokio::select! {
+        () = term.stop.cancelled() => {}
+        () = reading => {}
+        () = noting => {}
+    }
+    lanes.shutdown().await;
+    note::cursors(&hub).await;
+}
+
+fn said(ended: std::result::Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a delivery did not end well");
+    }
+}
+
+/// Reads the log on, and hands what it finds to the lanes. Says whether there may be more.
+async fn read_on(hub: &Arc<Hub>, store: &Store, lanes: &mut JoinSet<()>) -> Result<bool> {
+    if hub.roster().is_none() {
+        let roster = Roster::load(hub, store).await?;
+        let behind = roster.behind();
+        hub.begin_at(roster.begin);
+        *hub.roster() = Some(roster);
+        for lane in behind {
+            wake(hub, lane, lanes);
+        }
+    }
+    let after = hub.read_to();
+    let events = store.events(&EventFilter::default(), after, EVENTS).await?;
+    let full = events.len() == EVENTS;
+    for event in events {
+        while let Some(ended) = lanes.try_join_next() {
+            said(ended);
+        }
+        // A long log lets others run in between.
+        tokio::task::consume_budget().await;
+        if let Some(key) = event
+            .subject_key()
+            .filter(|key| key.kind == Subscription::KIND)
+        {
+            let found = store.get::<Subscription>(&key.scope, &key.name).await?;
+            if let Some(found) = found {
+                if let Some(lane) = Roster::take_in(hub, store, found).await? {
+                    wake(hub, lane, lanes);
+                }
+            } else {
+                Roster::take_out(hub, store, &key).await?;
+            }
+        }
+        dispatch(hub, &event, lanes)?;
+    }
+    Ok(full)
+}
+
+/// Hands an event to the lanes of those who want it and may see it.
+fn dispatch(hub: &Arc<Hub>, event: &Event, lanes: &mut JoinSet<()>) -> Result<()> {
+    hub.reading(event.seq);
+    let wanted = match hub.roster().as_ref() {
+        Some(roster) => roster.wanted(hub, event),
+        None => vec![],
+    };
+    if !wanted.is_empty() {
+        hub.keep(event)?;
+    }
+    for lane in wanted {
+        if lane.push(event.seq) {
+            wake(hub, lane, lanes);
+        }
+    }
+    hub.has_read(event.seq);
+    Ok(())
+}
+
+fn wake(hub: &Arc<Hub>, lane: Arc<Lane>, lanes: &mut JoinSet<()>) {
+    lanes.spawn(lane::run(hub.clone(), lane));
+}
+
+/// A lock whose holder never panics half-way through a change.
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,5 @@
+//! All events to somewhere else: NATS JetStream.
+
+mod nats;
+
+pub use self::nats::{LEASE, NatsOutlet};

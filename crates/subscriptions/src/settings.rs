@@ -1,0 +1,40 @@
+//! What the platform's configuration says about subscriptions.
+
+use std::time::Duration;
+
+use kernel::{Backoff, outbound::Reach};
+
+/// How events are passed on.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where webhooks may lead.
+    pub reach: Reach,
+    /// How long a receiver may take to answer.
+    pub patience: Duration,
+    /// How often an event is tried before it is a dead letter.
+    pub attempts: u32,
+    /// The waits between the tries.
+    pub backoff: Backoff,
+    /// Requests under way at once to receivers that are well; those in trouble have a quarter of that
+    /// beside them.
+    pub concurrency: usize,
+    /// How often cursors and statuses are noted.
+    pub note_every: Duration,
+    /// Dead letters that a subscription may have: full, it waits for somebody to look at them.
+    pub dead_letters: usize,
+}
+
+impl Default for Settings {
+    /// Ten tries over some six minutes. In that time a receiver is deployed anew, or somebody is woken.
+    fn default() -> Self {
+        Self {
+            reach: Reach::public(),
+            patience: Duration::from_secs(10),
+            attempts: 10,
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(2)),
+            concurrency: 128,
+            note_every: Duration::from_secs(1),
+            dead_letters: 1000,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A platform's subscriptions over a store, spoken to through their routes.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::{
+    Extension, Router,
+    body::{Body, to_bytes},
+    http::{Request, header},
+    middleware::from_fn,
+};
+use kernel::{
+    Action, Authorizer, Backoff, Caller, CallerKind, Change, Guard, Key, NewEvent, Ruling, Sealer,
+    Secret, Store, Target,
+    http::{Authenticator, correlate},
+    outbound::Reach,
+};
+use serde_json::{Value, json};
+use subscriptions::{Deliveries, Settings, Subscriptions};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// How long anything may take.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Members do everything with what is their team's; operators do everything.
+struct Members;
+
+impl Authorizer for Members {
+    fn decide(&self, caller: &Caller, _: Action, target: &Target<'_>) -> Ruling {
+        Ruling {
+            allowed: caller.admin || caller.teams.iter().any(|team| team == target.team),
+            reasons: vec![],
+        }
+    }
+
+    fn sources(&self) -> Vec<(String, String)> {
+        vec![]
+    }
+}
+
+/// The token is the team's name, or `admin`.
+struct Teams;
+
+#[async_trait]
+impl Authenticator for Teams {
+    async fn authenticate(&self, token: &Secret) -> kernel::Result<Caller> {
+        let token = token.expose_str().unwrap_or_default();
+        let admin = Caller::local_admin();
+        Ok(match token {
+            "admin" => admin,
+            team => Caller {
+                subject: format!("local:{team}"),
+                kind: CallerKind::Person,
+                teams: vec![team.into()],
+                admin: false,
+                ..admin
+            },
+        })
+    }
+}
+
+/// Tries that follow each other at once, and wherever the test's receivers are.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        reach: Reach::public_and(vec!["127.0.0.0/8".parse().unwrap()]),
+        patience: Duration::from_secs(2),
+        attempts: 3,
+        backoff: Backoff::new(Duration::from_millis(5), Duration::from_millis(20)),
+        note_every: Duration::from_millis(20),
+        ..Settings::default()
+    }
+}
+
+/// One replica.
+pub(crate) struct Replica {
+    pub(crate) store: Store,
+    pub(crate) service: Arc<Subscriptions>,
+    routes: Router,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Replica {
+    pub(crate) fn new(store: Store, settings: Settings) -> Self {
+        let guard = Guard::new(store.clone(), Arc::new(Members));
+        let service = Subscriptions::new(store.clone(), guard, settings).unwrap();
+        let service = Arc::new(service);
+        let authenticator: Arc<dyn Authenticator> = Arc::new(Teams);
+        let routes = subscriptions::http::routes(service.clone())
+            .fallback(kernel::http::no_such_route)
+            .layer(Extension(authenticator))
+            .layer(from_fn(correlate));
+        Self {
+            store,
+            service,
+            routes,
+            stop: CancellationToken::new(),
+            task: None,
+        }
+    }
+
+    /// Begins to deliver.
+    pub(crate) fn deliver(self) -> Self {
+        self.deliver_for(kernel::lease::LEASE_TTL)
+    }
+
+    /// The same, with a lease that ends soon after the replica was killed.
+    pub(crate) fn deliver_briefly(self) -> Self {
+        self.deliver_for(Duration::from_secs(1))
+    }
+
+    fn deliver_for(mut self, ttl: Duration) -> Self {
+        let deliveries = Deliveries::new(self.service.clone(), "test").lease_ttl(ttl);
+        self.task = Some(tokio::spawn(deliveries.run(self.stop.clone())));
+        self
+    }
+
+    /// Stops in order.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            task.await.unwrap();
+        }
+    }
+
+    /// Ends as by `kill -9`: nothing is noted, and the lease is not given up.
+    pub(crate) fn kill(mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+
+    /// What the API answers `who`.
+    pub(crate) async fn ask(
+        &self,
+        who: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> (u16, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {who}"))
+            .header(header::CONTENT_TYPE, "application/json");
+        let body = match body {
+            Value::Null => Body::empty(),
+            body => Body::from(body.to_string()),
+        };
+        let request = request.body(body).unwrap();
+        let answer = self.routes.clone().oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// Makes a subscription of team `pay`; gives its secret.
+    pub(crate) async fn subscribe(&self, name: &str, types: &[&str], url: &str) -> Secret {
+        let path = format!("/v1/teams/pay/subscriptions/{name}");
+        let body = json!({ "types": types, "url": url });
+        let (status, answer) = self.ask("pay", "PUT", &path, body).await;
+        assert_eq!(status, 201, "{answer}");
+        Secret::from(answer["secret"].as_str().unwrap())
+    }
+
+    /// One of its subscriptions, as it is.
+    pub(crate) async fn show(&self, name: &str) -> Value {
+        let path = format!("/v1/teams/pay/subscriptions/{name}");
+        let (status, answer) = self.ask("pay", "GET", &path, Value::Null).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// The dead letters of one.
+    pub(crate) async fn letters(&self, name: &str) -> Vec<Value> {
+        let path = format!("/v1/teams/pay/subscriptions/{name}/dead-letters");
+        let (status, answer) = self.ask("pay", "GET", &path, Value::Null).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["items"].as_array().unwrap().clone()
+    }
+}
+
+pub(crate) async fn store() -> (Store, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/store.db", directory.path().display());
+    let store = Store::open(&url, Sealer::generate().unwrap()).await;
+    (store.unwrap(), directory)
+}
+
+/// A platform that delivers.
+pub(crate) async fn platform() -> (Replica, TempDir) {
+    let (store, directory) = store().await;
+    (Replica::new(store, settings()).deliver(), directory)
+}
+
+/// Has something happen to team `team`'s thing `name`.
+pub(crate) async fn happen(store: &Store, team: &str, what: &str, name: &str) {
+    happen_all(store, team, what, &[name.to_owned()]).await;
+}
+
+/// The same several times, in one commit.
+pub(crate) async fn happen_all(store: &Store, team: &str, what: &str, names: &[String]) {
+    let mut change = Change::new();
+    for name in names {
+        change.event(NewEvent {
+            kind: format!("dev.towpath.{what}"),
+            subject: Key {
+                kind: "Thing".into(),
+                scope: "env".into(),
+                name: name.clone(),
+            },
+            team: team.into(),
+            correlation: Uuid::now_v7(),
+            actor: "local:ada".into(),
+            outcome: None,
+            data: json!({ "name": name }),
+        });
+    }
+    store.commit(change).await.unwrap();
+}
+
+/// All that the log holds, as text.
+pub(crate) async fn log(store: &Store) -> String {
+    let events = store.events(&kernel::EventFilter::default(), 0, 1000).await;
+    serde_json::to_string(&events.unwrap()).unwrap()
+}
