@@ -27,6 +27,7 @@ mod request;
 mod secrets;
 mod sse;
 mod subscriptions;
+mod teams;
 mod token;
 mod workloads;
 

@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod definition;
+pub mod documents;
 pub mod engine;
 mod hex;
 pub mod http;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, t
 
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use delivery::{
-    reconcile::{Deployments, Environments, Instances, Workloads},
+    reconcile::{Deployments, Environments, Instances, Namespaces, Workloads},
     service::{Delivery, Settings},
 };
 use gateway::{Gateway, GatewayHandle, Limits};
@@ -15,7 +15,7 @@ use kernel::{
 };
 use secrets::{Sealed, SecretStore, Secrets, Vault};
 use subscriptions::{Deliveries, NatsOutlet, Subscriptions};
-use teams::{Registered, Registry, Teams};
+use teams::{Registered, Registry, Teams, reconcile::Onboarding};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -27,7 +27,7 @@ use crate::{
     adapters::Adapters,
     api, identity_access, keys, lead,
     routing::Routing,
-    team_ports::{OfIdentity, OfSubscriptions},
+    team_ports::{OfDelivery, OfIdentity, OfSubscriptions, TeamDocuments},
 };
 
 /// The largest request: a few workloads with their files inlined.
@@ -113,10 +113,12 @@ pub async fn start(config: Config) -> Result<Running> {
             belongings: vec![
                 Arc::new(OfSubscriptions(subscriptions.clone())),
                 Arc::new(of_identity),
+                Arc::new(OfDelivery(delivery.clone())),
             ],
         },
         config.teams(),
     ));
+    delivery.also_applies(Arc::new(TeamDocuments(teams.clone())));
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -141,6 +143,8 @@ pub async fn start(config: Config) -> Result<Running> {
         .with(Arc::new(Workloads(delivery.clone())))
         .with(Arc::new(Deployments(delivery.clone())))
         .with(Arc::new(Environments(delivery.clone())))
+        .with(Arc::new(Namespaces(delivery.clone())))
+        .with(Arc::new(Onboarding(teams.clone())))
         .with(Arc::new(identity::reconcile::Keys(identity.clone())))
         .start();
     for engine in &adapters.engines {

@@ -1,16 +1,26 @@
-//! What identity does for teams: the sources that know who is in a group, and deploy credentials.
+//! What others do for teams: identity's sources that know who is in a group, and its deploy credentials;
+//! delivery's environments, which end with their team.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use delivery::{
+    api::{Applied, ApplyOutcome},
+    documents::Documents,
+    service::Delivery,
+};
 use identity::{
     Identity,
     model::{AccountKind, LocalGroup, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
 };
-use kernel::{Caller, Error, ErrorKind, Event, Kind as _, Query, Result};
+use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Query, Result};
+use serde_json::Value;
 use subscriptions::Subscriptions;
-use teams::port::{
-    Belongings, Credentials, Group, LocalGroups, Member, MembershipSource, Upstreams,
+use teams::{
+    Teams,
+    port::{
+        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, Upstreams,
+    },
 };
 
 /// The local source's name, with which its subjects begin.
@@ -132,7 +142,7 @@ impl Credentials for OfIdentity {
 
 #[async_trait]
 impl Belongings for OfIdentity {
-    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<String>> {
+    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
         let store = self.0.store();
         let all = Query::scope(team);
         for trust in store.list_all::<WorkloadTrust>(&all).await? {
@@ -154,8 +164,50 @@ pub(crate) struct OfSubscriptions(pub(crate) Arc<Subscriptions>);
 
 #[async_trait]
 impl Belongings for OfSubscriptions {
-    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<String>> {
+    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
         self.0.remove_all_of(caller, team).await?;
         Ok(vec![])
+    }
+}
+
+/// Delivery, as teams know it.
+pub(crate) struct OfDelivery(pub(crate) Arc<Delivery>);
+
+#[async_trait]
+impl Belongings for OfDelivery {
+    async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<Left>> {
+        let left = self.0.team_remove(caller, team, protected).await?;
+        let left = left.into_iter();
+        Ok(left.map(|(what, kept)| Left { what, kept }).collect())
+    }
+}
+
+/// The documents of teams, as delivery's `apply` takes them.
+pub(crate) struct TeamDocuments(pub(crate) Arc<Teams>);
+
+#[async_trait]
+impl Documents for TeamDocuments {
+    fn takes(&self, document: &Value) -> bool {
+        Teams::takes(document)
+    }
+
+    async fn apply(
+        &self,
+        caller: &Caller,
+        documents: &[(String, Value)],
+        change: &mut Change,
+    ) -> Result<Vec<Applied>> {
+        let applied = self.0.apply(caller, documents, change).await?.into_iter();
+        let answer = applied.map(|one| Applied {
+            kind: one.kind.into(),
+            name: one.name,
+            outcome: match one.outcome {
+                teams::service::Outcome::Created => ApplyOutcome::Created,
+                teams::service::Outcome::Changed => ApplyOutcome::Changed,
+                teams::service::Outcome::Unchanged => ApplyOutcome::Unchanged,
+            },
+            revision: None,
+        });
+        Ok(answer.collect())
     }
 }

@@ -70,10 +70,19 @@ pub trait Credentials: Send + Sync + 'static {
     async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()>;
 }
 
+/// What of a team is left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// What, and why.
+    pub what: String,
+    /// Whether it stays until somebody says otherwise; else it is going.
+    pub kept: bool,
+}
+
 /// What another domain keeps for teams, and takes away when one is a customer no longer.
 #[async_trait]
 pub trait Belongings: Send + Sync + 'static {
     /// Takes away what is `team`'s, as far as it may go: what is protected with the rest where that is
-    /// said. Says what is left, each with its reason; asked again, it goes on.
-    async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<String>>;
+    /// said. Says what is left; asked again, it goes on.
+    async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<Left>>;
 }

@@ -84,7 +84,7 @@ impl Applicable {
                 format!("{place}.kind"),
                 format!("there is no kind `{kind}` that can be applied"),
             )
-            .remedy("use ResourceDefinition, EnvironmentRole or Environment")),
+            .remedy("use ResourceDefinition, EnvironmentRole, Environment or Team")),
             (version, _) => Err(Problem::new(
                 "document/api-version",
                 format!("{place}.apiVersion"),

@@ -5,6 +5,8 @@
 //! - [`Instances`] makes, heals, rotates and removes resource instances;
 //! - [`Workloads`] hands workloads to their engine, lets new releases take over, and removes;
 //! - [`Deployments`] watches over both until a deployment has succeeded, or returns to the last good;
+//! - [`Namespaces`] backs each namespace of a team by an environment, and counts what is asked of its
+//!   quota;
 //! - [`Environments`] ends environments when their time is over or somebody asks, and keeps their
 //!   history to a length.
 
@@ -12,6 +14,7 @@ mod deployments;
 mod drain;
 mod environments;
 mod instances;
+mod namespaces;
 mod workloads;
 
 use std::time::Duration;
@@ -21,6 +24,7 @@ use kernel::Backoff;
 pub use deployments::Deployments;
 pub use environments::Environments;
 pub use instances::Instances;
+pub use namespaces::Namespaces;
 pub use workloads::Workloads;
 
 /// The waits of what is tried again: never more than half a minute, so that what waits for a server

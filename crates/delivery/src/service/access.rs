@@ -84,6 +84,11 @@ impl Place {
         }
     }
 
+    /// Whether its role keeps it from being deleted.
+    pub(super) fn is_protected(&self) -> bool {
+        self.protected
+    }
+
     /// The environment itself.
     pub(super) fn itself(&self) -> Target<'_> {
         Target {

@@ -36,8 +36,16 @@ impl Delivery {
     pub async fn apply(&self, caller: &Caller, request: ApplyRequest) -> Result<ApplyAnswer> {
         let mut problems = Vec::new();
         let mut documents = Vec::new();
+        let mut others = Vec::new();
+        let mut order = Vec::new();
         for (index, value) in request.documents.iter().enumerate() {
             let place = format!("documents[{index}]");
+            let is_other = self.documents.get().is_some_and(|d| d.takes(value));
+            order.push(is_other);
+            if is_other {
+                others.push((place, value.clone()));
+                continue;
+            }
             match Applicable::read(value, &place) {
                 Ok(document) => documents.push((place, document)),
                 Err(problem) => problems.push(problem),
@@ -47,7 +55,22 @@ impl Delivery {
         if !problems.is_empty() {
             return Err(Error::problems(NOT_APPLIED, problems));
         }
-        self.apply_all(caller, documents, false).await
+        let mut change = Change::new().by(caller);
+        let theirs = match self.documents.get() {
+            Some(takes) if !others.is_empty() => takes.apply(caller, &others, &mut change).await?,
+            _ => vec![],
+        };
+        let ours = self.apply_into(change, caller, documents, false).await?;
+        let (mut ours, mut theirs) = (ours.items.into_iter(), theirs.into_iter());
+        let items =
+            order.into_iter().filter_map(
+                |is_other| {
+                    if is_other { theirs.next() } else { ours.next() }
+                },
+            );
+        Ok(ApplyAnswer {
+            items: items.collect(),
+        })
     }
 
     /// Applies what comes with the platform: what people have changed since stays as they want it.
@@ -102,7 +125,18 @@ impl Delivery {
         documents: Vec<(String, Applicable)>,
         built_in: bool,
     ) -> Result<ApplyAnswer> {
-        let mut change = Change::new().by(caller);
+        let change = Change::new().by(caller);
+        self.apply_into(change, caller, documents, built_in).await
+    }
+
+    /// Applies documents along with what is in `change` already: all or nothing.
+    async fn apply_into(
+        &self,
+        mut change: Change,
+        caller: &Caller,
+        documents: Vec<(String, Applicable)>,
+        built_in: bool,
+    ) -> Result<ApplyAnswer> {
         let mut items = Vec::new();
         let roles: Roles = documents
             .iter()

@@ -11,19 +11,22 @@ mod outdated;
 pub mod outputs;
 mod plans;
 mod preview;
+pub(crate) mod quota;
 mod resources;
 mod restore;
+mod teams;
 mod workloads;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use kernel::{Committed, Error, Guard, Kind, Query, Resource, Result, Secret, Store};
 
 use crate::{
     Engine, Provisioner, Verifier,
+    documents::Documents,
     model::{Environment, ResourceInstance, Route},
 };
 
@@ -49,6 +52,8 @@ pub struct Delivery {
     guard: Guard,
     settings: Settings,
     digest_key: Secret,
+    /// What takes the documents of other domains.
+    documents: OnceLock<Arc<dyn Documents>>,
     /// One deployment at a time is planned and written for an environment by this replica; others
     /// wait their turn, rather than plan in vain.
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -74,7 +79,15 @@ impl Delivery {
             guard,
             settings,
             digest_key,
+            documents: OnceLock::new(),
             turns: Mutex::default(),
+        }
+    }
+
+    /// Has `apply` take the documents of other domains too. To be said once, before anything is served.
+    pub fn also_applies(&self, documents: Arc<dyn Documents>) {
+        if self.documents.set(documents).is_err() {
+            tracing::warn!("who takes other domains' documents was said twice: the first counts");
         }
     }
 

@@ -76,6 +76,9 @@ impl Delivery {
                 }
             }
         }
+        let (beyond, near) = self.check_quota(environment, order, &running).await?;
+        problems.extend(beyond);
+        warnings.extend(near);
         let routes: Vec<RouteSpec> = self
             .routes_of(name)
             .await?

@@ -1,1 +1,236 @@
-//! The level-triggered work of teams: idempotent, safe to run twice and to kill.
+//! The level-triggered work of teams: idempotent, safe to run twice and to kill. [`Onboarding`] makes of
+//! a team what it should be, tells of it again and again, and takes it away.
+
+mod conditions;
+mod integration;
+mod leave;
+mod sync;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use kernel::{
+    Caller, Change, Event, Key, Kind, NewEvent, Next, Outcome, Query, Reconciler, Resource, Result,
+    reconciler::Context,
+};
+use serde_json::json;
+
+use crate::{
+    Teams,
+    model::{Namespace, NamespaceSpec, Taken, Team},
+    service::namespaces::made,
+};
+
+/// Whose name the reconciler's events bear.
+const PART: &str = "teams";
+
+/// How soon a team is looked at again that waits for something nobody tells of.
+const SOON: Duration = Duration::from_secs(5);
+
+/// The reconciler of [`Team`].
+pub struct Onboarding(pub Arc<Teams>);
+
+#[async_trait]
+impl Reconciler for Onboarding {
+    fn name(&self) -> &'static str {
+        PART
+    }
+
+    fn kind(&self) -> &'static str {
+        Team::KIND
+    }
+
+    fn concerns(&self, event: &Event) -> Vec<Key> {
+        let (teams, ports) = (&self.0, self.0.ports());
+        let named = |name: String| Key::of::<Team>("", name);
+        if let Some(group) = ports.local.group_of(event) {
+            let of_group = teams.registry().of_group(&group);
+            return of_group.into_iter().map(named).collect();
+        }
+        if let Some(team) = ports.credentials.team_of(event) {
+            return vec![named(team)];
+        }
+        let Some(key) = event.subject_key() else {
+            return vec![];
+        };
+        match key.kind.as_str() {
+            // Its own words are no news to it.
+            Team::KIND if event.actor == format!("system:{PART}") => vec![],
+            Team::KIND => vec![key],
+            Namespace::KIND | integration::KIND => vec![named(key.scope)],
+            _ => vec![],
+        }
+    }
+
+    async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
+        let Some(team) = context.store.get::<Team>("", &key.name).await? else {
+            return Ok(Next::Idle);
+        };
+        let mut pass = Pass {
+            teams: &self.0,
+            context,
+            caller: Caller::system(PART, team.meta.uid),
+            team,
+        };
+        if pass.team.spec.is_registered() {
+            pass.keep().await
+        } else {
+            pass.leave().await
+        }
+    }
+}
+
+/// One look at one team.
+struct Pass<'a> {
+    teams: &'a Teams,
+    context: &'a Context,
+    caller: Caller,
+    team: Resource<Team>,
+}
+
+impl Pass<'_> {
+    fn name(&self) -> &str {
+        &self.team.meta.name
+    }
+
+    fn change(&self) -> Change {
+        Change::new()
+            .by(&self.caller)
+            .fenced(self.context.fence.clone())
+    }
+
+    async fn commit(&self, change: Change) -> Result<()> {
+        self.context.store.commit(change).await.map(drop)
+    }
+
+    fn event(&self, what: &str, outcome: Option<Outcome>, data: serde_json::Value) -> NewEvent {
+        let key = self.team.key();
+        NewEvent::caused(what, key, self.name(), &self.caller, outcome, data)
+    }
+
+    async fn namespaces(&self) -> Result<Vec<Resource<Namespace>>> {
+        self.context
+            .store
+            .list_all(&Query::scope(self.name()))
+            .await
+    }
+
+    /// Has the team have all that it should.
+    async fn keep(&mut self) -> Result<Next> {
+        if self.end_interactions().await? || self.make_namespaces().await? {
+            // What was written is looked at anew.
+            self.context.nudge(self.team.key());
+            return Ok(Next::After(SOON));
+        }
+        let before = self.team.clone();
+        let namespaces = self.namespaces().await?;
+        let group = self.look_at_group().await;
+        let conditions = self.conditions(&namespaces, &group).await?;
+        let is_ready = conditions::are_met(&conditions);
+        let was_ready = self.team.status.phase == READY;
+        let status = &mut self.team.status;
+        status.conditions = conditions;
+        status.phase = if is_ready { READY } else { "onboarding" }.into();
+        status.remaining.clear();
+        let mut change = self.change();
+        let matters = self.team.status != before.status;
+        if is_ready && !was_ready {
+            let seconds = Timestamp::now().duration_since(self.team.meta.created);
+            let seconds = seconds.as_secs_f64();
+            let data = json!({ "team": self.name(), "seconds": seconds });
+            change.event(self.event("team.onboarded", Some(Outcome::Pass), data));
+        }
+        let due = self.tell_if_due(&mut change, &group);
+        if matters {
+            change.status(&self.team)?;
+        } else if !change.is_empty() {
+            // That it was told of concerns nobody beyond the event that tells.
+            change.note(&self.team)?;
+        }
+        if !change.is_empty() {
+            self.commit(change).await?;
+        }
+        Ok(Next::After(self.wait(due, is_ready)))
+    }
+
+    /// Until what comes next.
+    fn wait(&self, due: Duration, is_ready: bool) -> Duration {
+        let ends = self
+            .team
+            .spec
+            .interactions
+            .iter()
+            .filter_map(|one| one.expires);
+        let until = |at: Timestamp| {
+            Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
+        };
+        let next_end = ends.min().map(until);
+        let waiting = (!is_ready).then_some(SOON);
+        let least = [Some(due), next_end, waiting].into_iter().flatten().min();
+        least.unwrap_or(due).max(Duration::from_millis(10))
+    }
+
+    /// Takes out the interactions whose time is over, and says so.
+    async fn end_interactions(&mut self) -> Result<bool> {
+        let now = Timestamp::now();
+        let all = std::mem::take(&mut self.team.spec.interactions);
+        let is_over = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        let (over, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| is_over(one.expires));
+        self.team.spec.interactions = open;
+        if over.is_empty() {
+            return Ok(false);
+        }
+        let mut change = self.change();
+        change.spec(&self.team)?;
+        for one in over {
+            change.event(self.event("team.interaction-ended", None, json!(one)));
+        }
+        self.commit(change).await?;
+        Ok(true)
+    }
+
+    /// Makes the standard namespaces that are missing. What the team made itself of such a name before it
+    /// was a standard one becomes one as it is.
+    async fn make_namespaces(&mut self) -> Result<bool> {
+        let mut namespaces = self.namespaces().await?;
+        let mut change = self.change();
+        let mut changed = false;
+        for role in &self.team.spec.environments {
+            let name = format!("{}-{role}", self.name());
+            match namespaces.iter_mut().find(|one| one.meta.name == name) {
+                Some(there) if there.spec.standard || there.is_deleting() => {}
+                Some(there) => {
+                    there.spec.standard = true;
+                    change.spec(there)?;
+                    changed = true;
+                }
+                None => {
+                    let spec = NamespaceSpec {
+                        role: role.clone(),
+                        standard: true,
+                        ..NamespaceSpec::default()
+                    };
+                    let new = made(self.name(), &name, spec);
+                    change.create(&new)?;
+                    namespaces.push(new);
+                    changed = true;
+                }
+            }
+        }
+        let stay = namespaces.iter().filter(|one| !one.is_deleting());
+        let taken = Taken::by(stay.map(|one| &one.spec));
+        if self.team.status.taken != taken {
+            self.team.status.taken = taken;
+            change.status(&self.team)?;
+            changed = true;
+        }
+        if changed {
+            self.commit(change).await?;
+        }
+        Ok(changed)
+    }
+}
+
+/// The phase of a team whose conditions are met.
+const READY: &str = "ready";

@@ -2,14 +2,16 @@
 //! that changes its resources.
 
 pub(crate) mod access;
+mod apply;
 pub(crate) mod change;
 mod members;
-mod namespaces;
+pub(crate) mod namespaces;
 mod offboard;
 mod onboard;
 
 use std::{sync::Arc, time::Duration};
 
+pub use self::apply::{Applied, Outcome};
 use kernel::{Committed, Error, Guard, Kind, Resource, Result, Store};
 
 use crate::{
@@ -92,6 +94,10 @@ impl Teams {
     /// What the configuration says.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
     }
 }
 

@@ -98,7 +98,7 @@ impl Teams {
 
     /// Has the source that the platform keeps have the group, with those leads whom it knows, where
     /// the group is that source's and not there yet.
-    pub(super) async fn ensure_group(&self, caller: &Caller, spec: &TeamSpec) -> Result<()> {
+    pub(crate) async fn ensure_group(&self, caller: &Caller, spec: &TeamSpec) -> Result<()> {
         let local = &self.ports.local;
         let prefix = format!("{}:", local.name());
         let people: Vec<String> = spec

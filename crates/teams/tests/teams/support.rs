@@ -20,7 +20,9 @@ use policy::{Bundle, RegoAuthorizer};
 use serde_json::{Value, json};
 use teams::{
     Registered, Registry, Settings, Teams,
-    port::{Belongings, Credentials, Group, LocalGroups, Member, MembershipSource, Upstreams},
+    port::{
+        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, Upstreams,
+    },
     service::Ports,
 };
 use tempfile::TempDir;
@@ -165,10 +167,12 @@ impl Credentials for Drawer {
 
 #[async_trait]
 impl Belongings for Drawer {
-    async fn remove(&self, _: &Caller, team: &str, protected: bool) -> Result<Vec<String>> {
+    async fn remove(&self, _: &Caller, team: &str, protected: bool) -> Result<Vec<Left>> {
         let mut removed = self.0.removed.lock().unwrap();
         removed.push((team.into(), protected));
-        Ok(self.0.stays.lock().unwrap().clone())
+        let stays = self.0.stays.lock().unwrap().clone();
+        let left = stays.into_iter().map(|what| Left { what, kept: true });
+        Ok(left.collect())
     }
 }
 

@@ -96,7 +96,7 @@ impl Delivery {
         Ok(environment)
     }
 
-    pub(super) fn environment_write(
+    pub(crate) fn environment_write(
         change: &mut Change,
         caller: &Caller,
         environment: &Resource<Environment>,

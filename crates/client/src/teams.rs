@@ -1,0 +1,134 @@
+//! Teams, who is in them, and their namespaces.
+
+use delivery::api::ListQuery;
+use kernel::{Page, Resource};
+use reqwest::Method;
+use teams::{
+    api::{Confirm, Members, NamespaceFields, NewNamespace, NewTeam, Offboard, TeamFields},
+    model::{Namespace, Team},
+};
+
+use crate::{Client, Result};
+
+impl Client {
+    /// `GET platforms/teams`
+    pub async fn teams(&self, page: &ListQuery) -> Result<Page<Resource<Team>>> {
+        self.call(Method::GET, &["platforms", "teams"])
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `POST platforms/teams`: done once the team's conditions are met.
+    pub async fn onboard_team(&self, new: &NewTeam) -> Result<Resource<Team>> {
+        self.call(Method::POST, &["platforms", "teams"])
+            .json(new)
+            .resource()
+            .await
+    }
+
+    /// `GET platforms/teams/{team}`
+    pub async fn team(&self, name: &str) -> Result<Resource<Team>> {
+        self.call(Method::GET, &["platforms", "teams", name])
+            .resource()
+            .await
+    }
+
+    /// `PATCH platforms/teams/{team}`
+    pub async fn change_team(&self, name: &str, fields: &TeamFields) -> Result<Resource<Team>> {
+        self.call(Method::PATCH, &["platforms", "teams", name])
+            .json(fields)
+            .resource()
+            .await
+    }
+
+    /// `DELETE platforms/teams/{team}`
+    pub async fn offboard_team(&self, name: &str, how: &Offboard) -> Result<Resource<Team>> {
+        self.call(Method::DELETE, &["platforms", "teams", name])
+            .query(how)
+            .resource()
+            .await
+    }
+
+    /// `POST platforms/teams/{team}/sync`
+    pub async fn sync_team(&self, name: &str) -> Result<Resource<Team>> {
+        self.call(Method::POST, &["platforms", "teams", name, "sync"])
+            .resource()
+            .await
+    }
+
+    /// `GET platforms/teams/{team}/members`
+    pub async fn team_members(&self, name: &str) -> Result<Members> {
+        self.call(Method::GET, &["platforms", "teams", name, "members"])
+            .read()
+            .await
+    }
+
+    /// `PUT platforms/teams/{team}/members/{user}`
+    pub async fn add_member(&self, team: &str, user: &str) -> Result<()> {
+        self.call(Method::PUT, &["platforms", "teams", team, "members", user])
+            .done()
+            .await
+    }
+
+    /// `DELETE platforms/teams/{team}/members/{user}`
+    pub async fn remove_member(&self, team: &str, user: &str) -> Result<()> {
+        let path = ["platforms", "teams", team, "members", user];
+        self.call(Method::DELETE, &path).done().await
+    }
+
+    /// `GET teams/{team}/namespaces`
+    pub async fn namespaces(
+        &self,
+        team: &str,
+        page: &ListQuery,
+    ) -> Result<Page<Resource<Namespace>>> {
+        self.call(Method::GET, &["teams", team, "namespaces"])
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `POST teams/{team}/namespaces`
+    pub async fn create_namespace(
+        &self,
+        team: &str,
+        new: &NewNamespace,
+    ) -> Result<Resource<Namespace>> {
+        self.call(Method::POST, &["teams", team, "namespaces"])
+            .json(new)
+            .resource()
+            .await
+    }
+
+    /// `GET teams/{team}/namespaces/{namespace}`
+    pub async fn namespace(&self, team: &str, name: &str) -> Result<Resource<Namespace>> {
+        self.call(Method::GET, &["teams", team, "namespaces", name])
+            .resource()
+            .await
+    }
+
+    /// `PATCH teams/{team}/namespaces/{namespace}`
+    pub async fn change_namespace(
+        &self,
+        team: &str,
+        name: &str,
+        fields: &NamespaceFields,
+    ) -> Result<Resource<Namespace>> {
+        self.call(Method::PATCH, &["teams", team, "namespaces", name])
+            .json(fields)
+            .resource()
+            .await
+    }
+
+    /// `DELETE teams/{team}/namespaces/{namespace}`, with everything in it.
+    pub async fn delete_namespace(&self, team: &str, name: &str) -> Result<Resource<Namespace>> {
+        let confirm = Confirm {
+            confirm: Some(name.into()),
+        };
+        self.call(Method::DELETE, &["teams", team, "namespaces", name])
+            .query(&confirm)
+            .resource()
+            .await
+    }
+}

@@ -1,0 +1,101 @@
+//! A team that is a customer no longer: what is its goes; what stays is said, with its reason.
+
+use std::time::Duration;
+
+use kernel::{Next, Outcome, Resource, Result};
+use serde_json::json;
+
+use super::{Pass, SOON, sync::Found};
+use crate::{model::Namespace, service::change::sync_event};
+
+/// How often what is kept is looked at.
+const KEPT: Duration = Duration::from_hours(1);
+
+impl Pass<'_> {
+    pub(super) async fn leave(&mut self) -> Result<Next> {
+        let all = self
+            .team
+            .spec
+            .offboarding
+            .as_ref()
+            .is_some_and(|how| how.include_protected);
+        let before = self.team.status.clone();
+        let mut change = self.change();
+        let mut remaining = Vec::new();
+        let mut goes_on = false;
+        for mut namespace in self.namespaces().await? {
+            let name = namespace.meta.name.clone();
+            let goes = namespace.is_deleting() || all || may_go(&namespace);
+            if !goes {
+                remaining.push(kept(&namespace, self.name()));
+                goes_on |= namespace.status.protected.is_none();
+                continue;
+            }
+            goes_on = true;
+            remaining.push(match namespace.status.message.as_str() {
+                "" => format!("namespace {name} is being removed"),
+                why => format!("namespace {name}: {why}"),
+            });
+            if !namespace.is_deleting() || (all && !namespace.spec.include_protected) {
+                namespace.spec.include_protected = all;
+                change.spec(&namespace)?;
+                change.delete(&namespace)?;
+            }
+        }
+        let team = self.name().to_owned();
+        for belongings in &self.teams.ports().belongings {
+            match belongings.remove(&self.caller, &team, all).await {
+                Ok(left) => {
+                    goes_on |= left.iter().any(|one| !one.kept);
+                    remaining.extend(left.into_iter().map(|one| one.what));
+                }
+                Err(error) => {
+                    goes_on = true;
+                    remaining.push(error.message);
+                }
+            }
+        }
+        if remaining.is_empty() {
+            change.remove(&self.team)?;
+            let data = json!({ "team": team, "generation": self.team.meta.generation });
+            change.event(self.event("team.deleted", Some(Outcome::Pass), data));
+            self.commit(change).await?;
+            return Ok(Next::Idle);
+        }
+        self.team.status.phase = "offboarded".into();
+        self.team.status.conditions.clear();
+        self.team.status.remaining = remaining;
+        if self.team.status.synced.as_ref().map(|last| last.generation)
+            != Some(self.team.meta.generation)
+        {
+            // Whoever keeps something in step with the team hears that it has gone.
+            change.event(sync_event(&self.team, &self.caller));
+            self.team.status.synced = Some(Found::nobody(self.team.meta.generation));
+        }
+        if self.team.status != before {
+            change.status(&self.team)?;
+        }
+        if !change.is_empty() {
+            self.commit(change).await?;
+        }
+        Ok(Next::After(if goes_on { SOON } else { KEPT }))
+    }
+}
+
+/// Whether a namespace goes with its team. One of which nobody knows whether it is protected may be.
+fn may_go(namespace: &Resource<Namespace>) -> bool {
+    namespace.status.protected == Some(false)
+}
+
+fn kept(namespace: &Resource<Namespace>, team: &str) -> String {
+    let (name, role) = (&namespace.meta.name, &namespace.spec.role);
+    if namespace.status.protected.is_none() {
+        return format!(
+            "namespace {name}: whether its role `{role}` is protected is not known yet"
+        );
+    }
+    format!(
+        "namespace {name} is kept with all that is in it: its role `{role}` is protected; `towpath team \
+         offboard {team} --include prod` takes it too"
+    )
+}

@@ -1,0 +1,235 @@
+//! Documents that people apply: teams, and requests for namespaces. Written into a change that others
+//! fill too: all that is applied together is, or nothing.
+
+use kernel::{Caller, Change, Error, ErrorKind, Kind as _, Problem, Result};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{
+    Teams,
+    access::{TEAM_CREATE, of_platform},
+    namespaces::Rooms,
+};
+use crate::{
+    api::{
+        API_VERSION, Envelope, NamespaceFields, NamespaceRequest, NewNamespace, NewTeam,
+        REQUEST_API_VERSION, TeamFields,
+    },
+    model::Team,
+};
+
+/// What became of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What was done.
+    pub outcome: Outcome,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was made.
+    Created,
+    /// It was changed.
+    Changed,
+    /// It is as the document says.
+    Unchanged,
+}
+
+/// A document of ours.
+enum Read {
+    Team(NewTeam),
+    Namespace(String, NewNamespace),
+}
+
+impl Teams {
+    /// Whether a document is of a kind that is taken here.
+    pub fn takes(document: &Value) -> bool {
+        let text = |name: &str| document.get(name).and_then(Value::as_str);
+        let what = (text("apiVersion"), text("kind"));
+        what == (Some(API_VERSION), Some(Team::KIND))
+            || what.1 == Some(REQUEST) && what.0 != Some(API_VERSION)
+    }
+
+    /// Writes what `documents` say into `change`, each with where it stands (`documents[0]`).
+    pub async fn apply(
+        &self,
+        caller: &Caller,
+        documents: &[(String, Value)],
+        change: &mut Change,
+    ) -> Result<Vec<Applied>> {
+        let mut problems = Vec::new();
+        let mut read = Vec::new();
+        for (place, document) in documents {
+            match read_one(document, place) {
+                Ok(one) => read.push((place, one)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Error::problems("the documents cannot be applied", problems));
+        }
+        let mut applied = Vec::new();
+        let mut rooms: Vec<Rooms> = Vec::new();
+        for (place, document) in read {
+            let one = match document {
+                Read::Team(team) => self.apply_team(caller, change, team).await,
+                Read::Namespace(team, new) => {
+                    self.apply_namespace(caller, change, &mut rooms, &team, &new)
+                        .await
+                }
+            };
+            applied.push(one.map_err(|error| at(error, place))?);
+        }
+        for mut room in rooms {
+            room.take(change)?;
+        }
+        Ok(applied)
+    }
+
+    async fn apply_team(
+        &self,
+        caller: &Caller,
+        change: &mut Change,
+        team: NewTeam,
+    ) -> Result<Applied> {
+        let name = team.name.clone();
+        let before = self.store.get::<Team>("", &name).await?;
+        let outcome = match before {
+            Some(there) if there.spec.is_registered() => {
+                if says_what_is(&there.spec, &team.fields) && self.sees(caller, &name) {
+                    Outcome::Unchanged
+                } else {
+                    self.require_change(caller, &name, &team.fields).await?;
+                    let changed = self
+                        .change_into(change, caller, there, &team.fields)
+                        .await?;
+                    changed.map_or(Outcome::Unchanged, |_| Outcome::Changed)
+                }
+            }
+            before => {
+                self.guard
+                    .require(caller, TEAM_CREATE, &of_platform(&name))
+                    .await?;
+                self.onboard_into(change, caller, before, &team).await?;
+                Outcome::Created
+            }
+        };
+        Ok(Applied {
+            kind: Team::KIND,
+            name,
+            outcome,
+        })
+    }
+
+    async fn apply_namespace(
+        &self,
+        caller: &Caller,
+        change: &mut Change,
+        rooms: &mut Vec<Rooms>,
+        team: &str,
+        new: &NewNamespace,
+    ) -> Result<Applied> {
+        self.require_create(caller, team, new).await?;
+        let known = rooms.iter().position(|one| one.team.meta.name == team);
+        let index = known.unwrap_or(rooms.len());
+        if known.is_none() {
+            rooms.push(self.rooms(team).await?);
+        }
+        let room = &mut rooms[index];
+        let outcome = match room.position(&new.name) {
+            None => {
+                self.room_create_into(change, caller, room, new)?;
+                Outcome::Created
+            }
+            Some(index) => {
+                self.require_namespace_change(caller, team, &new.name, &new.fields)
+                    .await?;
+                if Self::room_change_into(change, caller, room, index, &new.fields)? {
+                    Outcome::Changed
+                } else {
+                    Outcome::Unchanged
+                }
+            }
+        };
+        Ok(Applied {
+            kind: REQUEST,
+            name: new.name.clone(),
+            outcome,
+        })
+    }
+}
+
+/// The kind of a request for a namespace.
+const REQUEST: &str = "NamespaceRequest";
+
+/// Whether nothing of a team would change.
+fn says_what_is(spec: &crate::model::TeamSpec, fields: &TeamFields) -> bool {
+    let mut after = spec.clone();
+    super::onboard::fill(&mut after, fields);
+    after == *spec
+}
+
+fn read_one(document: &Value, place: &str) -> Result<Read, Problem> {
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    if text("kind") == Some(Team::KIND) {
+        let team: Envelope<TeamFields> = shaped(document, place)?;
+        return Ok(Read::Team(NewTeam {
+            name: team.metadata.name.to_string(),
+            fields: team.spec,
+        }));
+    }
+    if text("apiVersion") != Some(REQUEST_API_VERSION) {
+        return Err(Problem::new(
+            "document/api-version",
+            format!("{place}.apiVersion"),
+            format!("a {REQUEST} is of `{REQUEST_API_VERSION}`"),
+        )
+        .remedy(format!("write `apiVersion: {REQUEST_API_VERSION}`")));
+    }
+    let request: Envelope<NamespaceRequest> = shaped(document, place)?;
+    let spec = request.spec;
+    let fields = NamespaceFields {
+        role: None,
+        description: spec.description,
+        quota: spec.quota,
+        network_policies: spec.network_policies,
+    };
+    let name = request.metadata.name.to_string();
+    Ok(Read::Namespace(spec.team, NewNamespace { name, fields }))
+}
+
+fn shaped<S: DeserializeOwned>(document: &Value, place: &str) -> Result<Envelope<S>, Problem> {
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let path = match error.path().to_string().as_str() {
+            "." => place.to_owned(),
+            below => format!("{place}.{below}"),
+        };
+        Problem::new("document/shape", path, error.inner().to_string())
+    })
+}
+
+/// An error of one document, with where it stands.
+fn at(mut error: Error, place: &str) -> Error {
+    for problem in &mut error.problems {
+        problem.path = match problem.path.as_str() {
+            "" => place.to_owned(),
+            path => format!("{place}.spec.{path}"),
+        };
+    }
+    if error.problems.is_empty()
+        && matches!(
+            error.kind,
+            ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::AlreadyExists
+        )
+    {
+        let mut problem = Problem::new("document/refused", place, error.message.clone());
+        problem.remedy.clone_from(&error.remedy);
+        error.problems.push(problem);
+    }
+    error
+}

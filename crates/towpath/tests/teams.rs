@@ -1,0 +1,428 @@
+//! Teams on a whole platform: onboarded, within their quotas, in step, and gone.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod site;
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use site::{Running, Site, work};
+use testkit::eventually;
+
+const LONG: Duration = Duration::from_mins(1);
+
+struct World {
+    site: Site,
+    _running: Running,
+    http: reqwest::Client,
+    token: String,
+    _data: tempfile::TempDir,
+}
+
+impl World {
+    async fn new(options: &[&str]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut site = Site::new(data.path());
+        site.options = options.iter().map(|&option| option.to_owned()).collect();
+        let running = site.start().await;
+        let token = std::fs::read_to_string(data.path().join("admin.token")).unwrap();
+        Self {
+            site,
+            _running: running,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            token: token.trim().to_owned(),
+            _data: data,
+        }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let url = format!("http://127.0.0.1:{}{path}", self.site.api);
+        let mut request = self.http.request(method, url).bearer_auth(&self.token);
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.ask(Method::GET, path, Value::Null).await.1
+    }
+
+    /// Users with these names, all of them in this group.
+    async fn people(&self, group: &str, names: &[String]) {
+        for name in names {
+            let path = format!("/v1/identity/users/{name}");
+            let (status, made) = self.ask(Method::PUT, &path, json!({ "spec": {} })).await;
+            assert_eq!(status, 200, "{made}");
+        }
+        let path = format!("/v1/identity/groups/{group}");
+        let (status, made) = self
+            .ask(Method::PUT, &path, json!({ "members": names }))
+            .await;
+        assert_eq!(status, 200, "{made}");
+    }
+
+    async fn onboard(&self, body: Value) -> Value {
+        let (status, team) = self.ask(Method::POST, "/v1/platforms/teams", body).await;
+        assert_eq!(status, 202, "{team}");
+        team
+    }
+
+    async fn team(&self, name: &str) -> Value {
+        self.get(&format!("/v1/platforms/teams/{name}")).await
+    }
+
+    /// The team, as soon as it is onboarded.
+    async fn ready(&self, name: &str) -> Value {
+        eventually("the team is onboarded", LONG, || async {
+            let team = self.team(name).await;
+            (team["status"]["phase"] == "ready").then_some(team)
+        })
+        .await
+    }
+
+    async fn namespace(&self, team: &str, name: &str) -> Value {
+        self.get(&format!("/v1/teams/{team}/namespaces/{name}"))
+            .await
+    }
+
+    async fn environments(&self) -> Vec<String> {
+        let page = self.get("/v1/environments").await;
+        let items = page["items"].as_array().unwrap();
+        let name = |item: &Value| item["metadata"]["name"].as_str().unwrap().to_owned();
+        items.iter().map(name).collect()
+    }
+
+    async fn events(&self, kind: &str) -> Vec<Value> {
+        let page = self
+            .get(&format!("/v1/events?limit=1000&type=dev.towpath.{kind}"))
+            .await;
+        page["items"].as_array().unwrap().clone()
+    }
+
+    /// Orders the test workload, which asks for this much CPU.
+    async fn deploy(&self, environment: &str, name: &str, cpu: &str) -> (u16, Value) {
+        let mut score = work::score(name, &json!({}), &json!({}));
+        score["containers"]["main"]["resources"] = json!({ "requests": { "cpu": cpu } });
+        let mut order = serde_json::to_value(work::deployment(score)).unwrap();
+        order["createEnvironment"] = Value::Null;
+        let path = format!("/v1/environments/{environment}/deployments");
+        self.ask(Method::POST, &path, order).await
+    }
+}
+
+/// How long a team of sixteen may take.
+const ONBOARDED_WITHIN: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_team_of_sixteen_is_onboarded_within_two_seconds() {
+    let world = World::new(&[]).await;
+    let names: Vec<String> = (0..16).map(|n| format!("person-{n}")).collect();
+    world.people("payments", &names).await;
+    let start = Instant::now();
+    world
+        .onboard(json!({ "name": "payments", "leads": ["local:person-0"] }))
+        .await;
+    let team = world.ready("payments").await;
+    let took = start.elapsed();
+    assert!(took < ONBOARDED_WITHIN, "it took {took:?}");
+    let conditions = team["status"]["conditions"].as_array().unwrap();
+    let kinds: Vec<_> = conditions
+        .iter()
+        .map(|one| {
+            (
+                one["type"].as_str().unwrap(),
+                one["status"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("NamespacesReady", "True"),
+            ("RoleBindingsReady", "True"),
+            ("GatewaysReady", "True"),
+            ("IntegrationsReady", "True"),
+            ("CredentialsReady", "True"),
+            ("GroupFound", "True"),
+        ]
+    );
+    assert_eq!(
+        world.environments().await,
+        [
+            "payments-dev",
+            "payments-preview",
+            "payments-prod",
+            "payments-qa"
+        ]
+    );
+    let prod = world.namespace("payments", "payments-prod").await;
+    assert_eq!(prod["status"]["protected"], true);
+    assert_eq!(prod["status"]["hosts"], "*.payments-prod.localhost");
+    let accounts = world
+        .get("/v1/identity/teams/payments/service-accounts")
+        .await;
+    assert_eq!(accounts["items"].as_array().unwrap().len(), 4);
+    assert_eq!(accounts["items"][0]["spec"]["kind"], "deploy");
+    eprintln!("onboarded in {took:?}");
+}
+
+#[tokio::test]
+async fn a_namespace_keeps_to_its_quota_and_says_when_it_is_nearly_used_up() {
+    let world = World::new(&[]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev"] }))
+        .await;
+    world.ready("payments").await;
+    let (status, answer) = world.deploy("payments-dev", "big", "2500m").await;
+    assert_eq!(status, 422, "{answer}");
+    let problem = &answer["problems"][0];
+    assert_eq!(problem["rule"], "namespace/quota");
+    assert_eq!(
+        problem["message"],
+        "namespace `payments-dev` would have 2500m of requests.cpu, and its quota is 2: big asks for 2500m, \
+         the other workloads for 0, and 2 is left"
+    );
+    let (status, answer) = world.deploy("payments-dev", "hello", "1500m").await;
+    assert_eq!(status, 202, "{answer}");
+    let (status, answer) = world.deploy("payments-dev", "more", "600m").await;
+    assert_eq!(status, 422, "{answer}");
+    assert!(world.events("namespace.quota-warning").await.is_empty());
+    // The same again is no more than there is.
+    let (status, answer) = world.deploy("payments-dev", "hello", "1700m").await;
+    assert_eq!(status, 202, "{answer}");
+    let warned = eventually("the quota's end is near", LONG, || async {
+        world.events("namespace.quota-warning").await.pop()
+    })
+    .await;
+    assert_eq!(warned["data"]["parts"], json!(["requests.cpu"]));
+    assert_eq!(warned["team"], "payments");
+    // The team raises it by itself, up to its allowance.
+    let path = "/v1/teams/payments/namespaces/payments-dev";
+    let quota = |cpu: u64| {
+        json!({ "quota": {
+            "requests": { "cpu": cpu, "memory": "2Gi" }, "limits": { "cpu": cpu, "memory": "20Gi" },
+        }})
+    };
+    let (status, answer) = world.ask(Method::PATCH, path, quota(21)).await;
+    assert_eq!(status, 409, "{answer}");
+    assert_eq!(answer["problems"][0]["rule"], "namespace/allowance");
+    let (status, answer) = world.ask(Method::PATCH, path, quota(4)).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = world.deploy("payments-dev", "more", "600m").await;
+    assert_eq!(status, 202, "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_there_of_the_team_is_taken_in_and_nobody_elses() {
+    let world = World::new(&[]).await;
+    for (name, team) in [("payments-dev", "payments"), ("payments-qa", "shop")] {
+        let role = name.split_once('-').unwrap().1;
+        let body = json!({ "name": name, "team": team, "role": role });
+        let (status, made) = world.ask(Method::POST, "/v1/environments", body).await;
+        assert_eq!(status, 201, "{made}");
+    }
+    let before = world.get("/v1/environments/payments-dev").await;
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev", "qa"] }))
+        .await;
+    let team = eventually("it says what it waits for", LONG, || async {
+        let team = world.team("payments").await;
+        let waits = team["status"]["conditions"][0]["message"].as_str()?;
+        waits
+            .contains("taken by an environment of somebody else")
+            .then_some(team)
+    })
+    .await;
+    assert_eq!(team["status"]["phase"], "onboarding");
+    let after = world.get("/v1/environments/payments-dev").await;
+    assert_eq!(before["metadata"], after["metadata"]);
+    let dev = world.namespace("payments", "payments-dev").await;
+    assert_eq!(dev["status"]["environment"], before["metadata"]["uid"]);
+    assert_eq!(
+        world.get("/v1/environments/payments-qa").await["spec"]["team"],
+        "shop"
+    );
+    // Once the name is free it is the team's.
+    let path = "/v1/environments/payments-qa";
+    assert_eq!(world.ask(Method::DELETE, path, Value::Null).await.0, 202);
+    world.ready("payments").await;
+    assert_eq!(world.get(path).await["spec"]["team"], "payments");
+}
+
+#[tokio::test]
+async fn offboarding_removes_all_but_what_is_protected_and_says_what_stays() {
+    let world = World::new(&[]).await;
+    world.onboard(json!({ "name": "payments" })).await;
+    world.ready("payments").await;
+    let (status, made) = world
+        .ask(
+            Method::POST,
+            "/v1/environments",
+            json!({ "name": "pr-42", "team": "payments", "role": "dev" }),
+        )
+        .await;
+    assert_eq!(status, 201, "{made}");
+    for environment in ["payments-dev", "pr-42"] {
+        let (status, answer) = world.deploy(environment, "hello", "100m").await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    let path = "/v1/platforms/teams/payments?confirm=payments";
+    let (status, answer) = world.ask(Method::DELETE, path, Value::Null).await;
+    assert_eq!(status, 202, "{answer}");
+    eventually("all goes but prod", LONG, || async {
+        (world.environments().await == ["payments-prod"]).then_some(())
+    })
+    .await;
+    let team = eventually("it says what stays", LONG, || async {
+        let team = world.team("payments").await;
+        (team["status"]["remaining"].as_array()?.len() == 1).then_some(team)
+    })
+    .await;
+    let kept = team["status"]["remaining"][0].as_str().unwrap();
+    assert!(kept.contains("namespace payments-prod is kept"), "{kept}");
+    let accounts = world
+        .get("/v1/identity/teams/payments/service-accounts")
+        .await;
+    assert_eq!(accounts["items"], json!([]));
+    let (status, answer) = world
+        .ask(Method::DELETE, &format!("{path}&include=prod"), Value::Null)
+        .await;
+    assert_eq!(status, 202, "{answer}");
+    eventually("nothing is left", LONG, || async {
+        let (status, _) = world
+            .ask(Method::GET, "/v1/platforms/teams/payments", Value::Null)
+            .await;
+        (status == 404 && world.environments().await.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(world.events("team.deleted").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_team_is_told_of_when_something_changes_and_again_and_again() {
+    let world = World::new(&["--team-sync", "1s"]).await;
+    world.people("payments", &["ada".into()]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": [] }))
+        .await;
+    world.ready("payments").await;
+    let told = async || world.events("team.sync").await.len();
+    let first = told().await;
+    eventually("it is told of again", LONG, || async {
+        (told().await >= first + 3).then_some(())
+    })
+    .await;
+    // Renamed at the source: said, and nothing is removed.
+    let group = "/v1/identity/groups/payments";
+    assert_eq!(world.ask(Method::DELETE, group, Value::Null).await.0, 204);
+    let team = eventually("the group is missed", LONG, || async {
+        let team = world.team("payments").await;
+        (team["status"]["conditions"][5]["status"] == "False").then_some(team)
+    })
+    .await;
+    let message = team["status"]["conditions"][5]["message"].as_str().unwrap();
+    assert!(
+        message.contains("was renamed or removed there"),
+        "{message}"
+    );
+    assert_eq!(team["status"]["phase"], "ready");
+}
+
+/// A request for a namespace, as the team `payments` writes it.
+fn request(name: &str, cpu: &str) -> Value {
+    json!({
+        "apiVersion": "platform.example.com/v1",
+        "kind": "NamespaceRequest",
+        "metadata": { "name": name },
+        "spec": {
+            "team": "payments",
+            "description": "load tests",
+            "quota": {
+                "requests": { "cpu": cpu, "memory": "4Gi" },
+                "limits": { "cpu": "16", "memory": "8Gi" },
+            },
+            "networkPolicies": {
+                "defaultDeny": true,
+                "allowIngress": [{ "fromNamespace": "payments-dev" }],
+            },
+        },
+    })
+}
+
+#[tokio::test]
+async fn documents_of_teams_are_applied_together_or_not_at_all() {
+    let world = World::new(&[]).await;
+    let team = json!({
+        "apiVersion": "towpath.dev/v1", "kind": "Team",
+        "metadata": { "name": "payments" }, "spec": { "environments": ["dev"], "contact": "#pay" },
+    });
+    let apply = async |documents: Vec<Value>| {
+        let body = json!({ "documents": documents });
+        world.ask(Method::POST, "/v1/apply", body).await
+    };
+    let outcomes = |answer: &Value| {
+        let items = answer["items"].as_array().unwrap().iter();
+        let one = |item: &Value| {
+            format!(
+                "{} {}",
+                item["kind"].as_str().unwrap(),
+                item["outcome"].as_str().unwrap()
+            )
+        };
+        items.map(one).collect::<Vec<_>>()
+    };
+    let (status, answer) = apply(vec![team.clone()]).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(outcomes(&answer), ["Team created"]);
+    // The second is beyond what is left: neither is made.
+    let (status, answer) = apply(vec![
+        request("payments-load", "8"),
+        request("payments-more", "12"),
+    ])
+    .await;
+    assert_eq!(status, 409, "{answer}");
+    assert_eq!(
+        answer["problems"][0]["path"],
+        "documents[1].spec.quota.requests.cpu"
+    );
+    let (status, answer) = apply(vec![request("load", "8")]).await;
+    assert_eq!(status, 422, "{answer}");
+    world.ready("payments").await;
+    let role = json!({
+        "apiVersion": "towpath.dev/v1", "kind": "EnvironmentRole",
+        "metadata": { "name": "trial" }, "spec": {},
+    });
+    let all = vec![request("payments-load", "8"), role, team];
+    let (status, answer) = apply(all.clone()).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(
+        outcomes(&answer),
+        [
+            "NamespaceRequest created",
+            "EnvironmentRole created",
+            "Team unchanged"
+        ]
+    );
+    world.ready("payments").await;
+    let load = world.namespace("payments", "payments-load").await;
+    assert_eq!(load["spec"]["quota"]["requests"]["cpu"], "8");
+    assert_eq!(
+        load["spec"]["networkPolicies"]["allowIngress"][0]["fromNamespace"],
+        "payments-dev"
+    );
+    let (_, answer) = apply(all).await;
+    assert_eq!(
+        outcomes(&answer),
+        [
+            "NamespaceRequest unchanged",
+            "EnvironmentRole unchanged",
+            "Team unchanged"
+        ]
+    );
+}
