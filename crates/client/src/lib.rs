@@ -21,6 +21,7 @@
 
 mod environments;
 mod error;
+mod identity;
 mod oauth;
 mod platform;
 mod request;
@@ -33,6 +34,7 @@ mod workloads;
 
 pub use self::subscriptions::SubscriptionsOf;
 pub use error::{Error, ProblemDocument, Result};
+pub use identity::{AutomationReport, Departure, Made, PersonalSession, SeenKey};
 pub use oauth::{DeviceCode, DeviceState, Provider, Tokens};
 pub use platform::{EventQuery, WhoAmI};
 pub use sse::{Events, Message, Parser};

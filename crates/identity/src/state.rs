@@ -1,4 +1,5 @@
-//! What identity remembers for a while: sealed records without history. See [`kernel::record`].
+//! What identity remembers for a while: sealed records without history. See [`kernel::record`]. Those that
+//! hold what opens a door have no `Debug`.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -38,6 +39,9 @@ pub struct Login {
     pub evaluated: Timestamp,
     /// When they proved who they are.
     pub at: Timestamp,
+    /// Of a local user: how often logins were ended before this one.
+    #[serde(default)]
+    pub logins: u64,
     /// The record of what asks the upstream for their groups again: one for all sessions that began
     /// with this login, because an upstream may give another token at each use.
     pub upstream: Option<String>,
@@ -46,7 +50,7 @@ pub struct Login {
 }
 
 /// A program's lasting login: what its refresh tokens stand for. Named by its `sid`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub login: Login,
     pub client_id: String,
@@ -66,6 +70,17 @@ impl Transient for Session {
     const KIND: &'static str = "session";
 }
 
+/// How a session is used, beside its own tokens. Named by its `sid`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SessionUse {
+    /// When automation last called with it.
+    pub automation: Timestamp,
+}
+
+impl Transient for SessionUse {
+    const KIND: &'static str = "session-use";
+}
+
 /// A session that was ended before its access tokens: kept until they have ended. Named by its `sid`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct EndedSession {
@@ -77,7 +92,7 @@ impl Transient for EndedSession {
 }
 
 /// A device that waits to be approved. Named by the digest of its device code.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct DeviceGrant {
     pub client_id: String,
     pub scope: String,
@@ -106,7 +121,7 @@ impl Transient for DeviceGrant {
 }
 
 /// Where a user code leads. Named by the code, without its hyphen.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct UserCode {
     pub device: String,
 }
@@ -116,7 +131,7 @@ impl Transient for UserCode {
 }
 
 /// An authorization code. Named by its digest.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct AuthorizationCode {
     pub request: AuthorizationRequest,
     pub login: Login,
@@ -141,7 +156,7 @@ pub(crate) struct AuthorizationRequest {
 }
 
 /// A login page that was shown. Named by the digest of what is in its address.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct LoginPage {
     pub then: Then,
     /// The digest of the cookie of the browser that it was shown to.
@@ -164,7 +179,7 @@ pub(crate) enum Then {
 }
 
 /// Somebody who was sent to an upstream. Named by the digest of the `state` that comes back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct UpstreamVisit {
     pub page: String,
     pub upstream: String,
@@ -177,9 +192,12 @@ impl Transient for UpstreamVisit {
 }
 
 /// What asks an upstream for somebody's groups: its access or refresh token. Named at random.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct UpstreamGrant {
     pub token: String,
+    /// Until when one refresh alone uses it: an upstream may take a token that is used twice for stolen.
+    #[serde(default)]
+    pub taken_until: Option<Timestamp>,
 }
 
 impl Transient for UpstreamGrant {

@@ -137,12 +137,10 @@ impl Verifier {
         let signed = Timestamp::from_second(claims.iat)
             .map_err(|_| refused("the token's times are not readable"))?;
         let (source, id) = claims.sub.split_once(':').unwrap_or_default();
-        // Times in tokens are whole seconds.
-        let since = signed + jiff::SignedDuration::from_secs(1);
         let (kind, groups, teams, environment) = match (claims.kind, source) {
             (CallerKind::Person, LOCAL) => {
                 let groups = known
-                    .local_groups(id, since)
+                    .local_groups(id)
                     .ok_or_else(|| refused("the token's user may not log in any more"))?;
                 (CallerKind::Person, groups, vec![], None)
             }
@@ -154,7 +152,7 @@ impl Verifier {
             (_, ACCOUNT) => {
                 let account = known
                     .account(id)
-                    .filter(|account| account.created <= since)
+                    .filter(|account| is_of(&claims.sid, account.uid))
                     .ok_or_else(|| refused("the token's service account is gone or disabled"))?;
                 let teams = vec![account.team.clone()];
                 (account.kind, vec![], teams, account.environment.clone())
@@ -174,6 +172,18 @@ impl Verifier {
             correlation: Uuid::nil(),
         })
     }
+}
+
+/// What the sessions of an account's exchanged tokens begin with: of no other account, if it has the same
+/// name. (Those of a key end with it.)
+pub(crate) fn trust_session(account: Uuid) -> String {
+    format!("{TRUST}{}.", account.simple())
+}
+
+const TRUST: &str = "trust.";
+
+fn is_of(sid: &str, account: Uuid) -> bool {
+    !sid.starts_with(TRUST) || sid.starts_with(&trust_session(account))
 }
 
 /// What the subjects of service accounts begin with.

@@ -12,14 +12,18 @@ use jsonwebtoken::DecodingKey;
 use kernel::{CallerKind, Event, EventFilter, Key, Kind, NewEvent, Query, Result, Store};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     clock::{Clock, after},
     jose::signing::{SigningKey, secret_name, verifying},
     model::{
         KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, may_be_issued,
+        parse_local_id,
     },
-    state::{EndedSession, Withdrawal},
+    settings::SKEW,
+    source::local::LOCAL,
+    state::{EndedSession, Login, Withdrawal},
 };
 
 /// The one ring there is.
@@ -48,14 +52,17 @@ pub(crate) struct Known {
 }
 
 struct User {
-    created: Timestamp,
+    /// How many had the name before.
+    before: u64,
+    /// How often logins were ended.
+    logins: u64,
     disabled: bool,
 }
 
 /// A service account that may call.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
-    pub created: Timestamp,
+    pub uid: Uuid,
     pub team: String,
     pub kind: CallerKind,
     pub environment: Option<String>,
@@ -66,25 +73,35 @@ impl Known {
         self.ended.contains_key(sid)
     }
 
-    /// The groups of a local user who may log in, and who is the one of `since`: a user made anew
-    /// under a taken name is another.
-    pub(crate) fn local_groups(&self, name: &str, since: Timestamp) -> Option<Vec<String>> {
+    /// The groups of the local user with this id, where they may log in. A user made anew under a taken
+    /// name has another.
+    pub(crate) fn local_groups(&self, id: &str) -> Option<Vec<String>> {
+        let (name, before) = parse_local_id(id)?;
         let user = self.users.get(name)?;
-        if user.disabled || since < user.created {
+        if user.disabled || user.before != before {
             return None;
         }
         let groups = self.memberships.get(name);
         Some(groups.into_iter().flatten().cloned().collect())
     }
 
+    /// The same of whoever has logged in, where that login still holds: not after the next password.
+    pub(crate) fn login_groups(&self, login: &Login) -> Option<Vec<String>> {
+        let user = self.users.get(&login.name)?;
+        let id = login.subject.strip_prefix(LOCAL)?.strip_prefix(':')?;
+        self.local_groups(id)
+            .filter(|_| user.logins == login.logins)
+    }
+
     pub(crate) fn account(&self, id: &str) -> Option<&Account> {
         self.accounts.get(id)
     }
 
-    /// Whether a token that was signed at `signed` names `group` although its subject was taken out.
+    /// Whether a token that was signed at `signed` names `group` although its subject was taken out. The
+    /// clock that signed may have been ahead: whoever returns within a minute waits for the rest of it.
     pub(crate) fn is_withdrawn(&self, subject: &str, group: &str, signed: Timestamp) -> bool {
         let at = self.withdrawn.get(subject).and_then(|of| of.get(group));
-        at.is_some_and(|at| signed <= *at)
+        at.is_some_and(|at| signed <= after(*at, SKEW))
     }
 
     /// The teams that tokens of a local user may name.
@@ -296,9 +313,12 @@ impl View {
                     .transpose()?;
                 self.write(|known| match user.filter(|user| !user.is_deleting()) {
                     Some(user) => {
-                        let created = user.meta.created;
-                        let disabled = user.spec.disabled;
-                        known.users.insert(name.into(), User { created, disabled });
+                        let user = User {
+                            before: user.status.before,
+                            logins: user.status.logins,
+                            disabled: user.spec.disabled,
+                        };
+                        known.users.insert(name.into(), user);
                     }
                     None => drop(known.users.remove(name)),
                 });
@@ -322,7 +342,7 @@ impl View {
                     match account.filter(|a| !a.is_deleting() && !a.spec.disabled) {
                         Some(account) => {
                             let account = Account {
-                                created: account.meta.created,
+                                uid: account.meta.uid,
                                 team: account.meta.scope,
                                 kind: account.spec.kind.into(),
                                 environment: account.spec.environment,

@@ -68,6 +68,7 @@ fn target(path: &str) -> Target<'_> {
         ["service-accounts", rest @ ..] => ("ServiceAccount", rest.first()),
         ["workload-trusts", rest @ ..] => ("WorkloadTrust", rest.first()),
         ["keys", ..] => ("KeyRing", None),
+        ["automation", rest @ ..] => ("Automation", rest.first()),
         _ => ("Identity", None),
     };
     Target {
@@ -94,6 +95,10 @@ mod tests {
         assert_eq!(about("users"), ("LocalUser", "", ""));
         assert_eq!(about("users/ada"), ("LocalUser", "ada", ""));
         assert_eq!(about("keys/rotations"), ("KeyRing", "", ""));
+        assert_eq!(
+            about("automation/local:ada"),
+            ("Automation", "local:ada", "")
+        );
         assert_eq!(
             about("teams/payments/service-accounts/ci/keys/1"),
             ("ServiceAccount", "ci", "payments")

@@ -174,13 +174,17 @@ pub async fn start(config: Config) -> Result<Running> {
         .merge(teams::http::routes(teams))
         .merge(subscriptions::http::routes(subscriptions))
         .merge(identity_access::guarded(
-            identity::http::routes(identity),
+            identity::http::routes(identity.clone()),
             guard.clone(),
         ))
         .merge(secrets::http::routes(secrets))
         .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
         .merge(crate::http::routes(store))
         .fallback(kernel::http::no_such_route)
+        .layer(middleware::from_fn_with_state(
+            identity,
+            identity::http::note_automation,
+        ))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(Extension(Arc::new(authenticator) as Arc<dyn Authenticator>))
         .layer(middleware::from_fn(kernel::http::correlate));

@@ -148,6 +148,8 @@ pub(crate) enum Command {
     Whoami(command::whoami::Whoami),
     #[command(subcommand)]
     Context(command::context::Contexts),
+    #[command(subcommand)]
+    Identity(command::identity::Identity),
     Kubeconfig(command::kubeconfig::Kubeconfig),
     Credential(command::credential::Credential),
     #[command(subcommand)]
@@ -215,6 +217,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Logout(logout) => logout.run(context).await,
         Command::Whoami(whoami) => whoami.run(context).await,
         Command::Context(contexts) => contexts.run(context).await,
+        Command::Identity(identity) => identity.run(context).await,
         Command::Kubeconfig(kubeconfig) => kubeconfig.run(context),
         Command::Credential(credential) => credential.run(context).await,
         Command::Subscription(subscription) => subscription.run(context).await,

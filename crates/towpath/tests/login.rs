@@ -29,6 +29,7 @@ async fn platform(data: &tempfile::TempDir, options: &[&str]) -> (Site, site::Ru
         json!({ "members": ["ada"] }),
     )
     .await;
+    person::team(&site, "payments").await;
     (site, running)
 }
 
@@ -79,6 +80,16 @@ async fn a_member_logs_in_works_and_logs_out() {
         .run(&["env", "create", "shop-dev", "--team", "shop"])
         .await;
     assert_eq!(other.code, 5, "{other:?}");
+
+    // A job that runs on her login is told to whoever operates the platform.
+    let known = site.cli(&["identity", "automation"]).await;
+    assert!(!known.out.contains("local:ada"), "{known:?}");
+    let job = ada.run_with(&["whoami"], &[("CI", "true")]).await;
+    assert_eq!(job.code, 0, "{job:?}");
+    let known = site.cli(&["identity", "automation"]).await;
+    assert!(known.out.contains("local:ada"), "{known:?}");
+    let hangs = site.cli(&["identity", "automation", "local:ada"]).await;
+    assert!(hangs.out.contains("payments-dev"), "{hangs:?}");
 
     let out = ada.run(&["logout"]).await;
     assert_eq!(out.code, 0, "{out:?}");

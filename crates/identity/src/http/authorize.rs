@@ -7,7 +7,7 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use super::{
     browser::{login_cookie, see_other, session_cookie, set_cookie},
     pages,
-    request::{QueryParameters, cookie},
+    request::{Address, QueryParameters, cookie},
     token::Refused,
 };
 use crate::{
@@ -18,11 +18,12 @@ use crate::{
 
 pub(super) async fn authorize(
     State(identity): State<Arc<Identity>>,
+    Address(address): Address,
     headers: HeaderMap,
     query: Result<QueryParameters, Refused>,
 ) -> Response {
     let outcome = match query {
-        Ok(QueryParameters(query)) => answer(&identity, &headers, &query).await,
+        Ok(QueryParameters(query)) => answer(&identity, &headers, &query, &address).await,
         Err(Refused(refusal)) => Err(refusal),
     };
     outcome.unwrap_or_else(|refusal| pages::refused(&refusal))
@@ -32,6 +33,7 @@ async fn answer(
     identity: &Identity,
     headers: &HeaderMap,
     query: &super::request::Parameters,
+    address: &str,
 ) -> Result<Response, Refusal> {
     let request = match identity.authorization_check(|name| query.owned(name)).await {
         Ok(request) => request,
@@ -59,7 +61,7 @@ async fn answer(
             &identity.authorization_refused(uri, state, &refusal)?,
         ));
     }
-    to_login(identity, headers, Then::Authorize(request)).await
+    to_login(identity, headers, Then::Authorize(request), address).await
 }
 
 /// Sends the browser to a login page, and from there to `then`.
@@ -67,6 +69,7 @@ pub(super) async fn to_login(
     identity: &Identity,
     headers: &HeaderMap,
     then: Then,
+    address: &str,
 ) -> Result<Response, Refusal> {
     let name = login_cookie(identity);
     // Kept where there is one: two tabs may wait at once.
@@ -74,7 +77,7 @@ pub(super) async fn to_login(
         Some(value) if value.len() >= 43 => (value.to_owned(), false),
         _ => (random_token()?, true),
     };
-    let page = identity.login_open(then, &value).await?;
+    let page = identity.login_open(then, &value, address).await?;
     let mut response = see_other(&format!("/login?page={page}"));
     if is_new {
         set_cookie(identity, response.headers_mut(), name, &value);

@@ -27,7 +27,7 @@ pub(super) async fn show(
         let browser = cookie(&headers, session_cookie(&identity));
         let (Some(login), Some(browser)) = (identity.browser(browser).await?, browser) else {
             let user_code = code.unwrap_or_default().chars().take(20).collect();
-            return to_login(&identity, &headers, Then::Device { user_code }).await;
+            return to_login(&identity, &headers, Then::Device { user_code }, &address).await;
         };
         let Some(code) = code else {
             return Ok(pages::device_code(&login.name, None));

@@ -76,6 +76,7 @@ pub(super) async fn enter(
 pub(super) async fn visit(
     State(identity): State<Arc<Identity>>,
     Path(upstream): Path<String>,
+    Address(address): Address,
     headers: HeaderMap,
     query: Result<QueryParameters, Refused>,
 ) -> Response {
@@ -83,7 +84,7 @@ pub(super) async fn visit(
         let QueryParameters(query) = query.map_err(|Refused(refusal)| refusal)?;
         let browser = cookie(&headers, login_cookie(&identity));
         let location = identity
-            .upstream_visit(&upstream, query.need("page")?, browser)
+            .upstream_visit(&upstream, query.need("page")?, browser, &address)
             .await?;
         Ok(see_other(&location))
     };
@@ -172,22 +173,23 @@ async fn log_out(
     let name = session_cookie(identity);
     let browser = cookie(headers, name);
     let mut response = if parameters.get("id_token_hint").is_some() {
-        let client = identity
-            .logout(&parameters.secret("id_token_hint")?)
-            .await?;
+        let of = identity.logout_hint(&parameters.secret("id_token_hint")?)?;
         if parameters
             .get("client_id")
-            .is_some_and(|asked| asked != client)
+            .is_some_and(|asked| asked != of.aud)
         {
             return Err(Refusal::request("the id_token_hint is another client's"));
         }
-        match parameters.get("post_logout_redirect_uri") {
+        let response = match parameters.get("post_logout_redirect_uri") {
             Some(asked) => {
-                let target = identity.logout_target(&client, asked).await?;
+                let target = identity.logout_target(&of.aud, asked).await?;
                 see_other(&with_state(&target, parameters.get("state")))
             }
             None => pages::done("Logged out", "You are logged out of Towpath."),
-        }
+        };
+        // Once nothing can be refused any more: who is told that it went wrong is still logged in.
+        identity.logout(&of.sid).await?;
+        response
     } else {
         // Nobody but the person says so: they confirm, and another site cannot.
         let Some(value) = browser else {

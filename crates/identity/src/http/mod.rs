@@ -3,6 +3,7 @@
 
 mod api;
 mod authorize;
+mod automation;
 mod browser;
 mod device;
 mod login;
@@ -20,6 +21,7 @@ use axum::{
 };
 
 pub use api::ApiDoc;
+pub use automation::note_automation;
 
 use crate::Identity;
 

@@ -180,31 +180,86 @@ impl FromRequestParts<Arc<Identity>> for Address {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map(|ConnectInfo(address)| address.ip().to_canonical());
         let trusted = &identity.settings().trusted_proxies;
-        let told = peer.filter(|peer| trusted.contains(peer)).and_then(|_| {
-            // The last one that no proxy of ours has written. What cannot be read ends the search:
-            // beyond it everything may be the client's own.
-            let hops: Vec<_> = parts
-                .headers
-                .get_all("x-forwarded-for")
-                .iter()
-                .map(|value| value.to_str().unwrap_or_default())
-                .flat_map(|value| value.split(','))
-                .map(hop)
-                .collect();
-            let mut readable = hops.into_iter().rev().map_while(|hop| hop);
-            readable.find(|hop| !trusted.contains(hop))
-        });
-        Ok(Self(
-            match told.or(peer).map(|address| address.to_canonical()) {
-                Some(IpAddr::V6(address)) => {
-                    let mut segments = address.segments();
-                    segments[4..].fill(0);
-                    Ipv6Addr::from(segments).to_string()
-                }
-                Some(address) => address.to_string(),
-                // A test without a network, or a socket that has no address.
-                None => "local".into(),
-            },
-        ))
+        Ok(Self(match origin(peer, &parts.headers, trusted) {
+            Some(IpAddr::V6(address)) => {
+                let mut segments = address.segments();
+                segments[4..].fill(0);
+                Ipv6Addr::from(segments).to_string()
+            }
+            Some(address) => address.to_string(),
+            // A test without a network, or a socket that has no address.
+            None => "local".into(),
+        }))
+    }
+}
+
+/// Where a request comes from that `peer` has sent: the last hop that no proxy of ours has written.
+fn origin(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpAddr]) -> Option<IpAddr> {
+    let peer = peer?;
+    if !trusted.contains(&peer) {
+        return Some(peer);
+    }
+    let hops: Vec<_> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .map(|value| value.to_str().unwrap_or_default())
+        .flat_map(|value| value.split(','))
+        .map(hop)
+        .collect();
+    // What cannot be read ends the search: beyond it everything may be the client's own.
+    let mut readable = hops.into_iter().rev().map_while(|hop| hop);
+    readable.find(|hop| !trusted.contains(hop)).or(Some(peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(peer: &str, forwarded: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        let trusted = ["10.0.0.1", "10.0.0.2", "fd00::1"].map(|ip| ip.parse().unwrap());
+        let origin = origin(peer.parse().ok(), &headers, &trusted);
+        origin.map_or_else(|| "nobody".into(), |origin| origin.to_string())
+    }
+
+    #[test]
+    fn the_last_hop_that_no_proxy_of_ours_wrote_counts() {
+        for (peer, forwarded, expected) in [
+            ("198.51.100.7", &["192.0.2.1"][..], "198.51.100.7"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["192.0.2.1"], "192.0.2.1"),
+            // The client's own words come first.
+            ("10.0.0.1", &["192.0.2.66, 192.0.2.1"], "192.0.2.1"),
+            (
+                "10.0.0.1",
+                &["192.0.2.66", "192.0.2.1, 10.0.0.2"],
+                "192.0.2.1",
+            ),
+            ("fd00::1", &["2001:db8::1"], "2001:db8::1"),
+            // Some proxies add the port, or write an IPv4 address as one of IPv6.
+            ("10.0.0.1", &["192.0.2.1:4711"], "192.0.2.1"),
+            ("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("10.0.0.1", &["::ffff:192.0.2.1, 10.0.0.2:80"], "192.0.2.1"),
+        ] {
+            assert_eq!(found(peer, forwarded), expected, "{peer} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn a_hop_that_cannot_be_read_ends_the_search() {
+        for hop in [
+            "unknown",
+            "",
+            "192.0.2.1:x",
+            "_hidden",
+            "192.0.2.1 10.0.0.2",
+        ] {
+            let forwarded = format!("192.0.2.66, {hop}, 10.0.0.2");
+            assert_eq!(found("10.0.0.1", &[&forwarded]), "10.0.0.1", "{hop}");
+        }
+        assert_eq!(found("nobody", &["192.0.2.1"]), "nobody");
     }
 }

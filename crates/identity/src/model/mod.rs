@@ -12,7 +12,10 @@ pub use client::{ClientStatus, OidcClient, OidcClientSpec, redirect_allowed};
 pub use keys::{KeyPhase, KeyRing, KeyRingStatus, PublishedKey};
 pub use trust::{WorkloadTrust, WorkloadTrustSpec, unmet_rule};
 pub use upstream::{Upstream, UpstreamKind, UpstreamSpec};
-pub use user::{LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec, UserStatus};
+pub use user::{
+    LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec, UserName, UserNameSpec, UserStatus,
+};
+pub(crate) use user::{local_id, parse_local_id};
 
 /// Whether tokens may name this group: names that begin with `system:` are the cluster's own, and a
 /// name with control characters is nobody's.

@@ -54,9 +54,13 @@ fn wait(failed: u32, free: u32) -> Duration {
 }
 
 impl Identity {
-    pub(super) fn password_gates(account: &str, address: &str) -> [Gate; 2] {
+    /// Wrong passwords hold up their own address first. By the name alone, which is no secret, an account
+    /// is held up only after so many that somebody guesses from everywhere.
+    pub(super) fn password_gates(account: &str, address: &str) -> [Gate; 3] {
+        let from_here = format!("{account}\n{address}");
         [
-            Gate::new("this account", "password", account, 5, true),
+            Gate::new("this account", "password-here", &from_here, 5, true),
+            Gate::new("this account", "password", account, 200, true),
             Gate::new(
                 "passwords from your address",
                 "password-address",

@@ -90,6 +90,7 @@ impl Identity {
                 "this client may not use the device grant",
             ));
         }
+        self.opening(address)?;
         // A code that is taken is as unlikely as a guess; another is drawn then.
         anew(|| self.device_start_once(&client.meta.name, scope)).await
     }

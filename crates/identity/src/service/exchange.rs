@@ -25,6 +25,7 @@ use crate::{
     model::{ServiceAccount, WorkloadTrust, WorkloadTrustSpec, unmet_rule},
     refusal::{Refusal, RefusalCode},
     settings::SKEW,
+    verify::trust_session,
 };
 
 /// Algorithms that are taken: those with a public key.
@@ -247,7 +248,11 @@ impl Identity {
         claims: &Map<String, Value>,
         end: Timestamp,
     ) -> Result<TokenAnswer, Refusal> {
-        let sid = format!("trust.{}", Uuid::now_v7().simple());
+        let sid = format!(
+            "{}{}",
+            trust_session(account.meta.uid),
+            Uuid::now_v7().simple()
+        );
         let caller = super::as_account(account);
         let mut change = Change::new().by(&caller);
         change.event(NewEvent::caused(

@@ -5,13 +5,13 @@ use kernel::{Caller, Change, Record, Secret, anew, secret::same};
 use super::{Identity, as_themselves};
 use crate::{
     clock::after,
+    jose::IdClaims,
     refusal::{Refusal, RefusalCode},
     source::local::LOCAL,
     state::{Browser, Login, LoginPage, Session, Then, UpstreamGrant, digest, random_token},
 };
 
-/// A login page, as it is shown.
-#[derive(Debug)]
+/// A login page, as it is shown. It has no `Debug`: its form is answered by whoever has its secret.
 pub struct LoginForm {
     /// Goes into the form.
     pub csrf: String,
@@ -39,7 +39,13 @@ fn stale() -> Refusal {
 
 impl Identity {
     /// Opens a login page for the browser with this cookie; gives the page's name in addresses.
-    pub(crate) async fn login_open(&self, then: Then, cookie: &str) -> Result<String, Refusal> {
+    pub(crate) async fn login_open(
+        &self,
+        then: Then,
+        cookie: &str,
+        address: &str,
+    ) -> Result<String, Refusal> {
+        self.opening(address)?;
         let page = random_token()?;
         let record = Record::new(
             digest(&page),
@@ -145,7 +151,14 @@ impl Identity {
         if let Some(token) = upstream_token {
             // For as long as a session may last that begins at the browser's last moment.
             let until = after(expires, self.settings.lifetimes.session);
-            let grant = Record::new(random_token()?, until, UpstreamGrant { token });
+            let grant = Record::new(
+                random_token()?,
+                until,
+                UpstreamGrant {
+                    token,
+                    taken_until: None,
+                },
+            );
             change.keep(&grant)?;
             login.upstream = Some(grant.name);
         }
@@ -179,12 +192,7 @@ impl Identity {
             .map(|record| record.value.login);
         self.view.current().await?;
         Ok(login.filter(|login| {
-            login.source != LOCAL
-                || self
-                    .view
-                    .known()
-                    .local_groups(&login.name, login.at)
-                    .is_some()
+            login.source != LOCAL || self.view.known().login_groups(login).is_some()
         }))
     }
 
@@ -208,11 +216,18 @@ impl Identity {
             let Some(browser) = self.store.record::<Browser>(name).await? else {
                 return Ok(());
             };
-            let caller = as_themselves(&browser.value.login.subject);
+            let login = &browser.value.login;
+            let caller = as_themselves(&login.subject);
             let mut change = Change::new().by(&caller);
             change.take(&browser);
             self.sessions_end_of_browser(&mut change, &caller, name)
                 .await?;
+            // Nothing is left that would ask the upstream again.
+            if let Some(grant) = &login.upstream
+                && let Some(grant) = self.store.record::<UpstreamGrant>(grant).await?
+            {
+                change.take(&grant);
+            }
             self.store.commit(change).await?;
             Ok(self.view.current().await?)
         })
@@ -234,19 +249,18 @@ impl Identity {
         Ok(())
     }
 
-    /// Ends the session that an ID token was of, and what else began in the same browser
-    /// (RP-initiated logout). The token may have expired, and is verified otherwise; gives the client
-    /// that it was for.
-    pub(crate) async fn logout(&self, hint: &Secret) -> Result<String, Refusal> {
-        let claims = self
-            .verifier
+    /// What an ID token says whose session is to end, and for which client it was. The token may have
+    /// expired, and is verified otherwise.
+    pub(crate) fn logout_hint(&self, hint: &Secret) -> Result<IdClaims, Refusal> {
+        self.verifier
             .id_token_hint(hint.expose_str().unwrap_or_default())
-            .map_err(|error| Refusal {
-                cause: None,
-                ..Refusal::request(error.message)
-            })?;
+            .map_err(|error| Refusal::request(error.message))
+    }
+
+    /// Ends a session, and what else began in the same browser (RP-initiated logout).
+    pub(crate) async fn logout(&self, sid: &str) -> Result<(), Refusal> {
         anew(|| async {
-            let Some(record) = self.store.record::<Session>(&claims.sid).await? else {
+            let Some(record) = self.store.record::<Session>(sid).await? else {
                 return Ok(());
             };
             if let Some(browser) = &record.value.login.browser
@@ -257,11 +271,11 @@ impl Identity {
             let caller = as_themselves(&record.value.login.subject);
             let mut change = Change::new().by(&caller);
             self.session_end(&mut change, &caller, &record, "logged out")?;
+            self.upstream_forget(&mut change, &record).await?;
             self.store.commit(change).await?;
             Ok::<_, Refusal>(self.view.current().await?)
         })
-        .await?;
-        Ok(claims.aud)
+        .await
     }
 
     /// Where a browser may be sent after a logout: nowhere but where the client has said.

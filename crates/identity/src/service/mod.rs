@@ -4,6 +4,7 @@
 mod accounts;
 mod attempts;
 mod authorize;
+mod automation;
 mod clients;
 mod device;
 mod exchange;
@@ -11,6 +12,7 @@ mod groups;
 mod keys;
 mod login;
 mod membership;
+mod openings;
 mod sessions;
 mod tokens;
 mod upstreams;
@@ -23,15 +25,16 @@ use kernel::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::exchange::Issuers;
 pub use self::{
     accounts::NewKey,
     authorize::AuthorizeRefusal,
+    automation::{AutomationReport, Departure, Made, PersonalSession, SeenKey},
     clients::{CLI, ClientCredentials, NewSecret},
     device::{DeviceAnswer, DeviceRequest},
     login::{Entered, LoginForm},
     tokens::TokenAnswer,
 };
+use self::{automation::Noted, exchange::Issuers, openings::Openings};
 use crate::{
     clock::Clock,
     model::ServiceAccount,
@@ -52,6 +55,8 @@ pub struct Identity {
     local: Local,
     outbound: Outbound,
     issuers: Issuers,
+    openings: Openings,
+    noted: Noted,
 }
 
 impl Identity {
@@ -68,6 +73,8 @@ impl Identity {
             local: Local::new(store.clone(), clock.clone(), view.clone()),
             outbound: Outbound::new(&settings)?,
             issuers: Issuers::default(),
+            openings: Openings::default(),
+            noted: Noted::default(),
             store,
             settings,
             clock,

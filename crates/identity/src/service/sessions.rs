@@ -116,6 +116,7 @@ impl Identity {
             let caller = as_themselves(&session.login.subject);
             let mut change = Change::new().by(&caller);
             self.session_end(&mut change, &caller, &record, "refresh token reused")?;
+            self.upstream_forget(&mut change, &record).await?;
             self.store.commit(change).await?;
             return Err(Refusal::grant(
                 "the refresh token was used before: the session was ended, log in again",
@@ -128,6 +129,7 @@ impl Identity {
                 let caller = as_themselves(&session.login.subject);
                 let mut change = Change::new().by(&caller);
                 self.session_end(&mut change, &caller, &record, "refused by its source")?;
+                self.upstream_forget(&mut change, &record).await?;
                 self.store.commit(change).await?;
                 return Err(Refusal::grant(format!("{why}: the session was ended")));
             }
@@ -189,6 +191,7 @@ impl Identity {
         let caller = as_themselves(&record.value.login.subject);
         let mut change = Change::new().by(&caller);
         self.session_end(&mut change, &caller, &record, "revoked")?;
+        self.upstream_forget(&mut change, &record).await?;
         self.store.commit(change).await?;
         self.view.current().await
     }

@@ -1,13 +1,17 @@
 //! Upstreams: configured, visited, and asked for groups.
 
+use std::time::Duration;
+
 use kernel::{
-    Caller, Change, Error, Name, NewEvent, Outcome, Query, Record, Resource, Result, Secret, anew,
+    Caller, Change, Error, ErrorKind, Name, NewEvent, Outcome, Query, Record, Resource, Result,
+    Secret, Store, anew,
 };
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::{Entered, Identity, authorize_platform, written};
+use super::{Entered, Identity, authorize_platform, sessions::sessions_of, written};
 use crate::{
-    clock::after,
+    clock::{Clock, after},
     model::{Upstream, UpstreamKind, UpstreamSpec},
     refusal::{Refusal, RefusalCode},
     source::{
@@ -17,7 +21,7 @@ use crate::{
         oidc::Oidc,
         upstream::{UpstreamSource, Visit},
     },
-    state::{Login, UpstreamGrant, UpstreamVisit, digest, random_token},
+    state::{Browser, Login, Session, UpstreamGrant, UpstreamVisit, digest, random_token},
     verify::ACCOUNT,
 };
 
@@ -160,53 +164,48 @@ impl Identity {
         &self,
         login: &Login,
     ) -> std::result::Result<Membership, SourceError> {
-        let source = self.upstream_source(&login.source).await?;
-        let mut asked_with = None;
-        loop {
-            let grant = match &login.upstream {
-                Some(name) => {
-                    let found = self.store.record::<UpstreamGrant>(name).await;
-                    found.map_err(SourceError::Away)?
-                }
-                None => None,
-            };
-            let version = grant.as_ref().map(|grant| grant.version);
-            let token = grant
-                .as_ref()
-                .map(|grant| Secret::from(grant.value.token.as_str()));
-            match source.groups(login, token.as_ref()).await {
-                Ok(membership) => {
-                    if let (Some(grant), Some(token)) = (grant, &membership.upstream_token) {
-                        self.upstream_token_keep(grant, token).await?;
-                    }
-                    return Ok(membership);
-                }
-                // Another session may have used the token in between, and have a newer one.
-                Err(SourceError::Gone(_)) if version.is_some() && version != asked_with => {
-                    asked_with = version;
-                }
-                Err(error) => return Err(error),
-            }
+        let asking = Asking {
+            source: self.upstream_source(&login.source).await?,
+            login: login.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+        };
+        // In a task of its own: where whoever asked goes away, what the upstream has given in place of
+        // the token before must still be kept.
+        match tokio::spawn(asking.ask()).await {
+            Ok(membership) => membership,
+            Err(error) => Err(SourceError::Away(Error::internal(
+                "an upstream was not asked to the end",
+                error,
+            ))),
         }
     }
 
-    async fn upstream_token_keep(
+    /// Forgets what asks the upstream for the groups of a session that ends with `change`, unless its
+    /// browser or another session asks with the same.
+    pub(super) async fn upstream_forget(
         &self,
-        mut grant: Record<UpstreamGrant>,
-        token: &str,
-    ) -> std::result::Result<(), SourceError> {
-        token.clone_into(&mut grant.value.token);
-        let mut change = kernel::Change::new();
-        let kept = change.keep(&grant);
-        let kept = match kept {
-            Ok(()) => self.store.commit(change).await.map(drop),
-            Err(error) => Err(error),
+        change: &mut Change,
+        ended: &Record<Session>,
+    ) -> Result<()> {
+        let login = &ended.value.login;
+        let Some(name) = &login.upstream else {
+            return Ok(());
         };
-        match kept {
-            // Another session's token is as good.
-            Err(error) if error.kind == kernel::ErrorKind::Conflict => Ok(()),
-            kept => kept.map_err(SourceError::Away),
+        if let Some(browser) = &login.browser
+            && self.store.record::<Browser>(browser).await?.is_some()
+        {
+            return Ok(());
         }
+        let prefix = sessions_of(&login.subject);
+        let others = self.store.records::<Session>(&prefix).await?;
+        let is_used = others.iter().any(|other| {
+            other.name != ended.name && other.value.login.upstream.as_ref() == Some(name)
+        });
+        if !is_used && let Some(grant) = self.store.record::<UpstreamGrant>(name).await? {
+            change.take(&grant);
+        }
+        Ok(())
     }
 
     fn callback(&self, upstream: &str) -> String {
@@ -219,8 +218,10 @@ impl Identity {
         name: &str,
         page: &str,
         cookie: Option<&str>,
+        address: &str,
     ) -> Result<String, Refusal> {
         self.login_page(page, cookie).await?;
+        self.opening(address)?;
         let upstream = self.upstream(name).await?.ok_or_else(|| {
             Refusal::request(format!("nobody logs in by `{}` here", name.escape_debug()))
         })?;
@@ -281,5 +282,97 @@ impl Identity {
         let arrival = upstream.arrived(&visit, code).await?;
         let (login, token) = arrival.login(name, self.clock.now());
         self.login_enter(page, login, token).await
+    }
+}
+
+/// How long one refresh may use an upstream's token before others take it for killed: longer than a
+/// request may take.
+const TAKEN: Duration = Duration::from_secs(60);
+
+/// Between two looks whether it is free.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// One question to an upstream about somebody's groups.
+struct Asking {
+    source: Box<dyn UpstreamSource>,
+    login: Login,
+    store: Store,
+    clock: Clock,
+}
+
+impl Asking {
+    async fn ask(self) -> std::result::Result<Membership, SourceError> {
+        let Some(name) = &self.login.upstream else {
+            return self.source.groups(&self.login, None).await;
+        };
+        let Some(grant) = self.take(name).await.map_err(SourceError::Away)? else {
+            return self.source.groups(&self.login, None).await;
+        };
+        let token = Secret::from(grant.value.token.as_str());
+        let answer = self.source.groups(&self.login, Some(&token)).await;
+        let new = match &answer {
+            Ok(membership) => membership.upstream_token.as_deref(),
+            Err(_) => None,
+        };
+        let given_back = self.give_back(name, new).await;
+        // What was answered counts; but with a new token that is lost, nobody could ask again.
+        match given_back {
+            Err(error) if new.is_some() => Err(SourceError::Away(error)),
+            Err(error) => {
+                tracing::warn!(
+                    chain = error.chain(),
+                    "an upstream's token stays taken for a while"
+                );
+                answer
+            }
+            Ok(()) => answer,
+        }
+    }
+
+    /// The token, for this refresh alone. None where there is none.
+    async fn take(&self, name: &str) -> Result<Option<Record<UpstreamGrant>>> {
+        let begun = Instant::now();
+        loop {
+            let Some(mut grant) = self.store.record::<UpstreamGrant>(name).await? else {
+                return Ok(None);
+            };
+            let now = self.clock.now();
+            let free = grant.value.taken_until.is_none_or(|until| until <= now);
+            if free {
+                grant.value.taken_until = Some(after(now, TAKEN));
+                let mut change = Change::new();
+                change.keep(&grant)?;
+                match self.store.commit(change).await {
+                    Ok(_) => return Ok(Some(grant)),
+                    // Another refresh was first.
+                    Err(error) if error.kind == ErrorKind::Conflict => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if begun.elapsed() > TAKEN {
+                return Err(Error::unavailable(
+                    "another refresh waits for the upstream for long",
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Lets others have the token, or the one that has come in its place.
+    async fn give_back(&self, name: &str, new: Option<&str>) -> Result<()> {
+        anew(|| async {
+            let Some(mut grant) = self.store.record::<UpstreamGrant>(name).await? else {
+                // Logged out meanwhile.
+                return Ok(());
+            };
+            grant.value.taken_until = None;
+            if let Some(new) = new {
+                new.clone_into(&mut grant.value.token);
+            }
+            let mut change = Change::new();
+            change.keep(&grant)?;
+            self.store.commit(change).await.map(drop)
+        })
+        .await
     }
 }

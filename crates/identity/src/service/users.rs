@@ -8,11 +8,18 @@ use serde_json::json;
 use super::{Identity, authorize_platform, written};
 use crate::{
     clock::after,
-    model::{LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec, may_be_issued},
+    model::{
+        LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec, UserName, UserNameSpec, local_id,
+        may_be_issued,
+    },
     source::local::{LOCAL, PASSWORD},
     state::Withdrawal,
     view::MEMBER_WITHDRAWN,
 };
+
+fn subject(user: &Resource<LocalUser>) -> String {
+    format!("{LOCAL}:{}", local_id(&user.meta.name, user.status.before))
+}
 
 impl Identity {
     /// Makes a user, or writes what one should be. A password that is given replaces the one before,
@@ -52,18 +59,22 @@ impl Identity {
         user.meta.require_revision(revision)?;
         user.spec = spec;
         user.status.has_password |= hash.is_some();
+        let ends_logins = !is_new && (hash.is_some() || user.spec.disabled);
         if is_new {
+            user.status.before = self.name_taken(&mut change, name.as_str()).await?;
             change.create(&user)?;
         } else {
+            // Those in browsers, codes and devices are over, too.
+            user.status.logins += u64::from(ends_logins);
             change.spec(&user)?;
         }
-        if !is_new && (hash.is_some() || user.spec.disabled) {
+        if ends_logins {
             let reason = if user.spec.disabled {
                 "disabled"
             } else {
                 "password changed"
             };
-            self.sessions_end(&mut change, caller, &format!("{LOCAL}:{name}"), reason)
+            self.sessions_end(&mut change, caller, &subject(&user), reason)
                 .await?;
         }
         if let Some(hash) = hash {
@@ -82,6 +93,21 @@ impl Identity {
             json!({ "disabled": user.spec.disabled }),
         ));
         written(self.store.commit(change).await?)
+    }
+
+    /// Writes down that one more is called so; gives how many were before.
+    async fn name_taken(&self, change: &mut Change, name: &str) -> Result<u64> {
+        let known = self.store.get::<UserName>("", name).await?;
+        let before = known.as_ref().map_or(0, |known| known.spec.users);
+        let users = before + 1;
+        match known {
+            Some(mut known) => {
+                known.spec.users = users;
+                change.spec(&known)?;
+            }
+            None => change.create(&Resource::<UserName>::new("", name, UserNameSpec { users }))?,
+        }
+        Ok(before)
     }
 
     /// Removes a user: every session ends, and every group is without them.
@@ -116,8 +142,13 @@ impl Identity {
                 change.spec(&group)?;
             }
         }
-        self.sessions_end(&mut change, caller, &format!("{LOCAL}:{name}"), "removed")
+        self.sessions_end(&mut change, caller, &subject(&user), "removed")
             .await?;
+        if self.store.get::<UserName>("", name).await?.is_none() {
+            // Of one who was made before names were written down.
+            let users = user.status.before + 1;
+            change.create(&Resource::<UserName>::new("", name, UserNameSpec { users }))?;
+        }
         change.event(NewEvent::caused(
             "user.removed",
             user.key(),

@@ -12,7 +12,12 @@ use rand::{TryRngCore as _, rngs::OsRng};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{Membership, SourceError, TeamSource};
-use crate::{clock::Clock, model::LocalUser, state::Login, view::View};
+use crate::{
+    clock::Clock,
+    model::{LocalUser, local_id},
+    state::Login,
+    view::View,
+};
 
 /// The source's name, with which its subjects begin.
 pub(crate) const LOCAL: &str = "local";
@@ -103,15 +108,17 @@ impl Local {
         };
         let now = self.clock.now();
         self.view.current().await?;
-        let groups = self.view.known().local_groups(name, now);
+        let id = local_id(name, user.status.before);
+        let groups = self.view.known().local_groups(&id);
         Ok(groups.map(|groups| Login {
-            subject: format!("{LOCAL}:{name}"),
+            subject: format!("{LOCAL}:{id}"),
             name: name.to_owned(),
             email: user.spec.email,
             source: LOCAL.into(),
             groups,
             evaluated: now,
             at: now,
+            logins: user.status.logins,
             upstream: None,
             browser: None,
         }))
@@ -141,7 +148,7 @@ impl Local {
 impl TeamSource for Local {
     async fn groups(&self, login: &Login, _: Option<&Secret>) -> Result<Membership, SourceError> {
         self.view.current().await.map_err(SourceError::Away)?;
-        let groups = self.view.known().local_groups(&login.name, login.at);
+        let groups = self.view.known().login_groups(login);
         match groups {
             Some(groups) => Ok(Membership {
                 groups,

@@ -74,6 +74,7 @@ impl Arrival {
             groups: self.groups,
             evaluated: now,
             at: now,
+            logins: 0,
             upstream: None,
             browser: None,
         };

@@ -1,6 +1,8 @@
 //! Guessing is made slow, for an account and for an address, on all replicas together.
 
-use axum::http::StatusCode;
+use std::net::SocketAddr;
+
+use axum::{Extension, extract::ConnectInfo, http::StatusCode};
 
 use crate::support::{Browser, PASSWORD, Site, settings, text};
 
@@ -126,4 +128,48 @@ async fn guessing_device_codes_is_held_up() {
     );
     site.advance(1);
     browser.get(&right).await.ok();
+}
+
+/// The same site, as it is called from another address.
+fn from(site: &Site, address: [u8; 4]) -> Site {
+    let peer = ConnectInfo(SocketAddr::from((address, 40_000)));
+    Site {
+        identity: site.identity.clone(),
+        clock: site.clock.clone(),
+        router: site.router.clone().layer(Extension(peer)),
+        store: site.store.clone(),
+        directory: None,
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_locked_out_by_somebody_who_knows_their_name() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let (home, thief) = (from(&site, [192, 0, 2, 1]), from(&site, [198, 51, 100, 1]));
+    for _ in 0..8 {
+        attempt(&thief, "ada", "wrong").await;
+    }
+    let (status, _) = attempt(&thief, "ada", PASSWORD).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    let (status, _) = attempt(&home, "ada", PASSWORD).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn guessing_from_everywhere_is_held_up_by_the_account() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let mut tried = 0;
+    let mut held_up = false;
+    for number in 0..=255 {
+        let (status, _) = attempt(&from(&site, [203, 0, 113, number]), "ada", "wrong").await;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            held_up = true;
+            break;
+        }
+        tried += 1;
+    }
+    assert!(held_up, "{tried} guesses, each from another address");
+    assert!(tried > 100, "{tried} mistakes lock nobody out");
 }

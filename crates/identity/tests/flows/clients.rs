@@ -49,6 +49,19 @@ async fn a_program_on_a_server_proves_itself_by_its_secret() {
     site.post_as("/oauth/token", &fields, Some(&basic(secret)))
         .await
         .ok();
+    // An answer that was lost is given again; it draws no other.
+    let asked = || async {
+        let request = axum::http::Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("authorization", format!("Bearer {}", crate::support::ADMIN))
+            .header("idempotency-key", "one");
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        site.send(request).await.ok().json()
+    };
+    let (first, again) = (asked().await, asked().await);
+    assert_eq!(first, again);
+    assert_ne!(text(&first, "clientSecret"), secret);
     // A new one replaces it.
     site.admin("POST", path, Value::Null).await.ok();
     let refresh = [("grant_type", "refresh_token"), ("refresh_token", "x")];

@@ -75,6 +75,26 @@ async fn a_compromised_key_is_good_for_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_rotation_whose_answer_was_lost_is_asked_for_again() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    site.login("ada").await;
+    let rotate = async |key: &str| {
+        let request = axum::http::Request::builder()
+            .method("POST")
+            .uri("/v1/identity/keys/rotations")
+            .header("authorization", format!("Bearer {}", crate::support::ADMIN))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key);
+        let request = request.body(axum::body::Body::from("{}")).unwrap();
+        site.send(request).await.ok().json()
+    };
+    let first = rotate("one").await;
+    assert_eq!(rotate("one").await, first);
+    assert_ne!(rotate("two").await, first);
+}
+
+#[tokio::test]
 async fn a_restart_goes_on_with_the_same_keys() {
     let site = Site::new().await;
     site.user("ada").await;

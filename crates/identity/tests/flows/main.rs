@@ -4,9 +4,11 @@
 
 mod accounts;
 mod attempts;
+mod automation;
 mod clients;
 mod code;
 mod device;
+mod endings;
 mod exchange;
 mod keys;
 mod refresh;

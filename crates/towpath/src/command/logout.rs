@@ -45,10 +45,9 @@ impl Logout {
             said.push(format!("You are logged out of {}.", ended.server));
             if let Some(failure) = &why {
                 context.say(&format!(
-                    "warning: {} could not be told ({}). The tokens are forgotten here; the session there \
-                     ends by itself, at the latest seven days after its login unless the platform is set \
-                     otherwise. Whoever may have the tokens can use them until then: have an operator of \
-                     the platform end it if that matters",
+                    "warning: {} could not be told ({}). The tokens are forgotten here. The session there \
+                     ends by itself: after two days without use and seven days in all, unless the platform \
+                     is set otherwise. Who has a copy of the tokens can use it until then",
                     ended.server, failure.message
                 ));
             }

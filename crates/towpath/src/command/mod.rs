@@ -14,6 +14,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod graph;
+pub(crate) mod identity;
 pub(crate) mod kind;
 pub(crate) mod kubeconfig;
 pub(crate) mod login;

@@ -30,10 +30,17 @@ impl Whoami {
                 let value = who.more.get(name).and_then(|value| value.as_str());
                 value.unwrap_or_default().to_owned()
             };
+            let list = |name: &str| {
+                let items = who.more.get(name).and_then(|value| value.as_array());
+                let items = items.into_iter().flatten().filter_map(|item| item.as_str());
+                items.collect::<Vec<_>>().join(", ")
+            };
             render::table::fields(&[
                 ("subject", who.subject.clone()),
                 ("kind", who.kind.clone()),
                 ("teams", who.teams.join(", ")),
+                ("leads", list("leads")),
+                ("groups", list("groups")),
                 ("environment", text("environment")),
                 (
                     "operates",

@@ -61,6 +61,7 @@ async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
             .replace("{team}", "payments")
             .replace("{name}", name)
             .replace("{user}", name)
+            .replace("{subject}", "local:somebody")
             .replace("{key}", "none")
             .replace("{event}", "none");
         for (caller, expected) in CALLERS.iter().zip(expected.split(' ')) {

@@ -210,6 +210,14 @@ pub async fn user(site: &Site, name: &str) {
     put(site, &format!("identity/users/{name}"), body).await;
 }
 
+/// Onboards a team, without environments.
+pub async fn team(site: &Site, name: &str) {
+    let url = format!("{}/v1/platforms/teams", site.server());
+    let body = json!({ "name": name, "environments": [] });
+    let answer = call(site, http().post(url).json(&body)).await;
+    assert_eq!(answer.status(), 202, "{:?}", answer.text().await);
+}
+
 /// What the platform answers to whoever shows this token.
 pub async fn whoami(site: &Site, token: &str) -> u16 {
     let url = format!("{}/v1/whoami", site.server());

@@ -1,6 +1,7 @@
 //! The API below `/v1`: who one is, and what identity is told.
 
 mod accounts;
+mod automation;
 mod provider;
 mod users;
 
@@ -23,7 +24,7 @@ use crate::Identity;
 type Service = State<Arc<Identity>>;
 
 pub(super) fn routes() -> Router<Arc<Identity>> {
-    use self::{accounts as a, provider as p, users as u};
+    use self::{accounts as a, automation as m, provider as p, users as u};
     Router::new()
         .route("/v1/whoami", get(whoami))
         .route("/v1/identity/users", get(u::users))
@@ -52,6 +53,8 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
                 .get(p::upstream)
                 .delete(p::upstream_delete),
         )
+        .route("/v1/identity/automation", get(m::automation))
+        .route("/v1/identity/automation/{subject}", get(m::departure))
         .route("/v1/identity/keys", get(p::keys))
         .route("/v1/identity/keys/rotations", post(p::keys_rotate))
         .route(
@@ -112,6 +115,8 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
     accounts::trust,
     accounts::trust_put,
     accounts::trust_delete,
+    automation::automation,
+    automation::departure,
 ))]
 pub struct ApiDoc;
 

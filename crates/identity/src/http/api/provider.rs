@@ -7,7 +7,7 @@ use axum::{
 };
 use kernel::{
     Caller, Document, Page, Result, Secret,
-    http::{IfMatch, Json, Path, Query},
+    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,17 +72,24 @@ pub(super) async fn client_delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Draws a secret for a confidential client, and answers it this once.
+/// Draws a secret for a confidential client, and answers it this once, or again for the same
+/// Idempotency-Key.
 #[utoipa::path(post, path = "/v1/identity/clients/{name}/secrets", tag = "identity",
-    params(("name" = String, Path)),
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn client_secret(
     State(identity): Service,
     caller: Caller,
+    key: IdempotencyKey,
     Path(name): Path<String>,
 ) -> Result<Response> {
-    let secret = identity.client_secret(&caller, &name).await?;
-    Ok((StatusCode::CREATED, Json(secret)).into_response())
+    let (store, by) = (identity.store().clone(), caller.clone());
+    let request = ("client-secret", name.clone());
+    idempotent(&store, &by, key, &request, || async move {
+        let secret = identity.client_secret(&caller, &name).await?;
+        Ok((StatusCode::CREATED, Json(secret)).into_response())
+    })
+    .await
 }
 
 /// What an upstream should be, and our secret there.
@@ -183,17 +190,24 @@ pub(super) async fn keys(State(identity): Service, caller: Caller) -> Result<Jso
     Ok(Json(KeyList { keys }))
 }
 
-/// Rotates the signing key now.
+/// Rotates the signing key now; once for one Idempotency-Key.
 #[utoipa::path(post, path = "/v1/identity/keys/rotations", tag = "identity", request_body = Rotation,
+    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = KeyList), (status = 403)))]
 pub(super) async fn keys_rotate(
     State(identity): Service,
     caller: Caller,
+    key: IdempotencyKey,
     Json(rotation): Json<Rotation>,
-) -> Result<Json<KeyList>> {
-    let keys = identity
-        .keys_rotate(&caller, rotation.compromised)
-        .await?
-        .keys;
-    Ok(Json(KeyList { keys }))
+) -> Result<Response> {
+    let (store, by) = (identity.store().clone(), caller.clone());
+    let request = ("signing-key-rotation", rotation.compromised);
+    idempotent(&store, &by, key, &request, || async move {
+        let keys = identity
+            .keys_rotate(&caller, rotation.compromised)
+            .await?
+            .keys;
+        Ok(Json(KeyList { keys }).into_response())
+    })
+    .await
 }

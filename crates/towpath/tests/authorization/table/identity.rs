@@ -21,6 +21,11 @@ pub(super) const ROWS: &[Row] = &[
         "DELETE /v1/identity/groups/{name}",
         "401 403 403 403 403 409",
     ),
+    ("GET /v1/identity/automation", "401 403 403 403 403 200"),
+    (
+        "GET /v1/identity/automation/{subject}",
+        "401 403 403 403 403 200",
+    ),
     ("GET /v1/identity/keys", "401 403 403 403 403 200"),
     (
         "POST /v1/identity/keys/rotations",

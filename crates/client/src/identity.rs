@@ -1,0 +1,95 @@
+//! Who hangs on whom.
+
+use jiff::Timestamp;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::{Client, Result};
+
+/// Automation that calls with people's logins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutomationReport {
+    /// The logins, by person.
+    pub items: Vec<PersonalSession>,
+    /// What cannot be told.
+    pub unknown: Vec<String>,
+}
+
+/// A person's login at one program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonalSession {
+    /// Whose.
+    pub subject: String,
+    /// What people call them.
+    pub name: String,
+    /// The program that logged them in.
+    pub client: String,
+    /// When.
+    pub began: Timestamp,
+    /// When its tokens were last renewed.
+    pub renewed: Timestamp,
+    /// When it ends if it is not renewed.
+    pub ends: Timestamp,
+    /// When automation last called with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation: Option<Timestamp>,
+}
+
+/// What hangs on one person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// Who.
+    pub subject: String,
+    /// Their logins, which end with them.
+    pub ends: Vec<PersonalSession>,
+    /// Keys that they drew, and have seen.
+    pub seen: Vec<SeenKey>,
+    /// What they made, and goes on.
+    pub stays: Vec<Made>,
+    /// What cannot be told.
+    pub unknown: Vec<String>,
+}
+
+/// A valid key of a service account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenKey {
+    /// `TEAM/NAME`.
+    pub account: String,
+    /// The key's name.
+    pub key: String,
+    /// When it was drawn.
+    pub drawn: Timestamp,
+}
+
+/// Something that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Its kind.
+    pub kind: String,
+    /// What its name is unique in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub team: String,
+    /// When they made it.
+    pub at: Timestamp,
+}
+
+impl Client {
+    /// `GET identity/automation`: automation that calls with people's logins.
+    pub async fn automation(&self) -> Result<AutomationReport> {
+        self.call(Method::GET, &["identity", "automation"])
+            .read()
+            .await
+    }
+
+    /// `GET identity/automation/{subject}`: what hangs on one person.
+    pub async fn departure(&self, subject: &str) -> Result<Departure> {
+        self.call(Method::GET, &["identity", "automation", subject])
+            .read()
+            .await
+    }
+}

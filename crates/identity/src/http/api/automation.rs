@@ -1,0 +1,32 @@
+//! Automation that hangs on people.
+
+use axum::extract::State;
+use kernel::{
+    Caller, Result,
+    http::{Json, Path},
+};
+
+use super::Service;
+use crate::service::{AutomationReport, Departure};
+
+/// Automation that calls with people's logins, and ends with them.
+#[utoipa::path(get, path = "/v1/identity/automation", tag = "identity",
+    responses((status = 200, body = AutomationReport), (status = 403)))]
+pub(super) async fn automation(
+    State(identity): Service,
+    caller: Caller,
+) -> Result<Json<AutomationReport>> {
+    identity.automation(&caller).await.map(Json)
+}
+
+/// What hangs on one person: what would end if they left, and what would go on.
+#[utoipa::path(get, path = "/v1/identity/automation/{subject}", tag = "identity",
+    params(("subject" = String, Path)),
+    responses((status = 200, body = Departure), (status = 403)))]
+pub(super) async fn departure(
+    State(identity): Service,
+    caller: Caller,
+    Path(subject): Path<String>,
+) -> Result<Json<Departure>> {
+    identity.departure(&caller, &subject).await.map(Json)
+}

@@ -1,0 +1,335 @@
+//! Automation that hangs on a person: what calls with somebody's login, and what would break if they
+//! left. Told is what is known; what cannot be known is said beside it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kernel::{
+    Caller, CallerKind, Change, EventFilter, Key, Kind as _, Query, Record, Result, Secret, Store,
+    anew,
+};
+use serde::Serialize;
+
+use super::{Identity, authorize_platform, sessions::sessions_of};
+use crate::{
+    clock::after,
+    model::{ServiceAccount, WorkloadTrust},
+    state::{Session, SessionUse},
+};
+
+/// How often a session that automation calls with is written down anew: a job calls a hundred times.
+const AGAIN: Duration = Duration::from_hours(1);
+
+/// Sessions that are remembered as written down, at the most.
+const REMEMBERED: usize = 4096;
+
+/// What this cannot tell, for whoever decides by it.
+const UNKNOWN: [&str; 3] = [
+    "A program that calls with a person's token and does not say so in its User-Agent is not told from \
+     the person: towpath does where CI is set, others by `(ci)`.",
+    "Copies of tokens and keys that somebody has kept are not known.",
+    "What the person has made at other tools is not known.",
+];
+
+/// When sessions were last written down as automation's, on this replica.
+#[derive(Default)]
+pub(super) struct Noted(Mutex<HashMap<String, Timestamp>>);
+
+/// Automation that calls with people's logins.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct AutomationReport {
+    /// The logins, by person.
+    pub items: Vec<PersonalSession>,
+    /// What cannot be told.
+    pub unknown: Vec<String>,
+}
+
+/// A person's login at one program.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonalSession {
+    /// Whose.
+    pub subject: String,
+    /// What people call them.
+    pub name: String,
+    /// The program that logged them in.
+    pub client: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub began: Timestamp,
+    /// When its tokens were last renewed.
+    #[schema(value_type = String, format = DateTime)]
+    pub renewed: Timestamp,
+    /// When it ends if it is not renewed.
+    #[schema(value_type = String, format = DateTime)]
+    pub ends: Timestamp,
+    /// When automation last called with it, to the hour; none: not that anybody knows.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automation: Option<Timestamp>,
+}
+
+/// What hangs on one person.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Departure {
+    /// Who.
+    pub subject: String,
+    /// Their logins: they end with them, and so does whatever calls with one.
+    pub ends: Vec<PersonalSession>,
+    /// Keys that they drew, and have seen: these go on. Rotate them twice.
+    pub seen: Vec<SeenKey>,
+    /// What they made, or were the last to change, and that is still there: it is their team's, and goes
+    /// on.
+    pub stays: Vec<Made>,
+    /// What cannot be told.
+    pub unknown: Vec<String>,
+}
+
+/// A valid key of a service account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenKey {
+    /// `TEAM/NAME`.
+    pub account: String,
+    /// The key's name.
+    pub key: String,
+    /// When it was drawn.
+    #[schema(value_type = String, format = DateTime)]
+    pub drawn: Timestamp,
+}
+
+/// Something that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Made {
+    /// Its kind: `Environment`, `ServiceAccount`, `WorkloadTrust`.
+    pub kind: String,
+    /// What its name is unique in.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub scope: String,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub team: String,
+    /// When they did it.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+/// Events that say who made a thing that goes on without them.
+const MAKING: [&str; 4] = [
+    "environment.created",
+    "service-account.created",
+    "service-account.changed",
+    "workload-trust.changed",
+];
+
+impl Identity {
+    /// Notes that automation has called with a token, where that is a person's.
+    pub(crate) async fn automation_seen(&self, token: &Secret) {
+        if let Err(error) = self.automation_note(token).await {
+            tracing::warn!(
+                chain = error.chain(),
+                "that automation calls with a person's login was not written down"
+            );
+        }
+    }
+
+    async fn automation_note(&self, token: &Secret) -> Result<()> {
+        let Ok(verified) = self
+            .verifier
+            .verify(token.expose_str().unwrap_or_default())
+            .await
+        else {
+            return Ok(());
+        };
+        if verified.caller.kind != CallerKind::Person {
+            return Ok(());
+        }
+        let (sid, now) = (verified.claims.sid, self.clock.now());
+        if !self.noted.is_due(&sid, now) {
+            return Ok(());
+        }
+        anew(|| async {
+            let Some(session) = self.store.record::<Session>(&sid).await? else {
+                return Ok(());
+            };
+            let known = self.store.record::<SessionUse>(&sid).await?;
+            let value = SessionUse { automation: now };
+            let used = match known {
+                Some(known) => Record { value, ..known },
+                None => Record::new(
+                    &sid,
+                    after(session.value.created, self.settings.lifetimes.session),
+                    value,
+                ),
+            };
+            let mut change = Change::new();
+            change.keep(&used)?;
+            self.store.commit(change).await.map(drop)
+        })
+        .await
+    }
+
+    /// The logins of people that automation calls with.
+    pub async fn automation(&self, caller: &Caller) -> Result<AutomationReport> {
+        authorize_platform(caller, "see which automation hangs on people")?;
+        let mut items = self.personal_sessions("").await?;
+        items.retain(|session| session.automation.is_some());
+        Ok(AutomationReport {
+            items,
+            unknown: unknown(),
+        })
+    }
+
+    /// What hangs on one person: what would end with them, and what would not.
+    pub async fn departure(&self, caller: &Caller, subject: &str) -> Result<Departure> {
+        authorize_platform(caller, "see what hangs on a person")?;
+        let mut ends = self.personal_sessions(&sessions_of(subject)).await?;
+        ends.retain(|session| session.subject == subject);
+        Ok(Departure {
+            subject: subject.to_owned(),
+            ends,
+            seen: seen(&self.store, subject).await?,
+            stays: stays(&self.store, subject).await?,
+            unknown: unknown(),
+        })
+    }
+
+    /// The sessions whose names begin so, by person.
+    async fn personal_sessions(&self, prefix: &str) -> Result<Vec<PersonalSession>> {
+        let now = self.clock.now();
+        let used: HashMap<String, Timestamp> = self
+            .store
+            .records::<SessionUse>(prefix)
+            .await?
+            .into_iter()
+            .map(|record| (record.name, record.value.automation))
+            .collect();
+        let sessions = self.store.records::<Session>(prefix).await?;
+        let mut items: Vec<_> = sessions
+            .into_iter()
+            .filter(|record| record.expires > now)
+            .map(|record| PersonalSession {
+                automation: used.get(&record.name).copied(),
+                subject: record.value.login.subject,
+                name: record.value.login.name,
+                client: record.value.client_id,
+                began: record.value.created,
+                renewed: record.value.last_used,
+                ends: record.expires,
+            })
+            .collect();
+        items.sort_by(|one, other| (&one.subject, one.began).cmp(&(&other.subject, other.began)));
+        Ok(items)
+    }
+}
+
+impl Noted {
+    /// Whether it is time to write the session down; counts it as written.
+    fn is_due(&self, sid: &str, now: Timestamp) -> bool {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.get(sid).is_some_and(|at| now < after(*at, AGAIN)) {
+            return false;
+        }
+        if noted.len() >= REMEMBERED {
+            noted.clear();
+        }
+        noted.insert(sid.to_owned(), now);
+        true
+    }
+}
+
+fn unknown() -> Vec<String> {
+    UNKNOWN.map(str::to_owned).to_vec()
+}
+
+/// Calls `each` with every event of a type that `subject` caused.
+async fn caused(
+    store: &Store,
+    kind: &str,
+    subject: &str,
+    mut each: impl FnMut(kernel::Event),
+) -> Result<()> {
+    let filter = EventFilter {
+        type_prefix: Some(format!("{}{kind}", kernel::NewEvent::PREFIX)),
+        ..EventFilter::default()
+    };
+    let mut after = 0;
+    loop {
+        let page = store.events(&filter, after, Store::MAX_EVENTS).await?;
+        let Some(last) = page.last().map(|event| event.seq) else {
+            return Ok(());
+        };
+        after = last;
+        page.into_iter()
+            .filter(|event| event.actor == subject)
+            .for_each(&mut each);
+    }
+}
+
+/// The valid keys that somebody drew.
+async fn seen(store: &Store, subject: &str) -> Result<Vec<SeenKey>> {
+    let mut drawn = Vec::new();
+    caused(store, "service-account.rotated", subject, |event| {
+        drawn.extend(event.data["key"].as_str().map(str::to_owned));
+    })
+    .await?;
+    if drawn.is_empty() {
+        return Ok(Vec::new());
+    }
+    let accounts = store.list_all::<ServiceAccount>(&Query::default()).await?;
+    let keys = accounts.iter().flat_map(|account| {
+        let name = format!("{}/{}", account.meta.scope, account.meta.name);
+        let valid = account.status.keys.iter();
+        valid.map(move |key| SeenKey {
+            account: name.clone(),
+            key: key.id.clone(),
+            drawn: key.created,
+        })
+    });
+    Ok(keys.filter(|key| drawn.contains(&key.key)).collect())
+}
+
+/// What somebody made, or was the last to change, and that is still there.
+async fn stays(store: &Store, subject: &str) -> Result<Vec<Made>> {
+    let mut made: BTreeMap<(String, String, String), Made> = BTreeMap::new();
+    for kind in MAKING {
+        caused(store, kind, subject, |event| {
+            if let Some(key) = event.subject_key() {
+                let one = Made {
+                    kind: key.kind.clone(),
+                    scope: key.scope.clone(),
+                    name: key.name.clone(),
+                    team: event.team.clone(),
+                    at: event.time,
+                };
+                made.insert((key.kind, key.scope, key.name), one);
+            }
+        })
+        .await?;
+    }
+    let mut still = Vec::new();
+    for one in made.into_values() {
+        let key = Key {
+            kind: one.kind.clone(),
+            scope: one.scope.clone(),
+            name: one.name.clone(),
+        };
+        // One of the same name that was made later is another's, and was said of them.
+        let document = store.document(&key).await?;
+        let is_it = document.is_some_and(|it| {
+            let made_here = [ServiceAccount::KIND, WorkloadTrust::KIND].contains(&it.kind.as_str());
+            made_here || it.meta.created <= after(one.at, crate::settings::SKEW)
+        });
+        if is_it {
+            still.push(one);
+        }
+    }
+    Ok(still)
+}

@@ -1,0 +1,124 @@
+//! Automation that hangs on people: told where it is known.
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+    middleware::from_fn_with_state,
+};
+use serde_json::{Value, json};
+
+use crate::support::{Site, text};
+
+/// The site as a platform serves it: every call is looked at.
+async fn site() -> Site {
+    let mut site = Site::new().await;
+    site.router = site.router.layer(from_fn_with_state(
+        site.identity.clone(),
+        identity::http::note_automation,
+    ));
+    site
+}
+
+async fn call(site: &Site, agent: &str, token: &str) -> StatusCode {
+    let request = Request::builder()
+        .uri("/v1/whoami")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::USER_AGENT, agent);
+    let request = request.body(Body::empty()).unwrap();
+    site.send(request).await.status
+}
+
+async fn report(site: &Site) -> Value {
+    let path = "/v1/identity/automation";
+    site.admin("GET", path, Value::Null).await.ok().json()
+}
+
+#[tokio::test]
+async fn what_calls_with_a_persons_login_is_reported() {
+    let site = site().await;
+    site.user("ada").await;
+    site.user("bob").await;
+    let (ada, bob) = (site.login("ada").await, site.login("bob").await);
+    let (ada, bob) = (text(&ada, "access_token"), text(&bob, "access_token"));
+    call(&site, "towpath/0.1.0", ada).await;
+    call(&site, "towpath/0.1.0 (ci)", "a.b.c").await;
+    assert_eq!(report(&site).await["items"], json!([]));
+    assert!(
+        !report(&site).await["unknown"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+
+    for _ in 0..3 {
+        assert_eq!(call(&site, "towpath/0.1.0 (ci)", ada).await, 200);
+    }
+    call(&site, "towpath/0.1.0", bob).await;
+    let items = report(&site).await["items"].clone();
+    assert_eq!(items.as_array().unwrap().len(), 1, "{items}");
+    assert_eq!(items[0]["subject"], "local:ada");
+    assert_eq!(items[0]["client"], "towpath-cli");
+    let first = items[0]["automation"].clone();
+    // Written down again after an hour, and not at each call.
+    site.advance(60);
+    call(&site, "pipeline (ci)", ada).await;
+    assert_eq!(report(&site).await["items"][0]["automation"], first);
+    site.advance(3541);
+    call(&site, "pipeline (ci)", ada).await;
+    assert_ne!(report(&site).await["items"][0]["automation"], first);
+
+    // It ends with the person.
+    site.admin("DELETE", "/v1/identity/users/ada", Value::Null)
+        .await
+        .ok();
+    assert_eq!(report(&site).await["items"], json!([]));
+    let denied = site
+        .api("GET", "/v1/identity/automation", bob, Value::Null)
+        .await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn what_a_person_leaves_behind_is_told_apart_from_what_ends() {
+    let site = site().await;
+    site.user("ada").await;
+    site.group("payments", &["ada"]).await;
+    site.group("platform", &["ada"]).await;
+    let tokens = site.login("ada").await;
+    let ada = text(&tokens, "access_token");
+    let account = "/v1/identity/teams/payments/service-accounts";
+    for name in ["ci", "gone"] {
+        let path = format!("{account}/{name}");
+        site.api("PUT", &path, ada, json!({})).await.ok();
+    }
+    let keys = format!("{account}/ci/keys");
+    let mut drawn = Vec::new();
+    for _ in 0..3 {
+        let key = site.api("POST", &keys, ada, Value::Null).await.ok().json();
+        drawn.push(text(&key, "id").to_owned());
+    }
+    site.admin("DELETE", &format!("{account}/gone"), Value::Null)
+        .await
+        .ok();
+    let path = "/v1/identity/automation/local:ada";
+    let left = site.admin("GET", path, Value::Null).await.ok().json();
+    assert_eq!(left["ends"].as_array().unwrap().len(), 1);
+    let seen: Vec<_> = left["seen"].as_array().unwrap().iter().collect();
+    let keys: Vec<_> = seen.iter().map(|key| text(key, "key").to_owned()).collect();
+    assert_eq!(
+        keys,
+        [drawn[2].clone(), drawn[1].clone()],
+        "valid ones alone"
+    );
+    assert_eq!(seen[0]["account"], "payments/ci");
+    let stays = &left["stays"];
+    assert_eq!(stays.as_array().unwrap().len(), 1, "{stays}");
+    assert_eq!(stays[0]["kind"], "ServiceAccount");
+    assert_eq!(stays[0]["name"], "ci");
+    assert_eq!(stays[0]["team"], "payments");
+    let path = "/v1/identity/automation/local:nobody";
+    let nobody = site.admin("GET", path, Value::Null).await.ok().json();
+    for list in ["ends", "seen", "stays"] {
+        assert_eq!(nobody[list], json!([]), "{list}");
+    }
+}

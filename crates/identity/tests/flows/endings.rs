@@ -1,0 +1,153 @@
+//! What ends, and with it what was begun: passwords, names, logins, upstreams' tokens.
+
+use axum::http::StatusCode;
+use kernel::Transient;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Browser, CALLBACK, PASSWORD, Site, claims, pkce, query, text};
+
+async fn exchange(site: &Site, code: &str) -> Answer {
+    let (verifier, _) = pkce();
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "towpath-cli"),
+        ("code", code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", verifier.as_str()),
+    ];
+    site.post("/oauth/token", &fields).await
+}
+
+#[tokio::test]
+async fn a_new_password_ends_whatever_the_old_one_began() {
+    let kept_out = json!({ "spec": { "disabled": true } });
+    let new = json!({ "password": "another horse battery" });
+    for end in [vec![new], vec![kept_out, json!({ "spec": {} })]] {
+        let site = Site::new().await;
+        site.user("ada").await;
+        let browser = Browser::new(&site);
+        // A session, an approved device that has not asked yet, a code that is not used yet.
+        let (first, second) = (site.device_start().await, site.device_start().await);
+        browser.approve(&first, "ada").await;
+        let tokens = site.device_poll(&first).await.ok().json();
+        browser.approve(&second, "ada").await;
+        let code = query(&browser.authorize(&[]).await.location())["code"].clone();
+
+        for body in end {
+            site.admin("PUT", "/v1/identity/users/ada", body).await.ok();
+        }
+        let access = text(&tokens, "access_token");
+        assert_eq!(site.whoami(access).await.status, 401);
+        let refreshed = site.refresh(text(&tokens, "refresh_token")).await;
+        assert_eq!(refreshed.error(), "invalid_grant");
+        assert_eq!(site.device_poll(&second).await.error(), "invalid_grant");
+        assert_eq!(exchange(&site, &code).await.error(), "invalid_grant");
+        // The browser is asked for the password again.
+        let location = browser.get("/device").await.location();
+        assert!(location.starts_with("/login?page="), "{location}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_given_again_is_another_subject() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let tokens = site.login("ada").await;
+    assert_eq!(claims(text(&tokens, "id_token"))["sub"], "local:ada");
+    for number in 2..4 {
+        site.admin("DELETE", "/v1/identity/users/ada", Value::Null)
+            .await
+            .ok();
+        site.user("ada").await;
+        site.group("payments", &["ada"]).await;
+        // Whoever was called so is still nobody.
+        let access = text(&tokens, "access_token");
+        assert_eq!(site.whoami(access).await.status, 401);
+        let refreshed = site.refresh(text(&tokens, "refresh_token")).await;
+        assert_eq!(refreshed.error(), "invalid_grant");
+        let now = site.login("ada").await;
+        let says = claims(text(&now, "id_token"));
+        assert_eq!(says["sub"], format!("local:ada.{number}"));
+        assert_eq!(says["preferred_username"], "ada");
+        assert_eq!(says["groups"], json!(["payments"]));
+        let who = site.whoami(text(&now, "access_token")).await.ok().json();
+        assert_eq!(who["subject"], format!("local:ada.{number}"));
+        assert_eq!(who["groups"], json!(["payments"]));
+        site.refresh(text(&now, "refresh_token")).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_logout_that_is_refused_ends_nothing() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let tokens = site.login("ada").await;
+    let browser = Browser::new(&site);
+    let hint = text(&tokens, "id_token");
+    for wrong in [
+        "client_id=another",
+        "post_logout_redirect_uri=https://elsewhere.example.com",
+    ] {
+        let path = format!("/oauth/logout?id_token_hint={hint}&{wrong}");
+        assert_eq!(browser.get(&path).await.status, StatusCode::BAD_REQUEST);
+        site.whoami(text(&tokens, "access_token")).await.ok();
+    }
+    let path = format!("/oauth/logout?id_token_hint={hint}&client_id=towpath-cli");
+    browser.get(&path).await.ok();
+    assert_eq!(site.whoami(text(&tokens, "access_token")).await.status, 401);
+}
+
+#[tokio::test]
+async fn logins_that_are_begun_are_bounded() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let begin = async || {
+        let fields = [("client_id", "towpath-cli")];
+        site.post("/oauth/device/code", &fields).await
+    };
+    let mut begun = 0;
+    let refused = loop {
+        let answer = begin().await;
+        if !answer.status.is_success() {
+            break answer;
+        }
+        begun += 1;
+        assert!(begun <= 1000, "without an end");
+    };
+    assert!(begun >= 100, "{begun} are too few for an office");
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let wait: u64 = refused.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    // Login pages as well; and a page that is open already is not in the way of anybody.
+    let browser = Browser::new(&site);
+    for path in ["/device", "/oauth/authorize"] {
+        let page = match path {
+            "/device" => browser.get(path).await,
+            _ => browser.authorize(&[]).await,
+        };
+        assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+        assert!(page.headers.contains_key("retry-after"));
+    }
+    site.advance(wait);
+    begin().await.ok();
+    let location = browser.get("/device").await.location();
+    browser.log_in(&location, "ada", PASSWORD).await.location();
+}
+
+/// What identity keeps to ask an upstream again, whatever is in it.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Grant(Value);
+
+impl Transient for Grant {
+    const KIND: &'static str = "upstream-grant";
+}
+
+/// How many there are.
+pub(crate) async fn grants(site: &Site) -> usize {
+    site.store.records::<Grant>("").await.unwrap().len()
+}

@@ -1,0 +1,101 @@
+//! `towpath identity`
+
+use clap::Subcommand;
+use client::{Departure, PersonalSession};
+use jiff::Timestamp;
+
+use crate::{context::Context, failure::Result, render::table::table};
+
+/// See which automation hangs on a person
+#[derive(Debug, Subcommand)]
+pub(crate) enum Identity {
+    /// List automation that calls with a person's login, or what hangs on one person
+    ///
+    /// What runs on somebody's login ends when they leave. With a subject: their logins, which end with
+    /// them; valid keys that they have seen, which are to be rotated; and what they made, which goes on.
+    /// For those who operate the platform.
+    #[command(
+        after_long_help = "Examples:\n  towpath identity automation\n  towpath identity automation local:ada"
+    )]
+    Automation {
+        /// The person, as `towpath whoami` names them: local:ada, github:583231
+        subject: Option<String>,
+    },
+}
+
+impl Identity {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let Self::Automation { subject } = self;
+        let client = context.client()?;
+        let Some(subject) = subject else {
+            let report = client.automation().await?;
+            return context.answer(&report, || {
+                let nothing = "No automation is known to call with a person's login.";
+                format!(
+                    "{}\n\n{}",
+                    sessions(&report.items, nothing),
+                    unknown(&report.unknown)
+                )
+            });
+        };
+        let departure = client.departure(&subject).await?;
+        context.answer(&departure, || text(&departure))
+    }
+}
+
+fn text(departure: &Departure) -> String {
+    let keys = departure
+        .seen
+        .iter()
+        .map(|key| [key.account.clone(), key.key.clone(), time(key.drawn)])
+        .collect();
+    let made = departure
+        .stays
+        .iter()
+        .map(|made| {
+            [
+                made.kind.clone(),
+                made.name.clone(),
+                made.team.clone(),
+                time(made.at),
+            ]
+        })
+        .collect();
+    format!(
+        "Ends with {}:\n{}\n\nGoes on, and they have seen it (rotate twice):\n{}\n\nGoes on, as their team's:\n{}\n\n{}",
+        departure.subject,
+        sessions(&departure.ends, "No login."),
+        table(["account", "key", "drawn"], keys, "No key."),
+        table(["kind", "name", "team", "made"], made, "Nothing."),
+        unknown(&departure.unknown),
+    )
+}
+
+fn sessions(sessions: &[PersonalSession], nothing: &str) -> String {
+    let rows = sessions
+        .iter()
+        .map(|session| {
+            [
+                session.subject.clone(),
+                session.client.clone(),
+                time(session.began),
+                time(session.ends),
+                session.automation.map(time).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    table(
+        ["person", "program", "began", "ends", "automation"],
+        rows,
+        nothing,
+    )
+}
+
+fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+fn unknown(unknown: &[String]) -> String {
+    let lines: Vec<_> = unknown.iter().map(|line| format!("  - {line}")).collect();
+    format!("Not known:\n{}", lines.join("\n"))
+}
