@@ -30,6 +30,7 @@ mod sse;
 mod subscriptions;
 mod teams;
 mod token;
+mod users;
 mod workloads;
 
 pub use self::subscriptions::SubscriptionsOf;

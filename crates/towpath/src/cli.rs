@@ -143,6 +143,10 @@ pub(crate) enum Command {
     Secrets(command::secrets::Secrets),
     #[command(subcommand)]
     Env(command::env::Env),
+    #[command(subcommand)]
+    User(command::user::User),
+    #[command(subcommand)]
+    Group(command::group::Group),
     Login(command::login::Login),
     Logout(command::logout::Logout),
     Whoami(command::whoami::Whoami),
@@ -213,6 +217,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Secret(secret) => secret.run(context).await,
         Command::Secrets(secrets) => secrets.run(context).await,
         Command::Env(env) => env.run(context).await,
+        Command::User(user) => user.run(context).await,
+        Command::Group(group) => group.run(context).await,
         Command::Login(login) => login.run(context).await,
         Command::Logout(logout) => logout.run(context).await,
         Command::Whoami(whoami) => whoami.run(context).await,
