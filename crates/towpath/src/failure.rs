@@ -150,8 +150,17 @@ impl From<client::Error> for Failure {
     }
 }
 
+/// Rules that an input breaks because somebody else was first: as it is it would be right elsewhere.
+const TAKEN: [&str; 1] = ["route/taken"];
+
 fn refused(problem: ProblemDocument) -> Failure {
+    let taken = |problem: &Problem| TAKEN.contains(&problem.rule.as_str());
     let exit = match problem.kind() {
+        ErrorKind::Invalid
+            if !problem.problems.is_empty() && problem.problems.iter().all(taken) =>
+        {
+            Exit::Conflict
+        }
         ErrorKind::Invalid | ErrorKind::TooLarge => Exit::Invalid,
         ErrorKind::Unauthenticated | ErrorKind::Forbidden => Exit::Refused,
         ErrorKind::NotFound => Exit::NotFound,

@@ -110,6 +110,27 @@ async fn each_refusal_has_its_exit_code() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_taken_is_a_conflict_and_not_a_mistake() {
+    for (rules, code) in [
+        (&["route/taken"][..], 6),
+        (&["route/taken", "route/taken"], 6),
+        (&["route/taken", "score/name"], 3),
+        (&[], 3),
+    ] {
+        let problems: Vec<_> = rules
+            .iter()
+            .map(|rule| json!({"rule": rule, "message": "it is so", "path": "x"}))
+            .collect();
+        let router = Router::new().fallback(move || async move {
+            let problem = json!({"detail": "it cannot be deployed", "problems": problems});
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(problem))
+        });
+        let ended = towpath(platform(router).await, &["get", "env", "dev"]).await;
+        assert_eq!(ended.code, code, "{rules:?}");
+    }
+}
+
+#[tokio::test]
 async fn programs_get_json_errors_too() {
     let router = Router::new().fallback(|| async {
         let problem = json!({"detail": "environment `dev` does not exist"});

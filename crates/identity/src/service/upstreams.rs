@@ -311,7 +311,10 @@ impl Asking {
         let token = Secret::from(grant.value.token.as_str());
         let answer = self.source.groups(&self.login, Some(&token)).await;
         let new = match &answer {
-            Ok(membership) => membership.upstream_token.as_deref(),
+            Ok(membership) => membership
+                .upstream_token
+                .as_ref()
+                .and_then(Secret::expose_str),
             Err(_) => None,
         };
         let given_back = self.give_back(name, new).await;

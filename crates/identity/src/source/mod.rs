@@ -30,7 +30,7 @@ pub struct Membership {
     /// Their groups.
     pub groups: Vec<String>,
     /// What asks the next time, where it is no longer what asked this time.
-    pub upstream_token: Option<String>,
+    pub upstream_token: Option<Secret>,
 }
 
 /// Why a source does not say.

@@ -311,7 +311,9 @@ impl TeamSource for Oidc {
             .map_err(source)?;
         Ok(Membership {
             groups: said.groups,
-            upstream_token: tokens.refresh_token().map(|token| token.secret().clone()),
+            upstream_token: tokens
+                .refresh_token()
+                .map(|token| Secret::from(token.secret().as_str())),
         })
     }
 }
