@@ -5,7 +5,7 @@ use delivery::{
     definition::Explanation,
     model::{ResourceDefinition, ResourceDefinitionRevision, Route},
 };
-use kernel::{Event, Page, Resource, http::EventPage};
+use kernel::{Event, Page, Resource, SealedBy, http::EventPage};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,6 +59,17 @@ pub struct WhoAmI {
 }
 
 impl Client {
+    /// `GET platform/keys`: by which keys secrets are sealed.
+    pub async fn keys(&self) -> Result<SealedBy> {
+        self.call(Method::GET, &["platform", "keys"]).read().await
+    }
+
+    /// `POST platform/rekey`: has every secret sealed by the platform's current key; follow it by
+    /// [`Client::keys`].
+    pub async fn rekey(&self) -> Result<SealedBy> {
+        self.call(Method::POST, &["platform", "rekey"]).read().await
+    }
+
     /// `GET whoami`
     pub async fn whoami(&self) -> Result<WhoAmI> {
         self.call(Method::GET, &["whoami"]).read().await

@@ -45,4 +45,4 @@ pub use record::{Record, Transient};
 pub use resource::{Document, Key, Kind, Meta, Page, Query, Resource};
 pub use sealer::Sealer;
 pub use secret::Secret;
-pub use store::{Committed, Store};
+pub use store::{Committed, SealedBy, Store};

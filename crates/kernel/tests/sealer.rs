@@ -4,9 +4,18 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use kernel::{ErrorKind, Sealer, Secret};
+use kernel::{ErrorKind, Result, Sealer, Secret, sealer::PlatformKey};
 use proptest::{collection::vec, prelude::any, prop_assert, prop_assert_eq, proptest};
 use uuid::Uuid;
+
+/// As the platform takes its key from a file, without a key management service.
+fn from_file(path: &std::path::Path) -> Result<Sealer> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let key = runtime.block_on(PlatformKey::from_file(path, None))?;
+    Ok(Sealer::new(key))
+}
 
 proptest! {
     #[test]
@@ -54,26 +63,26 @@ fn nothing_shows_a_secret_or_a_key() {
 fn the_key_is_made_once_and_kept_private() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("platform.key");
-    let made = Sealer::from_file(&path).unwrap();
+    let made = from_file(&path).unwrap();
     let owner = Uuid::now_v7();
     let sealed = made.seal(owner, "n", &Secret::from("x")).unwrap();
-    let again = Sealer::from_file(&path).unwrap();
+    let again = from_file(&path).unwrap();
     assert_eq!(again.open(owner, "n", &sealed).unwrap(), Secret::from("x"));
     let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(), 0o600);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
-    let open = Sealer::from_file(&path).unwrap_err();
+    let open = from_file(&path).unwrap_err();
     assert_eq!(open.kind, ErrorKind::Forbidden);
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     for text in ["", "short", "bm90IDMyIGJ5dGVz"] {
         std::fs::write(&path, text).unwrap();
-        let error = Sealer::from_file(&path).unwrap_err();
+        let error = from_file(&path).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Invalid, "{text}");
         assert!(error.remedy.is_some());
     }
-    let nowhere = Sealer::from_file(std::path::Path::new("/no/such/platform.key"));
+    let nowhere = from_file(std::path::Path::new("/no/such/platform.key"));
     assert!(nowhere.unwrap_err().message.contains("/no/such"));
 }
 
@@ -84,13 +93,13 @@ fn of_many_that_start_at_once_all_have_one_key() {
     let owner = Uuid::now_v7();
     let sealed: Vec<Vec<u8>> = std::thread::scope(|scope| {
         let start = || {
-            let sealer = Sealer::from_file(&path).unwrap();
+            let sealer = from_file(&path).unwrap();
             sealer.seal(owner, "n", &Secret::from("x")).unwrap()
         };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    let sealer = Sealer::from_file(&path).unwrap();
+    let sealer = from_file(&path).unwrap();
     for sealed in sealed {
         sealer.open(owner, "n", &sealed).unwrap();
     }

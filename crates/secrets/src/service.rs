@@ -5,14 +5,14 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kernel::{
     Action, Caller, CallerKind, Change, Error, ErrorKind, Guard, Key, Kind as _, Name, NewEvent,
-    Outcome, Page, Result, Secret, Store, Target,
+    Outcome, Page, Result, Secret, Store, Target, anew,
 };
 use rand::{TryRngCore as _, rngs::OsRng};
 use serde_json::json;
 
 use crate::{
     api::{PutSecret, RotatedSecret, RotatedSecrets, Rotation, SecretsQuery},
-    model::{Origin, SecretInfo, SecretName, SecretRef, TeamSecret},
+    model::{DeployCredential, Origin, SecretInfo, SecretName, SecretRef, TeamSecret},
     store::{SecretStore, Value, Write},
 };
 
@@ -234,6 +234,32 @@ impl Secrets {
         Ok(RotatedSecrets { items })
     }
 
+    /// Asks for another key of a deploy credential: its reconciler draws it. Where one is asked for already,
+    /// that is the one.
+    async fn ask_for_key(&self, caller: &Caller, secret: &SecretRef) -> Result<()> {
+        let team = secret.team.as_str();
+        let account = secret.name.as_str().rsplit('/').next().unwrap_or_default();
+        anew(|| async {
+            let mut credential = self.store.expect::<DeployCredential>(team, account).await?;
+            if credential.spec.rotation > credential.status.rotation {
+                return Ok(());
+            }
+            credential.spec.rotation += 1;
+            let mut change = Change::new().by(caller);
+            change.spec(&credential)?;
+            change.event(NewEvent::caused(
+                "deploy-credential.rotation-requested",
+                credential.key(),
+                team,
+                caller,
+                None,
+                json!({ "secret": secret.to_string() }),
+            ));
+            self.store.commit(change).await.map(drop)
+        })
+        .await
+    }
+
     async fn rotate_one(
         &self,
         caller: &Caller,
@@ -241,7 +267,11 @@ impl Secrets {
         info: SecretInfo,
     ) -> Result<RotatedSecret> {
         let (rotation, secret) = match info.origin {
-            Origin::Written | Origin::DeployCredential => (Rotation::Written, info),
+            Origin::Written => (Rotation::Written, info),
+            Origin::DeployCredential => {
+                self.ask_for_key(caller, secret).await?;
+                (Rotation::Asked, info)
+            }
             Origin::Generated => {
                 let length = self.values.get(secret, None).await?.map_or(USUAL, |now| {
                     // As long as the one before: 4 letters for 3 bytes.

@@ -40,6 +40,13 @@ pub struct Config {
     pub hosts_file: Option<HostsFile>,
     /// The Vault that teams' secrets are kept in, in place of the platform's own store.
     pub vault: Option<VaultConfig>,
+    /// The file with the platform's key, by which secrets are sealed; `platform.key` in `data` where it is not
+    /// given.
+    pub key_file: Option<PathBuf>,
+    /// Files with keys that secrets may be sealed by, too: former ones, until all is sealed anew.
+    pub former_key_files: Vec<PathBuf>,
+    /// The key of the Transit engine of [`Config::vault`] that encrypts the platform's key.
+    pub transit_key: Option<String>,
     /// Where users reach the API, and what tokens name as their issuer: an https URL, or http on the
     /// loopback interface; this machine's own where nothing is said.
     pub issuer: Option<String>,
@@ -169,6 +176,9 @@ impl Config {
             allotted: Vec::new(),
             hosts_file: None,
             vault: None,
+            key_file: None,
+            former_key_files: Vec::new(),
+            transit_key: None,
             issuer: None,
             admin_groups: vec!["platform".into()],
             managers_group: RegoAuthorizer::MANAGERS.into(),
@@ -324,7 +334,16 @@ impl Config {
     }
 
     fn wrong_vault(&self) -> Option<Problem> {
-        let error = self.vault.as_ref()?.check().err()?;
+        let Some(vault) = &self.vault else {
+            let alone = Problem::new(
+                "config/transit",
+                "transit_key",
+                "the platform's key is to be encrypted by Vault, and no Vault is given",
+            );
+            let alone = alone.remedy("name it with --secrets-vault");
+            return self.transit_key.is_some().then_some(alone);
+        };
+        let error = vault.check().err()?;
         Some(problem_of("config/vault", "vault", error))
     }
 }

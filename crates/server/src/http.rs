@@ -42,6 +42,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(delivery::http::ApiDoc::openapi());
     document.merge(identity::http::ApiDoc::openapi());
     document.merge(teams::http::ApiDoc::openapi());
+    document.merge(crate::rekey::ApiDoc::openapi());
     document.merge(secrets::http::ApiDoc::openapi());
     document.merge(subscriptions::http::ApiDoc::openapi());
     document.merge(kernel::http::EventsApi::openapi());

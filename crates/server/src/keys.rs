@@ -1,9 +1,17 @@
 //! Keys of the platform that are made at its first start.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use kernel::{Change, Error, ErrorKind, Kind, Resource, Result, Sealer, Secret, Store};
+use jiff::Timestamp;
+use kernel::{
+    Change, Error, ErrorKind, Kind, Resource, Result, Sealer, Secret, Store,
+    sealer::{Kms, PlatformKey},
+};
 use rand::RngCore as _;
+use secrets::Transit;
+use serde::{Deserialize, Serialize};
+
+use crate::Config;
 
 /// The platform's own record: one in a store, so that replicas agree on what was drawn.
 #[derive(Debug)]
@@ -12,22 +20,66 @@ pub(crate) enum Platform {}
 impl Kind for Platform {
     const KIND: &'static str = "Platform";
     type Spec = ();
-    type Status = ();
+    type Status = PlatformStatus;
+}
+
+impl Platform {
+    /// The name of the one that there is.
+    pub(crate) const NAME: &str = "platform";
+}
+
+/// What is under way for the whole platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlatformStatus {
+    /// The newest request to seal everything by another key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rekey: Option<Asked>,
+}
+
+/// A request to seal everything by another key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Asked {
+    /// The key.
+    pub(crate) key: String,
+    /// When it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) done: Option<Timestamp>,
 }
 
 const DIGEST_KEY: &str = "digest-key";
 
-/// The key that seals secrets: `TOWPATH_KEY`, or `<data>/platform.key`, drawn at the first start.
-pub(crate) fn sealer(data: &Path) -> Result<Sealer> {
-    match Sealer::from_env()? {
-        Some(sealer) => Ok(sealer),
-        None => Sealer::from_file(&data.join("platform.key")),
+/// The keys that secrets are sealed by: `TOWPATH_KEY`, or the key's file, drawn at the first start; and those
+/// of before, in files and in `TOWPATH_FORMER_KEY`.
+pub(crate) async fn sealer(config: &Config) -> Result<Sealer> {
+    let transit = match (&config.transit_key, &config.vault) {
+        (Some(key), Some(vault)) => Some(Transit::new(vault, key)?),
+        _ => None,
+    };
+    let kms = transit.as_ref().map(|transit| transit as &dyn Kms);
+    let current = match PlatformKey::from_env("TOWPATH_KEY", kms).await? {
+        Some(key) => key,
+        None => PlatformKey::from_file(&key_file(config), kms).await?,
+    };
+    let mut sealer = Sealer::new(current);
+    for file in &config.former_key_files {
+        sealer = sealer.with_former(PlatformKey::from_existing(file, kms).await?);
     }
+    if let Some(key) = PlatformKey::from_env("TOWPATH_FORMER_KEY", kms).await? {
+        sealer = sealer.with_former(key);
+    }
+    Ok(sealer)
+}
+
+fn key_file(config: &Config) -> PathBuf {
+    let own = || config.data.join("platform.key");
+    config.key_file.clone().unwrap_or_else(own)
 }
 
 /// The key of the digests of releases: the same for all replicas and over restarts.
 pub(crate) async fn digest_key(store: &Store) -> Result<Secret> {
-    const NAME: &str = "platform";
+    const NAME: &str = Platform::NAME;
     if store.get::<Platform>("", NAME).await?.is_none() {
         let record = Resource::<Platform>::new("", NAME, ());
         let mut change = Change::new();

@@ -12,6 +12,7 @@ mod identity_access;
 mod keys;
 mod lead;
 mod patience;
+mod rekey;
 mod routing;
 mod run;
 mod team_ports;

@@ -13,7 +13,7 @@ use kernel::{
     Driver, DriverHandle, Error, Guard, Result, Secret, Store,
     http::{AdminToken, Authenticator},
 };
-use secrets::{Sealed, SecretStore, Secrets, Vault};
+use secrets::{DeployCredentials, Sealed, SecretStore, Secrets, Vault};
 use subscriptions::{Deliveries, NatsOutlet, Subscriptions};
 use teams::{Registered, Registry, Teams, reconcile::Onboarding};
 use tokio::{
@@ -24,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config,
-    adapters::Adapters,
+    adapters::{Adapters, DeployKeysOf},
     api, identity_access, keys, lead,
+    rekey::{self, Rekey, Rekeying},
     routing::Routing,
     team_ports::{OfDelivery, OfIdentity, OfSubscriptions, TeamDocuments},
 };
@@ -66,7 +67,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let api_address = address(&api_listener)?;
     let gateway = address(&gateway_listener)?;
 
-    let store = Store::open(&config.store_url(), keys::sealer(&config.data)?).await?;
+    let store = Store::open(&config.store_url(), keys::sealer(&config).await?).await?;
     let admin = AdminToken::from_file(&config.data.join("admin.token"))?;
     let admin_token = admin.token().clone();
     let key = keys::digest_key(&store).await?;
@@ -93,7 +94,7 @@ pub async fn start(config: Config) -> Result<Running> {
         },
         key,
     ));
-    let secrets = Arc::new(Secrets::new(store.clone(), guard.clone(), values));
+    let secrets = Arc::new(Secrets::new(store.clone(), guard.clone(), values.clone()));
     let installed = lead::install_unless_led(&delivery).await?;
     let identity = config.identity(api_address);
     let identity = Arc::new(Identity::start(store.clone(), identity, Clock::system()).await?);
@@ -146,6 +147,11 @@ pub async fn start(config: Config) -> Result<Running> {
         .with(Arc::new(Namespaces(delivery.clone())))
         .with(Arc::new(Onboarding(teams.clone())))
         .with(Arc::new(identity::reconcile::Keys(identity.clone())))
+        .with(Arc::new(DeployCredentials::new(
+            values,
+            Arc::new(DeployKeysOf(identity.clone())),
+        )))
+        .with(Arc::new(Rekeying))
         .start();
     for engine in &adapters.engines {
         let changes = engine.changes();
@@ -178,6 +184,10 @@ pub async fn start(config: Config) -> Result<Running> {
             guard.clone(),
         ))
         .merge(secrets::http::routes(secrets))
+        .merge(rekey::routes(Arc::new(Rekey::new(
+            store.clone(),
+            guard.clone(),
+        ))))
         .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
         .merge(crate::http::routes(store))
         .fallback(kernel::http::no_such_route)

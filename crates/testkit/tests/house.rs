@@ -24,7 +24,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("towpath-delivery", &["towpath-kernel", "towpath-teams"]),
     ("towpath-identity", &["towpath-kernel"]),
     ("towpath-teams", &["towpath-kernel"]),
-    ("towpath-secrets", &["towpath-kernel"]),
+    // Of identity the model alone: whose keys it keeps.
+    ("towpath-secrets", &["towpath-kernel", "towpath-identity"]),
     ("towpath-subscriptions", &["towpath-kernel"]),
     ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
     (

@@ -139,6 +139,7 @@ pub(crate) enum Command {
     Resource(command::resource::Resource),
     #[command(subcommand)]
     Secret(command::secret::SecretCommand),
+    Rekey(command::rekey::Rekey),
     #[command(subcommand)]
     Secrets(command::secrets::Secrets),
     #[command(subcommand)]
@@ -215,6 +216,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Delete(delete) => delete.run(context).await,
         Command::Resource(resource) => resource.run(context).await,
         Command::Secret(secret) => secret.run(context).await,
+        Command::Rekey(rekey) => rekey.run(context).await,
         Command::Secrets(secrets) => secrets.run(context).await,
         Command::Env(env) => env.run(context).await,
         Command::User(user) => user.run(context).await,

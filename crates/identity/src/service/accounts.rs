@@ -173,10 +173,53 @@ impl Identity {
         anew(|| self.account_rotate_once(caller, team, name)).await
     }
 
-    async fn account_rotate_once(&self, caller: &Caller, team: &str, name: &str) -> Result<NewKey> {
-        let mut account = self.store.expect::<ServiceAccount>(team, name).await?;
+    /// Draws a key that is no account's yet: for whoever keeps it first, and has it taken in by
+    /// [`Identity::account_key_take`]. Its id, and the key.
+    pub fn account_key_draw() -> Result<(String, Secret)> {
         let id = Uuid::now_v7().simple().to_string();
         let secret = format!("{PREFIX}{id}_{}", random_token()?);
+        Ok((id, Secret::from(secret)))
+    }
+
+    /// Makes a key that was drawn before the newest of an account, as [`Identity::account_rotate`] does with
+    /// one of its own. The same again changes nothing.
+    pub async fn account_key_take(
+        &self,
+        caller: &Caller,
+        team: &str,
+        name: &str,
+        id: &str,
+        key: &Secret,
+    ) -> Result<()> {
+        authorize_credentials(caller, team, "rotate keys of its service accounts")?;
+        anew(|| async {
+            let account = self.store.expect::<ServiceAccount>(team, name).await?;
+            if account.status.keys.iter().any(|known| known.id == id) {
+                return Ok(());
+            }
+            let secret = key.expose_str().unwrap_or_default().to_owned();
+            self.account_take(caller, account, id.to_owned(), secret)
+                .await
+                .map(drop)
+        })
+        .await
+    }
+
+    async fn account_rotate_once(&self, caller: &Caller, team: &str, name: &str) -> Result<NewKey> {
+        let account = self.store.expect::<ServiceAccount>(team, name).await?;
+        let id = Uuid::now_v7().simple().to_string();
+        let secret = format!("{PREFIX}{id}_{}", random_token()?);
+        self.account_take(caller, account, id, secret).await
+    }
+
+    async fn account_take(
+        &self,
+        caller: &Caller,
+        mut account: Resource<ServiceAccount>,
+        id: String,
+        secret: String,
+    ) -> Result<NewKey> {
+        let (team, name) = (account.meta.scope.clone(), account.meta.name.clone());
         let slot = account.status.next_slot();
         let created = self.clock.now();
         let ended = account.status.rotate(IssuedKey {
@@ -204,7 +247,7 @@ impl Identity {
         change.event(NewEvent::caused(
             "service-account.rotated",
             account.key(),
-            team,
+            &team,
             caller,
             Some(Outcome::Pass),
             json!({ "key": id, "ended": ended }),

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Committed,
     document::{COLUMNS_BY_KEY, json_text, read_document},
+    keys,
     line::Line,
     record,
     sql::args,
@@ -113,7 +114,7 @@ impl Applying<'_, '_> {
                 name,
                 secret,
             } => {
-                let sealed = self.tx.sealer.seal(owner, &name, &secret)?;
+                let sealed = keys::seal(self.tx, owner, &name, &secret).await?;
                 self.sealed_for.push(owner);
                 self.execute(
                     "INSERT INTO secret (owner, name, sealed) VALUES ($1, $2, $3)

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    Store,
+    Store, keys,
     sql::args,
     work::{Transaction, Work},
 };
@@ -76,7 +76,7 @@ impl Store {
     }
 }
 
-fn place(caller: &str, key: &str) -> String {
+pub(super) fn place(caller: &str, key: &str) -> String {
     format!("answer/{caller}/{key}")
 }
 
@@ -158,7 +158,10 @@ impl Work for Keep {
 
     async fn run(self, tx: &mut Transaction<'_>) -> Result<()> {
         let now = tx.connection.now().await?;
-        let sealed = seal(tx, &self.caller, &self.key, self.answer.body)?;
+        let place = place(&self.caller, &self.key);
+        let body = Secret::new(self.answer.body);
+        let owner: Uuid = tx.platform;
+        let sealed = keys::seal(tx, owner, &place, &body).await?;
         tx.connection
             .execute(
                 "UPDATE idempotency SET status = $3, sealed = $4, expires = $5
@@ -174,12 +177,6 @@ impl Work for Keep {
             .await
             .map(drop)
     }
-}
-
-fn seal(tx: &Transaction<'_>, caller: &str, key: &str, body: Vec<u8>) -> Result<Vec<u8>> {
-    let owner: Uuid = tx.platform;
-    tx.sealer
-        .seal(owner, &place(caller, key), &Secret::new(body))
 }
 
 struct Forget {

@@ -14,6 +14,7 @@ mod cursor;
 mod document;
 mod feed;
 mod idempotency;
+mod keys;
 mod line;
 mod open;
 mod read;
@@ -36,7 +37,10 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-pub use self::idempotency::{Idempotency, Replay};
+pub use self::{
+    idempotency::{Idempotency, Replay},
+    keys::{Progress, SealedBy},
+};
 use self::{
     open::{Connector, Lock, migrate},
     sql::{Connection, Readers, args},
@@ -209,10 +213,9 @@ impl Store {
     }
 }
 
-/// The platform's id, made where the store is new; and a text sealed by the platform's key then,
-/// which shows later whether the key is still the same.
+/// The platform's id, made where the store is new. Fails where a key is missing that secrets of the store
+/// are sealed by.
 async fn platform(connection: &mut Connection, sealer: &Sealer) -> Result<Uuid> {
-    const PROOF: &str = "platform-key";
     // Of two replicas that make the store at once one wins each time; both read what it wrote.
     connection
         .execute(
@@ -220,33 +223,11 @@ async fn platform(connection: &mut Connection, sealer: &Sealer) -> Result<Uuid> 
             args![Uuid::now_v7().to_string()],
         )
         .await?;
-    let missing = || Error::internal("the store could not be made", "it has no platform id");
     let row = connection
         .first("SELECT value FROM platform WHERE name = 'id'", vec![])
         .await?;
+    let missing = || Error::internal("the store could not be made", "it has no platform id");
     let id: Uuid = document::parsed(&row.ok_or_else(missing)?.text(0)?)?;
-    connection
-        .execute(
-            "INSERT INTO secret (owner, name, sealed) VALUES ($1, $2, $3)
-             ON CONFLICT (owner, name) DO NOTHING",
-            args![
-                id.to_string(),
-                PROOF,
-                sealer.seal(id, PROOF, &Secret::from(PROOF))?
-            ],
-        )
-        .await?;
-    let row = connection
-        .first(
-            "SELECT sealed FROM secret WHERE owner = $1 AND name = $2",
-            args![id.to_string(), PROOF],
-        )
-        .await?;
-    let sealed = row.ok_or_else(missing)?.bytes(0)?;
-    sealer.open(id, PROOF, &sealed).map_err(|error| {
-        Error::forbidden("the platform's key is not the one that the store is sealed with")
-            .remedy("restore platform.key (or TOWPATH_KEY), or start with a new data directory")
-            .caused_by(error)
-    })?;
+    keys::check(connection, sealer, id).await?;
     Ok(id)
 }

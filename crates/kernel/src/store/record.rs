@@ -7,12 +7,12 @@ use rand::Rng as _;
 use uuid::Uuid;
 
 use super::{
-    Store,
+    Store, keys,
     read::Select,
     sql::{Row, args},
     work::Transaction,
 };
-use crate::{Error, Record, Result, Sealer, Transient, change::StoredRecord};
+use crate::{Error, Record, Result, Transient, change::StoredRecord};
 
 const COLUMNS: &str = "SELECT name, version, expires, sealed FROM record";
 
@@ -64,7 +64,7 @@ impl Store {
     }
 }
 
-fn place(kind: &str, name: &str) -> String {
+pub(super) fn place(kind: &str, name: &str) -> String {
     format!("record/{kind}/{name}")
 }
 
@@ -84,8 +84,8 @@ pub(super) async fn keep(tx: &mut Transaction<'_>, record: StoredRecord) -> Resu
         .execute("DELETE FROM record WHERE expires <= $1", args![over])
         .await?;
     let owner: Uuid = tx.platform;
-    let sealer: &Sealer = tx.sealer;
-    let sealed = sealer.seal(owner, &place(record.kind, &record.name), &record.value)?;
+    let place = place(record.kind, &record.name);
+    let sealed = keys::seal(tx, owner, &place, &record.value).await?;
     let expires = record.expires.as_millisecond();
     // Drawn, not counted: a record made anew under a name never has an earlier one's version.
     let version = rand::rng().random_range(1..=i64::MAX);

@@ -164,6 +164,20 @@ impl Connection {
     }
 
     /// The first row, if any.
+    pub(crate) async fn all(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>> {
+        match self {
+            Self::Sqlite(c) => bound!(sql, values)
+                .fetch_all(c)
+                .await
+                .map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
+            Self::Postgres(c) => bound!(sql, values)
+                .fetch_all(c)
+                .await
+                .map(|rows| rows.into_iter().map(Row::Postgres).collect()),
+        }
+        .map_err(failed)
+    }
+
     pub(crate) async fn first(
         &mut self,
         sql: &'static str,

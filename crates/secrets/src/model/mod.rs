@@ -1,12 +1,18 @@
 //! What there is to know of a secret, its value apart.
 
+mod credential;
 mod reference;
 
 use jiff::Timestamp;
 use kernel::Kind;
 use serde::{Deserialize, Serialize};
 
-pub use self::reference::{SecretName, SecretRef};
+pub use self::{
+    credential::{
+        DeployCredential, DeployCredentialSpec, DeployCredentialStatus, PendingKey, StoredKey,
+    },
+    reference::{SecretName, SecretRef},
+};
 
 /// A secret of a team, as the platform's own store keeps it: its scope is the team. The values of its
 /// versions are sealed beside it, and are in none of this.

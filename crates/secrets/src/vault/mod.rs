@@ -2,6 +2,7 @@
 
 mod client;
 mod keep;
+mod transit;
 mod wire;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use kernel::{Error, Name, Result, Secret, Store};
 use reqwest::Url;
 
 use self::client::Client;
+pub use self::transit::Transit;
 use crate::model::SecretRef;
 
 /// How the platform proves itself to Vault.

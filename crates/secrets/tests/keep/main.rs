@@ -6,6 +6,7 @@ mod api;
 mod contract;
 mod names;
 mod rights;
+mod rotation;
 mod support;
 mod texts;
 mod vault;

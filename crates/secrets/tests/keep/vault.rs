@@ -13,9 +13,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use kernel::{Caller, ErrorKind, Secret};
+use kernel::{Caller, ErrorKind, Secret, sealer::PlatformKey};
 use secrets::{
-    Login, SecretStore, Vault, VaultConfig, Write,
+    Login, SecretStore, Transit, Vault, VaultConfig, Write,
     model::{Origin, SecretRef},
 };
 use serde_json::{Value, json};
@@ -151,6 +151,19 @@ async fn answer(
             }
             _ => errors(405, &["unsupported operation"]),
         }
+    } else if let Some(key) = path.strip_prefix("transit/encrypt/towpath") {
+        assert_eq!(key, "");
+        // Reversed is encrypted enough for a test.
+        let plain = body["plaintext"].as_str().unwrap().chars().rev();
+        let ciphertext = format!("vault:v1:{}", plain.collect::<String>());
+        Json(json!({ "data": { "ciphertext": ciphertext, "key_version": 1 } })).into_response()
+    } else if path == "transit/decrypt/towpath" {
+        let ciphertext = body["ciphertext"].as_str().unwrap();
+        let Some(cipher) = ciphertext.strip_prefix("vault:v1:") else {
+            return errors(400, &["invalid ciphertext: no prefix"]);
+        };
+        let plain: String = cipher.chars().rev().collect();
+        Json(json!({ "data": { "plaintext": plain } })).into_response()
     } else {
         errors(404, &["no handler for route"])
     }
@@ -373,6 +386,47 @@ async fn what_others_write_in_vault_is_read() {
         .await
         .unwrap();
     assert_eq!(info.version, 3);
+}
+
+#[tokio::test]
+async fn the_platforms_key_is_encrypted_by_transit() {
+    let vault = FakeVault::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("platform.key");
+    let config = VaultConfig::new(vault.url.as_str(), Login::Token("root".into()));
+    let transit = Transit::new(&config, "towpath").unwrap();
+    let drawn = PlatformKey::from_file(&path, Some(&transit)).await.unwrap();
+    let kept = std::fs::read_to_string(&path).unwrap();
+    assert!(kept.starts_with("vault:v1:"), "{kept}");
+    let again = PlatformKey::from_file(&path, Some(&transit)).await.unwrap();
+    assert_eq!(again.id(), drawn.id());
+
+    let alone = PlatformKey::from_file(&path, None).await.unwrap_err();
+    assert_eq!(alone.kind, ErrorKind::Invalid);
+    assert!(alone.remedy.unwrap().contains("--key-transit"));
+    let other = Transit::new(&config, "other").unwrap();
+    let missing = PlatformKey::from_file(&path, Some(&other))
+        .await
+        .unwrap_err();
+    assert_eq!(missing.kind, ErrorKind::Unavailable);
+    vault.lock().refuses_with = Some((503, "Vault is sealed"));
+    let sealed = PlatformKey::from_file(&path, Some(&transit))
+        .await
+        .unwrap_err();
+    assert_eq!(sealed.kind, ErrorKind::Unavailable);
+    // A key of before, in a file as it was before there was a service, opens beside it.
+    let plain = directory.path().join("former.key");
+    let former = PlatformKey::from_file(&plain, None).await.unwrap();
+    let read = PlatformKey::from_existing(&plain, Some(&transit))
+        .await
+        .unwrap();
+    assert_eq!(read.id(), former.id());
+    let nowhere = directory.path().join("none.key");
+    let absent = PlatformKey::from_existing(&nowhere, None)
+        .await
+        .unwrap_err();
+    assert_eq!(absent.kind, ErrorKind::Invalid);
+    assert!(!nowhere.exists(), "nothing is made in its place");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use provisioners::{Domains, S3, S3Config, ServersConfig};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::secrets::DeployKeysOf;
 use crate::Config;
 
 /// Everything at the edge, made once.

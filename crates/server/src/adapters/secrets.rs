@@ -1,11 +1,13 @@
-//! Teams' secrets, as the provisioner that hands them to workloads sees them.
+//! Teams' secrets, as the provisioner that hands them to workloads sees them; deploy credentials, as what
+//! keeps their keys there does.
 
 use std::sync::Arc;
 
-use ::secrets::{SecretStore, model::SecretRef};
+use ::secrets::{DeployKeys, DrawnKey, SecretStore, model::SecretRef};
 use async_trait::async_trait;
 use delivery::provisioner::ProvisionError;
-use kernel::{Error, ErrorKind};
+use identity::Identity;
+use kernel::{Caller, Error, ErrorKind};
 use provisioners::{TeamSecret, TeamSecrets};
 
 /// The secrets that teams keep, wherever they are.
@@ -31,5 +33,28 @@ fn refused(error: Error) -> ProvisionError {
         retry: error.retryable(),
         message: error.message,
         remedy: error.remedy,
+    }
+}
+
+/// Keys of deploy credentials, which identity knows.
+pub(crate) struct DeployKeysOf(pub(crate) Arc<Identity>);
+
+#[async_trait]
+impl DeployKeys for DeployKeysOf {
+    fn draw(&self) -> kernel::Result<DrawnKey> {
+        let (id, secret) = Identity::account_key_draw()?;
+        Ok(DrawnKey { id, secret })
+    }
+
+    async fn take(
+        &self,
+        by: &Caller,
+        team: &str,
+        account: &str,
+        key: &DrawnKey,
+    ) -> kernel::Result<()> {
+        self.0
+            .account_key_take(by, team, account, &key.id, &key.secret)
+            .await
     }
 }

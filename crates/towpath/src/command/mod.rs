@@ -23,6 +23,7 @@ pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod program;
+pub(crate) mod rekey;
 pub(crate) mod resource;
 pub(crate) mod rollback;
 pub(crate) mod secret;

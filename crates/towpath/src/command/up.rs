@@ -77,6 +77,8 @@ pub(crate) struct Up {
     s3: S3Args,
     #[command(flatten)]
     vault: secrets::VaultArgs,
+    #[command(flatten)]
+    key: secrets::KeyArgs,
 }
 
 /// Who may call.
@@ -389,6 +391,9 @@ impl Up {
             s3_listen: self.s3_listen,
             s3_endpoint: self.s3.endpoint()?,
             vault: self.vault.vault()?,
+            key_file: self.key.key_file.clone(),
+            former_key_files: self.key.former_key_file.clone(),
+            transit_key: self.key.key_transit.clone(),
             domain: self.domain.clone(),
             allotted: names.allot_domain.clone(),
             hosts_file: names.hosts_file.clone().map(|path| HostsFile {

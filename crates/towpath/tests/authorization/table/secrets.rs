@@ -1,8 +1,10 @@
-//! Teams' secrets.
+//! Teams' secrets, and the key that seals them.
 
 use super::Row;
 
 pub(super) const ROWS: &[Row] = &[
+    ("GET /v1/platform/keys", "401 403 403 403 403 200"),
+    ("POST /v1/platform/rekey", "401 403 403 403 403 202"),
     ("GET /v1/teams/{team}/secrets", "401 403 200 200 200 200"),
     (
         "PUT /v1/teams/{team}/secrets/{name}",
