@@ -22,6 +22,7 @@
 mod environments;
 mod error;
 mod identity;
+mod integrations;
 mod oauth;
 mod platform;
 mod request;
@@ -30,7 +31,6 @@ mod sse;
 mod subscriptions;
 mod teams;
 mod token;
-mod users;
 mod workloads;
 
 pub use self::subscriptions::SubscriptionsOf;

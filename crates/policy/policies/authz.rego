@@ -100,6 +100,7 @@ reads := {
 	"deployment.read",
 	"environment.read",
 	"event.read",
+	"integration.read",
 	"namespace.read",
 	"resource.read",
 	"route.read",

@@ -62,7 +62,7 @@ pub struct Config {
     pub private_upstreams: bool,
     /// How long tokens, sessions and codes last.
     pub lifetimes: identity::Lifetimes,
-    /// Networks that webhooks may lead to, beside the public internet.
+    /// Networks that webhooks and integrations may lead to, beside the public internet.
     pub webhooks_allow: Vec<Network>,
     /// The NATS server whose JetStream gets all events, as URL, with its password.
     pub nats: Option<Secret>,
@@ -218,10 +218,15 @@ impl Config {
         }
     }
 
+    /// Where webhooks and integrations may lead.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach::public_and(self.webhooks_allow.clone())
+    }
+
     /// What subscriptions are told.
     pub(crate) fn subscriptions(&self) -> subscriptions::Settings {
         subscriptions::Settings {
-            reach: Reach::public_and(self.webhooks_allow.clone()),
+            reach: self.reach(),
             ..subscriptions::Settings::default()
         }
     }

@@ -15,7 +15,10 @@ use kernel::{
 };
 use secrets::{DeployCredentials, Sealed, SecretStore, Secrets, Vault};
 use subscriptions::{Deliveries, NatsOutlet, Subscriptions};
-use teams::{Registered, Registry, Teams, reconcile::Onboarding};
+use teams::{
+    Registered, Registry, Teams,
+    reconcile::{IntegrationChanges, Integrations, Onboarding},
+};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -116,6 +119,7 @@ pub async fn start(config: Config) -> Result<Running> {
                 Arc::new(of_identity),
                 Arc::new(OfDelivery(delivery.clone())),
             ],
+            tools: integrations::tools(config.reach())?,
         },
         config.teams(),
     ));
@@ -146,6 +150,8 @@ pub async fn start(config: Config) -> Result<Running> {
         .with(Arc::new(Environments(delivery.clone())))
         .with(Arc::new(Namespaces(delivery.clone())))
         .with(Arc::new(Onboarding(teams.clone())))
+        .with(Arc::new(Integrations(teams.clone())))
+        .with(Arc::new(IntegrationChanges(teams.clone())))
         .with(Arc::new(identity::reconcile::Keys(identity.clone())))
         .with(Arc::new(DeployCredentials::new(
             values,

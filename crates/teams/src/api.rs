@@ -2,9 +2,10 @@
 
 use kernel::Name;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
-    model::{Allowance, Interaction, NetworkPolicies, Quota, TeamType},
+    model::{Allowance, Interaction, NetworkPolicies, Quota, TeamSelector, TeamType},
     port::Member,
 };
 
@@ -192,4 +193,32 @@ pub struct NamespaceRequest {
     /// Who may reach what is in it.
     #[serde(default)]
     pub network_policies: Option<NetworkPolicies>,
+}
+
+/// What an integration should be. It has no `Debug`: there may be a credential in it.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewIntegration {
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What speaks to the tool: `github`, `jira`, `http`.
+    #[serde(rename = "type")]
+    pub tool: String,
+    /// What that needs to know, in its own shape. No secret: that is the credential.
+    #[schema(value_type = Object)]
+    pub config: Value,
+    /// Which teams; all where nothing is said.
+    #[serde(default)]
+    pub teams: TeamSelector,
+    /// Whether the tool is kept in step.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// What it is spoken to with; the one that there is where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }

@@ -15,6 +15,7 @@ pub mod port;
 pub mod reconcile;
 pub mod registry;
 pub mod service;
+pub mod tool;
 
 pub use registry::{Registered, Registry};
 pub use service::{Settings, Teams};

@@ -27,6 +27,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // Of identity the model alone: whose keys it keeps.
     ("towpath-secrets", &["towpath-kernel", "towpath-identity"]),
     ("towpath-subscriptions", &["towpath-kernel"]),
+    ("towpath-integrations", &["towpath-kernel", "towpath-teams"]),
     ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
     (
         "towpath-provisioners",
@@ -52,6 +53,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "towpath-teams",
             "towpath-secrets",
             "towpath-subscriptions",
+            "towpath-integrations",
             "towpath-policy",
             "towpath-provisioners",
             "towpath-engines",

@@ -144,10 +144,6 @@ pub(crate) enum Command {
     Secrets(command::secrets::Secrets),
     #[command(subcommand)]
     Env(command::env::Env),
-    #[command(subcommand)]
-    User(command::user::User),
-    #[command(subcommand)]
-    Group(command::group::Group),
     Login(command::login::Login),
     Logout(command::logout::Logout),
     Whoami(command::whoami::Whoami),
@@ -157,6 +153,8 @@ pub(crate) enum Command {
     Identity(command::identity::Identity),
     Kubeconfig(command::kubeconfig::Kubeconfig),
     Credential(command::credential::Credential),
+    #[command(subcommand)]
+    Integration(command::integration::Integration),
     #[command(subcommand)]
     Subscription(command::subscription::Subscription),
     Completion(command::completion::Completion),
@@ -219,8 +217,6 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Rekey(rekey) => rekey.run(context).await,
         Command::Secrets(secrets) => secrets.run(context).await,
         Command::Env(env) => env.run(context).await,
-        Command::User(user) => user.run(context).await,
-        Command::Group(group) => group.run(context).await,
         Command::Login(login) => login.run(context).await,
         Command::Logout(logout) => logout.run(context).await,
         Command::Whoami(whoami) => whoami.run(context).await,
@@ -228,6 +224,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Identity(identity) => identity.run(context).await,
         Command::Kubeconfig(kubeconfig) => kubeconfig.run(context),
         Command::Credential(credential) => credential.run(context).await,
+        Command::Integration(integration) => integration.run(context).await,
         Command::Subscription(subscription) => subscription.run(context).await,
         Command::Completion(completion) => completion.run(context),
     }

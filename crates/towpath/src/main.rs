@@ -12,7 +12,6 @@ mod failure;
 mod input;
 mod logins;
 mod progress;
-mod prompt;
 #[cfg(test)]
 mod reference;
 mod render;

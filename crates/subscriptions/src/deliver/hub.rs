@@ -17,6 +17,8 @@ use crate::{Subscriptions, service::send::Message};
 
 /// Of the newest events so many are kept as they are sent.
 const KEPT: usize = 1000;
+/// Readings of the log beside the one that is for all, at once: the API reads, too.
+const CATCHING_UP: usize = 4;
 
 pub(super) struct Hub {
     pub(super) service: Arc<Subscriptions>,
@@ -33,6 +35,8 @@ pub(super) struct Hub {
     /// fill their own places, and nobody else's.
     pub(super) well: Semaphore,
     pub(super) troubled: Semaphore,
+    /// Those who read the log for themselves, at once.
+    pub(super) catching_up: Semaphore,
 }
 
 impl Hub {
@@ -48,6 +52,7 @@ impl Hub {
             read_to: AtomicI64::new(0),
             well: Semaphore::new(places),
             troubled: Semaphore::new((places / 4).max(1)),
+            catching_up: Semaphore::new(CATCHING_UP),
         }
     }
 

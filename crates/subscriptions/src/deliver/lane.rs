@@ -208,6 +208,10 @@ impl Lane {
 
     /// Reads the log on for this one alone, as far as it has room.
     async fn catch_up(&self, hub: &Hub, scanned: i64) -> Result<()> {
+        // Never closed.
+        let Ok(_turn) = hub.catching_up.acquire().await else {
+            return Ok(());
+        };
         // Before the reading: all up to here is found by it.
         let reads = hub.reads();
         let filter = EventFilter {
@@ -344,6 +348,16 @@ async fn deliver(hub: &Hub, lane: &Lane, seq: i64) {
     let mut tries = 0;
     loop {
         let config = changes.borrow_and_update().clone();
+        let places = if lane.is_troubled() {
+            &hub.troubled
+        } else {
+            &hub.well
+        };
+        // Before anything is read for it: ten thousand that wake at once read a few at a time. Never
+        // closed.
+        let Ok(place) = places.acquire().await else {
+            return;
+        };
         let ready = async {
             let message = hub.message(seq).await?;
             let keys = Keys::read(hub.service.store(), lane.uid, config.secret_since);
@@ -353,19 +367,11 @@ async fn deliver(hub: &Hub, lane: &Lane, seq: i64) {
         let (message, keys) = match ready.await {
             Ok(ready) => ready,
             Err(error) => {
+                drop(place);
                 tracing::warn!(error = error.chain(), "an event could not be made ready");
                 sleep(STORE_AWAY).await;
                 continue;
             }
-        };
-        let places = if lane.is_troubled() {
-            &hub.troubled
-        } else {
-            &hub.well
-        };
-        // Never closed.
-        let Ok(place) = places.acquire().await else {
-            return;
         };
         let began = Instant::now();
         let sent = post(hub.service.outbound(), &config.url, keys, &message).await;

@@ -1,5 +1,6 @@
 //! The routes of teams: decode, one call to the service, encode. Thin.
 
+mod integrations;
 mod namespaces;
 mod teams;
 
@@ -23,7 +24,7 @@ type Service = axum::extract::State<Arc<Teams>>;
 
 /// The routes, below `/v1`.
 pub fn routes(teams: Arc<Teams>) -> Router {
-    use self::{namespaces as n, teams as t};
+    use self::{integrations as i, namespaces as n, teams as t};
     Router::new()
         .route("/v1/platforms/teams", get(t::list).post(t::onboard))
         .route(
@@ -36,6 +37,13 @@ pub fn routes(teams: Arc<Teams>) -> Router {
             put(t::member_add).delete(t::member_remove),
         )
         .route("/v1/platforms/teams/{team}/sync", post(t::sync))
+        .route("/v1/platforms/integrations", get(i::list))
+        .route(
+            "/v1/platforms/integrations/{name}",
+            put(i::put).get(i::show).delete(i::delete),
+        )
+        .route("/v1/platforms/integrations/{name}/teams", get(i::teams))
+        .route("/v1/teams/{team}/integrations", get(i::of_team))
         .route("/v1/teams/{team}/namespaces", get(n::list).post(n::create))
         .route(
             "/v1/teams/{team}/namespaces/{name}",
@@ -56,6 +64,12 @@ pub fn routes(teams: Arc<Teams>) -> Router {
     teams::member_add,
     teams::member_remove,
     teams::sync,
+    integrations::list,
+    integrations::show,
+    integrations::put,
+    integrations::delete,
+    integrations::teams,
+    integrations::of_team,
     namespaces::list,
     namespaces::create,
     namespaces::show,

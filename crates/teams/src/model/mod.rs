@@ -1,11 +1,15 @@
 //! The kinds of teams: types and invariants. No I/O.
 
 mod condition;
+mod integration;
 mod namespace;
 mod quota;
 mod team;
 
 pub use condition::{Condition, Truth};
+pub use integration::{
+    Integration, IntegrationSpec, IntegrationState, IntegrationStatus, Step, TeamSelector,
+};
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
 pub use quota::{Amounts, Cpu, Memory, Quota};
 pub use team::{

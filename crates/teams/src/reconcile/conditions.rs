@@ -2,7 +2,7 @@
 
 use kernel::{Resource, Result};
 
-use super::{Pass, integration, sync::Found};
+use super::{Pass, integrations_ready, sync::Found};
 use crate::model::{Condition, Namespace, Truth};
 
 /// Whether a team is onboarded.
@@ -19,7 +19,7 @@ impl Pass<'_> {
         namespaces: &[Resource<Namespace>],
         group: &Found,
     ) -> Result<Vec<Condition>> {
-        let integrations = integration::condition(&self.context.store, self.name()).await?;
+        let integrations = integrations_ready(&self.context.store, &self.team).await?;
         let found = [
             of_namespaces(namespaces),
             self.of_rights().await?,

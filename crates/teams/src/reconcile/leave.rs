@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::{Next, Outcome, Resource, Result};
 use serde_json::json;
 
-use super::{Pass, SOON, sync::Found};
+use super::{Pass, SOON, integrations_left, sync::Found};
 use crate::{model::Namespace, service::change::sync_event};
 
 /// How often what is kept is looked at.
@@ -55,6 +55,9 @@ impl Pass<'_> {
                 }
             }
         }
+        let tools = integrations_left(&self.context.store, &self.team).await?;
+        goes_on |= !tools.is_empty();
+        remaining.extend(tools);
         if remaining.is_empty() {
             change.remove(&self.team)?;
             let data = json!({ "team": team, "generation": self.team.meta.generation });

@@ -1,8 +1,9 @@
 //! The level-triggered work of teams: idempotent, safe to run twice and to kill. [`Onboarding`] makes of
-//! a team what it should be, tells of it again and again, and takes it away.
+//! a team what it should be, tells of it again and again, and takes it away; [`Integrations`] keeps other
+//! tools in step with it.
 
 mod conditions;
-mod integration;
+mod integrations;
 mod leave;
 mod sync;
 
@@ -18,8 +19,12 @@ use serde_json::json;
 
 use crate::{
     Teams,
-    model::{Namespace, NamespaceSpec, Taken, Team},
+    model::{IntegrationState, Namespace, NamespaceSpec, Taken, Team},
     service::namespaces::made,
+};
+
+pub use self::integrations::{
+    IntegrationChanges, Integrations, integrations_left, integrations_ready,
 };
 
 /// Whose name the reconciler's events bear.
@@ -58,7 +63,7 @@ impl Reconciler for Onboarding {
             // Its own words are no news to it.
             Team::KIND if event.actor == format!("system:{PART}") => vec![],
             Team::KIND => vec![key],
-            Namespace::KIND | integration::KIND => vec![named(key.scope)],
+            Namespace::KIND | IntegrationState::KIND => vec![named(key.scope)],
             _ => vec![],
         }
     }

@@ -4,6 +4,7 @@
 pub(crate) mod access;
 mod apply;
 pub(crate) mod change;
+mod integrations;
 mod members;
 pub(crate) mod namespaces;
 mod offboard;
@@ -17,6 +18,7 @@ use kernel::{Committed, Error, Guard, Kind, Resource, Result, Store};
 use crate::{
     Registry,
     port::{Belongings, Credentials, LocalGroups, Upstreams},
+    tool::Tool,
 };
 
 /// What the platform's configuration says about teams.
@@ -52,6 +54,8 @@ pub struct Ports {
     pub credentials: Arc<dyn Credentials>,
     /// Who keeps anything for a team, in the order in which it is taken away.
     pub belongings: Vec<Arc<dyn Belongings>>,
+    /// What speaks to the tools that are kept in step with teams.
+    pub tools: Vec<Arc<dyn Tool>>,
 }
 
 /// The use cases, and what they work with. One for the whole process.

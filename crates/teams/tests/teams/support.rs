@@ -310,6 +310,7 @@ async fn replica(store: &Store, outside: &Arc<Outside>) -> Router {
         upstreams: Arc::new(Upstream(outside.clone())),
         credentials: drawer.clone(),
         belongings: vec![drawer],
+        tools: vec![],
     };
     let settings = Settings {
         reserved_groups: vec!["platform".into(), "managers".into()],

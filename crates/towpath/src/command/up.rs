@@ -164,7 +164,7 @@ impl LifetimeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Subscriptions")]
 struct OutletArgs {
-    /// Let webhooks lead to this network, too, with TLS or without: 10.1.0.0/16. May be given again;
+    /// Let webhooks and integrations lead to this network, too, with TLS or without: 10.1.0.0/16. May be given again;
     /// the variable takes several, with commas between them
     #[arg(
         long,

@@ -205,6 +205,9 @@ pub(crate) fn body(operation: &str, caller: &str) -> Value {
         "POST /v1/environments/{environment}/rollbacks" => json!({ "to": "d-1" }),
         "PUT /v1/teams/{team}/secrets/{name}" => json!({ "generate": 32 }),
         "POST /v1/teams/{team}/secret-rotations" => json!({ "path": "somebody" }),
+        _ if operation.ends_with("/integrations/{name}") => json!({
+            "type": "github", "config": { "org": "acme" }, "enabled": false,
+        }),
         _ if operation.ends_with("/subscriptions/{name}") => json!({
             "types": ["nothing.at-all"], "url": "https://hooks.example.com/",
         }),

@@ -1,5 +1,6 @@
 //! `towpath secret`
 
+mod prompt;
 mod render;
 
 use std::{io::Write as _, path::PathBuf};
@@ -17,7 +18,7 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
-    progress, prompt,
+    progress,
 };
 
 /// Keep a team's secrets: write, look, list, rotate, remove
@@ -118,7 +119,7 @@ impl Set {
             (None, Some(file)) => Some(std::fs::read(file).map(Secret::new).map_err(|error| {
                 Failure::io(&format!("{} cannot be read", file.display()), &error)
             })?),
-            (None, None) => Some(prompt::hidden(&format!("value of {secret}")).await?),
+            (None, None) => Some(prompt::value(&secret).await?),
         };
         let put = PutSecret {
             value: value.as_ref().map(Encoded::of),

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod identity;
+mod integrations;
 mod platform;
 mod secrets;
 mod subscriptions;
@@ -31,6 +32,7 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         teams::ROWS,
         secrets::ROWS,
         subscriptions::ROWS,
+        integrations::ROWS,
     ]
     .into_iter()
     .flatten()

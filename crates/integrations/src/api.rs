@@ -1,0 +1,201 @@
+//! What all tools share: requests that are bounded, and answers that are one of three: there, not there,
+//! or nobody knows.
+
+use std::time::Duration;
+
+use http::{Method, header};
+use jiff::Timestamp;
+use kernel::{
+    Error, Outbound, Problem, Result,
+    outbound::{Answer, shown},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use teams::tool::Call;
+use url::Url;
+
+/// How long a tool may take to answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest answer that is read: a page of a hundred of anything.
+const LONGEST: usize = 4 * 1024 * 1024;
+/// Pages of one list at the most: ten thousand of anything.
+const PAGES: usize = 100;
+
+/// A tool's API, as one integration speaks to it.
+pub(crate) struct Api<'a> {
+    pub(crate) outbound: &'a Outbound,
+    /// What people call it: `GitHub`.
+    pub(crate) who: &'static str,
+    /// What every request carries. Values may be secret.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Api<'_> {
+    /// What is at `url`, and what it says of itself; none where nothing is.
+    pub(crate) async fn get(&self, url: &str) -> Result<Option<(Value, Answer)>> {
+        let answer = self.send(Method::GET, url, None).await?;
+        match answer.status {
+            200..=299 => Ok(Some((answer.json(self.who)?, answer))),
+            404 => Ok(None),
+            _ => Err(self.refused(&answer)),
+        }
+    }
+
+    /// The same, as a `T`.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, url: &str) -> Result<Option<T>> {
+        let found = self.get(url).await?;
+        found.map(|(value, _)| self.understood(value)).transpose()
+    }
+
+    /// All pages of a list, as `Link: <...>; rel="next"` leads from one to the next; none where there is
+    /// no such list. A next page elsewhere than the first is not gone to: the credential stays where it
+    /// belongs.
+    pub(crate) async fn pages<T: DeserializeOwned>(&self, url: &str) -> Result<Option<Vec<T>>> {
+        let mut all = Vec::new();
+        let mut next = url.to_owned();
+        for _ in 0..PAGES {
+            let Some((value, answer)) = self.get(&next).await? else {
+                return Ok(None);
+            };
+            all.extend(self.understood::<Vec<T>>(value)?);
+            match next_page(&answer) {
+                Some(page) if same_origin(url, &page) => next = page,
+                Some(_) => {
+                    return Err(self.unknown("its next page is at another server"));
+                }
+                None => return Ok(Some(all)),
+            }
+        }
+        Err(self.unknown("its list has no end"))
+    }
+
+    /// Sends a repair.
+    pub(crate) async fn call(&self, call: &Call) -> Result<()> {
+        let method = call.method.parse::<Method>();
+        let method = method.map_err(|error| Error::internal("a repair has no method", error))?;
+        let answer = self.send(method, &call.url, call.body.as_ref()).await?;
+        match answer.status {
+            200..=299 => Ok(()),
+            // Gone already is as good.
+            404 if call.method == "DELETE" => Ok(()),
+            _ => Err(self.refused(&answer)),
+        }
+    }
+
+    async fn send(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Answer> {
+        let url = self.outbound.check(url)?;
+        let mut request = self.outbound.request(method, &url)?;
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let who = format!("{} at {}", self.who, shown(&url));
+        Outbound::send(&who, request, LONGEST).await
+    }
+
+    fn understood<T: DeserializeOwned>(&self, value: Value) -> Result<T> {
+        serde_json::from_value(value).map_err(|error| {
+            self.unknown("it answered what is not understood")
+                .caused_by(error)
+        })
+    }
+
+    fn unknown(&self, why: &str) -> Error {
+        Error::unavailable(format!("{} could not be asked: {why}", self.who))
+    }
+
+    /// Why a request was not answered as it should be. What the tool says beside that may hold anything,
+    /// and is for the log.
+    fn refused(&self, answer: &Answer) -> Error {
+        let status = answer.status;
+        let said = String::from_utf8_lossy(&answer.body);
+        let said: String = said.chars().take(300).collect();
+        if let Some(wait) = limited(answer) {
+            let error = self.unknown(&format!("its limit of requests is reached for {wait:?}"));
+            return error.caused_by(said);
+        }
+        let error = match status {
+            401 | 403 => self
+                .unknown(&format!("it answered {status}"))
+                .remedy("look at the integration's credential, and what it may do"),
+            400..=499 => Error::invalid(format!("{} refused it: {status}", self.who))
+                .remedy("look at the integration's configuration"),
+            _ => self.unknown(&format!("it answered {status}")),
+        };
+        error.caused_by(said)
+    }
+}
+
+/// How long a tool wants to be left alone, where it says so.
+fn limited(answer: &Answer) -> Option<Duration> {
+    let number = |name: &str| -> Option<i64> {
+        answer.headers.get(name)?.to_str().ok()?.trim().parse().ok()
+    };
+    let seconds = if let Some(seconds) = number("retry-after") {
+        seconds
+    } else if number("x-ratelimit-remaining") == Some(0) {
+        number("x-ratelimit-reset")? - Timestamp::now().as_second()
+    } else if answer.status == 429 {
+        60
+    } else {
+        return None;
+    };
+    let limited = matches!(answer.status, 403 | 429 | 503);
+    limited.then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+}
+
+/// Where the next page is (RFC 8288).
+fn next_page(answer: &Answer) -> Option<String> {
+    let links = answer.headers.get(header::LINK)?.to_str().ok()?;
+    links.split(',').find_map(|link| {
+        let (target, parameters) = link.split_once('>')?;
+        let is_next = parameters
+            .split(';')
+            .any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));
+        is_next.then(|| target.trim().trim_start_matches('<').to_owned())
+    })
+}
+
+fn same_origin(one: &str, other: &str) -> bool {
+    match (Url::parse(one), Url::parse(other)) {
+        (Ok(one), Ok(other)) => one.origin() == other.origin(),
+        _ => false,
+    }
+}
+
+/// `base` with these segments below it, each escaped.
+pub(crate) fn below(base: &str, segments: &[&str]) -> Result<Url> {
+    let bad = || Error::invalid(format!("`{base}` is not the address of an API"));
+    let mut url = Url::parse(base).map_err(|_| bad())?;
+    url.path_segments_mut()
+        .map_err(|()| bad())?
+        .pop_if_empty()
+        .extend(segments);
+    Ok(url)
+}
+
+/// A configuration in a tool's own shape.
+pub(crate) fn config<T: DeserializeOwned>(config: &Value) -> Result<T> {
+    serde_json::from_value(config.clone())
+        .map_err(|error| Error::invalid(format!("the configuration is not understood: {error}")))
+}
+
+/// What is wrong with a configuration: its shape, or where it leads.
+pub(crate) fn check<T: DeserializeOwned>(
+    outbound: &Outbound,
+    value: &Value,
+    url: impl Fn(&T) -> String,
+) -> Vec<Problem> {
+    let found = config::<T>(value).and_then(|config| outbound.check(&url(&config)));
+    found.err().map(problem).into_iter().collect()
+}
+
+pub(crate) fn problem(error: Error) -> Problem {
+    let problem = Problem::new("integration/config", "config", error.message);
+    match error.remedy {
+        Some(remedy) => problem.remedy(remedy),
+        None => problem,
+    }
+}

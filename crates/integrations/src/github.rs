@@ -1,0 +1,295 @@
+//! GitHub: a team of the organization with its members, and repositories that take signed commits only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use kernel::{Outbound, Problem, Result, Secret};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use teams::tool::{Call, Found, Place, Repair, Tool, Wanted};
+
+use crate::api::{Api, below, check, config};
+
+/// What our rule is called in a repository.
+const RULESET: &str = "towpath: signed commits";
+
+/// Keeps an organization at GitHub in step.
+pub struct Github {
+    outbound: Outbound,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Config {
+    /// The organization.
+    org: String,
+    /// The API; GitHub's own where nothing is said.
+    #[serde(default = "Config::public")]
+    url: String,
+    /// Logins of those who are called otherwise here, by name.
+    #[serde(default)]
+    logins: BTreeMap<String, String>,
+    /// Whether the team's repositories take signed commits only, on their default branch.
+    #[serde(default)]
+    signed_commits: bool,
+}
+
+impl Config {
+    fn public() -> String {
+        "https://api.github.com".into()
+    }
+
+    fn at(&self, segments: &[&str]) -> Result<String> {
+        below(&self.url, segments).map(Into::into)
+    }
+
+    /// A list, in pages as long as they get.
+    fn list(&self, segments: &[&str], query: &str) -> Result<String> {
+        Ok(format!("{}?per_page=100{query}", self.at(segments)?))
+    }
+}
+
+#[derive(Deserialize)]
+struct Login {
+    /// None for somebody who is invited by an address.
+    login: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    name: String,
+    owner: Owner,
+    #[serde(default)]
+    archived: bool,
+    #[serde(default)]
+    permissions: Permissions,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    login: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Permissions {
+    #[serde(default)]
+    admin: bool,
+}
+
+#[derive(Deserialize)]
+struct Ruleset {
+    id: u64,
+    name: String,
+}
+
+impl Github {
+    /// Speaks by `outbound`.
+    pub fn new(outbound: Outbound) -> Self {
+        Self { outbound }
+    }
+
+    fn api(&self, credential: Option<&Secret>) -> Api<'_> {
+        let mut headers = vec![
+            ("accept".into(), "application/vnd.github+json".into()),
+            ("x-github-api-version".into(), "2022-11-28".into()),
+        ];
+        if let Some(token) = credential.and_then(Secret::expose_str) {
+            headers.push(("authorization".into(), format!("Bearer {token}")));
+        }
+        Api {
+            outbound: &self.outbound,
+            who: "GitHub",
+            headers,
+        }
+    }
+
+    async fn members(
+        &self,
+        api: &Api<'_>,
+        config: &Config,
+        wanted: &Wanted,
+        found: &mut Found,
+    ) -> Result<()> {
+        let team = ["orgs", &config.org, "teams", &wanted.name];
+        let logins = async |below: &str, query: &str| -> Result<BTreeSet<String>> {
+            let path: Vec<&str> = team.iter().copied().chain([below]).collect();
+            names(api, &config.list(&path, query)?).await
+        };
+        let maintainers = logins("members", "&role=maintainer").await?;
+        let members = logins("members", "&role=member").await?;
+        let invited = logins("invitations", "").await?;
+        // Those who own the organization maintain every team of it.
+        let owners = config.list(&["orgs", &config.org, "members"], "&role=admin")?;
+        let owners = names(api, &owners).await?;
+        let mut expected = BTreeSet::new();
+        for member in &wanted.members {
+            let login = config.logins.get(&member.name).unwrap_or(&member.name);
+            let login = login.to_lowercase();
+            let role = if member.lead { "maintainer" } else { "member" };
+            let is = if invited.contains(&login) {
+                // What they become is said once they have accepted.
+                Some(role)
+            } else if maintainers.contains(&login) {
+                Some("maintainer")
+            } else if members.contains(&login) {
+                Some("member")
+            } else {
+                None
+            };
+            let owns = is.is_some() && owners.contains(&login);
+            if is != Some(role) && !owns {
+                found.repairs.push(Repair {
+                    what: format!("members/{login}"),
+                    found: is.map(str::to_owned),
+                    wanted: Some(role.into()),
+                    call: Call {
+                        method: "PUT",
+                        url: config.at(&[&team[..], &["memberships", &login]].concat())?,
+                        body: Some(json!({ "role": role })),
+                    },
+                });
+            }
+            expected.insert(login);
+        }
+        if !wanted.complete {
+            return Ok(());
+        }
+        let present = maintainers.iter().chain(&members).chain(&invited);
+        for login in present.filter(|login| !expected.contains(*login)) {
+            found.repairs.push(Repair {
+                what: format!("members/{login}"),
+                found: Some("member".into()),
+                wanted: None,
+                call: Call {
+                    method: "DELETE",
+                    url: config.at(&[&team[..], &["memberships", login]].concat())?,
+                    body: None,
+                },
+            });
+        }
+        Ok(())
+    }
+
+    async fn repositories(
+        &self,
+        api: &Api<'_>,
+        config: &Config,
+        wanted: &Wanted,
+        found: &mut Found,
+    ) -> Result<()> {
+        let path = ["orgs", &config.org, "teams", &wanted.name, "repos"];
+        let all = api.pages::<Repository>(&config.list(&path, "")?).await?;
+        // The team has no say in those that it does not administer.
+        let own = all.into_iter().flatten();
+        for repository in own.filter(|one| !one.archived && one.permissions.admin) {
+            let at = [
+                "repos",
+                &repository.owner.login,
+                &repository.name,
+                "rulesets",
+            ];
+            let url = config.list(&at, "&includes_parents=false")?;
+            let rulesets = api.pages::<Ruleset>(&url).await?.unwrap_or_default();
+            let ours = rulesets.iter().find(|one| one.name == RULESET);
+            let should = ruleset();
+            let (is, call) = match ours {
+                None => {
+                    let url = config.at(&at)?;
+                    (None, ("POST", url))
+                }
+                Some(ours) => {
+                    let id = ours.id.to_string();
+                    let url = config.at(&[&at[..], &[&id]].concat())?;
+                    let is = api.read::<Value>(&url).await?.unwrap_or_default();
+                    if holds(&is, &should) {
+                        continue;
+                    }
+                    let enforcement = is["enforcement"].as_str().unwrap_or("unknown");
+                    (Some(format!("changed, {enforcement}")), ("PUT", url))
+                }
+            };
+            found.repairs.push(Repair {
+                what: format!("repositories/{}/signed-commits", repository.name),
+                found: is,
+                wanted: Some("required on the default branch".into()),
+                call: Call {
+                    method: call.0,
+                    url: call.1,
+                    body: Some(should),
+                },
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Logins compare without case.
+async fn names(api: &Api<'_>, url: &str) -> Result<BTreeSet<String>> {
+    let found = api.pages::<Login>(url).await?.unwrap_or_default();
+    let logins = found.into_iter().filter_map(|one| one.login);
+    Ok(logins.map(|login| login.to_lowercase()).collect())
+}
+
+/// The rule as it should be.
+fn ruleset() -> Value {
+    json!({
+        "name": RULESET,
+        "target": "branch",
+        "enforcement": "active",
+        "bypass_actors": [],
+        "conditions": { "ref_name": { "include": ["~DEFAULT_BRANCH"], "exclude": [] } },
+        "rules": [{ "type": "required_signatures" }],
+    })
+}
+
+/// Whether a rule is as it should be, in all that we say.
+fn holds(is: &Value, should: &Value) -> bool {
+    let fields = should.as_object().into_iter().flatten();
+    fields
+        .filter(|(name, _)| *name != "bypass_actors" || !is[*name].is_null())
+        .all(|(name, value)| is[name] == *value)
+}
+
+#[async_trait]
+impl Tool for Github {
+    fn kind(&self) -> &'static str {
+        "github"
+    }
+
+    fn check(&self, config: &Value) -> Vec<Problem> {
+        check::<Config>(&self.outbound, config, |config| config.url.clone())
+    }
+
+    async fn look(&self, place: Place<'_>, wanted: &Wanted) -> Result<Found> {
+        let config: Config = config(place.config)?;
+        let api = self.api(place.credential);
+        let mut found = Found::default();
+        let team = config.at(&["orgs", &config.org, "teams", &wanted.name])?;
+        if api.read::<Value>(&team).await?.is_none() {
+            found.repairs.push(Repair {
+                what: "team".into(),
+                found: None,
+                wanted: Some(wanted.name.clone()),
+                call: Call {
+                    method: "POST",
+                    url: config.at(&["orgs", &config.org, "teams"])?,
+                    body: Some(json!({
+                        "name": wanted.name,
+                        "description": wanted.description,
+                        "privacy": "closed",
+                    })),
+                },
+            });
+            return Ok(found);
+        }
+        self.members(&api, &config, wanted, &mut found).await?;
+        if config.signed_commits {
+            self.repositories(&api, &config, wanted, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn mend(&self, place: Place<'_>, call: &Call) -> Result<()> {
+        self.api(place.credential).call(call).await
+    }
+}

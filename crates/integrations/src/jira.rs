@@ -1,0 +1,238 @@
+//! Jira: a project for each team, and who has which role in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use kernel::{Error, Outbound, Problem, Result, Secret};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use teams::tool::{Call, Found, Place, Repair, Tool, Wanted, WantedMember};
+
+use crate::api::{Api, below, check, config};
+
+/// A project's key at the longest, as Jira has it.
+const LONGEST_KEY: usize = 10;
+
+/// Keeps projects and their roles at Jira in step.
+pub struct Jira {
+    outbound: Outbound,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Config {
+    /// The site: `https://acme.atlassian.net`.
+    url: String,
+    /// Whose API token the credential is, by address.
+    user: String,
+    /// The account that leads projects that are made here.
+    lead: String,
+    /// Keys of projects, by team; else the team's name in capitals, as far as a key goes.
+    #[serde(default)]
+    projects: BTreeMap<String, String>,
+    /// Accounts, by the name that people have here.
+    accounts: BTreeMap<String, String>,
+    /// The role of everybody in the team; `Developers` where nothing is said.
+    #[serde(default = "Config::developers")]
+    members: String,
+    /// The role of those who lead it beside that, if any.
+    #[serde(default)]
+    leads: Option<String>,
+}
+
+impl Config {
+    fn developers() -> String {
+        "Developers".into()
+    }
+
+    fn at(&self, segments: &[&str]) -> Result<String> {
+        let all: Vec<&str> = ["rest", "api", "3"]
+            .iter()
+            .chain(segments)
+            .copied()
+            .collect();
+        below(&self.url, &all).map(Into::into)
+    }
+
+    fn key(&self, team: &str) -> String {
+        let own = || {
+            let letters = team.chars().filter(char::is_ascii_alphanumeric);
+            let key: String = letters.take(LONGEST_KEY).collect();
+            key.to_uppercase()
+        };
+        self.projects.get(team).cloned().unwrap_or_else(own)
+    }
+}
+
+#[derive(Deserialize)]
+struct Role {
+    #[serde(default)]
+    actors: Vec<Actor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Actor {
+    /// None for a group: what others have given it stays.
+    actor_user: Option<ActorUser>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ActorUser {
+    account_id: String,
+}
+
+impl Jira {
+    /// Speaks by `outbound`.
+    pub fn new(outbound: Outbound) -> Self {
+        Self { outbound }
+    }
+
+    fn api(&self, config: &Config, credential: Option<&Secret>) -> Api<'_> {
+        let mut headers = vec![("accept".into(), "application/json".into())];
+        if let Some(token) = credential.and_then(Secret::expose_str) {
+            let basic = STANDARD.encode(format!("{}:{token}", config.user));
+            headers.push(("authorization".into(), format!("Basic {basic}")));
+        }
+        Api {
+            outbound: &self.outbound,
+            who: "Jira",
+            headers,
+        }
+    }
+}
+
+#[async_trait]
+impl Tool for Jira {
+    fn kind(&self) -> &'static str {
+        "jira"
+    }
+
+    fn check(&self, config: &Value) -> Vec<Problem> {
+        check::<Config>(&self.outbound, config, |config| config.url.clone())
+    }
+
+    async fn look(&self, place: Place<'_>, wanted: &Wanted) -> Result<Found> {
+        let config: Config = config(place.config)?;
+        let api = self.api(&config, place.credential);
+        let mut found = Found::default();
+        let key = config.key(&wanted.name);
+        let project = config.at(&["project", &key])?;
+        if api.read::<Value>(&project).await?.is_none() {
+            found.repairs.push(Repair {
+                what: format!("projects/{key}"),
+                found: None,
+                wanted: Some(wanted.name.clone()),
+                call: Call {
+                    method: "POST",
+                    url: config.at(&["project"])?,
+                    body: Some(json!({
+                        "key": key,
+                        "name": wanted.name,
+                        "description": wanted.description,
+                        "projectTypeKey": "software",
+                        "assigneeType": "UNASSIGNED",
+                        "leadAccountId": config.lead,
+                    })),
+                },
+            });
+            return Ok(found);
+        }
+        let roles = config.at(&["project", &key, "role"])?;
+        let roles = api.read::<BTreeMap<String, String>>(&roles).await?;
+        let roles = roles.unwrap_or_default();
+        let everybody: Vec<&WantedMember> = wanted.members.iter().collect();
+        let leads: Vec<&WantedMember> = wanted.members.iter().filter(|m| m.lead).collect();
+        let wants = [
+            Some((&config.members, everybody)),
+            config.leads.as_ref().map(|role| (role, leads)),
+        ];
+        for (role, members) in wants.into_iter().flatten() {
+            let id = roles.get(role).and_then(|url| url.rsplit('/').next());
+            let Some(id) = id else {
+                let message = format!("Jira has no role `{role}`: make it, or name another");
+                found.obstacles.push(message);
+                continue;
+            };
+            // By its number, and not at the address that Jira names: the credential stays here.
+            let at = config.at(&["project", &key, "role", id])?;
+            let role = format!("projects/{key}/roles/{role}");
+            actors(
+                &api,
+                &config,
+                &at,
+                &role,
+                &members,
+                wanted.complete,
+                &mut found,
+            )
+            .await?;
+        }
+        Ok(found)
+    }
+
+    async fn mend(&self, place: Place<'_>, call: &Call) -> Result<()> {
+        let config: Config = config(place.config)?;
+        self.api(&config, place.credential).call(call).await
+    }
+}
+
+/// Compares who has one role with who should.
+async fn actors(
+    api: &Api<'_>,
+    config: &Config,
+    at: &str,
+    role: &str,
+    members: &[&WantedMember],
+    complete: bool,
+    found: &mut Found,
+) -> Result<()> {
+    let is = api.read::<Role>(at).await?;
+    let is = is.ok_or_else(|| Error::unavailable(format!("Jira lists {role}, and has none")))?;
+    let users = is.actors.into_iter().filter_map(|actor| actor.actor_user);
+    let present: BTreeSet<String> = users.map(|user| user.account_id).collect();
+    let mut expected = BTreeSet::new();
+    for member in members {
+        let Some(account) = config.accounts.get(&member.name) else {
+            let message = format!(
+                "`{}` has no account at Jira: name it in `config.accounts`",
+                member.name
+            );
+            if !found.obstacles.contains(&message) {
+                found.obstacles.push(message);
+            }
+            continue;
+        };
+        expected.insert(account.clone());
+    }
+    for account in expected.difference(&present) {
+        found.repairs.push(Repair {
+            what: format!("{role}/{account}"),
+            found: None,
+            wanted: Some("present".into()),
+            call: Call {
+                method: "POST",
+                url: at.to_owned(),
+                body: Some(json!({ "user": [account] })),
+            },
+        });
+    }
+    let gone = present.difference(&expected);
+    for account in gone.filter(|_| complete) {
+        let mut url = below(at, &[])?;
+        url.query_pairs_mut().append_pair("user", account);
+        found.repairs.push(Repair {
+            what: format!("{role}/{account}"),
+            found: Some("present".into()),
+            wanted: None,
+            call: Call {
+                method: "DELETE",
+                url: url.into(),
+                body: None,
+            },
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,337 @@
+//! GitHub's REST API: teams, memberships, rulesets.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use kernel::ErrorKind;
+use serde_json::{Value, json};
+
+use crate::support::{CREDENTIAL, heal, look, serve, team, tool};
+
+#[derive(Default)]
+struct Org {
+    teams: BTreeSet<String>,
+    /// Role by login.
+    members: BTreeMap<String, String>,
+    /// Who has not accepted yet.
+    invited: BTreeSet<String>,
+    /// People who are in the organization already; others are invited.
+    people: BTreeSet<String>,
+    owners: BTreeSet<String>,
+    rulesets: Vec<Value>,
+    requests: usize,
+    limited: bool,
+}
+
+type Shared = State<Arc<Mutex<Org>>>;
+type Of = Query<BTreeMap<String, String>>;
+
+async fn github() -> (String, Arc<Mutex<Org>>) {
+    let org = Arc::new(Mutex::new(Org::default()));
+    let router = Router::new()
+        .route("/orgs/acme/teams", post(make_team))
+        .route("/orgs/acme/teams/{team}", get(show_team))
+        .route("/orgs/acme/teams/{team}/members", get(members))
+        .route("/orgs/acme/teams/{team}/invitations", get(invitations))
+        .route(
+            "/orgs/acme/teams/{team}/memberships/{login}",
+            put(join).delete(leave),
+        )
+        .route("/orgs/acme/teams/{team}/repos", get(repos))
+        .route("/orgs/acme/members", get(owners))
+        .route(
+            "/repos/acme/{repo}/rulesets",
+            get(rulesets).post(make_ruleset),
+        )
+        .route(
+            "/repos/acme/{repo}/rulesets/{id}",
+            get(ruleset).put(change_ruleset),
+        )
+        .layer(from_fn_with_state(org.clone(), door))
+        .with_state(org.clone());
+    (serve(router).await, org)
+}
+
+/// Who may in, and how often.
+async fn door(State(org): Shared, request: Request, next: Next) -> Response {
+    let authorization = request.headers()[header::AUTHORIZATION].to_str().unwrap();
+    assert_eq!(authorization, format!("Bearer {CREDENTIAL}"));
+    assert_eq!(request.headers()["x-github-api-version"], "2022-11-28");
+    assert!(request.headers().contains_key(header::USER_AGENT));
+    let limited = {
+        let mut org = org.lock().unwrap();
+        org.requests += 1;
+        org.limited
+    };
+    if limited {
+        let reset = jiff::Timestamp::now().as_second() + 120;
+        let headers = [
+            ("x-ratelimit-remaining", "0".to_owned()),
+            ("x-ratelimit-reset", reset.to_string()),
+        ];
+        return (StatusCode::FORBIDDEN, headers, "rate limit exceeded").into_response();
+    }
+    next.run(request).await
+}
+
+async fn make_team(State(org): Shared, Json(body): Json<Value>) -> Response {
+    let name = body["name"].as_str().unwrap().to_owned();
+    assert_eq!(body["privacy"], "closed");
+    org.lock().unwrap().teams.insert(name);
+    (StatusCode::CREATED, Json(json!({}))).into_response()
+}
+
+async fn show_team(State(org): Shared, Path(team): Path<String>) -> Response {
+    if org.lock().unwrap().teams.contains(&team) {
+        Json(json!({ "slug": team })).into_response()
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
+}
+
+/// A page of two, and where the next one is.
+fn page(url: &str, all: Vec<Value>, query: &BTreeMap<String, String>) -> Response {
+    assert_eq!(query["per_page"], "100");
+    let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
+    let items: Vec<Value> = all.iter().skip((page - 1) * 2).take(2).cloned().collect();
+    let mut headers = HeaderMap::new();
+    if all.len() > page * 2 {
+        let mut query = query.clone();
+        query.insert("page".into(), (page + 1).to_string());
+        let query: Vec<_> = query.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let link = format!(
+            "<{url}?{}>; rel=\"next\", <{url}>; rel=\"last\"",
+            query.join("&")
+        );
+        headers.insert(header::LINK, link.parse().unwrap());
+    }
+    (headers, Json(Value::Array(items))).into_response()
+}
+
+fn here(headers: &HeaderMap, path: &str) -> String {
+    format!("http://{}{path}", headers[header::HOST].to_str().unwrap())
+}
+
+async fn members(State(org): Shared, Query(query): Of, headers: HeaderMap) -> Response {
+    let org = org.lock().unwrap();
+    let of_role = |login: &&String| {
+        let role = if org.owners.contains(*login) {
+            "maintainer"
+        } else {
+            &org.members[*login]
+        };
+        query["role"] == role
+    };
+    let all = org.members.keys().filter(of_role);
+    let all = all.map(|login| json!({ "login": login })).collect();
+    page(
+        &here(&headers, "/orgs/acme/teams/payments/members"),
+        all,
+        &query,
+    )
+}
+
+async fn invitations(State(org): Shared, Query(query): Of) -> Response {
+    let org = org.lock().unwrap();
+    let mut all: Vec<Value> = org
+        .invited
+        .iter()
+        .map(|one| json!({ "login": one }))
+        .collect();
+    all.push(json!({ "login": null, "email": "someone@example.com" }));
+    page("", all, &query)
+}
+
+async fn owners(State(org): Shared, Query(query): Of) -> Response {
+    assert_eq!(query["role"], "admin");
+    let org = org.lock().unwrap();
+    let all = org
+        .owners
+        .iter()
+        .map(|one| json!({ "login": one }))
+        .collect();
+    page("", all, &query)
+}
+
+async fn join(
+    State(org): Shared,
+    Path((_, login)): Path<(String, String)>,
+    Json(body): Json<Value>,
+) -> Json<Value> {
+    let mut org = org.lock().unwrap();
+    if org.people.contains(&login) {
+        org.members
+            .insert(login, body["role"].as_str().unwrap().into());
+        return Json(json!({ "state": "active" }));
+    }
+    org.invited.insert(login);
+    Json(json!({ "state": "pending" }))
+}
+
+async fn leave(State(org): Shared, Path((_, login)): Path<(String, String)>) -> StatusCode {
+    let mut org = org.lock().unwrap();
+    let was = org.members.remove(&login).is_some() | org.invited.remove(&login);
+    if was {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::NOT_FOUND
+    }
+}
+
+async fn repos(Query(query): Of) -> Response {
+    let repo = |name: &str, archived: bool, admin: bool| {
+        json!({
+            "name": name, "owner": { "login": "acme" }, "archived": archived,
+            "permissions": { "admin": admin, "push": true },
+        })
+    };
+    let all = vec![repo("checkout", false, true), repo("old", true, true)];
+    page("", [all, vec![]].concat(), &query).into_response()
+}
+
+async fn rulesets(State(org): Shared, Query(query): Of) -> Json<Value> {
+    assert_eq!(query["includes_parents"], "false");
+    let org = org.lock().unwrap();
+    let short = |one: &Value| json!({ "id": one["id"], "name": one["name"] });
+    Json(org.rulesets.iter().map(short).collect())
+}
+
+async fn make_ruleset(State(org): Shared, Json(mut body): Json<Value>) -> Response {
+    let mut org = org.lock().unwrap();
+    body["id"] = json!(org.rulesets.len() + 40);
+    org.rulesets.push(body.clone());
+    (StatusCode::CREATED, Json(body)).into_response()
+}
+
+async fn ruleset(State(org): Shared, Path((_, id)): Path<(String, u64)>) -> Json<Value> {
+    let org = org.lock().unwrap();
+    Json(
+        org.rulesets
+            .iter()
+            .find(|one| one["id"] == id)
+            .cloned()
+            .unwrap(),
+    )
+}
+
+async fn change_ruleset(
+    State(org): Shared,
+    Path((_, id)): Path<(String, u64)>,
+    Json(mut body): Json<Value>,
+) -> Json<Value> {
+    let mut org = org.lock().unwrap();
+    body["id"] = json!(id);
+    let one = org.rulesets.iter_mut().find(|one| one["id"] == id).unwrap();
+    *one = body.clone();
+    Json(body)
+}
+
+#[tokio::test]
+async fn a_team_is_made_and_kept_as_its_members_are() {
+    let (url, org) = github().await;
+    let github = tool("github");
+    let config = json!({ "org": "acme", "url": url, "logins": { "ada": "Ada-Lovelace" } });
+    for login in ["ada-lovelace", "bob", "cy", "dan", "eve"] {
+        org.lock().unwrap().people.insert(login.into());
+    }
+    let wanted = team(&["ada*", "bob", "cy", "dan", "new"]);
+    let healed = heal(github.as_ref(), &config, &wanted).await;
+    assert_eq!(
+        healed,
+        [
+            "team: - -> payments",
+            "members/ada-lovelace: - -> maintainer",
+            "members/bob: - -> member",
+            "members/cy: - -> member",
+            "members/dan: - -> member",
+            "members/new: - -> member",
+        ]
+    );
+    // By hand: somebody too many, one too few, one with too much.
+    {
+        let mut org = org.lock().unwrap();
+        org.members.insert("eve".into(), "member".into());
+        org.members.remove("bob");
+        org.members.insert("cy".into(), "maintainer".into());
+        // Who owns the organization maintains all teams: that cannot be mended, and need not be.
+        org.owners.insert("dan".into());
+    }
+    let healed = heal(github.as_ref(), &config, &wanted).await;
+    assert_eq!(
+        healed,
+        [
+            "members/bob: - -> member",
+            "members/cy: maintainer -> member",
+            "members/eve: member -> -",
+        ]
+    );
+    // Where not all members are known, nobody is taken out.
+    let mut partial = team(&["ada*"]);
+    partial.complete = false;
+    let found = look(github.as_ref(), &config, &partial).await.unwrap();
+    assert_eq!(found.repairs, []);
+}
+
+#[tokio::test]
+async fn the_rule_of_signed_commits_is_made_and_kept() {
+    let (url, org) = github().await;
+    let github = tool("github");
+    org.lock().unwrap().teams.insert("payments".into());
+    let config = json!({ "org": "acme", "url": url, "signedCommits": true });
+    let wanted = team(&[]);
+    let healed = heal(github.as_ref(), &config, &wanted).await;
+    let rule = "required on the default branch";
+    let what = "repositories/checkout/signed-commits";
+    assert_eq!(healed, [format!("{what}: - -> {rule}")]);
+    org.lock().unwrap().rulesets[0]["enforcement"] = json!("disabled");
+    let healed = heal(github.as_ref(), &config, &wanted).await;
+    assert_eq!(healed, [format!("{what}: changed, disabled -> {rule}")]);
+    let rulesets = org.lock().unwrap().rulesets.clone();
+    assert_eq!(rulesets.len(), 1);
+    assert_eq!(
+        rulesets[0]["rules"],
+        json!([{ "type": "required_signatures" }])
+    );
+}
+
+#[tokio::test]
+async fn a_reached_limit_is_no_answer() {
+    let (url, org) = github().await;
+    org.lock().unwrap().limited = true;
+    let config = json!({ "org": "acme", "url": url });
+    let error = look(tool("github").as_ref(), &config, &team(&["ada"])).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+    assert!(error.message.contains("limit of requests"), "{error:?}");
+    assert_eq!(org.lock().unwrap().requests, 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_no_answer() {
+    let config = json!({ "org": "acme", "url": "http://127.0.0.1:1" });
+    let error = look(tool("github").as_ref(), &config, &team(&["ada"])).await;
+    assert_eq!(error.unwrap_err().kind, ErrorKind::Unavailable);
+}
+
+#[test]
+fn a_configuration_is_checked() {
+    let github = tool("github");
+    for bad in [
+        json!({}),
+        json!({ "org": "acme", "orgs": "x" }),
+        json!({ "org": "acme", "url": "http://10.0.0.1" }),
+    ] {
+        assert_eq!(github.check(&bad).len(), 1, "{bad}");
+    }
+    assert!(github.check(&json!({ "org": "acme" })).is_empty());
+}

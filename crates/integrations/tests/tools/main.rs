@@ -1,0 +1,9 @@
+//! The tools, against servers that answer as the documented APIs do.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod described;
+mod github;
+mod jira;
+mod reconcile;
+mod support;

@@ -1,0 +1,421 @@
+//! A tool that people change by hand: the drift is told, then healed.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use kernel::{
+    Action, Authorizer, Caller, Change, Driver, DriverHandle, Event, EventFilter, Guard, Key,
+    NewEvent, Resource, Result, Ruling, Sealer, Store, Target, outbound::Reach,
+};
+use serde_json::{Value, json};
+use teams::{
+    Registry, Settings, Teams,
+    api::NewIntegration,
+    model::{IntegrationState, IntegrationStatus, Offboarding, Step, Team, TeamSpec, Truth},
+    port::{
+        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, Upstreams,
+    },
+    reconcile::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
+    service::Ports,
+};
+use testkit::eventually;
+
+use crate::support::serve;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// The one source of who is in the one group; none: it is away.
+struct Source(Mutex<Option<BTreeSet<String>>>);
+
+#[async_trait]
+impl MembershipSource for Source {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    async fn group(&self, _: &str) -> Result<Group> {
+        let members = self.0.lock().unwrap().clone();
+        let members = members.ok_or_else(|| kernel::Error::unavailable("it is away"))?;
+        let member = |name: String| Member {
+            subject: format!("local:{name}"),
+            name,
+        };
+        Ok(Group::Found(members.into_iter().map(member).collect()))
+    }
+}
+
+#[async_trait]
+impl LocalGroups for Source {
+    fn group_of(&self, _: &Event) -> Option<String> {
+        None
+    }
+
+    async fn ensure(&self, _: &Caller, _: &str, _: &[String]) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn add(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn remove(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Whatever else others do for teams: nothing, here.
+struct Nothing;
+
+#[async_trait]
+impl Upstreams for Nothing {
+    async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
+        Ok(vec![])
+    }
+}
+
+#[async_trait]
+impl Credentials for Nothing {
+    fn team_of(&self, _: &Event) -> Option<String> {
+        None
+    }
+
+    async fn ensure(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Belongings for Nothing {
+    async fn remove(&self, _: &Caller, _: &str, _: bool) -> Result<Vec<Left>> {
+        Ok(vec![])
+    }
+}
+
+/// Operators do everything.
+struct Operators;
+
+impl Authorizer for Operators {
+    fn decide(&self, caller: &Caller, _: Action, _: &Target<'_>) -> Ruling {
+        Ruling {
+            allowed: caller.admin,
+            reasons: vec![],
+        }
+    }
+
+    fn sources(&self) -> Vec<(String, String)> {
+        vec![]
+    }
+}
+
+/// What the tool has; none: the team is unknown to it. `away`: it answers nothing of use.
+#[derive(Default)]
+struct Wiki {
+    users: Option<Value>,
+    away: bool,
+    writes: usize,
+}
+
+type Shared = State<Arc<Mutex<Wiki>>>;
+
+async fn show(State(wiki): Shared) -> Response {
+    let wiki = wiki.lock().unwrap();
+    match &wiki.users {
+        _ if wiki.away => StatusCode::BAD_GATEWAY.into_response(),
+        Some(users) => Json(json!({ "users": users })).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn write(State(wiki): Shared, Json(body): Json<Value>) -> StatusCode {
+    let mut wiki = wiki.lock().unwrap();
+    wiki.users = Some(body["users"].clone());
+    wiki.writes += 1;
+    StatusCode::NO_CONTENT
+}
+
+struct World {
+    store: Store,
+    teams: Arc<Teams>,
+    source: Arc<Source>,
+    wiki: Arc<Mutex<Wiki>>,
+    url: String,
+    driver: DriverHandle,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/store.db", directory.path().display());
+        let store = Store::open(&url, Sealer::generate().unwrap())
+            .await
+            .unwrap();
+        let wiki = Arc::new(Mutex::new(Wiki::default()));
+        let router = Router::new()
+            .route("/spaces/payments", get(show).put(write))
+            .with_state(wiki.clone());
+        let url = serve(router).await;
+        let members = ["ada".to_owned(), "bob".to_owned()].into();
+        let source = Arc::new(Source(Mutex::new(Some(members))));
+        let reach = Reach::public_and(vec!["127.0.0.0/8".parse().unwrap()]);
+        let ports = Ports {
+            local: source.clone(),
+            upstreams: Arc::new(Nothing),
+            credentials: Arc::new(Nothing),
+            belongings: vec![Arc::new(Nothing)],
+            tools: integrations::tools(reach).unwrap(),
+        };
+        let guard = Guard::new(store.clone(), Arc::new(Operators));
+        let registry = Registry::load(store.clone()).await.unwrap();
+        let settings = Settings::default();
+        let teams = Teams::new(store.clone(), guard, registry, ports, settings);
+        let teams = Arc::new(teams);
+        let spec = TeamSpec {
+            group: "payments".into(),
+            ..TeamSpec::default()
+        };
+        let mut change = Change::new();
+        let team = Resource::<Team>::new("", "payments", spec);
+        change.create(&team).unwrap();
+        store.commit(change).await.unwrap();
+        let driver = Driver::new(store.clone(), "test".into())
+            .with(Arc::new(Integrations(teams.clone())))
+            .with(Arc::new(IntegrationChanges(teams.clone())))
+            .start();
+        Self {
+            store,
+            teams,
+            source,
+            wiki,
+            url,
+            driver,
+            _directory: directory,
+        }
+    }
+
+    async fn integrate(&self, enabled: bool) {
+        let new = json!({
+            "type": "http",
+            "enabled": enabled,
+            "credential": "canary",
+            "config": {
+                "url": self.url,
+                "headers": { "Authorization": "Bearer {{ credential }}" },
+                "checks": [{
+                    "name": "space",
+                    "get": "/spaces/{{ team.name }}",
+                    "equals": {
+                        "/users": "{{ team.members | map(attribute='name') | list | tojson }}"
+                    },
+                    "update": {
+                        "method": "PUT",
+                        "path": "/spaces/{{ team.name }}",
+                        "body": "{\"users\": {{ team.members | map(attribute='name') | list | tojson }}}",
+                    },
+                }],
+            },
+        });
+        let new: NewIntegration = serde_json::from_value(new).unwrap();
+        let admin = Caller::local_admin();
+        let made = self.teams.integration_put(&admin, "wiki", new, None);
+        made.await.unwrap();
+    }
+
+    /// As the tick of teams does, whoever listens.
+    async fn sync(&self) {
+        let mut change = Change::new();
+        change.event(NewEvent::caused(
+            "team.sync",
+            Key::of::<Team>("", "payments"),
+            "payments",
+            &Caller::local_admin(),
+            None,
+            json!({ "team": "payments", "generation": 1 }),
+        ));
+        self.store.commit(change).await.unwrap();
+    }
+
+    async fn status(&self) -> Option<IntegrationStatus> {
+        let state = self.store.get::<IntegrationState>("payments", "wiki");
+        state.await.unwrap().map(|state| state.status)
+    }
+
+    async fn reaches(&self, step: Step) -> IntegrationStatus {
+        eventually("the state is as expected", SOON, async || {
+            self.status().await.filter(|status| status.step == step)
+        })
+        .await
+    }
+
+    async fn has(&self, users: Value) {
+        eventually("the tool is in step", SOON, async || {
+            (self.wiki.lock().unwrap().users == Some(users.clone())).then_some(())
+        })
+        .await;
+    }
+
+    /// What was told of the tool, in order.
+    async fn told(&self) -> Vec<(String, Value)> {
+        let filter = EventFilter {
+            type_prefix: Some("dev.towpath.integration.".into()),
+            ..EventFilter::default()
+        };
+        let events = self.store.events(&filter, 0, 1000).await.unwrap();
+        let own = events.into_iter().filter(|event| event.team == "payments");
+        own.map(|event| {
+            (
+                event.kind["dev.towpath.integration.".len()..].to_owned(),
+                event.data,
+            )
+        })
+        .collect()
+    }
+
+    async fn ready(&self) -> Truth {
+        let team = self.store.expect::<Team>("", "payments").await.unwrap();
+        integrations_ready(&self.store, &team).await.unwrap().status
+    }
+}
+
+#[tokio::test]
+async fn what_is_changed_by_hand_is_told_and_healed() {
+    let world = World::new().await;
+    assert_eq!(world.ready().await, Truth::True);
+    world.integrate(true).await;
+    world.reaches(Step::InStep).await;
+    world.has(json!(["ada", "bob"])).await;
+    assert_eq!(world.ready().await, Truth::True);
+    let kinds = |told: &[(String, Value)]| -> Vec<String> {
+        told.iter().map(|(kind, _)| kind.clone()).collect()
+    };
+    assert_eq!(kinds(&world.told().await), ["update", "mended"]);
+
+    // By hand.
+    world.wiki.lock().unwrap().users = Some(json!(["ada", "eve"]));
+    world.sync().await;
+    world.has(json!(["ada", "bob"])).await;
+    eventually("the drift is counted", SOON, async || {
+        world.status().await.filter(|status| status.drifts == 1)
+    })
+    .await;
+    let told = world.told().await;
+    assert_eq!(kinds(&told), ["update", "mended", "drift", "mended"]);
+    let expected = json!([{
+        "what": "space/users", "found": r#"["ada","eve"]"#, "wanted": r#"["ada","bob"]"#,
+    }]);
+    assert_eq!(told[2].1["differences"], expected);
+
+    // Somebody leaves: that is no drift.
+    *world.source.0.lock().unwrap() = Some(["ada".to_owned()].into());
+    world.sync().await;
+    world.has(json!(["ada"])).await;
+    eventually("it is told", SOON, async || {
+        (kinds(&world.told().await).len() == 6).then_some(())
+    })
+    .await;
+    assert_eq!(world.told().await[4].0, "update");
+    let log = serde_json::to_string(&world.told().await).unwrap();
+    assert!(!log.contains("canary"), "{log}");
+    world.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn on_silence_nothing_is_done() {
+    let world = World::new().await;
+    world.integrate(true).await;
+    world.reaches(Step::InStep).await;
+    let writes = world.wiki.lock().unwrap().writes;
+    // The tool: whatever it has, nobody knows.
+    world.wiki.lock().unwrap().away = true;
+    world.sync().await;
+    let status = world.reaches(Step::Unknown).await;
+    assert!(status.message.contains("502"), "{status:?}");
+    assert_eq!(world.ready().await, Truth::Unknown);
+    world.wiki.lock().unwrap().away = false;
+    world.reaches(Step::InStep).await;
+    // The source: that it says nothing takes nobody out.
+    *world.source.0.lock().unwrap() = None;
+    world.sync().await;
+    world.reaches(Step::Unknown).await;
+    assert_eq!(world.wiki.lock().unwrap().writes, writes);
+    world.driver.shutdown().await;
+}
+
+/// What was told three times, and late, gives what was told once: each look is at what is so now.
+#[tokio::test]
+async fn another_may_take_a_tool_over_and_teams_know_nothing_of_it() {
+    let world = World::new().await;
+    world.integrate(true).await;
+    world.reaches(Step::InStep).await;
+    for _ in 0..3 {
+        world.sync().await;
+    }
+    let team = async || world.store.expect::<Team>("", "payments").await.unwrap();
+    let before = team().await.document().unwrap();
+    world.integrate(false).await;
+    eventually("nobody looks any more", SOON, async || {
+        world.status().await.is_none().then_some(())
+    })
+    .await;
+    let writes = world.wiki.lock().unwrap().writes;
+    assert_eq!(writes, 1);
+    // What the other does stays as it does it.
+    world.wiki.lock().unwrap().users = Some(json!(["theirs"]));
+    world.sync().await;
+    eventually("the sync is through", SOON, async || {
+        let stats = world.driver.stats();
+        let idle = stats
+            .iter()
+            .all(|queue| queue.waiting == 0 && queue.running == 0);
+        idle.then_some(())
+    })
+    .await;
+    assert_eq!(world.wiki.lock().unwrap().users, Some(json!(["theirs"])));
+    assert_eq!(team().await.document().unwrap(), before);
+    assert_eq!(world.ready().await, Truth::True);
+    world.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_team_that_leaves_has_nobody_in_any_tool_before_it_has_left() {
+    let world = World::new().await;
+    world.integrate(true).await;
+    world.reaches(Step::InStep).await;
+    let team = async || world.store.expect::<Team>("", "payments").await.unwrap();
+    let left = async || {
+        integrations_left(&world.store, &team().await)
+            .await
+            .unwrap()
+    };
+    world.wiki.lock().unwrap().away = true;
+    let mut leaving = team().await;
+    leaving.spec.offboarding = Some(Offboarding {
+        since: leaving.meta.created,
+        by: "local:max".into(),
+        include_protected: false,
+    });
+    let mut change = Change::new();
+    change.spec(&leaving).unwrap();
+    world.store.commit(change).await.unwrap();
+    assert_eq!(left().await, ["integration wiki is yet to be told"]);
+    world.reaches(Step::Unknown).await;
+    assert!(left().await[0].contains("502"));
+    world.wiki.lock().unwrap().away = false;
+    world.has(json!([])).await;
+    eventually("it is known", SOON, async || {
+        left().await.is_empty().then_some(())
+    })
+    .await;
+    world.driver.shutdown().await;
+}

@@ -1,0 +1,127 @@
+//! Integrations: other tools that are kept in step with teams.
+
+use jiff::Timestamp;
+use kernel::Kind;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Team, TeamType};
+
+/// A tool that is kept in step with the teams. Scope: the platform. Its credential is sealed beside it.
+#[derive(Debug)]
+pub enum Integration {}
+
+impl Kind for Integration {
+    const KIND: &'static str = "Integration";
+    type Spec = IntegrationSpec;
+    type Status = ();
+
+    fn listed_by(_: &str) -> Option<String> {
+        Some("towpath integration list".into())
+    }
+}
+
+impl Integration {
+    /// The name of its sealed credential.
+    pub const CREDENTIAL: &str = "credential";
+}
+
+/// What an integration should be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IntegrationSpec {
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What speaks to the tool: `github`, `jira`, `http`.
+    #[serde(rename = "type")]
+    pub tool: String,
+    /// What that needs to know, in its own shape.
+    #[schema(value_type = Object)]
+    pub config: Value,
+    /// Which teams.
+    #[serde(default)]
+    pub teams: TeamSelector,
+    /// Whether the tool is kept in step. Somebody else may do it: `team.sync` tells them when.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Which teams: those that are named, of those of these types. All where nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TeamSelector {
+    /// These; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Of these types; none: of any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<TeamType>,
+}
+
+impl TeamSelector {
+    /// Whether `team` is one of them.
+    pub fn selects(&self, team: &kernel::Resource<Team>) -> bool {
+        let named = self.names.is_empty() || self.names.contains(&team.meta.name);
+        named && (self.types.is_empty() || self.types.contains(&team.spec.kind))
+    }
+}
+
+/// How far one tool is with one team. Scope: the team; name: the integration's.
+#[derive(Debug)]
+pub enum IntegrationState {}
+
+impl Kind for IntegrationState {
+    const KIND: &'static str = "IntegrationState";
+    type Spec = ();
+    type Status = IntegrationStatus;
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Nobody has looked yet.
+    #[default]
+    New,
+    /// The tool is as it should be.
+    InStep,
+    /// It is not, and could not be brought there.
+    OutOfStep,
+    /// It could not be asked: nothing is done on its silence.
+    Unknown,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IntegrationStatus {
+    /// What was found.
+    #[serde(default)]
+    pub step: Step,
+    /// Why, where it is not in step.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Digest of what was wanted when it was last in step: what differs from then on is drift.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub wanted: String,
+    /// The generation of the team then.
+    #[serde(default)]
+    pub generation: i64,
+    /// When somebody looked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub looked: Option<Timestamp>,
+    /// How often drift was found.
+    #[serde(default)]
+    pub drifts: u32,
+}
+
+impl IntegrationState {
+    /// The label that says which integration it is of.
+    pub const INTEGRATION: &str = "integration";
+}

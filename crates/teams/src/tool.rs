@@ -1,0 +1,94 @@
+//! The port to tools that are kept in step with teams.
+
+use async_trait::async_trait;
+use kernel::{Problem, Result, Secret};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Where a tool is, and by what right it is spoken to. It has no `Debug`.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// What the integration says, in the adapter's own shape.
+    pub config: &'a Value,
+    /// The credential, where there is one.
+    pub credential: Option<&'a Secret>,
+}
+
+/// What a tool should know of a team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wanted {
+    /// The team's name.
+    pub name: String,
+    /// Its group at the source.
+    pub group: String,
+    /// For people.
+    pub description: String,
+    /// Who is in it, by name.
+    pub members: Vec<WantedMember>,
+    /// Whether these are all: where the source cannot list them, nobody is taken out.
+    pub complete: bool,
+}
+
+/// Somebody in a team.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WantedMember {
+    /// What people call them: their login, as a rule.
+    pub name: String,
+    /// Who they are here: `local:ada`.
+    pub subject: String,
+    /// Whether they lead the team.
+    pub lead: bool,
+}
+
+/// What is not as it should be, and what mends it. Never a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// What: `members/ada`.
+    pub what: String,
+    /// As it was found; none: it was not there.
+    pub found: Option<String>,
+    /// As it should be; none: not there.
+    pub wanted: Option<String>,
+    /// The request that makes it so.
+    pub call: Call,
+}
+
+/// A request to a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// `POST`, `PUT`, `PATCH` or `DELETE`.
+    pub method: &'static str,
+    /// Where, whole.
+    pub url: String,
+    /// What is sent.
+    pub body: Option<Value>,
+}
+
+/// What was found at a tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What is to be mended. Where one thing must be there before the next can be looked at, the next
+    /// is found the next time.
+    pub repairs: Vec<Repair>,
+    /// What only people can mend.
+    pub obstacles: Vec<String>,
+}
+
+/// Speaks to one sort of tool.
+#[async_trait]
+pub trait Tool: Send + Sync + 'static {
+    /// The sort, as integrations name it: `github`.
+    fn kind(&self) -> &'static str;
+
+    /// Everything that is wrong with a configuration.
+    fn check(&self, config: &Value) -> Vec<Problem>;
+
+    /// Compares what there is with what should be, and changes nothing. `Unavailable` where the tool
+    /// could not be asked: that says nothing of what is there.
+    async fn look(&self, place: Place<'_>, wanted: &Wanted) -> Result<Found>;
+
+    /// Makes one thing so. Again is the same as once.
+    async fn mend(&self, place: Place<'_>, call: &Call) -> Result<()>;
+}

@@ -1,0 +1,109 @@
+//! `towpath integration`
+
+use clap::Subcommand;
+use client::every;
+use kernel::Resource;
+use teams::model::{self, IntegrationState, Step};
+
+use crate::{context::Context, failure::Result, render::table};
+
+/// See the tools that are kept in step with teams, and how far they are
+#[derive(Debug, Subcommand)]
+#[command(
+    after_long_help = "Examples:\n  towpath integration list\n  towpath integration list --team payments\n  towpath integration show github"
+)]
+pub(crate) enum Integration {
+    /// List the integrations; for a team, how far they are with it
+    List {
+        /// The team
+        #[arg(
+            long,
+            env = "TOWPATH_TEAM",
+            hide_env_values = true,
+            value_name = "NAME"
+        )]
+        team: Option<String>,
+    },
+    /// Show one, and how far it is with each team
+    Show {
+        /// The integration
+        name: String,
+    },
+}
+
+impl Integration {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let client = context.client()?;
+        match self {
+            Self::List { team: Some(team) } => {
+                let all = every(async |page| client.team_integrations(&team, &page).await).await?;
+                let documents = all.iter().map(Resource::document);
+                let documents: Vec<_> = documents.collect::<kernel::Result<_>>()?;
+                context.answer(&documents, || {
+                    states(&all, |one| &one.meta.name, "integration")
+                })
+            }
+            Self::List { team: None } => {
+                let all = every(async |page| client.integrations(&page).await).await?;
+                let documents = all.iter().map(Resource::document);
+                let documents: Vec<_> = documents.collect::<kernel::Result<_>>()?;
+                context.answer(&documents, || list(&all))
+            }
+            Self::Show { name } => {
+                let found = client.integration(&name).await?;
+                let all = every(async |page| client.integration_teams(&name, &page).await).await?;
+                context.answer(&found.document()?, || {
+                    let teams = states(&all, |one| &one.meta.scope, "team");
+                    format!("{}\n{teams}", list(std::slice::from_ref(&found)))
+                })
+            }
+        }
+    }
+}
+
+fn list(all: &[Resource<model::Integration>]) -> String {
+    let row = |one: &Resource<model::Integration>| {
+        let teams = &one.spec.teams.names;
+        let enabled = if one.spec.enabled { "yes" } else { "no" };
+        [
+            one.meta.name.clone(),
+            one.spec.tool.clone(),
+            enabled.into(),
+            if teams.is_empty() {
+                "all".into()
+            } else {
+                teams.join(" ")
+            },
+            one.spec.description.clone(),
+        ]
+    };
+    let head = ["name", "type", "enabled", "teams", "description"];
+    let nothing = "There are no integrations.";
+    table::table(head, all.iter().map(row).collect(), nothing)
+}
+
+fn states(
+    all: &[Resource<IntegrationState>],
+    called: impl Fn(&Resource<IntegrationState>) -> &String,
+    column: &str,
+) -> String {
+    let row = |one: &Resource<IntegrationState>| {
+        let step = match one.status.step {
+            Step::New => "new",
+            Step::InStep => "in step",
+            Step::OutOfStep => "out of step",
+            Step::Unknown => "unknown",
+        };
+        let looked = one.status.looked.map(|at| at.to_string());
+        [
+            called(one).clone(),
+            step.into(),
+            one.status.drifts.to_string(),
+            looked.unwrap_or_default(),
+            one.status.message.clone(),
+        ]
+    };
+    let head = [column, "state", "drifts", "looked", "why"];
+    let nothing = "No tool is kept in step.";
+    table::table(head, all.iter().map(row).collect(), nothing)
+}
