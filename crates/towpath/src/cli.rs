@@ -163,7 +163,8 @@ pub(crate) enum Command {
 impl Cli {
     /// The command line of this program; ends it where it is not one.
     pub(crate) fn read() -> Self {
-        let mut matches = Self::command().get_matches();
+        let arguments = command::secrets::inject::spelled_out(std::env::args_os());
+        let mut matches = Self::command().get_matches_from(arguments);
         let source = |id| match matches.value_source(id) {
             Some(ValueSource::CommandLine) => Some(Source::Flag),
             Some(ValueSource::EnvVariable) => Some(Source::Environment),

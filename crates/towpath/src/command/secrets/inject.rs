@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::OpenOptions,
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -32,10 +33,27 @@ pub(crate) struct Inject {
     /// The template; `-` is standard input
     #[arg(long = "in-file", short = 'i', value_name = "TEMPLATE")]
     template: PathBuf,
-    /// The file to write
-    // Under the id of the global `-o`, in whose place it is: what is written here has no other form.
-    #[arg(id = "output", long = "out-file", short = 'o', value_name = "FILE")]
+    /// The file to write; here -o is short for it
+    #[arg(long = "out-file", value_name = "FILE")]
     file: PathBuf,
+}
+
+/// The arguments of this program, with `--out-file` for the `-o` of this command: elsewhere `-o` is the form of
+/// the answer, and a command cannot have a global option's letter for another.
+pub(crate) fn spelled_out(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut all: Vec<OsString> = Vec::new();
+    let (mut here, mut options) = (false, true);
+    for argument in arguments {
+        let after = |word: &str| all.last().is_some_and(|last| last == word);
+        here |= argument == "inject" && after("secrets");
+        options &= argument != "--";
+        all.push(if here && options && argument == "-o" {
+            "--out-file".into()
+        } else {
+            argument
+        });
+    }
+    all
 }
 
 impl Inject {

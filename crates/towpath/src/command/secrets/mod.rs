@@ -1,6 +1,6 @@
 //! `towpath secrets`
 
-mod inject;
+pub(crate) mod inject;
 mod resolve;
 mod run;
 
