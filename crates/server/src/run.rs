@@ -31,7 +31,7 @@ use crate::{
     api, identity_access, keys, lead,
     rekey::{self, Rekey, Rekeying},
     routing::Routing,
-    team_ports::{OfDelivery, OfIdentity, OfSubscriptions, TeamDocuments},
+    team_ports::{OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, TeamDocuments},
 };
 
 /// The largest request: a few workloads with their files inlined.
@@ -118,6 +118,7 @@ pub async fn start(config: Config) -> Result<Running> {
                 Arc::new(OfSubscriptions(subscriptions.clone())),
                 Arc::new(of_identity),
                 Arc::new(OfDelivery(delivery.clone())),
+                Arc::new(OfSecrets(secrets.values().clone())),
             ],
             tools: integrations::tools(config.reach())?,
         },

@@ -13,7 +13,8 @@ use identity::{
     Identity,
     model::{AccountKind, LocalGroup, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
 };
-use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Query, Result};
+use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Name, Query, Result};
+use secrets::{SecretStore, model::SecretRef};
 use serde_json::Value;
 use subscriptions::Subscriptions;
 use teams::{
@@ -166,6 +167,24 @@ pub(crate) struct OfSubscriptions(pub(crate) Arc<Subscriptions>);
 impl Belongings for OfSubscriptions {
     async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
         self.0.remove_all_of(caller, team).await?;
+        Ok(vec![])
+    }
+}
+
+/// Secrets, as teams know them: what is kept of a team goes on using them.
+pub(crate) struct OfSecrets(pub(crate) Arc<dyn SecretStore>);
+
+#[async_trait]
+impl Belongings for OfSecrets {
+    fn go_last(&self) -> bool {
+        true
+    }
+
+    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
+        for secret in self.0.list(&Name::new(team)?).await? {
+            let secret = SecretRef::new(team, &secret.name)?;
+            self.0.delete(caller, &secret, None).await?;
+        }
         Ok(vec![])
     }
 }

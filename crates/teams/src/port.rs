@@ -82,6 +82,11 @@ pub struct Left {
 /// What another domain keeps for teams, and takes away when one is a customer no longer.
 #[async_trait]
 pub trait Belongings: Send + Sync + 'static {
+    /// Whether what else is left may still use them, so that they go last.
+    fn go_last(&self) -> bool {
+        false
+    }
+
     /// Takes away what is `team`'s, as far as it may go: what is protected with the rest where that is
     /// said. Says what is left; asked again, it goes on.
     async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<Left>>;

@@ -144,6 +144,10 @@ pub(crate) enum Command {
     Secrets(command::secrets::Secrets),
     #[command(subcommand)]
     Env(command::env::Env),
+    #[command(subcommand)]
+    Team(command::team::Team),
+    #[command(subcommand)]
+    Namespace(command::namespace::Namespace),
     Login(command::login::Login),
     Logout(command::logout::Logout),
     Whoami(command::whoami::Whoami),
@@ -218,6 +222,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Rekey(rekey) => rekey.run(context).await,
         Command::Secrets(secrets) => secrets.run(context).await,
         Command::Env(env) => env.run(context).await,
+        Command::Team(team) => team.run(context).await,
+        Command::Namespace(namespace) => namespace.run(context).await,
         Command::Login(login) => login.run(context).await,
         Command::Logout(logout) => logout.run(context).await,
         Command::Whoami(whoami) => whoami.run(context).await,

@@ -8,7 +8,7 @@ use std::{
 
 use kernel::Problem;
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     exit::Exit,
@@ -134,6 +134,9 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
 /// A document, or those of a list of them, each with where it stands in it: `towpath get -o yaml`
 /// gives `items`.
 fn listed(document: Value) -> Vec<(String, Value)> {
+    if let Some(teams) = teams_of(&document) {
+        return teams;
+    }
     let items = document.get("items").and_then(Value::as_array);
     match items {
         Some(items) if document.get("kind").is_none() => items
@@ -143,6 +146,30 @@ fn listed(document: Value) -> Vec<(String, Value)> {
             .collect(),
         _ => vec![(String::new(), document)],
     }
+}
+
+/// The teams of a `teams.json`: a list of them, or `teams` with one, each with its name among the rest.
+fn teams_of(document: &Value) -> Option<Vec<(String, Value)>> {
+    let (below, list) = match document {
+        Value::Array(list) => ("", list),
+        Value::Object(fields) if !fields.contains_key("kind") => {
+            ("teams.", fields.get("teams")?.as_array()?)
+        }
+        _ => return None,
+    };
+    let team = |(index, team): (usize, &Value)| {
+        let mut spec = team.clone();
+        let fields = spec.as_object_mut();
+        let name = fields.and_then(|fields| fields.remove("name"));
+        let document = json!({
+            "apiVersion": "towpath.dev/v1",
+            "kind": "Team",
+            "metadata": { "name": name },
+            "spec": spec,
+        });
+        (format!("{below}{index}"), document)
+    };
+    Some(list.iter().enumerate().map(team).collect())
 }
 
 /// The documents of a YAML or JSON text; empty ones are left out.
@@ -182,6 +209,22 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let list = file(&directory, "list.yaml", "items:\n- kind: A\n- kind: B\n");
         assert_eq!(documents(&[list]).unwrap().ours.len(), 2);
+    }
+
+    #[test]
+    fn a_list_of_teams_is_a_document_for_each() {
+        let directory = tempfile::tempdir().unwrap();
+        let wrapped = r#"{ "teams": [{ "name": "payments", "idp_group": "acme/payments" }] }"#;
+        let plain = "- name: shop\n  environments: [dev]\n";
+        let files = [
+            file(&directory, "teams.json", wrapped),
+            file(&directory, "teams.yaml", plain),
+        ];
+        let all = documents(&files).unwrap().ours;
+        assert_eq!(all[0]["metadata"]["name"], "payments");
+        assert_eq!(all[0]["spec"], json!({ "idp_group": "acme/payments" }));
+        assert_eq!(all[1]["kind"], "Team");
+        assert_eq!(all[1]["spec"], json!({ "environments": ["dev"] }));
     }
 
     #[test]

@@ -426,3 +426,103 @@ async fn documents_of_teams_are_applied_together_or_not_at_all() {
         ]
     );
 }
+
+#[tokio::test]
+async fn the_command_line_knows_teams() {
+    let world = World::new(&[]).await;
+    let (status, made) = world
+        .ask(
+            Method::POST,
+            "/v1/environments",
+            json!({ "name": "shop-dev", "team": "shop", "role": "dev" }),
+        )
+        .await;
+    assert_eq!(status, 201, "{made}");
+    let file = world.site.data.join("teams.json");
+    let teams = json!({ "teams": [
+        { "name": "payments", "idp_group": "acme/payments" },
+        { "name": "shop", "environments": ["dev"] },
+    ]});
+    std::fs::write(&file, teams.to_string()).unwrap();
+    let import = ["team", "import", "-f", file.to_str().unwrap()];
+    let ended = world.site.cli(&import).await;
+    assert_eq!(
+        (ended.code, ended.out.as_str()),
+        (0, "Team/payments created\nTeam/shop created\n")
+    );
+    let ended = world.site.cli(&import).await;
+    assert_eq!(ended.out, "Team/payments unchanged\nTeam/shop unchanged\n");
+    world.ready("shop").await;
+    // What was there is the same as before.
+    let after = world.get("/v1/environments/shop-dev").await;
+    assert_eq!(after["metadata"]["uid"], made["metadata"]["uid"]);
+    world.people("other", &["ada".into()]).await;
+    for (arguments, code) in [
+        (
+            &[
+                "team",
+                "onboard",
+                "search",
+                "--lead",
+                "local:ada",
+                "--environment",
+                "dev",
+            ][..],
+            0,
+        ),
+        (&["team", "member", "list", "search"], 0),
+        (&["team", "member", "add", "search", "nobody-there"], 3),
+        (&["team", "sync", "search"], 0),
+        (&["team", "list"], 0),
+        (
+            &["namespace", "create", "search-load", "--team", "search"],
+            0,
+        ),
+        (
+            &[
+                "namespace",
+                "quota",
+                "search-dev",
+                "--team",
+                "search",
+                "--cpu",
+                "30",
+            ],
+            3,
+        ),
+        (
+            &[
+                "namespace",
+                "quota",
+                "search-dev",
+                "--team",
+                "search",
+                "--cpu",
+                "4",
+            ],
+            0,
+        ),
+        (&["namespace", "list", "--team", "search"], 0),
+        (
+            &["namespace", "delete", "search-load", "--team", "search"],
+            2,
+        ),
+        (
+            &[
+                "namespace",
+                "delete",
+                "search-load",
+                "--team",
+                "search",
+                "--confirm",
+                "search-load",
+            ],
+            0,
+        ),
+        (&["team", "offboard", "search"], 2),
+        (&["team", "offboard", "search", "--confirm", "search"], 0),
+    ] {
+        let ended = world.site.cli(arguments).await;
+        assert_eq!(ended.code, code, "{arguments:?}: {ended:?}");
+    }
+}

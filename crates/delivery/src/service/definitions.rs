@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use kernel::{
     Caller, Change, Error, ErrorKind, Kind, NewEvent, Outcome, Problem, Query, Resource, Result,
+    anew,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Delivery,
@@ -55,19 +56,34 @@ impl Delivery {
         if !problems.is_empty() {
             return Err(Error::problems(NOT_APPLIED, problems));
         }
+        // What else is written to a team or a namespace at the same time is no reason to ask again.
+        anew(|| self.apply_once(caller, &documents, &others, &order)).await
+    }
+
+    /// `order` says of each document whether it is another domain's.
+    async fn apply_once(
+        &self,
+        caller: &Caller,
+        ours: &[(String, Applicable)],
+        others: &[(String, Value)],
+        order: &[bool],
+    ) -> Result<ApplyAnswer> {
         let mut change = Change::new().by(caller);
         let theirs = match self.documents.get() {
-            Some(takes) if !others.is_empty() => takes.apply(caller, &others, &mut change).await?,
+            Some(takes) if !others.is_empty() => takes.apply(caller, others, &mut change).await?,
             _ => vec![],
         };
-        let ours = self.apply_into(change, caller, documents, false).await?;
+        let ours = self
+            .apply_into(change, caller, ours.to_vec(), false)
+            .await?;
         let (mut ours, mut theirs) = (ours.items.into_iter(), theirs.into_iter());
-        let items =
-            order.into_iter().filter_map(
-                |is_other| {
-                    if is_other { theirs.next() } else { ours.next() }
-                },
-            );
+        let items = order.iter().filter_map(|is_other| {
+            if *is_other {
+                theirs.next()
+            } else {
+                ours.next()
+            }
+        });
         Ok(ApplyAnswer {
             items: items.collect(),
         })

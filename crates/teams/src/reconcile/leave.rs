@@ -44,6 +44,9 @@ impl Pass<'_> {
         }
         let team = self.name().to_owned();
         for belongings in &self.teams.ports().belongings {
+            if belongings.go_last() && !remaining.is_empty() {
+                continue;
+            }
             match belongings.remove(&self.caller, &team, all).await {
                 Ok(left) => {
                     goes_on |= left.iter().any(|one| !one.kept);

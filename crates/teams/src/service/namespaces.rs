@@ -33,10 +33,19 @@ impl Rooms {
         self.namespaces.iter().position(|one| one.meta.name == name)
     }
 
-    /// What they take of the allowance; those that are going no longer do.
+    /// What they take of the allowance. Those that are going no longer do; standard ones that are yet to be
+    /// made do already.
     fn taken(&self) -> Taken {
+        let team = &self.team.meta.name;
+        let yet_to_be = NamespaceSpec {
+            standard: true,
+            ..NamespaceSpec::default()
+        };
+        let roles = self.team.spec.environments.iter();
+        let missing = roles.filter(|role| self.position(&format!("{team}-{role}")).is_none());
         let stay = self.namespaces.iter().filter(|one| !one.is_deleting());
-        Taken::by(stay.map(|one| &one.spec))
+        let all = stay.map(|one| &one.spec);
+        Taken::by(all.chain(missing.map(|_| &yet_to_be)))
     }
 
     /// Writes into `change` what is taken of the allowance now.

@@ -4,5 +4,6 @@
 
 mod membership;
 mod onboarding;
+mod reconciled;
 mod rights;
 mod support;

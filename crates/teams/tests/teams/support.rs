@@ -218,6 +218,7 @@ impl Authenticator for Says {
 pub(crate) struct Site {
     pub(crate) outside: Arc<Outside>,
     pub(crate) store: Store,
+    pub(crate) teams: Arc<Teams>,
     router: Router,
     _directory: TempDir,
 }
@@ -231,10 +232,11 @@ impl Site {
             .unwrap();
         let outside = Arc::new(Outside::default());
         outside.group("managers", &["max"]);
-        let router = replica(&store, &outside).await;
+        let (router, teams) = replica(&store, &outside).await;
         Self {
             outside,
             store,
+            teams,
             router,
             _directory: directory,
         }
@@ -242,10 +244,11 @@ impl Site {
 
     /// Another replica on the same store.
     pub(crate) async fn replica(&self) -> Self {
-        let router = replica(&self.store, &self.outside).await;
+        let (router, teams) = replica(&self.store, &self.outside).await;
         Self {
             outside: self.outside.clone(),
             store: self.store.clone(),
+            teams,
             router,
             _directory: tempfile::tempdir().unwrap(),
         }
@@ -300,7 +303,7 @@ impl Site {
     }
 }
 
-async fn replica(store: &Store, outside: &Arc<Outside>) -> Router {
+async fn replica(store: &Store, outside: &Arc<Outside>) -> (Router, Arc<Teams>) {
     let authorizer = RegoAuthorizer::new(&Bundle::default()).unwrap();
     let guard = Guard::new(store.clone(), Arc::new(authorizer));
     let registry = Registry::load(store.clone()).await.unwrap();
@@ -328,9 +331,10 @@ async fn replica(store: &Store, outside: &Arc<Outside>) -> Router {
     let whoami = |caller: Caller| async move {
         kernel::http::Json(json!({ "teams": caller.teams, "leads": caller.leads }))
     };
-    teams::http::routes(teams)
+    let router = teams::http::routes(teams.clone())
         .route("/caller", axum::routing::get(whoami))
         .fallback(no_such_route)
         .layer(Extension(authenticator))
-        .layer(from_fn(correlate))
+        .layer(from_fn(correlate));
+    (router, teams)
 }

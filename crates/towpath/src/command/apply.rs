@@ -12,7 +12,7 @@ use crate::{
     input,
 };
 
-/// Apply documents: resource definitions, roles, environments, and workloads
+/// Apply documents: definitions, roles, environments, teams, namespaces, and workloads
 ///
 /// A file may hold several documents. Those of `towpath.dev/v1` are applied together or not at all;
 /// Score workloads are then deployed to the environment.
@@ -39,23 +39,31 @@ impl Apply {
             return Err(Failure::usage("there is no document in these files"));
         }
         self.edits.need_a_workload(!input.workloads.is_empty())?;
-        if !input.ours.is_empty() {
-            let answer = context
-                .client()?
-                .apply(input.ours)
-                .await
-                .map_err(|error| input.places.failure(error))?;
-            context.answer(&answer, || {
-                answer.items.iter().map(line).collect::<Vec<_>>().join("\n")
-            })?;
-        }
-        if !input.workloads.is_empty() {
-            let mut request = Source::of_files(input.workloads, self.edits).request()?;
+        let workloads = input.workloads.clone();
+        ours(context, input).await?;
+        if !workloads.is_empty() {
+            let mut request = Source::of_files(workloads, self.edits).request()?;
             self.target.fill(&mut request.body);
             deploy::deploy(context, self.target.environment(), &request, &self.wait).await?;
         }
         Ok(())
     }
+}
+
+/// Has the platform take the documents of its own kinds, together or not at all.
+pub(crate) async fn ours(context: &Context, input: input::Documents) -> Result<()> {
+    if input.ours.is_empty() {
+        return Ok(());
+    }
+    let answer = context
+        .client()?
+        .apply(input.ours)
+        .await
+        .map_err(|error| input.places.failure(error))?;
+    context.answer(&answer, || {
+        let lines: Vec<_> = answer.items.iter().map(line).collect();
+        lines.join("\n")
+    })
 }
 
 fn line(applied: &Applied) -> String {

@@ -10,3 +10,4 @@ pub(crate) mod quantity;
 pub(crate) mod status;
 pub(crate) mod svg;
 pub(crate) mod table;
+pub(crate) mod teams;

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "../browser/mod.rs"]
+mod browser;
+mod people;
+#[path = "../person/mod.rs"]
+mod person;
 #[path = "../site/mod.rs"]
 mod site;
 mod table;
@@ -9,6 +14,7 @@ mod world;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use people::PEOPLE;
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 use site::Site;
@@ -40,7 +46,8 @@ async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
         "the table has rows of no operation"
     );
 
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.people().await;
     let mut wrong = Vec::new();
     for (operation, expected) in table::rows() {
         let (method, path) = operation.split_once(' ').unwrap();
@@ -64,7 +71,13 @@ async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
             .replace("{subject}", "local:somebody")
             .replace("{key}", "none")
             .replace("{event}", "none");
-        for (caller, expected) in CALLERS.iter().zip(expected.split(' ')) {
+        let callers = CALLERS.iter().copied().zip(expected.split(' '));
+        let callers = callers.map(|(caller, expected)| (caller, expected.to_owned()));
+        let people = PEOPLE.iter().map(|(name, ..)| {
+            let expected = people::expected(operation, name, expected);
+            (*name, expected)
+        });
+        for (caller, expected) in callers.chain(people) {
             let body = body(operation, caller);
             let (status, answer) = world.ask(caller, method.clone(), &path, &body).await;
             if status.to_string() != expected {

@@ -35,7 +35,12 @@ impl World {
         };
         for team in ["payments", "shop"] {
             // The environments of these tests are made one by one.
-            let body = json!({ "name": team, "environments": [] });
+            let leads = if team == "payments" {
+                vec!["local:lea"]
+            } else {
+                vec![]
+            };
+            let body = json!({ "name": team, "environments": [], "leads": leads });
             let (status, made) = world
                 .ask("admin", Method::POST, "/v1/platforms/teams", &body)
                 .await;

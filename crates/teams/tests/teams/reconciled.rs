@@ -1,0 +1,215 @@
+//! What becomes of teams over time, with nothing that backs their namespaces but the test.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use kernel::{Change, Driver, EventFilter, Resource, Store};
+use serde_json::{Value, json};
+use teams::{
+    model::{Namespace, NamespaceStatus, Team, TeamSpec},
+    reconcile::Onboarding,
+};
+use testkit::eventually;
+
+use crate::support::Site;
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn driver(site: &Site) -> kernel::DriverHandle {
+    Driver::new(site.store.clone(), "test".into())
+        .with(Arc::new(Onboarding(site.teams.clone())))
+        .start()
+}
+
+async fn team(store: &Store, name: &str) -> Option<Resource<Team>> {
+    store.get("", name).await.unwrap()
+}
+
+/// Says of a namespace what whoever backs it would.
+async fn back(store: &Store, name: &str, protected: bool) {
+    let found = eventually("the namespace is asked for", LONG, || async {
+        store.get::<Namespace>("payments", name).await.unwrap()
+    })
+    .await;
+    kernel::anew(|| async {
+        let found: Resource<Namespace> = store.expect("payments", &found.meta.name).await?;
+        let mut change = Change::new();
+        change.status(&Resource::<Namespace> {
+            status: NamespaceStatus {
+                ready: true,
+                hosts: format!("*.{name}.localhost"),
+                protected: Some(protected),
+                ..NamespaceStatus::default()
+            },
+            ..found
+        })?;
+        store.commit(change).await
+    })
+    .await
+    .unwrap();
+}
+
+async fn told(store: &Store, what: &str) -> usize {
+    let filter = EventFilter {
+        type_prefix: Some(format!("dev.towpath.{what}")),
+        ..EventFilter::default()
+    };
+    let (mut count, mut after) = (0, 0);
+    loop {
+        let events = store
+            .events(&filter, after, Store::MAX_EVENTS)
+            .await
+            .unwrap();
+        let Some(last) = events.last() else {
+            return count;
+        };
+        count += events.len();
+        after = last.seq;
+    }
+}
+
+#[tokio::test]
+async fn a_team_waits_for_what_is_not_there_and_is_ready_once() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada"]);
+    let driver = driver(&site);
+    site.onboard(json!({ "name": "payments", "environments": ["dev", "prod"] }))
+        .await;
+    back(&site.store, "payments-dev", false).await;
+    let waits = eventually("it says what it waits for", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        let condition = found.status.condition("NamespacesReady")?;
+        (condition.message == "payments-prod is being made").then_some(found)
+    })
+    .await;
+    assert_eq!(waits.status.phase, "onboarding");
+    back(&site.store, "payments-prod", true).await;
+    eventually("it is onboarded", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        (found.status.phase == "ready").then_some(())
+    })
+    .await;
+    assert_eq!(told(&site.store, "team.onboarded").await, 1);
+    let drawn: Vec<_> = site
+        .outside
+        .credentials
+        .lock()
+        .unwrap()
+        .iter()
+        .cloned()
+        .collect();
+    assert_eq!(drawn, ["payments-dev", "payments-prod"]);
+    driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn interactions_end_when_their_time_is_over() {
+    let site = Site::new().await;
+    for name in ["search", "payments"] {
+        site.onboard(json!({ "name": name, "environments": [] }))
+            .await;
+    }
+    let soon = Timestamp::now() + Duration::from_millis(700);
+    let interactions = json!({ "interactions": [
+        { "with": "search", "mode": "facilitating", "expires": soon.to_string() },
+        { "with": "search", "mode": "collaboration" },
+    ]});
+    let path = "/v1/platforms/teams/payments";
+    let (status, answer) = site.ask("admin", "PATCH", path, interactions).await;
+    assert_eq!(status, 200, "{answer}");
+    let driver = driver(&site);
+    let after = eventually("it has ended", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        (found.spec.interactions.len() == 1).then_some(found)
+    })
+    .await;
+    assert_eq!(after.spec.interactions[0].expires, None);
+    assert_eq!(told(&site.store, "team.interaction-ended").await, 1);
+    driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_stays_of_an_offboarded_team_is_said_with_its_reason() {
+    let site = Site::new().await;
+    let driver = driver(&site);
+    site.onboard(json!({ "name": "payments", "environments": ["prod"] }))
+        .await;
+    back(&site.store, "payments-prod", true).await;
+    *site.outside.stays.lock().unwrap() = vec!["a ledger, by law".into()];
+    let path = "/v1/platforms/teams/payments?confirm=payments";
+    assert_eq!(site.ask("admin", "DELETE", path, Value::Null).await.0, 202);
+    let left = eventually("it says what stays", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        (found.status.remaining.len() == 2).then_some(found.status.remaining)
+    })
+    .await;
+    assert!(left[0].contains("its role `prod` is protected"), "{left:?}");
+    assert_eq!(left[1], "a ledger, by law");
+    driver.shutdown().await;
+}
+
+/// Teams in the measurement, and members of each.
+const TEAMS: usize = 1000;
+const MEMBERS: usize = 100;
+
+/// Resident memory of this process, in MiB.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4 / 1024
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: run it alone, in release"]
+async fn a_tick_over_a_thousand_teams_of_a_hundred() {
+    let site = Site::new().await;
+    let names: Vec<String> = (0..MEMBERS).map(|n| format!("person-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut change = Change::new();
+    for n in 0..TEAMS {
+        let name = format!("team-{n}");
+        site.outside.group(&name, &names);
+        let spec = TeamSpec {
+            group: name.clone(),
+            ..TeamSpec::default()
+        };
+        change
+            .create(&Resource::<Team>::new("", name, spec))
+            .unwrap();
+    }
+    site.store.commit(change).await.unwrap();
+    let driver = driver(&site);
+    eventually("all are ready", Duration::from_mins(2), || async {
+        (told(&site.store, "team.onboarded").await == TEAMS).then_some(())
+    })
+    .await;
+    let mut memory = vec![resident()];
+    for _ in 0..5 {
+        let before = told(&site.store, "team.sync").await;
+        // Another generation of each: the whole tick at once, which is otherwise spread over minutes.
+        let mut change = Change::new();
+        for mut team in site
+            .store
+            .list_all::<Team>(&kernel::Query::default())
+            .await
+            .unwrap()
+        {
+            team.spec.contact.push('.');
+            change.spec(&team).unwrap();
+        }
+        let start = Instant::now();
+        site.store.commit(change).await.unwrap();
+        eventually("all are told of", Duration::from_mins(1), || async {
+            (told(&site.store, "team.sync").await >= before + TEAMS).then_some(())
+        })
+        .await;
+        let took = start.elapsed();
+        memory.push(resident());
+        println!("{TEAMS} teams of {MEMBERS}: a tick took {took:?}; resident {memory:?} MiB");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+    driver.shutdown().await;
+}

@@ -1,0 +1,165 @@
+//! `towpath namespace`
+
+use clap::{Args, Subcommand};
+use client::every;
+use kernel::Resource;
+use teams::{
+    api::{NamespaceFields, NewNamespace},
+    model::{Amounts, Cpu, Memory, Quota},
+};
+
+use super::{delete::gone, deploy::Wait};
+use crate::{
+    context::Context,
+    failure::{Failure, Result},
+    render,
+};
+
+/// List, make and remove a team's namespaces, and change their quotas
+#[derive(Debug, Subcommand)]
+pub(crate) enum Namespace {
+    /// List a team's namespaces, and how much of each quota is asked for
+    List {
+        #[command(flatten)]
+        team: TeamArg,
+    },
+    /// Make a namespace beside the standard ones, within the team's allowance
+    Create {
+        /// Its name: TEAM-SUFFIX
+        name: String,
+        #[command(flatten)]
+        team: TeamArg,
+        /// What it is for
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+        /// The role of its environment [default: dev]
+        #[arg(long, value_name = "ROLE")]
+        role: Option<String>,
+    },
+    /// Change a namespace's quota, up to the team's allowance; what is not given stays
+    Quota {
+        /// The namespace
+        name: String,
+        #[command(flatten)]
+        team: TeamArg,
+        /// Cores that may be reserved
+        #[arg(long, value_name = "CPU", value_parser = cpu)]
+        cpu: Option<Cpu>,
+        /// Memory that may be reserved
+        #[arg(long, value_name = "MEMORY", value_parser = memory)]
+        memory: Option<Memory>,
+        /// Cores that may be used
+        #[arg(long, value_name = "CPU", value_parser = cpu)]
+        cpu_limit: Option<Cpu>,
+        /// Memory that may be used
+        #[arg(long, value_name = "MEMORY", value_parser = memory)]
+        memory_limit: Option<Memory>,
+    },
+    /// Remove a namespace with everything in it, data too
+    Delete {
+        /// The namespace
+        name: String,
+        #[command(flatten)]
+        team: TeamArg,
+        /// Its name, once more
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+/// Whose namespaces.
+#[derive(Debug, Args)]
+pub(crate) struct TeamArg {
+    /// The team
+    #[arg(long, value_name = "TEAM")]
+    team: String,
+}
+
+fn cpu(text: &str) -> std::result::Result<Cpu, String> {
+    Cpu::parse(text).ok_or_else(|| "write cores, such as 2 or 500m".to_owned())
+}
+
+fn memory(text: &str) -> std::result::Result<Memory, String> {
+    Memory::parse(text).ok_or_else(|| "write an amount, such as 2Gi or 512Mi".to_owned())
+}
+
+impl Namespace {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let client = context.client()?;
+        match self {
+            Self::List { team } => {
+                let list = async |page| client.namespaces(&team.team, &page).await;
+                let all = every(list).await?;
+                let documents: kernel::Result<Vec<_>> =
+                    all.iter().map(Resource::document).collect();
+                context.answer(&serde_json::json!({ "items": documents? }), || {
+                    render::teams::namespaces(&all)
+                })
+            }
+            Self::Create {
+                name,
+                team,
+                description,
+                role,
+            } => {
+                let fields = NamespaceFields {
+                    role,
+                    description,
+                    ..NamespaceFields::default()
+                };
+                let new = NewNamespace { name, fields };
+                let made = client.create_namespace(&team.team, &new).await?;
+                context.answer(&made.document()?, || {
+                    format!("namespace {} is being made", new.name)
+                })
+            }
+            Self::Quota {
+                name,
+                team,
+                cpu,
+                memory,
+                cpu_limit,
+                memory_limit,
+            } => {
+                let before = client.namespace(&team.team, &name).await?.spec.quota;
+                let amounts = |of: Amounts, cpu: Option<Cpu>, memory: Option<Memory>| Amounts {
+                    cpu: cpu.unwrap_or(of.cpu),
+                    memory: memory.unwrap_or(of.memory),
+                };
+                let quota = Quota {
+                    requests: amounts(before.requests, cpu, memory),
+                    limits: amounts(before.limits, cpu_limit, memory_limit),
+                };
+                let fields = NamespaceFields {
+                    quota: Some(quota),
+                    ..NamespaceFields::default()
+                };
+                let changed = client.change_namespace(&team.team, &name, &fields).await?;
+                context.answer(&changed.document()?, || {
+                    render::teams::namespaces(std::slice::from_ref(&changed))
+                })
+            }
+            Self::Delete {
+                name,
+                team,
+                confirm,
+                wait,
+            } => {
+                if confirm.as_ref() != Some(&name) {
+                    return Err(Failure::usage(format!(
+                        "the end of namespace {name} and of all that is in it is not confirmed: add \
+                         `--confirm {name}`"
+                    )));
+                }
+                client.delete_namespace(&team.team, &name).await?;
+                gone(context, &wait, &format!("namespace {name}"), async || {
+                    let left = client.namespace(&team.team, &name).await?;
+                    Ok(vec![left.status.message])
+                })
+                .await
+            }
+        }
+    }
+}

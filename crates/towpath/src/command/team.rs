@@ -1,0 +1,240 @@
+//! `towpath team`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use client::every;
+use kernel::Resource;
+use teams::{
+    api::{NewTeam, Offboard, TeamFields},
+    model::{Team as Kind, TeamType},
+};
+
+use super::{apply, deploy::Wait};
+use crate::{
+    context::Context,
+    failure::{Failure, Result},
+    input, progress, render,
+};
+
+/// Onboard teams, see and change who is in them, and offboard them
+#[derive(Debug, Subcommand)]
+pub(crate) enum Team {
+    Onboard(Onboard),
+    /// List the teams: yours; all, for those who onboard teams
+    List,
+    /// Show a team: what it is, whether it has all that it should, how it works with others
+    Show {
+        /// The team
+        name: String,
+    },
+    #[command(subcommand)]
+    Member(Member),
+    /// Have everything of a team looked at now, and everybody who is in step with it told
+    Sync {
+        /// The team
+        name: String,
+    },
+    Offboard(OffboardArgs),
+    Import(Import),
+}
+
+/// Make a team a customer of the platform
+///
+/// Its namespaces, rights, hosts, integrations and deploy credentials follow; it is done when all are
+/// there.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath team onboard payments --lead local:ada --contact '#payments'\n  towpath team onboard payments --group acme/payments --source github"
+)]
+pub(crate) struct Onboard {
+    /// Its name
+    name: String,
+    /// The group at the source whose members are the team's [default: the name]
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// The only source whose group counts: local, or an upstream's name [default: whichever]
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Whom to ask
+    #[arg(long, value_name = "TEXT")]
+    contact: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// What sort of team: stream-aligned, platform, enabling or complicated-subsystem
+    #[arg(long = "type", value_name = "TYPE", value_parser = team_type)]
+    kind: Option<TeamType>,
+    /// Who leads it, as `towpath whoami` shows them: local:ada. May be given again
+    #[arg(long = "lead", value_name = "SUBJECT")]
+    leads: Vec<String>,
+    /// An environment role of which it has a namespace. May be given again [default: dev, qa, preview, prod]
+    #[arg(long = "environment", value_name = "ROLE")]
+    environments: Vec<String>,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// See and change who is in a team
+#[derive(Debug, Subcommand)]
+pub(crate) enum Member {
+    /// Who is in a team, as each of its sources says
+    List {
+        /// The team
+        team: String,
+    },
+    /// Take a user of the local source in
+    Add {
+        /// The team
+        team: String,
+        /// The user's name
+        user: String,
+    },
+    /// Take a user of the local source out: their access ends at once
+    Remove {
+        /// The team
+        team: String,
+        /// The user's name
+        user: String,
+    },
+}
+
+/// End a team: nobody has its rights from then on, and what is its goes
+///
+/// What is protected stays, with all that is in it, until --include prod is given.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  towpath team offboard payments --confirm payments")]
+pub(crate) struct OffboardArgs {
+    /// The team
+    name: String,
+    /// Its name, once more
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+    /// `prod`: remove what is protected too
+    #[arg(long, value_name = "WHAT")]
+    include: Option<String>,
+}
+
+/// Onboard the teams of a teams.json or teams.yaml; those that are there stay as they are
+///
+/// The file holds a list of teams, or `teams` with one. Environments that a team has already are taken
+/// in, not made anew.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  towpath team import -f teams.json")]
+pub(crate) struct Import {
+    /// The file; `-` is standard input
+    #[arg(long = "file", short = 'f', value_name = "FILE")]
+    file: PathBuf,
+}
+
+fn team_type(text: &str) -> std::result::Result<TeamType, String> {
+    serde_json::from_value(text.into())
+        .map_err(|_| "use stream-aligned, platform, enabling or complicated-subsystem".to_owned())
+}
+
+impl Team {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Onboard(onboard) => onboard.run(context).await,
+            Self::List => {
+                let client = context.client()?;
+                let teams = every(async |page| client.teams(&page).await).await?;
+                let documents: kernel::Result<Vec<_>> =
+                    teams.iter().map(Resource::document).collect();
+                context.answer(&serde_json::json!({ "items": documents? }), || {
+                    render::teams::list(&teams)
+                })
+            }
+            Self::Show { name } => {
+                let team = context.client()?.team(&name).await?;
+                context.answer(&team.document()?, || render::teams::one(&team))
+            }
+            Self::Member(member) => member.run(context).await,
+            Self::Sync { name } => {
+                let team = context.client()?.sync_team(&name).await?;
+                context.answer(&team.document()?, || format!("team {name} is looked at"))
+            }
+            Self::Offboard(offboard) => offboard.run(context).await,
+            Self::Import(import) => {
+                let input = input::documents(&[import.file])?;
+                apply::ours(context, input).await
+            }
+        }
+    }
+}
+
+impl Onboard {
+    async fn run(self, context: &Context) -> Result<()> {
+        let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        let new = NewTeam {
+            name: self.name,
+            fields: TeamFields {
+                group: self.group,
+                source: self.source,
+                description: self.description,
+                contact: self.contact,
+                kind: self.kind,
+                leads: some(self.leads),
+                environments: some(self.environments),
+                ..TeamFields::default()
+            },
+        };
+        let client = context.client()?;
+        let mut team = client.onboard_team(&new).await?;
+        if !self.wait.no_wait() {
+            let task = format!("the onboarding of team {}", new.name);
+            team = progress::until(&self.wait, &task, async || {
+                let team: Resource<Kind> = client.team(&new.name).await?;
+                Ok((team.status.phase == "ready").then_some(team))
+            })
+            .await?;
+        }
+        context.answer(&team.document()?, || render::teams::one(&team))
+    }
+}
+
+impl Member {
+    async fn run(self, context: &Context) -> Result<()> {
+        let client = context.client()?;
+        let done = |what: String| {
+            let answer = serde_json::json!({ "done": what });
+            context.answer(&answer, || what.clone())
+        };
+        match self {
+            Self::List { team } => {
+                let members = client.team_members(&team).await?;
+                context.answer(&members, || render::teams::members(&members))
+            }
+            Self::Add { team, user } => {
+                client.add_member(&team, &user).await?;
+                done(format!("{user} is in team {team}"))
+            }
+            Self::Remove { team, user } => {
+                client.remove_member(&team, &user).await?;
+                done(format!("{user} is no longer in team {team}"))
+            }
+        }
+    }
+}
+
+impl OffboardArgs {
+    async fn run(self, context: &Context) -> Result<()> {
+        let name = &self.name;
+        if self.confirm.as_ref() != Some(name) {
+            return Err(Failure::usage(format!(
+                "the end of team {name} and of all that is its is not confirmed: add `--confirm {name}`"
+            )));
+        }
+        let how = Offboard {
+            confirm: self.confirm.clone(),
+            include: self.include,
+        };
+        let team = context.client()?.offboard_team(name, &how).await?;
+        context.answer(&team.document()?, || {
+            format!(
+                "nobody has the rights of team {name} any more, and what is its goes\n\
+                 `towpath team show {name}` says what remains, and why"
+            )
+        })
+    }
+}

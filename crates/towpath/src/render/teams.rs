@@ -1,0 +1,231 @@
+//! Teams and namespaces, for people.
+
+use kernel::Resource;
+use teams::{
+    api::{Members, SourceState},
+    model::{Namespace, Team, Truth},
+};
+
+use super::table::{fields, table};
+
+/// A kebab-case word of the API.
+fn word(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Teams, a line each.
+pub(crate) fn list(teams: &[Resource<Team>]) -> String {
+    let rows = teams.iter().map(|team| {
+        [
+            team.meta.name.clone(),
+            word(&team.spec.kind),
+            team.spec.group.clone(),
+            team.spec.contact.clone(),
+            team.status.phase.clone(),
+        ]
+    });
+    table(
+        ["team", "type", "group", "contact", "state"],
+        rows.collect(),
+        "there are no teams that you may see",
+    )
+}
+
+/// One team: what it is, and what it waits for.
+pub(crate) fn one(team: &Resource<Team>) -> String {
+    let spec = &team.spec;
+    let mut text = fields(&[
+        ("team", team.meta.name.clone()),
+        ("type", word(&spec.kind)),
+        ("state", team.status.phase.clone()),
+        ("group", spec.group.clone()),
+        ("source", spec.source.clone().unwrap_or_default()),
+        ("leads", spec.leads.join(", ")),
+        ("contact", spec.contact.clone()),
+        ("about", spec.description.clone()),
+    ]);
+    if !team.status.conditions.is_empty() {
+        let rows = team.status.conditions.iter().map(|one| {
+            let state = match one.status {
+                Truth::True => "yes",
+                Truth::False => "no",
+                Truth::Unknown => "unknown",
+            };
+            [one.kind.clone(), state.into(), one.message.clone()]
+        });
+        text.push('\n');
+        text.push_str(&table(["condition", "met", "why"], rows.collect(), ""));
+        text.push('\n');
+    }
+    if !spec.interactions.is_empty() {
+        let rows = spec.interactions.iter().map(|one| {
+            let until = one.expires.map(|at| at.to_string());
+            [
+                one.with.clone(),
+                word(&one.mode),
+                until.unwrap_or_default(),
+                one.purpose.clone(),
+            ]
+        });
+        text.push('\n');
+        text.push_str(&table(
+            ["with", "mode", "until", "purpose"],
+            rows.collect(),
+            "",
+        ));
+        text.push('\n');
+    }
+    for left in &team.status.remaining {
+        text.push_str("\nremains: ");
+        text.push_str(left);
+    }
+    text.trim_end().to_owned()
+}
+
+/// Who is in a team, by source.
+pub(crate) fn members(members: &Members) -> String {
+    let mut rows = Vec::new();
+    for source in &members.sources {
+        let sure = match source.state {
+            SourceState::Complete => "",
+            SourceState::Seen => "logged in",
+            SourceState::Missing => "no such group",
+            SourceState::Unavailable => "cannot be asked",
+        };
+        if source.members.is_empty() {
+            rows.push([
+                String::new(),
+                String::new(),
+                source.source.clone(),
+                sure.into(),
+            ]);
+        }
+        for member in &source.members {
+            let leads = members.leads.contains(&member.subject);
+            rows.push([
+                member.subject.clone(),
+                if leads { "lead" } else { "member" }.into(),
+                source.source.clone(),
+                sure.into(),
+            ]);
+        }
+    }
+    table(["who", "right", "source", "note"], rows, "nobody")
+}
+
+/// Namespaces, a line each, and what of their quotas is asked for.
+pub(crate) fn namespaces(namespaces: &[Resource<Namespace>]) -> String {
+    let rows = namespaces.iter().map(|one| {
+        let asked = one.status.usage.as_ref().map(|usage| usage.asked);
+        let asked = asked.unwrap_or(teams::model::Quota::NONE);
+        let quota = &one.spec.quota;
+        let state = match (one.meta.deleting, one.status.ready) {
+            (Some(_), _) => "going",
+            (None, true) => "ready",
+            (None, false) => "waits",
+        };
+        [
+            one.meta.name.clone(),
+            one.spec.role.clone(),
+            state.into(),
+            format!("{} of {}", asked.requests.cpu, quota.requests.cpu),
+            format!("{} of {}", asked.requests.memory, quota.requests.memory),
+            one.status.message.clone(),
+        ]
+    });
+    table(
+        ["namespace", "role", "state", "cpu", "memory", "message"],
+        rows.collect(),
+        "there are no namespaces that you may see",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::Document;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn resource<K: kernel::Kind>(
+        scope: &str,
+        name: &str,
+        spec: Value,
+        status: Value,
+    ) -> Resource<K> {
+        let mut document = Document {
+            kind: K::KIND.into(),
+            meta: kernel::Meta::new(scope, name),
+            spec,
+            status,
+        };
+        document.meta.revision = 1;
+        document.typed().unwrap()
+    }
+
+    fn team() -> Resource<Team> {
+        resource(
+            "",
+            "payments",
+            json!({
+                "group": "acme/payments", "source": "github", "contact": "#payments",
+                "leads": ["github:7"],
+                "interactions": [{
+                    "with": "search", "mode": "x-as-a-service", "expires": "2030-01-01T00:00:00Z",
+                }],
+            }),
+            json!({
+                "phase": "onboarding",
+                "conditions": [
+                    { "type": "NamespacesReady", "status": "False", "since": "2029-01-01T00:00:00Z",
+                      "message": "payments-qa: there is no environment role `qa`" },
+                    { "type": "GroupFound", "status": "Unknown", "since": "2029-01-01T00:00:00Z" },
+                ],
+                "remaining": ["namespace payments-prod is kept"],
+            }),
+        )
+    }
+
+    #[test]
+    fn teams_and_one_team() {
+        insta::assert_snapshot!(list(&[team()]));
+        insta::assert_snapshot!(one(&team()));
+    }
+
+    #[test]
+    fn members_by_source() {
+        let answer: Members = serde_json::from_value(json!({
+            "team": "payments", "group": "payments", "leads": ["local:ada"],
+            "sources": [
+                { "source": "local", "state": "complete", "members": [
+                    { "subject": "local:ada", "name": "ada" },
+                    { "subject": "local:bob", "name": "bob" },
+                ] },
+                { "source": "github", "state": "unavailable", "members": [], "message": "away" },
+            ],
+        }))
+        .unwrap();
+        insta::assert_snapshot!(members(&answer));
+    }
+
+    #[test]
+    fn namespaces_and_their_quotas() {
+        let one = resource(
+            "payments",
+            "payments-dev",
+            json!({ "role": "dev", "standard": true }),
+            json!({
+                "ready": true,
+                "usage": {
+                    "asked": {
+                        "requests": { "cpu": "1500m", "memory": "512Mi" },
+                        "limits": { "cpu": "2", "memory": "1Gi" },
+                    },
+                    "at": "2029-01-01T00:00:00Z",
+                },
+            }),
+        );
+        insta::assert_snapshot!(namespaces(&[one]));
+    }
+}
