@@ -31,6 +31,7 @@ mod sse;
 mod subscriptions;
 mod teams;
 mod token;
+mod users;
 mod workloads;
 
 pub use self::subscriptions::SubscriptionsOf;

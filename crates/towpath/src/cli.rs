@@ -148,6 +148,10 @@ pub(crate) enum Command {
     Team(command::team::Team),
     #[command(subcommand)]
     Namespace(command::namespace::Namespace),
+    #[command(subcommand)]
+    User(command::user::User),
+    #[command(subcommand)]
+    Group(command::group::Group),
     Login(command::login::Login),
     Logout(command::logout::Logout),
     Whoami(command::whoami::Whoami),
@@ -224,6 +228,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Env(env) => env.run(context).await,
         Command::Team(team) => team.run(context).await,
         Command::Namespace(namespace) => namespace.run(context).await,
+        Command::User(user) => user.run(context).await,
+        Command::Group(group) => group.run(context).await,
         Command::Login(login) => login.run(context).await,
         Command::Logout(logout) => logout.run(context).await,
         Command::Whoami(whoami) => whoami.run(context).await,

@@ -12,6 +12,7 @@ mod failure;
 mod input;
 mod logins;
 mod progress;
+mod prompt;
 #[cfg(test)]
 mod reference;
 mod render;

@@ -1,6 +1,5 @@
 //! `towpath secret`
 
-mod prompt;
 mod render;
 
 use std::{io::Write as _, path::PathBuf};
@@ -18,7 +17,7 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
-    progress,
+    progress, prompt,
 };
 
 /// Keep a team's secrets: write, look, list, rotate, remove
@@ -119,7 +118,7 @@ impl Set {
             (None, Some(file)) => Some(std::fs::read(file).map(Secret::new).map_err(|error| {
                 Failure::io(&format!("{} cannot be read", file.display()), &error)
             })?),
-            (None, None) => Some(prompt::value(&secret).await?),
+            (None, None) => Some(prompt::hidden(&format!("value of {secret}")).await?),
         };
         let put = PutSecret {
             value: value.as_ref().map(Encoded::of),

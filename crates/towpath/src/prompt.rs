@@ -4,16 +4,15 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use kernel::Secret;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use secrets::model::SecretRef;
 use tokio::sync::oneshot;
 
 use crate::failure::{Failure, Result};
 
-/// The value of `secret`: all of standard input without its last line break, or what somebody types.
-pub(super) async fn value(secret: &SecretRef) -> Result<Secret> {
+/// `what`: all of standard input without its last line break, or what somebody types.
+pub(crate) async fn hidden(what: &str) -> Result<Secret> {
     let failed = |error: io::Error| Failure::io("standard input cannot be read", &error);
     let mut bytes = if io::stdin().is_terminal() {
-        typed(secret).await.map_err(failed)?
+        typed(what).await.map_err(failed)?
     } else {
         let mut bytes = Vec::new();
         io::stdin().read_to_end(&mut bytes).map_err(failed)?;
@@ -29,9 +28,9 @@ pub(super) async fn value(secret: &SecretRef) -> Result<Secret> {
 }
 
 /// A line that a person types, which the terminal does not show.
-async fn typed(secret: &SecretRef) -> io::Result<Vec<u8>> {
+async fn typed(what: &str) -> io::Result<Vec<u8>> {
     // Nobody reads a question that cannot be asked; the answer is taken all the same.
-    let _ = write!(io::stderr(), "value of {secret} (not shown): ");
+    let _ = write!(io::stderr(), "{what} (not shown): ");
     let silence = Silence::begin()?;
     let (send, line) = oneshot::channel();
     // A thread of its own: it may wait for ever, and the program does not wait for it.

@@ -1,0 +1,85 @@
+//! Users and groups of the local source.
+
+use delivery::api::ListQuery;
+use kernel::{Document, Page};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{Client, Result};
+
+impl Client {
+    /// `GET identity/users`
+    pub async fn users(&self, query: &ListQuery) -> Result<Page<Document>> {
+        self.call(Method::GET, &["identity", "users"])
+            .query(query)
+            .read()
+            .await
+    }
+
+    /// `GET identity/users/{name}`
+    pub async fn user(&self, name: &str) -> Result<Document> {
+        self.call(Method::GET, &["identity", "users", name])
+            .read()
+            .await
+    }
+
+    /// `PUT identity/users/{name}`: what a user should be; without a password the present one stays.
+    /// With `revision`, only while that is the present one.
+    pub async fn put_user(
+        &self,
+        name: &str,
+        spec: &Value,
+        password: Option<&str>,
+        revision: Option<i64>,
+    ) -> Result<Document> {
+        self.call(Method::PUT, &["identity", "users", name])
+            .if_match(revision)
+            .json(&json!({ "spec": spec, "password": password }))
+            .read()
+            .await
+    }
+
+    /// `DELETE identity/users/{name}`: every session of theirs ends.
+    pub async fn delete_user(&self, name: &str) -> Result<()> {
+        self.call(Method::DELETE, &["identity", "users", name])
+            .done()
+            .await
+    }
+
+    /// `GET identity/groups`
+    pub async fn groups(&self, query: &ListQuery) -> Result<Page<Document>> {
+        self.call(Method::GET, &["identity", "groups"])
+            .query(query)
+            .read()
+            .await
+    }
+
+    /// `GET identity/groups/{name}`
+    pub async fn group(&self, name: &str) -> Result<Document> {
+        self.call(Method::GET, &["identity", "groups", name])
+            .read()
+            .await
+    }
+
+    /// `PUT identity/groups/{name}`: who belongs to a group. With `revision`, only while that is the
+    /// present one.
+    pub async fn put_group(
+        &self,
+        name: &str,
+        spec: &Value,
+        revision: Option<i64>,
+    ) -> Result<Document> {
+        self.call(Method::PUT, &["identity", "groups", name])
+            .if_match(revision)
+            .json(spec)
+            .read()
+            .await
+    }
+
+    /// `DELETE identity/groups/{name}`
+    pub async fn delete_group(&self, name: &str) -> Result<()> {
+        self.call(Method::DELETE, &["identity", "groups", name])
+            .done()
+            .await
+    }
+}
