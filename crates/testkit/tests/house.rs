@@ -73,6 +73,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("notes", &[]),
+    ("noticeboard", &[]),
 ];
 
 fn root() -> PathBuf {
