@@ -15,7 +15,7 @@ pub struct Settings {
     pub audience: String,
     /// The claim that lists the teams; the same are in `groups`, which Kubernetes reads.
     pub teams_claim: String,
-    /// Members of these groups operate the platform.
+    /// Members of these groups operate the platform: `[SOURCE:]GROUP`, of the local source where none is named.
     pub admin_groups: Vec<String>,
     /// Whether users of the local source may log in.
     pub local_login: bool,

@@ -28,6 +28,7 @@ pub struct Verifier {
     view: Arc<View>,
     clock: Clock,
     validation: Validation,
+    /// `SOURCE:GROUP` each.
     admin_groups: Vec<String>,
 }
 
@@ -55,7 +56,7 @@ impl Verifier {
             view,
             clock,
             validation,
-            admin_groups: settings.admin_groups.clone(),
+            admin_groups: settings.admin_groups.iter().map(|g| of_source(g)).collect(),
         })
     }
 
@@ -159,8 +160,8 @@ impl Verifier {
             }
             _ => return Err(refused("the token names nobody")),
         };
-        let admin = kind == CallerKind::Person
-            && groups.iter().any(|group| self.admin_groups.contains(group));
+        let operates = |group: &String| self.admin_groups.contains(&format!("{source}:{group}"));
+        let admin = kind == CallerKind::Person && groups.iter().any(operates);
         Ok(Caller {
             subject: claims.sub.clone(),
             kind,
@@ -184,6 +185,16 @@ const TRUST: &str = "trust.";
 
 fn is_of(sid: &str, account: Uuid) -> bool {
     !sid.starts_with(TRUST) || sid.starts_with(&trust_session(account))
+}
+
+/// The `SOURCE:GROUP` that `[SOURCE:]GROUP` names: whoever runs another source says what groups it has, and
+/// so gives no power here unless that source is named.
+fn of_source(group: &str) -> String {
+    if group.contains(':') {
+        group.to_owned()
+    } else {
+        format!("{LOCAL}:{group}")
+    }
 }
 
 /// What the subjects of service accounts begin with.

@@ -90,10 +90,11 @@ lead if {
 	input.resource.team in input.caller.leads
 }
 
-# The managers' group is configuration.
+# The managers' group is configuration. It is one source's: a group of that name elsewhere gives nothing.
 manager if {
 	input.caller.kind == "person"
-	input.settings.managers in input.caller.groups
+	input.settings.managers.group in input.caller.groups
+	startswith(input.caller.subject, concat("", [input.settings.managers.source, ":"]))
 }
 
 reads := {
@@ -226,8 +227,11 @@ reasons contains {
 
 reasons contains {
 	"rule": "authz/manager",
-	"message": sprintf("only those in the group `%s` may, and those who operate the platform", [input.settings.managers]),
-	"remedy": sprintf("ask somebody in the group `%s`", [input.settings.managers]),
+	"message": sprintf(
+		"only those in the group `%s` of source `%s` may, and those who operate the platform",
+		[input.settings.managers.group, input.settings.managers.source],
+	),
+	"remedy": sprintf("ask somebody in the group `%s`", [input.settings.managers.group]),
 } if {
 	not manager
 	not operator

@@ -24,7 +24,7 @@ const PACKAGE: &str = "data.towpath.authz";
 /// organization cannot add to it. Its `deny` is asked of both together.
 pub struct RegoAuthorizer {
     modules: Vec<Module>,
-    /// The group whose members onboard teams.
+    /// The group whose members onboard teams: `[SOURCE:]GROUP`.
     managers: String,
     own: Engine,
     /// With the organization's rules, where it has any of this package.
@@ -50,7 +50,8 @@ impl RegoAuthorizer {
     /// The group whose members onboard teams where nothing else is said.
     pub const MANAGERS: &str = "managers";
 
-    /// The same, where the members of the group `managers` onboard teams.
+    /// The same, where the members of the group `managers` onboard teams: `[SOURCE:]GROUP`, of the local source
+    /// where none is named.
     pub fn with_managers(organization: &Bundle, managers: &str) -> Result<Self> {
         let built_in = Module {
             name: "built-in/authz.rego".into(),
@@ -153,6 +154,7 @@ fn input(
     target: &Target<'_>,
     managers: &str,
 ) -> serde_json::Value {
+    let (source, group) = managers.split_once(':').unwrap_or(("local", managers));
     json!({
         "action": action.word(),
         "caller": {
@@ -165,7 +167,7 @@ fn input(
             "admin": caller.admin,
         },
         "resource": target,
-        "settings": { "managers": managers },
+        "settings": { "managers": { "source": source, "group": group } },
     })
 }
 

@@ -69,6 +69,29 @@ fn the_team_is_the_boundary() {
 }
 
 #[test]
+fn managers_are_those_of_the_source_that_is_meant() {
+    let onboard = Action::act("team.create");
+    let of = |source: &str, group: &str| Caller {
+        subject: format!("{source}:ada"),
+        groups: vec![group.into()],
+        ..caller(CallerKind::Person, &[])
+    };
+    for (managers, may, may_not) in [
+        ("managers", ("local", "managers"), ("github", "managers")),
+        ("github:acme/m", ("github", "acme/m"), ("local", "acme/m")),
+        ("corp:m", ("corp", "m"), ("corp2", "m")),
+    ] {
+        let policy = RegoAuthorizer::with_managers(&Bundle::default(), managers).unwrap();
+        let decide =
+            |(source, group)| policy.decide(&of(source, group), onboard, &Target::default());
+        assert!(decide(may).allowed, "{managers}");
+        let refused = decide(may_not);
+        assert_eq!(rules(&refused), ["authz/manager"], "{managers}");
+        assert!(refused.reasons[0].message.contains(may.0), "{refused:?}");
+    }
+}
+
+#[test]
 fn operators_are_people() {
     let policy = built_in();
     for kind in [

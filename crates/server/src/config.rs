@@ -50,9 +50,9 @@ pub struct Config {
     /// Where users reach the API, and what tokens name as their issuer: an https URL, or http on the
     /// loopback interface; this machine's own where nothing is said.
     pub issuer: Option<String>,
-    /// Members of these groups operate the platform.
+    /// Members of these groups operate the platform: `[SOURCE:]GROUP`, of the local source where none is named.
     pub admin_groups: Vec<String>,
-    /// Members of this group onboard teams.
+    /// Members of this group onboard teams: `[SOURCE:]GROUP` likewise.
     pub managers_group: String,
     /// How often each team is told of (`team.sync`) although nothing has changed.
     pub sync_every: Duration,
@@ -210,12 +210,20 @@ impl Config {
 
     /// What teams are told.
     pub(crate) fn teams(&self) -> teams::Settings {
-        let mut reserved_groups = self.admin_groups.clone();
-        reserved_groups.push(self.managers_group.clone());
+        // Whatever its source: a group of the same name elsewhere is taken for it too easily.
+        let name = |group: &String| match group.split_once(':') {
+            Some((_, group)) => group.to_owned(),
+            None => group.clone(),
+        };
         teams::Settings {
-            reserved_groups,
+            reserved_groups: self.powerful_groups().map(name).collect(),
             sync_every: self.sync_every,
         }
+    }
+
+    /// The groups whose members may more than others.
+    fn powerful_groups(&self) -> impl Iterator<Item = &String> {
+        self.admin_groups.iter().chain([&self.managers_group])
     }
 
     /// Where webhooks and integrations may lead.
@@ -273,6 +281,7 @@ impl Config {
             );
         }
         problems.extend(self.wrong_names());
+        problems.extend(self.wrong_groups());
         problems.extend(self.nats.as_ref().and_then(NatsOutlet::wrong_url));
         problems.extend(self.wrong_s3());
         problems.extend(self.wrong_vault());
@@ -333,6 +342,21 @@ impl Config {
         problems
     }
 
+    fn wrong_groups(&self) -> Vec<Problem> {
+        let is_none = |group: &&String| {
+            let (source, name) = group.split_once(':').unwrap_or(("local", group.as_str()));
+            source.is_empty() || name.is_empty()
+        };
+        let wrong = self.powerful_groups().filter(is_none);
+        wrong
+            .map(|group| {
+                Problem::new("config/group", "groups", format!("`{group}` is no group")).remedy(
+                    "name a group of the local source, `platform`, or one of another, `github:acme/platform`",
+                )
+            })
+            .collect()
+    }
+
     fn wrong_s3(&self) -> Option<Problem> {
         let error = self.s3_endpoint.as_ref()?.connect().err()?;
         Some(problem_of("config/s3", "s3_endpoint", error))
@@ -386,6 +410,7 @@ mod tests {
             gateway_listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80)),
             s3_endpoint: Some(endpoint("s3.example.com")),
             vault: Some(VaultConfig::new("vault", Login::Token("canary".into()))),
+            managers_group: "github:".into(),
             engine: "magic".into(),
             ..Config::local("relative")
         };
@@ -400,6 +425,7 @@ mod tests {
                 "config/allotted",
                 "config/hosts-file",
                 "config/hosts-address",
+                "config/group",
                 "config/s3",
                 "config/vault",
                 "config/engine"

@@ -127,6 +127,30 @@ async fn people_log_in_where_they_are() {
 }
 
 #[tokio::test]
+async fn a_providers_group_makes_operators_where_its_source_is_named() {
+    let (upstream, _, _directory) = provider().await;
+    for (group, operates) in [("web", false), ("local:web", false), ("corp:web", true)] {
+        let mut settings = settings();
+        settings.allow_private_upstreams = true;
+        settings.admin_groups = vec![group.into()];
+        let site = Site::with(settings).await;
+        connect(&site, &upstream).await;
+        let browser = Browser::new(&site);
+        let callback = back(&upstream, &visit(&browser, "corp").await).await;
+        browser.get(&callback).await.location();
+        let tokens = device(&site, &browser).await.ok().json();
+        let token = text(&tokens, "access_token");
+        let users = site.api("GET", "/v1/identity/users", token, Value::Null);
+        let expected = if operates {
+            StatusCode::OK
+        } else {
+            StatusCode::FORBIDDEN
+        };
+        assert_eq!(users.await.status, expected, "{group}");
+    }
+}
+
+#[tokio::test]
 async fn membership_follows_the_upstream() {
     let (site, (upstream, _, _directory)) = (downstream().await, provider().await);
     connect(&site, &upstream).await;

@@ -89,21 +89,21 @@ struct IdentityArgs {
     /// replicas share it [default: http://127.0.0.1 and the port of --listen]
     #[arg(long, env = "TOWPATH_ISSUER", value_name = "URL")]
     issuer: Option<String>,
-    /// Members of this group operate the platform. May be given again; the variable takes several,
-    /// with commas between them
+    /// Members of this group operate the platform: of the local source, unless another is named
+    /// (`github:acme/platform`). May be given again; the variable takes several, with commas between them
     #[arg(
         long,
         env = "TOWPATH_ADMIN_GROUPS",
-        value_name = "GROUP",
+        value_name = "[SOURCE:]GROUP",
         value_delimiter = ',',
         default_value = "platform"
     )]
     admin_group: Vec<String>,
-    /// Members of this group of the organization's onboard teams
+    /// Members of this group onboard teams: of the local source, unless another is named
     #[arg(
         long,
         env = "TOWPATH_MANAGERS_GROUP",
-        value_name = "GROUP",
+        value_name = "[SOURCE:]GROUP",
         default_value = "managers"
     )]
     managers_group: String,
