@@ -15,6 +15,8 @@ pub(super) const TEAM_CREATE: Action = Action::act("team.create");
 pub(super) const TEAM_CHANGE: Action = Action::act("team.change");
 /// To say what a team's own leads may not: its group, and who leads it where nobody does.
 pub(super) const TEAM_GOVERN: Action = Action::act("team.govern");
+/// To give a team that is somebody's to others.
+pub(super) const TEAM_REASSIGN: Action = Action::act("team.reassign");
 /// To say how much a team may take.
 pub(super) const TEAM_ALLOW: Action = Action::act("team.allow");
 pub(super) const TEAM_SYNC: Action = Action::act("team.sync");

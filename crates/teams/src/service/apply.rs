@@ -104,7 +104,7 @@ impl Teams {
                 if says_what_is(&there.spec, &team.fields) && self.sees(caller, &name) {
                     Outcome::Unchanged
                 } else {
-                    self.require_change(caller, &name, &team.fields).await?;
+                    self.require_change(caller, &there, &team.fields).await?;
                     let changed = self
                         .change_into(change, caller, there, &team.fields)
                         .await?;

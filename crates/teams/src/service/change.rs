@@ -1,17 +1,19 @@
 //! Changes of a team that is a customer.
 
 use jiff::Timestamp;
-use kernel::{Caller, Change, Error, NewEvent, Outcome, Resource, Result, anew};
+use kernel::{Caller, Change, Error, ErrorKind, NewEvent, Outcome, Resource, Result, anew};
 use serde_json::json;
 
 use super::{
     Teams,
-    access::{TEAM_ALLOW, TEAM_CHANGE, TEAM_GOVERN, TEAM_SYNC, of_platform, of_team},
+    access::{
+        TEAM_ALLOW, TEAM_CHANGE, TEAM_GOVERN, TEAM_REASSIGN, TEAM_SYNC, of_platform, of_team,
+    },
     onboard::fill,
     written,
 };
 use crate::{
-    api::TeamFields,
+    api::{SourceState, TeamFields},
     model::{Interaction, Team, TeamSpec},
 };
 
@@ -24,9 +26,9 @@ impl Teams {
         fields: &TeamFields,
         revision: Option<i64>,
     ) -> Result<Resource<Team>> {
-        self.require_change(caller, name, fields).await?;
         anew(|| async {
             let team = self.store.expect::<Team>("", name).await?;
+            self.require_change(caller, &team, fields).await?;
             team.meta.require_revision(revision)?;
             let mut change = Change::new().by(caller);
             match self
@@ -40,28 +42,29 @@ impl Teams {
         .await
     }
 
-    /// Refuses who may not change of the team what `fields` says.
+    /// Refuses who may not change of the team what `fields` says otherwise than it is.
     pub(super) async fn require_change(
         &self,
         caller: &Caller,
-        name: &str,
+        team: &Resource<Team>,
         fields: &TeamFields,
     ) -> Result<()> {
-        let governs = fields.group.is_some() || fields.source.is_some();
-        let allows = fields.allowance.is_some();
-        let leads_only = fields.leads.is_some()
-            && *fields
-                == TeamFields {
-                    leads: fields.leads.clone(),
-                    ..TeamFields::default()
-                };
-        let others = TeamFields {
-            group: None,
-            source: None,
-            allowance: None,
-            ..fields.clone()
+        let (name, before) = (team.meta.name.as_str(), &team.spec);
+        let mut after = before.clone();
+        fill(&mut after, fields);
+        let regroups = after.group != before.group || after.source != before.source;
+        let allows = after.allowance != before.allowance;
+        let leads = after.leads != before.leads;
+        let nothing = after == *before;
+        let rest = TeamSpec {
+            group: before.group.clone(),
+            source: before.source.clone(),
+            allowance: before.allowance.clone(),
+            leads: before.leads.clone(),
+            ..after
         };
-        if governs {
+        let others = rest != *before;
+        if regroups {
             self.require(caller, TEAM_GOVERN, &of_platform(name), name)
                 .await?;
         }
@@ -69,14 +72,65 @@ impl Teams {
             self.require(caller, TEAM_ALLOW, &of_team(name), name)
                 .await?;
         }
-        if leads_only && self.guard.allows(caller, TEAM_GOVERN, &of_platform(name)) {
-            return Ok(());
-        }
-        if others != TeamFields::default() || !(governs || allows) {
+        let governs = self.guard.allows(caller, TEAM_GOVERN, &of_platform(name));
+        let own = self.guard.allows(caller, TEAM_CHANGE, &of_team(name));
+        if others || ((leads || nothing) && !governs && !own) {
             self.require(caller, TEAM_CHANGE, &of_team(name), name)
                 .await?;
         }
-        Ok(())
+        let takes_leads = leads && !own;
+        if !(regroups || takes_leads) || self.guard.allows(caller, TEAM_REASSIGN, &of_team(name)) {
+            return Ok(());
+        }
+        match self.belongs_to(before, regroups).await? {
+            None => Ok(()),
+            Some(whose) => self.refuse_taking(caller, name, whose).await,
+        }
+    }
+
+    /// Whose a team is already, so that nobody but an operator gives it to others: a group that is there, as
+    /// long as it is to be another (`regroups`); and a lead who is in it.
+    async fn belongs_to(&self, spec: &TeamSpec, regroups: bool) -> Result<Option<String>> {
+        let group = &spec.group;
+        for answer in self.ask_sources(spec).await? {
+            let source = &answer.source;
+            let is_there = match answer.state {
+                SourceState::Complete => true,
+                SourceState::Seen => !answer.members.is_empty(),
+                SourceState::Missing => false,
+                SourceState::Unavailable => {
+                    return Err(Error::unavailable(format!(
+                        "whether `{source}` has the group `{group}` cannot be asked: {}",
+                        answer.message
+                    ))
+                    .remedy("try again when it answers, or ask a platform engineer"));
+                }
+            };
+            if regroups && is_there {
+                return Ok(Some(format!("`{source}` has its group `{group}`")));
+            }
+            let lead = answer
+                .members
+                .iter()
+                .find(|one| spec.leads.contains(&one.subject));
+            if let Some(lead) = lead {
+                return Ok(Some(format!("`{}` leads it", lead.subject)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn refuse_taking(&self, caller: &Caller, name: &str, whose: String) -> Result<()> {
+        let ruling = self
+            .require(caller, TEAM_REASSIGN, &of_team(name), name)
+            .await;
+        ruling.map_err(|mut error| {
+            if error.kind == ErrorKind::Forbidden {
+                error.message = format!("team `{name}` is somebody's: {whose}");
+                error.remedy = Some("ask one of its leads, or a platform engineer".into());
+            }
+            error
+        })
     }
 
     /// Writes into `change` what `fields` changes of `team`; answers the team, where it changes.
@@ -106,7 +160,10 @@ impl Teams {
             &name,
             caller,
             Some(Outcome::Pass),
-            json!({ "team": name, "generation": team.meta.generation + 1 }),
+            json!({
+                "team": name, "generation": team.meta.generation + 1,
+                "before": says_whose(&before), "after": says_whose(&team.spec),
+            }),
         ));
         Ok(Some(team))
     }
@@ -133,6 +190,11 @@ pub(crate) fn sync_event(team: &Resource<Team>, caller: &Caller) -> NewEvent {
         None,
         json!({ "team": name, "generation": team.meta.generation }),
     )
+}
+
+/// Whose a team is.
+fn says_whose(spec: &TeamSpec) -> serde_json::Value {
+    json!({ "group": spec.group, "source": spec.source, "leads": spec.leads })
 }
 
 /// An interaction that is new and over already is a slip.

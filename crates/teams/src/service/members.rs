@@ -24,7 +24,7 @@ impl Teams {
     }
 
     /// What the sources whose group counts for a team say of it: the platform's own first.
-    async fn ask_sources(&self, spec: &TeamSpec) -> Result<Vec<SourceAnswer>> {
+    pub(super) async fn ask_sources(&self, spec: &TeamSpec) -> Result<Vec<SourceAnswer>> {
         let counts = |source: &dyn MembershipSource| {
             let only = spec.source.as_deref();
             only.is_none_or(|only| only == source.name())

@@ -1,5 +1,7 @@
 //! A team becomes a customer, is changed, and is one no longer.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::support::Site;
@@ -131,25 +133,77 @@ async fn leads_change_their_team_and_managers_its_group() {
         change("local:ada", json!({ "source": "github" })).await.0,
         403
     );
-    let more = json!({ "allowance": team["spec"]["allowance"] });
+    let mut more = json!({ "allowance": team["spec"]["allowance"] });
+    // What stays as it is, she may say again.
+    more["group"] = json!("payments");
+    more["contact"] = json!("#payments");
+    assert_eq!(change("local:ada", more.clone()).await.0, 200);
+    more["allowance"]["namespaces"] = json!(99);
     assert_eq!(change("local:ada", more).await.0, 403);
-    // A manager says who leads a team whose leads have gone, and what its group is; no more.
     assert_eq!(
-        change("local:max", json!({ "leads": ["local:bob"] }))
-            .await
-            .0,
-        200
+        change("local:max", json!({ "contact": "#max" })).await.0,
+        403
     );
+}
+
+#[tokio::test]
+async fn a_manager_gives_nobody_a_team_that_is_somebodys() {
+    let site = Site::new().await;
+    *site.outside.upstream.lock().unwrap() = Some(BTreeMap::new());
+    site.outside.group("payments", &["ada", "bob"]);
+    site.outside.group("friends", &["max"]);
+    site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
+        .await;
+    let path = "/v1/platforms/teams/payments";
+    let change = async |who: &str, body: Value| site.ask(who, "PATCH", path, body).await;
+    let taken = [
+        json!({ "group": "friends" }),
+        json!({ "source": "github" }),
+        json!({ "leads": ["local:max"] }),
+        json!({ "leads": [] }),
+    ];
+    for body in &taken {
+        let (status, answer) = change("local:max", body.clone()).await;
+        assert_eq!(status, 403, "{body} {answer}");
+        let why = answer["detail"].as_str().unwrap();
+        assert!(why.contains("is somebody's"), "{answer}");
+    }
+    // Its leads have gone: a manager says who leads it, and no more.
+    site.outside.group("payments", &["bob"]);
+    let (status, _) = change("local:max", json!({ "leads": ["local:bob"] })).await;
+    assert_eq!(status, 200);
+    assert_eq!(change("local:max", taken[0].clone()).await.0, 403);
+    // Whether somebody has it is not guessed.
+    site.outside.groups.lock().unwrap().remove("payments");
+    *site.outside.upstream.lock().unwrap() = None;
+    assert_eq!(change("local:max", taken[0].clone()).await.0, 503);
+    let seen = [("payments".to_owned(), vec!["7".to_owned()])];
+    *site.outside.upstream.lock().unwrap() = Some(seen.into());
+    assert_eq!(change("local:max", taken[0].clone()).await.0, 403);
+    // Renamed at its source.
+    *site.outside.upstream.lock().unwrap() = Some(BTreeMap::new());
     assert_eq!(
         change("local:max", json!({ "group": "payments-2" }))
             .await
             .0,
         200
     );
+    let told = kernel::EventFilter {
+        type_prefix: Some("dev.towpath.team.changed".into()),
+        ..kernel::EventFilter::default()
+    };
+    let events = site.store.events(&told, 0, 10).await.unwrap();
+    let last = &events.last().unwrap().data;
     assert_eq!(
-        change("local:max", json!({ "contact": "#max" })).await.0,
-        403
+        (&last["before"], &last["after"]),
+        (
+            &json!({ "group": "payments", "source": null, "leads": ["local:bob"] }),
+            &json!({ "group": "payments-2", "source": null, "leads": ["local:bob"] }),
+        )
     );
+    // An operator may.
+    site.outside.group("payments-2", &["bob"]);
+    assert_eq!(change("admin", taken[0].clone()).await.0, 200);
 }
 
 #[tokio::test]
