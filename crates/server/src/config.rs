@@ -210,15 +210,19 @@ impl Config {
 
     /// What teams are told.
     pub(crate) fn teams(&self) -> teams::Settings {
-        // Whatever its source: a group of the same name elsewhere is taken for it too easily.
+        teams::Settings {
+            sync_every: self.sync_every,
+        }
+    }
+
+    /// Groups that no team may have, whatever their source: one of the same name elsewhere is taken for it
+    /// too easily.
+    pub(crate) fn reserved_groups(&self) -> Vec<String> {
         let name = |group: &String| match group.split_once(':') {
             Some((_, group)) => group.to_owned(),
             None => group.clone(),
         };
-        teams::Settings {
-            reserved_groups: self.powerful_groups().map(name).collect(),
-            sync_every: self.sync_every,
-        }
+        self.powerful_groups().map(name).collect()
     }
 
     /// The groups whose members may more than others.

@@ -103,7 +103,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let identity = Arc::new(Identity::start(store.clone(), identity, Clock::system()).await?);
     let subscriptions = Subscriptions::new(store.clone(), guard.clone(), config.subscriptions())?;
     let subscriptions = Arc::new(subscriptions);
-    let registry = Registry::load(store.clone()).await?;
+    let registry = Registry::load(store.clone(), config.reserved_groups()).await?;
     let authenticator = Registered::new(Either::new(admin, identity.verifier()), registry.clone());
     let of_identity = OfIdentity(identity.clone());
     let teams = Arc::new(Teams::new(

@@ -56,6 +56,8 @@ impl Teams {
 /// The registered teams of one replica.
 pub struct Registry {
     store: Store,
+    /// Groups that are no team's: their members operate the platform, or onboard teams.
+    reserved: Vec<String>,
     teams: RwLock<Teams>,
     /// Up to where in the log it is right.
     seen: watch::Sender<i64>,
@@ -63,11 +65,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Reads all that there are.
-    pub async fn load(store: Store) -> Result<Arc<Self>> {
+    /// Reads all that there are. A team with one of the groups `reserved`, whose members may more than
+    /// teams do, gives nobody anything.
+    pub async fn load(store: Store, reserved: Vec<String>) -> Result<Arc<Self>> {
         let seen = store.head().await?;
         let registry = Self {
             store,
+            reserved,
             teams: RwLock::default(),
             seen: watch::Sender::new(seen),
             turn: Mutex::default(),
@@ -155,8 +159,17 @@ impl Registry {
     /// Takes in a team as it is now, or its absence.
     fn take_in(&self, key: &Key, document: Option<Document>) -> Result<()> {
         let team = document.map(Document::typed::<Team>).transpose()?;
-        let known = team
-            .filter(|team| team.spec.is_registered() && may_be_group(&team.spec.group))
+        let registered = team.filter(|team| team.spec.is_registered());
+        if let Some(team) = registered.as_ref().filter(|t| self.reserves(&t.spec.group)) {
+            tracing::warn!(
+                team = team.meta.name,
+                group = team.spec.group,
+                "the group of a team is reserved for those who operate the platform or onboard teams: \
+                 the team gives nobody anything until its group is another"
+            );
+        }
+        let known = registered
+            .filter(|team| may_be_group(&team.spec.group) && !self.reserves(&team.spec.group))
             .map(|team| Known {
                 generation: team.meta.generation,
                 group: team.spec.group,
@@ -165,6 +178,11 @@ impl Registry {
             });
         self.write().put(&key.name, known);
         Ok(())
+    }
+
+    /// Whether a group is no team's, since its members operate the platform or onboard teams.
+    pub fn reserves(&self, group: &str) -> bool {
+        self.reserved.iter().any(|reserved| reserved == group)
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Teams> {

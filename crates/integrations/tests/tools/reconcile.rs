@@ -177,7 +177,7 @@ impl World {
             tools: integrations::tools(reach).unwrap(),
         };
         let guard = Guard::new(store.clone(), Arc::new(Operators));
-        let registry = Registry::load(store.clone()).await.unwrap();
+        let registry = Registry::load(store.clone(), vec![]).await.unwrap();
         let settings = Settings::default();
         let teams = Teams::new(store.clone(), guard, registry, ports, settings);
         let teams = Arc::new(teams);

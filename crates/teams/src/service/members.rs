@@ -66,6 +66,13 @@ impl Teams {
     /// The team, where `caller` may change who is in it, and that can be done here.
     async fn changeable(&self, caller: &Caller, name: &str) -> Result<Resource<Team>> {
         let team = self.team_for(caller, MEMBERS_CHANGE, name).await?;
+        if self.registry.reserves(&team.spec.group) {
+            return Err(Error::conflict(format!(
+                "the group `{}` of team `{name}` is reserved: its members operate the platform or onboard teams",
+                team.spec.group
+            ))
+            .remedy("have a platform engineer give the team another group"));
+        }
         let local = self.ports.local.name();
         let elsewhere = match team.spec.source.as_deref() {
             Some(source) if source != local => source,

@@ -24,8 +24,6 @@ use crate::{
 /// What the platform's configuration says about teams.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Groups that no team may be: their members operate the platform, or onboard teams.
-    pub reserved_groups: Vec<String>,
     /// How often each team is told of although nothing has changed.
     pub sync_every: Duration,
 }
@@ -38,7 +36,6 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            reserved_groups: vec![],
             sync_every: Self::SYNC_EVERY,
         }
     }

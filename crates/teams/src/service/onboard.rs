@@ -108,7 +108,8 @@ impl Teams {
             .map(str::to_owned)
             .collect();
         let is_local = spec.source.as_deref().is_none_or(|s| s == local.name());
-        if !is_local || people.is_empty() || Name::new(spec.group.as_str()).is_err() {
+        let reserved = self.registry.reserves(&spec.group);
+        if !is_local || reserved || people.is_empty() || Name::new(spec.group.as_str()).is_err() {
             return Ok(());
         }
         // In the platform's name: whoever onboards a team need not keep groups.
@@ -157,7 +158,7 @@ impl Teams {
                 format!("a team's group cannot be `{}`", group.escape_debug()),
                 "name a group of the team's source; those that begin with `system:` are a cluster's own",
             )
-        } else if self.settings.reserved_groups.iter().any(|r| r == group) {
+        } else if self.registry.reserves(group) {
             (
                 format!(
                     "the members of `{group}` operate the platform or onboard teams: it is no team's"

@@ -118,3 +118,31 @@ async fn leads_say_who_is_in_a_group_that_is_kept_here() {
         assert_eq!(member("admin", "PUT", "eve").await, 409);
     }
 }
+
+#[tokio::test]
+async fn a_group_that_becomes_reserved_is_no_teams_any_more() {
+    let before = Site::new().await;
+    before.outside.group("payments", &["ada"]);
+    before
+        .onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
+        .await;
+    let site = before.reserving(&["managers", "payments"]).await;
+    for who in ["local:ada", "pipeline payments"] {
+        assert_eq!(site.teams_of(who).await, json!([]), "{who}");
+    }
+    let path = format!("{MEMBERS}/eve");
+    for (who, status) in [("local:ada", 404), ("admin", 409)] {
+        let (found, answer) = site.ask(who, "PUT", &path, Value::Null).await;
+        assert_eq!(found, status, "{who} {answer}");
+    }
+    assert_eq!(site.outside.groups.lock().unwrap()["payments"].len(), 1);
+    let path = "/v1/platforms/teams/payments";
+    let (status, _) = site
+        .ask("admin", "PATCH", path, json!({ "group": "pay" }))
+        .await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        site.teams_of("pipeline payments").await,
+        json!(["payments"])
+    );
+}

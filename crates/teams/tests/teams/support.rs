@@ -232,7 +232,7 @@ impl Site {
             .unwrap();
         let outside = Arc::new(Outside::default());
         outside.group("managers", &["max"]);
-        let (router, teams) = replica(&store, &outside).await;
+        let (router, teams) = replica(&store, &outside, &RESERVED).await;
         Self {
             outside,
             store,
@@ -244,7 +244,12 @@ impl Site {
 
     /// Another replica on the same store.
     pub(crate) async fn replica(&self) -> Self {
-        let (router, teams) = replica(&self.store, &self.outside).await;
+        self.reserving(&RESERVED).await
+    }
+
+    /// Another replica on the same store, where these groups are no team's.
+    pub(crate) async fn reserving(&self, groups: &[&str]) -> Self {
+        let (router, teams) = replica(&self.store, &self.outside, groups).await;
         Self {
             outside: self.outside.clone(),
             store: self.store.clone(),
@@ -303,10 +308,14 @@ impl Site {
     }
 }
 
-async fn replica(store: &Store, outside: &Arc<Outside>) -> (Router, Arc<Teams>) {
+/// Groups that are no team's.
+const RESERVED: [&str; 2] = ["platform", "managers"];
+
+async fn replica(store: &Store, outside: &Arc<Outside>, reserved: &[&str]) -> (Router, Arc<Teams>) {
     let authorizer = RegoAuthorizer::new(&Bundle::default()).unwrap();
     let guard = Guard::new(store.clone(), Arc::new(authorizer));
-    let registry = Registry::load(store.clone()).await.unwrap();
+    let reserved = reserved.iter().map(|group| (*group).to_owned()).collect();
+    let registry = Registry::load(store.clone(), reserved).await.unwrap();
     let drawer = Arc::new(Drawer(outside.clone()));
     let ports = Ports {
         local: Arc::new(Local(outside.clone())),
@@ -315,10 +324,7 @@ async fn replica(store: &Store, outside: &Arc<Outside>) -> (Router, Arc<Teams>) 
         belongings: vec![drawer],
         tools: vec![],
     };
-    let settings = Settings {
-        reserved_groups: vec!["platform".into(), "managers".into()],
-        ..Settings::default()
-    };
+    let settings = Settings::default();
     let teams = Arc::new(Teams::new(
         store.clone(),
         guard,
