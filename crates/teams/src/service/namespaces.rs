@@ -285,18 +285,19 @@ impl Teams {
         let target = of_namespace(team, name, "");
         self.require(caller, NAMESPACE_DELETE, &target, team)
             .await?;
-        let found = self.store.expect::<Namespace>(team, name).await?;
-        let protected = found.status.protected != Some(false);
-        if protected && found.status.environment.is_some() {
-            self.require(caller, TEAM_UNPROTECT, &of_team(team), team)
-                .await?;
-        }
         anew(|| async {
             let mut rooms = self.rooms(team).await?;
             let missing = || <Namespace as kernel::Kind>::not_found(team, name);
             let index = rooms.position(name).ok_or_else(missing)?;
             let roles = rooms.team.spec.environments.clone();
             let namespace = &mut rooms.namespaces[index];
+            // Of the namespace as it is written: it may have been backed since it was looked at.
+            let status = &namespace.status;
+            let unprotects = status.environment.is_some() && status.protected != Some(false);
+            if unprotects {
+                self.require(caller, TEAM_UNPROTECT, &of_team(team), team)
+                    .await?;
+            }
             namespace.meta.require_revision(revision)?;
             if namespace.spec.standard && roles.contains(&namespace.spec.role) {
                 return Err(Error::conflict(format!(
@@ -314,7 +315,7 @@ impl Teams {
                 return Ok(rooms.namespaces.swap_remove(index));
             }
             let mut change = Change::new().by(caller);
-            if protected {
+            if unprotects {
                 namespace.spec.include_protected = true;
                 change.spec(namespace)?;
             }

@@ -13,6 +13,7 @@ use teams::{
     reconcile::Onboarding,
 };
 use testkit::eventually;
+use uuid::Uuid;
 
 use crate::support::Site;
 
@@ -30,6 +31,10 @@ async fn team(store: &Store, name: &str) -> Option<Resource<Team>> {
 
 /// Says of a namespace what whoever backs it would.
 async fn back(store: &Store, name: &str, protected: bool) {
+    back_with(store, name, protected, None).await;
+}
+
+async fn back_with(store: &Store, name: &str, protected: bool, environment: Option<Uuid>) {
     let found = eventually("the namespace is asked for", LONG, || async {
         store.get::<Namespace>("payments", name).await.unwrap()
     })
@@ -42,6 +47,7 @@ async fn back(store: &Store, name: &str, protected: bool) {
                 ready: true,
                 hosts: format!("*.{name}.localhost"),
                 protected: Some(protected),
+                environment,
                 ..NamespaceStatus::default()
             },
             ..found
@@ -129,6 +135,32 @@ async fn interactions_end_when_their_time_is_over() {
     assert_eq!(after.spec.interactions[0].expires, None);
     assert_eq!(told(&site.store, "team.interaction-ended").await, 1);
     driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_protected_goes_only_by_the_word_of_an_operator() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada"]);
+    site.onboard(json!({ "name": "payments", "environments": [] }))
+        .await;
+    let path = "/v1/teams/payments/namespaces";
+    let end = async |who: &str, name: &str| {
+        let path = format!("{path}/{name}?confirm={name}");
+        let (status, answer) = site.ask(who, "DELETE", &path, Value::Null).await;
+        (status, answer["spec"]["includeProtected"].clone())
+    };
+    for name in ["payments-a", "payments-b"] {
+        let new = json!({ "name": name, "role": "prod" });
+        let (status, answer) = site.ask("local:ada", "POST", path, new).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    // Nothing backs it: it goes, and not what will back it.
+    let (status, unprotects) = end("local:ada", "payments-a").await;
+    assert_eq!(status, 202);
+    assert_ne!(unprotects, true);
+    back_with(&site.store, "payments-b", true, Some(Uuid::new_v4())).await;
+    assert_eq!(end("local:ada", "payments-b").await.0, 403);
+    assert_eq!(end("admin", "payments-b").await, (202, json!(true)));
 }
 
 #[tokio::test]
