@@ -6,7 +6,10 @@ use kernel::{Next, Outcome, Resource, Result};
 use serde_json::json;
 
 use super::{Pass, SOON, integrations_left, sync::Found};
-use crate::{model::Namespace, service::change::sync_event};
+use crate::{
+    model::{Namespace, Team},
+    service::change::sync_event,
+};
 
 /// How often what is kept is looked at.
 const KEPT: Duration = Duration::from_hours(1);
@@ -47,6 +50,10 @@ impl Pass<'_> {
             if belongings.go_last() && !remaining.is_empty() {
                 continue;
             }
+            if !self.still_leaves().await? {
+                self.context.nudge(self.team.key());
+                return Ok(Next::After(SOON));
+            }
             match belongings.remove(&self.caller, &team, all).await {
                 Ok(left) => {
                     goes_on |= left.iter().any(|one| !one.kept);
@@ -80,11 +87,23 @@ impl Pass<'_> {
         }
         if self.team.status != before {
             change.status(&self.team)?;
+        } else if !change.is_empty() {
+            // What goes does so with a team that leaves, and with no other.
+            change.require(&self.team)?;
         }
         if !change.is_empty() {
             self.commit(change).await?;
         }
         Ok(Next::After(if goes_on { SOON } else { KEPT }))
+    }
+
+    /// Whether the team is as it was read: taken in again, what others keep for it is not to go.
+    async fn still_leaves(&self) -> Result<bool> {
+        let now = self.context.store.get::<Team>("", self.name()).await?;
+        let same = |now: &Resource<Team>| {
+            now.meta.uid == self.team.meta.uid && now.spec.offboarding == self.team.spec.offboarding
+        };
+        Ok(now.as_ref().is_some_and(same))
     }
 }
 

@@ -183,6 +183,34 @@ async fn what_stays_of_an_offboarded_team_is_said_with_its_reason() {
     driver.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_team_that_is_taken_in_again_loses_nothing_more() {
+    let site = Site::new().await;
+    site.onboard(json!({ "name": "payments", "environments": ["dev"] }))
+        .await;
+    let driver = driver(&site);
+    back(&site.store, "payments-dev", false).await;
+    eventually("it is onboarded", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        (found.status.phase == "ready").then_some(())
+    })
+    .await;
+    *site.outside.returns.lock().unwrap() = Some("payments".into());
+    let path = "/v1/platforms/teams/payments?confirm=payments";
+    assert_eq!(site.ask("admin", "DELETE", path, Value::Null).await.0, 202);
+    eventually("it was taken in again, and is looked at", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        let looked = found.status.synced.as_ref()?.generation == found.meta.generation;
+        (found.spec.is_registered() && looked).then_some(())
+    })
+    .await;
+    driver.shutdown().await;
+    assert_eq!(*site.outside.removed.lock().unwrap(), []);
+    let namespace: Resource<Namespace> =
+        site.store.expect("payments", "payments-dev").await.unwrap();
+    assert!(!namespace.is_deleting());
+}
+
 /// Teams in the measurement, and members of each.
 const TEAMS: usize = 1000;
 const MEMBERS: usize = 100;

@@ -13,13 +13,14 @@ use axum::{
     middleware::from_fn,
 };
 use kernel::{
-    Caller, CallerKind, Error, Event, Guard, Result, Sealer, Secret, Store,
+    Caller, CallerKind, Change, Error, Event, Guard, Result, Sealer, Secret, Store,
     http::{Authenticator, correlate, no_such_route},
 };
 use policy::{Bundle, RegoAuthorizer};
 use serde_json::{Value, json};
 use teams::{
     Registered, Registry, Settings, Teams,
+    model::Team,
     port::{
         Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, Upstreams,
     },
@@ -36,6 +37,8 @@ pub(crate) struct Outside {
     pub(crate) credentials: Mutex<BTreeSet<String>>,
     /// Teams whose belongings were asked to go, and whether with what is protected.
     pub(crate) removed: Mutex<Vec<(String, bool)>>,
+    /// A team that is taken in again as soon as the first of its belongings is asked to go.
+    pub(crate) returns: Mutex<Option<String>>,
     /// What of them stays.
     pub(crate) stays: Mutex<Vec<String>>,
 }
@@ -173,6 +176,24 @@ impl Belongings for Drawer {
         let stays = self.0.stays.lock().unwrap().clone();
         let left = stays.into_iter().map(|what| Left { what, kept: true });
         Ok(left.collect())
+    }
+}
+
+/// What keeps nothing, and takes a team in again in the midst of its end.
+struct Returns(Arc<Outside>, Store);
+
+#[async_trait]
+impl Belongings for Returns {
+    async fn remove(&self, _: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
+        let returns = self.0.returns.lock().unwrap().take();
+        if returns.as_deref() == Some(team) {
+            let mut team = self.1.expect::<Team>("", team).await?;
+            team.spec.offboarding = None;
+            let mut change = Change::new();
+            change.spec(&team)?;
+            self.1.commit(change).await?;
+        }
+        Ok(vec![])
     }
 }
 
@@ -321,7 +342,7 @@ async fn replica(store: &Store, outside: &Arc<Outside>, reserved: &[&str]) -> (R
         local: Arc::new(Local(outside.clone())),
         upstreams: Arc::new(Upstream(outside.clone())),
         credentials: drawer.clone(),
-        belongings: vec![drawer],
+        belongings: vec![Arc::new(Returns(outside.clone(), store.clone())), drawer],
         tools: vec![],
     };
     let settings = Settings::default();
