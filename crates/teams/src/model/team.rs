@@ -199,11 +199,16 @@ impl Default for Taken {
 }
 
 impl Taken {
-    /// What these namespaces take together.
-    pub fn by<'a>(namespaces: impl IntoIterator<Item = &'a NamespaceSpec>) -> Self {
+    /// What these namespaces of a team with a namespace for each of these roles take together. One whose role
+    /// is none of them any more is a standard one no longer.
+    pub fn by<'a>(
+        environments: &[String],
+        namespaces: impl IntoIterator<Item = &'a NamespaceSpec>,
+    ) -> Self {
+        let is_standard = |one: &NamespaceSpec| one.standard && environments.contains(&one.role);
         let none = Self::default();
         namespaces.into_iter().fold(none, |sum, one| Self {
-            namespaces: sum.namespaces + u32::from(!one.standard),
+            namespaces: sum.namespaces + u32::from(!is_standard(one)),
             quota: sum.quota.plus(&one.quota),
         })
     }

@@ -224,7 +224,7 @@ impl Pass<'_> {
             }
         }
         let stay = namespaces.iter().filter(|one| !one.is_deleting());
-        let taken = Taken::by(stay.map(|one| &one.spec));
+        let taken = Taken::by(&self.team.spec.environments, stay.map(|one| &one.spec));
         if self.team.status.taken != taken {
             self.team.status.taken = taken;
             change.status(&self.team)?;

@@ -152,7 +152,11 @@ impl Teams {
             return Ok(None);
         }
         refuse_past(&team.spec, &before)?;
-        self.check(&team).await?;
+        self.check(&team, &before.interactions).await?;
+        if team.spec.environments != before.environments {
+            let rooms = self.rooms(&name).await?;
+            rooms.refuse_environments(&team.spec.environments)?;
+        }
         change.spec(&team)?;
         change.event(NewEvent::caused(
             "team.changed",

@@ -36,16 +36,40 @@ impl Rooms {
     /// What they take of the allowance. Those that are going no longer do; standard ones that are yet to be
     /// made do already.
     fn taken(&self) -> Taken {
-        let team = &self.team.meta.name;
-        let yet_to_be = NamespaceSpec {
-            standard: true,
-            ..NamespaceSpec::default()
-        };
-        let roles = self.team.spec.environments.iter();
-        let missing = roles.filter(|role| self.position(&format!("{team}-{role}")).is_none());
+        let (team, roles) = (&self.team.meta.name, &self.team.spec.environments);
+        let missing = roles
+            .iter()
+            .filter(|role| self.position(&format!("{team}-{role}")).is_none());
+        let yet_to_be: Vec<_> = missing
+            .map(|role| NamespaceSpec {
+                role: role.clone(),
+                standard: true,
+                ..NamespaceSpec::default()
+            })
+            .collect();
         let stay = self.namespaces.iter().filter(|one| !one.is_deleting());
         let all = stay.map(|one| &one.spec);
-        Taken::by(all.chain(missing.map(|_| &yet_to_be)))
+        Taken::by(roles, all.chain(&yet_to_be))
+    }
+
+    /// Refuses other roles of standard namespaces than there are where they take more than the allowance, or
+    /// where what was one before is one too many now.
+    pub(super) fn refuse_environments(mut self, environments: &[String]) -> Result<()> {
+        let before = self.taken();
+        let there = std::mem::replace(&mut self.team.spec.environments, environments.to_vec());
+        if environments.iter().all(|role| there.contains(role)) {
+            return Ok(());
+        }
+        let (name, most) = (&self.team.meta.name, self.team.spec.allowance.namespaces);
+        let own = self.taken().namespaces;
+        if own > most {
+            return Err(Error::conflict(format!(
+                "team `{name}` would have {own} of {most} namespaces of its own, with those whose role is no \
+                 longer in `environments`"
+            ))
+            .remedy("remove those that are not needed first"));
+        }
+        self.refuse_beyond(&before)
     }
 
     /// Writes into `change` what is taken of the allowance now.

@@ -18,6 +18,9 @@ use crate::{
 /// What a team's name may take of a namespace's, so that there is room for what follows.
 const LONGEST_NAME: usize = 40;
 
+/// How many standard namespaces a team may have: they do not count as its own.
+const MOST_ENVIRONMENTS: usize = 12;
+
 impl Teams {
     /// Onboards a team: its namespaces, credentials and all the rest follow. Fails with `AlreadyExists`
     /// where there is one of this name; one that was offboarded and of which something remains is taken
@@ -75,11 +78,12 @@ impl Teams {
             }
             None => Resource::new("", name.as_str(), fresh),
         };
+        let interactions = team.spec.interactions.clone();
         fill(&mut team.spec, &new.fields);
         team.meta
             .labels
             .insert(kernel::Meta::TEAM.into(), name.to_string());
-        self.check(&team).await?;
+        self.check(&team, &interactions).await?;
         if team.meta.revision == 0 {
             change.create(&team)?;
         } else {
@@ -118,8 +122,9 @@ impl Teams {
         Ok(())
     }
 
-    /// Everything that is wrong with what a team should be, at once.
-    pub(super) async fn check(&self, team: &Resource<Team>) -> Result<()> {
+    /// Everything that is wrong with what a team should be, at once. Interactions that it had `before` are as
+    /// they are: the other team may have gone since.
+    pub(super) async fn check(&self, team: &Resource<Team>, before: &[Interaction]) -> Result<()> {
         let (name, spec) = (team.meta.name.as_str(), &team.spec);
         let mut problems = self.wrong_group(name, spec);
         problems.extend(wrong_environments(name, spec));
@@ -137,6 +142,9 @@ impl Teams {
             }
         }
         for (index, interaction) in spec.interactions.iter().enumerate() {
+            if before.contains(interaction) {
+                continue;
+            }
             let place = format!("interactions[{index}]");
             problems.extend(self.wrong_interaction(name, interaction, &place).await?);
         }
@@ -221,7 +229,7 @@ pub(super) fn fill(spec: &mut TeamSpec, fields: &TeamFields) {
 /// Roles that cannot be part of a namespace's name, and those that are there twice.
 fn wrong_environments(name: &str, spec: &TeamSpec) -> Vec<Problem> {
     let roles = spec.environments.iter().enumerate();
-    roles
+    let mut problems: Vec<_> = roles
         .filter_map(|(index, role)| {
             let why = if Name::new(format!("{name}-{role}")).is_err()
                 || Name::new(role.as_str()).is_err()
@@ -238,5 +246,19 @@ fn wrong_environments(name: &str, spec: &TeamSpec) -> Vec<Problem> {
                 ),
             )
         })
-        .collect()
+        .collect();
+    let count = spec.environments.len();
+    if count > MOST_ENVIRONMENTS {
+        problems.push(
+            Problem::new(
+                "team/environments",
+                "environments",
+                format!(
+                    "a team has {MOST_ENVIRONMENTS} standard namespaces at the most, not {count}"
+                ),
+            )
+            .remedy("name fewer roles; the team makes other namespaces within its allowance"),
+        );
+    }
+    problems
 }

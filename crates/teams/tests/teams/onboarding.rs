@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use kernel::{Change, Resource};
 use serde_json::{Value, json};
+use teams::model::{Namespace, NamespaceSpec, Quota, Team};
 
 use crate::support::Site;
 
@@ -239,4 +241,71 @@ async fn offboarding_is_confirmed_and_ends_all_rights_at_once() {
     // While something of it remains, it can come back.
     site.onboard(json!({ "name": "payments" })).await;
     assert_eq!(other.teams_of("local:ada").await, json!(["payments"]));
+}
+
+#[tokio::test]
+async fn environments_are_no_way_around_the_allowance() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada"]);
+    let team = json!({ "name": "payments", "leads": ["local:ada"], "environments": ["dev"] });
+    site.onboard(team).await;
+    let path = "/v1/platforms/teams/payments";
+    let roles = async |roles: &[&str]| {
+        let body = json!({ "environments": roles });
+        site.ask("local:ada", "PATCH", path, body).await
+    };
+    let many: Vec<String> = (0..13).map(|n| format!("r{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let (status, answer) = roles(&many).await;
+    assert_eq!(status, 422, "{answer}");
+    assert_eq!(answer["problems"][0]["path"], "environments");
+    // Each begins with a tenth of what a team may take.
+    let (status, answer) = roles(&many[..11]).await;
+    assert_eq!(status, 409, "{answer}");
+    assert_eq!(answer["problems"][0]["rule"], "namespace/allowance");
+    assert_eq!(roles(&many[..10]).await.0, 200);
+    // What is a standard namespace no longer is one of the team's own.
+    let namespaces = many[..4].iter().map(|role| {
+        let spec = NamespaceSpec {
+            role: (*role).into(),
+            standard: true,
+            quota: Quota::NONE,
+            ..NamespaceSpec::default()
+        };
+        Resource::<Namespace>::new("payments", format!("payments-{role}"), spec)
+    });
+    let mut change = Change::new();
+    for namespace in namespaces {
+        change.create(&namespace).unwrap();
+    }
+    site.store.commit(change).await.unwrap();
+    assert_eq!(roles(&["r3", "dev"]).await.0, 200);
+    assert_eq!(roles(&[]).await.0, 200);
+    let (status, answer) = roles(&["qa"]).await;
+    assert_eq!(status, 409, "{answer}");
+    assert!(
+        answer["detail"].as_str().unwrap().contains("4 of 3"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn an_interaction_with_a_team_that_is_gone_is_in_nobodys_way() {
+    let site = Site::new().await;
+    for name in ["payments", "search"] {
+        site.onboard(json!({ "name": name })).await;
+    }
+    let path = "/v1/platforms/teams/payments";
+    let change = async |body: Value| site.ask("admin", "PATCH", path, body).await;
+    let with =
+        |purpose: &str| json!({ "with": "search", "mode": "collaboration", "purpose": purpose });
+    let body = json!({ "interactions": [with("to learn")] });
+    assert_eq!(change(body).await.0, 200);
+    let search = site.store.expect::<Team>("", "search").await.unwrap();
+    let mut end = Change::new();
+    end.remove(&search).unwrap();
+    site.store.commit(end).await.unwrap();
+    assert_eq!(change(json!({ "contact": "#pay" })).await.0, 200);
+    let (status, answer) = change(json!({ "interactions": [with("to plan")] })).await;
+    assert_eq!(status, 422, "{answer}");
 }
