@@ -450,8 +450,16 @@ async fn the_command_line_knows_teams() {
         (ended.code, ended.out.as_str()),
         (0, "Team/payments created\nTeam/shop created\n")
     );
+    // What is there stays as it is, whatever the file says of it now.
+    let teams = json!({ "teams": [
+        { "name": "payments", "idp_group": "acme/others" },
+        { "name": "shop", "environments": [] },
+    ]});
+    std::fs::write(&file, teams.to_string()).unwrap();
     let ended = world.site.cli(&import).await;
     assert_eq!(ended.out, "Team/payments unchanged\nTeam/shop unchanged\n");
+    let payments = world.get("/v1/platforms/teams/payments").await;
+    assert_eq!(payments["spec"]["group"], "acme/payments");
     world.ready("shop").await;
     // What was there is the same as before.
     let after = world.get("/v1/environments/shop-dev").await;

@@ -127,6 +127,17 @@ pub(crate) struct Import {
     file: PathBuf,
 }
 
+/// Takes out of `documents` what they say of those of `teams` that are registered: these stay as they are.
+fn say_nothing_of(teams: &[Resource<Kind>], documents: &mut [serde_json::Value]) {
+    for document in documents {
+        let name = document["metadata"]["name"].as_str().unwrap_or_default();
+        let there = |team: &Resource<Kind>| team.meta.name == name && team.spec.is_registered();
+        if document["kind"] == "Team" && teams.iter().any(there) {
+            document["spec"] = serde_json::json!({});
+        }
+    }
+}
+
 fn team_type(text: &str) -> std::result::Result<TeamType, String> {
     serde_json::from_value(text.into())
         .map_err(|_| "use stream-aligned, platform, enabling or complicated-subsystem".to_owned())
@@ -156,7 +167,10 @@ impl Team {
             }
             Self::Offboard(offboard) => offboard.run(context).await,
             Self::Import(import) => {
-                let input = input::documents(&[import.file])?;
+                let mut input = input::documents(&[import.file])?;
+                let client = context.client()?;
+                let teams = every(async |page| client.teams(&page).await).await?;
+                say_nothing_of(&teams, &mut input.ours);
                 apply::ours(context, input).await
             }
         }
