@@ -75,11 +75,23 @@ impl Target<'_> {
     fn key(&self) -> Key {
         Key {
             kind: self.kind.into(),
-            scope: self.scope.into(),
-            // What somebody wrote in a path may be long; what is kept of it need not be.
-            name: self.name.chars().take(LONGEST_NAME).collect(),
+            scope: kept(self.scope),
+            name: kept(self.name),
         }
     }
+}
+
+/// What is kept of what somebody wrote in a path, which need not be a name: it may be long, and hold
+/// characters that no store takes.
+fn kept(text: &str) -> String {
+    let plain = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().take(LONGEST_NAME).map(plain).collect()
 }
 
 /// Of a name that need not be anybody's, this much is kept.
@@ -261,7 +273,7 @@ impl Guard {
         change.event(NewEvent {
             kind: Self::REFUSED.into(),
             subject: target.key(),
-            team: target.team.into(),
+            team: kept(target.team),
             correlation: caller.correlation,
             actor: caller.subject.clone(),
             outcome: Some(Outcome::Fail),

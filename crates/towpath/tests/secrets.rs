@@ -67,6 +67,16 @@ async fn a_workload_gets_its_teams_secret_and_the_next_version_with_the_next_dep
         "nothing is made"
     );
 
+    // With it, whoever may deploy to one environment would deploy to all.
+    let name = "deploy-credentials/prod/deployer";
+    let key = json!({ "key": { "type": "secret", "params": { "name": name } } });
+    let steals = work::deployment(work::score("hello", &variables, &key));
+    let refused = format!("{:?}", client.deploy("dev", &steals).await.unwrap_err());
+    assert!(
+        refused.contains("the key of a deploy credential"),
+        "{refused}"
+    );
+
     // Whose environment it will be.
     let plain = work::deployment(work::score("hello", &json!({}), &json!({})));
     let first = client.deploy("dev", &plain).await.unwrap();

@@ -12,6 +12,9 @@ use crate::targets;
 /// Every objection to `workload`, refusals and warnings.
 pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Objection> {
     let mut objections = Vec::new();
+    if machine.unshare.is_none() {
+        objections.push(unwalled());
+    }
     for (name, container) in &workload.containers {
         let path = format!("containers.{name}");
         program(&path, container, &mut objections);
@@ -38,6 +41,22 @@ pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Object
         }
     }
     objections
+}
+
+/// What is the platform's cannot be hidden from the programs.
+fn unwalled() -> Objection {
+    let problem = Problem::new(
+        "engine/walls",
+        "containers",
+        "this user may not mount on this machine: the workload can read the platform's own files, its \
+         administrator's token too",
+    )
+    .remedy(
+        "deploy only what you trust with the platform, or allow user namespaces \
+         (sysctl kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0), \
+         or use the docker engine",
+    );
+    Objection::Warn(problem)
 }
 
 /// There must be a program to run.

@@ -26,7 +26,8 @@ pub(crate) struct Line {
 impl Line {
     /// Fails where a text of it cannot be stored.
     pub(super) fn new(event: &NewEvent) -> Result<Self> {
-        let texts = [&event.kind, &event.team, &event.actor];
+        let subject = event.subject.to_string();
+        let texts = [&event.kind, &subject, &event.team, &event.actor];
         if texts.iter().any(|text| text.contains('\0')) {
             return Err(Error::invalid("an event's text contains a NUL character"));
         }
@@ -37,7 +38,7 @@ impl Line {
         Ok(Self {
             id: Uuid::now_v7().to_string(),
             kind: event.kind.clone(),
-            subject: event.subject.to_string(),
+            subject,
             team: event.team.clone(),
             correlation: event.correlation.to_string(),
             actor: event.actor.clone(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{Change, EventFilter, Key, NewEvent, Outcome};
+use kernel::{Change, ErrorKind, EventFilter, Key, NewEvent, Outcome};
 use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -178,11 +178,15 @@ async fn nothing_of_a_failed_change_is_logged(database: &Database) {
     assert_eq!(store.head().await.unwrap(), 0);
     let mut nul = event("dev.towpath.\0", stale.key());
     nul.data = json!(null);
-    let refused = commit(&store, |change| {
-        change.event(nul);
-        Ok(())
-    });
-    refused.await.unwrap_err();
+    let mut nowhere = event("dev.towpath.test.never", Key::of::<Thing>("env", "\0"));
+    nowhere.data = json!(null);
+    for event in [nul, nowhere] {
+        let refused = commit(&store, |change| {
+            change.event(event);
+            Ok(())
+        });
+        assert_eq!(refused.await.unwrap_err().kind, ErrorKind::Invalid);
+    }
     assert_eq!(store.head().await.unwrap(), 0);
 }
 

@@ -17,6 +17,13 @@ pub(super) struct OfTeams(pub(super) Arc<dyn SecretStore>);
 impl TeamSecrets for OfTeams {
     async fn read(&self, team: &str, name: &str) -> Result<Option<TeamSecret>, ProvisionError> {
         let secret = SecretRef::new(team, name).map_err(refused)?;
+        if secret.name.is_managed() {
+            // Whoever may deploy to one environment would read the keys of all others.
+            return Err(ProvisionError::permanent(format!(
+                "secret `{name}` is the key of a deploy credential, and no workload's"
+            ))
+            .remedy("give the workload a secret of its own"));
+        }
         let found = self.0.get(&secret, None).await.map_err(refused)?;
         Ok(found.map(|found| TeamSecret {
             version: found.version,

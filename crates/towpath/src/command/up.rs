@@ -418,11 +418,24 @@ impl Up {
                 amqp_management: servers.amqp_management.clone(),
             },
             start_servers: !servers.no_start_servers,
-            private: LoginFile::find()
-                .and_then(|file| Some(vec![file.own_directory()?.to_owned()]))
-                .unwrap_or_default(),
+            private: private(),
             ..Config::local(data)
         })
+    }
+}
+
+/// Where this user's logins are, which workloads must not see. Made already: what is not there cannot be
+/// hidden from a workload that starts before the first login.
+fn private() -> Vec<PathBuf> {
+    let Some(file) = LoginFile::find() else {
+        return vec![];
+    };
+    match file.own_directory() {
+        Ok(directory) => directory.map(Path::to_owned).into_iter().collect(),
+        Err(error) => {
+            tracing::warn!(%error, "workloads may see logins of this user");
+            vec![]
+        }
     }
 }
 

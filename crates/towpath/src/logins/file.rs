@@ -118,9 +118,16 @@ impl LoginFile {
         })
     }
 
-    /// The directory that it is in, where nothing else is.
-    pub(crate) fn own_directory(&self) -> Option<&Path> {
-        self.path.parent().filter(|_| self.own_directory)
+    /// The directory that it is in, where nothing else is; made where it is not there.
+    pub(crate) fn own_directory(&self) -> std::io::Result<Option<&Path>> {
+        let Some(directory) = self.path.parent().filter(|_| self.own_directory) else {
+            return Ok(None);
+        };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
+        Ok(Some(directory))
     }
 
     /// The same, where a login has to be kept.

@@ -200,6 +200,12 @@ async fn refusals_are_in_the_audit_trail() {
     let (status, answer) = world.ask("agent", Method::DELETE, path, &Value::Null).await;
     assert_eq!(status, 403);
     assert_eq!(answer["problems"][0]["rule"], "authz/agent");
+    // What is no name is told of as far as it can be.
+    let path = "/v1/teams/payments%00/secrets/%00";
+    let (status, answer) = world
+        .ask("stranger", Method::DELETE, path, &Value::Null)
+        .await;
+    assert!((400..500).contains(&status), "{status}: {answer}");
     let users = "/v1/identity/users/eve";
     let (status, _) = world.ask("member", Method::PUT, users, &json!({})).await;
     assert_eq!(status, 403);
