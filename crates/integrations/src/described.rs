@@ -7,7 +7,7 @@ use kernel::{Error, Outbound, Problem, Result, Secret};
 use minijinja::{Environment, UndefinedBehavior};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use teams::tool::{Call, Found, Place, Repair, Tool, Wanted};
+use teams::tool::{Call, Found, Home, Place, Repair, Tool, Wanted};
 
 use crate::api::{Api, config, problem};
 
@@ -239,6 +239,11 @@ impl Tool for Described {
             }
         }
         problems
+    }
+
+    /// What is looked at is what the description names: it says itself what is to be kept.
+    fn home(&self, _: &Value, _: &str) -> Result<Option<Home>> {
+        Ok(None)
     }
 
     async fn look(&self, place: Place<'_>, wanted: &Wanted) -> Result<Found> {

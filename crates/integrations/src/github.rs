@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use kernel::{Outbound, Problem, Result, Secret};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use teams::tool::{Call, Found, Place, Repair, Tool, Wanted};
+use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted};
 
 use crate::api::{Api, below, check, config};
 
@@ -32,6 +32,9 @@ struct Config {
     /// Whether the team's repositories take signed commits only, on their default branch.
     #[serde(default)]
     signed_commits: bool,
+    /// Teams of the platform whose team there may be there already.
+    #[serde(default)]
+    adopt: BTreeSet<String>,
 }
 
 impl Config {
@@ -260,12 +263,23 @@ impl Tool for Github {
         check::<Config>(&self.outbound, config, |config| config.url.clone())
     }
 
+    fn home(&self, value: &Value, team: &str) -> Result<Option<Home>> {
+        let config: Config = config(value)?;
+        Ok(Some(Home {
+            at: config.at(&["orgs", &config.org, "teams", team])?,
+            what: format!("the team `{team}` of the organization `{}`", config.org),
+            adopted: config.adopt.contains(team),
+            remedy: "rename one of them",
+        }))
+    }
+
     async fn look(&self, place: Place<'_>, wanted: &Wanted) -> Result<Found> {
         let config: Config = config(place.config)?;
         let api = self.api(place.credential);
         let mut found = Found::default();
         let team = config.at(&["orgs", &config.org, "teams", &wanted.name])?;
         if api.read::<Value>(&team).await?.is_none() {
+            found.presence = Presence::Absent;
             found.repairs.push(Repair {
                 what: "team".into(),
                 found: None,
@@ -280,6 +294,10 @@ impl Tool for Github {
                     })),
                 },
             });
+            return Ok(found);
+        }
+        if !place.ours {
+            found.presence = Presence::Foreign;
             return Ok(found);
         }
         self.members(&api, &config, wanted, &mut found).await?;

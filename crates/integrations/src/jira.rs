@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kernel::{Error, Outbound, Problem, Result, Secret};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use teams::tool::{Call, Found, Place, Repair, Tool, Wanted, WantedMember};
+use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted, WantedMember};
 
 use crate::api::{Api, below, check, config};
 
@@ -39,6 +39,9 @@ struct Config {
     /// The role of those who lead it beside that, if any.
     #[serde(default)]
     leads: Option<String>,
+    /// Teams whose project may be there already.
+    #[serde(default)]
+    adopt: BTreeSet<String>,
 }
 
 impl Config {
@@ -114,6 +117,17 @@ impl Tool for Jira {
         check::<Config>(&self.outbound, config, |config| config.url.clone())
     }
 
+    fn home(&self, value: &Value, team: &str) -> Result<Option<Home>> {
+        let config: Config = config(value)?;
+        let key = config.key(team);
+        Ok(Some(Home {
+            at: config.at(&["project", &key])?,
+            what: format!("the project `{key}`"),
+            adopted: config.adopt.contains(team),
+            remedy: "give this team another key in `projects` of the integration's configuration",
+        }))
+    }
+
     async fn look(&self, place: Place<'_>, wanted: &Wanted) -> Result<Found> {
         let config: Config = config(place.config)?;
         let api = self.api(&config, place.credential);
@@ -121,6 +135,7 @@ impl Tool for Jira {
         let key = config.key(&wanted.name);
         let project = config.at(&["project", &key])?;
         if api.read::<Value>(&project).await?.is_none() {
+            found.presence = Presence::Absent;
             found.repairs.push(Repair {
                 what: format!("projects/{key}"),
                 found: None,
@@ -138,6 +153,10 @@ impl Tool for Jira {
                     })),
                 },
             });
+            return Ok(found);
+        }
+        if !place.ours {
+            found.presence = Presence::Foreign;
             return Ok(found);
         }
         let roles = config.at(&["project", &key, "role"])?;

@@ -12,6 +12,33 @@ pub struct Place<'a> {
     pub config: &'a Value,
     /// The credential, where there is one.
     pub credential: Option<&'a Secret>,
+    /// Whether what the tool has of the team was made from here, or taken over because somebody said so.
+    pub ours: bool,
+}
+
+/// The one thing at a tool that stands for a team, with all that is kept in step in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// Where: its address, which no other thing has.
+    pub at: String,
+    /// What people call it: ``the team `payments` of `acme` ``.
+    pub what: String,
+    /// Whether the configuration says that it is taken over where it is there already.
+    pub adopted: bool,
+    /// What to do where two teams have the same.
+    pub remedy: &'static str,
+}
+
+/// Whether a team's home is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It is there, and ours; or the tool has no one thing that stands for a team.
+    #[default]
+    There,
+    /// It is not: the repair makes it.
+    Absent,
+    /// It is there, and nothing says that it is ours: it was not looked into.
+    Foreign,
 }
 
 /// What a tool should know of a team.
@@ -69,6 +96,8 @@ pub struct Call {
 /// What was found at a tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
+    /// Whether what stands for the team is there.
+    pub presence: Presence,
     /// What is to be mended. Where one thing must be there before the next can be looked at, the next
     /// is found the next time.
     pub repairs: Vec<Repair>,
@@ -84,6 +113,9 @@ pub trait Tool: Send + Sync + 'static {
 
     /// Everything that is wrong with a configuration.
     fn check(&self, config: &Value) -> Vec<Problem>;
+
+    /// What stands for a team of this name, where one thing does.
+    fn home(&self, config: &Value, team: &str) -> Result<Option<Home>>;
 
     /// Compares what there is with what should be, and changes nothing. `Unavailable` where the tool
     /// could not be asked: that says nothing of what is there.

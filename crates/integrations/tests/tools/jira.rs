@@ -17,15 +17,17 @@ use serde_json::{Value, json};
 use crate::support::{heal, look, serve, team, tool};
 
 #[derive(Default)]
-struct Site {
-    projects: BTreeSet<String>,
+pub(crate) struct Site {
+    pub(crate) projects: BTreeSet<String>,
+    /// Whether it answers nothing of use once it has made a project.
+    pub(crate) loses_answers: bool,
     /// Accounts by role.
-    roles: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) roles: BTreeMap<String, BTreeSet<String>>,
 }
 
 type Shared = State<Arc<Mutex<Site>>>;
 
-async fn jira() -> (String, Arc<Mutex<Site>>) {
+pub(crate) async fn jira() -> (String, Arc<Mutex<Site>>) {
     let site = Arc::new(Mutex::new(Site::default()));
     let role = get(actors).post(add).delete(remove);
     let router = Router::new()
@@ -45,7 +47,11 @@ async fn make(State(site): Shared, headers: HeaderMap, Json(body): Json<Value>) 
     assert_eq!(body["projectTypeKey"], "software");
     let key = body["key"].as_str().unwrap().to_owned();
     assert!(key.len() <= 10 && key.chars().all(|c| c.is_ascii_uppercase()));
-    site.lock().unwrap().projects.insert(key);
+    let mut site = site.lock().unwrap();
+    site.projects.insert(key);
+    if site.loses_answers {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
     (StatusCode::CREATED, Json(json!({ "id": 10000 }))).into_response()
 }
 

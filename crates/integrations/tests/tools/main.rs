@@ -4,6 +4,7 @@
 
 mod described;
 mod github;
+mod holding;
 mod jira;
 mod reconcile;
 mod support;

@@ -144,18 +144,29 @@ async fn write(State(wiki): Shared, Json(body): Json<Value>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-struct World {
-    store: Store,
-    teams: Arc<Teams>,
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) teams: Arc<Teams>,
     source: Arc<Source>,
     wiki: Arc<Mutex<Wiki>>,
     url: String,
-    driver: DriverHandle,
+    pub(crate) driver: DriverHandle,
     _directory: tempfile::TempDir,
 }
 
+pub(crate) async fn add_team(store: &Store, name: &str) {
+    let spec = TeamSpec {
+        group: name.into(),
+        ..TeamSpec::default()
+    };
+    let mut change = Change::new();
+    let team = Resource::<Team>::new("", name, spec);
+    change.create(&team).unwrap();
+    store.commit(change).await.unwrap();
+}
+
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/store.db", directory.path().display());
         let store = Store::open(&url, Sealer::generate().unwrap())
@@ -181,14 +192,7 @@ impl World {
         let settings = Settings::default();
         let teams = Teams::new(store.clone(), guard, registry, ports, settings);
         let teams = Arc::new(teams);
-        let spec = TeamSpec {
-            group: "payments".into(),
-            ..TeamSpec::default()
-        };
-        let mut change = Change::new();
-        let team = Resource::<Team>::new("", "payments", spec);
-        change.create(&team).unwrap();
-        store.commit(change).await.unwrap();
+        add_team(&store, "payments").await;
         let driver = Driver::new(store.clone(), "test".into())
             .with(Arc::new(Integrations(teams.clone())))
             .with(Arc::new(IntegrationChanges(teams.clone())))
@@ -202,6 +206,28 @@ impl World {
             driver,
             _directory: directory,
         }
+    }
+
+    /// Makes an integration, or changes one.
+    pub(crate) async fn put(&self, name: &str, new: Value) {
+        let new: NewIntegration = serde_json::from_value(new).unwrap();
+        let admin = Caller::local_admin();
+        let made = self.teams.integration_put(&admin, name, new, None);
+        made.await.unwrap();
+    }
+
+    /// Waits for how far `name` is with `team`.
+    pub(crate) async fn is(&self, team: &str, name: &str, step: Step) -> IntegrationStatus {
+        eventually("the state is as expected", SOON, async || {
+            let state = self
+                .store
+                .get::<IntegrationState>(team, name)
+                .await
+                .unwrap();
+            let status = state.map(|state| state.status);
+            status.filter(|status| status.step == step)
+        })
+        .await
     }
 
     async fn integrate(&self, enabled: bool) {
@@ -226,10 +252,7 @@ impl World {
                 }],
             },
         });
-        let new: NewIntegration = serde_json::from_value(new).unwrap();
-        let admin = Caller::local_admin();
-        let made = self.teams.integration_put(&admin, "wiki", new, None);
-        made.await.unwrap();
+        self.put("wiki", new).await;
     }
 
     /// As the tick of teams does, whoever listens.
@@ -252,10 +275,7 @@ impl World {
     }
 
     async fn reaches(&self, step: Step) -> IntegrationStatus {
-        eventually("the state is as expected", SOON, async || {
-            self.status().await.filter(|status| status.step == step)
-        })
-        .await
+        self.is("payments", "wiki", step).await
     }
 
     async fn has(&self, users: Value) {

@@ -38,6 +38,7 @@ pub(crate) async fn look(tool: &dyn Tool, config: &Value, wanted: &Wanted) -> Re
     let place = Place {
         config,
         credential: Some(&credential),
+        ours: true,
     };
     tool.look(place, wanted).await
 }
@@ -48,6 +49,7 @@ pub(crate) async fn heal(tool: &dyn Tool, config: &Value, wanted: &Wanted) -> Ve
     let place = Place {
         config,
         credential: Some(&credential),
+        ours: true,
     };
     let mut healed = Vec::new();
     for _ in 0..4 {

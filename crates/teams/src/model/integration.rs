@@ -96,6 +96,28 @@ pub enum Step {
     Unknown,
 }
 
+/// What at a tool stands for the team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Holding {
+    /// Its address there.
+    pub at: String,
+    /// Why it is ours.
+    pub origin: Origin,
+}
+
+/// Why something at a tool is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// It was not there, and was about to be made: if it is there now, it was.
+    Making,
+    /// It was made from here.
+    Made,
+    /// It was there, and the configuration said to take it over.
+    Adopted,
+}
+
 /// How far it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -109,6 +131,9 @@ pub struct IntegrationStatus {
     /// Digest of what was wanted when it was last in step: what differs from then on is drift.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub wanted: String,
+    /// What at the tool is ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Holding>,
     /// The generation of the team then.
     #[serde(default)]
     pub generation: i64,

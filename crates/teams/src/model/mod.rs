@@ -8,7 +8,8 @@ mod team;
 
 pub use condition::{Condition, Truth};
 pub use integration::{
-    Integration, IntegrationSpec, IntegrationState, IntegrationStatus, Step, TeamSelector,
+    Holding, Integration, IntegrationSpec, IntegrationState, IntegrationStatus, Origin, Step,
+    TeamSelector,
 };
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
 pub use quota::{Amounts, Cpu, Memory, Quota};

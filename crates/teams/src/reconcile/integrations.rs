@@ -7,28 +7,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Error, ErrorKind, Event, Key, Kind, NewEvent, Next, Outcome, Query, Reconciler,
-    Resource, Result, Store, reconciler::Context,
+    Caller, Change, Error, Event, Key, Kind, Next, Query, Reconciler, Resource, Result, Store,
+    reconciler::Context,
 };
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::pass::Pass;
 use crate::{
     Teams,
     api::SourceState,
     model::{Condition, Integration, IntegrationState, IntegrationStatus, Step, Team, Truth},
-    tool::{Found, Place, Repair, Tool, Wanted, WantedMember},
+    tool::{Wanted, WantedMember},
 };
-
-/// Looks in a row at the most: what has to be there first, and then what is in it.
-const ROUNDS: usize = 4;
-/// Differences that one event tells of; the rest is counted.
-const TOLD: usize = 50;
-/// The longest text of a difference.
-const LONGEST: usize = 300;
 
 /// Keeps all tools in step with each team.
 pub struct Integrations(pub Arc<Teams>);
@@ -185,221 +176,6 @@ impl Integrations {
         wanted.members.dedup_by(|one, other| one.name == other.name);
         Ok(wanted)
     }
-}
-
-/// One look at one tool for one team.
-struct Pass<'a> {
-    teams: &'a Teams,
-    context: &'a Context,
-    integration: &'a Resource<Integration>,
-    caller: Caller,
-    state: Option<Resource<IntegrationState>>,
-    /// Whether it was found otherwise than it was left.
-    drifted: bool,
-}
-
-impl Pass<'_> {
-    /// Says whether there is nothing more to do for now.
-    async fn run(mut self, team: &Resource<Team>, wanted: &Result<Wanted>) -> Result<bool> {
-        let generation = team.meta.generation;
-        let team = team.meta.name.as_str();
-        let ended = match wanted {
-            Ok(wanted) => self.keep(team, wanted).await,
-            Err(error) => Err(Error::unavailable(error.message.clone())),
-        };
-        match ended {
-            Ok((step, message, digest)) => {
-                let settled = step == Step::InStep;
-                let wanted = Some((digest, generation));
-                self.settle(team, step, message, wanted).await?;
-                Ok(settled)
-            }
-            // Another replica's turn: nothing was found out about the tool.
-            Err(error) if error.kind == ErrorKind::Conflict => Err(error),
-            Err(error) => {
-                let step = match error.kind {
-                    ErrorKind::Invalid => Step::OutOfStep,
-                    _ => Step::Unknown,
-                };
-                let name = &self.integration.meta.name;
-                tracing::warn!(integration = name, team, error = error.chain(), "a tool");
-                let message = match error.remedy {
-                    Some(remedy) => format!("{}: {remedy}", error.message),
-                    None => error.message,
-                };
-                self.settle(team, step, message, None).await?;
-                Ok(false)
-            }
-        }
-    }
-
-    async fn keep(&mut self, team: &str, wanted: &Wanted) -> Result<(Step, String, String)> {
-        let spec = &self.integration.spec;
-        let tool = self.teams.tool(&spec.tool).ok_or_else(|| {
-            Error::invalid(format!(
-                "this platform has no integration of type `{}`",
-                spec.tool
-            ))
-        })?;
-        let uid = self.integration.meta.uid;
-        let credential = self
-            .teams
-            .store()
-            .secret(uid, Integration::CREDENTIAL)
-            .await?;
-        let place = Place {
-            config: &spec.config,
-            credential: credential.as_ref(),
-        };
-        let digest = digest(&spec.config, wanted)?;
-        let was = self
-            .state
-            .as_ref()
-            .map(|state| state.status.wanted.as_str());
-        let mut is_drift = was == Some(&digest);
-        for _ in 0..ROUNDS {
-            let found = tool.look(place, wanted).await?;
-            if found.repairs.is_empty() {
-                let step = if found.obstacles.is_empty() {
-                    Step::InStep
-                } else {
-                    Step::OutOfStep
-                };
-                return Ok((step, found.obstacles.join("; "), digest));
-            }
-            self.tell(team, &found, is_drift).await?;
-            self.drifted |= is_drift;
-            let mended = mend(tool, place, &found.repairs).await;
-            self.mended(team, &found, &mended).await?;
-            mended?;
-            is_drift = false;
-        }
-        let message = "it is not what was written, however often".to_owned();
-        Ok((Step::OutOfStep, message, digest))
-    }
-
-    fn key(&self, team: &str) -> Key {
-        Key::of::<IntegrationState>(team, &*self.integration.meta.name)
-    }
-
-    /// Records what differs, before anything is done about it: as drift, where it was otherwise before
-    /// and nobody wanted that.
-    async fn tell(&self, team: &str, found: &Found, is_drift: bool) -> Result<()> {
-        let what = if is_drift {
-            "integration.drift"
-        } else {
-            "integration.update"
-        };
-        let differences: Vec<Value> = found.repairs.iter().take(TOLD).map(difference).collect();
-        let mut change = Change::new()
-            .fenced(self.context.fence.clone())
-            .by(&self.caller);
-        change.event(NewEvent::caused(
-            what,
-            self.key(team),
-            team,
-            &self.caller,
-            is_drift.then_some(Outcome::Fail),
-            json!({
-                "type": self.integration.spec.tool,
-                "differences": differences,
-                "more": found.repairs.len().saturating_sub(TOLD),
-            }),
-        ));
-        self.context.store.commit(change).await.map(drop)
-    }
-
-    /// Records what came of it.
-    async fn mended(&self, team: &str, found: &Found, mended: &Result<()>) -> Result<()> {
-        let (outcome, reason) = match mended {
-            Ok(()) => (Outcome::Pass, Value::Null),
-            Err(error) => (Outcome::Fail, error.message.clone().into()),
-        };
-        let mut change = Change::new()
-            .fenced(self.context.fence.clone())
-            .by(&self.caller);
-        change.event(NewEvent::caused(
-            "integration.mended",
-            self.key(team),
-            team,
-            &self.caller,
-            Some(outcome),
-            json!({ "differences": found.repairs.len(), "reason": reason }),
-        ));
-        self.context.store.commit(change).await.map(drop)
-    }
-
-    /// Notes how far it is.
-    async fn settle(
-        &mut self,
-        team: &str,
-        step: Step,
-        message: String,
-        wanted: Option<(String, i64)>,
-    ) -> Result<()> {
-        let name = &self.integration.meta.name;
-        let mut change = Change::new()
-            .fenced(self.context.fence.clone())
-            .by(&self.caller);
-        let is_new = self.state.is_none();
-        let mut state = match self.state.take() {
-            Some(state) => state,
-            None => Resource::<IntegrationState>::new(team, name.as_str(), ()),
-        };
-        let before = state.status.clone();
-        state.status.step = step;
-        state.status.message = message;
-        if let Some((digest, generation)) = wanted {
-            state.status.wanted = digest;
-            state.status.generation = generation;
-        }
-        state.status.drifts += u32::from(self.drifted);
-        let same = state.status == before;
-        state.status.looked = Some(Timestamp::now());
-        if is_new {
-            let labels = &mut state.meta.labels;
-            labels.insert(kernel::Meta::TEAM.into(), team.into());
-            labels.insert(IntegrationState::INTEGRATION.into(), name.clone());
-            change.create(&state)?;
-        } else if same {
-            change.note(&state)?;
-        } else {
-            change.status(&state)?;
-        }
-        self.context.store.commit(change).await.map(drop)
-    }
-}
-
-async fn mend(tool: &dyn Tool, place: Place<'_>, repairs: &[Repair]) -> Result<()> {
-    for repair in repairs {
-        tool.mend(place, &repair.call).await?;
-    }
-    Ok(())
-}
-
-/// A difference as it is told.
-fn difference(repair: &Repair) -> Value {
-    let short = |text: &Option<String>| {
-        let text = text.as_ref();
-        text.map(|text| text.chars().take(LONGEST).collect::<String>())
-    };
-    json!({
-        "what": repair.what,
-        "found": short(&repair.found),
-        "wanted": short(&repair.wanted),
-    })
-}
-
-/// Tells whether the same is wanted as before, and nobody's name.
-fn digest(config: &Value, wanted: &Wanted) -> Result<String> {
-    let text = serde_json::to_vec(&(config, wanted))
-        .map_err(|error| Error::internal("what is wanted could not be serialized", error))?;
-    let digest = Sha256::digest(text);
-    Ok(digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
 }
 
 /// The tools that do not know yet that a team has left, each with why.

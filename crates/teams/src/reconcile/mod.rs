@@ -5,6 +5,7 @@
 mod conditions;
 mod integrations;
 mod leave;
+mod pass;
 mod sync;
 
 use std::{sync::Arc, time::Duration};

@@ -1,0 +1,388 @@
+//! One look at one tool for one team, and what comes of it.
+
+use jiff::Timestamp;
+use kernel::{
+    Caller, Change, Error, ErrorKind, Key, NewEvent, Outcome, Query, Resource, Result,
+    reconciler::Context,
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    Teams,
+    model::{Holding, Integration, IntegrationState, Origin, Step, Team},
+    tool::{Found, Home, Place, Presence, Repair, Tool, Wanted},
+};
+
+/// Looks in a row at the most: what has to be there first, and then what is in it.
+const ROUNDS: usize = 4;
+/// Differences that one event tells of; the rest is counted.
+const TOLD: usize = 50;
+/// The longest text of a difference.
+const LONGEST: usize = 300;
+
+/// One look at one tool for one team.
+pub(super) struct Pass<'a> {
+    pub(super) teams: &'a Teams,
+    pub(super) context: &'a Context,
+    pub(super) integration: &'a Resource<Integration>,
+    pub(super) caller: Caller,
+    pub(super) state: Option<Resource<IntegrationState>>,
+    /// Whether it was found otherwise than it was left.
+    pub(super) drifted: bool,
+}
+
+impl Pass<'_> {
+    /// Says whether there is nothing more to do for now.
+    pub(super) async fn run(
+        mut self,
+        team: &Resource<Team>,
+        wanted: &Result<Wanted>,
+    ) -> Result<bool> {
+        let ended = match wanted {
+            Ok(wanted) => self.keep(team, wanted).await,
+            Err(error) => Err(Error::unavailable(error.message.clone())),
+        };
+        let generation = team.meta.generation;
+        let team = team.meta.name.as_str();
+        match ended {
+            Ok((step, message, digest)) => {
+                let settled = step == Step::InStep;
+                let wanted = Some((digest, generation));
+                self.settle(team, step, message, wanted).await?;
+                Ok(settled)
+            }
+            // Another replica's turn: nothing was found out about the tool.
+            Err(error) if error.kind == ErrorKind::Conflict => Err(error),
+            Err(error) => {
+                let step = match error.kind {
+                    ErrorKind::Invalid => Step::OutOfStep,
+                    _ => Step::Unknown,
+                };
+                let name = &self.integration.meta.name;
+                tracing::warn!(integration = name, team, error = error.chain(), "a tool");
+                let message = match error.remedy {
+                    Some(remedy) => format!("{}: {remedy}", error.message),
+                    None => error.message,
+                };
+                self.settle(team, step, message, None).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn keep(
+        &mut self,
+        team: &Resource<Team>,
+        wanted: &Wanted,
+    ) -> Result<(Step, String, String)> {
+        let leaves = !team.spec.is_registered();
+        let name = team.meta.name.as_str();
+        let spec = &self.integration.spec;
+        let tool = self.teams.tool(&spec.tool).ok_or_else(|| {
+            Error::invalid(format!(
+                "this platform has no integration of type `{}`",
+                spec.tool
+            ))
+        })?;
+        let uid = self.integration.meta.uid;
+        let credential = self
+            .teams
+            .store()
+            .secret(uid, Integration::CREDENTIAL)
+            .await?;
+        let home = tool.home(&spec.config, name)?;
+        let digest = digest(&spec.config, wanted)?;
+        if let Some(home) = &home
+            && let Some(other) = self.holder(tool, team, home).await?
+        {
+            if leaves {
+                return Ok((Step::InStep, String::new(), digest));
+            }
+            return Err(taken(home, &other));
+        }
+        let mut origin = home.as_ref().and_then(|home| self.origin(home));
+        let place = Place {
+            config: &spec.config,
+            credential: credential.as_ref(),
+            ours: home.is_none() || origin.is_some(),
+        };
+        let was = self
+            .state
+            .as_ref()
+            .map(|state| state.status.wanted.as_str());
+        let mut is_drift = was == Some(&digest);
+        for _ in 0..ROUNDS {
+            let found = tool.look(place, wanted).await?;
+            if leaves && found.presence != Presence::There {
+                // There is nothing of ours that anybody could be in.
+                return Ok((Step::InStep, String::new(), digest));
+            }
+            if let Some(home) = &home {
+                origin = self.claim(name, home, origin, found.presence).await?;
+            }
+            let place = Place {
+                ours: true,
+                ..place
+            };
+            if found.repairs.is_empty() {
+                let step = if found.obstacles.is_empty() {
+                    Step::InStep
+                } else {
+                    Step::OutOfStep
+                };
+                return Ok((step, found.obstacles.join("; "), digest));
+            }
+            self.tell(name, &found, is_drift).await?;
+            self.drifted |= is_drift;
+            let mended = mend(tool, place, &found.repairs).await;
+            self.mended(name, &found, &mended).await?;
+            if found.presence == Presence::Absent
+                && let Err(error) = &mended
+                && error.kind == ErrorKind::Invalid
+            {
+                // It has not been made: what is there the next time is somebody else's.
+                self.hold(name, None).await?;
+            }
+            mended?;
+            is_drift = false;
+        }
+        let message = "it is not what was written, however often".to_owned();
+        Ok((Step::OutOfStep, message, digest))
+    }
+
+    /// Where what the tool has of the team comes from, as far as a record or the configuration says.
+    fn origin(&self, home: &Home) -> Option<Origin> {
+        let held = self.state.as_ref()?.status.holds.as_ref();
+        let held = held.filter(|held| held.at == home.at);
+        let adopted = home.adopted.then_some(Origin::Adopted);
+        held.map(|held| held.origin).or(adopted)
+    }
+
+    /// Records whose what was found is, before anything is sent: what was asked for and not answered is
+    /// known again. Fails where it is somebody else's.
+    async fn claim(
+        &mut self,
+        team: &str,
+        home: &Home,
+        origin: Option<Origin>,
+        presence: Presence,
+    ) -> Result<Option<Origin>> {
+        let origin = match (presence, origin) {
+            (Presence::Absent, _) => Origin::Making,
+            (Presence::There, Some(Origin::Making)) => Origin::Made,
+            (Presence::There, Some(origin)) => origin,
+            (Presence::There | Presence::Foreign, _) => {
+                return Err(Error::unavailable(format!(
+                    "{} is there already, and was not made from here",
+                    home.what
+                ))
+                .remedy(format!(
+                    "add `{team}` to `adopt` in the integration's configuration to have it kept in step, \
+                     or remove it there"
+                )));
+            }
+        };
+        let at = home.at.clone();
+        self.hold(team, Some(Holding { at, origin })).await?;
+        Ok(Some(origin))
+    }
+
+    /// Writes down what is held, where that is new.
+    async fn hold(&mut self, team: &str, holds: Option<Holding>) -> Result<()> {
+        if self.state.as_ref().map(|state| &state.status.holds) == Some(&holds) {
+            return Ok(());
+        }
+        let (mut state, is_new) = self.current(team);
+        state.status.holds = holds;
+        let mut change = self.change();
+        if is_new {
+            change.create(&state)?;
+        } else {
+            change.status(&state)?;
+        }
+        self.write(team, change).await
+    }
+
+    /// The team to which the tool's place for this one belongs, where that is another: who is recorded
+    /// there, or else who was here first.
+    async fn holder(
+        &self,
+        tool: &dyn Tool,
+        team: &Resource<Team>,
+        home: &Home,
+    ) -> Result<Option<String>> {
+        let store = self.teams.store();
+        let spec = &self.integration.spec;
+        let label = IntegrationState::INTEGRATION.to_owned();
+        let states = store
+            .list_all::<IntegrationState>(&Query {
+                labels: [(label, self.integration.meta.name.clone())].into(),
+                ..Query::default()
+            })
+            .await?;
+        let rank = |one: &Resource<Team>| {
+            let holds = states.iter().any(|state| {
+                let held = state.status.holds.as_ref();
+                state.meta.scope == one.meta.name && held.is_some_and(|held| held.at == home.at)
+            });
+            (!holds, one.meta.created, one.meta.name.clone())
+        };
+        let own = rank(team);
+        for other in store.list_all::<Team>(&Query::default()).await? {
+            if other.meta.name == team.meta.name || !spec.teams.selects(&other) {
+                continue;
+            }
+            let theirs = tool.home(&spec.config, &other.meta.name)?;
+            let is_same = theirs.is_some_and(|theirs| theirs.at == home.at);
+            // What a team that has left still has there is not another's.
+            let counts = other.spec.is_registered() || !rank(&other).0;
+            if is_same && counts && rank(&other) < own {
+                return Ok(Some(other.meta.name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The state as it is, or a new one; and whether it is new.
+    fn current(&self, team: &str) -> (Resource<IntegrationState>, bool) {
+        if let Some(state) = &self.state {
+            return (state.clone(), false);
+        }
+        let name = &self.integration.meta.name;
+        let mut state = Resource::<IntegrationState>::new(team, name.as_str(), ());
+        let labels = &mut state.meta.labels;
+        labels.insert(kernel::Meta::TEAM.into(), team.into());
+        labels.insert(IntegrationState::INTEGRATION.into(), name.clone());
+        (state, true)
+    }
+
+    fn change(&self) -> Change {
+        Change::new()
+            .fenced(self.context.fence.clone())
+            .by(&self.caller)
+    }
+
+    /// Commits, and goes on with the state as it is then.
+    async fn write(&mut self, team: &str, change: Change) -> Result<()> {
+        self.context.store.commit(change).await?;
+        let name = &self.integration.meta.name;
+        self.state = self.context.store.get(team, name).await?;
+        Ok(())
+    }
+
+    fn key(&self, team: &str) -> Key {
+        Key::of::<IntegrationState>(team, &*self.integration.meta.name)
+    }
+
+    /// Records what differs, before anything is done about it: as drift, where it was otherwise before
+    /// and nobody wanted that.
+    async fn tell(&self, team: &str, found: &Found, is_drift: bool) -> Result<()> {
+        let what = if is_drift {
+            "integration.drift"
+        } else {
+            "integration.update"
+        };
+        let differences: Vec<Value> = found.repairs.iter().take(TOLD).map(difference).collect();
+        let mut change = self.change();
+        change.event(NewEvent::caused(
+            what,
+            self.key(team),
+            team,
+            &self.caller,
+            is_drift.then_some(Outcome::Fail),
+            json!({
+                "type": self.integration.spec.tool,
+                "differences": differences,
+                "more": found.repairs.len().saturating_sub(TOLD),
+            }),
+        ));
+        self.context.store.commit(change).await.map(drop)
+    }
+
+    /// Records what came of it.
+    async fn mended(&self, team: &str, found: &Found, mended: &Result<()>) -> Result<()> {
+        let (outcome, reason) = match mended {
+            Ok(()) => (Outcome::Pass, Value::Null),
+            Err(error) => (Outcome::Fail, error.message.clone().into()),
+        };
+        let mut change = self.change();
+        change.event(NewEvent::caused(
+            "integration.mended",
+            self.key(team),
+            team,
+            &self.caller,
+            Some(outcome),
+            json!({ "differences": found.repairs.len(), "reason": reason }),
+        ));
+        self.context.store.commit(change).await.map(drop)
+    }
+
+    /// Notes how far it is.
+    async fn settle(
+        &mut self,
+        team: &str,
+        step: Step,
+        message: String,
+        wanted: Option<(String, i64)>,
+    ) -> Result<()> {
+        let mut change = self.change();
+        let (mut state, is_new) = self.current(team);
+        let before = state.status.clone();
+        state.status.step = step;
+        state.status.message = message;
+        if let Some((digest, generation)) = wanted {
+            state.status.wanted = digest;
+            state.status.generation = generation;
+        }
+        state.status.drifts += u32::from(self.drifted);
+        let same = state.status == before;
+        state.status.looked = Some(Timestamp::now());
+        if is_new {
+            change.create(&state)?;
+        } else if same {
+            change.note(&state)?;
+        } else {
+            change.status(&state)?;
+        }
+        self.context.store.commit(change).await.map(drop)
+    }
+}
+
+/// Two teams cannot have one place.
+fn taken(home: &Home, other: &str) -> Error {
+    let error = Error::unavailable(format!("{} is kept for team `{other}`", home.what));
+    error.remedy(home.remedy)
+}
+
+async fn mend(tool: &dyn Tool, place: Place<'_>, repairs: &[Repair]) -> Result<()> {
+    for repair in repairs {
+        tool.mend(place, &repair.call).await?;
+    }
+    Ok(())
+}
+
+/// A difference as it is told.
+fn difference(repair: &Repair) -> Value {
+    let short = |text: &Option<String>| {
+        let text = text.as_ref();
+        text.map(|text| text.chars().take(LONGEST).collect::<String>())
+    };
+    json!({
+        "what": repair.what,
+        "found": short(&repair.found),
+        "wanted": short(&repair.wanted),
+    })
+}
+
+/// Tells whether the same is wanted as before, and nobody's name.
+fn digest(config: &Value, wanted: &Wanted) -> Result<String> {
+    let text = serde_json::to_vec(&(config, wanted))
+        .map_err(|error| Error::internal("what is wanted could not be serialized", error))?;
+    let digest = Sha256::digest(text);
+    Ok(digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
