@@ -9,7 +9,7 @@ use crate::{
     support::CREDENTIAL,
 };
 
-fn integration(url: &str, adopt: &[&str]) -> Value {
+pub(crate) fn integration(url: &str, adopt: &[&str]) -> Value {
     json!({
         "type": "jira",
         "credential": CREDENTIAL,

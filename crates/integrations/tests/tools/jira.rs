@@ -23,6 +23,10 @@ pub(crate) struct Site {
     pub(crate) loses_answers: bool,
     /// Accounts by role.
     pub(crate) roles: BTreeMap<String, BTreeSet<String>>,
+    /// Accounts that it takes into nothing.
+    pub(crate) refused: BTreeSet<String>,
+    /// Who was to be taken in (`+`) and out (`-`), in order.
+    pub(crate) asked: Vec<String>,
 }
 
 type Shared = State<Arc<Mutex<Site>>>;
@@ -95,15 +99,15 @@ async fn add(
     State(site): Shared,
     Path((_, role)): Path<(String, String)>,
     Json(body): Json<Value>,
-) -> Json<Value> {
+) -> Response {
     let account = body["user"][0].as_str().unwrap().to_owned();
-    site.lock()
-        .unwrap()
-        .roles
-        .entry(role)
-        .or_default()
-        .insert(account);
-    Json(json!({}))
+    let mut site = site.lock().unwrap();
+    site.asked.push(format!("+{account}"));
+    if site.refused.contains(&account) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    site.roles.entry(role).or_default().insert(account);
+    Json(json!({})).into_response()
 }
 
 async fn remove(
@@ -112,6 +116,7 @@ async fn remove(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> StatusCode {
     let mut site = site.lock().unwrap();
+    site.asked.push(format!("-{}", query["user"]));
     site.roles.entry(role).or_default().remove(&query["user"]);
     StatusCode::NO_CONTENT
 }

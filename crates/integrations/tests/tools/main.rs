@@ -7,4 +7,5 @@ mod github;
 mod holding;
 mod jira;
 mod reconcile;
+mod repairs;
 mod support;

@@ -33,7 +33,7 @@ use testkit::eventually;
 
 use crate::support::serve;
 
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The one source of who is in the one group; none: it is away.
 struct Source(Mutex<Option<BTreeSet<String>>>);
@@ -256,7 +256,7 @@ impl World {
     }
 
     /// As the tick of teams does, whoever listens.
-    async fn sync(&self) {
+    pub(crate) async fn sync(&self) {
         let mut change = Change::new();
         change.event(NewEvent::caused(
             "team.sync",
@@ -286,7 +286,7 @@ impl World {
     }
 
     /// What was told of the tool, in order.
-    async fn told(&self) -> Vec<(String, Value)> {
+    pub(crate) async fn told(&self) -> Vec<(String, Value)> {
         let filter = EventFilter {
             type_prefix: Some("dev.towpath.integration.".into()),
             ..EventFilter::default()

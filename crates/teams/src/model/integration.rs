@@ -96,6 +96,16 @@ pub enum Step {
     Unknown,
 }
 
+/// What the log says of a difference that is not gone yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// Digest of what differed.
+    pub differences: String,
+    /// Whether the log says, too, that all of it was mended.
+    pub mended: bool,
+}
+
 /// What at a tool stands for the team.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -131,6 +141,9 @@ pub struct IntegrationStatus {
     /// Digest of what was wanted when it was last in step: what differs from then on is drift.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub wanted: String,
+    /// What differed when that was told last; none since it is in step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
     /// What at the tool is ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<Holding>,

@@ -9,7 +9,7 @@ mod team;
 pub use condition::{Condition, Truth};
 pub use integration::{
     Holding, Integration, IntegrationSpec, IntegrationState, IntegrationStatus, Origin, Step,
-    TeamSelector,
+    TeamSelector, Told,
 };
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
 pub use quota::{Amounts, Cpu, Memory, Quota};

@@ -5,12 +5,13 @@ use kernel::{
     Caller, Change, Error, ErrorKind, Key, NewEvent, Outcome, Query, Resource, Result,
     reconciler::Context,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     Teams,
-    model::{Holding, Integration, IntegrationState, Origin, Step, Team},
+    model::{Holding, Integration, IntegrationState, Origin, Step, Team, Told},
     tool::{Found, Home, Place, Presence, Repair, Tool, Wanted},
 };
 
@@ -18,6 +19,8 @@ use crate::{
 const ROUNDS: usize = 4;
 /// Differences that one event tells of; the rest is counted.
 const TOLD: usize = 50;
+/// Failures that one message names; the rest is counted.
+const NAMED: usize = 10;
 /// The longest text of a difference.
 const LONGEST: usize = 300;
 
@@ -92,7 +95,7 @@ impl Pass<'_> {
             .secret(uid, Integration::CREDENTIAL)
             .await?;
         let home = tool.home(&spec.config, name)?;
-        let digest = digest(&spec.config, wanted)?;
+        let digest = digest(&(&spec.config, wanted))?;
         if let Some(home) = &home
             && let Some(other) = self.holder(tool, team, home).await?
         {
@@ -113,7 +116,9 @@ impl Pass<'_> {
             .map(|state| state.status.wanted.as_str());
         let mut is_drift = was == Some(&digest);
         for _ in 0..ROUNDS {
-            let found = tool.look(place, wanted).await?;
+            let mut found = tool.look(place, wanted).await?;
+            // Who is in it without a right goes first.
+            found.repairs.sort_by_key(|repair| repair.wanted.is_some());
             if leaves && found.presence != Presence::There {
                 // There is nothing of ours that anybody could be in.
                 return Ok((Step::InStep, String::new(), digest));
@@ -133,10 +138,9 @@ impl Pass<'_> {
                 };
                 return Ok((step, found.obstacles.join("; "), digest));
             }
-            self.tell(name, &found, is_drift).await?;
-            self.drifted |= is_drift;
+            let is_new = self.tell(name, &found, is_drift).await?;
             let mended = mend(tool, place, &found.repairs).await;
-            self.mended(name, &found, &mended).await?;
+            self.mended(name, &found, &mended, !is_new).await?;
             if found.presence == Presence::Absent
                 && let Err(error) = &mended
                 && error.kind == ErrorKind::Invalid
@@ -153,7 +157,8 @@ impl Pass<'_> {
 
     /// Where what the tool has of the team comes from, as far as a record or the configuration says.
     fn origin(&self, home: &Home) -> Option<Origin> {
-        let held = self.state.as_ref()?.status.holds.as_ref();
+        let state = self.state.as_ref();
+        let held = state.and_then(|state| state.status.holds.as_ref());
         let held = held.filter(|held| held.at == home.at);
         let adopted = home.adopted.then_some(Origin::Adopted);
         held.map(|held| held.origin).or(adopted)
@@ -276,15 +281,34 @@ impl Pass<'_> {
     }
 
     /// Records what differs, before anything is done about it: as drift, where it was otherwise before
-    /// and nobody wanted that.
-    async fn tell(&self, team: &str, found: &Found, is_drift: bool) -> Result<()> {
+    /// and nobody wanted that. What was told the last time, and is still so, is not told again: says
+    /// whether it was.
+    async fn tell(&mut self, team: &str, found: &Found, is_drift: bool) -> Result<bool> {
+        let differences: Vec<Value> = found.repairs.iter().map(difference).collect();
+        let (mut state, is_new) = self.current(team);
+        let told = Told {
+            differences: digest(&differences)?,
+            mended: false,
+        };
+        let before = state.status.told.as_ref();
+        if before.is_some_and(|before| before.differences == told.differences) {
+            return Ok(false);
+        }
+        self.drifted |= is_drift && before.is_none();
+        state.status.told = Some(told);
         let what = if is_drift {
             "integration.drift"
         } else {
+            // From here on it is in step with no wish until it is with this one.
+            state.status.wanted.clear();
             "integration.update"
         };
-        let differences: Vec<Value> = found.repairs.iter().take(TOLD).map(difference).collect();
         let mut change = self.change();
+        if is_new {
+            change.create(&state)?;
+        } else {
+            change.status(&state)?;
+        }
         change.event(NewEvent::caused(
             what,
             self.key(team),
@@ -293,20 +317,36 @@ impl Pass<'_> {
             is_drift.then_some(Outcome::Fail),
             json!({
                 "type": self.integration.spec.tool,
-                "differences": differences,
-                "more": found.repairs.len().saturating_sub(TOLD),
+                "differences": differences.iter().take(TOLD).collect::<Vec<_>>(),
+                "more": differences.len().saturating_sub(TOLD),
             }),
         ));
-        self.context.store.commit(change).await.map(drop)
+        self.write(team, change).await?;
+        Ok(true)
     }
 
-    /// Records what came of it.
-    async fn mended(&self, team: &str, found: &Found, mended: &Result<()>) -> Result<()> {
+    /// Records what came of it: once that it failed, and once that it went well.
+    async fn mended(
+        &mut self,
+        team: &str,
+        found: &Found,
+        mended: &Result<()>,
+        again: bool,
+    ) -> Result<()> {
+        let (mut state, _) = self.current(team);
+        let known = state.status.told.as_ref().is_some_and(|told| told.mended);
+        if again && (known || mended.is_err()) {
+            return Ok(());
+        }
+        if let Some(told) = &mut state.status.told {
+            told.mended = mended.is_ok();
+        }
         let (outcome, reason) = match mended {
             Ok(()) => (Outcome::Pass, Value::Null),
             Err(error) => (Outcome::Fail, error.message.clone().into()),
         };
         let mut change = self.change();
+        change.status(&state)?;
         change.event(NewEvent::caused(
             "integration.mended",
             self.key(team),
@@ -315,7 +355,7 @@ impl Pass<'_> {
             Some(outcome),
             json!({ "differences": found.repairs.len(), "reason": reason }),
         ));
-        self.context.store.commit(change).await.map(drop)
+        self.write(team, change).await
     }
 
     /// Notes how far it is.
@@ -331,9 +371,12 @@ impl Pass<'_> {
         let before = state.status.clone();
         state.status.step = step;
         state.status.message = message;
-        if let Some((digest, generation)) = wanted {
+        if let Some((digest, generation)) = wanted
+            && state.status.step == Step::InStep
+        {
             state.status.wanted = digest;
             state.status.generation = generation;
+            state.status.told = None;
         }
         state.status.drifts += u32::from(self.drifted);
         let same = state.status == before;
@@ -355,11 +398,30 @@ fn taken(home: &Home, other: &str) -> Error {
     error.remedy(home.remedy)
 }
 
+/// Tries all: what one thing is refused for says nothing of the next. Fails with each that failed, and
+/// why; as `Invalid` where the tool has refused all of these.
 async fn mend(tool: &dyn Tool, place: Place<'_>, repairs: &[Repair]) -> Result<()> {
+    let (mut failed, mut kind) = (Vec::new(), ErrorKind::Invalid);
     for repair in repairs {
-        tool.mend(place, &repair.call).await?;
+        if let Err(error) = tool.mend(place, &repair.call).await {
+            tracing::warn!(what = repair.what, error = error.chain(), "a repair");
+            if error.kind != ErrorKind::Invalid {
+                kind = ErrorKind::Unavailable;
+            }
+            let remedy = error.remedy.map(|remedy| format!(" ({remedy})"));
+            let remedy = remedy.unwrap_or_default();
+            failed.push(format!("{}: {}{remedy}", repair.what, error.message));
+        }
     }
-    Ok(())
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let more = failed.len().saturating_sub(NAMED);
+    failed.truncate(NAMED);
+    if more > 0 {
+        failed.push(format!("and {more} more"));
+    }
+    Err(Error::new(kind, failed.join("; ")))
 }
 
 /// A difference as it is told.
@@ -375,10 +437,11 @@ fn difference(repair: &Repair) -> Value {
     })
 }
 
-/// Tells whether the same is wanted as before, and nobody's name.
-fn digest(config: &Value, wanted: &Wanted) -> Result<String> {
-    let text = serde_json::to_vec(&(config, wanted))
-        .map_err(|error| Error::internal("what is wanted could not be serialized", error))?;
+/// Tells whether something is the same as before, and nobody's name.
+fn digest(of: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_vec(of).map_err(|error| {
+        Error::internal("what is to be compared could not be serialized", error)
+    })?;
     let digest = Sha256::digest(text);
     Ok(digest
         .iter()
