@@ -6,6 +6,7 @@ mod described;
 mod github;
 mod holding;
 mod jira;
+mod members;
 mod reconcile;
 mod repairs;
 mod support;

@@ -36,7 +36,7 @@ use crate::support::serve;
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The one source of who is in the one group; none: it is away.
-struct Source(Mutex<Option<BTreeSet<String>>>);
+pub(crate) struct Source(pub(crate) Mutex<Option<BTreeSet<String>>>);
 
 #[async_trait]
 impl MembershipSource for Source {
@@ -74,13 +74,32 @@ impl LocalGroups for Source {
     }
 }
 
+/// An upstream that tells of those who have logged in.
+struct Upstream(Arc<Mutex<BTreeSet<String>>>);
+
+#[async_trait]
+impl MembershipSource for Upstream {
+    fn name(&self) -> &'static str {
+        "corp"
+    }
+
+    async fn group(&self, _: &str) -> Result<Group> {
+        let seen = self.0.lock().unwrap().clone();
+        let member = |name: String| Member {
+            subject: format!("corp:{name}"),
+            name,
+        };
+        Ok(Group::Seen(seen.into_iter().map(member).collect()))
+    }
+}
+
 /// Whatever else others do for teams: nothing, here.
 struct Nothing;
 
 #[async_trait]
-impl Upstreams for Nothing {
+impl Upstreams for Upstream {
     async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
-        Ok(vec![])
+        Ok(vec![Box::new(Self(self.0.clone()))])
     }
 }
 
@@ -147,7 +166,9 @@ async fn write(State(wiki): Shared, Json(body): Json<Value>) -> StatusCode {
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) teams: Arc<Teams>,
-    source: Arc<Source>,
+    pub(crate) source: Arc<Source>,
+    /// Who has logged in by the upstream.
+    pub(crate) seen: Arc<Mutex<BTreeSet<String>>>,
     wiki: Arc<Mutex<Wiki>>,
     url: String,
     pub(crate) driver: DriverHandle,
@@ -179,10 +200,11 @@ impl World {
         let url = serve(router).await;
         let members = ["ada".to_owned(), "bob".to_owned()].into();
         let source = Arc::new(Source(Mutex::new(Some(members))));
+        let seen = Arc::<Mutex<BTreeSet<String>>>::default();
         let reach = Reach::public_and(vec!["127.0.0.0/8".parse().unwrap()]);
         let ports = Ports {
             local: source.clone(),
-            upstreams: Arc::new(Nothing),
+            upstreams: Arc::new(Upstream(seen.clone())),
             credentials: Arc::new(Nothing),
             belongings: vec![Arc::new(Nothing)],
             tools: integrations::tools(reach).unwrap(),
@@ -201,6 +223,7 @@ impl World {
             store,
             teams,
             source,
+            seen,
             wiki,
             url,
             driver,

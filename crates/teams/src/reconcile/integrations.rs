@@ -143,7 +143,7 @@ impl Integrations {
         }
         let caller = Caller::system("integrations", Uuid::now_v7());
         let answers = self.0.members(&caller, &team.meta.name).await?.sources;
-        let mut known = false;
+        let (mut known, mut listed) = (false, false);
         for answer in answers {
             match answer.state {
                 SourceState::Unavailable => {
@@ -153,8 +153,8 @@ impl Integrations {
                     )));
                 }
                 SourceState::Missing => continue,
-                SourceState::Seen => wanted.complete = false,
-                SourceState::Complete => {}
+                SourceState::Seen => wanted.complete &= answer.members.is_empty(),
+                SourceState::Complete => listed = true,
             }
             known = true;
             wanted
@@ -172,6 +172,8 @@ impl Integrations {
                 team.spec.group
             )));
         }
+        // Who has told of nobody adds nobody to a list; alone, that says nothing of who is in it.
+        wanted.complete &= listed;
         wanted.members.sort();
         wanted.members.dedup_by(|one, other| one.name == other.name);
         Ok(wanted)
