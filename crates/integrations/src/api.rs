@@ -69,6 +69,15 @@ impl Api<'_> {
         Err(self.unknown("its list has no end"))
     }
 
+    /// What must be there, because what it is part of was just found. A tool hides what it does not let
+    /// the credential see: that says nothing of what there is.
+    pub(crate) fn there<T>(&self, found: Option<T>, what: &str) -> Result<T> {
+        found.ok_or_else(|| {
+            self.unknown(&format!("it shows no {what}"))
+                .remedy("look at what the integration's credential may see")
+        })
+    }
+
     /// Sends a repair.
     pub(crate) async fn call(&self, call: &Call) -> Result<()> {
         let method = call.method.parse::<Method>();

@@ -182,8 +182,9 @@ impl Github {
     ) -> Result<()> {
         let path = ["orgs", &config.org, "teams", &wanted.name, "repos"];
         let all = api.pages::<Repository>(&config.list(&path, "")?).await?;
+        let all = api.there(all, "repositories of the team")?;
         // The team has no say in those that it does not administer.
-        let own = all.into_iter().flatten();
+        let own = all.into_iter();
         for repository in own.filter(|one| !one.archived && one.permissions.admin) {
             let at = [
                 "repos",
@@ -192,7 +193,8 @@ impl Github {
                 "rulesets",
             ];
             let url = config.list(&at, "&includes_parents=false")?;
-            let rulesets = api.pages::<Ruleset>(&url).await?.unwrap_or_default();
+            let rulesets = api.pages::<Ruleset>(&url).await?;
+            let rulesets = api.there(rulesets, "rulesets of a repository")?;
             let ours = rulesets.iter().find(|one| one.name == RULESET);
             let should = ruleset();
             let (is, call) = match ours {
@@ -203,7 +205,8 @@ impl Github {
                 Some(ours) => {
                     let id = ours.id.to_string();
                     let url = config.at(&[&at[..], &[&id]].concat())?;
-                    let is = api.read::<Value>(&url).await?.unwrap_or_default();
+                    let is = api.read::<Value>(&url).await?;
+                    let is = api.there(is, "ruleset that it lists")?;
                     if holds(&is, &should) {
                         continue;
                     }
@@ -228,7 +231,7 @@ impl Github {
 
 /// Logins compare without case.
 async fn names(api: &Api<'_>, url: &str) -> Result<BTreeSet<String>> {
-    let found = api.pages::<Login>(url).await?.unwrap_or_default();
+    let found = api.there(api.pages::<Login>(url).await?, "members")?;
     let logins = found.into_iter().filter_map(|one| one.login);
     Ok(logins.map(|login| login.to_lowercase()).collect())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kernel::{Error, Outbound, Problem, Result, Secret};
+use kernel::{Outbound, Problem, Result, Secret};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted, WantedMember};
@@ -161,7 +161,7 @@ impl Tool for Jira {
         }
         let roles = config.at(&["project", &key, "role"])?;
         let roles = api.read::<BTreeMap<String, String>>(&roles).await?;
-        let roles = roles.unwrap_or_default();
+        let roles = api.there(roles, "roles of the project")?;
         let everybody: Vec<&WantedMember> = wanted.members.iter().collect();
         let leads: Vec<&WantedMember> = wanted.members.iter().filter(|m| m.lead).collect();
         let wants = [
@@ -209,7 +209,7 @@ async fn actors(
     found: &mut Found,
 ) -> Result<()> {
     let is = api.read::<Role>(at).await?;
-    let is = is.ok_or_else(|| Error::unavailable(format!("Jira lists {role}, and has none")))?;
+    let is = api.there(is, &format!("{role}, which it lists"))?;
     let users = is.actors.into_iter().filter_map(|actor| actor.actor_user);
     let present: BTreeSet<String> = users.map(|user| user.account_id).collect();
     let mut expected = BTreeSet::new();

@@ -31,6 +31,8 @@ struct Org {
     rulesets: Vec<Value>,
     requests: usize,
     limited: bool,
+    /// Ends of paths that it shows to nobody.
+    hidden: Option<&'static str>,
 }
 
 type Shared = State<Arc<Mutex<Org>>>;
@@ -68,11 +70,14 @@ async fn door(State(org): Shared, request: Request, next: Next) -> Response {
     assert_eq!(authorization, format!("Bearer {CREDENTIAL}"));
     assert_eq!(request.headers()["x-github-api-version"], "2022-11-28");
     assert!(request.headers().contains_key(header::USER_AGENT));
-    let limited = {
+    let (limited, hidden) = {
         let mut org = org.lock().unwrap();
         org.requests += 1;
-        org.limited
+        (org.limited, org.hidden)
     };
+    if hidden.is_some_and(|end| request.uri().path().ends_with(end)) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     if limited {
         let reset = jiff::Timestamp::now().as_second() + 120;
         let headers = [
@@ -334,4 +339,24 @@ fn a_configuration_is_checked() {
         assert_eq!(github.check(&bad).len(), 1, "{bad}");
     }
     assert!(github.check(&json!({ "org": "acme" })).is_empty());
+}
+
+/// GitHub says 404 of what the credential may not see, too.
+#[tokio::test]
+async fn what_is_hidden_in_a_team_that_is_there_is_no_answer() {
+    let (url, org) = github().await;
+    org.lock().unwrap().teams.insert("payments".into());
+    let config = json!({ "org": "acme", "url": url, "signedCommits": true });
+    for hidden in ["/members", "/invitations", "/repos", "/rulesets"] {
+        org.lock().unwrap().hidden = Some(hidden);
+        let error = look(tool("github").as_ref(), &config, &team(&[])).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{hidden}: {error:?}");
+    }
+    org.lock().unwrap().hidden = None;
+    assert!(
+        look(tool("github").as_ref(), &config, &team(&[]))
+            .await
+            .is_ok()
+    );
 }

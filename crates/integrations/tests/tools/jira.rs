@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use kernel::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::support::{heal, look, serve, team, tool};
@@ -23,6 +24,7 @@ pub(crate) struct Site {
     pub(crate) loses_answers: bool,
     /// Accounts by role.
     pub(crate) roles: BTreeMap<String, BTreeSet<String>>,
+    hides_roles: bool,
     /// Accounts that it takes into nothing.
     pub(crate) refused: BTreeSet<String>,
     /// Who was to be taken in (`+`) and out (`-`), in order.
@@ -66,12 +68,16 @@ async fn show(State(site): Shared, Path(key): Path<String>) -> Response {
     StatusCode::NOT_FOUND.into_response()
 }
 
-async fn roles() -> Json<Value> {
+async fn roles(State(site): Shared) -> Response {
+    if site.lock().unwrap().hides_roles {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     // The address is another's: it must not be followed.
     Json(json!({
         "Developers": "https://elsewhere.example/rest/api/3/project/PAYMENTS/role/10001",
         "Administrators": "https://elsewhere.example/rest/api/3/project/PAYMENTS/role/10002",
     }))
+    .into_response()
 }
 
 async fn actors(State(site): Shared, Path((_, role)): Path<(String, String)>) -> Json<Value> {
@@ -160,4 +166,20 @@ async fn a_project_is_made_and_its_roles_are_kept() {
             "projects/PAYMENTS/roles/Developers/acc-eve: present -> -",
         ]
     );
+}
+
+#[tokio::test]
+async fn what_is_hidden_in_a_project_that_is_there_is_no_answer() {
+    let (url, site) = jira().await;
+    {
+        let mut site = site.lock().unwrap();
+        site.projects.insert("PAYMENTS".into());
+        site.hides_roles = true;
+    }
+    let config = json!({
+        "url": url, "user": "ops@acme.example", "lead": "acc-lead", "accounts": {},
+    });
+    let error = look(tool("jira").as_ref(), &config, &team(&["ada"])).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
 }
