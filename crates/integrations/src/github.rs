@@ -126,7 +126,15 @@ impl Github {
         let owners = names(api, &owners).await?;
         let mut expected = BTreeSet::new();
         for member in &wanted.members {
-            let login = config.logins.get(&member.name).unwrap_or(&member.name);
+            let own = member.account.as_deref() == Some("github");
+            let login = config.logins.get(&member.name);
+            let Some(login) = login.or(own.then_some(&member.name)) else {
+                found.obstacles.push(format!(
+                    "`{}` has no known login at GitHub: name it in `config.logins`",
+                    member.name
+                ));
+                continue;
+            };
             let login = login.to_lowercase();
             let role = if member.lead { "maintainer" } else { "member" };
             let is = if invited.contains(&login) {

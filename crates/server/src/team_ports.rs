@@ -11,9 +11,12 @@ use delivery::{
 };
 use identity::{
     Identity,
-    model::{AccountKind, LocalGroup, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
+    model::{
+        AccountKind, LocalGroup, ServiceAccount, ServiceAccountSpec, Upstream, UpstreamKind,
+        WorkloadTrust,
+    },
 };
-use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Name, Query, Result};
+use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Name, Query, Resource, Result};
 use secrets::{SecretStore, model::SecretRef};
 use serde_json::Value;
 use subscriptions::Subscriptions;
@@ -73,12 +76,18 @@ impl LocalGroups for OfIdentity {
 struct OfUpstream {
     identity: Arc<Identity>,
     name: String,
+    /// Whether its people's names are logins at GitHub.
+    is_github: bool,
 }
 
 #[async_trait]
 impl MembershipSource for OfUpstream {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn accounts(&self) -> Option<&'static str> {
+        self.is_github.then_some("github")
     }
 
     async fn group(&self, group: &str) -> Result<Group> {
@@ -91,14 +100,16 @@ impl MembershipSource for OfUpstream {
 #[async_trait]
 impl Upstreams for OfIdentity {
     async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
-        let names = self.0.upstream_names().await?;
-        let source = |name| -> Box<dyn MembershipSource> {
+        let store = self.0.store();
+        let all = store.list_all::<Upstream>(&Query::default()).await?;
+        let source = |upstream: Resource<Upstream>| -> Box<dyn MembershipSource> {
             Box::new(OfUpstream {
                 identity: self.0.clone(),
-                name,
+                is_github: matches!(upstream.spec.provider, UpstreamKind::Github { .. }),
+                name: upstream.meta.name,
             })
         };
-        Ok(names.into_iter().map(source).collect())
+        Ok(all.into_iter().map(source).collect())
     }
 }
 

@@ -33,6 +33,11 @@ pub trait MembershipSource: Send + Sync + 'static {
     /// Its name, with which its subjects begin: `local`.
     fn name(&self) -> &str;
 
+    /// The type of tool whose accounts its people's names are: `github`; none where they are nobody's.
+    fn accounts(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Who is in `group`. An error where it cannot be asked.
     async fn group(&self, group: &str) -> Result<Group>;
 }

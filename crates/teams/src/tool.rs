@@ -65,6 +65,9 @@ pub struct WantedMember {
     pub name: String,
     /// Who they are here: `local:ada`.
     pub subject: String,
+    /// The type of tool whose account the name is: `github`, for who logs in by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// Whether they lead the team.
     pub lead: bool,
 }

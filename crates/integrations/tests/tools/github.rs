@@ -360,3 +360,22 @@ async fn what_is_hidden_in_a_team_that_is_there_is_no_answer() {
             .is_ok()
     );
 }
+
+/// A name that somebody has here is anybody's at GitHub.
+#[tokio::test]
+async fn who_does_not_log_in_by_github_has_the_login_that_is_configured_or_none() {
+    let (url, org) = github().await;
+    org.lock().unwrap().teams.insert("payments".into());
+    let config = json!({ "org": "acme", "url": url, "logins": { "bob": "bob-at-acme" } });
+    let mut wanted = team(&["ada", "bob", "cy"]);
+    for member in &mut wanted.members[..2] {
+        member.account = None;
+    }
+    let found = look(tool("github").as_ref(), &config, &wanted)
+        .await
+        .unwrap();
+    let whats: Vec<_> = found.repairs.iter().map(|one| &*one.what).collect();
+    assert_eq!(whats, ["members/bob-at-acme", "members/cy"]);
+    let message = "`ada` has no known login at GitHub: name it in `config.logins`";
+    assert_eq!(found.obstacles, [message]);
+}

@@ -20,7 +20,8 @@ pub(crate) fn tool(kind: &str) -> Arc<dyn Tool> {
 pub(crate) fn team(members: &[&str]) -> Wanted {
     let member = |text: &&str| WantedMember {
         name: text.trim_end_matches('*').into(),
-        subject: format!("local:{text}"),
+        subject: format!("hub:{text}"),
+        account: Some("github".into()),
         lead: text.ends_with('*'),
     };
     Wanted {

@@ -143,6 +143,11 @@ impl Integrations {
         }
         let caller = Caller::system("integrations", Uuid::now_v7());
         let answers = self.0.members(&caller, &team.meta.name).await?.sources;
+        let upstreams = self.0.upstreams().await?;
+        let accounts: BTreeMap<_, _> = upstreams
+            .iter()
+            .filter_map(|source| Some((source.name(), source.accounts()?)))
+            .collect();
         let (mut known, mut listed) = (false, false);
         for answer in answers {
             match answer.state {
@@ -157,9 +162,12 @@ impl Integrations {
                 SourceState::Complete => listed = true,
             }
             known = true;
+            let account = accounts.get(answer.source.as_str());
+            let account = account.map(|&account| account.to_owned());
             wanted
                 .members
                 .extend(answer.members.into_iter().map(|one| WantedMember {
+                    account: account.clone(),
                     lead: team.spec.leads.contains(&one.subject),
                     name: one.name,
                     subject: one.subject,
@@ -175,7 +183,13 @@ impl Integrations {
         // Who has told of nobody adds nobody to a list; alone, that says nothing of who is in it.
         wanted.complete &= listed;
         wanted.members.sort();
-        wanted.members.dedup_by(|one, other| one.name == other.name);
+        wanted.members.dedup_by(|next, kept| {
+            let is_same = next.name == kept.name;
+            if is_same && kept.account.is_none() {
+                kept.account = next.account.take();
+            }
+            is_same
+        });
         Ok(wanted)
     }
 }

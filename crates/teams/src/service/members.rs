@@ -23,6 +23,11 @@ impl Teams {
         })
     }
 
+    /// The sources that are configured beside the platform's own.
+    pub(crate) async fn upstreams(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
+        self.ports.upstreams.sources().await
+    }
+
     /// What the sources whose group counts for a team say of it: the platform's own first.
     pub(super) async fn ask_sources(&self, spec: &TeamSpec) -> Result<Vec<SourceAnswer>> {
         let counts = |source: &dyn MembershipSource| {
@@ -34,7 +39,7 @@ impl Teams {
         if counts(local) {
             answers.push(answer(local, &spec.group).await);
         }
-        for source in self.ports.upstreams.sources().await? {
+        for source in self.upstreams().await? {
             if counts(source.as_ref()) {
                 answers.push(answer(source.as_ref(), &spec.group).await);
             }
