@@ -324,8 +324,7 @@ async fn a_host_that_is_held_is_refused_with_its_owner() {
     let done = site.cli(&["deploy", &first]).await;
     assert_eq!(done.code, 0, "{}", done.err);
     let refused = site.cli(&["deploy", &second]).await;
-    // The input breaks a rule of the platform, like any other that a plan finds.
-    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert_eq!(refused.code, 6, "{}", refused.err);
     let holder = "held by workload `shop` in environment `dev`";
     assert!(refused.err.contains(holder), "{}", refused.err);
     let answer = site.get("our.dev.localhost").await;
