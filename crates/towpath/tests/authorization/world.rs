@@ -199,6 +199,7 @@ pub(crate) fn body(operation: &str, caller: &str) -> Value {
         "POST /v1/platforms/teams" => {
             json!({ "name": format!("made-by-{caller}"), "environments": [] })
         }
+        "PATCH /v1/platforms/teams/{team}" => json!({ "description": "for tests" }),
         "POST /v1/teams/{team}/namespaces" => json!({ "name": format!("payments-{caller}") }),
         "POST /v1/apply" => json!({ "documents": [{
             "apiVersion": "towpath.dev/v1", "kind": "EnvironmentRole",
