@@ -41,7 +41,13 @@ impl Teams {
             }
             let team = self.onboard_into(&mut change, caller, before, &new).await?;
             let committed = self.store.commit(change).await?;
-            self.ensure_group(caller, &team.spec).await?;
+            // The team is there, whatever becomes of its group: the reconciler sees to it as well.
+            if let Err(error) = self.ensure_group(caller, &team.spec).await {
+                tracing::info!(
+                    error = error.chain(),
+                    "a team's group is left to the reconciler"
+                );
+            }
             written(committed)
         })
         .await
