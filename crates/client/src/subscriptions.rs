@@ -1,10 +1,10 @@
 //! Who is told of what happens.
 
 use ::subscriptions::{
-    api::{DrawnSecret, ListQuery, NewSubscription, WrittenSubscription},
+    api::{DrawnSecret, NewSubscription, WrittenSubscription},
     model::{DeadLetter, Subscription},
 };
-use kernel::{Page, Resource};
+use kernel::{Page, Resource, http::PageQuery};
 use reqwest::Method;
 
 use crate::{Client, Result};
@@ -33,7 +33,7 @@ impl Client {
     pub async fn subscriptions(
         &self,
         of: &SubscriptionsOf,
-        page: &ListQuery,
+        page: &PageQuery,
     ) -> Result<Page<Resource<Subscription>>> {
         self.call(Method::GET, &of.path(&[]))
             .query(page)
@@ -86,7 +86,7 @@ impl Client {
         &self,
         of: &SubscriptionsOf,
         name: &str,
-        page: &ListQuery,
+        page: &PageQuery,
     ) -> Result<Page<Resource<DeadLetter>>> {
         self.call(Method::GET, &of.path(&[name, "dead-letters"]))
             .query(page)

@@ -48,25 +48,3 @@ pub struct DrawnSecret {
     /// What the receiver verifies signatures with.
     pub secret: String,
 }
-
-/// Which page of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListQuery {
-    /// The cursor that the page before gave as `next`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
-    /// Items on the page at the most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-}
-
-impl ListQuery {
-    pub(crate) fn query(self) -> kernel::Query {
-        kernel::Query {
-            after: self.after,
-            limit: self.limit.unwrap_or_default(),
-            ..kernel::Query::default()
-        }
-    }
-}

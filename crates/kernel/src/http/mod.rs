@@ -9,6 +9,7 @@ mod correlation;
 mod events;
 mod extract;
 mod idempotency;
+mod page;
 mod problem;
 mod stream;
 
@@ -18,6 +19,7 @@ pub use self::{
     events::{EventPage, EventQuery, EventsApi, routes},
     extract::{ETag, IdempotencyKey, IfMatch, Json, Path, Query},
     idempotency::idempotent,
+    page::PageQuery,
     problem::{ProblemDocument, no_such_route},
     stream::{Sight, event_stream},
 };

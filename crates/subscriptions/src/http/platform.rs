@@ -3,11 +3,11 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query},
+    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query},
 };
 
 use super::{Service, drawn, tagged, written};
-use crate::api::{DrawnSecret, ListQuery, NewSubscription, WrittenSubscription};
+use crate::api::{DrawnSecret, NewSubscription, WrittenSubscription};
 
 /// The scope of what is no team's.
 const PLATFORM: &str = "";
@@ -19,9 +19,9 @@ const PLATFORM: &str = "";
 pub(super) async fn list(
     State(service): Service,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let page = service.subscription_list(&caller, PLATFORM, query.query());
+    let page = service.subscription_list(&caller, PLATFORM, query.into());
     page.await.map(Json)
 }
 
@@ -93,9 +93,9 @@ pub(super) async fn dead_letters(
     State(service): Service,
     caller: Caller,
     Path(name): Path<String>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let page = service.dead_letter_list(&caller, PLATFORM, &name, query.query());
+    let page = service.dead_letter_list(&caller, PLATFORM, &name, query.into());
     page.await.map(Json)
 }
 

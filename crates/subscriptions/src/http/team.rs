@@ -3,11 +3,11 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query},
+    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query},
 };
 
 use super::{Service, drawn, tagged, written};
-use crate::api::{DrawnSecret, ListQuery, NewSubscription, WrittenSubscription};
+use crate::api::{DrawnSecret, NewSubscription, WrittenSubscription};
 
 /// A team's subscriptions, by name. Their cursors are as they were noted last.
 #[utoipa::path(get, path = "/v1/teams/{team}/subscriptions", operation_id = "team_subscriptions", tag = "subscriptions",
@@ -17,9 +17,9 @@ pub(super) async fn list(
     State(service): Service,
     caller: Caller,
     Path(team): Path<String>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let page = service.subscription_list(&caller, &team, query.query());
+    let page = service.subscription_list(&caller, &team, query.into());
     page.await.map(Json)
 }
 
@@ -91,9 +91,9 @@ pub(super) async fn dead_letters(
     State(service): Service,
     caller: Caller,
     Path((team, name)): Path<(String, String)>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let page = service.dead_letter_list(&caller, &team, &name, query.query());
+    let page = service.dead_letter_list(&caller, &team, &name, query.into());
     page.await.map(Json)
 }
 

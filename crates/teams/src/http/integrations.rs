@@ -3,10 +3,10 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IfMatch, Json, Path, Query},
+    http::{IfMatch, Json, PageQuery, Path, Query},
 };
 
-use super::{ListQuery, Service, tagged, written};
+use super::{Service, tagged, written};
 use crate::api::NewIntegration;
 
 /// Integrations, by name.
@@ -16,9 +16,9 @@ use crate::api::NewIntegration;
 pub(super) async fn list(
     State(teams): Service,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let page = teams.integration_list(&caller, &query.query()).await?;
+    let page = teams.integration_list(&caller, &query.into()).await?;
     Ok(Json(page))
 }
 
@@ -72,9 +72,9 @@ pub(super) async fn teams(
     State(teams): Service,
     caller: Caller,
     Path(name): Path<String>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let page = teams.integration_teams(&caller, &name, query.query());
+    let page = teams.integration_teams(&caller, &name, query.into());
     page.await.map(Json)
 }
 
@@ -86,8 +86,8 @@ pub(super) async fn of_team(
     State(teams): Service,
     caller: Caller,
     Path(team): Path<String>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let page = teams.integration_states(&caller, &team, query.query());
+    let page = teams.integration_states(&caller, &team, query.into());
     page.await.map(Json)
 }

@@ -16,7 +16,6 @@ use kernel::{
     Document, Kind, Resource, Result,
     http::{ETag, Json},
 };
-use serde::Deserialize;
 
 use crate::Teams;
 
@@ -77,24 +76,6 @@ pub fn routes(teams: Arc<Teams>) -> Router {
     namespaces::delete,
 ))]
 pub struct ApiDoc;
-
-/// Which page of a list.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-impl ListQuery {
-    fn query(self) -> kernel::Query {
-        kernel::Query {
-            after: self.after,
-            limit: self.limit.unwrap_or_default(),
-            ..kernel::Query::default()
-        }
-    }
-}
 
 fn tagged(status: StatusCode, document: Document) -> Response {
     (status, ETag(document.meta.revision), Json(document)).into_response()

@@ -3,10 +3,10 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
+    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query, idempotent},
 };
 
-use super::{ListQuery, Service, tagged, written};
+use super::{Service, tagged, written};
 use crate::api::{Confirm, NamespaceFields, NewNamespace};
 
 /// A team's namespaces, by name.
@@ -17,9 +17,9 @@ pub(super) async fn list(
     State(teams): Service,
     caller: Caller,
     Path(team): Path<String>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let page = teams.namespace_list(&caller, &team, query.query());
+    let page = teams.namespace_list(&caller, &team, query.into());
     page.await.map(Json)
 }
 

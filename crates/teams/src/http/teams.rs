@@ -3,10 +3,10 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
+    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query, idempotent},
 };
 
-use super::{ListQuery, Service, tagged, written};
+use super::{Service, tagged, written};
 use crate::api::{Members, NewTeam, Offboard, TeamFields};
 
 /// Teams, by name: those of the caller; all, for those who onboard teams.
@@ -16,9 +16,9 @@ use crate::api::{Members, NewTeam, Offboard, TeamFields};
 pub(super) async fn list(
     State(teams): Service,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    teams.team_list(&caller, &query.query()).await.map(Json)
+    teams.team_list(&caller, &query.into()).await.map(Json)
 }
 
 /// Onboards a team. Done when its conditions are met.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use client::{Client, SubscriptionsOf};
-use kernel::Resource;
+use kernel::{Resource, http::PageQuery};
 use subscriptions::{
-    api::{ListQuery, NewSubscription},
+    api::NewSubscription,
     model::{self, DeadLetter},
     pattern::Pattern,
 };
@@ -215,12 +215,12 @@ impl Create {
 }
 
 /// All, page after page.
-async fn every<T, F>(list: impl Fn(ListQuery) -> F) -> Result<Vec<T>>
+async fn every<T, F>(list: impl Fn(PageQuery) -> F) -> Result<Vec<T>>
 where
     F: Future<Output = client::Result<kernel::Page<T>>>,
 {
     let mut all = Vec::new();
-    let mut query = ListQuery::default();
+    let mut query = PageQuery::default();
     loop {
         let page = list(query.clone()).await?;
         all.extend(page.items);

@@ -7,10 +7,10 @@ use axum::{
 };
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
+    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query, idempotent},
 };
 
-use super::{ListQuery, Service, tagged, written};
+use super::{Service, tagged, written};
 use crate::model::{ServiceAccount, ServiceAccountSpec, WorkloadTrust, WorkloadTrustSpec};
 
 /// A team's service accounts, by name.
@@ -21,10 +21,10 @@ pub(super) async fn accounts(
     State(identity): Service,
     caller: Caller,
     Path(team): Path<String>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
     identity
-        .of_team::<ServiceAccount>(&caller, &team, query.query())
+        .of_team::<ServiceAccount>(&caller, &team, query.into())
         .await
         .map(Json)
 }
@@ -122,10 +122,10 @@ pub(super) async fn trusts(
     State(identity): Service,
     caller: Caller,
     Path(team): Path<String>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
     identity
-        .of_team::<WorkloadTrust>(&caller, &team, query.query())
+        .of_team::<WorkloadTrust>(&caller, &team, query.into())
         .await
         .map(Json)
 }

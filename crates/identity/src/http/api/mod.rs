@@ -159,24 +159,6 @@ async fn whoami(caller: Caller) -> Json<WhoAmI> {
     })
 }
 
-/// Which page of a list.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-impl ListQuery {
-    fn query(self) -> kernel::Query {
-        kernel::Query {
-            after: self.after,
-            limit: self.limit.unwrap_or_default(),
-            ..kernel::Query::default()
-        }
-    }
-}
-
 fn tagged(document: Document) -> Response {
     (ETag(document.meta.revision), Json(document)).into_response()
 }

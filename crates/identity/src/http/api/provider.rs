@@ -7,11 +7,11 @@ use axum::{
 };
 use kernel::{
     Caller, Document, Page, Result, Secret,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
+    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query, idempotent},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ListQuery, Service, tagged, written};
+use super::{Service, tagged, written};
 use crate::model::{OidcClient, OidcClientSpec, PublishedKey, Upstream, UpstreamSpec};
 
 /// Programs that log people in, by name.
@@ -21,9 +21,9 @@ use crate::model::{OidcClient, OidcClientSpec, PublishedKey, Upstream, UpstreamS
 pub(super) async fn clients(
     State(identity): Service,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let query = query.query();
+    let query = query.into();
     identity
         .of_platform::<OidcClient>(&caller, &query)
         .await
@@ -110,9 +110,9 @@ pub(super) struct UpstreamRequest {
 pub(super) async fn upstreams(
     State(identity): Service,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let query = query.query();
+    let query = query.into();
     identity
         .of_platform::<Upstream>(&caller, &query)
         .await

@@ -3,11 +3,11 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result, Secret,
-    http::{IfMatch, Json, Path, Query},
+    http::{IfMatch, Json, PageQuery, Path, Query},
 };
 use serde::Deserialize;
 
-use super::{ListQuery, Service, tagged, written};
+use super::{Service, tagged, written};
 use crate::model::{LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec};
 
 /// What a user should be, and their password.
@@ -29,9 +29,9 @@ pub(super) struct UserRequest {
 pub(super) async fn users(
     State(identity): Service,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let query = query.query();
+    let query = query.into();
     identity
         .of_platform::<LocalUser>(&caller, &query)
         .await
@@ -92,9 +92,9 @@ pub(super) async fn user_delete(
 pub(super) async fn groups(
     State(identity): Service,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let query = query.query();
+    let query = query.into();
     identity
         .of_platform::<LocalGroup>(&caller, &query)
         .await
