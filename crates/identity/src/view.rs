@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
-use kernel::{CallerKind, Event, EventFilter, Key, Kind, NewEvent, Query, Result, Store};
-use tokio::sync::{Mutex, watch};
+use kernel::{CallerKind, Event, Follower, Key, Kind, NewEvent, Query, Result, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -31,8 +31,6 @@ pub(crate) const RING: &str = "tokens";
 /// What the events tell that are not about a resource of ours.
 pub(crate) const SESSION_ENDED: &str = "session.ended";
 pub(crate) const MEMBER_WITHDRAWN: &str = "member.withdrawn";
-/// How long to wait before the store is asked again where it did not answer.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is known now.
 #[derive(Default)]
@@ -132,22 +130,38 @@ pub(crate) struct View {
     /// How long an ended session matters.
     memory: Duration,
     known: RwLock<Known>,
-    /// Up to where in the log it is right.
-    seen: watch::Sender<i64>,
-    turn: Mutex<()>,
+    follower: Follower,
+}
+
+#[async_trait]
+impl kernel::follower::View for View {
+    fn called(&self) -> &'static str {
+        "who may log in"
+    }
+
+    async fn hear(&self, events: &[Event]) -> Result<()> {
+        let mut touched = BTreeSet::new();
+        for event in events {
+            self.take_note(event, &mut touched);
+        }
+        for key in touched {
+            let document = self.store.document(&key).await?;
+            self.take_in(&key, document).await?;
+        }
+        Ok(())
+    }
 }
 
 impl View {
     /// Reads all that there is.
     pub(crate) async fn load(store: Store, clock: Clock, memory: Duration) -> Result<Self> {
-        let seen = store.head().await?;
+        let follower = Follower::new(store.clone()).await?;
         let view = Self {
             store,
             clock,
             memory,
             known: RwLock::default(),
-            seen: watch::Sender::new(seen),
-            turn: Mutex::default(),
+            follower,
         };
         for kind in [
             LocalUser::KIND,
@@ -194,64 +208,15 @@ impl View {
 
     /// Follows the log until `stop`.
     pub(crate) async fn follow(&self, stop: CancellationToken) {
-        let mut head = self.store.subscribe();
-        loop {
-            let moved = tokio::select! {
-                moved = head.changed() => moved,
-                () = stop.cancelled() => return,
-            };
-            if moved.is_err() {
-                return;
-            }
-            if let Err(error) = self.catch_up().await {
-                tracing::warn!(
-                    chain = error.chain(),
-                    "identity cannot follow the event log"
-                );
-                tokio::select! {
-                    () = tokio::time::sleep(PAUSE) => head.mark_changed(),
-                    () = stop.cancelled() => return,
-                }
-            }
-        }
+        self.follower.follow(self, stop).await;
     }
 
-    /// Waits until everything that this replica knows to be committed is taken in. Most often that is
-    /// so already.
+    /// Waits until everything that this replica knows to be committed is taken in.
     pub(crate) async fn current(&self) -> Result<()> {
-        let head = *self.store.subscribe().borrow();
-        if *self.seen.borrow() >= head {
-            return Ok(());
-        }
-        self.catch_up().await
+        self.follower.current(self).await
     }
 
-    async fn catch_up(&self) -> Result<()> {
-        let head = *self.store.subscribe().borrow();
-        let _turn = self.turn.lock().await;
-        loop {
-            let seen = *self.seen.borrow();
-            if seen >= head {
-                return Ok(());
-            }
-            let filter = EventFilter::default();
-            let events = self.store.events(&filter, seen, Store::MAX_EVENTS).await?;
-            let Some(last) = events.last().map(|event| event.seq) else {
-                return Ok(());
-            };
-            let mut touched = BTreeSet::new();
-            for event in &events {
-                self.hear(event, &mut touched);
-            }
-            for key in touched {
-                let document = self.store.document(&key).await?;
-                self.take_in(&key, document).await?;
-            }
-            self.seen.send_replace(last);
-        }
-    }
-
-    fn hear(&self, event: &Event, touched: &mut BTreeSet<Key>) {
+    fn take_note(&self, event: &Event, touched: &mut BTreeSet<Key>) {
         let Some(key) = event.subject_key() else {
             return;
         };

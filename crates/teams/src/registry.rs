@@ -2,23 +2,18 @@
 //! the event log, so that who was onboarded or offboarded by another replica is so here too.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use kernel::{
-    Caller, CallerKind, Document, Event, EventFilter, Key, Kind, Query, Result, Secret, Store,
-    http::Authenticator,
+    Caller, CallerKind, Event, EventFilter, Follower, Key, Kind, Query, Resource, Result, Secret,
+    Store, follower::View, http::Authenticator,
 };
-use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Team, may_be_group};
-
-/// How long to wait before the store is asked again where it did not answer.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is known of one team.
 #[derive(Debug, Clone)]
@@ -59,106 +54,63 @@ pub struct Registry {
     /// Groups that are no team's: their members operate the platform, or onboard teams.
     reserved: Vec<String>,
     teams: RwLock<Teams>,
-    /// Up to where in the log it is right.
-    seen: watch::Sender<i64>,
-    turn: Mutex<()>,
+    follower: Follower,
+}
+
+#[async_trait]
+impl View for Registry {
+    fn called(&self) -> &'static str {
+        "the registry of teams"
+    }
+
+    fn filter(&self) -> EventFilter {
+        EventFilter {
+            subject: Some(Team::KIND.into()),
+            ..EventFilter::default()
+        }
+    }
+
+    async fn hear(&self, events: &[Event]) -> Result<()> {
+        let touched: BTreeSet<Key> = events.iter().filter_map(Event::subject_key).collect();
+        for key in touched {
+            let team = self.store.get::<Team>(&key.scope, &key.name).await?;
+            self.take_in(&key.name, team);
+        }
+        Ok(())
+    }
 }
 
 impl Registry {
     /// Reads all that there are. A team with one of the groups `reserved`, whose members may more than
     /// teams do, gives nobody anything.
     pub async fn load(store: Store, reserved: Vec<String>) -> Result<Arc<Self>> {
-        let seen = store.head().await?;
+        let follower = Follower::new(store.clone()).await?;
         let registry = Self {
             store,
             reserved,
             teams: RwLock::default(),
-            seen: watch::Sender::new(seen),
-            turn: Mutex::default(),
+            follower,
         };
-        let mut query = Query {
-            limit: Query::MAX_LIMIT,
-            ..Query::default()
-        };
-        loop {
-            let page = registry.store.documents(Team::KIND, &query).await?;
-            for document in page.items {
-                registry.take_in(&document.key(), Some(document))?;
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(Arc::new(registry)),
-            }
+        let teams = registry.store.list_all::<Team>(&Query::default()).await?;
+        for team in teams {
+            let name = team.meta.name.clone();
+            registry.take_in(&name, Some(team));
         }
+        Ok(Arc::new(registry))
     }
 
-    /// Follows the log until `stop`. Without it everything is right, and slower.
+    /// Follows the log until `stop`.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let mut head = self.store.subscribe();
-        loop {
-            let moved = tokio::select! {
-                moved = head.changed() => moved,
-                () = stop.cancelled() => return,
-            };
-            if moved.is_err() {
-                return;
-            }
-            if let Err(error) = self.catch_up().await {
-                tracing::warn!(
-                    chain = error.chain(),
-                    "the registry of teams cannot follow the event log"
-                );
-                tokio::select! {
-                    () = tokio::time::sleep(PAUSE) => head.mark_changed(),
-                    () = stop.cancelled() => return,
-                }
-            }
-        }
+        self.follower.follow(self.as_ref(), stop).await;
     }
 
     /// Waits until everything that this replica knows to be committed is taken in.
     pub async fn current(&self) -> Result<()> {
-        let head = *self.store.subscribe().borrow();
-        if *self.seen.borrow() >= head {
-            return Ok(());
-        }
-        self.catch_up().await
-    }
-
-    async fn catch_up(&self) -> Result<()> {
-        let head = *self.store.subscribe().borrow();
-        let _turn = self.turn.lock().await;
-        let about_teams = EventFilter {
-            subject: Some(Team::KIND.into()),
-            ..EventFilter::default()
-        };
-        loop {
-            let seen = *self.seen.borrow();
-            if seen >= head {
-                return Ok(());
-            }
-            let events = self
-                .store
-                .events(&about_teams, seen, Store::MAX_EVENTS)
-                .await?;
-            let mut touched: Vec<Key> = events.iter().filter_map(Event::subject_key).collect();
-            touched.sort_unstable();
-            touched.dedup();
-            for key in touched {
-                let document = self.store.document(&key).await?;
-                self.take_in(&key, document)?;
-            }
-            // Others' events need not be read to be passed over.
-            let last = events.last().map_or(head, |event| event.seq);
-            let is_all = events.len() < Store::MAX_EVENTS;
-            self.seen
-                .send_replace(if is_all { last.max(head) } else { last });
-        }
+        self.follower.current(self).await
     }
 
     /// Takes in a team as it is now, or its absence.
-    fn take_in(&self, key: &Key, document: Option<Document>) -> Result<()> {
-        let team = document.map(Document::typed::<Team>).transpose()?;
+    fn take_in(&self, name: &str, team: Option<Resource<Team>>) {
         let registered = team.filter(|team| team.spec.is_registered());
         if let Some(team) = registered.as_ref().filter(|t| self.reserves(&t.spec.group)) {
             tracing::warn!(
@@ -176,8 +128,7 @@ impl Registry {
                 source: team.spec.source,
                 leads: team.spec.leads,
             });
-        self.write().put(&key.name, known);
-        Ok(())
+        self.write().put(name, known);
     }
 
     /// Whether a group is no team's, since its members operate the platform or onboard teams.

@@ -1,0 +1,102 @@
+//! Memory that follows the event log: what is asked at every call, and must show at once what another
+//! replica has changed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Event, EventFilter, Result, Store};
+
+/// How long to wait before the store is asked again where it did not answer.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is kept in memory of the store.
+#[async_trait]
+pub trait View: Send + Sync {
+    /// What it is called in the platform's own log: `the registry of teams`.
+    fn called(&self) -> &'static str;
+
+    /// The events that it has to hear of.
+    fn filter(&self) -> EventFilter {
+        EventFilter::default()
+    }
+
+    /// Takes in what these events, in their order, tell of. May be given the same again after an error.
+    async fn hear(&self, events: &[Event]) -> Result<()>;
+}
+
+/// Keeps a [`View`] up to date.
+pub struct Follower {
+    store: Store,
+    /// Up to where in the log the view is right.
+    seen: watch::Sender<i64>,
+    turn: Mutex<()>,
+}
+
+impl Follower {
+    /// From the log's end as it is now: a view that is read from the store after this misses nothing.
+    pub async fn new(store: Store) -> Result<Self> {
+        let seen = watch::Sender::new(store.head().await?);
+        Ok(Self {
+            store,
+            seen,
+            turn: Mutex::default(),
+        })
+    }
+
+    /// Waits until everything that this replica knows to be committed is taken in. Most often that is
+    /// so already.
+    pub async fn current(&self, view: &impl View) -> Result<()> {
+        let head = *self.store.subscribe().borrow();
+        if *self.seen.borrow() >= head {
+            return Ok(());
+        }
+        self.catch_up(view).await
+    }
+
+    /// Follows the log until `stop`. Without it everything is right, and slower.
+    pub async fn follow(&self, view: &impl View, stop: CancellationToken) {
+        let mut head = self.store.subscribe();
+        loop {
+            let moved = tokio::select! {
+                moved = head.changed() => moved,
+                () = stop.cancelled() => return,
+            };
+            if moved.is_err() {
+                return;
+            }
+            if let Err(error) = self.catch_up(view).await {
+                tracing::warn!(
+                    view = view.called(),
+                    chain = error.chain(),
+                    "the event log cannot be followed"
+                );
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => head.mark_changed(),
+                    () = stop.cancelled() => return,
+                }
+            }
+        }
+    }
+
+    async fn catch_up(&self, view: &impl View) -> Result<()> {
+        let head = *self.store.subscribe().borrow();
+        let _turn = self.turn.lock().await;
+        let filter = view.filter();
+        loop {
+            let seen = *self.seen.borrow();
+            if seen >= head {
+                return Ok(());
+            }
+            let events = self.store.events(&filter, seen, Store::MAX_EVENTS).await?;
+            view.hear(&events).await?;
+            let last = events.last().map_or(head, |event| event.seq);
+            let is_all = events.len() < Store::MAX_EVENTS;
+            // What the filter holds back need not be read to be passed over.
+            self.seen
+                .send_replace(if is_all { last.max(head) } else { last });
+        }
+    }
+}
