@@ -3,7 +3,12 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
-use delivery::api::{Data, DefinitionDeleted};
+use client::Client;
+use delivery::{
+    api::{Data, DefinitionDeleted},
+    model::Environment,
+};
+use kernel::Resource;
 
 use super::deploy::Wait;
 use crate::{
@@ -71,14 +76,15 @@ impl Delete {
                     .await?;
                 gone(context, &self.wait, &what("workload"), async || {
                     let workload = client.workload(environment, name).await?;
-                    Ok(vec![workload.status.message])
+                    Ok(Some(vec![workload.status.message]))
                 })
                 .await
             }
             Deletable::Environment => {
+                let environment = client.environment(name).await?;
                 client.delete_environment(name, data, None).await?;
                 gone(context, &self.wait, &what("environment"), async || {
-                    Ok(client.environment(name).await?.status.remaining)
+                    remaining(&client, &environment).await
                 })
                 .await
             }
@@ -91,7 +97,7 @@ impl Delete {
                     .await?;
                 gone(context, &self.wait, &what("resource"), async || {
                     let resource = client.resource(environment, name).await?;
-                    Ok(vec![resource.status.message])
+                    Ok(Some(vec![resource.status.message]))
                 })
                 .await
             }
@@ -134,12 +140,22 @@ pub(crate) fn require_consent(missing: bool, name: &str) -> Result<()> {
     )
 }
 
+/// What the removal of an environment waits for; nothing once it is gone, though another of its name was
+/// made: one that backs a namespace is made anew.
+pub(crate) async fn remaining(
+    client: &Client,
+    environment: &Resource<Environment>,
+) -> client::Result<Option<Vec<String>>> {
+    let now = client.environment(&environment.meta.name).await?;
+    Ok((now.meta.uid == environment.meta.uid).then_some(now.status.remaining))
+}
+
 /// Waits until `look` finds nothing any more; `look` tells what it still waits for.
 pub(crate) async fn gone(
     context: &Context,
     wait: &Wait,
     what: &str,
-    look: impl AsyncFn() -> client::Result<Vec<String>>,
+    look: impl AsyncFn() -> client::Result<Option<Vec<String>>>,
 ) -> Result<()> {
     if wait.no_wait() {
         return context.answer(&serde_json::json!({ "removal": "asked for" }), || {
@@ -152,7 +168,8 @@ pub(crate) async fn gone(
     progress::until(wait, &task, async || match look().await {
         Err(error) if error.is_not_found() => Ok(Some(())),
         Err(error) => Err(error),
-        Ok(remaining) => {
+        Ok(None) => Ok(Some(())),
+        Ok(Some(remaining)) => {
             // Each reason once, however the list changes around it.
             for reason in remaining.into_iter().filter(|reason| !reason.is_empty()) {
                 if told.insert(reason.clone()) {

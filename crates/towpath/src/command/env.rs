@@ -6,7 +6,12 @@ use clap::{Args, Subcommand};
 use delivery::api::{Data, End, EnvironmentChange, NewEnvironment};
 use jiff::Timestamp;
 
-use super::{delete::gone, deploy::Wait, explain::pair, status};
+use super::{
+    delete::{gone, remaining},
+    deploy::Wait,
+    explain::pair,
+    status,
+};
 use crate::{
     context::Context,
     failure::Result,
@@ -161,9 +166,10 @@ impl Env {
             } => {
                 let client = context.client()?;
                 let data = if with_data { Data::Remove } else { Data::Keep };
+                let environment = client.environment(&name).await?;
                 client.delete_environment(&name, data, None).await?;
                 gone(context, &wait, &format!("environment {name}"), async || {
-                    Ok(client.environment(&name).await?.status.remaining)
+                    remaining(&client, &environment).await
                 })
                 .await
             }

@@ -156,7 +156,7 @@ impl Namespace {
                 client.delete_namespace(&team.team, &name).await?;
                 gone(context, &wait, &format!("namespace {name}"), async || {
                     let left = client.namespace(&team.team, &name).await?;
-                    Ok(vec![left.status.message])
+                    Ok(Some(vec![left.status.message]))
                 })
                 .await
             }

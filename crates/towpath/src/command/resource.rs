@@ -114,7 +114,7 @@ impl Resource {
                     client
                         .resource(&environment, &meta.name)
                         .await
-                        .map(|r| vec![r.status.message])
+                        .map(|r| Some(vec![r.status.message]))
                 })
                 .await
             }
