@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Error, Query, Resource, Result, anew};
+use kernel::{Caller, Error, Resource, Result, anew};
 
 use super::{Identity, authorize_platform};
 use crate::{
-    model::{LocalGroup, LocalGroupSpec, LocalUser, Upstream},
+    model::{LocalGroup, LocalGroupSpec, LocalUser},
     state::Session,
 };
 
@@ -80,12 +80,6 @@ impl Identity {
             self.view.current().await
         })
         .await
-    }
-
-    /// The names of the upstreams that are configured.
-    pub async fn upstream_names(&self) -> Result<Vec<String>> {
-        let all = self.store.list_all::<Upstream>(&Query::default()).await?;
-        Ok(all.into_iter().map(|upstream| upstream.meta.name).collect())
     }
 
     /// Those of an upstream's people who are logged in, and were in `group` when that was last asked:
