@@ -132,6 +132,8 @@ pub struct EventFilter {
     pub team: Option<String>,
     /// Of one of these teams.
     pub teams: Option<Vec<String>>,
+    /// No further than this place in the log.
+    pub upto: Option<i64>,
 }
 
 impl EventFilter {
@@ -152,5 +154,6 @@ impl EventFilter {
                 .teams
                 .as_ref()
                 .is_none_or(|teams| teams.contains(&event.team))
+            && self.upto.is_none_or(|upto| event.seq <= upto)
     }
 }

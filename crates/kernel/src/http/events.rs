@@ -108,7 +108,7 @@ async fn list_events(
         subject: query.subject,
         correlation: query.correlation,
         team: query.team,
-        teams: None,
+        ..EventFilter::default()
     };
     let sight = Sight::new(guard, session);
     if wants_stream(&headers) {

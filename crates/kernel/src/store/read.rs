@@ -197,6 +197,9 @@ impl Store {
         if let Some(teams) = &filter.teams {
             select.one_of("team", teams);
         }
+        if let Some(upto) = filter.upto {
+            select.and("seq <= ", upto);
+        }
         let rows = select
             .run(self, "seq", limit.clamp(1, Self::MAX_EVENTS))
             .await?;

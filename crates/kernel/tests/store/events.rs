@@ -135,6 +135,11 @@ async fn filters_select(database: &Database) {
         ..EventFilter::default()
     };
     assert_eq!(count(team).await, 3);
+    let upto = EventFilter {
+        upto: Some(2),
+        ..EventFilter::default()
+    };
+    assert_eq!(count(upto).await, 2);
     let page = store.events(&EventFilter::default(), 1, 1).await.unwrap();
     assert_eq!(page.iter().map(|e| e.seq).collect::<Vec<_>>(), [2]);
 }

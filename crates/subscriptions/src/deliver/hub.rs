@@ -1,42 +1,45 @@
 //! What the lanes of one term share.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicI64, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicI64, Ordering::SeqCst},
 };
 
-use kernel::{Error, Event, EventFilter, Result, lease::Fence};
+use jiff::Timestamp;
+use kernel::{Error, EventFilter, Result, lease::Fence};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::{locked, roster::Roster};
-use crate::{Subscriptions, service::send::Message};
+use super::{behind::Behind, kept::Kept, locked, roster::Roster, turns::Turns};
+use crate::{
+    Subscriptions,
+    service::send::{Keys, Message},
+};
 
-/// Of the newest events so many are kept as they are sent.
-const KEPT: usize = 1000;
-/// Readings of the log beside the one that is for all, at once: the API reads, too.
-const CATCHING_UP: usize = 4;
+/// Readings for one lane, at once: ten thousand that wake together leave the store to the API, too.
+const READING: usize = 2;
 
 pub(super) struct Hub {
     pub(super) service: Arc<Subscriptions>,
     pub(super) fence: Fence,
     pub(super) stop: CancellationToken,
     roster: Mutex<Option<Roster>>,
-    /// The newest events that somebody wants, oldest first.
-    kept: Mutex<VecDeque<Arc<Message>>>,
+    /// The newest events that somebody wants.
+    pub(super) newest: Kept,
+    /// Those that somebody wants who is behind.
+    pub(super) missed: Kept,
+    pub(super) behind: Behind,
     /// The event that is being handed out, or was last.
     reading: AtomicI64,
     /// Everything up to here is handed out.
     read_to: AtomicI64,
     /// Requests at once to receivers that are well, and to those that failed or were slow: these may
     /// fill their own places, and nobody else's.
-    pub(super) well: Semaphore,
-    pub(super) troubled: Semaphore,
-    /// Those who read the log for themselves, at once.
-    pub(super) catching_up: Semaphore,
+    pub(super) well: Turns,
+    pub(super) troubled: Turns,
+    /// Those who read from the store for themselves, at once.
+    reading_alone: Semaphore,
 }
 
 impl Hub {
@@ -47,12 +50,14 @@ impl Hub {
             fence,
             stop,
             roster: Mutex::default(),
-            kept: Mutex::default(),
+            newest: Kept::default(),
+            missed: Kept::default(),
+            behind: Behind::default(),
             reading: AtomicI64::new(0),
             read_to: AtomicI64::new(0),
-            well: Semaphore::new(places),
-            troubled: Semaphore::new((places / 4).max(1)),
-            catching_up: Semaphore::new(CATCHING_UP),
+            well: Turns::new(places),
+            troubled: Turns::new((places / 4).max(1)),
+            reading_alone: Semaphore::new(READING),
         }
     }
 
@@ -85,30 +90,24 @@ impl Hub {
         self.read_to.load(SeqCst)
     }
 
-    /// Keeps an event for those who are about to send it.
-    pub(super) fn keep(&self, event: &Event) -> Result<()> {
-        let message = Arc::new(Message::new(event)?);
-        let mut kept = locked(&self.kept);
-        if kept.len() == KEPT {
-            kept.pop_front();
-        }
-        kept.push_back(message);
-        Ok(())
-    }
-
     /// The event at a place in the log.
     pub(super) async fn message(&self, seq: i64) -> Result<Arc<Message>> {
-        {
-            let kept = locked(&self.kept);
-            if let Ok(at) = kept.binary_search_by_key(&seq, |message| message.seq) {
-                return Ok(kept[at].clone());
-            }
+        if let Some(kept) = self.newest.get(seq).or_else(|| self.missed.get(seq)) {
+            return Ok(kept);
         }
+        // Never closed.
+        let _turn = self.reading_alone.acquire().await;
         let filter = EventFilter::default();
         let found = self.service.store().events(&filter, seq - 1, 1).await?;
         let event = found.into_iter().find(|event| event.seq == seq);
         let event = event
             .ok_or_else(|| Error::internal("an event has gone from the log", seq.to_string()))?;
         Message::new(&event).map(Arc::new)
+    }
+
+    /// What signs for a subscription.
+    pub(super) async fn keys(&self, uid: Uuid, since: Option<Timestamp>) -> Result<Keys> {
+        let _turn = self.reading_alone.acquire().await;
+        Keys::read(self.service.store(), uid, since).await
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kernel::{Change, Error, Event, EventFilter, Kind, NewEvent, Outcome, Resource, Result};
+use kernel::{Change, Error, Event, Kind, NewEvent, Outcome, Resource, Result};
 use serde_json::json;
 use tokio::{
     sync::{OnceCell, watch},
@@ -16,14 +16,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{EVENTS, STORE_AWAY, hub::Hub, locked};
+use super::{STORE_AWAY, hub::Hub, locked};
 use crate::{
     model::{DeadLetter, DeadLetterSpec, Delivery, Failure, Subscription, dead_letter},
-    pattern::{Pattern, patterns_of},
-    service::{
-        access,
-        send::{Keys, Message, Refusal, post},
-    },
+    pattern::Pattern,
+    service::send::{Keys, Message, Refusal, post},
 };
 
 /// Places in the log that wait for one receiver at the most.
@@ -73,7 +70,7 @@ struct State {
     pending: VecDeque<i64>,
     /// Up to here nothing of the log is missed: it is delivered, or pending, or not wanted.
     scanned: i64,
-    /// Whether it is handed what comes; else it reads the log for itself.
+    /// Whether it is handed what comes; else it is behind.
     follows: bool,
     /// Whether a task is at it.
     runs: bool,
@@ -99,8 +96,7 @@ pub(super) struct Health {
 
 enum Step {
     Deliver(i64),
-    /// Read the log on from here.
-    CatchUp(i64),
+    CatchUp,
     Rest,
 }
 
@@ -180,7 +176,7 @@ impl Lane {
         let mut state = locked(&self.state);
         match state.pending.front() {
             Some(seq) => Step::Deliver(*seq),
-            None if !state.follows => Step::CatchUp(state.scanned),
+            None if !state.follows => Step::CatchUp,
             None => {
                 state.runs = false;
                 Step::Rest
@@ -195,52 +191,41 @@ impl Lane {
         })
     }
 
-    fn wants(&self, hub: &Hub, event: &Event) -> bool {
-        let config = self.config();
-        let wanted = patterns_of(event);
-        config
-            .patterns
-            .iter()
-            .any(|pattern| wanted.iter().any(|one| one == pattern.as_str()))
-            && !self.is_about_itself(event)
-            && access::sees(hub.service.guard(), &self.team, event)
+    pub(super) fn has_ended(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
-    /// Reads the log on for this one alone, as far as it has room.
-    async fn catch_up(&self, hub: &Hub, scanned: i64) -> Result<()> {
-        // Never closed.
-        let Ok(_turn) = hub.catching_up.acquire().await else {
-            return Ok(());
-        };
-        // Before the reading: all up to here is found by it.
-        let reads = hub.reads();
-        let filter = EventFilter {
-            team: (!self.team.is_empty()).then(|| self.team.clone()),
-            ..EventFilter::default()
-        };
-        let events = hub.service.store().events(&filter, scanned, EVENTS).await?;
-        let mut upto = match events.last() {
-            Some(last) if events.len() == EVENTS => last.seq,
-            Some(last) => last.seq.max(reads),
-            None => scanned.max(reads),
-        };
-        let mut found = VecDeque::new();
-        for event in events {
-            tokio::task::consume_budget().await;
-            if self.wants(hub, &event) {
-                found.push_back(event.seq);
-                if found.len() == PENDING {
-                    upto = event.seq;
-                    break;
-                }
-            }
-        }
+    /// Up to where nothing of the log is missed.
+    pub(super) fn scanned(&self) -> i64 {
+        locked(&self.state).scanned
+    }
+
+    /// Whether what it missed begins after `upto`.
+    pub(super) fn is_beyond(&self, upto: i64) -> bool {
+        let state = locked(&self.state);
+        !state.follows && state.scanned > upto
+    }
+
+    /// Takes in an event that it missed; false where it has no room for it, nor for what follows, or
+    /// has it already.
+    pub(super) fn find(&self, seq: i64) -> bool {
         let mut state = locked(&self.state);
-        state.pending = found;
-        state.scanned = upto;
+        let takes = seq > state.scanned && state.pending.len() < PENDING;
+        if takes {
+            state.pending.push_back(seq);
+            state.scanned = seq;
+        }
+        takes
+    }
+
+    /// Says that it was given all that it wants of the log up to `upto`, as far as it had room.
+    pub(super) fn looked_through(&self, hub: &Hub, upto: i64) {
+        let mut state = locked(&self.state);
+        if state.pending.len() < PENDING {
+            state.scanned = state.scanned.max(upto);
+        }
         // Asked under the lock: an event that is handed out from now on finds this lane following.
-        state.follows = upto >= hub.reads();
-        Ok(())
+        state.follows = state.scanned >= hub.reads();
     }
 
     /// That `message` need not be thought of any more.
@@ -325,12 +310,7 @@ pub(super) async fn run(hub: Arc<Hub>, lane: Arc<Lane>) {
         loop {
             match lane.step() {
                 Step::Deliver(seq) => deliver(&hub, &lane, seq).await,
-                Step::CatchUp(scanned) => {
-                    if let Err(error) = lane.catch_up(&hub, scanned).await {
-                        tracing::warn!(error = error.chain(), "a subscription waits for the log");
-                        sleep(STORE_AWAY).await;
-                    }
-                }
+                Step::CatchUp => hub.behind.read_for(&lane).await,
                 Step::Rest => return,
             }
         }
@@ -353,14 +333,11 @@ async fn deliver(hub: &Hub, lane: &Lane, seq: i64) {
         } else {
             &hub.well
         };
-        // Before anything is read for it: ten thousand that wake at once read a few at a time. Never
-        // closed.
-        let Ok(place) = places.acquire().await else {
-            return;
-        };
+        // Before anything is read for it: ten thousand that wake at once read a few at a time.
+        let place = places.place(&lane.team).await;
         let ready = async {
             let message = hub.message(seq).await?;
-            let keys = Keys::read(hub.service.store(), lane.uid, config.secret_since);
+            let keys = hub.keys(lane.uid, config.secret_since);
             let keys = config.keys.get_or_try_init(|| keys).await?;
             Ok::<_, Error>((message, keys))
         };

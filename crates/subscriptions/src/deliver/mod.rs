@@ -3,7 +3,7 @@
 //! ```text
 //!              one reader of the log            a lane for each subscription
 //! log ──► match once for each event ──► places in the log that wait ──► request ──► cursor
-//!                                   (64 at the most; one that has more reads the log for itself)
+//!                               (64 at the most; those who have more are behind: `behind` reads for them)
 //! ```
 //!
 //! One replica does this at a time, under a lease of its own. A lane sends one event after the other, so
@@ -14,10 +14,14 @@
 //! Cursors are moved after the fact, many at once: killed in between, an event is sent again. Receivers
 //! tell by its id.
 
+mod behind;
 mod hub;
+mod kept;
 mod lane;
 mod note;
 mod roster;
+mod turns;
+mod wanting;
 
 use std::{
     sync::{Arc, PoisonError},
@@ -26,13 +30,14 @@ use std::{
 
 use kernel::{Event, EventFilter, Kind, Result, Store, term::Tenure, term::Term};
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
 use self::{hub::Hub, lane::Lane, roster::Roster};
-use crate::{Subscriptions, model::Subscription};
+use crate::{Subscriptions, model::Subscription, service::send::Message};
 
 /// The lease of the one replica that passes events on.
 pub const LEASE: &str = "subscriptions";
@@ -81,10 +86,11 @@ async fn pass_on(service: Arc<Subscriptions>, term: Term) {
             head.borrow_and_update();
             match read_on(&hub, &store, &mut lanes).await {
                 Ok(true) => {}
-                Ok(false) => tokio::select! {
-                    changed = head.changed() => if changed.is_err() { return },
-                    Some(ended) = lanes.join_next() => said(ended),
-                },
+                Ok(false) => {
+                    if !is_longer(&mut head, &mut lanes).await {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(error = error.chain(), "events could not be passed on");
                     sleep(STORE_AWAY).await;
@@ -104,9 +110,20 @@ async fn pass_on(service: Arc<Subscriptions>, term: Term) {
         () = term.stop.cancelled() => {}
         () = reading => {}
         () = noting => {}
+        () = behind::read(&hub) => {}
     }
     lanes.shutdown().await;
     note::cursors(&hub).await;
+}
+
+/// Waits for the log to be longer, and for lanes to end meanwhile; false where the store is closed.
+async fn is_longer(head: &mut watch::Receiver<i64>, lanes: &mut JoinSet<()>) -> bool {
+    loop {
+        tokio::select! {
+            changed = head.changed() => return changed.is_ok(),
+            Some(ended) = lanes.join_next() => said(ended),
+        }
+    }
 }
 
 fn said(ended: std::result::Result<(), tokio::task::JoinError>) {
@@ -148,22 +165,23 @@ async fn read_on(hub: &Arc<Hub>, store: &Store, lanes: &mut JoinSet<()>) -> Resu
                 Roster::take_out(hub, store, &key).await?;
             }
         }
-        dispatch(hub, &event, lanes)?;
+        dispatch(hub, &event, lanes).await?;
     }
     Ok(full)
 }
 
 /// Hands an event to the lanes of those who want it and may see it.
-fn dispatch(hub: &Arc<Hub>, event: &Event, lanes: &mut JoinSet<()>) -> Result<()> {
+async fn dispatch(hub: &Arc<Hub>, event: &Event, lanes: &mut JoinSet<()>) -> Result<()> {
     hub.reading(event.seq);
     let wanted = match hub.roster().as_ref() {
-        Some(roster) => roster.wanted(hub, event),
+        Some(roster) => roster.wanting.lanes(hub, event),
         None => vec![],
     };
     if !wanted.is_empty() {
-        hub.keep(event)?;
+        hub.newest.put(Message::new(event)?);
     }
     for lane in wanted {
+        tokio::task::consume_budget().await;
         if lane.push(event.seq) {
             wake(hub, lane, lanes);
         }

@@ -22,6 +22,7 @@ pub(super) async fn all(hub: &Hub) {
     cursors(hub).await;
     let mut written = 0;
     for lane in lanes(hub) {
+        tokio::task::consume_budget().await;
         if written == STATUSES {
             return;
         }

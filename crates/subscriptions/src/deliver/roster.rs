@@ -1,22 +1,16 @@
 //! Who wants what: all subscriptions that are enabled, by team and type.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use kernel::{Event, Key, Kind, Query, Resource, Result, Store};
+use kernel::{Key, Kind, Query, Resource, Result, Store};
 use uuid::Uuid;
 
 use super::{
     hub::Hub,
     lane::{Config, Lane},
+    wanting::Wanting,
 };
-use crate::{
-    model::{CURSORS, Subscription},
-    pattern::patterns_of,
-    service::access,
-};
+use crate::model::{CURSORS, Subscription};
 
 /// A new term reads so much of the log again for all at once; who is further behind reads for itself.
 const TOGETHER: i64 = 5000;
@@ -25,8 +19,7 @@ const TOGETHER: i64 = 5000;
 pub(super) struct Roster {
     /// By team and name.
     lanes: BTreeMap<(String, String), Arc<Lane>>,
-    /// By team, then by type.
-    wanting: HashMap<String, HashMap<String, Vec<Arc<Lane>>>>,
+    pub(super) wanting: Wanting,
     /// Where the log is read from.
     pub(super) begin: i64,
 }
@@ -74,35 +67,6 @@ impl Roster {
 
     pub(super) fn lanes(&self) -> Vec<Arc<Lane>> {
         self.lanes.values().cloned().collect()
-    }
-
-    /// The lanes that `event` is for.
-    pub(super) fn wanted(&self, hub: &Hub, event: &Event) -> Vec<Arc<Lane>> {
-        let mut wanted = Vec::new();
-        let mut patterns = Vec::new();
-        let mut scopes = vec![""];
-        if !event.team.is_empty() {
-            scopes.push(&event.team);
-        }
-        for team in scopes {
-            let Some(wanting) = self.wanting.get(team) else {
-                continue;
-            };
-            if patterns.is_empty() {
-                patterns = patterns_of(event);
-            }
-            let mut found = patterns
-                .iter()
-                .filter_map(|pattern| wanting.get(pattern))
-                .flatten()
-                .filter(|lane| !lane.is_about_itself(event))
-                .peekable();
-            // One question for all of a team.
-            if found.peek().is_some() && access::sees(hub.service.guard(), team, event) {
-                wanted.extend(found.cloned());
-            }
-        }
-        wanted
     }
 
     /// Takes in a subscription as it is now. Gives its lane where that is new.
@@ -168,11 +132,7 @@ impl Roster {
     }
 
     fn add(&mut self, lane: Arc<Lane>) {
-        let wanting = self.wanting.entry(lane.team.clone()).or_default();
-        for pattern in &lane.config().patterns {
-            let wants = wanting.entry(pattern.to_string()).or_default();
-            wants.push(lane.clone());
-        }
+        self.wanting.add(&lane);
         let key = (lane.team.clone(), lane.name.clone());
         self.lanes.insert(key, lane);
     }
@@ -180,17 +140,7 @@ impl Roster {
     fn remove(&mut self, key: &Key) -> Option<Arc<Lane>> {
         debug_assert_eq!(key.kind, Subscription::KIND);
         let lane = self.lanes.remove(&(key.scope.clone(), key.name.clone()))?;
-        if let Some(wanting) = self.wanting.get_mut(&lane.team) {
-            for pattern in &lane.config().patterns {
-                if let Some(wants) = wanting.get_mut(pattern.as_str()) {
-                    wants.retain(|other| !Arc::ptr_eq(other, &lane));
-                }
-            }
-            wanting.retain(|_, wants| !wants.is_empty());
-            if wanting.is_empty() {
-                self.wanting.remove(&lane.team);
-            }
-        }
+        self.wanting.remove(&lane);
         Some(lane)
     }
 }

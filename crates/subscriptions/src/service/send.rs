@@ -38,6 +38,11 @@ impl Message {
             body: body.into(),
         })
     }
+
+    /// Bytes of its body.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
 }
 
 /// Why an event was not taken, for people: it names neither address nor content.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod api;
+mod behind;
 mod dead_letters;
 mod delivery;
 mod reach;
