@@ -1,9 +1,15 @@
 //! Work that somebody else may have overtaken.
 
+use std::time::Duration;
+
 use crate::{Error, ErrorKind};
 
 /// How often work is done anew because something changed beneath it.
 const TRIES: u32 = 8;
+
+/// The longest pause before the second time, twice as long before each further one: those who meet once do
+/// not go on meeting. About a second for all tries.
+const PAUSE: Duration = Duration::from_millis(8);
 
 /// An error that may say that somebody else has written in between.
 pub trait Contended {
@@ -24,11 +30,13 @@ where
     E: Contended,
     F: Future<Output = Result<T, E>>,
 {
-    for _ in 1..TRIES {
+    for tried in 1..TRIES {
         match work().await {
             Err(error) if error.is_conflict() => {}
             done => return done,
         }
+        let longest = PAUSE * 2u32.pow(tried - 1);
+        tokio::time::sleep(longest.mul_f64(rand::random())).await;
     }
     work().await
 }

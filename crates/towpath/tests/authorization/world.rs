@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use delivery::model::DeploymentPhase;
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 
@@ -16,13 +17,19 @@ pub(crate) struct World {
     pub(crate) tokens: BTreeMap<&'static str, String>,
     /// The name of the volume in `pay-dev`.
     pub(crate) volume: String,
+    /// Where events are taken.
+    pub(crate) receiver: String,
+    /// The id of a key of the service account `keyed`: see [`World::furnish`].
+    pub(crate) key: String,
     _data: tempfile::TempDir,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let site = Site::new(data.path());
+        let mut site = Site::new(data.path());
+        let webhooks = ["--webhooks-allow", "127.0.0.0/8"];
+        site.options.extend(webhooks.map(str::to_owned));
         let running = site.start().await;
         let admin = std::fs::read_to_string(data.path().join("admin.token")).unwrap();
         let mut world = Self {
@@ -31,20 +38,17 @@ impl World {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             tokens: [("admin", admin.trim().to_owned())].into(),
             volume: String::new(),
+            receiver: receiver().await,
+            key: String::new(),
             _data: data,
         };
-        for team in ["payments", "shop"] {
+        for (team, leads) in [("payments", &["local:lea"][..]), ("shop", &[])] {
             // The environments of these tests are made one by one.
-            let leads = if team == "payments" {
-                vec!["local:lea"]
-            } else {
-                vec![]
-            };
-            let body = json!({ "name": team, "environments": [], "leads": leads });
-            let (status, made) = world
-                .ask("admin", Method::POST, "/v1/platforms/teams", &body)
-                .await;
-            assert_eq!(status, 202, "{made}");
+            let body = json!({
+                "name": team, "environments": [], "leads": leads,
+                "allowance": { "namespaces": 100, "quota": ample() },
+            });
+            world.make(Method::POST, "/v1/platforms/teams", &body).await;
         }
         for (team, name) in [
             ("payments", "pay-dev"),
@@ -52,57 +56,85 @@ impl World {
             ("shop", "shop-dev"),
         ] {
             let body = json!({ "name": name, "team": team, "role": "dev" });
-            let (status, made) = world
-                .ask("admin", Method::POST, "/v1/environments", &body)
-                .await;
-            assert_eq!(status, 201, "{made}");
+            world.make(Method::POST, "/v1/environments", &body).await;
         }
+        let deploys = json!({ "kind": "deploy", "environment": "pay-dev" });
         for (caller, team, spec) in [
             ("stranger", "shop", json!({})),
-            ("member", "payments", json!({})),
+            ("pipeline", "payments", json!({})),
             ("agent", "payments", json!({ "kind": "agent" })),
-            (
-                "credential",
-                "payments",
-                json!({ "kind": "deploy", "environment": "pay-dev" }),
-            ),
+            ("credential", "payments", deploys),
         ] {
-            let token = world.account(caller, team, &spec).await;
+            let (id, secret) = world.account(caller, team, &spec).await;
+            let token = world.token(&id, &secret).await;
             world.tokens.insert(caller, token);
         }
-        let path = "/v1/environments/pay-dev/deployments";
-        let (status, made) = world.ask("admin", Method::POST, path, &order()).await;
-        assert_eq!(status, 202, "{made}");
-        let client = world.running.client();
-        let deployment = client.deployment("pay-dev", "d-1").await.unwrap();
-        work::ended(client, &deployment, Duration::from_mins(1)).await;
-        let (_, page) = world
-            .ask(
-                "admin",
-                Method::GET,
-                "/v1/environments/pay-dev/resources",
-                &json!({}),
-            )
-            .await;
-        page["items"][0]["metadata"]["name"]
-            .as_str()
-            .unwrap()
-            .clone_into(&mut world.volume);
+        world.deployed("hello").await;
+        let resources = world.all("admin", "/v1/environments/pay-dev/resources");
+        let volume = resources.await.remove(0);
+        let volume = volume["metadata"]["name"].as_str().unwrap();
+        volume.clone_into(&mut world.volume);
         world
     }
 
-    /// A token of a new service account.
-    pub(crate) async fn account(&self, name: &str, team: &str, spec: &Value) -> String {
+    /// What the admin makes.
+    pub(crate) async fn make(&self, method: Method, path: &str, body: &Value) -> Value {
+        let (status, made) = self.ask("admin", method.clone(), path, body).await;
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status}: {made}"
+        );
+        made
+    }
+
+    /// Deploys the test workload to `pay-dev`, by this name, with a volume.
+    pub(crate) async fn deployed(&self, name: &str) {
+        let path = "/v1/environments/pay-dev/deployments";
+        let made = self.make(Method::POST, path, &plain_order(name)).await;
+        let client = self.running.client();
+        let number = made["metadata"]["name"].as_str().unwrap();
+        let deployment = client.deployment("pay-dev", number).await.unwrap();
+        let ended = work::ended(client, &deployment, Duration::from_mins(1)).await;
+        assert_eq!(ended.status.phase, DeploymentPhase::Succeeded, "{ended:?}");
+    }
+
+    /// The volume of a workload that was there.
+    pub(crate) async fn left_over(&self, name: &str) -> String {
+        self.deployed(name).await;
+        let path = format!("/v1/environments/pay-dev/workloads/{name}");
+        self.make(Method::DELETE, &path, &Value::Null).await;
+        let within = Duration::from_mins(1);
+        testkit::eventually("the volume is left over", within, || async {
+            let all = self
+                .all("admin", "/v1/environments/pay-dev/resources")
+                .await;
+            let volume = all.into_iter().find(|volume| {
+                let node = volume["spec"]["node"].as_str().unwrap();
+                node.contains(name)
+                    && volume["status"]["usedBy"]
+                        .as_array()
+                        .is_none_or(Vec::is_empty)
+            })?;
+            volume["metadata"]["name"].as_str().map(str::to_owned)
+        })
+        .await
+    }
+
+    /// A new service account: its id and key.
+    pub(crate) async fn account(&self, name: &str, team: &str, spec: &Value) -> (String, String) {
         let path = format!("/v1/identity/teams/{team}/service-accounts/{name}");
-        let (status, made) = self.ask("admin", Method::PUT, &path, spec).await;
-        assert_eq!(status, 200, "{made}");
+        self.make(Method::PUT, &path, spec).await;
         let keys = format!("{path}/keys");
-        let (_, key) = self.ask("admin", Method::POST, &keys, &Value::Null).await;
-        let (id, secret) = (key["clientId"].as_str(), key["clientSecret"].as_str());
+        let key = self.make(Method::POST, &keys, &Value::Null).await;
+        let text = |name: &str| key[name].as_str().unwrap().to_owned();
+        (text("clientId"), text("clientSecret"))
+    }
+
+    /// A token for a key.
+    async fn token(&self, id: &str, secret: &str) -> String {
         let body = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}",
-            id.unwrap().replace('/', "%2F"),
-            secret.unwrap()
+            "grant_type=client_credentials&client_id={}&client_secret={secret}",
+            id.replace('/', "%2F"),
         );
         let answer = self
             .http
@@ -119,7 +151,7 @@ impl World {
             .to_owned()
     }
 
-    /// What a caller is answered. No write names the right revision, where it may name one.
+    /// What a caller is answered.
     pub(crate) async fn ask(
         &self,
         caller: &str,
@@ -132,9 +164,6 @@ impl World {
             .request(method.clone(), format!("{}{path}", self.site.server()));
         if let Some(token) = self.tokens.get(caller) {
             request = request.bearer_auth(token);
-        }
-        if [Method::DELETE, Method::PATCH].contains(&method) {
-            request = request.header(header::IF_MATCH, "\"999999999\"");
         }
         if ![Method::GET, Method::DELETE].contains(&method) && !body.is_null() {
             request = request.json(body);
@@ -172,52 +201,31 @@ impl World {
     }
 }
 
-/// A deployment of the test workload, which needs a volume.
-pub(crate) fn order() -> Value {
+/// A deployment of the test workload, which needs a volume; makes its environment.
+pub(crate) fn order(name: &str) -> Value {
     let resources = json!({ "files": { "type": "volume" } });
-    serde_json::to_value(work::deployment(work::score(
-        "hello",
-        &json!({}),
-        &resources,
-    )))
-    .unwrap()
+    let score = work::score(name, &json!({}), &resources);
+    serde_json::to_value(work::deployment(score)).unwrap()
 }
 
 /// The same, for an environment that is there.
-pub(crate) fn plain_order() -> Value {
-    let mut order = order();
+pub(crate) fn plain_order(name: &str) -> Value {
+    let mut order = order(name);
     order["createEnvironment"] = Value::Null;
     order
 }
 
-/// What is sent with an operation.
-pub(crate) fn body(operation: &str, caller: &str) -> Value {
-    match operation {
-        "POST /v1/environments" => {
-            json!({ "name": format!("made-by-{caller}"), "team": "payments", "role": "dev" })
-        }
-        "POST /v1/platforms/teams" => {
-            json!({ "name": format!("made-by-{caller}"), "environments": [] })
-        }
-        "PATCH /v1/platforms/teams/{team}" => json!({ "description": "for tests" }),
-        "POST /v1/teams/{team}/namespaces" => json!({ "name": format!("payments-{caller}") }),
-        "POST /v1/apply" => json!({ "documents": [{
-            "apiVersion": "towpath.dev/v1", "kind": "EnvironmentRole",
-            "metadata": { "name": "trial" }, "spec": { "description": "for trials" },
-        }]}),
-        "POST /v1/explain" => json!({ "type": "volume", "environment": "pay-dev" }),
-        "POST /v1/environments/{environment}/plans"
-        | "POST /v1/environments/{environment}/deployments" => plain_order(),
-        "POST /v1/environments/{environment}/rollbacks" => json!({ "to": "d-1" }),
-        "PUT /v1/teams/{team}/secrets/{name}" => json!({ "generate": 32 }),
-        "POST /v1/teams/{team}/secret-rotations" => json!({ "path": "somebody" }),
-        _ if operation.ends_with("/integrations/{name}") => json!({
-            "type": "github", "config": { "org": "acme" }, "enabled": false,
-        }),
-        _ if operation.ends_with("/subscriptions/{name}") => json!({
-            "types": ["nothing.at-all"], "url": "https://hooks.example.com/",
-        }),
-        _ if operation.ends_with("/rotate") || operation.ends_with("/keys") => Value::Null,
-        _ => json!({}),
-    }
+/// More than anybody here asks for.
+fn ample() -> Value {
+    let amounts = json!({ "cpu": "1000", "memory": "1000Gi" });
+    json!({ "requests": amounts, "limits": amounts })
+}
+
+/// Somebody who takes every event; gives their address.
+async fn receiver() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let takes = axum::Router::new().fallback(|| async { axum::http::StatusCode::NO_CONTENT });
+    tokio::spawn(async { axum::serve(listener, takes).await });
+    url
 }

@@ -171,6 +171,11 @@ impl Running {
         self.kill_now();
     }
 
+    /// `kill -9`, where it is started again in its place.
+    pub fn stop(&mut self) {
+        self.kill_now();
+    }
+
     fn kill_now(&mut self) {
         // Already dead is as good.
         let _ = self.child.kill();

@@ -3,102 +3,114 @@
 use super::Row;
 
 pub(super) const ROWS: &[Row] = &[
-    ("GET /v1/environment-roles", "401 200 200 200 200 200"),
-    ("GET /v1/resource-definitions", "401 200 200 200 200 200"),
+    (
+        "GET /v1/environment-roles",
+        "401 200 200 200 200 200 200 200 200",
+    ),
+    (
+        "GET /v1/resource-definitions",
+        "401 200 200 200 200 200 200 200 200",
+    ),
     (
         "GET /v1/resource-definitions/{name}",
-        "401 200 200 200 200 200",
+        "401 200 200 200 200 200 200 200 200",
     ),
     (
         "GET /v1/resource-definitions/{name}/revisions",
-        "401 200 200 200 200 200",
+        "401 200 200 200 200 200 200 200 200",
     ),
     (
         "DELETE /v1/resource-definitions/{name}",
-        "401 403 403 403 403 409",
+        "401 403 403 403 403 403 403 403 200",
     ),
-    ("POST /v1/apply", "401 403 403 403 403 200"),
-    ("POST /v1/explain", "401 404 200 200 200 200"),
-    ("GET /v1/environments", "401 200 200 200 200 200"),
-    ("POST /v1/environments", "401 403 403 403 201 201"),
+    ("POST /v1/apply", "401 403 403 403 403 403 403 403 200"),
+    ("POST /v1/explain", "401 404 200 200 200 200 200 404 200"),
+    (
+        "GET /v1/environments",
+        "401 200 200 200 200 200 200 200 200",
+    ),
+    (
+        "POST /v1/environments",
+        "401 403 403 403 201 201 201 403 201",
+    ),
     (
         "GET /v1/environments/{environment}",
-        "401 404 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "PATCH /v1/environments/{environment}",
-        "401 404 403 403 409 409",
+        "401 404 403 403 200 200 200 404 200",
     ),
     (
         "DELETE /v1/environments/{environment}",
-        "401 404 403 403 409 409",
+        "401 404 403 403 202 202 202 404 202",
     ),
     (
         "GET /v1/environments/{environment}/summary",
-        "401 404 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "GET /v1/environments/{environment}/graph",
-        "401 404 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "DELETE /v1/environments/{environment}/pins",
-        "401 404 403 403 409 409",
+        "401 404 403 403 200 200 200 404 200",
     ),
     (
         "POST /v1/environments/{environment}/plans",
-        "401 404 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "GET /v1/environments/{environment}/deployments",
-        "401 200 200 200 200 200",
+        "401 200 200 200 200 200 200 200 200",
     ),
     (
         "POST /v1/environments/{environment}/deployments",
-        "401 404 403 202 202 202",
+        "401 404 403 202 202 202 202 404 202",
     ),
     (
         "GET /v1/environments/{environment}/deployments/{name}",
-        "401 404 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "POST /v1/environments/{environment}/rollbacks",
-        "401 404 403 202 202 202",
+        "401 404 403 202 202 202 202 404 202",
     ),
     (
         "GET /v1/environments/{environment}/workloads",
-        "401 200 200 200 200 200",
+        "401 200 200 200 200 200 200 200 200",
     ),
     (
         "GET /v1/environments/{environment}/workloads/{name}",
-        "401 404 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "DELETE /v1/environments/{environment}/workloads/{name}",
-        "401 404 403 403 409 409",
+        "401 404 403 403 202 202 202 404 202",
     ),
     (
         "GET /v1/environments/{environment}/workloads/{name}/logs",
-        "401 404 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "GET /v1/environments/{environment}/resources",
-        "401 200 200 200 200 200",
+        "401 200 200 200 200 200 200 200 200",
     ),
     (
         "GET /v1/environments/{environment}/resources/{name}",
-        "401 404 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "DELETE /v1/environments/{environment}/resources/{name}",
-        "401 404 403 403 409 409",
+        "401 404 403 403 202 202 202 404 202",
     ),
     (
         "GET /v1/environments/{environment}/resources/{name}/outputs",
-        "401 404 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "POST /v1/environments/{environment}/resources/{name}/rotate",
-        "401 404 403 403 202 202",
+        "401 404 403 403 202 202 202 404 202",
     ),
 ];

@@ -3,92 +3,128 @@
 use super::Row;
 
 pub(super) const ROWS: &[Row] = &[
-    ("GET /v1/identity/clients", "401 403 403 403 403 200"),
-    ("GET /v1/identity/clients/{name}", "401 403 403 403 403 404"),
-    ("PUT /v1/identity/clients/{name}", "401 403 403 403 403 200"),
+    (
+        "GET /v1/identity/clients",
+        "401 403 403 403 403 403 403 403 200",
+    ),
+    (
+        "GET /v1/identity/clients/{name}",
+        "401 403 403 403 403 403 403 403 200",
+    ),
+    (
+        "PUT /v1/identity/clients/{name}",
+        "401 403 403 403 403 403 403 403 200",
+    ),
     (
         "DELETE /v1/identity/clients/{name}",
-        "401 403 403 403 403 409",
+        "401 403 403 403 403 403 403 403 204",
     ),
     (
         "POST /v1/identity/clients/{name}/secrets",
-        "401 403 403 403 403 409",
+        "401 403 403 403 403 403 403 403 201",
     ),
-    ("GET /v1/identity/groups", "401 403 403 403 403 200"),
-    ("GET /v1/identity/groups/{name}", "401 403 403 403 403 404"),
-    ("PUT /v1/identity/groups/{name}", "401 403 403 403 403 200"),
+    (
+        "GET /v1/identity/groups",
+        "401 403 403 403 403 403 403 403 200",
+    ),
+    (
+        "GET /v1/identity/groups/{name}",
+        "401 403 403 403 403 403 403 403 200",
+    ),
+    (
+        "PUT /v1/identity/groups/{name}",
+        "401 403 403 403 403 403 403 403 200",
+    ),
     (
         "DELETE /v1/identity/groups/{name}",
-        "401 403 403 403 403 409",
+        "401 403 403 403 403 403 403 403 204",
     ),
-    ("GET /v1/identity/automation", "401 403 403 403 403 200"),
+    (
+        "GET /v1/identity/automation",
+        "401 403 403 403 403 403 403 403 200",
+    ),
     (
         "GET /v1/identity/automation/{subject}",
-        "401 403 403 403 403 200",
+        "401 403 403 403 403 403 403 403 200",
     ),
-    ("GET /v1/identity/keys", "401 403 403 403 403 200"),
+    (
+        "GET /v1/identity/keys",
+        "401 403 403 403 403 403 403 403 200",
+    ),
     (
         "POST /v1/identity/keys/rotations",
-        "401 403 403 403 403 200",
+        "401 403 403 403 403 403 403 403 200",
     ),
     (
         "GET /v1/identity/teams/{team}/service-accounts",
-        "401 403 403 403 200 200",
+        "401 403 403 403 200 200 200 403 200",
     ),
     (
         "GET /v1/identity/teams/{team}/service-accounts/{name}",
-        "401 403 403 403 404 404",
+        "401 403 403 403 200 200 200 403 200",
     ),
     (
         "PUT /v1/identity/teams/{team}/service-accounts/{name}",
-        "401 403 403 403 403 200",
+        "401 403 403 403 403 200 200 403 200",
     ),
     (
         "DELETE /v1/identity/teams/{team}/service-accounts/{name}",
-        "401 403 403 403 403 409",
+        "401 403 403 403 403 204 204 403 204",
     ),
     (
         "POST /v1/identity/teams/{team}/service-accounts/{name}/keys",
-        "401 403 403 403 403 201",
+        "401 403 403 403 403 201 201 403 201",
     ),
     (
         "DELETE /v1/identity/teams/{team}/service-accounts/{name}/keys/{key}",
-        "401 403 403 403 403 404",
+        "401 403 403 403 403 204 204 403 204",
     ),
     (
         "GET /v1/identity/teams/{team}/workload-trusts",
-        "401 403 403 403 200 200",
+        "401 403 403 403 200 200 200 403 200",
     ),
     (
         "GET /v1/identity/teams/{team}/workload-trusts/{name}",
-        "401 403 403 403 404 404",
+        "401 403 403 403 200 200 200 403 200",
     ),
     (
         "PUT /v1/identity/teams/{team}/workload-trusts/{name}",
-        "401 403 403 403 403 422",
+        "401 403 403 403 403 200 200 403 200",
     ),
     (
         "DELETE /v1/identity/teams/{team}/workload-trusts/{name}",
-        "401 403 403 403 403 404",
+        "401 403 403 403 403 204 204 403 204",
     ),
-    ("GET /v1/identity/upstreams", "401 403 403 403 403 200"),
+    (
+        "GET /v1/identity/upstreams",
+        "401 403 403 403 403 403 403 403 200",
+    ),
     (
         "GET /v1/identity/upstreams/{name}",
-        "401 403 403 403 403 404",
+        "401 403 403 403 403 403 403 403 200",
     ),
     (
         "PUT /v1/identity/upstreams/{name}",
-        "401 403 403 403 403 422",
+        "401 403 403 403 403 403 403 403 200",
     ),
     (
         "DELETE /v1/identity/upstreams/{name}",
-        "401 403 403 403 403 404",
+        "401 403 403 403 403 403 403 403 204",
     ),
-    ("GET /v1/identity/users", "401 403 403 403 403 200"),
-    ("GET /v1/identity/users/{name}", "401 403 403 403 403 404"),
-    ("PUT /v1/identity/users/{name}", "401 403 403 403 403 200"),
+    (
+        "GET /v1/identity/users",
+        "401 403 403 403 403 403 403 403 200",
+    ),
+    (
+        "GET /v1/identity/users/{name}",
+        "401 403 403 403 403 403 403 403 200",
+    ),
+    (
+        "PUT /v1/identity/users/{name}",
+        "401 403 403 403 403 403 403 403 200",
+    ),
     (
         "DELETE /v1/identity/users/{name}",
-        "401 403 403 403 403 409",
+        "401 403 403 403 403 403 403 403 204",
     ),
 ];
