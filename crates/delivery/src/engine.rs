@@ -312,6 +312,14 @@ pub trait Engine: Send + Sync + 'static {
     /// it was the last.
     async fn forget(&self, environment: &str, workload: &str) -> Result<(), EngineError>;
 
+    /// The environment whose workload has the end `peer` of a TCP connection that this machine accepted
+    /// at `here`. `Ok(None)`: none that it runs; an error where that could not be found out.
+    async fn environment_of(
+        &self,
+        peer: SocketAddr,
+        here: SocketAddr,
+    ) -> Result<Option<String>, EngineError>;
+
     /// Everything that it runs for this platform, from the system's own list: for the comparison
     /// with what should run.
     async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError>;

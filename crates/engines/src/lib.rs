@@ -11,6 +11,7 @@ pub mod docker;
 pub mod process;
 
 mod blocking;
+mod connection;
 mod logs;
 mod ports;
 mod probe;

@@ -49,6 +49,7 @@ fn main() {
             owner: "bench".into(),
             backends: vec![backend],
             absence: Absence::Starting,
+            admission: None,
         };
         routes.insert(HOST, "/", target).unwrap();
         let (_routes, newest) = watch::channel(Arc::new(routes));

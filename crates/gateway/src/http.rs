@@ -1,5 +1,5 @@
-//! What the gateway itself answers. It names no other host, no backend and no owner: whoever asks
-//! may be a stranger.
+//! What the gateway itself answers. It names no other host, no backend and no owner, for whoever asks
+//! may be a stranger; but a workload that is not let in is told by which namespace.
 
 use ::http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -7,7 +7,7 @@ use ::http::{
 };
 use bytes::Bytes;
 
-use crate::{body::AnswerBody, table::Absence};
+use crate::{admission::Denied, body::AnswerBody, table::Absence};
 
 /// Why a request was not passed on, or not answered by its backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,7 @@ pub(crate) enum Refusal {
     Malformed(&'static str),
     Coding,
     NoRoute(String),
+    Denied(Denied),
     Absent(Absence),
     Unreachable,
     Broken,
@@ -30,7 +31,10 @@ impl Refusal {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute(_) => StatusCode::NOT_FOUND,
-            Self::Absent(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Denied(Denied::Other { .. }) => StatusCode::FORBIDDEN,
+            Self::Denied(Denied::Unknown { .. }) | Self::Absent(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unreachable | Self::Broken => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -50,6 +54,10 @@ impl Refusal {
                 "There is no route for host {host} and this path. Look for a spelling mistake, or \
                  list the routes with `towpath get routes`."
             ),
+            Self::Denied(denied) => {
+                let (detail, remedy) = said(denied);
+                format!("{detail}. To mend it: {remedy}.")
+            }
             Self::Absent(Absence::Starting) => {
                 "This service is starting. Try again in a moment.".into()
             }
@@ -82,13 +90,14 @@ impl Refusal {
     pub(crate) fn answer(&self, page: bool) -> Response<AnswerBody> {
         let status = self.status();
         let text = self.text();
-        let (kind, body) = if page {
-            (
+        let (kind, body) = match self {
+            // Whoever meets this is a program: it reads what the platform's API says in the same way.
+            Self::Denied(denied) => ("application/problem+json", problem(status, denied)),
+            _ if page => (
                 "text/html; charset=utf-8",
                 html(status, &text, self.retry_after().is_some()),
-            )
-        } else {
-            ("text/plain; charset=utf-8", format!("{text}\n"))
+            ),
+            _ => ("text/plain; charset=utf-8", format!("{text}\n")),
         };
         let mut response = Response::new(AnswerBody::whole(Bytes::from(body)));
         *response.status_mut() = status;
@@ -109,8 +118,50 @@ impl Refusal {
     }
 
     fn retry_after(&self) -> Option<&'static str> {
-        matches!(self, Self::Absent(Absence::Starting)).then_some("1")
+        let passes = matches!(
+            self,
+            Self::Absent(Absence::Starting) | Self::Denied(Denied::Unknown { .. })
+        );
+        passes.then_some("1")
     }
+}
+
+/// What was refused, and how to mend it.
+fn said(denied: &Denied) -> (String, String) {
+    match denied {
+        Denied::Other { from, admission } => {
+            let (namespace, team) = (&admission.namespace, &admission.team);
+            (
+                format!("workloads of `{from}` may not reach namespace `{namespace}`"),
+                format!(
+                    "have team `{team}` let it in: `fromNamespace: {from}` in `networkPolicies.allowIngress` \
+                     of namespace `{namespace}`"
+                ),
+            )
+        }
+        Denied::Unknown { admission } => (
+            format!(
+                "whose workload calls could not be found out, and namespace `{}` does not let in \
+                 everybody's",
+                admission.namespace
+            ),
+            "try again over a connection that stays open until the answer is there".into(),
+        ),
+    }
+}
+
+/// A refusal as a problem document (RFC 9457). Nothing in it needs an escape: names are DNS labels.
+fn problem(status: StatusCode, denied: &Denied) -> String {
+    let (detail, remedy) = said(denied);
+    let word = match denied {
+        Denied::Other { .. } => "forbidden",
+        Denied::Unknown { .. } => "unavailable",
+    };
+    format!(
+        "{{\"type\":\"https://towpath.dev/problems/{word}\",\"title\":\"The caller may not reach \
+         this\",\"status\":{},\"detail\":\"{detail}\",\"remedy\":\"{remedy}\"}}\n",
+        status.as_u16()
+    )
 }
 
 /// Whether a client is a browser that shows a page to a person.

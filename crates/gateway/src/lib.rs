@@ -10,6 +10,9 @@
 //! - Bodies stream both ways with backpressure; nothing is buffered whole.
 //! - A request is sent again only when its backend cannot have acted on it, or when acting twice is
 //!   harmless: see [`Gateway`].
+//! - A target may have an [`Admission`]: then a workload of the platform is let in only where that
+//!   names its environment. [`Callers`] says whose workload holds the other end of a connection: once
+//!   for each connection, and only where a target asks. What is let in is decided for each request.
 //! - A backend sees one well-formed HTTP/1.1 request for each request of a client, whatever bytes
 //!   the client sent: framing is made anew, hop-by-hop fields end here, and what a client claims in
 //!   `X-Forwarded-*` is replaced by what the gateway saw.
@@ -17,6 +20,7 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
+mod admission;
 mod body;
 mod head;
 mod http;
@@ -28,6 +32,7 @@ mod table;
 pub mod tcp;
 mod upgrade;
 
+pub use admission::{Admission, Callers, Unknown};
 pub use limits::Limits;
 pub use server::{Gateway, GatewayHandle};
 pub use table::{Absence, RouteError, RoutingTable, Target};

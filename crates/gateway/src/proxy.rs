@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    admission::{Callers, Peer},
     body::{AnswerBody, Cut, RequestBody},
     head::{self, Sender},
     http::{self, Refusal},
@@ -36,6 +37,8 @@ const MOST_TRIES: usize = 4;
 pub(crate) struct Client {
     /// Its address, written once for all its requests.
     pub(crate) address: HeaderValue,
+    /// Whose it is.
+    pub(crate) peer: Peer,
     /// Its place among the allowed connections; a tunnel keeps it.
     pub(crate) slot: Arc<OwnedSemaphorePermit>,
 }
@@ -45,6 +48,8 @@ pub(crate) struct Proxy {
     pub(crate) table: watch::Receiver<Arc<RoutingTable>>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) limits: Limits,
+    /// Who knows whose workload calls.
+    pub(crate) callers: Option<Arc<dyn Callers>>,
     /// Whose turn it is among the backends of a target.
     pub(crate) turn: AtomicUsize,
     pub(crate) tasks: TaskTracker,
@@ -91,7 +96,7 @@ impl Proxy {
         }
         let request = request
             .map(|body| RequestBody::new(body, self.limits.body_bytes, self.limits.body_pause));
-        let (response, lease) = self.exchange(&host, request).await?;
+        let (response, lease) = self.exchange(client, &host, request).await?;
         let upgrade = client_side.map(|side| (side, client.slot.clone()));
         self.pass_back(response, lease, upgrade)
     }
@@ -102,6 +107,7 @@ impl Proxy {
     ///   (RFC 9110, 9.2.2) and either the connection was an old one or the routes have changed.
     async fn exchange(
         &self,
+        client: &Client,
         host: &str,
         request: Request<RequestBody>,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
@@ -115,6 +121,8 @@ impl Proxy {
             let target = table
                 .find(host, pending.uri().path())
                 .ok_or_else(|| Refusal::NoRoute(host.to_owned()))?;
+            let admitted = client.peer.admit(target.admission.as_ref()).await;
+            admitted.map_err(Refusal::Denied)?;
             let Some(backend) = self.choose(target, &refused) else {
                 return Err(if target.backends.is_empty() {
                     Refusal::Absent(target.absence)

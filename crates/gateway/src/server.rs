@@ -20,6 +20,7 @@ use tokio_util::{
 };
 
 use crate::{
+    admission::{Callers, Peer},
     limits::Limits,
     pool::Pool,
     proxy::{Client, Proxy},
@@ -56,14 +57,16 @@ impl Gateway {
         listener: TcpListener,
         table: watch::Receiver<Arc<RoutingTable>>,
     ) -> std::io::Result<GatewayHandle> {
-        Self::start_with(listener, table, Limits::default())
+        Self::start_with(listener, table, Limits::default(), None)
     }
 
-    /// Serves on `listener` by the newest table.
+    /// Serves on `listener` by the newest table. Without `callers`, no target with an admission is
+    /// reached by anybody.
     pub fn start_with(
         listener: TcpListener,
         table: watch::Receiver<Arc<RoutingTable>>,
         limits: Limits,
+        callers: Option<Arc<dyn Callers>>,
     ) -> std::io::Result<GatewayHandle> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
@@ -75,6 +78,7 @@ impl Gateway {
             table,
             pool: Arc::default(),
             limits,
+            callers,
             turn: AtomicUsize::new(0),
             tasks: tasks.clone(),
             kill: kill.clone(),
@@ -183,15 +187,19 @@ async fn serve(
     proxy: Arc<Proxy>,
     stop: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "a connection ended before it began");
-        return;
-    }
+    let here = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+        Ok(here) => here,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a connection ended before it began");
+            return;
+        }
+    };
     // Once for a connection, not for each request.
     let address = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
         .expect("an address is a header value");
     let client = Arc::new(Client {
         address,
+        peer: Peer::new(proxy.callers.clone(), peer, here),
         slot: Arc::new(slot),
     });
     let server = proxy.clone();

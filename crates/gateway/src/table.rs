@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
+    sync::Arc,
 };
+
+use crate::admission::Admission;
 
 /// Where a route leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub struct Target {
     pub backends: Vec<SocketAddr>,
     /// Why there is no backend; what a visitor is told while `backends` is empty.
     pub absence: Absence,
+    /// Whose workloads it lets in; none: everybody's.
+    pub admission: Option<Arc<Admission>>,
 }
 
 /// Why a target has no backend.

@@ -19,16 +19,27 @@ use tokio_util::{
     task::TaskTracker,
 };
 
+use crate::admission::{Admission, Callers, Peer};
+
 /// To connect to a backend, on this machine or its network.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long to wait when the system has no descriptor or memory for another connection.
 const BREATHER: Duration = Duration::from_millis(50);
 
+/// Where the connections to an address lead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backends {
+    /// The addresses that serve it, in turn.
+    pub addresses: Vec<SocketAddr>,
+    /// Whose workloads it lets in; none: everybody's.
+    pub admission: Option<Arc<Admission>>,
+}
+
 /// Passes TCP connections on to the backends of the moment, in turn.
 ///
 /// A connection stays with its backend until either side ends it, also when the backends change.
 /// While there is no backend, or none accepts, a connection is reset at once, so that a client sees
-/// "connection reset" instead of waiting.
+/// "connection reset" instead of waiting. So is the connection of a workload that is not let in.
 ///
 /// Dropping it closes the address and every connection; [`Forwarder::shutdown`] lets them finish.
 #[derive(Debug)]
@@ -43,15 +54,17 @@ impl Forwarder {
     /// Listens on `address` (port 0: a free one).
     pub async fn bind(
         address: SocketAddr,
-        backends: watch::Receiver<Vec<SocketAddr>>,
+        backends: watch::Receiver<Backends>,
+        callers: Option<Arc<dyn Callers>>,
     ) -> io::Result<Self> {
-        Self::start(TcpListener::bind(address).await?, backends)
+        Self::start(TcpListener::bind(address).await?, backends, callers)
     }
 
-    /// Serves on `listener`.
+    /// Serves on `listener`. Without `callers`, nobody is let in where there is an admission.
     pub fn start(
         listener: TcpListener,
-        backends: watch::Receiver<Vec<SocketAddr>>,
+        backends: watch::Receiver<Backends>,
+        callers: Option<Arc<dyn Callers>>,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
@@ -60,7 +73,7 @@ impl Forwarder {
         let (ended, killed, connections) = (stop.clone(), kill.clone(), tasks.clone());
         tasks.spawn(async move {
             tokio::select! {
-                () = accept(listener, backends, connections, killed.clone()) => {}
+                () = accept(listener, backends, callers, connections, killed.clone()) => {}
                 () = ended.cancelled() => {}
                 () = killed.cancelled() => {}
             }
@@ -98,19 +111,22 @@ impl Forwarder {
 
 async fn accept(
     listener: TcpListener,
-    backends: watch::Receiver<Vec<SocketAddr>>,
+    backends: watch::Receiver<Backends>,
+    callers: Option<Arc<dyn Callers>>,
     tasks: TaskTracker,
     kill: CancellationToken,
 ) {
     let turn = Arc::new(AtomicUsize::new(0));
     loop {
         match listener.accept().await {
-            Ok((client, _)) => {
+            Ok((client, peer)) => {
                 let first = turn.fetch_add(1, Ordering::Relaxed);
                 let (backends, kill) = (backends.clone(), kill.clone());
+                let here = client.local_addr();
+                let peer = here.map(|here| Peer::new(callers.clone(), peer, here));
                 tasks.spawn(async move {
                     tokio::select! {
-                        () = pass(client, &backends, first) => {}
+                        () = pass(client, peer, &backends, first) => {}
                         () = kill.cancelled() => {}
                     }
                 });
@@ -123,8 +139,20 @@ async fn accept(
     }
 }
 
-async fn pass(mut client: TcpStream, backends: &watch::Receiver<Vec<SocketAddr>>, first: usize) {
-    let Some(mut backend) = connect(backends, first).await else {
+async fn pass(
+    mut client: TcpStream,
+    peer: io::Result<Peer>,
+    backends: &watch::Receiver<Backends>,
+    first: usize,
+) {
+    let backend = match peer {
+        Ok(peer) => connect(&peer, backends, first).await,
+        Err(error) => {
+            tracing::debug!(%error, "a connection ended before it began");
+            None
+        }
+    };
+    let Some(mut backend) = backend else {
         if let Err(error) = client.set_zero_linger() {
             tracing::debug!(%error, "a connection without a backend closes without a reset");
         }
@@ -141,11 +169,22 @@ async fn pass(mut client: TcpStream, backends: &watch::Receiver<Vec<SocketAddr>>
     }
 }
 
-/// A connection to the first backend, from `first` on, that accepts.
-async fn connect(backends: &watch::Receiver<Vec<SocketAddr>>, first: usize) -> Option<TcpStream> {
-    let now = backends.borrow().clone();
-    for step in 0..now.len() {
-        let backend = now[first.wrapping_add(step) % now.len()];
+/// A connection to the first backend, from `first` on, that accepts; none for who is not let in.
+async fn connect(
+    peer: &Peer,
+    backends: &watch::Receiver<Backends>,
+    first: usize,
+) -> Option<TcpStream> {
+    let Backends {
+        addresses,
+        admission,
+    } = backends.borrow().clone();
+    if let Err(denied) = peer.admit(admission.as_ref()).await {
+        tracing::debug!(?denied, "a connection was not let in");
+        return None;
+    }
+    for step in 0..addresses.len() {
+        let backend = addresses[first.wrapping_add(step) % addresses.len()];
         match tokio::time::timeout(CONNECT, TcpStream::connect(backend)).await {
             Ok(Ok(stream)) => return Some(stream),
             Ok(Err(error)) => tracing::warn!(%backend, %error, "no connection"),

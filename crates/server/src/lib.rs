@@ -6,6 +6,7 @@
 
 mod adapters;
 mod api;
+mod callers;
 mod config;
 mod http;
 mod identity_access;

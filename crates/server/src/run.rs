@@ -28,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config,
     adapters::{Adapters, DeployKeysOf},
-    api, identity_access, keys, lead,
+    api,
+    callers::{Refusals, Workloads as CallingWorkloads},
+    identity_access, keys, lead,
     rekey::{self, Rekey, Rekeying},
     routing::Routing,
     team_ports::{OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, TeamDocuments},
@@ -128,7 +130,15 @@ pub async fn start(config: Config) -> Result<Running> {
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    let (mut routing, table) = Routing::new(store.clone(), adapters.service_ports.clone());
+    let refusals = Arc::new(Refusals::default());
+    tasks.spawn(refusals.clone().keep(store.clone(), stop.clone()));
+    let callers: Arc<dyn gateway::Callers> =
+        Arc::new(CallingWorkloads::new(adapters.engines.clone(), refusals));
+    let (mut routing, table) = Routing::new(
+        store.clone(),
+        adapters.service_ports.clone(),
+        Some(callers.clone()),
+    );
     routing.refresh().await?;
     tasks.spawn(routing.follow(stop.clone()));
     tasks.spawn(identity.clone().follow(stop.clone()));
@@ -141,7 +151,7 @@ pub async fn start(config: Config) -> Result<Running> {
         connections,
         ..Limits::default()
     };
-    let gateway_handle = Gateway::start_with(gateway_listener, table, limits)
+    let gateway_handle = Gateway::start_with(gateway_listener, table, limits, Some(callers))
         .map_err(|e| Error::internal("the gateway did not start", e))?;
 
     let driver = driver

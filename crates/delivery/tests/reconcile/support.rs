@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -98,6 +99,14 @@ impl Engine for Machine {
 
     async fn forget(&self, _: &str, _: &str) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    async fn environment_of(
+        &self,
+        _: SocketAddr,
+        _: SocketAddr,
+    ) -> Result<Option<String>, EngineError> {
+        Ok(None)
     }
 
     async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {

@@ -201,6 +201,14 @@ impl Engine for Stage {
         Ok(())
     }
 
+    async fn environment_of(
+        &self,
+        _: SocketAddr,
+        _: SocketAddr,
+    ) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
     async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {
         Ok(self.runs.lock().unwrap().keys().cloned().collect())
     }

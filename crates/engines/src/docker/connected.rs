@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -21,6 +22,7 @@ use super::{
     runtime::Containers,
 };
 use crate::{
+    connection::is_of_this_machine,
     logs::Logs,
     probe::Prober,
     supervisor::{Plan, Supervision, Watched},
@@ -300,6 +302,20 @@ impl Connected {
             return Ok(());
         }
         self.daemon.remove_network(environment).await
+    }
+
+    /// The environment whose containers have the address `peer`, or whose connection was passed on from it.
+    pub(super) async fn environment_of(
+        &self,
+        peer: SocketAddr,
+    ) -> Result<Option<String>, EngineError> {
+        if let Some(environment) = self.forwards.passed_on(peer) {
+            return Ok(Some(environment));
+        }
+        if is_of_this_machine(peer.ip()) {
+            return Ok(None);
+        }
+        self.daemon.environment_at(peer.ip()).await
     }
 
     pub(super) async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {

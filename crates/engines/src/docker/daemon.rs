@@ -5,11 +5,14 @@ use std::{collections::HashMap, net::IpAddr};
 use bollard::{
     Docker,
     errors::Error,
-    models::{ContainerSummary, NetworkCreateRequest, NetworkInspect},
-    query_parameters::{CreateImageOptionsBuilder, ListContainersOptionsBuilder},
+    models::{ContainerSummary, Network as BridgeNetwork, NetworkCreateRequest, NetworkInspect},
+    query_parameters::{
+        CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
+    },
 };
 use delivery::engine::EngineError;
 use futures::StreamExt as _;
+use kernel::outbound::Network;
 use uuid::Uuid;
 
 use super::names;
@@ -94,6 +97,27 @@ impl Daemon {
             retry: false,
         })?;
         Ok((name, gateway))
+    }
+
+    /// The environment in whose network an address is. By the network, not by the containers in it: one
+    /// that has ended had its address all the same.
+    pub(super) async fn environment_at(
+        &self,
+        address: IpAddr,
+    ) -> Result<Option<String>, EngineError> {
+        let options = ListNetworksOptionsBuilder::default()
+            .filters(&names::filter(self.platform, None))
+            .build();
+        let listed = self.api.list_networks(Some(options)).await;
+        let listed = listed.map_err(|error| failed("list networks", error))?;
+        let has = |network: &BridgeNetwork| {
+            let configs = network.ipam.iter().flat_map(|ipam| &ipam.config).flatten();
+            configs
+                .filter_map(|config| config.subnet.as_ref()?.parse::<Network>().ok())
+                .any(|subnet| subnet.contains(address))
+        };
+        let found = listed.iter().find(|network| has(network));
+        Ok(found.and_then(|network| names::environment(network.labels.as_ref()?)))
     }
 
     /// Removes the network of an environment, unless something is still attached to it.

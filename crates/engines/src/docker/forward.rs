@@ -5,14 +5,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::{IpAddr, SocketAddr},
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use delivery::engine::{EngineError, ReleaseRef};
 use tokio::{
     io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{AbortHandle, JoinSet},
 };
 
@@ -20,7 +20,49 @@ use crate::probe::listens;
 
 /// The listeners, and who uses them.
 #[derive(Debug, Default)]
-pub(super) struct Forwards(Mutex<BTreeMap<SocketAddr, Forward>>);
+pub(super) struct Forwards {
+    open: Mutex<BTreeMap<SocketAddr, Forward>>,
+    passed_on: PassedOn,
+}
+
+/// For whom connections to this machine's own servers are made, by the address that they come from.
+#[derive(Debug, Default, Clone)]
+struct PassedOn(Arc<Mutex<BTreeMap<SocketAddr, String>>>);
+
+/// One of them, for as long as it lives.
+struct Passing {
+    all: PassedOn,
+    from: SocketAddr,
+}
+
+impl PassedOn {
+    /// Connects to `server`; for whom is known before the server can ask.
+    async fn connect(
+        &self,
+        environment: &str,
+        server: SocketAddr,
+    ) -> io::Result<(TcpStream, Passing)> {
+        let socket = match server {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.bind(SocketAddr::new(server.ip(), 0))?;
+        let from = socket.local_addr()?;
+        (self.0.lock().expect("no holder panics")).insert(from, environment.to_owned());
+        let passing = Passing {
+            all: self.clone(),
+            from,
+        };
+        Ok((socket.connect(server).await?, passing))
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let mut all = self.all.0.lock().expect("no holder panics");
+        all.remove(&self.from);
+    }
+}
 
 #[derive(Debug)]
 struct Forward {
@@ -44,18 +86,19 @@ impl Forwards {
     ) -> Result<(), EngineError> {
         for server in servers {
             let at = SocketAddr::new(gateway, server.port());
-            if let Some(forward) = self.0.lock().expect("no holder panics").get_mut(&at) {
+            if let Some(forward) = self.open.lock().expect("no holder panics").get_mut(&at) {
                 forward.users.insert(user.clone());
                 continue;
             }
+            let (passed_on, environment) = (self.passed_on.clone(), user.environment.clone());
             let task = match TcpListener::bind(at).await {
-                Ok(listener) => tokio::spawn(serve(listener, *server)),
+                Ok(listener) => tokio::spawn(serve(listener, *server, passed_on, environment)),
                 // The server itself, or another replica's forward, until that one ends.
                 Err(error)
                     if error.kind() == io::ErrorKind::AddrInUse
                         && listens(at, Duration::from_secs(1)).await =>
                 {
-                    tokio::spawn(succeed(at, *server))
+                    tokio::spawn(succeed(at, *server, passed_on, environment))
                 }
                 Err(error) => {
                     return Err(EngineError {
@@ -71,14 +114,14 @@ impl Forwards {
                 users: [user.clone()].into(),
                 task: task.abort_handle(),
             };
-            self.0.lock().expect("no holder panics").insert(at, forward);
+            (self.open.lock().expect("no holder panics")).insert(at, forward);
         }
         Ok(())
     }
 
     /// Closes what only `user` used.
     pub(super) fn close(&self, user: &ReleaseRef) {
-        self.0
+        self.open
             .lock()
             .expect("no holder panics")
             .retain(|_, forward| {
@@ -88,26 +131,41 @@ impl Forwards {
     }
 }
 
+impl Forwards {
+    /// The environment for which this engine connects from `peer` to one of this machine's servers.
+    pub(super) fn passed_on(&self, peer: SocketAddr) -> Option<String> {
+        let all = self.passed_on.0.lock().expect("no holder panics");
+        all.get(&peer).cloned()
+    }
+}
+
 /// Serves as soon as whoever listens at the address no longer does.
-async fn succeed(at: SocketAddr, server: SocketAddr) {
+async fn succeed(at: SocketAddr, server: SocketAddr, passed_on: PassedOn, environment: String) {
     loop {
         if let Ok(listener) = TcpListener::bind(at).await {
-            return serve(listener, server).await;
+            return serve(listener, server, passed_on, environment).await;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// Copies between each connection and `server`. Ended, it ends them too.
-async fn serve(listener: TcpListener, server: SocketAddr) {
+/// Copies between each connection of the environment's and `server`. Ended, it ends them too.
+async fn serve(
+    listener: TcpListener,
+    server: SocketAddr,
+    passed_on: PassedOn,
+    environment: String,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((mut client, _)) => {
+                    let (passed_on, environment) = (passed_on.clone(), environment.clone());
                     connections.spawn(async move {
                         // Whichever side fails: both learn of it by the end of the connection.
-                        if let Ok(mut server) = TcpStream::connect(server).await {
+                        let connected = passed_on.connect(&environment, server).await;
+                        if let Ok((mut server, _passing)) = connected {
                             let _ = copy_bidirectional(&mut client, &mut server).await;
                         }
                     });

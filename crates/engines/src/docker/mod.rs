@@ -16,7 +16,7 @@ mod logs;
 mod names;
 mod runtime;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use delivery::{
@@ -147,6 +147,18 @@ impl Engine for DockerEngine {
 
     async fn forget(&self, environment: &str, workload: &str) -> Result<(), EngineError> {
         self.connected().await?.forget(environment, workload).await
+    }
+
+    async fn environment_of(
+        &self,
+        peer: SocketAddr,
+        _: SocketAddr,
+    ) -> Result<Option<String>, EngineError> {
+        // Without a daemon that has ever answered there are no containers of ours.
+        match self.connected.get() {
+            Some(connected) => connected.environment_of(peer).await,
+            None => Ok(None),
+        }
     }
 
     async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {

@@ -67,6 +67,11 @@ pub(super) fn filter(
     [("label".to_owned(), labels)].into()
 }
 
+/// The environment of a network's labels.
+pub(super) fn environment(labels: &HashMap<String, String>) -> Option<String> {
+    labels.get(ENVIRONMENT).cloned()
+}
+
 /// The labels of an environment's network.
 pub(super) fn network_labels(platform: Uuid, environment: &str) -> HashMap<String, String> {
     [

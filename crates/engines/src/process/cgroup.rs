@@ -35,7 +35,7 @@ impl Limits {
     /// Finds out what this machine and user have.
     pub(crate) fn detect(platform: Uuid) -> Self {
         let root = Path::new("/sys/fs/cgroup");
-        let name = format!("towpath-{platform}");
+        let name = base(platform);
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let own = (own.lines()).find_map(|line| line.strip_prefix("0::/"));
         if root.join("cgroup.controllers").exists() {
@@ -188,6 +188,28 @@ impl Limits {
             let _ = fs::remove_dir(base);
         }
     }
+}
+
+/// The name of the group in which those of a platform's containers are made.
+fn base(platform: Uuid) -> String {
+    format!("towpath-{platform}")
+}
+
+/// The release in whose group of `platform` a process is.
+pub(crate) fn release_of(pid: u32, platform: Uuid) -> Option<ReleaseRef> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let base = base(platform);
+    groups.lines().find_map(|line| {
+        let mut parts = line.rsplit(':').next()?.split('/');
+        parts.find(|part| *part == base)?;
+        // Names have no dots.
+        let mut name = parts.next()?.splitn(4, '.');
+        Some(ReleaseRef {
+            environment: name.next()?.to_owned(),
+            workload: name.next()?.to_owned(),
+            release: name.next()?.parse().ok()?,
+        })
+    })
 }
 
 /// Lets the groups below `group` limit CPU and memory.

@@ -5,6 +5,7 @@
 //! at absolute paths. Its logs go to files. It outlives the platform: the next one finds it by what
 //! the run directory records and by the system's own list of processes, and takes it over.
 
+mod callers;
 mod cgroup;
 mod check;
 pub(crate) mod mounts;
@@ -407,6 +408,19 @@ impl Engine for ProcessEngine {
             let what = format!("remove the logs of {environment}/{workload}");
             failed(what, &error)
         })
+    }
+
+    async fn environment_of(
+        &self,
+        peer: SocketAddr,
+        here: SocketAddr,
+    ) -> Result<Option<String>, EngineError> {
+        let (directory, platform) = (
+            self.machine.config.data_dir.clone(),
+            self.machine.config.platform,
+        );
+        (blocking(move || callers::environment_of(&directory, platform, peer, here)).await)
+            .map_err(|error| failed(format!("find out whose {peer} is"), &error))
     }
 
     async fn list(&self) -> Result<Vec<ReleaseRef>, EngineError> {

@@ -44,7 +44,7 @@ impl Marker {
 
 /// Every living process that carries a marker of `platform`.
 pub(crate) fn marked(platform: Uuid) -> io::Result<Vec<(u32, Marker)>> {
-    let prefix = format!("{MARKER}={platform}/");
+    let prefix = prefix(platform);
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?
@@ -54,20 +54,30 @@ pub(crate) fn marked(platform: Uuid) -> io::Result<Vec<(u32, Marker)>> {
         else {
             continue;
         };
-        // A process that has ended meanwhile, or that is somebody else's, is not one of ours.
-        let Ok(environment) = environment(pid) else {
-            continue;
-        };
-        let marker = (environment.split(|byte| *byte == 0))
-            .filter(|variable| variable.starts_with(prefix.as_bytes()))
-            .find_map(|variable| {
-                Marker::parse(std::str::from_utf8(&variable[MARKER.len() + 1..]).ok()?)
-            });
-        if let Some(marker) = marker.filter(|_| start_time(pid).is_some()) {
+        if let Some(marker) = marker(pid, &prefix).filter(|_| start_time(pid).is_some()) {
             found.push((pid, marker));
         }
     }
     Ok(found)
+}
+
+/// The marker of `platform` that a process carries.
+pub(crate) fn marker_of(pid: u32, platform: Uuid) -> Option<Marker> {
+    marker(pid, &prefix(platform))
+}
+
+fn prefix(platform: Uuid) -> String {
+    format!("{MARKER}={platform}/")
+}
+
+fn marker(pid: u32, prefix: &str) -> Option<Marker> {
+    // A process that has ended meanwhile, or that is somebody else's, is not one of ours.
+    let environment = environment(pid).ok()?;
+    (environment.split(|byte| *byte == 0))
+        .filter(|variable| variable.starts_with(prefix.as_bytes()))
+        .find_map(|variable| {
+            Marker::parse(std::str::from_utf8(&variable[MARKER.len() + 1..]).ok()?)
+        })
 }
 
 /// The environment with which a process was started.
@@ -95,12 +105,22 @@ fn executes(pid: u32) -> bool {
 /// from a later one of the same id. `None` where there is none, or where it has ended and waits to
 /// be collected.
 pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    stat(pid, 18)?.parse().ok()
+}
+
+/// The process that has started a living one, or has inherited it.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    stat(pid, 0)?.parse().ok()
+}
+
+/// The field so many after the state of a living process.
+fn stat(pid: u32, after_state: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses, and may hold anything.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
     let state = fields.next()?;
     (!matches!(state, "Z" | "X")).then_some(())?;
-    fields.nth(18)?.parse().ok()
+    fields.nth(after_state).map(str::to_owned)
 }
 
 /// Tells this boot of the machine from others.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr)] // Skips are told.
 
+mod callers;
 mod life;
 mod logs;
 mod places;
@@ -46,6 +47,7 @@ conformance!(
     places: gives_environment_files_and_working_directory, volumes_keep_their_content, a_volume_cannot_lead_out_of_itself, limits_are_kept;
     life: what_ends_is_started_again, what_is_not_alive_is_started_again, gets_ready_and_unready, starts_in_order, what_cannot_start_says_why;
     logs: logs_are_read_and_followed;
+    callers: knows_whose_workload_calls, knows_who_is_no_workload;
     removal: nothing_escapes_removal, a_slow_stop_holds_up_no_other, what_is_half_removed_is_found_again;
     taking_over: an_engine_that_starts_again_takes_over, another_replica_takes_over;
 );

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod admission;
 mod limits;
 mod message;
 mod routing;

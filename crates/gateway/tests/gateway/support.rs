@@ -62,6 +62,7 @@ pub(crate) fn target(owner: &str, backends: &[SocketAddr]) -> Target {
         owner: owner.into(),
         backends: backends.into(),
         absence: Absence::Starting,
+        admission: None,
     }
 }
 
@@ -86,7 +87,7 @@ impl Fixture {
     pub(crate) async fn limited(table: Arc<RoutingTable>, limits: Limits) -> Self {
         let (routes, newest) = watch::channel(table);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gateway = Gateway::start_with(listener, newest, limits).unwrap();
+        let gateway = Gateway::start_with(listener, newest, limits, None).unwrap();
         Self { routes, gateway }
     }
 

@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
-use towpath_gateway::tcp::Forwarder;
+use towpath_gateway::tcp::{Backends, Forwarder};
 
 use crate::support::PATIENCE;
 
@@ -29,10 +29,17 @@ async fn echo(name: &'static str) -> SocketAddr {
     address
 }
 
-async fn forward(backends: Vec<SocketAddr>) -> (Forwarder, watch::Sender<Vec<SocketAddr>>) {
-    let (sender, receiver) = watch::channel(backends);
+fn open(addresses: Vec<SocketAddr>) -> Backends {
+    Backends {
+        addresses,
+        admission: None,
+    }
+}
+
+async fn forward(backends: Vec<SocketAddr>) -> (Forwarder, watch::Sender<Backends>) {
+    let (sender, receiver) = watch::channel(open(backends));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    (Forwarder::bind(any, receiver).await.unwrap(), sender)
+    (Forwarder::bind(any, receiver, None).await.unwrap(), sender)
 }
 
 async fn greeting(stream: &mut TcpStream) -> String {
@@ -47,7 +54,7 @@ async fn bytes_pass_both_ways_to_the_backend_of_the_moment() {
     let (forwarder, backends) = forward(vec![old]).await;
     let mut first = TcpStream::connect(forwarder.address()).await.unwrap();
     assert_eq!(greeting(&mut first).await, "old");
-    backends.send_replace(vec![new]);
+    backends.send_replace(open(vec![new]));
     let mut second = TcpStream::connect(forwarder.address()).await.unwrap();
     assert_eq!(greeting(&mut second).await, "new");
     for stream in [&mut first, &mut second] {

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use gateway::tcp::Forwarder;
+use gateway::{
+    Callers,
+    tcp::{Backends, Forwarder},
+};
 use provisioners::ServicePort;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -15,6 +18,7 @@ use super::view::View;
 
 pub(super) struct Forwards {
     service_ports: Arc<ServicePort>,
+    callers: Option<Arc<dyn Callers>>,
     /// The instances whose ports are kept from being given to others.
     kept: HashSet<Uuid>,
     served: HashMap<Uuid, Forward>,
@@ -25,15 +29,16 @@ pub(super) struct Forwards {
 /// A stable address, and where it leads now.
 struct Forward {
     listen: SocketAddr,
-    backends: watch::Sender<Vec<SocketAddr>>,
+    backends: watch::Sender<Backends>,
     /// Ends with this value.
     _forwarder: Forwarder,
 }
 
 impl Forwards {
-    pub(super) fn new(service_ports: Arc<ServicePort>) -> Self {
+    pub(super) fn new(service_ports: Arc<ServicePort>, callers: Option<Arc<dyn Callers>>) -> Self {
         Self {
             service_ports,
+            callers,
             kept: HashSet::new(),
             served: HashMap::new(),
             taken: HashSet::new(),
@@ -72,7 +77,7 @@ impl Forwards {
         }
     }
 
-    async fn serve(&mut self, uid: Uuid, listen: SocketAddr, backends: Vec<SocketAddr>) {
+    async fn serve(&mut self, uid: Uuid, listen: SocketAddr, backends: Backends) {
         if let Some(forward) = self.served.get(&uid) {
             forward.backends.send_if_modified(|current| {
                 let changed = *current != backends;
@@ -82,7 +87,7 @@ impl Forwards {
             return;
         }
         let (send, receive) = watch::channel(backends);
-        match Forwarder::bind(listen, receive).await {
+        match Forwarder::bind(listen, receive, self.callers.clone()).await {
             Ok(forwarder) => {
                 let forward = Forward {
                     listen,

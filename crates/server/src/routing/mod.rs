@@ -12,8 +12,8 @@ mod view;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use delivery::model::{ResourceInstance, Route, Workload};
-use gateway::RoutingTable;
+use delivery::model::{ResourceInstance, Route};
+use gateway::{Callers, RoutingTable};
 use kernel::{EventFilter, Key, Kind, Query, Result, Store};
 use provisioners::ServicePort;
 use tokio::sync::watch;
@@ -40,10 +40,11 @@ pub(crate) struct Routing {
 }
 
 impl Routing {
-    /// With an empty table.
+    /// With an empty table. `callers` says whose workload connects to a service port.
     pub(crate) fn new(
         store: Store,
         service_ports: Arc<ServicePort>,
+        callers: Option<Arc<dyn Callers>>,
     ) -> (Self, watch::Receiver<Arc<RoutingTable>>) {
         let (table, receiver) = watch::channel(Arc::default());
         (
@@ -52,7 +53,7 @@ impl Routing {
                 view: View::default(),
                 seen: 0,
                 table,
-                forwards: Forwards::new(service_ports),
+                forwards: Forwards::new(service_ports, callers),
             },
             receiver,
         )
@@ -94,7 +95,7 @@ impl Routing {
         // Before the lists: what happens meanwhile is found by one or by the other.
         let head = self.store.head().await?;
         let mut view = View::default();
-        for kind in [Workload::KIND, Route::KIND, ResourceInstance::KIND] {
+        for kind in View::KINDS {
             let mut query = Query {
                 limit: Query::MAX_LIMIT,
                 ..Query::default()

@@ -8,7 +8,7 @@
 use std::{net::SocketAddr, time::Instant};
 
 use delivery::{
-    model::{InstancePhase, RouteSpec},
+    model::{InstancePhase, RouteSpec, Workload},
     provisioner::{Provisioner as _, Request},
 };
 use kernel::{Change, Resource, Sealer, Secret};
@@ -77,7 +77,7 @@ async fn the_port_of_a_service_that_is_not_served_is_given_to_no_other() {
     store.commit(change).await.expect("it is written");
 
     let ports = Arc::new(ServicePort::new());
-    let (mut routing, _table) = Routing::new(store.clone(), ports.clone());
+    let (mut routing, _table) = Routing::new(store.clone(), ports.clone(), None);
     routing.refresh().await.expect("it can be read");
     let other = ports.provision(&rival).await.expect("another port");
     assert_ne!(other.state["listen"], listen);
@@ -159,7 +159,7 @@ async fn a_change_costs_what_it_concerns() {
         })
         .await;
     }
-    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()));
+    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
     let begun = Instant::now();
     routing.refresh().await.expect("it can be read");
     let whole = begun.elapsed();
@@ -210,7 +210,7 @@ async fn a_change_costs_what_it_concerns() {
 async fn what_follows_is_what_would_be_made_anew() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = store(&directory).await;
-    let (mut routing, followed) = Routing::new(store.clone(), Arc::new(ServicePort::new()));
+    let (mut routing, followed) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
     routing.refresh().await.expect("it can be read");
     written(&store, |change| {
         change.create(&workload("a"))?;
@@ -229,10 +229,72 @@ async fn what_follows_is_what_would_be_made_anew() {
     })
     .await;
     routing.catch_up().await.expect("it can be read");
-    let (mut anew, made) = Routing::new(store.clone(), Arc::new(ServicePort::new()));
+    let (mut anew, made) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
     anew.refresh().await.expect("it can be read");
     for name in ["a", "b", "c"] {
         assert_eq!(leads(&followed, name), leads(&made, name), "{name}");
     }
     assert_eq!(leads(&followed, "a"), Some(vec![]), "it is not there");
+}
+
+fn environment(name: &str, team: &str) -> Resource<delivery::model::Environment> {
+    let spec = json!({
+        "role": "dev", "team": team, "engine": "process", "createdBy": "somebody",
+        "clonedFrom": null, "pinnedDefinitions": {},
+    });
+    let spec = serde_json::from_value(spec).expect("a spec");
+    Resource::new("", name, spec)
+}
+
+fn namespace(name: &str, team: &str, policies: &Value) -> Resource<teams::model::Namespace> {
+    let spec = json!({ "role": "dev", "networkPolicies": policies });
+    let spec = serde_json::from_value(spec).expect("a spec");
+    Resource::new(team, name, spec)
+}
+
+/// Whom the table lets in at the host of `a`.
+fn lets_in(table: &watch::Receiver<Arc<RoutingTable>>) -> Option<Vec<String>> {
+    let table = table.borrow();
+    let target = table.find("a.dev.localhost", "/").expect("it leads there");
+    let admission = target.admission.as_ref()?;
+    assert_eq!((&*admission.namespace, &*admission.team), ("dev", "ours"));
+    Some(admission.from.iter().cloned().collect())
+}
+
+#[tokio::test]
+async fn a_namespace_says_whom_its_environment_lets_in() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
+    let names = ["theirs", "taken", "gone"].map(|name| json!({ "fromNamespace": name }));
+    let policies = json!({ "defaultDeny": true, "allowIngress": names });
+    written(&store, |change| {
+        change.create(&workload("a"))?;
+        change.create(&route("a"))?;
+        change.create(&environment("theirs", "them"))?;
+        change.create(&namespace("theirs", "them", &json!({})))?;
+        // The namespace of this name waits: its name is taken by somebody else's environment.
+        change.create(&environment("taken", "others"))?;
+        change.create(&namespace("taken", "them", &json!({})))?;
+        change.create(&namespace("dev", "ours", &policies))
+    })
+    .await;
+    routing.refresh().await.expect("it can be read");
+    assert_eq!(lets_in(&table), None, "no environment backs it");
+    written(&store, |change| change.create(&environment("dev", "ours"))).await;
+    routing.catch_up().await.expect("it can be read");
+    let both = Some(vec!["dev".to_owned(), "theirs".to_owned()]);
+    assert_eq!(lets_in(&table), both);
+    let found = store
+        .expect::<teams::model::Namespace>("them", "theirs")
+        .await;
+    written(&store, |change| change.remove(&found.expect("it is there"))).await;
+    routing.catch_up().await.expect("it can be read");
+    assert_eq!(lets_in(&table), Some(vec!["dev".to_owned()]));
+    let found = store.expect::<teams::model::Namespace>("ours", "dev").await;
+    let mut open = found.expect("it is there");
+    open.spec.network_policies.default_deny = false;
+    written(&store, |change| change.spec(&open)).await;
+    routing.catch_up().await.expect("it can be read");
+    assert_eq!(lets_in(&table), None, "it lets everybody in again");
 }

@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
+    sync::Arc,
 };
 
-use delivery::model::{InstancePhase, ResourceInstance, Route, RouteSpec, Workload};
-use gateway::{Absence, RoutingTable, Target};
+use delivery::model::{Environment, InstancePhase, ResourceInstance, Route, RouteSpec, Workload};
+use gateway::{Absence, Admission, RoutingTable, Target, tcp::Backends};
 use kernel::{Document, Key, Kind, Result};
 use provisioners::ServicePortState;
+use teams::model::{Namespace, NetworkPolicies};
 use uuid::Uuid;
 
 /// Environment (or other scope) and name.
@@ -20,6 +22,10 @@ pub(super) struct View {
     /// In the order of their names: where two claim one place, the same wins each time.
     routes: BTreeMap<String, RouteSpec>,
     ports: HashMap<Place, Port>,
+    /// The team of each environment.
+    teams: HashMap<String, String>,
+    /// Who may reach each namespace, by team and name.
+    policies: HashMap<Place, NetworkPolicies>,
 }
 
 /// Where a workload serves.
@@ -42,9 +48,18 @@ pub(super) struct Port {
 }
 
 impl View {
+    /// What says where something leads, and for whom.
+    pub(super) const KINDS: [&'static str; 5] = [
+        Workload::KIND,
+        Route::KIND,
+        ResourceInstance::KIND,
+        Environment::KIND,
+        Namespace::KIND,
+    ];
+
     /// Whether something of `kind` may say where something leads.
     pub(super) fn concerns(kind: &str) -> bool {
-        [Workload::KIND, Route::KIND, ResourceInstance::KIND].contains(&kind)
+        Self::KINDS.contains(&kind)
     }
 
     /// Takes in a document as it is now. Says whether anything may lead elsewhere.
@@ -76,6 +91,18 @@ impl View {
                 }
                 None => self.ports.remove(&place).is_some(),
             },
+            Environment::KIND => {
+                let team = document.typed::<Environment>()?.spec.team;
+                let same = self.teams.get(&place.1) == Some(&team);
+                self.teams.insert(place.1, team);
+                !same
+            }
+            Namespace::KIND => {
+                let policies = document.typed::<Namespace>()?.spec.network_policies;
+                let same = self.policies.get(&place) == Some(&policies);
+                self.policies.insert(place, policies);
+                !same
+            }
             _ => false,
         })
     }
@@ -87,6 +114,8 @@ impl View {
             Workload::KIND => self.workloads.remove(&place).is_some(),
             Route::KIND => self.routes.remove(&place.1).is_some(),
             ResourceInstance::KIND => self.ports.remove(&place).is_some(),
+            Environment::KIND => self.teams.remove(&place.1).is_some(),
+            Namespace::KIND => self.policies.remove(&place).is_some(),
             _ => false,
         }
     }
@@ -104,6 +133,7 @@ impl View {
                     Some(serving) if !serving.deleting => Absence::Starting,
                     _ => Absence::Stopped,
                 },
+                admission: self.admission(&route.environment),
             };
             if let Err(error) = table.insert(&route.host, &route.path, target) {
                 tracing::warn!(host = route.host, path = route.path, %error, "a route is not served");
@@ -113,12 +143,39 @@ impl View {
     }
 
     /// Every service port, and where it leads.
-    pub(super) fn ports(&self) -> impl Iterator<Item = (&Port, Vec<SocketAddr>)> {
+    pub(super) fn ports(&self) -> impl Iterator<Item = (&Port, Backends)> {
         self.ports.values().map(|port| {
             let serving = self.serving(&port.environment, &port.state.workload);
             let backends = serving.map(|s| s.backends(&port.state.port));
-            (port, backends.unwrap_or_default())
+            let backends = Backends {
+                addresses: backends.unwrap_or_default(),
+                admission: self.admission(&port.environment),
+            };
+            (port, backends)
         })
+    }
+
+    /// Whose workloads an environment lets in; none: everybody's. It is for the namespace to say that it
+    /// backs, of the same name and team.
+    fn admission(&self, environment: &str) -> Option<Arc<Admission>> {
+        let policies = self.policies_of(environment)?;
+        if !policies.default_deny {
+            return None;
+        }
+        let named = policies.allow_ingress.iter();
+        let named = named.map(|peer| peer.from_namespace.as_str());
+        // A name alone is no namespace: the environment of that name may be anybody's.
+        let let_in = named.filter(|name| self.policies_of(name).is_some());
+        Some(Arc::new(Admission {
+            namespace: environment.to_owned(),
+            team: self.teams.get(environment)?.clone(),
+            from: let_in.chain([environment]).map(str::to_owned).collect(),
+        }))
+    }
+
+    fn policies_of(&self, environment: &str) -> Option<&NetworkPolicies> {
+        let team = self.teams.get(environment)?;
+        self.policies.get(&(team.clone(), environment.to_owned()))
     }
 
     fn serving(&self, environment: &str, workload: &str) -> Option<&Serving> {

@@ -4,6 +4,7 @@
 
 pub mod listed;
 pub mod work;
+pub mod world;
 
 use std::{
     net::TcpListener,
