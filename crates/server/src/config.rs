@@ -64,6 +64,8 @@ pub struct Config {
     pub lifetimes: identity::Lifetimes,
     /// Networks that webhooks and integrations may lead to, beside the public internet.
     pub webhooks_allow: Vec<Network>,
+    /// Subscriptions that a team may have.
+    pub team_subscriptions: usize,
     /// The NATS server whose JetStream gets all events, as URL, with its password.
     pub nats: Option<Secret>,
     /// The engine of environments whose maker does not choose: `process` or `docker`.
@@ -187,6 +189,7 @@ impl Config {
             private_upstreams: false,
             lifetimes: identity::Lifetimes::default(),
             webhooks_allow: vec![],
+            team_subscriptions: subscriptions::Settings::PER_TEAM,
             nats: None,
             engine: "process".into(),
             servers: Servers::default(),
@@ -239,6 +242,7 @@ impl Config {
     pub(crate) fn subscriptions(&self) -> subscriptions::Settings {
         subscriptions::Settings {
             reach: self.reach(),
+            per_team: self.team_subscriptions,
             ..subscriptions::Settings::default()
         }
     }

@@ -33,7 +33,7 @@ use crate::{
     identity_access, keys, lead,
     rekey::{self, Rekey, Rekeying},
     routing::Routing,
-    team_ports::{OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, TeamDocuments},
+    team_ports::{OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, OfTeams, TeamDocuments},
 };
 
 /// The largest request: a few workloads with their files inlined.
@@ -103,9 +103,13 @@ pub async fn start(config: Config) -> Result<Running> {
     let installed = lead::install_unless_led(&delivery).await?;
     let identity = config.identity(api_address);
     let identity = Arc::new(Identity::start(store.clone(), identity, Clock::system()).await?);
-    let subscriptions = Subscriptions::new(store.clone(), guard.clone(), config.subscriptions())?;
-    let subscriptions = Arc::new(subscriptions);
     let registry = Registry::load(store.clone(), config.reserved_groups()).await?;
+    let subscriptions = Arc::new(Subscriptions::new(
+        store.clone(),
+        guard.clone(),
+        Arc::new(OfTeams(registry.clone())),
+        config.subscriptions(),
+    )?);
     let authenticator = Registered::new(Either::new(admin, identity.verifier()), registry.clone());
     let of_identity = OfIdentity(identity.clone());
     let teams = Arc::new(Teams::new(

@@ -19,13 +19,14 @@ use identity::{
 use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Name, Query, Resource, Result};
 use secrets::{SecretStore, model::SecretRef};
 use serde_json::Value;
-use subscriptions::Subscriptions;
+use subscriptions::{Subscriptions, port::Customers};
 use teams::{
-    Teams,
+    Registry, Teams,
     port::{
         Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, Upstreams,
     },
 };
+use uuid::Uuid;
 
 /// The local source's name, with which its subjects begin.
 const LOCAL: &str = "local";
@@ -168,6 +169,20 @@ impl Belongings for OfIdentity {
                 .await?;
         }
         Ok(vec![])
+    }
+}
+
+/// The registry of teams, as subscriptions know it.
+pub(crate) struct OfTeams(pub(crate) Arc<Registry>);
+
+#[async_trait]
+impl Customers for OfTeams {
+    async fn current(&self) -> Result<()> {
+        self.0.current().await
+    }
+
+    fn team(&self, name: &str) -> Option<Uuid> {
+        self.0.uid(name)
     }
 }
 

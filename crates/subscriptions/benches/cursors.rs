@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use axum::{Extension, Router, extract::State, http::StatusCode, routing::post};
 use kernel::{
     Action, Authorizer, Caller, Change, Guard, Key, NewEvent, Resource, Ruling, Sealer, Secret,
@@ -25,6 +26,7 @@ use subscriptions::{
     Deliveries, Settings, Subscriptions,
     model::{CURSORS, Subscription, SubscriptionSpec},
     pattern::Pattern,
+    port::Customers,
     sign,
 };
 use tokio::net::TcpListener;
@@ -65,6 +67,20 @@ impl Authorizer for Everything {
     }
 }
 
+/// Every team is a customer.
+struct All;
+
+#[async_trait]
+impl Customers for All {
+    async fn current(&self) -> kernel::Result<()> {
+        Ok(())
+    }
+
+    fn team(&self, _: &str) -> Option<Uuid> {
+        Some(Uuid::nil())
+    }
+}
+
 fn main() -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -88,7 +104,7 @@ async fn run() -> Result<(), Failed> {
         reach: Reach::public_and(vec!["127.0.0.0/8".parse()?]),
         ..Settings::default()
     };
-    let service = Subscriptions::new(store.clone(), guard.clone(), settings)?;
+    let service = Subscriptions::new(store.clone(), guard.clone(), Arc::new(All), settings)?;
     let service = Arc::new(service);
     let stop = CancellationToken::new();
     let authenticator: Arc<dyn Authenticator> = Arc::new(AdminToken::new(Secret::from(TOKEN)));
@@ -180,6 +196,8 @@ async fn subscribe_all(store: &Store, url: &str) -> Result<(), Failed> {
                 url: format!("{url}/"),
                 enabled: true,
                 after: 0,
+                created_by: "bench".into(),
+                owner: None,
             };
             let name = format!("s-{number}");
             let subscription = Resource::<Subscription>::new("pay", name, spec);

@@ -14,6 +14,7 @@ pub mod http;
 pub mod model;
 pub mod outlet;
 pub mod pattern;
+pub mod port;
 pub mod service;
 pub mod settings;
 pub mod sign;

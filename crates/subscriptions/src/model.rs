@@ -39,6 +39,14 @@ pub struct SubscriptionSpec {
     /// The place in the log after which it begins; the newest event's when it was made, where nothing
     /// else was said.
     pub after: i64,
+    /// Who made it. It is the team's, and goes on when they leave.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub created_by: String,
+    /// The uid of the team that it was made for: one of the same name that comes later is told nothing by
+    /// it, and it tells nothing of that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub owner: Option<Uuid>,
 }
 
 pub(crate) fn yes() -> bool {

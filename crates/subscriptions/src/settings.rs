@@ -20,8 +20,16 @@ pub struct Settings {
     pub concurrency: usize,
     /// How often cursors and statuses are noted.
     pub note_every: Duration,
+    /// Subscriptions that a team may have.
+    pub per_team: usize,
     /// Dead letters that a subscription may have: full, it waits for somebody to look at them.
     pub dead_letters: usize,
+}
+
+impl Settings {
+    /// Subscriptions that a team may have where nothing else is said: far more than it has services that
+    /// want to know.
+    pub const PER_TEAM: usize = 100;
 }
 
 impl Default for Settings {
@@ -34,6 +42,7 @@ impl Default for Settings {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(2)),
             concurrency: 128,
             note_every: Duration::from_secs(1),
+            per_team: Self::PER_TEAM,
             dead_letters: 1000,
         }
     }

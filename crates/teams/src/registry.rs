@@ -12,12 +12,14 @@ use kernel::{
     Store, follower::View, http::Authenticator,
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::model::{Team, may_be_group};
 
 /// What is known of one team.
 #[derive(Debug, Clone)]
 struct Known {
+    uid: Uuid,
     generation: i64,
     group: String,
     source: Option<String>,
@@ -123,6 +125,7 @@ impl Registry {
         let known = registered
             .filter(|team| may_be_group(&team.spec.group) && !self.reserves(&team.spec.group))
             .map(|team| Known {
+                uid: team.meta.uid,
                 generation: team.meta.generation,
                 group: team.spec.group,
                 source: team.spec.source,
@@ -152,6 +155,11 @@ impl Registry {
     /// The generation at which a team is known to this replica; none: it is not registered.
     pub fn generation(&self, team: &str) -> Option<i64> {
         self.read().by_name.get(team).map(|known| known.generation)
+    }
+
+    /// The uid of a registered team.
+    pub fn uid(&self, team: &str) -> Option<Uuid> {
+        self.read().by_name.get(team).map(|known| known.uid)
     }
 
     /// The registered team with the longest name that, with a hyphen, `name` begins with.

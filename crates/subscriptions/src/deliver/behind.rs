@@ -110,6 +110,7 @@ async fn read_once(hub: &Hub, from: i64, waiting: &[Waiting]) -> Result<i64> {
         ..EventFilter::default()
     };
     let events = hub.service.store().events(&filter, from, EVENTS).await?;
+    hub.service.customers().current().await?;
     let upto = match events.last() {
         Some(last) if events.len() == EVENTS => last.seq,
         last => {

@@ -20,7 +20,10 @@ use super::{STORE_AWAY, hub::Hub, locked};
 use crate::{
     model::{DeadLetter, DeadLetterSpec, Delivery, Failure, Subscription, dead_letter},
     pattern::Pattern,
-    service::send::{Keys, Message, Refusal, post},
+    service::{
+        access,
+        send::{Keys, Message, Refusal, post},
+    },
 };
 
 /// Places in the log that wait for one receiver at the most.
@@ -60,6 +63,7 @@ pub(super) struct Lane {
     pub(super) team: String,
     pub(super) name: String,
     pub(super) uid: Uuid,
+    owner: Option<Uuid>,
     config: watch::Sender<Arc<Config>>,
     stop: CancellationToken,
     state: Mutex<State>,
@@ -120,6 +124,7 @@ impl Lane {
             team: subscription.meta.scope.clone(),
             name: subscription.meta.name.clone(),
             uid: subscription.meta.uid,
+            owner: subscription.spec.owner,
             config: watch::Sender::new(Arc::new(Config::new(subscription))),
             stop: hub.stop.child_token(),
             state: Mutex::new(State {
@@ -189,6 +194,11 @@ impl Lane {
         event.subject_key().is_some_and(|key| {
             key.kind == Subscription::KIND && key.scope == self.team && key.name == self.name
         })
+    }
+
+    /// Whether it is still somebody's whose events these are.
+    pub(super) fn is_owned(&self, hub: &Hub) -> bool {
+        access::is_owned(hub.service.customers(), &self.team, self.owner)
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -327,6 +337,9 @@ async fn deliver(hub: &Hub, lane: &Lane, seq: i64) {
     let mut changes = lane.config.subscribe();
     let mut tries = 0;
     loop {
+        if !lane.is_owned(hub) {
+            return lane.done(seq);
+        }
         let config = changes.borrow_and_update().clone();
         let places = if lane.is_troubled() {
             &hub.troubled
@@ -359,7 +372,7 @@ async fn deliver(hub: &Hub, lane: &Lane, seq: i64) {
         };
         tries += 1;
         lane.refused(&message, &refusal);
-        if tries >= settings.attempts {
+        if refusal.is_final || tries >= settings.attempts {
             match bury(hub, lane, &message, tries, &refusal).await {
                 Ok(true) => return lane.done(seq),
                 Ok(false) => {}

@@ -146,6 +146,8 @@ async fn read_on(hub: &Arc<Hub>, store: &Store, lanes: &mut JoinSet<()>) -> Resu
     let after = hub.read_to();
     let events = store.events(&EventFilter::default(), after, EVENTS).await?;
     let full = events.len() == EVENTS;
+    // Whose these are is known up to the last of them.
+    hub.service.customers().current().await?;
     for event in events {
         while let Some(ended) = lanes.try_join_next() {
             said(ended);

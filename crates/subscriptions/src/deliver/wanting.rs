@@ -58,7 +58,7 @@ impl Wanting {
                 .iter()
                 .filter_map(|pattern| wanting.get(pattern))
                 .flatten()
-                .filter(|lane| !lane.is_about_itself(event))
+                .filter(|lane| !lane.is_about_itself(event) && lane.is_owned(hub))
                 .peekable();
             // One question for all of a team.
             if found.peek().is_some() && access::sees(hub.service.guard(), team, event) {

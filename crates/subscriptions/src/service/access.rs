@@ -3,7 +3,10 @@
 use kernel::{Action, Caller, CallerKind, Event, Guard, Kind, Target, http::Sight};
 use uuid::Uuid;
 
-use crate::model::{DeadLetter, Subscription};
+use crate::{
+    model::{DeadLetter, Subscription},
+    port::Customers,
+};
 
 /// To see a subscription and its dead letters.
 pub(crate) const READ: Action = Action::see("subscription.read");
@@ -41,6 +44,16 @@ fn subscriber(team: &str) -> Caller {
         correlation: Uuid::nil(),
         ..caller
     }
+}
+
+/// Whether a subscription of `team` is still somebody's: of the platform, or of the very team that it was
+/// made for, as long as that is a customer. One that does not say whose it is was made before any did.
+pub(crate) fn is_owned(customers: &dyn Customers, team: &str, owner: Option<Uuid>) -> bool {
+    if team.is_empty() {
+        return true;
+    }
+    let present = customers.team(team);
+    present.is_some_and(|present| owner.is_none_or(|owner| owner == present))
 }
 
 /// Whether the subscriptions of `team` may see `event`: the same as whoever follows the log is asked.

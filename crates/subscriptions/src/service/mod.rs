@@ -6,24 +6,31 @@ mod dead_letters;
 mod put;
 pub(crate) mod send;
 
+use std::sync::Arc;
+
 use kernel::{
     Caller, Change, Document, Error, ErrorKind, Guard, Kind, NewEvent, Outbound, Outcome, Page,
     Query, Resource, Result, Secret, Store, anew,
 };
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use self::access::{CHANGE, READ, target};
 use crate::{
     Settings,
     model::{DeadLetter, Subscription},
+    port::Customers,
 };
 
 /// The use cases, and what they work with. One for the whole process.
 pub struct Subscriptions {
     store: Store,
     guard: Guard,
+    customers: Arc<dyn Customers>,
     outbound: Outbound,
     settings: Settings,
+    /// Held while one is made, from the counting to the writing.
+    making: Mutex<()>,
 }
 
 /// A subscription that was written, with its secret where that was drawn: it is not shown again. It has
@@ -39,13 +46,20 @@ pub struct Written {
 
 impl Subscriptions {
     /// Wires the use cases.
-    pub fn new(store: Store, guard: Guard, settings: Settings) -> Result<Self> {
+    pub fn new(
+        store: Store,
+        guard: Guard,
+        customers: Arc<dyn Customers>,
+        settings: Settings,
+    ) -> Result<Self> {
         let outbound = Outbound::new(settings.reach.clone(), settings.patience)?;
         Ok(Self {
             store,
             guard,
+            customers,
             outbound,
             settings,
+            making: Mutex::new(()),
         })
     }
 
@@ -56,6 +70,10 @@ impl Subscriptions {
 
     pub(crate) fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    pub(crate) fn customers(&self) -> &dyn Customers {
+        self.customers.as_ref()
     }
 
     pub(crate) fn outbound(&self) -> &Outbound {

@@ -8,6 +8,7 @@ use kernel::{
     anew, secret::same,
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{
     Subscriptions, Written,
@@ -48,9 +49,15 @@ impl Subscriptions {
         if let Some(given) = &given {
             sign::key(given)?;
         }
+        // One at a time: what is counted is what there is.
+        let _making = self.making.lock().await;
         anew(|| async {
             let before = self.store.get::<Subscription>(team, name.as_str()).await?;
             let is_new = before.is_none();
+            let owner = self.owner(team, before.as_ref())?;
+            if is_new {
+                self.has_room(team).await?;
+            }
             if let (None, Some(revision)) = (&before, revision) {
                 return Err(Error::conflict(format!(
                     "there is no subscription `{name}` at revision {revision}"
@@ -76,6 +83,11 @@ impl Subscriptions {
                 url: new.url.clone(),
                 enabled: new.enabled,
                 after,
+                created_by: match &before {
+                    Some(before) => before.spec.created_by.clone(),
+                    None => caller.subject.clone(),
+                },
+                owner,
             };
             let mut subscription = match before {
                 Some(before) => before,
@@ -139,6 +151,40 @@ impl Subscriptions {
             Ok(secret)
         })
         .await
+    }
+
+    /// The team that a subscription is written for; none: the platform.
+    fn owner(&self, team: &str, before: Option<&Resource<Subscription>>) -> Result<Option<Uuid>> {
+        if team.is_empty() {
+            return Ok(None);
+        }
+        let owner = self.customers.team(team).ok_or_else(|| {
+            Error::not_found(format!("team `{team}`"))
+                .remedy("`towpath team list` lists those that are customers")
+        })?;
+        match before.filter(|before| before.spec.owner.is_some_and(|other| other != owner)) {
+            Some(before) => Err(Error::conflict(format!(
+                "subscription `{}` was made for a former team `{team}`, and is told nothing",
+                before.meta.name
+            ))
+            .remedy("delete it, then make it anew")),
+            None => Ok(Some(owner)),
+        }
+    }
+
+    /// Refuses one more where a team has all that it may have.
+    async fn has_room(&self, team: &str) -> Result<()> {
+        let most = self.settings.per_team;
+        if team.is_empty() || self.store.keys(Subscription::KIND, Some(team)).await?.len() < most {
+            return Ok(());
+        }
+        Err(Error::conflict(format!(
+            "team `{team}` has {most} subscriptions, and may have no more"
+        ))
+        .remedy(
+            "delete one that is not needed, have one serve several receivers, or ask an operator to raise \
+             `towpath up --team-subscriptions`",
+        ))
     }
 
     /// Seals `secret` for the subscription; the one before it stays beside it.

@@ -23,7 +23,8 @@ pub(crate) struct Message {
     pub(crate) id: Uuid,
     pub(crate) kind: String,
     pub(crate) subject: String,
-    body: Bytes,
+    /// None where it is larger than what is sent.
+    body: Option<Bytes>,
 }
 
 impl Message {
@@ -35,13 +36,13 @@ impl Message {
             id: event.id,
             kind: event.kind.clone(),
             subject: event.subject.clone(),
-            body: body.into(),
+            body: (body.len() <= LONGEST).then(|| body.into()),
         })
     }
 
     /// Bytes of its body.
     pub(crate) fn len(&self) -> usize {
-        self.body.len()
+        self.body.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -51,6 +52,8 @@ pub(crate) struct Refusal {
     pub(crate) reason: String,
     /// When the receiver wants to be asked again.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether it will be the same however often it is tried.
+    pub(crate) is_final: bool,
 }
 
 impl Refusal {
@@ -58,6 +61,7 @@ impl Refusal {
         Self {
             reason: reason.into(),
             retry_after: None,
+            is_final: false,
         }
     }
 }
@@ -104,18 +108,21 @@ pub(crate) async fn post(
     keys: &Keys,
     message: &Message,
 ) -> Result<(), Refusal> {
-    if message.body.len() > LONGEST {
-        return Err(Refusal::new(format!(
-            "the event is larger than {LONGEST} bytes: read it by its id from the log"
-        )));
-    }
+    let Some(body) = &message.body else {
+        return Err(Refusal {
+            is_final: true,
+            ..Refusal::new(format!(
+                "the event is larger than {LONGEST} bytes: read it by its place from the log"
+            ))
+        });
+    };
     let request = Url::parse(url)
         .map_err(|error| Error::invalid(format!("the address is not a URL: {error}")))
         .and_then(|url| outbound.request(Method::POST, &url))
         .map_err(|error| Refusal::new(error.message))?;
     let now = Timestamp::now();
     let (id, timestamp) = (message.id.to_string(), now.as_second());
-    let signatures = sign::signatures(&keys.valid(now), &id, timestamp, &message.body);
+    let signatures = sign::signatures(&keys.valid(now), &id, timestamp, body);
     let request = request
         .header(
             header::CONTENT_TYPE,
@@ -124,7 +131,7 @@ pub(crate) async fn post(
         .header("webhook-id", &id)
         .header("webhook-timestamp", timestamp)
         .header("webhook-signature", signatures)
-        .body(message.body.clone());
+        .body(body.clone());
     let response = request.send().await.map_err(|error| failed(&error))?;
     let status = response.status();
     if status.is_success() {
@@ -145,6 +152,7 @@ pub(crate) async fn post(
     Err(Refusal {
         reason: format!("the receiver answered {}{redirected}", status.as_u16()),
         retry_after,
+        is_final: false,
     })
 }
 

@@ -1,6 +1,10 @@
 //! A platform's subscriptions over a store, spoken to through their routes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use axum::{
@@ -16,7 +20,7 @@ use kernel::{
     outbound::Reach,
 };
 use serde_json::{Value, json};
-use subscriptions::{Deliveries, Settings, Subscriptions};
+use subscriptions::{Deliveries, Settings, Subscriptions, port::Customers};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +43,39 @@ impl Authorizer for Members {
 
     fn sources(&self) -> Vec<(String, String)> {
         vec![]
+    }
+}
+
+/// The teams that are customers, with their uids.
+#[derive(Clone)]
+pub(crate) struct Registered(Arc<Mutex<BTreeMap<String, Uuid>>>);
+
+impl Registered {
+    /// The same on each replica.
+    fn new() -> Self {
+        let teams =
+            [("pay", 1), ("shop", 2)].map(|(team, uid)| (team.into(), Uuid::from_u128(uid)));
+        Self(Arc::new(Mutex::new(teams.into())))
+    }
+
+    pub(crate) fn onboard(&self, team: &str) {
+        let mut teams = self.0.lock().unwrap();
+        teams.insert(team.into(), Uuid::now_v7());
+    }
+
+    pub(crate) fn offboard(&self, team: &str) {
+        self.0.lock().unwrap().remove(team);
+    }
+}
+
+#[async_trait]
+impl Customers for Registered {
+    async fn current(&self) -> kernel::Result<()> {
+        Ok(())
+    }
+
+    fn team(&self, name: &str) -> Option<Uuid> {
+        self.0.lock().unwrap().get(name).copied()
     }
 }
 
@@ -79,6 +116,7 @@ pub(crate) fn settings() -> Settings {
 pub(crate) struct Replica {
     pub(crate) store: Store,
     pub(crate) service: Arc<Subscriptions>,
+    pub(crate) teams: Registered,
     routes: Router,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
@@ -87,7 +125,9 @@ pub(crate) struct Replica {
 impl Replica {
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
         let guard = Guard::new(store.clone(), Arc::new(Members));
-        let service = Subscriptions::new(store.clone(), guard, settings).unwrap();
+        let teams = Registered::new();
+        let customers = Arc::new(teams.clone());
+        let service = Subscriptions::new(store.clone(), guard, customers, settings).unwrap();
         let service = Arc::new(service);
         let authenticator: Arc<dyn Authenticator> = Arc::new(Teams);
         let routes = subscriptions::http::routes(service.clone())
@@ -97,6 +137,7 @@ impl Replica {
         Self {
             store,
             service,
+            teams,
             routes,
             stop: CancellationToken::new(),
             task: None,

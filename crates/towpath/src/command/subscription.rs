@@ -262,9 +262,10 @@ fn list(all: &[Resource<model::Subscription>]) -> String {
             one.status.cursor.max(one.spec.after).to_string(),
             types(one),
             one.spec.url.clone(),
+            one.spec.created_by.clone(),
         ]
     };
-    let head = ["name", "state", "cursor", "types", "url"];
+    let head = ["name", "state", "cursor", "types", "url", "made by"];
     table::table(
         head,
         all.iter().map(row).collect(),
@@ -282,6 +283,7 @@ fn show(one: &Resource<model::Subscription>) -> String {
         ("state", state(one).into()),
         ("types", types(one)),
         ("url", one.spec.url.clone()),
+        ("made by", one.spec.created_by.clone()),
         ("cursor", status.cursor.to_string()),
         (
             "last delivery",

@@ -173,6 +173,14 @@ struct OutletArgs {
         value_delimiter = ','
     )]
     webhooks_allow: Vec<kernel::outbound::Network>,
+    /// How many subscriptions a team may have
+    #[arg(
+        long,
+        env = "TOWPATH_TEAM_SUBSCRIPTIONS",
+        value_name = "COUNT",
+        default_value_t = subscriptions::Settings::PER_TEAM
+    )]
+    team_subscriptions: usize,
     /// Publish all events to the JetStream of this NATS server, too
     #[arg(
         long,
@@ -408,6 +416,7 @@ impl Up {
             private_upstreams: self.identity.private_upstreams,
             lifetimes: self.identity.lifetimes.lifetimes(),
             webhooks_allow: self.outlets.webhooks_allow.clone(),
+            team_subscriptions: self.outlets.team_subscriptions,
             nats: self.outlets.nats_url.clone().map(Secret::from),
             engine: self.engine.clone(),
             servers: Servers {

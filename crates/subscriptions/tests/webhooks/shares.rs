@@ -1,0 +1,125 @@
+//! What one team has takes nothing from another.
+
+use std::time::Duration;
+
+use kernel::{Backoff, Change, Key, NewEvent};
+use serde_json::{Value, json};
+use testkit::eventually;
+use uuid::Uuid;
+
+use crate::{
+    receiver::{Answer, Receiver},
+    support::{Replica, SOON, happen, settings, store},
+};
+
+/// Longer than any test waits.
+const LONG: Duration = Duration::from_mins(10);
+
+#[tokio::test]
+async fn a_team_has_so_many_subscriptions_and_no_more() {
+    let (store, _directory) = store().await;
+    let mut settings = settings();
+    settings.per_team = 2;
+    let platform = Replica::new(store, settings);
+    let body = json!({ "types": ["*"], "url": "http://127.0.0.1:1/" });
+    let put = async |who: &str, of: &str, name: &str| {
+        let path = format!("/v1/{of}/subscriptions/{name}");
+        platform.ask(who, "PUT", &path, body.clone()).await
+    };
+    for name in ["a", "b"] {
+        assert_eq!(put("pay", "teams/pay", name).await.0, 201);
+    }
+    let (status, answer) = put("pay", "teams/pay", "c").await;
+    assert_eq!(status, 409, "{answer}");
+    let detail = answer["detail"].as_str().unwrap();
+    assert_eq!(
+        detail,
+        "team `pay` has 2 subscriptions, and may have no more"
+    );
+    assert!(
+        answer["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("--team-subscriptions")
+    );
+    // One that is there is changed, and others have room of their own.
+    assert_eq!(put("pay", "teams/pay", "b").await.0, 200);
+    assert_eq!(put("shop", "teams/shop", "c").await.0, 201);
+    for name in ["a", "b", "c"] {
+        assert_eq!(put("admin", "platforms", name).await.0, 201);
+    }
+    let path = "/v1/teams/pay/subscriptions/a";
+    assert_eq!(
+        platform.ask("pay", "DELETE", path, Value::Null).await.0,
+        204
+    );
+    assert_eq!(put("pay", "teams/pay", "c").await.0, 201);
+}
+
+#[tokio::test]
+async fn dead_receivers_of_one_team_hold_up_no_other_team() {
+    let (store, _directory) = store().await;
+    let mut settings = settings();
+    settings.concurrency = 4;
+    settings.patience = LONG;
+    let platform = Replica::new(store, settings).deliver();
+    let (dead, good) = (
+        Receiver::new(&[Answer::Silence]).await,
+        Receiver::good().await,
+    );
+    for number in 0..10 {
+        platform
+            .subscribe(&format!("dead-{number}"), &["thing.*"], &dead.url())
+            .await;
+    }
+    happen(&platform.store, "pay", "thing.made", "0").await;
+    eventually("they wait for what is dead", SOON, async || {
+        (dead.received().len() >= 2).then_some(())
+    })
+    .await;
+    let path = "/v1/teams/shop/subscriptions/good";
+    let body = json!({ "types": ["thing.*"], "url": good.url() });
+    assert_eq!(platform.ask("shop", "PUT", path, body).await.0, 201);
+    for name in ["1", "2", "3"] {
+        happen(&platform.store, "shop", "thing.made", name).await;
+    }
+    assert_eq!(good.has_taken(3).await, ["1", "2", "3"]);
+    assert_eq!(dead.received().len(), 2);
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_is_a_dead_letter_at_once() {
+    let (store, _directory) = store().await;
+    let mut settings = settings();
+    settings.backoff = Backoff::new(LONG, LONG);
+    let platform = Replica::new(store, settings).deliver();
+    let receiver = Receiver::good().await;
+    platform
+        .subscribe("hook", &["thing.*"], &receiver.url())
+        .await;
+    let mut change = Change::new();
+    change.event(NewEvent {
+        kind: "dev.towpath.thing.made".into(),
+        subject: Key {
+            kind: "Thing".into(),
+            scope: "env".into(),
+            name: "large".into(),
+        },
+        team: "pay".into(),
+        correlation: Uuid::now_v7(),
+        actor: "local:ada".into(),
+        outcome: None,
+        data: json!({ "name": "x".repeat(513 * 1024) }),
+    });
+    platform.store.commit(change).await.unwrap();
+    happen(&platform.store, "pay", "thing.made", "next").await;
+    assert_eq!(receiver.has_taken(1).await, ["next"]);
+    let letter = &platform.letters("hook").await[0];
+    assert_eq!(
+        letter["status"]["last"]["reason"],
+        "the event is larger than 524288 bytes: read it by its place from the log"
+    );
+    assert_eq!(letter["spec"]["subject"], "Thing/env/large");
+    platform.stop().await;
+}
