@@ -250,6 +250,37 @@ fn what_cannot_be_deployed_is_refused_before_anything_is_made() {
 }
 
 #[test]
+fn nothing_can_be_below_a_file() {
+    let mut workload = full();
+    let web = workload.containers.get_mut("web").unwrap();
+    web.image = "example/web:1".into();
+    let file = web.files["/etc/bookshop/raw.sh"].clone();
+    web.files.insert("/var".into(), file.clone());
+    web.files
+        .insert("/etc/bookshop/raw.sh/more".into(), file.clone());
+    web.files.insert("/etc/bookshop/raw.shell".into(), file);
+    let problems = score::deployable(&workload);
+    let told: Vec<_> = problems
+        .iter()
+        .map(|p| (p.path.as_str(), p.message.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "containers.web.files./etc/bookshop/raw\\.sh",
+                "there is a file at `/etc/bookshop/raw.sh`, so nothing else can be at \
+                 `/etc/bookshop/raw.sh/more`"
+            ),
+            (
+                "containers.web.files./var",
+                "there is a file at `/var`, so nothing else can be at `/var/lib/bookshop`"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn a_plain_name_and_a_rooted_path_mean_the_volume() {
     let mut workload = full();
     let web = workload.containers.get_mut("web").unwrap();

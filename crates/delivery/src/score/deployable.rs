@@ -1,5 +1,7 @@
 //! What a workload that keeps the schema needs beyond it before it can be deployed here.
 
+use std::path::Path;
+
 use kernel::Problem;
 
 use super::{
@@ -55,6 +57,7 @@ pub fn deployable(workload: &Workload) -> Vec<Problem> {
                 problems.push(problem("path", wrong));
             }
         }
+        below_files(container, &at, &mut problems);
         compute(container, &at, &mut problems);
         let probes = [
             ("livenessProbe", &container.liveness_probe),
@@ -74,6 +77,25 @@ pub fn deployable(workload: &Workload) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Nothing can stand at or below the place of a file.
+fn below_files(container: &Container, at: &dyn Fn(&[&str]) -> String, problems: &mut Vec<Problem>) {
+    let targets = || container.files.keys().chain(container.volumes.keys());
+    for file in container.files.keys() {
+        let below = targets().find(|other| *other != file && Path::new(other).starts_with(file));
+        let other = match below {
+            Some(below) => below,
+            None if container.volumes.contains_key(file) => file,
+            None => continue,
+        };
+        let problem = Problem::new(
+            "score/target",
+            at(&["files", file]),
+            format!("there is a file at `{file}`, so nothing else can be at `{other}`"),
+        );
+        problems.push(problem.remedy("give one of them another target"));
+    }
 }
 
 /// What is allowed, and probably not meant: for the plan to show.

@@ -1,6 +1,6 @@
 //! Read, match, plan, verify: everything that happens before anything is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{Caller, Error, Problem, Query, Resource, Result};
 use serde_json::{Value, json};
@@ -11,10 +11,10 @@ use crate::{
     engine::Objection,
     model::{
         DefinitionRef, Environment, Graph, NodeId, ResourceDefinition, ResourceDefinitionRevision,
-        ResourceDefinitionSpec, ResourceInstance, RouteSpec, Workload,
+        ResourceDefinitionSpec, ResourceInstance, RouteSpec, Workload, instance_name,
     },
     plan::{self, Plan, Running, RunningResource, Wanted},
-    score,
+    score::{self, suggest},
     verify::Decision,
 };
 
@@ -45,6 +45,7 @@ impl Delivery {
 
         let mut problems = self.check_params(&graph);
         problems.extend(shared_with_others(&graph, &instances, order));
+        problems.extend(accepted_of_nothing(&graph, &order.accept));
         let (claims, wrong) = self.claims(environment, &graph, order, &instances, &running);
         problems.extend(wrong);
         let (outdated, missing) = self.outdated(environment, &graph, &instances).await?;
@@ -381,6 +382,32 @@ pub(super) fn context_of(environment: &Resource<Environment>) -> Context {
 
 fn refused(problems: Vec<Problem>) -> Error {
     Error::problems("this cannot be deployed", problems)
+}
+
+/// Accepted replacements of what the deployment does not have. Of what it has and does not replace, the
+/// plan warns: the same command given again is no mistake.
+fn accepted_of_nothing(graph: &Graph, accept: &BTreeSet<String>) -> Vec<Problem> {
+    let known: BTreeSet<String> = graph
+        .nodes
+        .keys()
+        .flat_map(|id| [instance_name(id), id.to_string()])
+        .collect();
+    let unknown = accept.difference(&known);
+    let problem = |name: &String| {
+        let near = suggest::nearest(name, known.iter().map(String::as_str));
+        Problem::new(
+            "deployment/accept",
+            "accept",
+            format!(
+                "the replacement of `{name}` is accepted, which this deployment has no resource of"
+            ),
+        )
+        .remedy(near.map_or_else(
+            || "name a resource as the plan does".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        ))
+    };
+    unknown.map(problem).collect()
 }
 
 /// Shared resources that a workload outside this deployment uses with other parameters.

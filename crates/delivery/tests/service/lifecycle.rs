@@ -85,6 +85,13 @@ async fn a_replacement_of_data_is_held_until_it_is_accepted_by_name() {
         (vec![json!(1)], vec![])
     );
 
+    let misspelt = [format!("{}x", made.meta.name)];
+    let refused = room.try_deploy("notes:3", &[("box", 2)], &misspelt).await;
+    let problems = refused.unwrap_err().problems;
+    assert_eq!(problems[0].rule, "deployment/accept");
+    let remedy = problems[0].remedy.as_deref().unwrap();
+    assert!(remedy.contains(&made.meta.name), "{remedy}");
+
     let accepted = [made.meta.name.clone()];
     let replaced = room
         .succeeded(&room.deploy("notes:3", &[("box", 2)], &accepted).await)

@@ -85,6 +85,16 @@ impl Room {
         things: &[(&str, u32)],
         accept: &[String],
     ) -> Resource<Deployment> {
+        self.try_deploy(image, things, accept).await.unwrap()
+    }
+
+    /// The same, where it may be refused.
+    pub async fn try_deploy(
+        &self,
+        image: &str,
+        things: &[(&str, u32)],
+        accept: &[String],
+    ) -> kernel::Result<Resource<Deployment>> {
         let resource = |(name, size): &(&str, u32)| {
             let asked = json!({ "type": "thing", "params": { "size": size } });
             ((*name).to_owned(), asked)
@@ -103,10 +113,7 @@ impl Room {
             create_environment: Some(CreateEnvironment::default()),
             ..NewDeployment::default()
         };
-        self.delivery
-            .deploy(&self.caller, "dev", order)
-            .await
-            .unwrap()
+        self.delivery.deploy(&self.caller, "dev", order).await
     }
 
     pub async fn deployment(&self, name: &str) -> Resource<Deployment> {
