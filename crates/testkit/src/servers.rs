@@ -4,6 +4,7 @@
 //! machine. Where it is absent the test says `SKIP: ...` and passes, unless the environment variable
 //! `TOWPATH_TEST_REQUIRE` (`postgres,redis,...`) names it: then the test fails.
 
+mod kubernetes;
 mod nats;
 mod postgres;
 
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::kubernetes::{Kubernetes, kubernetes};
 pub use self::nats::{NatsServer, nats};
 pub use self::postgres::{PostgresDatabase, postgres, postgres_database};
 

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{collections::BTreeMap, path::Path, sync::Mutex};
 
 use reqwest::{Client, RequestBuilder, header, redirect::Policy};
 
@@ -32,9 +32,18 @@ impl Page {
 
 impl Browser {
     pub fn new() -> Self {
+        Self::trusting(None)
+    }
+
+    /// A browser that trusts the certificates of an authority, in PEM, beside the system's.
+    pub fn trusting(authority: Option<&Path>) -> Self {
         // Installed already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder().no_proxy().redirect(Policy::none());
+        let mut http = Client::builder().no_proxy().redirect(Policy::none());
+        if let Some(file) = authority {
+            let pem = std::fs::read(file).unwrap();
+            http = http.add_root_certificate(reqwest::Certificate::from_pem(&pem).unwrap());
+        }
         Self {
             http: http.build().unwrap(),
             cookies: Mutex::default(),

@@ -27,12 +27,23 @@ pub const PASSWORD: &str = "correct horse battery";
 
 pub struct Person {
     home: TempDir,
+    /// Whose certificates are trusted, in PEM; the system's authorities by default.
+    authority: Option<PathBuf>,
 }
 
 impl Person {
     pub fn new() -> Self {
         Self {
             home: tempfile::tempdir().unwrap(),
+            authority: None,
+        }
+    }
+
+    /// A person whose machine trusts the certificates of `authority`, a file in PEM.
+    pub fn trusting(authority: &Path) -> Self {
+        Self {
+            authority: Some(authority.to_owned()),
+            ..Self::new()
         }
     }
 
@@ -52,6 +63,7 @@ impl Person {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.home())
+            .envs(self.authority.iter().map(|file| ("SSL_CERT_FILE", file)))
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -113,7 +125,7 @@ impl Person {
                 let Some(url) = line.trim().strip_prefix("http") else {
                     continue;
                 };
-                let browser = Browser::new();
+                let browser = Browser::trusting(self.authority.as_deref());
                 let page = browser
                     .device_page(&format!("http{url}"), name, PASSWORD)
                     .await;
