@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use http::{Method, header};
-use jiff::Timestamp;
 use kernel::{
     Error, Outbound, Problem, Result,
     outbound::{Answer, shown},
@@ -13,6 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use teams::tool::Call;
 use url::Url;
+
+use crate::limits::Limits;
 
 /// How long a tool may take to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,6 +25,7 @@ const PAGES: usize = 100;
 /// A tool's API, as one integration speaks to it.
 pub(crate) struct Api<'a> {
     pub(crate) outbound: &'a Outbound,
+    pub(crate) limits: &'a Limits,
     /// What people call it: `GitHub`.
     pub(crate) who: &'static str,
     /// What every request carries. Values may be secret.
@@ -93,6 +95,10 @@ impl Api<'_> {
 
     async fn send(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Answer> {
         let url = self.outbound.check(url)?;
+        let account = self.limits.account(&url, &self.headers);
+        if let Some(wait) = self.limits.wait(account) {
+            return Err(self.exhausted(wait));
+        }
         let mut request = self.outbound.request(method, &url)?;
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -101,7 +107,12 @@ impl Api<'_> {
             request = request.json(body);
         }
         let who = format!("{} at {}", self.who, shown(&url));
-        Outbound::send(&who, request, LONGEST).await
+        let answer = Outbound::send(&who, request, LONGEST).await?;
+        self.limits.hear(account, &answer);
+        match (answer.status, self.limits.wait(account)) {
+            (200..=299, _) | (_, None) => Ok(answer),
+            (_, Some(wait)) => Err(self.exhausted(wait).caused_by(said(&answer))),
+        }
     }
 
     fn understood<T: DeserializeOwned>(&self, value: Value) -> Result<T> {
@@ -119,12 +130,6 @@ impl Api<'_> {
     /// and is for the log.
     fn refused(&self, answer: &Answer) -> Error {
         let status = answer.status;
-        let said = String::from_utf8_lossy(&answer.body);
-        let said: String = said.chars().take(300).collect();
-        if let Some(wait) = limited(answer) {
-            let error = self.unknown(&format!("its limit of requests is reached for {wait:?}"));
-            return error.caused_by(said);
-        }
         let error = match status {
             401 | 403 => self
                 .unknown(&format!("it answered {status}"))
@@ -133,26 +138,21 @@ impl Api<'_> {
                 .remedy("look at the integration's configuration"),
             _ => self.unknown(&format!("it answered {status}")),
         };
-        error.caused_by(said)
+        error.caused_by(said(answer))
+    }
+
+    fn exhausted(&self, wait: Duration) -> Error {
+        let seconds = wait.as_secs() + 1;
+        self.unknown(&format!(
+            "its limit of requests is reached: all that carry this credential wait for {seconds} s"
+        ))
     }
 }
 
-/// How long a tool wants to be left alone, where it says so.
-fn limited(answer: &Answer) -> Option<Duration> {
-    let number = |name: &str| -> Option<i64> {
-        answer.headers.get(name)?.to_str().ok()?.trim().parse().ok()
-    };
-    let seconds = if let Some(seconds) = number("retry-after") {
-        seconds
-    } else if number("x-ratelimit-remaining") == Some(0) {
-        number("x-ratelimit-reset")? - Timestamp::now().as_second()
-    } else if answer.status == 429 {
-        60
-    } else {
-        return None;
-    };
-    let limited = matches!(answer.status, 403 | 429 | 503);
-    limited.then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+/// What a tool says: it may be anything, and is for the log.
+fn said(answer: &Answer) -> String {
+    let said = String::from_utf8_lossy(&answer.body);
+    said.chars().take(300).collect()
 }
 
 /// Where the next page is (RFC 8288).

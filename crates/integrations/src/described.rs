@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use teams::tool::{Call, Found, Home, Place, Repair, Tool, Wanted};
 
-use crate::api::{Api, config, problem};
+use crate::{
+    api::{Api, config, problem},
+    limits::Limits,
+};
 
 /// Steps of a template at the most: they come from people, and must end.
 const FUEL: u64 = 100_000;
@@ -17,6 +20,7 @@ const FUEL: u64 = 100_000;
 /// Keeps in step whatever speaks HTTP and JSON.
 pub struct Described {
     outbound: Outbound,
+    limits: Limits,
 }
 
 /// All texts are templates (Jinja) over `team` and `base`; those of headers over `credential`, too.
@@ -91,9 +95,9 @@ struct Words<'a> {
 }
 
 impl Described {
-    /// Speaks by `outbound`.
-    pub fn new(outbound: Outbound) -> Self {
-        Self { outbound }
+    /// Speaks by `outbound`, within `limits`.
+    pub(crate) fn new(outbound: Outbound, limits: Limits) -> Self {
+        Self { outbound, limits }
     }
 
     fn api(&self, config: &Config, credential: Option<&Secret>) -> Result<Api<'_>> {
@@ -108,6 +112,7 @@ impl Described {
         };
         Ok(Api {
             outbound: &self.outbound,
+            limits: &self.limits,
             who: "the tool",
             headers: config.headers.iter().map(render).collect::<Result<_>>()?,
         })

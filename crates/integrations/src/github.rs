@@ -8,7 +8,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted};
 
-use crate::api::{Api, below, check, config};
+use crate::{
+    api::{Api, below, check, config},
+    limits::Limits,
+};
 
 /// What our rule is called in a repository.
 const RULESET: &str = "towpath: signed commits";
@@ -16,6 +19,7 @@ const RULESET: &str = "towpath: signed commits";
 /// Keeps an organization at GitHub in step.
 pub struct Github {
     outbound: Outbound,
+    limits: Limits,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,9 +90,9 @@ struct Ruleset {
 }
 
 impl Github {
-    /// Speaks by `outbound`.
-    pub fn new(outbound: Outbound) -> Self {
-        Self { outbound }
+    /// Speaks by `outbound`, within `limits`.
+    pub(crate) fn new(outbound: Outbound, limits: Limits) -> Self {
+        Self { outbound, limits }
     }
 
     fn api(&self, credential: Option<&Secret>) -> Api<'_> {
@@ -101,6 +105,7 @@ impl Github {
         }
         Api {
             outbound: &self.outbound,
+            limits: &self.limits,
             who: "GitHub",
             headers,
         }

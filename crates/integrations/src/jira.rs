@@ -9,7 +9,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted, WantedMember};
 
-use crate::api::{Api, below, check, config};
+use crate::{
+    api::{Api, below, check, config},
+    limits::Limits,
+};
 
 /// A project's key at the longest, as Jira has it.
 const LONGEST_KEY: usize = 10;
@@ -17,6 +20,7 @@ const LONGEST_KEY: usize = 10;
 /// Keeps projects and their roles at Jira in step.
 pub struct Jira {
     outbound: Outbound,
+    limits: Limits,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,9 +92,9 @@ struct ActorUser {
 }
 
 impl Jira {
-    /// Speaks by `outbound`.
-    pub fn new(outbound: Outbound) -> Self {
-        Self { outbound }
+    /// Speaks by `outbound`, within `limits`.
+    pub(crate) fn new(outbound: Outbound, limits: Limits) -> Self {
+        Self { outbound, limits }
     }
 
     fn api(&self, config: &Config, credential: Option<&Secret>) -> Api<'_> {
@@ -101,6 +105,7 @@ impl Jira {
         }
         Api {
             outbound: &self.outbound,
+            limits: &self.limits,
             who: "Jira",
             headers,
         }

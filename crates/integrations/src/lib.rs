@@ -11,6 +11,7 @@ mod api;
 mod described;
 mod github;
 mod jira;
+mod limits;
 
 use std::sync::Arc;
 
@@ -22,9 +23,10 @@ pub use self::{described::Described, github::Github, jira::Jira};
 /// All tools, which are spoken to as far as `reach` says.
 pub fn tools(reach: Reach) -> Result<Vec<Arc<dyn Tool>>> {
     let outbound = Outbound::new(reach, api::PATIENCE)?;
+    let limits = limits::Limits::default();
     Ok(vec![
-        Arc::new(Github::new(outbound.clone())),
-        Arc::new(Jira::new(outbound.clone())),
-        Arc::new(Described::new(outbound)),
+        Arc::new(Github::new(outbound.clone(), limits.clone())),
+        Arc::new(Jira::new(outbound.clone(), limits.clone())),
+        Arc::new(Described::new(outbound, limits)),
     ])
 }

@@ -16,7 +16,25 @@ use axum::{
 use kernel::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::support::{CREDENTIAL, heal, look, serve, team, tool};
+use teams::tool::Wanted;
+
+use crate::{
+    reconcile::SOON,
+    support::{CREDENTIAL, heal, look, serve, team, tool},
+};
+
+/// How it says that its limit of requests is reached.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    /// None are left until a time.
+    Spent,
+    /// It refuses, and names no time.
+    Secondary,
+    /// It refuses for a second.
+    Wait,
+    /// It answers, for the last time.
+    Last,
+}
 
 #[derive(Default)]
 struct Org {
@@ -30,7 +48,7 @@ struct Org {
     owners: BTreeSet<String>,
     rulesets: Vec<Value>,
     requests: usize,
-    limited: bool,
+    limited: Option<Limit>,
     /// Ends of paths that it shows to nobody.
     hidden: Option<&'static str>,
 }
@@ -78,15 +96,20 @@ async fn door(State(org): Shared, request: Request, next: Next) -> Response {
     if hidden.is_some_and(|end| request.uri().path().ends_with(end)) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    if limited {
-        let reset = jiff::Timestamp::now().as_second() + 120;
-        let headers = [
-            ("x-ratelimit-remaining", "0".to_owned()),
-            ("x-ratelimit-reset", reset.to_string()),
-        ];
-        return (StatusCode::FORBIDDEN, headers, "rate limit exceeded").into_response();
+    let reset = jiff::Timestamp::now().as_second() + 120;
+    let spent = [
+        ("x-ratelimit-remaining", "0".to_owned()),
+        ("x-ratelimit-reset", reset.to_string()),
+    ];
+    let secondary = "You have exceeded a secondary rate limit.";
+    let code = StatusCode::FORBIDDEN;
+    match limited {
+        Some(Limit::Spent) => (code, spent, "rate limit exceeded").into_response(),
+        Some(Limit::Secondary) => (code, secondary).into_response(),
+        Some(Limit::Wait) => (code, [("retry-after", "1")], secondary).into_response(),
+        Some(Limit::Last) => (spent, next.run(request).await).into_response(),
+        None => next.run(request).await,
     }
-    next.run(request).await
 }
 
 async fn make_team(State(org): Shared, Json(body): Json<Value>) -> Response {
@@ -310,15 +333,43 @@ async fn the_rule_of_signed_commits_is_made_and_kept() {
 }
 
 #[tokio::test]
-async fn a_reached_limit_is_no_answer() {
+async fn a_reached_limit_is_no_answer_and_heeded_for_all_teams() {
+    for limit in [Limit::Spent, Limit::Secondary, Limit::Last] {
+        let (url, org) = github().await;
+        org.lock().unwrap().limited = Some(limit);
+        org.lock().unwrap().teams.insert("payments".into());
+        let config = json!({ "org": "acme", "url": url });
+        let github = tool("github");
+        for name in ["payments", "checkout", "search"] {
+            let other = Wanted {
+                name: name.into(),
+                ..team(&["ada"])
+            };
+            let error = look(github.as_ref(), &config, &other).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+            assert!(error.message.contains("limit of requests"), "{error:?}");
+        }
+        // The first was told of it; the others did not have to ask.
+        assert_eq!(org.lock().unwrap().requests, 1, "{limit:?}");
+    }
+}
+
+#[tokio::test]
+async fn when_the_limit_has_passed_it_is_asked_again() {
     let (url, org) = github().await;
-    org.lock().unwrap().limited = true;
+    org.lock().unwrap().limited = Some(Limit::Wait);
+    org.lock().unwrap().teams.insert("payments".into());
     let config = json!({ "org": "acme", "url": url });
-    let error = look(tool("github").as_ref(), &config, &team(&["ada"])).await;
-    let error = error.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
-    assert!(error.message.contains("limit of requests"), "{error:?}");
+    let github = tool("github");
+    let wanted = team(&["ada"]);
+    assert!(look(github.as_ref(), &config, &wanted).await.is_err());
+    org.lock().unwrap().limited = None;
+    assert!(look(github.as_ref(), &config, &wanted).await.is_err());
     assert_eq!(org.lock().unwrap().requests, 1);
+    testkit::eventually("it is asked again", SOON, async || {
+        look(github.as_ref(), &config, &wanted).await.ok()
+    })
+    .await;
 }
 
 #[tokio::test]

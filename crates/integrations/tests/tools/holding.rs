@@ -1,11 +1,13 @@
 //! What is at a tool already is not taken over; what was made from here is known again.
 
+use kernel::Caller;
 use serde_json::{Value, json};
-use teams::model::{Holding, Origin, Step};
+use teams::model::{Holding, IntegrationState, Origin, Step};
+use testkit::eventually;
 
 use crate::{
     jira::jira,
-    reconcile::{World, add_team},
+    reconcile::{SOON, World, add_team},
     support::CREDENTIAL,
 };
 
@@ -106,5 +108,60 @@ async fn one_project_is_not_kept_for_two_teams() {
         "{status:?}"
     );
     assert!(status.message.contains("`projects`"), "{status:?}");
+    world.driver.shutdown().await;
+}
+
+fn rested(url: &str) -> Value {
+    let mut resting = integration(url, &[]);
+    resting["enabled"] = json!(false);
+    resting
+}
+
+#[tokio::test]
+async fn what_is_ours_is_known_when_it_is_taken_up_again() {
+    let world = World::new().await;
+    let (url, site) = jira().await;
+    world.put("board", integration(&url, &[])).await;
+    world.is("payments", "board", Step::InStep).await;
+    let told = world.told().await.len();
+
+    world.put("board", rested(&url)).await;
+    let status = world.is("payments", "board", Step::Resting).await;
+    let held = status.holds.unwrap();
+    assert_eq!(held.origin, Origin::Made);
+    world.put("board", integration(&url, &[])).await;
+    let status = world.is("payments", "board", Step::InStep).await;
+    assert_eq!(status.holds, Some(held.clone()));
+
+    // Removed, and made anew under this name and under another.
+    for name in ["board", "tracker"] {
+        let admin = Caller::local_admin();
+        let removed = world.teams.integration_delete(&admin, "board", None);
+        removed.await.unwrap();
+        world.is("payments", "board", Step::Resting).await;
+        world.put(name, integration(&url, &[])).await;
+        let status = world.is("payments", name, Step::InStep).await;
+        assert_eq!(status.holds, Some(held.clone()));
+    }
+    // Nothing differed, so nothing was done.
+    assert_eq!(world.told().await.len(), told);
+    assert_eq!(site.lock().unwrap().projects.len(), 1);
+    world.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_ours_is_forgotten_with_the_team() {
+    let world = World::new().await;
+    let (url, _) = jira().await;
+    world.put("board", integration(&url, &[])).await;
+    world.is("payments", "board", Step::InStep).await;
+    world.put("board", rested(&url)).await;
+    world.is("payments", "board", Step::Resting).await;
+    world.offboard().await;
+    eventually("the record goes", SOON, async || {
+        let state = world.store.get::<IntegrationState>("payments", "board");
+        state.await.unwrap().is_none().then_some(())
+    })
+    .await;
     world.driver.shutdown().await;
 }

@@ -292,6 +292,19 @@ impl World {
         self.store.commit(change).await.unwrap();
     }
 
+    /// The team is a customer no longer.
+    pub(crate) async fn offboard(&self) {
+        let mut team = self.store.expect::<Team>("", "payments").await.unwrap();
+        team.spec.offboarding = Some(Offboarding {
+            since: team.meta.created,
+            by: "local:max".into(),
+            include_protected: false,
+        });
+        let mut change = Change::new();
+        change.spec(&team).unwrap();
+        self.store.commit(change).await.unwrap();
+    }
+
     async fn status(&self) -> Option<IntegrationStatus> {
         let state = self.store.get::<IntegrationState>("payments", "wiki");
         state.await.unwrap().map(|state| state.status)
@@ -442,15 +455,7 @@ async fn a_team_that_leaves_has_nobody_in_any_tool_before_it_has_left() {
             .unwrap()
     };
     world.wiki.lock().unwrap().away = true;
-    let mut leaving = team().await;
-    leaving.spec.offboarding = Some(Offboarding {
-        since: leaving.meta.created,
-        by: "local:max".into(),
-        include_protected: false,
-    });
-    let mut change = Change::new();
-    change.spec(&leaving).unwrap();
-    world.store.commit(change).await.unwrap();
+    world.offboard().await;
     assert_eq!(left().await, ["integration wiki is yet to be told"]);
     world.reaches(Step::Unknown).await;
     assert!(left().await[0].contains("502"));

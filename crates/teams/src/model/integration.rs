@@ -94,6 +94,8 @@ pub enum Step {
     OutOfStep,
     /// It could not be asked: nothing is done on its silence.
     Unknown,
+    /// It is not kept in step at present. What is ours there is known, for when it is taken up again.
+    Resting,
 }
 
 /// What the log says of a difference that is not gone yet.
@@ -157,6 +159,23 @@ pub struct IntegrationStatus {
     /// How often drift was found.
     #[serde(default)]
     pub drifts: u32,
+}
+
+impl IntegrationStatus {
+    /// The same once the tool is not kept in step any more; none where nothing there is ours. Of what was
+    /// about to be made nobody knows whether it was: by the time of the next look somebody else may have
+    /// made it.
+    pub(crate) fn rested(&self) -> Option<Self> {
+        let holds = self.holds.clone();
+        let holds = holds.filter(|held| held.origin != Origin::Making)?;
+        Some(Self {
+            step: Step::Resting,
+            holds: Some(holds),
+            looked: self.looked,
+            drifts: self.drifts,
+            ..Self::default()
+        })
+    }
 }
 
 impl IntegrationState {

@@ -3,7 +3,10 @@
 //! What differs is in the log before anything is sent. A tool that cannot be asked is left alone: its
 //! silence says nothing of what is there.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -17,7 +20,9 @@ use super::pass::Pass;
 use crate::{
     Teams,
     api::SourceState,
-    model::{Condition, Integration, IntegrationState, IntegrationStatus, Step, Team, Truth},
+    model::{
+        Condition, Holding, Integration, IntegrationState, IntegrationStatus, Step, Team, Truth,
+    },
     tool::{Wanted, WantedMember},
 };
 
@@ -85,6 +90,13 @@ impl Reconciler for Integrations {
             && !selected.is_empty()
         {
             let wanted = self.wanted(team).await;
+            let names: BTreeSet<&str> = selected.iter().map(|one| one.meta.name.as_str()).collect();
+            // Of integrations that there were: one that is made anew under another name goes on with it.
+            let former: Vec<Holding> = states
+                .iter()
+                .filter(|(name, _)| !names.contains(name.as_str()))
+                .filter_map(|(_, state)| state.status.rested()?.holds)
+                .collect();
             let mut passes = Vec::new();
             for integration in &selected {
                 let pass = Pass {
@@ -93,12 +105,13 @@ impl Reconciler for Integrations {
                     integration,
                     caller: Caller::system("integrations", Uuid::now_v7()),
                     state: states.remove(&integration.meta.name),
+                    former: &former,
                     drifted: false,
                 };
                 passes.push(pass.run(team, &wanted));
             }
             let settled = join_all(passes).await;
-            forget(context, states.into_values()).await?;
+            rest(context, Some(team), states.into_values()).await?;
             // One that is away is looked at again soon; the others with it, which costs a look.
             return match settled.into_iter().collect::<Result<Vec<bool>>>()? {
                 all if all.iter().all(|settled| *settled) => Ok(Next::Idle),
@@ -108,20 +121,29 @@ impl Reconciler for Integrations {
                 ))),
             };
         }
-        forget(context, states.into_values()).await?;
+        rest(context, team.as_ref(), states.into_values()).await?;
         Ok(Next::Idle)
     }
 }
 
-/// Takes away what is said of tools that are not kept in step with the team any more: these stay as they
-/// are.
-async fn forget(
+/// Notes of tools that are not kept in step with the team any more what is ours there, as long as the
+/// team is registered, and takes away all else that is said of them: the tools stay as they are.
+async fn rest(
     context: &Context,
+    team: Option<&Resource<Team>>,
     states: impl Iterator<Item = Resource<IntegrationState>>,
 ) -> Result<()> {
-    for state in states {
+    let is_registered = team.is_some_and(|team| team.spec.is_registered());
+    for mut state in states {
         let mut change = Change::new().fenced(context.fence.clone());
-        change.remove(&state)?;
+        match state.status.rested().filter(|_| is_registered) {
+            Some(rested) if rested == state.status => continue,
+            Some(rested) => {
+                state.status = rested;
+                change.status(&state)?;
+            }
+            None => change.remove(&state)?,
+        }
         context.store.commit(change).await?;
     }
     Ok(())
@@ -235,6 +257,7 @@ pub async fn integrations_ready(store: &Store, team: &Resource<Team>) -> Result<
             Step::InStep => done.push(name),
             Step::New => waits.push(format!("{name} is yet to be looked at")),
             Step::OutOfStep => waits.push(format!("{name}: {}", status.message)),
+            Step::Resting => waits.push(format!("{name} is yet to be looked at again")),
             Step::Unknown => {
                 unknown = true;
                 waits.push(format!("{name}: {}", status.message));

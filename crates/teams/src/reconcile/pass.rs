@@ -31,6 +31,8 @@ pub(super) struct Pass<'a> {
     pub(super) integration: &'a Resource<Integration>,
     pub(super) caller: Caller,
     pub(super) state: Option<Resource<IntegrationState>>,
+    /// What other integrations of the team had, that are no more.
+    pub(super) former: &'a [Holding],
     /// Whether it was found otherwise than it was left.
     pub(super) drifted: bool,
 }
@@ -159,7 +161,8 @@ impl Pass<'_> {
     fn origin(&self, home: &Home) -> Option<Origin> {
         let state = self.state.as_ref();
         let held = state.and_then(|state| state.status.holds.as_ref());
-        let held = held.filter(|held| held.at == home.at);
+        let mut held = held.into_iter().chain(self.former);
+        let held = held.find(|held| held.at == home.at);
         let adopted = home.adopted.then_some(Origin::Adopted);
         held.map(|held| held.origin).or(adopted)
     }

@@ -93,6 +93,7 @@ fn states(
             Step::InStep => "in step",
             Step::OutOfStep => "out of step",
             Step::Unknown => "unknown",
+            Step::Resting => "resting",
         };
         let looked = one.status.looked.map(|at| at.to_string());
         [
