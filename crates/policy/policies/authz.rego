@@ -51,19 +51,19 @@ permitted if {
 	input.caller.environment == place
 }
 
-# A deploy credential is told what its team's programs need; of deploy credentials only those of its own
-# environment.
+# A deploy credential sees which secrets its team has, of deploy credentials those of its own environment.
+# Values are for the programs that it deploys, and not for whoever holds it: the next key least of all.
 permitted if {
 	input.caller.kind == "deploy-credential"
 	member
-	input.action in secrets_told
+	input.action == "secret.read"
 	not startswith(input.resource.name, "deploy-credentials/")
 }
 
 permitted if {
 	input.caller.kind == "deploy-credential"
 	member
-	input.action in secrets_told
+	input.action == "secret.read"
 	startswith(input.resource.name, concat("", ["deploy-credentials/", input.caller.environment, "/"]))
 }
 
@@ -110,8 +110,6 @@ reads := {
 	"workload.logs",
 	"workload.read",
 }
-
-secrets_told := {"secret.read", "secret.reveal"}
 
 of_teams := reads | {
 	"deployment.create",
@@ -241,10 +239,10 @@ reasons contains {
 reasons contains {
 	"rule": "authz/deploy-credential",
 	"message": sprintf(
-		"a deploy credential deploys to its own environment, `%s`, and reads there and what its team keeps secret for it",
+		"a deploy credential deploys to its own environment, `%s`, and reads there; it is told no secret values",
 		[object.get(input.caller, "environment", "none")],
 	),
-	"remedy": "let a member of the team do it, or use the credential of that environment",
+	"remedy": "let a member of the team do it, or a service account of kind `service`, or use the credential of that environment",
 } if {
 	member
 	input.action in of_teams

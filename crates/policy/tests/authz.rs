@@ -221,7 +221,7 @@ fn a_rule_without_end_is_a_refusal() {
 }
 
 #[test]
-fn a_deploy_credential_is_told_secrets_but_no_other_environments_key() {
+fn a_deploy_credential_is_told_no_values() {
     let policy = built_in();
     let credential = caller(CallerKind::DeployCredential, &["payments"]);
     let secret = |name: &'static str| Target {
@@ -231,21 +231,20 @@ fn a_deploy_credential_is_told_secrets_but_no_other_environments_key() {
         team: "payments",
         environment: None,
     };
-    let told = |caller: &Caller, name| {
-        let reveal = Action::act("secret.reveal");
-        policy.decide(caller, reveal, &secret(name)).allowed
-    };
-    assert!(told(&credential, "stripe/api-key"));
-    assert!(told(&credential, "deploy-credentials/dev/ci"));
-    assert!(!told(&credential, "deploy-credentials/prod/ci"));
-    assert!(!told(&credential, "deploy-credentials/dev-2/ci"));
+    let read = Action::act("secret.read");
+    let seen = |name| policy.decide(&credential, read, &secret(name)).allowed;
+    assert!(seen("stripe/api-key") && seen("deploy-credentials/dev/ci"));
+    assert!(!seen("deploy-credentials/prod/ci") && !seen("deploy-credentials/dev-2/ci"));
+    let reveal = Action::act("secret.reveal");
+    // Its own next key neither: it would outlive its rotation.
+    for name in ["stripe/api-key", "deploy-credentials/dev/ci"] {
+        let ruling = policy.decide(&credential, reveal, &secret(name));
+        assert_eq!(rules(&ruling), ["authz/deploy-credential"], "{name}");
+    }
     let write = Action::act("secret.write");
     assert!(!policy.decide(&credential, write, &secret("a")).allowed);
-    let unbound = Caller {
-        environment: None,
-        ..credential
-    };
-    assert!(!told(&unbound, "deploy-credentials/dev/ci"));
     let agent = caller(CallerKind::Agent, &["payments"]);
-    assert!(!told(&agent, "stripe/api-key"));
+    assert!(!policy.decide(&agent, reveal, &secret("a")).allowed);
+    let pipeline = caller(CallerKind::ServiceAccount, &["payments"]);
+    assert!(policy.decide(&pipeline, reveal, &secret("a")).allowed);
 }

@@ -25,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/teams/{team}/secrets/{name}/value",
-        "401 403 403 200 200 200 200 403 200",
+        "401 403 403 403 200 200 200 403 200",
     ),
     (
         "POST /v1/teams/{team}/secret-rotations",
