@@ -226,6 +226,14 @@ impl Transient for Attempts {
     const KIND: &'static str = "attempts";
 }
 
+/// Where the owner of an account has logged in with a password. Named by the digest of account and place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KnownPlace {}
+
+impl Transient for KnownPlace {
+    const KIND: &'static str = "known-place";
+}
+
 /// A member who was taken out of a team whose source cannot be asked at once: kept until every token
 /// that still names the team has ended. Named by [`Withdrawal::name`].
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -10,12 +10,18 @@ use axum::{
 use kernel::secret::same;
 
 use super::{
-    browser::{login_cookie, see_other, session_cookie, set_cookie},
+    browser::{
+        device_cookie, login_cookie, see_other, session_cookie, set_cookie, set_lasting_cookie,
+    },
     pages,
     request::{Address, Form, Parameters, QueryParameters, cookie},
     token::Refused,
 };
-use crate::{Identity, Refusal, service::Entered, state::Then};
+use crate::{
+    Identity, Refusal,
+    service::{Entered, Filled},
+    state::Then,
+};
 
 /// `GET /login`
 pub(super) async fn show(
@@ -54,9 +60,12 @@ pub(super) async fn enter(
                 page,
                 known,
                 form.need("csrf")?,
-                form.get("username").unwrap_or_default(),
-                form.secret("password").unwrap_or_else(|_| "".into()),
-                &address,
+                Filled {
+                    name: form.get("username").unwrap_or_default(),
+                    password: form.secret("password").unwrap_or_else(|_| "".into()),
+                    address: &address,
+                    device: cookie(&headers, device_cookie(&identity)),
+                },
             )
             .await;
         match entered {
@@ -128,12 +137,11 @@ pub(super) async fn welcome(identity: &Identity, entered: Entered) -> Result<Res
         }
     };
     let mut response = see_other(&location);
-    set_cookie(
-        identity,
-        response.headers_mut(),
-        session_cookie(identity),
-        &entered.cookie,
-    );
+    let headers = response.headers_mut();
+    set_cookie(identity, headers, session_cookie(identity), &entered.cookie);
+    if let Some(device) = &entered.device {
+        set_lasting_cookie(identity, headers, device_cookie(identity), device);
+    }
     Ok(response)
 }
 

@@ -11,7 +11,7 @@ use super::{Identity, as_themselves};
 use crate::{
     clock::after,
     refusal::Refusal,
-    state::{Attempts, digest},
+    state::{Attempts, KnownPlace, digest, random_token},
 };
 
 /// How long a failed attempt is remembered.
@@ -53,22 +53,109 @@ fn wait(failed: u32, free: u32) -> Duration {
     }
 }
 
+/// Where somebody enters a password, as far as they have entered the right one there before.
+pub(super) enum Place<'a> {
+    /// The browser with this cookie.
+    Device(&'a str),
+    /// The address.
+    Address,
+    /// Neither.
+    New,
+}
+
+/// How long a place is known after the last login there.
+const KNOWN: Duration = Duration::from_hours(90 * 24);
+
+fn device_place(account: &str, device: &str) -> String {
+    digest(&format!("device\n{account}\n{device}"))
+}
+
+fn address_place(account: &str, address: &str) -> String {
+    digest(&format!("address\n{account}\n{address}"))
+}
+
 impl Identity {
     /// Wrong passwords hold up their own address first. By the name alone, which is no secret, an account
-    /// is held up only after so many that somebody guesses from everywhere.
-    pub(super) fn password_gates(account: &str, address: &str) -> [Gate; 3] {
+    /// is held up only after so many that somebody guesses from everywhere; and not for whoever comes from
+    /// where its owner has logged in before. A browser of the owner's is held up by what is tried in it, and
+    /// nothing else.
+    pub(super) fn password_gates(account: &str, address: &str, place: &Place<'_>) -> Vec<Gate> {
         let from_here = format!("{account}\n{address}");
-        [
-            Gate::new("this account", "password-here", &from_here, 5, true),
-            Gate::new("this account", "password", account, 200, true),
-            Gate::new(
-                "passwords from your address",
-                "password-address",
-                address,
-                30,
-                false,
-            ),
-        ]
+        let here = || Gate::new("this account", "password-here", &from_here, 5, true);
+        let everywhere = || Gate::new("this account", "password", account, 200, true);
+        let what = "passwords from your address";
+        let of_address = || Gate::new(what, "password-address", address, 30, false);
+        match place {
+            Place::Device(device) => {
+                let of_device = format!("{account}\n{device}");
+                vec![Gate::new(
+                    "this account",
+                    "password-device",
+                    &of_device,
+                    5,
+                    true,
+                )]
+            }
+            Place::Address => vec![here(), of_address()],
+            Place::New => vec![here(), everywhere(), of_address()],
+        }
+    }
+
+    /// What is known of where a password for `account` is entered.
+    pub(super) async fn place<'a>(
+        &self,
+        account: &str,
+        address: &str,
+        device: Option<&'a str>,
+    ) -> Result<Place<'a>, Refusal> {
+        if let Some(device) = device
+            && self.is_known(&device_place(account, device)).await?
+        {
+            return Ok(Place::Device(device));
+        }
+        Ok(if self.is_known(&address_place(account, address)).await? {
+            Place::Address
+        } else {
+            Place::New
+        })
+    }
+
+    async fn is_known(&self, place: &str) -> Result<bool, Refusal> {
+        let known = self.store.record::<KnownPlace>(place).await?;
+        Ok(known.is_some_and(|known| known.expires > self.clock.now()))
+    }
+
+    /// Knows from now on where the owner of `account` has logged in; gives what tells the browser.
+    pub(super) async fn place_remember(
+        &self,
+        account: &str,
+        address: &str,
+        place: &Place<'_>,
+    ) -> Result<String, Refusal> {
+        let device = match place {
+            Place::Device(device) => (*device).to_owned(),
+            // What a browser brings that is not known may be somebody else's, too.
+            Place::Address | Place::New => random_token()?,
+        };
+        let places = [
+            device_place(account, &device),
+            address_place(account, address),
+        ];
+        anew(|| async {
+            let expires = after(self.clock.now(), KNOWN);
+            let mut change = Change::new();
+            for place in &places {
+                let known = self.store.record::<KnownPlace>(place).await?;
+                change.keep(&match known {
+                    Some(known) => Record { expires, ..known },
+                    None => Record::new(place, expires, KnownPlace {}),
+                })?;
+            }
+            self.store.commit(change).await?;
+            Ok::<_, Refusal>(())
+        })
+        .await?;
+        Ok(device)
     }
 
     pub(super) fn code_gates(subject: &str, address: &str) -> [Gate; 2] {

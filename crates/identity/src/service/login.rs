@@ -25,10 +25,22 @@ pub struct LoginForm {
     pub upstreams: Vec<(String, String)>,
 }
 
+/// What somebody has filled in. It has no `Debug`: there is a password in it.
+pub(crate) struct Filled<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) password: Secret,
+    /// Where it comes from.
+    pub(crate) address: &'a str,
+    /// What the browser was given at an earlier login.
+    pub(crate) device: Option<&'a str>,
+}
+
 /// Somebody who is in.
 pub struct Entered {
     /// The browser's cookie from now on.
     pub(crate) cookie: String,
+    /// By which the browser is known the next time that somebody enters a password in it.
+    pub(crate) device: Option<String>,
     pub(crate) login: Login,
     pub(crate) then: Then,
 }
@@ -112,9 +124,7 @@ impl Identity {
         page: &str,
         cookie: Option<&str>,
         csrf: &str,
-        name: &str,
-        password: Secret,
-        address: &str,
+        filled: Filled<'_>,
     ) -> Result<Entered, Refusal> {
         let page = self.login_page(page, cookie).await?;
         if !same(&page.value.csrf, csrf) {
@@ -123,7 +133,14 @@ impl Identity {
         if !self.settings.local_login {
             return Err(Refusal::request("nobody logs in with a password here"));
         }
-        let gates = Self::password_gates(name, address);
+        let Filled {
+            name,
+            password,
+            address,
+            device,
+        } = filled;
+        let place = self.place(name, address, device).await?;
+        let gates = Self::password_gates(name, address, &place);
         self.attempt(&gates).await?;
         let login = self.local.verify(name, password).await?.ok_or_else(|| {
             Refusal::new(
@@ -132,7 +149,10 @@ impl Identity {
             )
         })?;
         self.attempt_succeeded(&gates).await?;
-        self.login_enter(page, login, None).await
+        let device = self.place_remember(name, address, &place).await?;
+        let mut entered = self.login_enter(page, login, None).await?;
+        entered.device = Some(device);
+        Ok(entered)
     }
 
     /// The browser remembers whoever has proved who they are; the page is used up.
@@ -172,6 +192,7 @@ impl Identity {
         match self.store.commit(change).await {
             Ok(_) => Ok(Entered {
                 cookie,
+                device: None,
                 login,
                 then: page.value.then,
             }),

@@ -25,6 +25,7 @@ use kernel::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::login::Filled;
 pub use self::{
     accounts::NewKey,
     authorize::AuthorizeRefusal,

@@ -8,7 +8,14 @@ use crate::support::{Browser, PASSWORD, Site, settings, text};
 
 /// One login; gives the status, and how long to wait.
 async fn attempt(site: &Site, name: &str, password: &str) -> (StatusCode, Option<u64>) {
-    let browser = Browser::new(site);
+    attempt_in(&Browser::new(site), name, password).await
+}
+
+async fn attempt_in(
+    browser: &Browser<'_>,
+    name: &str,
+    password: &str,
+) -> (StatusCode, Option<u64>) {
     let location = browser.get("/device").await.location();
     let answer = browser.log_in(&location, name, password).await;
     let wait = answer.headers.get("retry-after");
@@ -156,20 +163,50 @@ async fn nobody_is_locked_out_by_somebody_who_knows_their_name() {
     assert_eq!(status, StatusCode::SEE_OTHER);
 }
 
+/// Guesses, each from another address, until the account is held up; gives how many were looked at.
+async fn guess_from_everywhere(site: &Site, name: &str) -> usize {
+    for number in 0..=255 {
+        let (status, _) = attempt(&from(site, [203, 0, 113, number]), name, "wrong").await;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return usize::from(number);
+        }
+    }
+    panic!("256 guesses, each from another address");
+}
+
 #[tokio::test]
 async fn guessing_from_everywhere_is_held_up_by_the_account() {
     let site = Site::new().await;
     site.user("ada").await;
-    let mut tried = 0;
-    let mut held_up = false;
-    for number in 0..=255 {
-        let (status, _) = attempt(&from(&site, [203, 0, 113, number]), "ada", "wrong").await;
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            held_up = true;
-            break;
-        }
-        tried += 1;
-    }
-    assert!(held_up, "{tried} guesses, each from another address");
+    let tried = guess_from_everywhere(&site, "ada").await;
     assert!(tried > 100, "{tried} mistakes lock nobody out");
+}
+
+#[tokio::test]
+async fn guessing_from_everywhere_holds_up_nobody_who_was_here_before() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let (home, train) = (from(&site, [192, 0, 2, 1]), from(&site, [198, 51, 100, 7]));
+    let laptop = Browser::new(&home);
+    let get_in = StatusCode::SEE_OTHER;
+    assert_eq!(attempt_in(&laptop, "ada", PASSWORD).await.0, get_in);
+    guess_from_everywhere(&site, "ada").await;
+    let held_up = StatusCode::TOO_MANY_REQUESTS;
+    assert_eq!(attempt(&train, "ada", PASSWORD).await.0, held_up);
+    // Another browser at the address, and the browser at another address.
+    assert_eq!(attempt(&home, "ada", PASSWORD).await.0, get_in);
+    let laptop = laptop.reopened(&train);
+    assert_eq!(attempt_in(&laptop, "ada", PASSWORD).await.0, get_in);
+    // It is known for her alone; and whoever has it guesses no more than others do.
+    let thief = from(&site, [198, 51, 100, 9]);
+    let stolen = laptop.reopened(&thief);
+    site.user("bob").await;
+    for _ in 0..5 {
+        let wrong = StatusCode::FORBIDDEN;
+        assert_eq!(attempt_in(&stolen, "bob", "wrong").await.0, wrong);
+        assert_eq!(attempt_in(&stolen, "ada", "wrong").await.0, wrong);
+    }
+    attempt_in(&stolen, "ada", "wrong").await;
+    assert_eq!(attempt_in(&stolen, "ada", PASSWORD).await.0, held_up);
+    assert_eq!(attempt(&home, "ada", PASSWORD).await.0, get_in);
 }

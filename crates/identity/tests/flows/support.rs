@@ -281,6 +281,16 @@ impl<'s> Browser<'s> {
         }
     }
 
+    /// The same browser, closed and opened again somewhere else.
+    pub(crate) fn reopened<'t>(&self, site: &'t Site) -> Browser<'t> {
+        let mut cookies = self.cookies.lock().unwrap().clone();
+        cookies.retain(|name, _| name == "towpath-device");
+        Browser {
+            site,
+            cookies: Mutex::new(cookies),
+        }
+    }
+
     fn cookie_header(&self) -> String {
         let cookies = self.cookies.lock().unwrap();
         let pairs: Vec<_> = cookies
