@@ -12,7 +12,7 @@ use crate::{Error, Result, http_client, is_loopback};
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Tries of a request that broke on the way, the first included: the provider gives the answer to a
-/// refresh once more for some seconds.
+/// refresh once more for a minute.
 const TRIES: u32 = 3;
 
 /// The wait between two of them.

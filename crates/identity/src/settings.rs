@@ -40,7 +40,7 @@ pub struct Lifetimes {
     /// A session that is not used.
     pub session_idle: Duration,
     /// How long the refresh token before the newest still gives the newest: for an answer that was
-    /// lost, or two commands at once.
+    /// lost, or two commands at once. Longer than clients try: `towpath` does for fifty seconds.
     pub refresh_leeway: Duration,
     /// How long an upstream that is down is passed over, from the last time it was asked.
     pub upstream_grace: Duration,
@@ -67,7 +67,7 @@ impl Default for Lifetimes {
             id_token: Duration::from_hours(1),
             session: Duration::from_hours(7 * 24),
             session_idle: Duration::from_hours(2 * 24),
-            refresh_leeway: Duration::from_secs(10),
+            refresh_leeway: Duration::from_mins(1),
             upstream_grace: Duration::from_hours(2),
             code: Duration::from_mins(1),
             device: Duration::from_mins(10),

@@ -87,7 +87,8 @@ impl Identity {
     }
 
     /// New tokens for a refresh token, which is good once: whoever comes with an old one has stolen
-    /// it, or was stolen from, and the session ends for both.
+    /// it, or was stolen from, and the session ends for both. So it does where another client has it. The
+    /// one before the newest gives the newest again for a while, since an answer may be lost on its way.
     pub async fn refresh(
         &self,
         credentials: &ClientCredentials,
@@ -104,7 +105,8 @@ impl Identity {
         let now = self.clock.now();
         let session = &record.value;
         if session.client_id != client_id {
-            return Err(Refusal::grant("the refresh token is another client's"));
+            let why = "the refresh token is another client's";
+            return Err(self.refresh_betrayed(&record, why).await?);
         }
         if record.expires <= now {
             return Err(Refusal::grant("the session is over: log in again"));
@@ -113,14 +115,8 @@ impl Identity {
         let leeway = after(session.rotated, self.settings.lifetimes.refresh_leeway);
         let again = counter + 1 == newest && now < leeway;
         if counter != newest && !again {
-            let caller = as_themselves(&session.login.subject);
-            let mut change = Change::new().by(&caller);
-            self.session_end(&mut change, &caller, &record, "refresh token reused")?;
-            self.upstream_forget(&mut change, &record).await?;
-            self.store.commit(change).await?;
-            return Err(Refusal::grant(
-                "the refresh token was used before: the session was ended, log in again",
-            ));
+            let why = "the refresh token was used before";
+            return Err(self.refresh_betrayed(&record, why).await?);
         }
         let mut next = record.clone();
         match self.membership(&session.login).await {
@@ -135,6 +131,8 @@ impl Identity {
             }
             Err(SourceError::Away(error)) => self.outage(&session.login, error)?,
         }
+        // The source may have taken its time: whoever waits for the answer has as long as ever from now.
+        let now = self.clock.now();
         next.value.last_used = now;
         if !again {
             next.value.counter += 1;
@@ -146,6 +144,18 @@ impl Identity {
         change.keep(&next)?;
         self.store.commit(change).await?;
         Ok(answer)
+    }
+
+    /// Ends the session of a refresh token that is in the wrong hands; gives what is answered.
+    async fn refresh_betrayed(&self, record: &Record<Session>, why: &str) -> Result<Refusal> {
+        let caller = as_themselves(&record.value.login.subject);
+        let mut change = Change::new().by(&caller);
+        self.session_end(&mut change, &caller, record, why)?;
+        self.upstream_forget(&mut change, record).await?;
+        self.store.commit(change).await?;
+        Ok(Refusal::grant(format!(
+            "{why}: the session was ended, log in again"
+        )))
     }
 
     /// The session that a refresh token is of, and the token's number. None where it is not one of

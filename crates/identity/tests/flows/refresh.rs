@@ -39,7 +39,7 @@ async fn a_token_that_is_used_again_ends_the_session_for_both() {
     let (site, first) = site_with_ada().await;
     let (second, access) = next(site.refresh(&first).await);
     // An answer that was lost: the same again, and no second line of tokens.
-    site.advance(9);
+    site.advance(59);
     let (again, _) = next(site.refresh(&first).await);
     assert_eq!(again, second);
     site.advance(2);
@@ -47,6 +47,36 @@ async fn a_token_that_is_used_again_ends_the_session_for_both() {
     assert_eq!(site.refresh(&second).await.error(), "invalid_grant");
     let answer = site.whoami(&access).await;
     assert_eq!(answer.status, 401, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn an_answer_that_arrived_is_not_given_again() {
+    let (site, first) = site_with_ada().await;
+    let (second, _) = next(site.refresh(&first).await);
+    let (third, access) = next(site.refresh(&second).await);
+    // Within the minute all the same: its successor was used.
+    assert_eq!(site.refresh(&first).await.error(), "invalid_grant");
+    assert_eq!(site.refresh(&third).await.error(), "invalid_grant");
+    assert_eq!(site.whoami(&access).await.status, 401);
+}
+
+#[tokio::test]
+async fn another_client_with_the_token_ends_the_session() {
+    let (site, first) = site_with_ada().await;
+    let other = json!({ "redirectUris": ["https://portal.example.com/"] });
+    let path = "/v1/identity/clients/portal";
+    site.admin("PUT", path, other).await.ok();
+    let (second, access) = next(site.refresh(&first).await);
+    // It has no right to the answer that may have been lost, either.
+    let fields = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", first.as_str()),
+        ("client_id", "portal"),
+    ];
+    let refused = site.post("/oauth/token", &fields).await;
+    assert_eq!(refused.error(), "invalid_grant");
+    assert_eq!(site.refresh(&second).await.error(), "invalid_grant");
+    assert_eq!(site.whoami(&access).await.status, 401);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod file;
 mod session;
 
 pub(crate) use browser::open;
-pub(crate) use file::{LoginFile, Logins, Platform, Tokens, replace};
+pub(crate) use file::{LockError, LoginFile, Logins, Platform, Tokens, replace};
 pub(crate) use session::Session;
 
 /// The client as which this program logs in, at every platform.

@@ -10,7 +10,7 @@ use kernel::Secret;
 use serde::Deserialize;
 
 use super::{
-    CLIENT, LoginFile, Tokens,
+    CLIENT, LockError, LoginFile, Tokens,
     file::{IdToken, Locked},
 };
 use crate::{
@@ -21,6 +21,13 @@ use crate::{
 /// How long before its end a token is renewed: a call that is under way, and clocks that differ. Of a
 /// token that lives for less than four times that, a quarter of its life.
 const MARGIN: Duration = Duration::from_secs(60);
+
+/// How long a renewal may take, all tries together: shorter than others wait for the file, and than the
+/// platform gives an answer again that was lost.
+const RENEWAL: Duration = Duration::from_secs(50);
+
+/// How long the file is worth waiting for while the present token is still good.
+const NOT_PRESSED: Duration = Duration::from_secs(2);
 
 /// The login of one context.
 #[derive(Debug, Clone)]
@@ -57,14 +64,23 @@ impl Session {
     }
 
     async fn renew(&self, refused: Option<&Secret>) -> Result<Tokens> {
-        let lock = self.file.lock().await?;
+        let present = self.kept(self.file.read()?)?;
+        let lock = if is_good(&present, refused) {
+            match self.file.lock_within(NOT_PRESSED).await {
+                // Whoever holds it renews this token, most likely.
+                Err(LockError::Held(_)) => return Ok(present),
+                lock => lock?,
+            }
+        } else {
+            self.file.lock().await?
+        };
         let tokens = self.kept(lock.read()?)?;
         if is_fresh(&tokens, refused) {
             // Another process was first.
             return Ok(tokens);
         }
         let Some(refresh) = &tokens.refresh else {
-            if refused.is_none() && Timestamp::now() < tokens.expires {
+            if is_good(&tokens, refused) {
                 return Ok(tokens);
             }
             return Err(self.needed("the login is over"));
@@ -79,7 +95,16 @@ impl Session {
             }
             provider.refresh(&refresh.as_str().into()).await
         };
-        match asked.await {
+        let Ok(asked) = tokio::time::timeout(RENEWAL, asked).await else {
+            if is_good(&tokens, refused) {
+                return Ok(tokens);
+            }
+            let seconds = RENEWAL.as_secs();
+            let message = format!("{} did not renew the login within {seconds} s", self.server);
+            return Err(Failure::new(Exit::Unreachable, message)
+                .remedy("try again: what it has not answered it answers once more for a minute"));
+        };
+        match asked {
             Ok(given) => {
                 let renewed = Tokens::new(&given, Timestamp::now());
                 self.keep(&lock, Some(renewed.clone()))?;
@@ -91,11 +116,7 @@ impl Session {
                 Err(self.needed(&description))
             }
             // The present one is good for a while yet: the platform may be back by then.
-            Err(error)
-                if error.is_transient()
-                    && refused.is_none()
-                    && Timestamp::now() < tokens.expires =>
-            {
+            Err(error) if error.is_transient() && is_good(&tokens, refused) => {
                 tracing::debug!(%error, "a login is not renewed yet");
                 Ok(tokens)
             }
@@ -144,6 +165,11 @@ fn is_fresh(tokens: &Tokens, refused: Option<&Secret>) -> bool {
         Some(refused) => refused.expose() != tokens.access.as_bytes(),
         None => Timestamp::now() < tokens.renew_at,
     }
+}
+
+/// Whether the access token may still be shown.
+fn is_good(tokens: &Tokens, refused: Option<&Secret>) -> bool {
+    refused.is_none() && Timestamp::now() < tokens.expires
 }
 
 impl Tokens {
