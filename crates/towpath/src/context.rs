@@ -173,13 +173,39 @@ impl Context {
         }
     }
 
-    /// The token of the file that was named.
+    /// The token of the file that was named. One that a variable names is for the platform that a variable
+    /// names beside it, or a flag where no variable does; it goes to no other.
     fn named_token(&self) -> Result<Option<Secret>> {
         let Some(path) = &self.global.token_file else {
             return Ok(None);
         };
+        if self.global.given.token_file == Some(Source::Environment) && !self.variable_counts()? {
+            return Ok(None);
+        }
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         Ok(Some(Secret::from(text.trim())))
+    }
+
+    /// Whether the platform is the one that the variable with a token is for, as far as that is said. A
+    /// flag that names another, or a login, says more than the variable; a platform that nobody has named is
+    /// not guessed.
+    fn variable_counts(&self) -> Result<bool> {
+        let given = &self.global.given;
+        let by = |source| [given.server, given.context, given.data].contains(&Some(source));
+        if by(Source::Flag) {
+            let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            let elsewhere = ["TOWPATH_SERVER", "TOWPATH_CONTEXT", "TOWPATH_DATA"];
+            return Ok(given.context != Some(Source::Flag) && !elsewhere.into_iter().any(set));
+        }
+        if by(Source::Environment) {
+            return Ok(true);
+        }
+        Err(
+            Failure::usage("TOWPATH_TOKEN_FILE names a token, and nothing which platform it is for").remedy(
+                "name the platform beside it, in TOWPATH_SERVER or by --server; or unset it, to call with \
+                 your login",
+            ),
+        )
     }
 
     /// Whether there is a token to show: without one, no platform was ever started here.
@@ -197,15 +223,10 @@ impl Context {
             }
             Chosen::Login {
                 session, server, ..
-            } => {
-                // A flag that names a login says more than a variable that names a token.
-                let passed_over = self.global.given.context == Some(Source::Flag)
-                    && self.global.given.token_file == Some(Source::Environment);
-                match self.named_token()?.filter(|_| !passed_over) {
-                    Some(token) => Ok(Client::new(&server, Some(token))?),
-                    None => Ok(Client::with_tokens(&server, Arc::new(session))?),
-                }
-            }
+            } => match self.named_token()? {
+                Some(token) => Ok(Client::new(&server, Some(token))?),
+                None => Ok(Client::with_tokens(&server, Arc::new(session))?),
+            },
             Chosen::Server(server) => self.client_of(&server),
         }
     }

@@ -168,6 +168,25 @@ async fn tokens_are_renewed_by_one_process_for_all() {
 }
 
 #[tokio::test]
+async fn one_that_hangs_with_the_logins_holds_up_nobody_whose_token_is_good() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data, &[]).await;
+    let ada = Person::new();
+    assert_eq!(ada.login(&site.server(), "ada", &[]).await.code, 0);
+    let before = ada.tokens(0);
+    let hangs = fs::File::open(ada.file().with_extension("yaml.lock")).unwrap();
+    hangs.lock().unwrap();
+    let due = json!("2001-01-01T00:00:00Z");
+    ada.change(0, |tokens| tokens["renewAt"] = due.clone());
+    let ended = ada.run(&["whoami"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(ada.tokens(0)["access"], before["access"]);
+    hangs.unlock().unwrap();
+    assert_eq!(ada.run(&["whoami"]).await.code, 0);
+    assert_ne!(ada.tokens(0)["access"], before["access"]);
+}
+
+#[tokio::test]
 async fn each_platform_has_its_own_login() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (first, _first) = platform(&one, &[]).await;
@@ -226,6 +245,29 @@ async fn each_platform_has_its_own_login() {
         let ended = ada.run(&[&["whoami"], &named[..]].concat()).await;
         assert_eq!(ended.code, code, "{ended:?}");
     }
+
+    // One that a variable names goes to the platform that is named beside it, and to no other.
+    let variable = |name, value| {
+        [
+            ("TOWPATH_TOKEN_FILE", token.to_str().unwrap()),
+            (name, value),
+        ]
+    };
+    let beside = variable("TOWPATH_SERVER", prod.as_str());
+    assert_eq!(platform_of(&["whoami"], &beside).await, prod);
+    let nothing = variable("TOWPATH_ENV", "dev");
+    for arguments in [&["whoami"][..], &["status"]] {
+        let ended = ada.run_with(arguments, &nothing).await;
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.err.contains("TOWPATH_SERVER"), "{}", ended.err);
+    }
+    // A flag for another platform, or for a login, passes it over: the login there is used.
+    let flag = ["whoami", "--server", sbx.as_str()];
+    assert_eq!(platform_of(&flag, &beside).await, sbx);
+    let flag = ["whoami", "--context", "sbx"];
+    assert_eq!(platform_of(&flag, &nothing).await, sbx);
+    let flag = ["whoami", "--server", prod.as_str()];
+    assert_eq!(platform_of(&flag, &nothing).await, prod);
 
     // A name is not taken from another platform.
     let taken = [

@@ -439,8 +439,17 @@ fn private() -> Vec<PathBuf> {
     let Some(file) = LoginFile::find() else {
         return vec![];
     };
-    match file.own_directory() {
-        Ok(directory) => directory.map(Path::to_owned).into_iter().collect(),
+    match file.private() {
+        Ok((directories, None)) => directories,
+        Ok((directories, Some(exposed))) => {
+            // A file is replaced with each renewal, and what hides one goes with it.
+            tracing::warn!(
+                file = %exposed.display(),
+                "workloads of the process engine may see logins of this user: keep them in a directory \
+                 of their own"
+            );
+            directories
+        }
         Err(error) => {
             tracing::warn!(%error, "workloads may see logins of this user");
             vec![]

@@ -18,8 +18,8 @@ use crate::{
     failure::{Failure, Result},
 };
 
-/// How long another process may hold the file: a refresh, over a slow line.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long another process may hold the file: longer than a renewal takes at the most.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks whether it still does.
 const LOOK: Duration = Duration::from_millis(10);
@@ -90,6 +90,23 @@ pub(crate) struct LoginFile {
     own_directory: bool,
 }
 
+/// Why the file is not ours to change.
+#[derive(Debug)]
+pub(crate) enum LockError {
+    /// Another process holds it for too long.
+    Held(Failure),
+    /// It cannot be had at all.
+    Failed(Failure),
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held(failure) | LockError::Failed(failure) => failure,
+        }
+    }
+}
+
 /// The file, while no other process changes it.
 pub(crate) struct Locked<'f> {
     file: &'f LoginFile,
@@ -118,16 +135,51 @@ impl LoginFile {
         })
     }
 
-    /// The directory that it is in, where nothing else is; made where it is not there.
-    pub(crate) fn own_directory(&self) -> std::io::Result<Option<&Path>> {
-        let Some(directory) = self.path.parent().filter(|_| self.own_directory) else {
-            return Ok(None);
+    /// The directories with logins in them and nothing else: whoever may not see logins may not see
+    /// those. The program's own is made where it is not there. And where logins are beside other files, the
+    /// file itself.
+    pub(crate) fn private(&self) -> std::io::Result<(Vec<PathBuf>, Option<PathBuf>)> {
+        let mut directories = Vec::new();
+        if self.own_directory {
+            let directory = self.directory();
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)?;
+            directories.push(fs::canonicalize(directory)?);
+        }
+        let target = match fs::canonicalize(&self.path) {
+            Ok(target) => target,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.own_directory => {
+                return Ok((directories, None));
+            }
+            // Nobody has logged in yet: it will be where it is named.
+            Err(error) if error.kind() == ErrorKind::NotFound => self.path.clone(),
+            Err(error) => return Err(error),
         };
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
-        Ok(Some(directory))
+        let directory = target.parent().unwrap_or(Path::new("/")).to_owned();
+        if directories.contains(&directory) {
+            return Ok((directories, None));
+        }
+        // Its neighbours, too, are written with it.
+        let ours = target.file_name().unwrap_or_default().to_string_lossy();
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok((directories, Some(target.clone())));
+            }
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            let rest = name.strip_prefix(&*ours);
+            if !rest.is_some_and(|rest| ["", ".lock", ".new"].contains(&rest)) {
+                return Ok((directories, Some(target.clone())));
+            }
+        }
+        directories.push(fs::canonicalize(directory)?);
+        Ok((directories, None))
     }
 
     /// The same, where a login has to be kept.
@@ -219,17 +271,26 @@ impl LoginFile {
 
     /// Waits until no other process changes it; makes its directory.
     pub(crate) async fn lock(&self) -> Result<Locked<'_>> {
+        Ok(self.lock_within(PATIENCE).await?)
+    }
+
+    /// The same, where that is not worth waiting for as long.
+    pub(crate) async fn lock_within(
+        &self,
+        patience: Duration,
+    ) -> std::result::Result<Locked<'_>, LockError> {
         let doing = format!("{} cannot be written", self.path.display());
-        let io = |error: std::io::Error| Failure::io(&doing, &error);
+        let io = |error: std::io::Error| LockError::Failed(Failure::io(&doing, &error));
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(self.directory())
             .map_err(io)?;
-        self.check_directory()?;
-        let lock = OpenOptions::new()
+        self.check_directory().map_err(LockError::Failed)?;
+        let mut lock = OpenOptions::new()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .mode(0o600)
             .open(self.beside("lock"))
@@ -238,24 +299,45 @@ impl LoginFile {
         loop {
             match lock.try_lock() {
                 Ok(()) => {
+                    // Who it is, for those who wait.
+                    lock.set_len(0).map_err(io)?;
+                    write!(lock, "{}", std::process::id()).map_err(io)?;
                     return Ok(Locked {
                         file: self,
                         _lock: lock,
                     });
                 }
-                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
+                Err(TryLockError::WouldBlock) if begun.elapsed() < patience => {
                     tokio::time::sleep(LOOK).await;
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(Failure::new(
-                        Exit::Timeout,
-                        format!("another towpath holds {} for long", self.path.display()),
-                    )
-                    .remedy("see what it does: `pgrep -a towpath`"));
+                    return Err(LockError::Held(self.held(&mut lock, patience)));
                 }
                 Err(TryLockError::Error(error)) => return Err(io(error)),
             }
         }
+    }
+
+    /// That another process holds it for longer than any should.
+    fn held(&self, lock: &mut File, patience: Duration) -> Failure {
+        let mut holder = String::new();
+        // What cannot be read names nobody; that it is held is told all the same.
+        let _ = lock.take(32).read_to_string(&mut holder);
+        let holder: Option<u32> = holder.trim().parse().ok();
+        let (who, remedy) = match holder {
+            Some(pid) => (
+                format!("process {pid}"),
+                format!("see what it does: `ps -fp {pid}`; if it hangs, end it: `kill {pid}`"),
+            ),
+            None => (
+                "another towpath".to_owned(),
+                "see what it does: `pgrep -a towpath`".to_owned(),
+            ),
+        };
+        let (file, seconds) = (self.path.display(), patience.as_secs());
+        let message =
+            format!("{who} holds {file} for more than {seconds} s: the login cannot be renewed");
+        Failure::new(Exit::Timeout, message).remedy(remedy)
     }
 
     /// A file beside it. Where it is a link, both are beside what it leads to.
@@ -377,6 +459,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn where_logins_are_is_private_wherever_that_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = fs::canonicalize(directory.path()).unwrap();
+        let own = file(&place);
+        // Before the first login, and after.
+        for _ in 0..2 {
+            let expected = (vec![place.join("towpath")], None);
+            assert_eq!(own.private().unwrap(), expected);
+            own.lock().await.unwrap().write(&logins()).unwrap();
+        }
+        // A link leads out of the directory.
+        let elsewhere = place.join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let target = elsewhere.join("logins");
+        fs::rename(&own.path, &target).unwrap();
+        std::os::unix::fs::symlink(&target, &own.path).unwrap();
+        let expected = vec![place.join("towpath"), elsewhere.clone()];
+        assert_eq!(own.private().unwrap(), (expected, None));
+        // A file that was named, alone and beside others.
+        let named = LoginFile {
+            path: target.clone(),
+            own_directory: false,
+        };
+        named.lock().await.unwrap().write(&logins()).unwrap();
+        assert_eq!(named.private().unwrap(), (vec![elsewhere.clone()], None));
+        fs::write(elsewhere.join("notes.txt"), "").unwrap();
+        assert_eq!(named.private().unwrap(), (vec![], Some(target)));
+    }
+
+    #[tokio::test]
     async fn a_broken_file_is_refused_without_a_word_of_it() {
         let directory = tempfile::tempdir().unwrap();
         let file = file(directory.path());
@@ -413,5 +525,33 @@ mod tests {
         assert!(early.is_err(), "it is held");
         drop(held);
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_holds_it_for_long_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = file(directory.path());
+        let held = file.lock().await.unwrap();
+        let Err(LockError::Held(failure)) = file.lock_within(LOOK * 5).await else {
+            panic!("it is held");
+        };
+        assert_eq!(failure.exit, Exit::Timeout);
+        let pid = std::process::id().to_string();
+        assert!(
+            failure.message.contains(&format!("process {pid}")),
+            "{failure}"
+        );
+        assert!(
+            failure
+                .remedy
+                .as_deref()
+                .unwrap()
+                .contains(&format!("kill {pid}"))
+        );
+        // What cannot be had is another matter than what is held.
+        drop(held);
+        chmod(file.directory(), 0o755);
+        let refused = file.lock_within(LOOK).await;
+        assert!(matches!(refused, Err(LockError::Failed(_))));
     }
 }

@@ -12,8 +12,19 @@ use crate::{context::Terminal, failure::Failure};
 
 /// Everything that there is to say about a failure.
 pub(crate) fn text(failure: &Failure, terminal: Terminal) -> String {
-    let mut text = format!("error: {}\n", failure.message);
-    for problem in &failure.problems {
+    let mut text = format!("error: {}", failure.message);
+    // What the message says already is not said again: only by which rule.
+    let is_said = |problem: &&Problem| {
+        let nowhere = problem.path.is_empty() && problem.location.is_none();
+        let known = problem.remedy.is_none() || problem.remedy == failure.remedy;
+        nowhere && known && failure.message.ends_with(&problem.message)
+    };
+    let (said, problems): (Vec<_>, Vec<_>) = failure.problems.iter().partition(is_said);
+    for problem in said {
+        let _ = write!(text, " [{}]", problem.rule);
+    }
+    text.push('\n');
+    for problem in &problems {
         let source = problem
             .location
             .as_ref()
@@ -31,11 +42,7 @@ pub(crate) fn text(failure: &Failure, terminal: Terminal) -> String {
         }
     }
     if let Some(remedy) = &failure.remedy {
-        let gap = if failure.problems.is_empty() {
-            ""
-        } else {
-            "\n"
-        };
+        let gap = if problems.is_empty() { "" } else { "\n" };
         let _ = writeln!(text, "{gap}help: {remedy}");
     }
     text
@@ -193,6 +200,39 @@ mod tests {
             color: false,
         };
         insta::assert_snapshot!(text(&failure(), terminal));
+    }
+
+    #[test]
+    fn a_reason_is_said_once() {
+        let terminal = Terminal {
+            live: false,
+            fancy: false,
+            color: false,
+        };
+        let told = |rule, why: &str, remedy: &str| Problem::new(rule, "", why).remedy(remedy);
+        let message = "you may not do `team.create`: only those in the group `managers` may";
+        let first = told(
+            "authz/manager",
+            "only those in the group `managers` may",
+            "ask them",
+        );
+        let refused = Failure::new(Exit::Refused, message).remedy("ask them");
+        let once = text(&refused.problems(vec![first.clone()]), terminal);
+        assert_eq!(
+            once,
+            format!("error: {message} [authz/manager]\nhelp: ask them\n")
+        );
+        let second = told("acme/freeze", "it is Friday", "wait");
+        let refused = Failure::new(Exit::Refused, message).remedy("ask them");
+        let both = text(&refused.problems(vec![first, second]), terminal);
+        insta::assert_snapshot!(both, @r"
+        error: you may not do `team.create`: only those in the group `managers` may [authz/manager]
+
+        it is Friday [acme/freeze]
+          help: wait
+
+        help: ask them
+        ");
     }
 
     #[test]
