@@ -267,11 +267,14 @@ impl Select {
         });
     }
 
+    /// Texts sort by byte on both databases, so that what begins with `prefix` is one range of an index.
     pub(super) fn prefix(&mut self, column: &'static str, prefix: &str) {
-        let (length, prefix) = (self.bind(length(prefix)), self.bind(prefix));
-        self.condition(&format!(
-            "substr({column}, 1, CAST({length} AS INTEGER)) = {prefix}"
-        ));
+        let first = self.bind(prefix);
+        self.condition(&format!("{column} >= {first}"));
+        if let Some(end) = end_of(prefix) {
+            let end = self.bind(end);
+            self.condition(&format!("{column} < {end}"));
+        }
     }
 
     pub(super) async fn run(
@@ -296,6 +299,19 @@ fn length(text: &str) -> i64 {
     i64::try_from(text.chars().count()).unwrap_or(i64::MAX)
 }
 
+/// The first text after all that begin with `prefix`; none where there is no such text.
+fn end_of(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        // The range knows of the characters that there are, and leaves out surrogates.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
 fn cursor_at(document: &Document) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}/{}", document.meta.scope, document.meta.name))
 }
@@ -313,4 +329,18 @@ fn read_cursor(cursor: &str) -> Result<(String, String)> {
             Error::invalid("the cursor `after` is not one of ours")
                 .remedy("use `next` of the page before, unaltered")
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_with_a_prefix_ends_before_the_next() {
+        assert_eq!(end_of("team/").as_deref(), Some("team0"));
+        assert_eq!(end_of("\u{d7ff}").as_deref(), Some("\u{e000}"));
+        assert_eq!(end_of("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(end_of("\u{10ffff}"), None);
+        assert_eq!(end_of(""), None);
+    }
 }
