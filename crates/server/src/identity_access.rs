@@ -1,6 +1,8 @@
 //! Identity's operations ask the same policy as all others: before they are entered, by what their path
 //! says. Identity checks for itself as well, and knows no policy.
 
+use std::borrow::Cow;
+
 use axum::{
     Router,
     extract::{FromRequestParts as _, Request, State},
@@ -8,7 +10,8 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
-use kernel::{Action, Caller, Guard, Result, Target};
+use kernel::{Action, Caller, Error, Guard, Result, Target};
+use percent_encoding::percent_decode_str;
 
 /// To read what identity keeps: users, groups, clients, service accounts.
 const READ: Action = Action::act("identity.read");
@@ -50,13 +53,26 @@ async fn permit(
     action: Action,
 ) -> Result<()> {
     let caller = Caller::from_request_parts(parts, &()).await?;
-    guard.require(&caller, action, &target(path)).await
+    let segments = segments(path)?;
+    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+    guard.require(&caller, action, &target(&segments)).await
 }
 
-/// What a path below [`PREFIX`] is about. What it does not know is the platform's.
-fn target(path: &str) -> Target<'_> {
-    let segments: Vec<&str> = path.split('/').collect();
-    let (team, rest) = match segments.as_slice() {
+/// The parts of a path as the router hears them: divided, then decoded. Were they not decoded, a rule over
+/// `eve` would not see `%65ve`.
+fn segments(path: &str) -> Result<Vec<Cow<'_, str>>> {
+    let decoded = |segment| percent_decode_str(segment).decode_utf8();
+    path.split('/')
+        .map(decoded)
+        .collect::<Result<_, _>>()
+        .map_err(|_| {
+            Error::invalid("the path is no UTF-8").remedy("encode names as UTF-8, then by percent")
+        })
+}
+
+/// What the parts of a path below [`PREFIX`] are about. What it does not know is the platform's.
+fn target<'p>(segments: &[&'p str]) -> Target<'p> {
+    let (team, rest) = match segments {
         ["teams", team, rest @ ..] => (*team, rest),
         rest => ("", rest),
     };
@@ -86,10 +102,11 @@ mod tests {
 
     #[test]
     fn a_path_says_what_it_is_about() {
-        let about = |path| {
+        let about = |path: &'static str| {
+            let segments: Vec<&str> = path.split('/').collect();
             let Target {
                 kind, name, team, ..
-            } = target(path);
+            } = target(&segments);
             (kind, name, team)
         };
         assert_eq!(about("users"), ("LocalUser", "", ""));
@@ -103,6 +120,10 @@ mod tests {
             about("teams/payments/service-accounts/ci/keys/1"),
             ("ServiceAccount", "ci", "payments")
         );
+        assert_eq!(segments("users/%65ve").unwrap(), ["users", "eve"]);
+        // One name, though it has a slash.
+        assert_eq!(segments("users/a%2Fb").unwrap(), ["users", "a/b"]);
+        assert!(segments("users/%ff").is_err());
         // Nothing of these is a team's: only operators get past.
         assert_eq!(about("somethings/new"), ("Identity", "", ""));
         assert_eq!(about("teams"), ("Identity", "", ""));

@@ -3,7 +3,9 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use kernel::{Caller, Change, Key, NewEvent, Outcome, Record, Result, Secret, anew, secret::same};
+use kernel::{
+    Caller, Change, ErrorKind, Key, NewEvent, Outcome, Record, Result, Secret, anew, secret::same,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -192,7 +194,8 @@ impl Identity {
             Some((record, _)) => Some(record),
             None => match self.verifier.verify(text).await {
                 Ok(verified) => self.store.record::<Session>(&verified.claims.sid).await?,
-                Err(_) => None,
+                Err(error) if error.kind == ErrorKind::Unauthenticated => None,
+                Err(error) => return Err(error),
             },
         };
         let Some(record) = record.filter(|record| record.value.client_id == client_id) else {

@@ -265,7 +265,12 @@ impl Identity {
         let page = self.login_page(&record.value.page, cookie).await?;
         let mut change = kernel::Change::new();
         change.take(&record);
-        self.store.commit(change).await.map_err(|_| unknown())?;
+        match self.store.commit(change).await {
+            Ok(_) => {}
+            // Somebody came back by the same link before.
+            Err(error) if error.kind == ErrorKind::Conflict => return Err(unknown()),
+            Err(error) => return Err(error.into()),
+        }
         let code = outcome.map_err(|why| {
             Refusal::new(
                 RefusalCode::AccessDenied,
