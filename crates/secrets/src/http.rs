@@ -43,7 +43,7 @@ pub fn routes(secrets: Arc<Secrets>) -> Router {
 pub struct ApiDoc;
 
 /// A team's secrets, by name: everything but their values.
-#[utoipa::path(get, path = "/v1/teams/{team}/secrets", tag = "secrets",
+#[utoipa::path(get, path = "/v1/teams/{team}/secrets", operation_id = "secrets", tag = "secrets",
     params(("team" = String, Path), ("path" = Option<String>, Query), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
     responses((status = 200, body = Page<SecretInfo>), (status = 403)))]
 async fn list(
@@ -56,7 +56,7 @@ async fn list(
 }
 
 /// One secret of a team, with its versions and without its value.
-#[utoipa::path(get, path = "/v1/teams/{team}/secrets/{name}", tag = "secrets",
+#[utoipa::path(get, path = "/v1/teams/{team}/secrets/{name}", operation_id = "secret", tag = "secrets",
     params(("team" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = SecretInfo), (status = 403), (status = 404)))]
 async fn show(
@@ -71,7 +71,7 @@ async fn show(
 }
 
 /// Writes a secret's value, as a further version, or has the platform draw one.
-#[utoipa::path(put, path = "/v1/teams/{team}/secrets/{name}", tag = "secrets",
+#[utoipa::path(put, path = "/v1/teams/{team}/secrets/{name}", operation_id = "secret_put", tag = "secrets",
     params(("team" = String, Path), ("name" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body = PutSecret,
     responses((status = 200, body = SecretInfo), (status = 403), (status = 409), (status = 413), (status = 422)))]
@@ -88,7 +88,7 @@ async fn put(
 }
 
 /// Removes a secret with all its versions.
-#[utoipa::path(delete, path = "/v1/teams/{team}/secrets/{name}", tag = "secrets",
+#[utoipa::path(delete, path = "/v1/teams/{team}/secrets/{name}", operation_id = "secret_delete", tag = "secrets",
     params(("team" = String, Path), ("name" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 204), (status = 403), (status = 404), (status = 409)))]
 async fn delete(
@@ -103,7 +103,7 @@ async fn delete(
 }
 
 /// A secret's value: of the newest version, or of one that is named. Recorded as an event.
-#[utoipa::path(get, path = "/v1/teams/{team}/secrets/{name}/value", tag = "secrets",
+#[utoipa::path(get, path = "/v1/teams/{team}/secrets/{name}/value", operation_id = "secret_value", tag = "secrets",
     params(("team" = String, Path), ("name" = String, Path), ("version" = Option<u64>, Query)),
     responses((status = 200, body = RevealedSecret), (status = 403), (status = 404)))]
 async fn value(
@@ -124,7 +124,7 @@ async fn value(
 }
 
 /// Gives every secret that is at a path, or below it, a new value where the platform draws it.
-#[utoipa::path(post, path = "/v1/teams/{team}/secret-rotations", tag = "secrets",
+#[utoipa::path(post, path = "/v1/teams/{team}/secret-rotations", operation_id = "secrets_rotate", tag = "secrets",
     params(("team" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = RotateSecrets,
     responses((status = 200, body = RotatedSecrets), (status = 403), (status = 404), (status = 409)))]

@@ -1,7 +1,8 @@
 //! The checked-in OpenAPI document is the one that the program gives.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
+use serde_json::Value;
 use towpath_server as server;
 
 #[test]
@@ -27,6 +28,42 @@ fn every_path_is_versioned_or_about_health() {
         let health = ["/healthz", "/readyz"].contains(&path.as_str());
         assert!(path.starts_with("/v1/") || health, "{path}");
     }
+}
+
+#[test]
+fn operations_have_names_of_their_own() {
+    let document = serde_json::to_value(server::openapi()).expect("it can be serialized");
+    let mut names = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().expect("an object") {
+        for (method, operation) in item.as_object().expect("an object") {
+            let Some(name) = operation["operationId"].as_str() else {
+                continue;
+            };
+            let place = format!("{method} {path}");
+            let other = names.insert(name.to_owned(), place.clone());
+            assert_eq!(other, None, "{place} is called {name}, too");
+        }
+    }
+    assert!(names.len() > 100, "{}", names.len());
+}
+
+#[test]
+fn what_is_referred_to_is_there() {
+    fn look(value: &Value, document: &Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                    let place = reference.trim_start_matches('#');
+                    assert!(document.pointer(place).is_some(), "{reference}");
+                }
+                fields.values().for_each(|field| look(field, document));
+            }
+            Value::Array(items) => items.iter().for_each(|item| look(item, document)),
+            _ => {}
+        }
+    }
+    let document = serde_json::to_value(server::openapi()).expect("it can be serialized");
+    look(&document, &document);
 }
 
 #[test]

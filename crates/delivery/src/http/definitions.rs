@@ -26,7 +26,7 @@ use crate::{
 type Service = State<Arc<Delivery>>;
 
 /// Resource definitions, by name, each at its newest revision.
-#[utoipa::path(get, path = "/v1/resource-definitions", tag = "definitions",
+#[utoipa::path(get, path = "/v1/resource-definitions", operation_id = "resource_definitions", tag = "definitions",
     params(("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
@@ -38,7 +38,7 @@ pub(super) async fn list(
 }
 
 /// One resource definition.
-#[utoipa::path(get, path = "/v1/resource-definitions/{name}", tag = "definitions",
+#[utoipa::path(get, path = "/v1/resource-definitions/{name}", operation_id = "resource_definition", tag = "definitions",
     params(("name" = String, Path)), responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
     State(delivery): Service,
@@ -53,7 +53,7 @@ pub(super) async fn show(
 
 /// Takes a definition out of matching. Resources that were made with it stay as they are; the answer
 /// names them.
-#[utoipa::path(delete, path = "/v1/resource-definitions/{name}", tag = "definitions",
+#[utoipa::path(delete, path = "/v1/resource-definitions/{name}", operation_id = "resource_definition_delete", tag = "definitions",
     params(("name" = String, Path)),
     responses((status = 200, body = DefinitionDeleted), (status = 403), (status = 404)))]
 pub(super) async fn delete(

@@ -34,7 +34,7 @@ pub(super) async fn plan(
 }
 
 /// Deploys workloads. Watch the deployment, or the events of its correlation.
-#[utoipa::path(post, path = "/v1/environments/{environment}/deployments", tag = "deployments",
+#[utoipa::path(post, path = "/v1/environments/{environment}/deployments", operation_id = "deployment_create", tag = "deployments",
     params(("environment" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = NewDeployment,
     responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
@@ -55,7 +55,7 @@ pub(super) async fn create(
 }
 
 /// The history of an environment.
-#[utoipa::path(get, path = "/v1/environments/{environment}/deployments", tag = "deployments",
+#[utoipa::path(get, path = "/v1/environments/{environment}/deployments", operation_id = "deployments", tag = "deployments",
     params(("environment" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
@@ -68,7 +68,7 @@ pub(super) async fn list(
 }
 
 /// One deployment.
-#[utoipa::path(get, path = "/v1/environments/{environment}/deployments/{name}", tag = "deployments",
+#[utoipa::path(get, path = "/v1/environments/{environment}/deployments/{name}", operation_id = "deployment", tag = "deployments",
     params(("environment" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(

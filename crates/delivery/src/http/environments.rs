@@ -21,7 +21,7 @@ use crate::{
 type Service = State<Arc<Delivery>>;
 
 /// Environments, by name.
-#[utoipa::path(get, path = "/v1/environments", tag = "environments",
+#[utoipa::path(get, path = "/v1/environments", operation_id = "environments", tag = "environments",
     params(("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
@@ -34,7 +34,7 @@ pub(super) async fn list(
 }
 
 /// Makes an environment.
-#[utoipa::path(post, path = "/v1/environments", tag = "environments",
+#[utoipa::path(post, path = "/v1/environments", operation_id = "environment_create", tag = "environments",
     params(("Idempotency-Key" = Option<String>, Header)), request_body = NewEnvironment,
     responses((status = 201, body = Document), (status = 409), (status = 422)))]
 pub(super) async fn create(
@@ -53,7 +53,7 @@ pub(super) async fn create(
 }
 
 /// One environment.
-#[utoipa::path(get, path = "/v1/environments/{environment}", tag = "environments",
+#[utoipa::path(get, path = "/v1/environments/{environment}", operation_id = "environment", tag = "environments",
     params(("environment" = String, Path)), responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
     State(delivery): Service,
@@ -65,7 +65,7 @@ pub(super) async fn show(
 }
 
 /// Changes what is given: role, end, labels.
-#[utoipa::path(patch, path = "/v1/environments/{environment}", tag = "environments",
+#[utoipa::path(patch, path = "/v1/environments/{environment}", operation_id = "environment_change", tag = "environments",
     params(("environment" = String, Path)), request_body = EnvironmentChange,
     responses((status = 200, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn change(
@@ -99,7 +99,7 @@ pub(super) async fn unpin(
 }
 
 /// Asks for the end of an environment and of everything in it.
-#[utoipa::path(delete, path = "/v1/environments/{environment}", tag = "environments",
+#[utoipa::path(delete, path = "/v1/environments/{environment}", operation_id = "environment_delete", tag = "environments",
     params(("environment" = String, Path), ("data" = Option<Data>, Query)),
     responses((status = 202, body = Document), (status = 403), (status = 409)))]
 pub(super) async fn delete(

@@ -124,6 +124,7 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         definitions::policies,
     ),
     components(schemas(
+        crate::api::Data,
         kernel::Document,
         kernel::Meta,
         kernel::Problem,

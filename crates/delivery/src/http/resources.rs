@@ -18,7 +18,7 @@ use crate::{
 type Service = State<Arc<Delivery>>;
 
 /// Resource instances of an environment, by name.
-#[utoipa::path(get, path = "/v1/environments/{environment}/resources", tag = "resources",
+#[utoipa::path(get, path = "/v1/environments/{environment}/resources", operation_id = "resources", tag = "resources",
     params(("environment" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
@@ -31,7 +31,7 @@ pub(super) async fn list(
 }
 
 /// One resource instance, by its name or by what it is in the graph: `postgres.default#notes.db`.
-#[utoipa::path(get, path = "/v1/environments/{environment}/resources/{name}", tag = "resources",
+#[utoipa::path(get, path = "/v1/environments/{environment}/resources/{name}", operation_id = "resource", tag = "resources",
     params(("environment" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
@@ -44,7 +44,7 @@ pub(super) async fn show(
 }
 
 /// Asks for the removal of an instance that nothing uses, with its data.
-#[utoipa::path(delete, path = "/v1/environments/{environment}/resources/{name}", tag = "resources",
+#[utoipa::path(delete, path = "/v1/environments/{environment}/resources/{name}", operation_id = "resource_delete", tag = "resources",
     params(("environment" = String, Path), ("name" = String, Path)),
     responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn delete(
@@ -60,7 +60,7 @@ pub(super) async fn delete(
 }
 
 /// Gives an instance new credentials; the old ones end once every workload runs with the new.
-#[utoipa::path(post, path = "/v1/environments/{environment}/resources/{name}/rotate", tag = "resources",
+#[utoipa::path(post, path = "/v1/environments/{environment}/resources/{name}/rotate", operation_id = "resource_rotate", tag = "resources",
     params(("environment" = String, Path), ("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Document), (status = 404), (status = 409)))]
 pub(super) async fn rotate(

@@ -30,7 +30,7 @@ type Service = State<Arc<Delivery>>;
 const MOST_LINES: usize = 10_000;
 
 /// Workloads of an environment, by name.
-#[utoipa::path(get, path = "/v1/environments/{environment}/workloads", tag = "workloads",
+#[utoipa::path(get, path = "/v1/environments/{environment}/workloads", operation_id = "workloads", tag = "workloads",
     params(("environment" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
@@ -43,7 +43,7 @@ pub(super) async fn list(
 }
 
 /// One workload.
-#[utoipa::path(get, path = "/v1/environments/{environment}/workloads/{name}", tag = "workloads",
+#[utoipa::path(get, path = "/v1/environments/{environment}/workloads/{name}", operation_id = "workload", tag = "workloads",
     params(("environment" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
@@ -56,7 +56,7 @@ pub(super) async fn show(
 
 /// Asks for the removal of a workload, its routes, and what nobody else uses. What holds data stays
 /// unless `data=remove`.
-#[utoipa::path(delete, path = "/v1/environments/{environment}/workloads/{name}", tag = "workloads",
+#[utoipa::path(delete, path = "/v1/environments/{environment}/workloads/{name}", operation_id = "workload_delete", tag = "workloads",
     params(("environment" = String, Path), ("name" = String, Path), ("data" = Option<Data>, Query)),
     responses((status = 202, body = Document), (status = 403), (status = 404)))]
 pub(super) async fn delete(

@@ -24,7 +24,7 @@ use crate::{
 const PREFIX: &str = "twk_";
 
 /// A key that was drawn, whole, once: it is not kept. It has no `Debug`.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewKey {
     /// Names it.

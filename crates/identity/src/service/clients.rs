@@ -48,7 +48,7 @@ pub(super) async fn install(store: &Store) -> Result<()> {
 }
 
 /// A secret that was drawn for a client, whole, once: it is not kept. It has no `Debug`.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewSecret {
     /// The `client_id`.

@@ -25,7 +25,7 @@ pub(crate) fn routes(rekey: Arc<Rekey>) -> Router {
 pub(crate) struct ApiDoc;
 
 /// By which keys secrets are sealed: how far a change of the platform's key is.
-#[utoipa::path(get, path = "/v1/platform/keys", tag = "platform",
+#[utoipa::path(get, path = "/v1/platform/keys", operation_id = "platform_keys", tag = "platform",
     responses((status = 200, body = SealedBy), (status = 403)))]
 async fn keys(State(rekey): State<Arc<Rekey>>, caller: Caller) -> Result<Json<SealedBy>> {
     rekey.state(&caller).await.map(Json)
@@ -33,7 +33,7 @@ async fn keys(State(rekey): State<Arc<Rekey>>, caller: Caller) -> Result<Json<Se
 
 /// Has every secret sealed by the platform's current key, in the background. Follow it at
 /// `/v1/platform/keys`: when `former` is empty, the former keys are not needed any more.
-#[utoipa::path(post, path = "/v1/platform/rekey", tag = "platform",
+#[utoipa::path(post, path = "/v1/platform/rekey", operation_id = "rekey_begin", tag = "platform",
     responses((status = 202, body = SealedBy), (status = 403)))]
 async fn begin(
     State(rekey): State<Arc<Rekey>>,

@@ -10,7 +10,7 @@ use super::{Service, tagged, written};
 use crate::api::{Confirm, NamespaceFields, NewNamespace};
 
 /// A team's namespaces, by name.
-#[utoipa::path(get, path = "/v1/teams/{team}/namespaces", tag = "namespaces",
+#[utoipa::path(get, path = "/v1/teams/{team}/namespaces", operation_id = "namespaces", tag = "namespaces",
     params(("team" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
@@ -24,7 +24,7 @@ pub(super) async fn list(
 }
 
 /// Makes a namespace beside the standard ones, within the team's allowance.
-#[utoipa::path(post, path = "/v1/teams/{team}/namespaces", tag = "namespaces",
+#[utoipa::path(post, path = "/v1/teams/{team}/namespaces", operation_id = "namespace_create", tag = "namespaces",
     params(("team" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = NewNamespace,
     responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
@@ -45,7 +45,7 @@ pub(super) async fn create(
 }
 
 /// One namespace, and what of its quota is asked for.
-#[utoipa::path(get, path = "/v1/teams/{team}/namespaces/{name}", tag = "namespaces",
+#[utoipa::path(get, path = "/v1/teams/{team}/namespaces/{name}", operation_id = "namespace", tag = "namespaces",
     params(("team" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
@@ -58,7 +58,7 @@ pub(super) async fn show(
 }
 
 /// Changes what is given: description, quota, who may reach it.
-#[utoipa::path(patch, path = "/v1/teams/{team}/namespaces/{name}", tag = "namespaces",
+#[utoipa::path(patch, path = "/v1/teams/{team}/namespaces/{name}", operation_id = "namespace_change", tag = "namespaces",
     params(("team" = String, Path), ("name" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body = NamespaceFields,
     responses((status = 200, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
@@ -76,7 +76,7 @@ pub(super) async fn change(
 }
 
 /// Removes a namespace that is no standard one, with all that is in it.
-#[utoipa::path(delete, path = "/v1/teams/{team}/namespaces/{name}", tag = "namespaces",
+#[utoipa::path(delete, path = "/v1/teams/{team}/namespaces/{name}", operation_id = "namespace_delete", tag = "namespaces",
     params(("team" = String, Path), ("name" = String, Path), ("If-Match" = Option<String>, Header), Confirm),
     responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn delete(

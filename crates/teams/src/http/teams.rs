@@ -10,7 +10,7 @@ use super::{Service, tagged, written};
 use crate::api::{Members, NewTeam, Offboard, TeamFields};
 
 /// Teams, by name: those of the caller; all, for those who onboard teams.
-#[utoipa::path(get, path = "/v1/platforms/teams", tag = "teams",
+#[utoipa::path(get, path = "/v1/platforms/teams", operation_id = "teams", tag = "teams",
     params(("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
     responses((status = 200, body = Page<Document>)))]
 pub(super) async fn list(
@@ -41,7 +41,7 @@ pub(super) async fn onboard(
 }
 
 /// One team, with its conditions.
-#[utoipa::path(get, path = "/v1/platforms/teams/{team}", tag = "teams",
+#[utoipa::path(get, path = "/v1/platforms/teams/{team}", operation_id = "team", tag = "teams",
     params(("team" = String, Path)), responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn show(
     State(teams): Service,
@@ -53,7 +53,7 @@ pub(super) async fn show(
 }
 
 /// Changes what is given.
-#[utoipa::path(patch, path = "/v1/platforms/teams/{team}", tag = "teams",
+#[utoipa::path(patch, path = "/v1/platforms/teams/{team}", operation_id = "team_change", tag = "teams",
     params(("team" = String, Path), ("If-Match" = Option<String>, Header)), request_body = TeamFields,
     responses((status = 200, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn change(

@@ -81,9 +81,9 @@ pub(super) async fn account_delete(
 
 /// Draws a key for a service account, and answers it this once, or again for the same
 /// Idempotency-Key. The key before stays valid until the next rotation.
-#[utoipa::path(post, path = "/v1/identity/teams/{team}/service-accounts/{name}/keys", tag = "identity",
+#[utoipa::path(post, path = "/v1/identity/teams/{team}/service-accounts/{name}/keys", operation_id = "account_rotate", tag = "identity",
     params(("team" = String, Path), ("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 201), (status = 403), (status = 404)))]
+    responses((status = 201, body = crate::service::NewKey), (status = 403), (status = 404)))]
 pub(super) async fn rotate(
     State(identity): Service,
     caller: Caller,

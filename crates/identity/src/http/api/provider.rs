@@ -76,7 +76,7 @@ pub(super) async fn client_delete(
 /// Idempotency-Key.
 #[utoipa::path(post, path = "/v1/identity/clients/{name}/secrets", tag = "identity",
     params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 201), (status = 403), (status = 404), (status = 409)))]
+    responses((status = 201, body = crate::service::NewSecret), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn client_secret(
     State(identity): Service,
     caller: Caller,
@@ -176,7 +176,7 @@ pub(super) struct KeyList {
 /// How the signing key is rotated.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Rotation {
+pub(super) struct KeyRotation {
     /// Whether the present key is in somebody else's hands: its tokens are refused at once.
     #[serde(default)]
     compromised: bool,
@@ -191,14 +191,14 @@ pub(super) async fn keys(State(identity): Service, caller: Caller) -> Result<Jso
 }
 
 /// Rotates the signing key now; once for one Idempotency-Key.
-#[utoipa::path(post, path = "/v1/identity/keys/rotations", tag = "identity", request_body = Rotation,
+#[utoipa::path(post, path = "/v1/identity/keys/rotations", tag = "identity", request_body = KeyRotation,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = KeyList), (status = 403)))]
 pub(super) async fn keys_rotate(
     State(identity): Service,
     caller: Caller,
     key: IdempotencyKey,
-    Json(rotation): Json<Rotation>,
+    Json(rotation): Json<KeyRotation>,
 ) -> Result<Response> {
     let (store, by) = (identity.store().clone(), caller.clone());
     let request = ("signing-key-rotation", rotation.compromised);
