@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use delivery::{
     api::{Applied, ApplyOutcome},
     documents::Documents,
+    model::Environment,
     service::Delivery,
 };
 use identity::{
@@ -220,6 +221,12 @@ pub(crate) struct OfDelivery(pub(crate) Arc<Delivery>);
 
 #[async_trait]
 impl Belongings for OfDelivery {
+    async fn holder(&self, namespace: &str) -> Result<Option<String>> {
+        let store = self.0.store();
+        let found = store.get::<Environment>("", namespace).await?;
+        Ok(found.map(|environment| environment.spec.team))
+    }
+
     async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<Left>> {
         let left = self.0.team_remove(caller, team, protected).await?;
         let left = left.into_iter();

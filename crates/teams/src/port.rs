@@ -92,6 +92,12 @@ pub trait Belongings: Send + Sync + 'static {
         false
     }
 
+    /// The team whose that is which would back a namespace of this name; none: there is no such thing.
+    async fn holder(&self, namespace: &str) -> Result<Option<String>> {
+        let _ = namespace;
+        Ok(None)
+    }
+
     /// Takes away what is `team`'s, as far as it may go: what is protected with the rest where that is
     /// said. Says what is left; asked again, it goes on.
     async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<Left>>;

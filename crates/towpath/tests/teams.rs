@@ -120,18 +120,14 @@ async fn what_is_there_of_the_team_is_taken_in_and_nobody_elses() {
         assert_eq!(status, 201, "{made}");
     }
     let before = world.get("/v1/environments/payments-dev").await;
+    let all = json!({ "name": "payments", "environments": ["dev", "qa"] });
+    let (status, refused) = world.ask(Method::POST, "/v1/platforms/teams", all).await;
+    assert_eq!(status, 422, "{refused}");
+    assert_eq!(refused["problems"][0]["path"], "environments[1]");
     world
-        .onboard(json!({ "name": "payments", "environments": ["dev", "qa"] }))
+        .onboard(json!({ "name": "payments", "environments": ["dev"] }))
         .await;
-    let team = eventually("it says what it waits for", LONG, || async {
-        let team = world.team("payments").await;
-        let waits = team["status"]["conditions"][0]["message"].as_str()?;
-        waits
-            .contains("taken by an environment of somebody else")
-            .then_some(team)
-    })
-    .await;
-    assert_eq!(team["status"]["phase"], "onboarding");
+    world.ready("payments").await;
     let after = world.get("/v1/environments/payments-dev").await;
     assert_eq!(before["metadata"], after["metadata"]);
     let dev = world.namespace("payments", "payments-dev").await;
@@ -143,8 +139,80 @@ async fn what_is_there_of_the_team_is_taken_in_and_nobody_elses() {
     // Once the name is free it is the team's.
     let path = "/v1/environments/payments-qa";
     assert_eq!(world.ask(Method::DELETE, path, Value::Null).await.0, 202);
-    world.ready("payments").await;
-    assert_eq!(world.get(path).await["spec"]["team"], "payments");
+    let all = json!({ "environments": ["dev", "qa"] });
+    eventually("the name is free", LONG, || async {
+        let team = "/v1/platforms/teams/payments";
+        let (status, answer) = world.ask(Method::PATCH, team, all.clone()).await;
+        assert!(matches!(status, 200 | 422), "{answer}");
+        (status == 200).then_some(())
+    })
+    .await;
+    eventually("it is the team's", LONG, || async {
+        (world.get(path).await["spec"]["team"] == "payments").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn names_that_begin_with_a_teams_are_that_teams() {
+    let world = World::new(&[]).await;
+    for team in ["pay", "pay-ments", "shop"] {
+        world
+            .onboard(json!({ "name": team, "environments": [] }))
+            .await;
+    }
+    let token = async |team: &str| {
+        let (_, client, secret) = world.key(team, "robot").await;
+        world.token(&client, &secret).await.unwrap()
+    };
+    let (pay, payments, shop) = (
+        token("pay").await,
+        token("pay-ments").await,
+        token("shop").await,
+    );
+    let make = async |token: &str, name: &str| {
+        let body = json!({ "name": name, "role": "dev" });
+        world
+            .ask_as(token, Method::POST, "/v1/environments", body)
+            .await
+    };
+    let (status, refused) = make(&shop, "pay-ments-qa").await;
+    assert_eq!(status, 403, "{refused}");
+    assert_eq!(
+        refused["detail"],
+        "environment `pay-ments-qa` cannot be team `shop`'s: names that begin with `pay-ments-` are another \
+         team's"
+    );
+    let remedy = refused["remedy"].as_str().unwrap();
+    assert!(remedy.contains("such as `shop-qa`"), "{remedy}");
+    assert_eq!(make(&pay, "pay-ments-qa").await.0, 403, "the longest wins");
+    for (token, name) in [
+        (&payments, "pay-ments-qa"),
+        (&pay, "pay-qa"),
+        (&shop, "pr-42"),
+        (&shop, "pay"),
+    ] {
+        let (status, made) = make(token, name).await;
+        assert_eq!(status, 201, "{made}");
+    }
+    // A deployment that would make it, and a document, ask the same; what operates the platform may.
+    let order = serde_json::to_value(site::work::deployment(site::work::score(
+        "hello",
+        &json!({}),
+        &json!({}),
+    )));
+    let path = "/v1/environments/pay-ments-pr/deployments";
+    let answer = world.ask_as(&shop, Method::POST, path, order.unwrap());
+    assert_eq!(answer.await.0, 403);
+    let document = json!({
+        "apiVersion": "towpath.dev/v1", "kind": "Environment",
+        "metadata": { "name": "pay-ments-load" }, "spec": { "team": "shop", "role": "dev" },
+    });
+    let documents = json!({ "documents": [document] });
+    let applied = world.ask_as(&shop, Method::POST, "/v1/apply", documents.clone());
+    assert_eq!(applied.await.0, 403);
+    let applied = world.ask(Method::POST, "/v1/apply", documents).await;
+    assert_eq!(applied.0, 200, "{applied:?}");
 }
 
 #[tokio::test]

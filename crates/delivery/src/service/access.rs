@@ -18,6 +18,8 @@ pub(super) const DEPLOYMENT_PLAN: Action = Action::act("deployment.plan");
 pub(super) const ENVIRONMENT_CHANGE: Action = Action::act("environment.change");
 pub(super) const ENVIRONMENT_CREATE: Action = Action::act("environment.create");
 pub(super) const ENVIRONMENT_DELETE: Action = Action::act("environment.delete");
+/// To give an environment a name that is kept for another team.
+pub(super) const ENVIRONMENT_MISNAME: Action = Action::act("environment.misname");
 /// To take an environment out of a protected role.
 pub(super) const ENVIRONMENT_UNPROTECT: Action = Action::act("environment.unprotect");
 pub(super) const ROLE_CHANGE: Action = Action::act("environment-role.change");

@@ -1,6 +1,8 @@
 //! Documents that people apply: teams, and requests for namespaces. Written into a change that others
 //! fill too: all that is applied together is, or nothing.
 
+use std::collections::BTreeMap;
+
 use kernel::{Caller, Change, Error, ErrorKind, Kind as _, Problem, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -75,9 +77,10 @@ impl Teams {
         }
         let mut applied = Vec::new();
         let mut rooms: Vec<Rooms> = Vec::new();
+        let mut groups = BTreeMap::new();
         for (place, document) in read {
             let one = match document {
-                Read::Team(team) => self.apply_team(caller, change, team).await,
+                Read::Team(team) => self.apply_team(caller, change, &mut groups, team).await,
                 Read::Namespace(team, new) => {
                     self.apply_namespace(caller, change, &mut rooms, &team, &new)
                         .await
@@ -95,10 +98,24 @@ impl Teams {
         &self,
         caller: &Caller,
         change: &mut Change,
+        groups: &mut BTreeMap<String, String>,
         team: NewTeam,
     ) -> Result<Applied> {
         let name = team.name.clone();
         let before = self.store.get::<Team>("", &name).await?;
+        let fresh = || team.fields.group.clone().unwrap_or_else(|| name.clone());
+        let there = before.as_ref().map(|there| there.spec.group.clone());
+        let group = team.fields.group.clone().or(there).unwrap_or_else(fresh);
+        if let Some(other) = groups.insert(group.clone(), name.clone())
+            && other != name
+        {
+            let why =
+                format!("the group `{group}` is that of team `{other}`, in the same documents");
+            let problem = Problem::new("team/group", "group", why);
+            let problem = problem.remedy("name another group: each team has its own");
+            let what = format!("team `{name}` cannot be so");
+            return Err(Error::problems(what, vec![problem]));
+        }
         let outcome = match before {
             Some(there) if there.spec.is_registered() => {
                 if says_what_is(&there.spec, &team.fields) && self.sees(caller, &name) {
@@ -144,6 +161,7 @@ impl Teams {
         let outcome = match room.position(&new.name) {
             None => {
                 self.room_create_into(change, caller, room, new)?;
+                self.refuse_taken(team, &new.name).await?;
                 Outcome::Created
             }
             Some(index) => {

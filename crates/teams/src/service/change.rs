@@ -152,7 +152,12 @@ impl Teams {
             return Ok(None);
         }
         refuse_past(&team.spec, &before)?;
-        self.check(&team, &before.interactions).await?;
+        let claiming = self.claim_group(&name, &team.spec.group).await?;
+        let other = claiming.other.as_deref();
+        self.check(&team, &before.interactions, other).await?;
+        if team.spec.group != before.group {
+            claiming.write(change)?;
+        }
         if team.spec.environments != before.environments {
             let rooms = self.rooms(&name).await?;
             rooms.refuse_environments(&team.spec.environments)?;

@@ -6,6 +6,7 @@ mod apply;
 pub(crate) mod change;
 mod integrations;
 mod members;
+mod names;
 pub(crate) mod namespaces;
 mod offboard;
 mod onboard;

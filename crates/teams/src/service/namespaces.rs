@@ -151,6 +151,7 @@ impl Teams {
             let mut change = Change::new().by(caller);
             let mut rooms = self.rooms(team).await?;
             self.room_create_into(&mut change, caller, &mut rooms, &new)?;
+            self.refuse_taken(team, &new.name).await?;
             rooms.take(&mut change)?;
             written(self.store.commit(change).await?)
         })

@@ -89,7 +89,10 @@ impl Teams {
         team.meta
             .labels
             .insert(kernel::Meta::TEAM.into(), name.to_string());
-        self.check(&team, &interactions).await?;
+        let claiming = self.claim_group(name.as_str(), &team.spec.group).await?;
+        let other = claiming.other.as_deref();
+        self.check(&team, &interactions, other).await?;
+        claiming.write(change)?;
         if team.meta.revision == 0 {
             change.create(&team)?;
         } else {
@@ -129,11 +132,20 @@ impl Teams {
     }
 
     /// Everything that is wrong with what a team should be, at once. Interactions that it had `before` are as
-    /// they are: the other team may have gone since.
-    pub(super) async fn check(&self, team: &Resource<Team>, before: &[Interaction]) -> Result<()> {
+    /// they are: the other team may have gone since. `other`: whose its group is already.
+    pub(super) async fn check(
+        &self,
+        team: &Resource<Team>,
+        before: &[Interaction],
+        other: Option<&str>,
+    ) -> Result<()> {
         let (name, spec) = (team.meta.name.as_str(), &team.spec);
-        let mut problems = self.wrong_group(name, spec);
-        problems.extend(wrong_environments(name, spec));
+        let mut problems = self.wrong_group(spec, other);
+        let wrong = wrong_environments(name, spec);
+        if wrong.is_empty() {
+            problems.extend(self.wrong_names(name, spec).await?);
+        }
+        problems.extend(wrong);
         for (index, lead) in spec.leads.iter().enumerate() {
             let parts = lead.split_once(':');
             if !parts.is_some_and(|(source, id)| !source.is_empty() && !id.is_empty()) {
@@ -163,10 +175,8 @@ impl Teams {
         ))
     }
 
-    fn wrong_group(&self, name: &str, spec: &TeamSpec) -> Vec<Problem> {
+    fn wrong_group(&self, spec: &TeamSpec, other: Option<&str>) -> Vec<Problem> {
         let group = spec.group.as_str();
-        let mut others = self.registry.of_group(group);
-        others.retain(|other| other != name);
         let (why, remedy) = if !may_be_group(group) {
             (
                 format!("a team's group cannot be `{}`", group.escape_debug()),
@@ -179,7 +189,7 @@ impl Teams {
                 ),
                 "name another group",
             )
-        } else if let Some(other) = others.first() {
+        } else if let Some(other) = other {
             (
                 format!("the group `{group}` is that of team `{other}`"),
                 "name another group: each team has its own",

@@ -39,6 +39,8 @@ pub(crate) struct Outside {
     pub(crate) removed: Mutex<Vec<(String, bool)>>,
     /// A team that is taken in again as soon as the first of its belongings is asked to go.
     pub(crate) returns: Mutex<Option<String>>,
+    /// Environments that are there, each with its team.
+    pub(crate) environments: Mutex<BTreeMap<String, String>>,
     /// What of them stays.
     pub(crate) stays: Mutex<Vec<String>>,
 }
@@ -170,6 +172,11 @@ impl Credentials for Drawer {
 
 #[async_trait]
 impl Belongings for Drawer {
+    async fn holder(&self, namespace: &str) -> Result<Option<String>> {
+        let environments = self.0.environments.lock().unwrap();
+        Ok(environments.get(namespace).cloned())
+    }
+
     async fn remove(&self, _: &Caller, team: &str, protected: bool) -> Result<Vec<Left>> {
         let mut removed = self.0.removed.lock().unwrap();
         removed.push((team.into(), protected));

@@ -35,8 +35,19 @@ impl World {
     }
 
     pub async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        self.ask_as(&self.token, method, path, body).await
+    }
+
+    /// Asks with this token.
+    pub async fn ask_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> (u16, Value) {
         let url = format!("http://127.0.0.1:{}{path}", self.site.api);
-        let mut request = self.http.request(method, url).bearer_auth(&self.token);
+        let mut request = self.http.request(method, url).bearer_auth(token);
         if !body.is_null() {
             request = request.json(&body);
         }
@@ -48,6 +59,36 @@ impl World {
 
     pub async fn get(&self, path: &str) -> Value {
         self.ask(Method::GET, path, Value::Null).await.1
+    }
+
+    /// A key of a service account of a team, made where it is not there: its id, the client's id, and the
+    /// secret.
+    pub async fn key(&self, team: &str, name: &str) -> (String, String, String) {
+        let path = format!("/v1/identity/teams/{team}/service-accounts/{name}");
+        if self.ask(Method::GET, &path, Value::Null).await.0 == 404 {
+            let (status, made) = self.ask(Method::PUT, &path, json!({})).await;
+            assert_eq!(status, 200, "{made}");
+        }
+        let keys = format!("{path}/keys");
+        let (status, key) = self.ask(Method::POST, &keys, Value::Null).await;
+        assert_eq!(status, 201, "{key}");
+        let text = |name: &str| key[name].as_str().unwrap().to_owned();
+        (text("id"), text("clientId"), text("clientSecret"))
+    }
+
+    /// What the platform answers who asks for a token with a key.
+    pub async fn token(&self, client: &str, secret: &str) -> Result<String, Value> {
+        let client = client.replace('/', "%2F");
+        let body =
+            format!("grant_type=client_credentials&client_id={client}&client_secret={secret}");
+        let form = "application/x-www-form-urlencoded";
+        let request = self
+            .http
+            .post(format!("{}/oauth/token", self.site.server()));
+        let answer = request.header("content-type", form).body(body).send().await;
+        let answer: Value = answer.unwrap().json().await.unwrap();
+        let token = answer["access_token"].as_str().map(str::to_owned);
+        token.ok_or(answer)
     }
 
     /// Users with these names, all of them in this group.

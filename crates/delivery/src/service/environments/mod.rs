@@ -1,6 +1,7 @@
 //! Environments: made on demand, changed, ended.
 
 mod change;
+mod names;
 mod pins;
 mod summary;
 
@@ -82,6 +83,7 @@ impl Delivery {
         };
         let mut place = Self::place_of(name.as_str(), spec, role.protected);
         self.guard.require(caller, may, &place.itself()).await?;
+        self.require_name(caller, &place).await?;
         let spec = &mut place.environment.spec;
         self.engine(&spec.engine)?;
         let ttl = request.ttl_seconds.or(role.default_ttl_seconds);
