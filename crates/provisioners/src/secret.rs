@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use delivery::provisioner::{
     Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
+use jiff::Timestamp;
 use kernel::Problem;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -17,6 +18,8 @@ use crate::params::{self, Param, Shape};
 pub struct TeamSecret {
     /// Which version it is.
     pub version: u64,
+    /// When that was written: a secret that was removed and written anew has the same versions again.
+    pub written: Timestamp,
     /// Its value.
     pub value: kernel::Secret,
 }
@@ -87,7 +90,9 @@ impl Provisioner for Secret {
     async fn outdated(&self, request: &Request) -> Result<Option<String>, ProvisionError> {
         let (name, newest) = self.newest(request).await?;
         let made_with = request.state.get("version").and_then(Value::as_u64);
-        let changed = made_with.is_some_and(|version| version != newest.version);
+        let written = request.state.get("written").and_then(Value::as_str);
+        let changed = made_with.is_some_and(|version| version != newest.version)
+            || written.is_some_and(|written| written != newest.written.to_string());
         Ok(changed.then(|| format!("secret `{name}` has a new version, {}", newest.version)))
     }
 
@@ -99,7 +104,11 @@ impl Provisioner for Secret {
                 ("value".to_owned(), Output::Secret(newest.value)),
                 ("version".to_owned(), Output::Plain(version.into())),
             ]),
-            state: json!({ "name": name, "version": version }),
+            state: json!({
+                "name": name,
+                "version": version,
+                "written": newest.written.to_string(),
+            }),
             listens: None,
             summary: format!("version {version} of secret {name}"),
             claims: Vec::new(),

@@ -127,10 +127,10 @@ impl SecretStore for Sealed {
                 return Ok(None);
             };
             let wanted = version.unwrap_or_else(|| newest(&resource));
-            let kept = |v: &Version| v.number == wanted;
-            if !resource.status.versions.iter().any(kept) {
+            let versions = &resource.status.versions;
+            let Some(kept) = versions.iter().find(|v| v.number == wanted) else {
                 return Ok(None);
-            }
+            };
             let value = self
                 .store
                 .secret(resource.meta.uid, &slot(wanted))
@@ -145,6 +145,7 @@ impl SecretStore for Sealed {
             match self.found(secret).await? {
                 Some(now) if now.meta.revision == resource.meta.revision => Ok(Some(Value {
                     version: wanted,
+                    written: kept.created,
                     value: value?,
                 })),
                 _ => {

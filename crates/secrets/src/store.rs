@@ -1,6 +1,7 @@
 //! The port to where values are.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use kernel::{Caller, Name, Result, Secret};
 
 use crate::model::{Origin, SecretInfo, SecretRef};
@@ -10,6 +11,8 @@ use crate::model::{Origin, SecretInfo, SecretRef};
 pub struct Value {
     /// Which version it is.
     pub version: u64,
+    /// When that was written: a secret that is removed and written anew begins its versions anew.
+    pub written: Timestamp,
     /// The value.
     pub value: Secret,
 }

@@ -29,7 +29,7 @@ use subscriptions::{
     port::Customers,
     sign,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -82,22 +82,30 @@ impl Customers for All {
 }
 
 fn main() -> Result<(), Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(run())
-}
-
-async fn run() -> Result<(), Failed> {
-    let directory = tempfile::tempdir()?;
-    let url = format!("sqlite://{}/store.db", directory.path().display());
-    let store = Store::open(&url, Sealer::generate()?).await?;
+    // Receivers and callers are elsewhere: they share the machine, and not the platform's own threads.
+    let elsewhere = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+    };
+    let (receivers, callers) = (elsewhere()?, elsewhere()?);
     let taken = Arc::new(AtomicUsize::new(0));
     let receiver = Router::new()
         .route("/", post(take))
         .with_state(taken.clone());
-    let receiver = serve(receiver).await?;
-    subscribe_all(&store, &receiver).await?;
+    let receiver = receivers.block_on(serve(receiver))?;
+    let platform = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    platform.block_on(run(callers.handle(), &receiver, taken))
+}
+
+async fn run(callers: &Handle, receiver: &str, taken: Arc<AtomicUsize>) -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let url = format!("sqlite://{}/store.db", directory.path().display());
+    let store = Store::open(&url, Sealer::generate()?).await?;
+    subscribe_all(&store, receiver).await?;
 
     let guard = Guard::new(store.clone(), Arc::new(Everything));
     let settings = Settings {
@@ -113,12 +121,12 @@ async fn run() -> Result<(), Failed> {
         .layer(Extension(authenticator));
     let api = serve(api).await?;
 
-    let quiet = ask(&api, async { tokio::time::sleep(QUIET).await }).await?;
+    let quiet = ask(callers, &api, async { tokio::time::sleep(QUIET).await }).await?;
     let stopping = CancellationToken::new();
     let deliveries = Deliveries::new(service.clone(), "bench").run(stopping.clone());
     let deliveries = tokio::spawn(deliveries);
     let began = Instant::now();
-    let live = ask(&api, async {
+    let live = ask(callers, &api, async {
         for event in 1..=EVENTS {
             let seq = happen(&store).await?;
             all_have(&store, &taken, event * SUBSCRIBERS, seq).await?;
@@ -137,11 +145,8 @@ async fn run() -> Result<(), Failed> {
     }
     let deliveries = tokio::spawn(Deliveries::new(service, "bench").run(stop.clone()));
     let began = Instant::now();
-    let missed = ask(
-        &api,
-        all_have(&store, &taken, 2 * EVENTS * SUBSCRIBERS, last),
-    )
-    .await?;
+    let all = all_have(&store, &taken, 2 * EVENTS * SUBSCRIBERS, last);
+    let missed = ask(callers, &api, all).await?;
     let missed_took = began.elapsed();
     stop.cancel();
     deliveries.await?;
@@ -266,11 +271,15 @@ async fn all_at(store: &Store, seq: i64) -> Result<bool, Failed> {
 }
 
 /// Asks the API in turn to read and to write, until `work` has ended; gives what each answer took.
-async fn ask<T>(api: &str, work: impl Future<Output = T>) -> Result<Vec<Duration>, Failed> {
+async fn ask<T>(
+    callers: &Handle,
+    api: &str,
+    work: impl Future<Output = T>,
+) -> Result<Vec<Duration>, Failed> {
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..ASKING {
-        tasks.spawn(asking(api.to_owned(), number, stop.clone()));
+        tasks.spawn_on(asking(api.to_owned(), number, stop.clone()), callers);
     }
     work.await;
     stop.cancel();
@@ -287,7 +296,7 @@ async fn asking(
     stop: CancellationToken,
 ) -> Result<Vec<Duration>, Failed> {
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let subscription = format!("{api}/v1/teams/pay/subscriptions/asked-{number}");
+    let subscription = format!("{api}/v1/teams/ask/subscriptions/asked-{number}");
     let events = format!("{api}/v1/events?limit=20&type={}thing", NewEvent::PREFIX);
     let mut latencies = Vec::new();
     let mut ticks = tokio::time::interval(ASK_EVERY * ASKING as u32);

@@ -17,8 +17,8 @@ use crate::{
     store::{SecretStore, Value, Write, conflict, require_version},
 };
 
-/// Secrets of a list that are looked at at the same time.
-const AT_ONCE: usize = 8;
+/// Secrets that lists look at at the same time.
+pub(super) const AT_ONCE: usize = 8;
 /// How deep folders are followed: no name is as deep.
 const DEEPEST: usize = SecretName::MAX / 2 + 1;
 
@@ -39,6 +39,13 @@ impl Vault {
         require_version(secret, write.expected, known.map_or(0, |info| info.version))?;
         // Also where the newest version was deleted by others: the numbers go on.
         let newest = metadata.as_ref().map_or(0, |m| m.current_version);
+        // Before the value, and for this version alone: killed in between, what there is stays what it was,
+        // and the value is never there without what is said of it.
+        let before = metadata.unwrap_or_default();
+        let saying = before.saying(write.description.as_deref(), write.origin);
+        if let Some(saying) = &saying {
+            self.say(secret, saying).await?;
+        }
         let body = json!({ "options": { "cas": newest }, "data": data_of(&write.value)? });
         let path = self.secret_path("data", secret);
         let written = self
@@ -49,32 +56,40 @@ impl Vault {
             Answer::Done(Wrapped {
                 data: Written { version },
             }) => version,
-            Answer::Moved => return Err(conflict(secret, newest)),
-            Answer::Absent => {
-                return Err(Error::unavailable(format!(
-                    "Vault has no key-value store at `{}`",
-                    self.mount
-                ))
-                .remedy("enable one: vault secrets enable -version=2 -path=MOUNT kv"));
+            Answer::Moved => {
+                // The version that this was said for is another's.
+                if saying.is_some() {
+                    self.say(secret, &before.said()).await?;
+                }
+                return Err(conflict(secret, newest));
             }
+            Answer::Absent => return Err(self.no_mount()),
         };
         let vanished = || {
             Error::conflict(format!("{secret} was removed while it was written"))
                 .remedy("look at what it is now, and decide anew")
         };
         let now = self.metadata(secret).await?.ok_or_else(vanished)?;
-        if let Some(custom) = now.saying(write.description.as_deref(), write.origin) {
-            let path = self.secret_path("metadata", secret);
-            let said: Answer<Json> = self
-                .client
-                .call(Method::POST, &path, &[], Some(&custom))
-                .await?;
-            if !matches!(said, Answer::Done(_)) {
-                return Err(unexpected());
-            }
-            return Ok((version, self.metadata(secret).await?.ok_or_else(vanished)?));
-        }
         Ok((version, now))
+    }
+
+    /// Says something of a secret, whether it is there or not.
+    async fn say(&self, secret: &SecretRef, custom: &Json) -> Result<()> {
+        let path = self.secret_path("metadata", secret);
+        let said: Answer<Json> = self
+            .client
+            .call(Method::POST, &path, &[], Some(custom))
+            .await?;
+        match said {
+            Answer::Done(_) => Ok(()),
+            Answer::Absent => Err(self.no_mount()),
+            Answer::Moved => Err(unexpected()),
+        }
+    }
+
+    fn no_mount(&self) -> Error {
+        Error::unavailable(format!("Vault has no key-value store at `{}`", self.mount))
+            .remedy("enable one: vault secrets enable -version=2 -path=MOUNT kv")
     }
 
     /// Does `work` between two events: that it was asked for, and how it went.
@@ -205,6 +220,7 @@ impl SecretStore for Vault {
         let Some(data) = data else { return Ok(None) };
         Ok(Some(Value {
             version: metadata.version,
+            written: metadata.created_time,
             value: value_in(data, secret)?,
         }))
     }
@@ -218,6 +234,8 @@ impl SecretStore for Vault {
         let names = self.names(team).await?;
         let looks = stream::iter(names).map(async |name| {
             let team = team.clone();
+            // One for all lists. Never closed.
+            let _turn = self.looks.acquire().await;
             self.info(&SecretRef { team, name }).await
         });
         let found: Vec<_> = looks.buffered(AT_ONCE).try_collect().await?;

@@ -5,10 +5,11 @@ mod keep;
 mod transit;
 mod wire;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use kernel::{Error, Name, Result, Secret, Store};
 use reqwest::Url;
+use tokio::sync::Semaphore;
 
 use self::client::Client;
 pub use self::transit::Transit;
@@ -118,6 +119,8 @@ pub struct Vault {
     store: Store,
     mount: String,
     path: String,
+    /// Looks at single secrets that lists have under way.
+    looks: Arc<Semaphore>,
 }
 
 impl Vault {
@@ -129,6 +132,7 @@ impl Vault {
             store,
             mount: config.mount.clone(),
             path: config.path.clone(),
+            looks: Arc::new(Semaphore::new(keep::AT_ONCE)),
         })
     }
 

@@ -14,6 +14,10 @@ use crate::model::{Origin, SecretInfo, SecretRef, Version};
 const DESCRIPTION: &str = "towpath-description";
 /// The key in custom metadata of where its values come from.
 const ORIGIN: &str = "towpath-origin";
+/// The key of the version from which on that is so. It is said before the version is written.
+const SINCE: &str = "towpath-origin-since";
+/// The key of where the values before that one come from.
+const FORMER: &str = "towpath-origin-former";
 
 /// What every answer is wrapped in.
 #[derive(Deserialize)]
@@ -38,7 +42,14 @@ pub(super) struct Listed {
 pub(super) struct Read {
     /// None where the version was deleted.
     pub(super) data: Option<Value>,
-    pub(super) metadata: Written,
+    pub(super) metadata: ReadVersion,
+}
+
+/// Which version was read.
+#[derive(Deserialize)]
+pub(super) struct ReadVersion {
+    pub(super) version: u64,
+    pub(super) created_time: Timestamp,
 }
 
 /// The answer to a login.
@@ -55,7 +66,7 @@ pub(super) struct Auth {
 }
 
 /// What Vault keeps of a secret, its values apart.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Metadata {
     pub(super) current_version: u64,
     #[serde(default, rename = "custom_metadata")]
@@ -101,27 +112,43 @@ impl Metadata {
         if newest != self.current_version {
             return None;
         }
-        let said = |key: &str| {
-            let custom = self.custom.as_ref()?;
-            custom.get(key).cloned()
-        };
-        let origin = said(ORIGIN);
-        let origin = [Origin::Generated, Origin::DeployCredential]
-            .into_iter()
-            .find(|known| origin.as_deref() == Some(known.word()));
         Some(SecretInfo {
             team: secret.team.to_string(),
             name: secret.name.to_string(),
             reference: secret.to_string(),
-            description: said(DESCRIPTION).unwrap_or_default(),
-            origin: origin.unwrap_or_default(),
+            description: self.word(DESCRIPTION).unwrap_or_default().to_owned(),
+            origin: self.origin(),
             version: newest,
             versions,
         })
     }
 
-    /// The custom metadata that says this of a secret, and what others have written there; none where it
-    /// does already.
+    fn word(&self, key: &str) -> Option<&str> {
+        self.custom.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// The version from which on the values come from where it is said.
+    fn since(&self) -> u64 {
+        let since = self.word(SINCE).and_then(|since| since.parse().ok());
+        since.unwrap_or_default()
+    }
+
+    /// Where the newest version comes from.
+    fn origin(&self) -> Origin {
+        let key = if self.since() > self.current_version {
+            FORMER
+        } else {
+            ORIGIN
+        };
+        let word = self.word(key);
+        [Origin::Generated, Origin::DeployCredential]
+            .into_iter()
+            .find(|known| word == Some(known.word()))
+            .unwrap_or_default()
+    }
+
+    /// The custom metadata that says this of a secret with its next version, and what others have written
+    /// there; none where it does already.
     pub(super) fn saying(&self, description: Option<&str>, origin: Origin) -> Option<Value> {
         let before = self.custom.clone().unwrap_or_default();
         let mut after = before.clone();
@@ -130,13 +157,28 @@ impl Metadata {
             Some(text) => drop(after.insert(DESCRIPTION.into(), text.into())),
             None => {}
         }
-        match origin {
-            Origin::Written => drop(after.remove(ORIGIN)),
-            other => drop(after.insert(ORIGIN.into(), other.word().into())),
+        let former = self.origin();
+        if former != origin {
+            after.insert(ORIGIN.into(), origin.word().into());
+            after.insert(SINCE.into(), (self.current_version + 1).to_string());
+            after.insert(FORMER.into(), former.word().into());
+        } else if self.since() > self.current_version {
+            // Said for a version that never came.
+            after.insert(ORIGIN.into(), origin.word().into());
+            after.remove(SINCE);
+            after.remove(FORMER);
         }
-        (after != before)
-            .then(|| json!({ "max_versions": SecretInfo::KEPT, "custom_metadata": after }))
+        (after != before).then(|| custom(&after))
     }
+
+    /// What is said of it now.
+    pub(super) fn said(&self) -> Value {
+        custom(&self.custom.clone().unwrap_or_default())
+    }
+}
+
+fn custom(words: &HashMap<String, String>) -> Value {
+    json!({ "max_versions": SecretInfo::KEPT, "custom_metadata": words })
 }
 
 /// A value as it is kept.

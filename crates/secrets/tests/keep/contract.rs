@@ -43,6 +43,7 @@ for_each_store!(
     of_two_that_expect_the_same_one_writes,
     writes_at_once_are_all_kept,
     what_is_deleted_is_absent,
+    what_is_written_anew_is_another,
     teams_and_names_keep_apart,
     every_write_is_kept_as_an_event,
     errors_say_nothing_of_values,
@@ -135,6 +136,24 @@ async fn of_two_that_expect_the_same_one_writes(_: &Store, values: Arc<dyn Secre
     }
     let stale = values.put(&by(), &one(), write("c", Some(9))).await;
     assert_eq!(stale.unwrap_err().kind, ErrorKind::Conflict);
+}
+
+async fn what_is_written_anew_is_another(_: &Store, values: Arc<dyn SecretStore>) {
+    let newest = async || values.get(&one(), None).await.unwrap().unwrap();
+    values
+        .put(&by(), &one(), write("first", None))
+        .await
+        .unwrap();
+    let first = newest().await;
+    assert_eq!(newest().await, first);
+    values.delete(&by(), &one(), None).await.unwrap();
+    values
+        .put(&by(), &one(), write("second", None))
+        .await
+        .unwrap();
+    let second = newest().await;
+    assert_eq!(first.version, second.version);
+    assert!(first.written < second.written);
 }
 
 async fn writes_at_once_are_all_kept(_: &Store, values: Arc<dyn SecretStore>) {

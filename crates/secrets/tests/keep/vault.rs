@@ -8,8 +8,9 @@ use std::{
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Query, State},
+    extract::{Query, Request, State},
     http::{HeaderMap, Method, StatusCode, Uri},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -48,7 +49,19 @@ pub(crate) struct Behaviour {
     pub(crate) tokens: BTreeSet<String>,
     /// How often somebody has logged in.
     pub(crate) logins: usize,
+    /// Requests so far.
+    requests: usize,
+    /// It is away at this request: before it is done, or before it is answered.
+    away_at: Option<(usize, Away)>,
+    /// Before the next value is written there, somebody else writes one.
+    overtaken: Option<String>,
     secrets: BTreeMap<String, Kept>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Away {
+    BeforeItIsDone,
+    BeforeItIsAnswered,
 }
 
 type Shared = Arc<Mutex<Behaviour>>;
@@ -64,7 +77,10 @@ impl FakeVault {
     pub(crate) async fn start() -> Self {
         let shared = Shared::default();
         shared.lock().unwrap().tokens.insert("root".into());
-        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let router = Router::new()
+            .fallback(answer)
+            .layer(from_fn_with_state(shared.clone(), door))
+            .with_state(shared.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -89,6 +105,26 @@ impl FakeVault {
 fn errors(status: u16, errors: &[&str]) -> Response {
     let status = StatusCode::from_u16(status).unwrap();
     (status, Json(json!({ "errors": errors }))).into_response()
+}
+
+async fn door(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let away = {
+        let mut vault = shared.lock().unwrap();
+        vault.requests += 1;
+        let now = vault.requests;
+        vault
+            .away_at
+            .filter(|(at, _)| *at == now)
+            .map(|(_, away)| away)
+    };
+    match away {
+        Some(Away::BeforeItIsDone) => errors(503, &["away"]),
+        Some(Away::BeforeItIsAnswered) => {
+            next.run(request).await;
+            errors(503, &["away"])
+        }
+        None => next.run(request).await,
+    }
 }
 
 async fn answer(
@@ -118,6 +154,10 @@ async fn answer(
     let token = headers.get("x-vault-token").map(|token| token.to_str());
     if !token.is_some_and(|token| vault.tokens.contains(token.unwrap())) {
         return errors(403, &["permission denied"]);
+    }
+    let writes = method == Method::POST && path.starts_with("secret/data/");
+    if writes && let Some(path) = vault.overtaken.take() {
+        put(&mut vault.secrets, &path, json!({ "value": "x" }), None).unwrap();
     }
     let all = &mut vault.secrets;
     if let Some(path) = path.strip_prefix("secret/data/") {
@@ -457,4 +497,74 @@ async fn what_is_not_usable_is_refused_at_the_start() {
         assert_eq!(error.kind, ErrorKind::Invalid, "{url} {mount} {path}");
         assert!(error.remedy.is_some() && !format!("{error:?}").contains("canary"));
     }
+}
+
+/// A value is never there without what is said of it, nor said to be what it is not yet.
+#[tokio::test]
+async fn what_a_value_is_for_is_known_wherever_a_write_was_killed() {
+    let by = crate::support::caller(kernel::CallerKind::System, "payments");
+    let key = |text: &str| Write {
+        value: Secret::from(text),
+        description: Some("key of service account payments/ci".into()),
+        origin: Origin::DeployCredential,
+        expected: None,
+    };
+    for before in [None, Some("theirs")] {
+        for away in [Away::BeforeItIsDone, Away::BeforeItIsAnswered] {
+            let mut killed = 0;
+            for at in 1..=6 {
+                let room = Room::sqlite().await;
+                let vault = FakeVault::start().await;
+                let values = vault.store(&room);
+                if let Some(before) = before {
+                    values.put(&by, &one(), write(before)).await.unwrap();
+                }
+                {
+                    let mut vault = vault.lock();
+                    vault.away_at = Some((vault.requests + at, away));
+                }
+                let put = async |text: &str| values.put(&by, &one(), key(text)).await;
+                killed += usize::from(put("first").await.is_err());
+                vault.lock().away_at = None;
+                let newest = values.get(&one(), None).await.unwrap();
+                let origin = values.info(&one()).await.unwrap().map(|info| info.origin);
+                let text = newest.as_ref().and_then(|newest| newest.value.expose_str());
+                let expected = match text {
+                    Some("first") => Some(Origin::DeployCredential),
+                    text => text.map(|_| Origin::Written),
+                };
+                assert_eq!(origin, expected, "{before:?} {away:?} at {at}: {text:?}");
+                // Done again it is what it should be, and the next one, too.
+                for text in ["first", "second"] {
+                    let info = put(text).await.unwrap();
+                    assert_eq!(info.origin, Origin::DeployCredential);
+                    assert_eq!(info.description, "key of service account payments/ci");
+                }
+                // Somebody else's is somebody else's.
+                let info = values.put(&by, &one(), write("theirs")).await.unwrap();
+                assert_eq!(info.origin, Origin::Written);
+            }
+            assert!(killed >= 3, "{before:?} {away:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_for_a_version_that_another_wrote_is_taken_back() {
+    let room = Room::sqlite().await;
+    let vault = FakeVault::start().await;
+    let by = crate::support::caller(kernel::CallerKind::Person, "payments");
+    let values = vault.store(&room);
+    values.put(&by, &one(), write("theirs")).await.unwrap();
+    // Written by Vault's own means at the very moment.
+    vault.lock().overtaken = Some("towpath/payments/stripe/api-key".into());
+    let generated = Write {
+        origin: Origin::Generated,
+        expected: Some(1),
+        ..write("ours")
+    };
+    let refused = values.put(&by, &one(), generated).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict);
+    let info = values.info(&one()).await.unwrap().unwrap();
+    assert_eq!((info.version, info.origin), (2, Origin::Written));
 }

@@ -27,6 +27,7 @@ impl TeamSecrets for OfTeams {
         let found = self.0.get(&secret, None).await.map_err(refused)?;
         Ok(found.map(|found| TeamSecret {
             version: found.version,
+            written: found.written,
             value: found.value,
         }))
     }

@@ -69,11 +69,13 @@ impl Behind {
     }
 
     /// Those of `waiting` who are beyond `upto`, up to where it was read, go on waiting; first of all.
-    fn keep(&self, waiting: Vec<Waiting>, upto: i64) {
-        let mut queue = locked(&self.queue);
-        let waits = |waiting: &Waiting| waiting.lane.is_beyond(upto);
-        for waiting in waiting.into_iter().rev().filter(waits) {
-            queue.push_front(waiting);
+    /// The others wake, with time for everybody else in between.
+    async fn keep(&self, waiting: Vec<Waiting>, upto: i64) {
+        for waiting in waiting.into_iter().rev() {
+            tokio::task::consume_budget().await;
+            if waiting.lane.is_beyond(upto) {
+                locked(&self.queue).push_front(waiting);
+            }
         }
     }
 }
@@ -84,7 +86,7 @@ pub(super) async fn read(hub: &Hub) {
         let (from, waiting) = hub.behind.next().await;
         match read_once(hub, from, &waiting).await {
             Ok(upto) => {
-                hub.behind.keep(waiting, upto);
+                hub.behind.keep(waiting, upto).await;
             }
             Err(error) => {
                 // They are where they were, and ask again.

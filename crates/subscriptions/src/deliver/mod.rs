@@ -140,6 +140,7 @@ async fn read_on(hub: &Arc<Hub>, store: &Store, lanes: &mut JoinSet<()>) -> Resu
         hub.begin_at(roster.begin);
         *hub.roster() = Some(roster);
         for lane in behind {
+            tokio::task::consume_budget().await;
             wake(hub, lane, lanes);
         }
     }

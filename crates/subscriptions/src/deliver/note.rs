@@ -1,6 +1,6 @@
 //! Noting how far the lanes are, and how it goes: many at once, and not more often than is of use.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kernel::{Change, Result};
@@ -12,29 +12,38 @@ use super::{
 };
 use crate::model::Subscription;
 
-/// Statuses that are written at once, at the most: the rest has its turn the next time.
+/// Cursors that are written at once.
+const TOGETHER: usize = 200;
+/// Statuses that are written in a row, at the most: the rest has its turn the next time.
 const STATUSES: usize = 100;
+/// Those of them that are written in one commit.
+const IN_ONE: usize = 20;
 /// How often it is noted that all is well.
 const WELL: Duration = Duration::from_mins(1);
 
 /// Notes cursors, then statuses.
 pub(super) async fn all(hub: &Hub) {
     cursors(hub).await;
-    let mut written = 0;
+    let mut news = Vec::new();
     for lane in lanes(hub) {
         tokio::task::consume_budget().await;
-        if written == STATUSES {
-            return;
-        }
         let health = lane.health();
-        if !lane.is_news(&health) {
+        if lane.is_news(&health) {
+            news.push((lane, health));
+        }
+        if news.len() == STATUSES {
+            break;
+        }
+    }
+    for part in news.chunks(IN_ONE) {
+        if statuses(hub, part).await.is_ok() {
             continue;
         }
-        written += 1;
-        match status(hub, &lane, &health).await {
-            Ok(()) => lane.told(&health),
-            // Changed meanwhile, most often: the next time.
-            Err(error) => tracing::debug!(error = error.chain(), "a status was not noted"),
+        // One of them was changed meanwhile, most often: it has its turn the next time.
+        for one in part.chunks(1) {
+            if let Err(error) = statuses(hub, one).await {
+                tracing::debug!(error = error.chain(), "a status was not noted");
+            }
         }
     }
 }
@@ -43,21 +52,24 @@ pub(super) async fn all(hub: &Hub) {
 pub(super) async fn cursors(hub: &Hub) {
     // Before the lanes are looked at: what was handed out up to here is pending, or done.
     let read_to = hub.read_to();
-    let moved: Vec<(Arc<Lane>, i64)> = lanes(hub)
-        .into_iter()
-        .filter_map(|lane| lane.cursor_to_note(read_to).map(|cursor| (lane, cursor)))
-        .collect();
-    if moved.is_empty() {
-        return;
+    let mut moved = Vec::new();
+    for lane in lanes(hub) {
+        tokio::task::consume_budget().await;
+        if let Some(cursor) = lane.cursor_to_note(read_to) {
+            moved.push((lane, cursor));
+        }
     }
-    let cursors: HashMap<String, i64> = moved
-        .iter()
-        .map(|(lane, cursor)| (Subscription::consumer(lane.uid), *cursor))
-        .collect();
-    let cursors: Vec<(String, i64)> = cursors.into_iter().collect();
-    match hub.service.store().set_cursors(&cursors).await {
-        Ok(()) => moved.iter().for_each(|(lane, cursor)| lane.noted(*cursor)),
-        Err(error) => tracing::warn!(error = error.chain(), "cursors were not noted"),
+    for part in moved.chunks(TOGETHER) {
+        let cursor =
+            |(lane, cursor): &(Arc<Lane>, i64)| (Subscription::consumer(lane.uid), *cursor);
+        let cursors: Vec<_> = part.iter().map(cursor).collect();
+        match hub.service.store().set_cursors(&cursors).await {
+            Ok(()) => part.iter().for_each(|(lane, cursor)| lane.noted(*cursor)),
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "cursors were not noted");
+                return;
+            }
+        }
     }
 }
 
@@ -66,20 +78,29 @@ fn lanes(hub: &Hub) -> Vec<Arc<Lane>> {
     roster.as_ref().map_or_else(Vec::new, Roster::lanes)
 }
 
-async fn status(hub: &Hub, lane: &Lane, health: &Health) -> Result<()> {
+/// Notes how it goes with some, in one commit.
+async fn statuses(hub: &Hub, news: &[(Arc<Lane>, Health)]) -> Result<()> {
     let store = hub.service.store();
-    let found = store.get::<Subscription>(&lane.team, &lane.name).await?;
-    let Some(mut subscription) = found.filter(|found| found.meta.uid == lane.uid) else {
-        return Ok(());
-    };
-    let status = &mut subscription.status;
-    status.cursor = lane.cursor(hub.read_to());
-    status.failures = health.failures;
-    status.last_delivery.clone_from(&health.last_delivery);
-    status.last_failure.clone_from(&health.last_failure);
     let mut change = Change::new().fenced(hub.fence.clone());
-    change.note(&subscription)?;
-    store.commit(change).await.map(drop)
+    for (lane, health) in news {
+        let found = store.get::<Subscription>(&lane.team, &lane.name).await?;
+        let Some(mut subscription) = found.filter(|found| found.meta.uid == lane.uid) else {
+            continue;
+        };
+        let status = &mut subscription.status;
+        status.cursor = lane.cursor(hub.read_to());
+        status.failures = health.failures;
+        status.last_delivery.clone_from(&health.last_delivery);
+        status.last_failure.clone_from(&health.last_failure);
+        change.note(&subscription)?;
+    }
+    if !change.is_empty() {
+        store.commit(change).await?;
+    }
+    for (lane, health) in news {
+        lane.told(health);
+    }
+    Ok(())
 }
 
 impl Lane {

@@ -49,6 +49,7 @@ impl Roster {
             placed.push((subscription, cursor, noted));
         }
         for (subscription, cursor, noted) in placed {
+            tokio::task::consume_budget().await;
             let follows = cursor >= roster.begin;
             let lane = Lane::new(hub, &subscription, cursor, noted, follows);
             roster.add(Arc::new(lane));
