@@ -4,6 +4,7 @@
 
 mod api;
 mod behind;
+mod consumer;
 mod dead_letters;
 mod delivery;
 mod owners;
