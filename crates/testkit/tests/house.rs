@@ -258,6 +258,26 @@ fn the_guides_name_places_that_exist() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
+/// Whoever writes rules reads there what they may be asked.
+#[test]
+fn the_guide_to_authorization_names_every_action() {
+    let root = root();
+    let guide = fs::read_to_string(root.join("docs/authorization.md")).unwrap();
+    let mut actions = BTreeSet::new();
+    for file in speaking_of("Action::") {
+        let source = fs::read_to_string(root.join(file)).unwrap();
+        for question in ["Action::act(\"", "Action::see(\""] {
+            let named = source.split(question).skip(1);
+            actions.extend(named.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()));
+        }
+    }
+    // Of a look that finds nothing.
+    actions.remove("nothing");
+    assert!(actions.len() > 40, "only {actions:?}");
+    actions.retain(|action| !guide.contains(&format!("`{action}`")));
+    assert!(actions.is_empty(), "docs/authorization.md: {actions:?}");
+}
+
 /// The licences that `deny.toml` allows: one list for both.
 fn allowed_licences() -> BTreeSet<String> {
     let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
