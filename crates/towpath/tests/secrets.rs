@@ -61,11 +61,8 @@ async fn a_workload_gets_its_teams_secret_and_the_next_version_with_the_next_dep
     };
     let shown = format!("{problem:?}");
     assert!(shown.contains("has no secret `app/greeting`"), "{shown}");
-    let none = client.workloads("dev", &Default::default()).await;
-    assert!(
-        none.is_err() || none.unwrap().items.is_empty(),
-        "nothing is made"
-    );
+    let made = client.environment("dev").await.unwrap_err();
+    assert!(made.is_not_found(), "nothing is made: {made}");
 
     // With it, whoever may deploy to one environment would deploy to all.
     let name = "deploy-credentials/prod/deployer";

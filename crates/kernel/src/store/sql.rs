@@ -163,7 +163,7 @@ impl Connection {
         .map_err(failed)
     }
 
-    /// The first row, if any.
+    /// All rows.
     pub(crate) async fn all(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>> {
         match self {
             Self::Sqlite(c) => bound!(sql, values)
