@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{QueueStats, queue::Queue};
 use crate::{
-    Caller, Error, EventFilter, Key, Next, Reconciler, Result, Store, reconciler::Context,
+    Caller, Error, EventFilter, Guard, Key, Next, Reconciler, Result, Store, reconciler::Context,
 };
 
 /// All resources of a kind are looked at once in this time, spread over it.
@@ -231,7 +231,9 @@ pub(super) async fn feed(context: Context, mut after: i64, reconcilers: Vec<Told
 
 async fn tell(store: &Store, after: i64, reconcilers: &[Told]) -> Result<i64> {
     let events = store.events(&EventFilter::default(), after, EVENTS).await?;
-    for event in &events {
+    // A refusal has changed nothing, and what it names need not be there: whoever asks in vain sets nothing
+    // to work.
+    for event in events.iter().filter(|event| event.kind != Guard::REFUSED) {
         let person = !Caller::is_system(&event.actor);
         for (reconciler, nudges) in reconcilers {
             let concerns = AssertUnwindSafe(|| reconciler.concerns(event));

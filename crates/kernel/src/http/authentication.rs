@@ -98,6 +98,11 @@ impl Session {
     /// How long what was known of a caller holds for a request that lasts.
     pub const HOLDS: Duration = Duration::from_secs(1);
 
+    /// Whether who calls was asked longer ago than this.
+    pub fn is_older_than(&self, age: Duration) -> bool {
+        self.asked.elapsed() > age
+    }
+
     /// Asks again who calls, where the last answer is old. Says whether it did; fails where the
     /// credentials are no longer good.
     pub async fn renew(&mut self) -> Result<bool> {

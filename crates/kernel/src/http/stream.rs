@@ -4,13 +4,14 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use futures::{Stream, StreamExt as _, stream};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use crate::{Action, Caller, Event, EventFilter, Guard, Result, Store, Target};
 
-/// How often a line is sent where nothing happens, so that no proxy takes the connection for dead.
+/// How often a line is sent where nothing happens, so that no proxy takes the connection for dead; and
+/// how often it is asked whether who follows still may, where nothing is sent to them.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What one caller may see of the log.
@@ -36,6 +37,13 @@ impl Sight {
             teams: (!caller.admin).then(|| caller.teams.clone()),
             ..filter.clone()
         }
+    }
+
+    /// Whether anything of what `filter` asks for may be the caller's.
+    fn reaches(&self, filter: &EventFilter) -> bool {
+        let caller = &self.session.caller;
+        let theirs = |team: &String| caller.admin || caller.teams.contains(team);
+        filter.team.as_ref().is_none_or(theirs)
     }
 
     /// Whether the caller may see `event`.
@@ -117,9 +125,16 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next event; none when the store has closed.
+    /// The next event; none when the store has closed, or nothing can be the caller's any more.
     async fn next(&mut self) -> Result<Option<Event>> {
         loop {
+            // Others' events are no reason to be silent for ever towards who may follow nothing.
+            if self.sight.session.is_older_than(KEEP_ALIVE) {
+                self.sight.session.renew().await?;
+            }
+            if !self.sight.reaches(&self.filter) {
+                return Ok(None);
+            }
             while let Some(event) = self.read.get(self.at) {
                 self.at += 1;
                 if event.seq <= self.after {
@@ -137,10 +152,10 @@ impl Reader {
             }
             let head = *self.head.borrow_and_update();
             if head <= self.after {
-                if self.head.changed().await.is_err() {
-                    return Ok(None);
+                match timeout(KEEP_ALIVE, self.head.changed()).await {
+                    Ok(Err(_)) => return Ok(None),
+                    Ok(Ok(())) | Err(_) => continue,
                 }
-                continue;
             }
             let filter = self.sight.narrow(&self.filter);
             self.read = self.store.follow(&filter, self.after, head).await?;

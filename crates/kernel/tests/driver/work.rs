@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kernel::{Change, Driver, Error, Next};
+use kernel::{Caller, Change, Driver, Error, Guard, NewEvent, Next, Resource};
+use serde_json::json;
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::support::{PATIENCE, Scripted, Thing, create, sqlite};
@@ -35,6 +36,27 @@ async fn what_is_there_and_what_comes_is_looked_at() {
     assert_eq!(store.held_for("reconcile").await.unwrap(), Duration::ZERO);
     create(&store, "after").await;
     assert_eq!(scripted.runs("after"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_sets_nothing_to_work() {
+    let (store, _directory) = sqlite().await;
+    let scripted = Scripted::new(|_, _, _| async { Ok(Next::Idle) });
+    let driver = Driver::new(store.clone(), host())
+        .with(scripted.clone())
+        .start();
+    create(&store, "first").await;
+    scripted.ran("first", 1).await;
+    let mut change = Change::new();
+    let asked = Resource::<Thing>::new("", "not-there", 1).key();
+    let what = Guard::REFUSED.strip_prefix(NewEvent::PREFIX).unwrap();
+    let caller = Caller::local_admin();
+    change.event(NewEvent::caused(what, asked, "", &caller, None, json!({})));
+    store.commit(change).await.unwrap();
+    create(&store, "last").await;
+    scripted.ran("last", 1).await;
+    assert_eq!(scripted.runs("not-there"), 0);
+    driver.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,20 @@
 //! `/v1/events`: pages, and a stream that can be resumed.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{Router, body::Body};
+use async_trait::async_trait;
+use axum::{Extension, Router, body::Body};
 use futures::StreamExt as _;
-use kernel::{Change, Key, NewEvent, Store, http::routes};
+use kernel::{
+    Caller, Change, Error, ErrorKind, Key, NewEvent, Secret, Store,
+    http::{Authenticator, routes},
+};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -159,4 +169,59 @@ async fn a_stream_ends_when_the_platform_stops() {
     stop.cancel();
     let end = timeout(Duration::from_secs(20), client.body.next()).await;
     assert!(end.unwrap().is_none());
+}
+
+/// Somebody who may leave the team, or lose their login, while they follow.
+#[derive(Default)]
+struct Leaving {
+    left: AtomicBool,
+    logged_out: AtomicBool,
+}
+
+#[async_trait]
+impl Authenticator for Leaving {
+    async fn authenticate(&self, _: &Secret) -> kernel::Result<Caller> {
+        if self.logged_out.load(Ordering::SeqCst) {
+            return Err(Error::new(
+                ErrorKind::Unauthenticated,
+                "the session has ended",
+            ));
+        }
+        let left = self.left.load(Ordering::SeqCst);
+        Ok(Caller {
+            admin: false,
+            teams: if left { vec![] } else { vec!["core".into()] },
+            ..Caller::local_admin()
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_callers_rights_though_nothing_is_sent() {
+    let (store, _directory) = store().await;
+    let leaves: [fn(&Leaving); 2] = [
+        |somebody| somebody.left.store(true, Ordering::SeqCst),
+        |somebody| somebody.logged_out.store(true, Ordering::SeqCst),
+    ];
+    for leave in leaves {
+        let somebody = Arc::new(Leaving::default());
+        let authenticator: Arc<dyn Authenticator> = somebody.clone();
+        let routes = routes(store.clone(), guard(&store), CancellationToken::new());
+        let service = routes.layer(Extension(authenticator));
+        let mut client = Client::open(&service, "?team=core", None).await;
+        let before = happen(&store, "dev.towpath.test", "theirs").await;
+        let (_, event) = client.next().await;
+        assert_eq!(event["correlation"], json!(before));
+
+        tokio::time::pause();
+        leave(&somebody);
+        let end = timeout(Duration::from_secs(60), async {
+            while let Some(chunk) = client.body.next().await {
+                let chunk = chunk.unwrap();
+                assert!(chunk.starts_with(b":"), "{chunk:?}");
+            }
+        });
+        end.await.expect("it ends");
+        tokio::time::resume();
+    }
 }
