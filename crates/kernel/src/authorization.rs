@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
@@ -116,11 +117,18 @@ pub trait Authorizer: Send + Sync + 'static {
     fn sources(&self) -> Vec<(String, String)>;
 }
 
+/// Since when each team is there. A team that bears the name of a former one has none of its past.
+pub trait Beginnings: Send + Sync + 'static {
+    /// When the present team of this name was made; none where that is not known.
+    fn of(&self, team: &str) -> Option<Timestamp>;
+}
+
 /// Asks policy for a domain, and keeps what it refuses.
 #[derive(Clone)]
 pub struct Guard {
     store: Store,
     authorizer: Arc<dyn Authorizer>,
+    beginnings: Option<Arc<dyn Beginnings>>,
     recent: Arc<Mutex<Recent>>,
 }
 
@@ -186,8 +194,24 @@ impl Guard {
         Self {
             store,
             authorizer,
+            beginnings: None,
             recent: Arc::new(Mutex::new(recent)),
         }
+    }
+
+    /// A guard that shows nobody what happened to a team before it `began`, operators aside.
+    #[must_use]
+    pub fn since(self, began: Arc<dyn Beginnings>) -> Self {
+        Self {
+            beginnings: Some(began),
+            ..self
+        }
+    }
+
+    /// Whether something that happened to a team is the present team's to see.
+    pub(crate) fn is_of_present(&self, team: &str, time: Timestamp) -> bool {
+        let began = self.beginnings.as_ref().and_then(|all| all.of(team));
+        began.is_none_or(|began| began <= time)
     }
 
     /// The source of the rules, by name.

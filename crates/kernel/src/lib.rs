@@ -31,7 +31,7 @@ pub mod secret;
 pub mod store;
 pub mod term;
 
-pub use authorization::{Action, Authorizer, Guard, Ruling, Surroundings, Target};
+pub use authorization::{Action, Authorizer, Beginnings, Guard, Ruling, Surroundings, Target};
 pub use backoff::Backoff;
 pub use caller::{Caller, CallerKind};
 pub use change::Change;

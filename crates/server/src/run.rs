@@ -84,7 +84,8 @@ pub async fn start(config: Config) -> Result<Running> {
     };
     let adapters =
         Adapters::connect(&config, &store, gateway, &key, values.clone(), leadership).await?;
-    let guard = Guard::new(store.clone(), adapters.authorizer.clone());
+    let registry = Registry::load(store.clone(), config.reserved_groups()).await?;
+    let guard = Guard::new(store.clone(), adapters.authorizer.clone()).since(registry.clone());
     let delivery = Arc::new(Delivery::new(
         store.clone(),
         adapters.engines.clone(),
@@ -103,7 +104,6 @@ pub async fn start(config: Config) -> Result<Running> {
     let installed = lead::install_unless_led(&delivery).await?;
     let identity = config.identity(api_address);
     let identity = Arc::new(Identity::start(store.clone(), identity, Clock::system()).await?);
-    let registry = Registry::load(store.clone(), config.reserved_groups()).await?;
     let subscriptions = Arc::new(Subscriptions::new(
         store.clone(),
         guard.clone(),

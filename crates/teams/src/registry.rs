@@ -7,9 +7,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use kernel::{
-    Caller, CallerKind, Event, EventFilter, Follower, Key, Kind, Query, Resource, Result, Secret,
-    Store, follower::View, http::Authenticator,
+    Beginnings, Caller, CallerKind, Event, EventFilter, Follower, Key, Kind, Query, Resource,
+    Result, Secret, Store, follower::View, http::Authenticator,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use crate::model::{Team, may_be_group};
 #[derive(Debug, Clone)]
 struct Known {
     uid: Uuid,
+    created: Timestamp,
     generation: i64,
     group: String,
     source: Option<String>,
@@ -126,6 +128,7 @@ impl Registry {
             .filter(|team| may_be_group(&team.spec.group) && !self.reserves(&team.spec.group))
             .map(|team| Known {
                 uid: team.meta.uid,
+                created: team.meta.created,
                 generation: team.meta.generation,
                 group: team.spec.group,
                 source: team.spec.source,
@@ -195,6 +198,12 @@ impl Registry {
             caller.teams.retain(|team| known.by_name.contains_key(team));
         }
         caller
+    }
+}
+
+impl Beginnings for Registry {
+    fn of(&self, team: &str) -> Option<Timestamp> {
+        self.read().by_name.get(team).map(|known| known.created)
     }
 }
 

@@ -63,7 +63,8 @@ impl Sight {
             team: &event.team,
             environment: None,
         };
-        guard.allows(caller, Self::READ, &target)
+        let present = caller.admin || guard.is_of_present(&event.team, event.time);
+        present && guard.allows(caller, Self::READ, &target)
     }
 }
 

@@ -11,8 +11,9 @@ use std::{
 use async_trait::async_trait;
 use axum::{Extension, Router, body::Body};
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Error, ErrorKind, Key, NewEvent, Secret, Store,
+    Beginnings, Caller, Change, Error, ErrorKind, EventFilter, Key, NewEvent, Secret, Store,
     http::{Authenticator, routes},
 };
 use serde_json::{Value, json};
@@ -224,4 +225,36 @@ async fn a_stream_ends_with_its_callers_rights_though_nothing_is_sent() {
         end.await.expect("it ends");
         tokio::time::resume();
     }
+}
+
+/// A team of this name was made now.
+struct Made(Timestamp);
+
+impl Beginnings for Made {
+    fn of(&self, team: &str) -> Option<Timestamp> {
+        (team == "core").then_some(self.0)
+    }
+}
+
+#[tokio::test]
+async fn a_team_has_none_of_the_past_of_one_that_had_its_name() {
+    let (store, _directory) = store().await;
+    happen(&store, "dev.towpath.test", "former").await;
+    let made = store.events(&EventFilter::default(), 0, 1).await.unwrap()[0].time;
+    let made = Made(made + Duration::from_nanos(1));
+    happen(&store, "dev.towpath.test", "present").await;
+    let guard = guard(&store).since(Arc::new(made));
+    let routes = routes(store.clone(), guard, CancellationToken::new());
+    let seen = async |service: &Router| -> Vec<String> {
+        let page = get(service, "/v1/events?team=core").await.json();
+        let items = page["items"].as_array().unwrap().iter();
+        let name = |event: &Value| event["data"]["name"].as_str().unwrap().to_owned();
+        items.map(name).collect()
+    };
+    let member: Arc<dyn Authenticator> = Arc::new(Leaving::default());
+    let as_member = routes.clone().layer(Extension(member));
+    assert_eq!(seen(&as_member).await, ["present"]);
+    let mut stream = Client::open(&as_member, "?after=0", None).await;
+    assert_eq!(stream.next().await.1["data"]["name"], "present");
+    assert_eq!(seen(&service(routes)).await, ["former", "present"]);
 }
