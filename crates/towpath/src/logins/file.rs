@@ -5,7 +5,7 @@ use std::{
     fmt,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{ErrorKind, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -85,9 +85,9 @@ impl fmt::Debug for Tokens {
 /// Where the file is.
 #[derive(Debug, Clone)]
 pub(crate) struct LoginFile {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// Whether its directory is this program's own, and no one else's files are in it.
-    own_directory: bool,
+    pub(super) own_directory: bool,
 }
 
 /// Why the file is not ours to change.
@@ -135,53 +135,6 @@ impl LoginFile {
         })
     }
 
-    /// The directories with logins in them and nothing else: whoever may not see logins may not see
-    /// those. The program's own is made where it is not there. And where logins are beside other files, the
-    /// file itself.
-    pub(crate) fn private(&self) -> std::io::Result<(Vec<PathBuf>, Option<PathBuf>)> {
-        let mut directories = Vec::new();
-        if self.own_directory {
-            let directory = self.directory();
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)?;
-            directories.push(fs::canonicalize(directory)?);
-        }
-        let target = match fs::canonicalize(&self.path) {
-            Ok(target) => target,
-            Err(error) if error.kind() == ErrorKind::NotFound && self.own_directory => {
-                return Ok((directories, None));
-            }
-            // Nobody has logged in yet: it will be where it is named.
-            Err(error) if error.kind() == ErrorKind::NotFound => self.path.clone(),
-            Err(error) => return Err(error),
-        };
-        let directory = target.parent().unwrap_or(Path::new("/")).to_owned();
-        if directories.contains(&directory) {
-            return Ok((directories, None));
-        }
-        // Its neighbours, too, are written with it.
-        let ours = target.file_name().unwrap_or_default().to_string_lossy();
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok((directories, Some(target.clone())));
-            }
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let name = entry?.file_name();
-            let name = name.to_string_lossy();
-            let rest = name.strip_prefix(&*ours);
-            if !rest.is_some_and(|rest| ["", ".lock", ".new"].contains(&rest)) {
-                return Ok((directories, Some(target.clone())));
-            }
-        }
-        directories.push(fs::canonicalize(directory)?);
-        Ok((directories, None))
-    }
-
     /// The same, where a login has to be kept.
     pub(crate) fn required() -> Result<Self> {
         Self::find().ok_or_else(|| {
@@ -192,19 +145,12 @@ impl LoginFile {
 
     /// What it holds; nothing where there is none.
     pub(crate) fn read(&self) -> Result<Logins> {
-        let mut file = match File::open(&self.path) {
+        let mut file = match self.open() {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Logins::default()),
             Err(error) => return Err(self.unreadable(&error)),
         };
-        let mode = file
-            .metadata()
-            .map_err(|error| self.unreadable(&error))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(self.too_open(&self.path, mode, "600"));
-        }
+        self.check_file(&file)?;
         self.check_directory()?;
         let mut text = String::new();
         file.read_to_string(&mut text)
@@ -229,44 +175,12 @@ impl LoginFile {
         })
     }
 
-    fn unreadable(&self, error: &std::io::Error) -> Failure {
+    pub(super) fn unreadable(&self, error: &std::io::Error) -> Failure {
         Failure::io(&format!("{} cannot be read", self.path.display()), error)
     }
 
-    fn too_open(&self, path: &Path, mode: u32, right: &str) -> Failure {
-        let path = path.display();
-        Failure::new(
-            Exit::Refused,
-            format!(
-                "others on this machine may use the logins in {}: {path} has mode {:04o}",
-                self.path.display(),
-                mode & 0o7777
-            ),
-        )
-        .remedy(format!(
-            "close it: `chmod {right} {path}`; if somebody may have read the file, log out and in again"
-        ))
-    }
-
-    fn directory(&self) -> &Path {
+    pub(super) fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
-    }
-
-    /// A directory of our own is nobody else's; in another, nobody else may replace the file.
-    fn check_directory(&self) -> Result<()> {
-        let directory = self.directory();
-        let mode = fs::metadata(directory)
-            .map_err(|error| self.unreadable(&error))?
-            .permissions()
-            .mode();
-        let sticky = mode & 0o1000 != 0;
-        if self.own_directory && mode & 0o077 != 0 {
-            return Err(self.too_open(directory, mode, "700"));
-        }
-        if !self.own_directory && mode & 0o022 != 0 && !sticky {
-            return Err(self.too_open(directory, mode, "go-w"));
-        }
-        Ok(())
     }
 
     /// Waits until no other process changes it; makes its directory.
@@ -389,17 +303,19 @@ pub(crate) fn replace(new: &Path, target: &Path, bytes: &[u8]) -> std::io::Resul
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
-    fn file(directory: &Path) -> LoginFile {
+    pub(in crate::logins) fn file(directory: &Path) -> LoginFile {
         LoginFile {
             path: directory.join("towpath/config.yaml"),
             own_directory: true,
         }
     }
 
-    fn logins() -> Logins {
+    pub(in crate::logins) fn logins() -> Logins {
         let tokens = Tokens {
             access: "canary-access".into(),
             expires: Timestamp::UNIX_EPOCH,
@@ -425,7 +341,7 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
 
-    fn chmod(path: &Path, mode: u32) {
+    pub(in crate::logins) fn chmod(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
@@ -438,54 +354,6 @@ mod tests {
         assert_eq!(file.read().unwrap(), logins());
         assert_eq!(mode(&file.path), 0o600);
         assert_eq!(mode(file.directory()), 0o700);
-    }
-
-    #[tokio::test]
-    async fn what_others_may_read_is_refused_with_the_remedy() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = file(directory.path());
-        file.lock().await.unwrap().write(&logins()).unwrap();
-        chmod(&file.path, 0o640);
-        let failure = file.read().unwrap_err();
-        assert_eq!(failure.exit, Exit::Refused);
-        assert!(failure.message.contains("0640"), "{}", failure.message);
-        let remedy = failure.remedy.clone().unwrap();
-        assert!(remedy.contains("chmod 600"), "{remedy}");
-        chmod(&file.path, 0o600);
-        chmod(file.directory(), 0o755);
-        let remedy = file.read().unwrap_err().remedy.clone().unwrap();
-        assert!(remedy.contains("chmod 700"), "{remedy}");
-        assert!(file.lock().await.is_err());
-    }
-
-    #[tokio::test]
-    async fn where_logins_are_is_private_wherever_that_is() {
-        let directory = tempfile::tempdir().unwrap();
-        let place = fs::canonicalize(directory.path()).unwrap();
-        let own = file(&place);
-        // Before the first login, and after.
-        for _ in 0..2 {
-            let expected = (vec![place.join("towpath")], None);
-            assert_eq!(own.private().unwrap(), expected);
-            own.lock().await.unwrap().write(&logins()).unwrap();
-        }
-        // A link leads out of the directory.
-        let elsewhere = place.join("elsewhere");
-        fs::create_dir(&elsewhere).unwrap();
-        let target = elsewhere.join("logins");
-        fs::rename(&own.path, &target).unwrap();
-        std::os::unix::fs::symlink(&target, &own.path).unwrap();
-        let expected = vec![place.join("towpath"), elsewhere.clone()];
-        assert_eq!(own.private().unwrap(), (expected, None));
-        // A file that was named, alone and beside others.
-        let named = LoginFile {
-            path: target.clone(),
-            own_directory: false,
-        };
-        named.lock().await.unwrap().write(&logins()).unwrap();
-        assert_eq!(named.private().unwrap(), (vec![elsewhere.clone()], None));
-        fs::write(elsewhere.join("notes.txt"), "").unwrap();
-        assert_eq!(named.private().unwrap(), (vec![], Some(target)));
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod browser;
 mod file;
+mod place;
 mod session;
 
 pub(crate) use browser::open;
