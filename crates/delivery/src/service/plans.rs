@@ -26,6 +26,8 @@ pub(super) struct Draft {
     pub(super) claims: Claims,
     /// What is made anew, since what it stands for has changed.
     pub(super) outdated: Outdated,
+    /// Where the team comes near the end of what it may ask for: told with the deployment.
+    pub(super) near: Option<Value>,
 }
 
 impl Delivery {
@@ -77,9 +79,9 @@ impl Delivery {
                 }
             }
         }
-        let (beyond, near) = self.check_quota(environment, order, &running).await?;
-        problems.extend(beyond);
-        warnings.extend(near);
+        let sum = self.check_quota(environment, order, &running).await?;
+        problems.extend(sum.problems);
+        warnings.extend(sum.warnings);
         let routes: Vec<RouteSpec> = self
             .routes_of(name)
             .await?
@@ -117,6 +119,7 @@ impl Delivery {
             decision,
             claims,
             outdated,
+            near: sum.news,
         })
     }
 

@@ -1,7 +1,9 @@
-//! Quotas: what the workloads of a team's namespace may ask for together.
+//! Quotas: what the workloads of a team's namespace may ask for together, and what those of all its other
+//! environments may.
 
-use kernel::{Problem, Resource, Result};
-use teams::model::{Amounts, Cpu, Memory, Namespace, Quota, Usage};
+use kernel::{Meta, Problem, Query, Resource, Result};
+use serde_json::{Value, json};
+use teams::model::{Amounts, Cpu, Memory, Namespace, Quota, Team, Usage};
 
 use super::{Delivery, deploy::Order};
 use crate::{
@@ -49,36 +51,123 @@ pub(crate) fn asked<'a>(workloads: impl IntoIterator<Item = &'a score::Workload>
     sum
 }
 
+/// What a deployment comes to, of what its team may ask for.
+#[derive(Default)]
+pub(super) struct Sum {
+    /// What is beyond.
+    pub(super) problems: Vec<Problem>,
+    /// Where it comes near the end.
+    pub(super) warnings: Vec<String>,
+    /// Where it comes near the end of what all environments of the team beside its namespaces may ask for,
+    /// and was not before: told with the deployment, for of these nobody else counts together.
+    pub(super) news: Option<Value>,
+}
+
+/// What bounds workloads together, and those who share in it.
+struct Bound<'a> {
+    /// What it is of: "namespace `payments-dev`".
+    of: String,
+    rule: &'static str,
+    most: &'a Quota,
+    remedy: String,
+    /// What is asked for now, by what the deployment replaces as well.
+    now: Quota,
+    /// What is asked for by what it leaves as it is.
+    others: Quota,
+}
+
 impl Delivery {
-    /// What a deployment would ask for beyond the quota of the namespace that the environment backs, and
-    /// where it would come near its end.
+    /// What a deployment would ask for beyond the quota of the namespace that the environment backs, or
+    /// else beyond what all others of its team may ask for; and where it would come near the end.
     pub(super) async fn check_quota(
         &self,
         environment: &Resource<Environment>,
         order: &Order,
         running: &[Resource<Workload>],
-    ) -> Result<(Vec<Problem>, Vec<String>)> {
+    ) -> Result<Sum> {
         let (name, team) = (&environment.meta.name, &environment.spec.team);
-        let found = self.store.get::<Namespace>(team, name).await?;
-        let backs =
-            |one: &Resource<Namespace>| one.status.environment == Some(environment.meta.uid);
-        let Some(namespace) = found.filter(backs) else {
-            return Ok((vec![], vec![]));
+        let all = self.store.list_all(&Query::scope(team)).await?;
+        let backing = |one: &Resource<Namespace>| one.status.environment.is_some();
+        let backed: Vec<Resource<Namespace>> = all.into_iter().filter(backing).collect();
+        let stays = |workload: &&Resource<Workload>| {
+            let replaced =
+                workload.meta.scope == *name && order.workloads.contains_key(&workload.meta.name);
+            !workload.is_deleting() && !replaced
         };
-        let quota = &namespace.spec.quota;
-        let stays = running.iter().filter(|workload| {
-            !workload.is_deleting() && !order.workloads.contains_key(&workload.meta.name)
+        let count = |workloads: &mut dyn Iterator<Item = &Resource<Workload>>| {
+            asked(workloads.map(|workload| &workload.spec.score)).quota
+        };
+        let backs = |one: &&Resource<Namespace>| {
+            one.meta.name == *name && one.status.environment == Some(environment.meta.uid)
+        };
+        if let Some(namespace) = backed.iter().find(backs) {
+            let bound = Bound {
+                of: format!("namespace `{name}`"),
+                rule: "namespace/quota",
+                most: &namespace.spec.quota,
+                remedy: format!(
+                    "ask for less, delete what is not needed, or have a lead of team `{team}` raise the \
+                     quota: `towpath namespace quota {name} --team {team}`, up to the team's allowance"
+                ),
+                now: count(&mut running.iter()),
+                others: count(&mut running.iter().filter(stays)),
+            };
+            let (problems, warnings, _) = bound.check(order);
+            return Ok(Sum {
+                problems,
+                warnings,
+                news: None,
+            });
+        }
+        let registered = self.store.get::<Team>("", team).await?;
+        let Some(registered) = registered.filter(|team| team.spec.is_registered()) else {
+            return Ok(Sum::default());
+        };
+        let query = Query {
+            labels: [(Meta::TEAM.to_owned(), team.clone())].into(),
+            ..Query::default()
+        };
+        let mut theirs = self.store.list_all::<Workload>(&query).await?;
+        theirs.retain(|one| !backed.iter().any(|room| room.meta.name == one.meta.scope));
+        let bound = Bound {
+            of: format!("what team `{team}` has beside its namespaces"),
+            rule: "team/allowance",
+            most: &registered.spec.allowance.environments,
+            remedy: format!(
+                "ask for less, end an environment that is not needed, deploy to a namespace, or have a \
+                 platform engineer raise the allowance of team `{team}` (spec.allowance.environments)"
+            ),
+            now: count(&mut theirs.iter()),
+            others: count(&mut theirs.iter().filter(stays)),
+        };
+        let (problems, warnings, parts) = bound.check(order);
+        let news = (!parts.is_empty()).then(|| {
+            json!({
+                "parts": parts,
+                "asked": bound.others.plus(&asked(order.workloads.values()).quota),
+                "allowance": bound.most,
+                "from": format!("{} %", Usage::WARNING),
+            })
         });
-        let others = asked(stays.map(|workload| &workload.spec.score)).quota;
-        let now = asked(running.iter().map(|workload| &workload.spec.score)).quota;
+        Ok(Sum {
+            problems,
+            warnings,
+            news,
+        })
+    }
+}
+
+impl Bound<'_> {
+    /// What of `order` is beyond it, where it comes near its end, and the parts of which it did not before.
+    fn check(&self, order: &Order) -> (Vec<Problem>, Vec<String>, Vec<String>) {
         let wanted = asked(order.workloads.values()).quota;
-        let sum = others.plus(&wanted);
+        let sum = self.others.plus(&wanted);
         let part = |of: &Quota, name: &str| of.parts().into_iter().find(|part| part.0 == name);
         let mut problems = Vec::new();
-        for (what, total, most) in sum.beyond(quota) {
-            let more = part(&sum, what).map(|p| p.1) > part(&now, what).map(|p| p.1);
+        for (what, total, most) in sum.beyond(self.most) {
+            let more = part(&sum, what).map(|p| p.1) > part(&self.now, what).map(|p| p.1);
             if !more {
-                // The quota was lowered below what runs: what asks for no more may be deployed.
+                // It was lowered below what runs: what asks for no more may be deployed.
                 continue;
             }
             let text = |of: &Quota| part(of, what).map(|p| p.2).unwrap_or_default();
@@ -90,35 +179,30 @@ impl Delivery {
                 })
                 .map(|(workload, _)| workload.as_str())
                 .collect();
-            problems.push(
-                Problem::new(
-                    "namespace/quota",
-                    format!("workloads.{}", who.join(",")),
-                    format!(
-                        "namespace `{name}` would have {total} of {what}, and its quota is {most}: {} asks \
-                         for {}, the other workloads for {}, and {} is left",
-                        who.join(", "),
-                        text(&wanted),
-                        text(&others),
-                        left(quota, &others, what),
-                    ),
-                )
-                .remedy(format!(
-                    "ask for less, delete what is not needed, or have a lead of team `{team}` raise the \
-                     quota: `towpath namespace quota {name} --team {team}`, up to the team's allowance"
-                )),
+            let message = format!(
+                "{} would have {total} of {what}, and its quota is {most}: {} asks for {}, the other \
+                 workloads for {}, and {} is left",
+                self.of,
+                who.join(", "),
+                text(&wanted),
+                text(&self.others),
+                left(self.most, &self.others, what),
             );
+            let path = format!("workloads.{}", who.join(","));
+            problems.push(Problem::new(self.rule, path, message).remedy(self.remedy.clone()));
         }
-        let near = Usage::near(&sum, quota);
+        let near = Usage::near(&sum, self.most);
         let warnings = near
             .iter()
             .filter(|_| problems.is_empty())
-            .filter_map(|what| Some((what, part(&sum, what)?.2, part(quota, what)?.2)))
+            .filter_map(|what| Some((what, part(&sum, what)?.2, part(self.most, what)?.2)))
             .map(|(what, total, most)| {
-                format!("namespace {name} will have {total} of its {most} of {what}")
+                format!("{} will have {total} of its {most} of {what}", self.of)
             })
             .collect();
-        Ok((problems, warnings))
+        let before = Usage::near(&self.now, self.most);
+        let news = near.into_iter().filter(|what| !before.contains(what));
+        (problems, warnings, news.collect())
     }
 }
 

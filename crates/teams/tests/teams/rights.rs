@@ -42,6 +42,28 @@ async fn lists_hold_the_teams_of_their_reader() {
 }
 
 #[tokio::test]
+async fn another_quota_than_the_first_is_for_leads_to_say() {
+    let site = Site::new().await;
+    site.outside.group("payments", &["ada", "bob"]);
+    let team = json!({ "name": "payments", "leads": ["local:ada"], "environments": [] });
+    site.onboard(team).await;
+    let make = async |who: &str, name: &str, cpu: u64| {
+        let amounts = |cpu: u64, memory: &str| json!({ "cpu": cpu, "memory": memory });
+        let quota = json!({ "requests": amounts(cpu, "2Gi"), "limits": amounts(10, "20Gi") });
+        let body = json!({ "name": name, "quota": quota });
+        let path = "/v1/teams/payments/namespaces";
+        site.ask(who, "POST", path, body).await
+    };
+    for who in ["local:bob", "pipeline payments"] {
+        let (status, answer) = make(who, "payments-load", 4).await;
+        assert_eq!(status, 403, "{who}: {answer}");
+        assert_eq!(answer["problems"][0]["rule"], "authz/lead", "{answer}");
+    }
+    assert_eq!(make("local:bob", "payments-load", 2).await.0, 202);
+    assert_eq!(make("local:ada", "payments-more", 4).await.0, 202);
+}
+
+#[tokio::test]
 async fn sync_tells_a_name_and_a_generation_and_nothing_else() {
     let site = Site::new().await;
     site.outside.group("payments", &["ada"]);

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Change, Error, Meta, NewEvent, Resource, Result, Secret};
+use kernel::{Caller, Change, Error, Key, Meta, NewEvent, Outcome, Resource, Result, Secret};
 use rand::RngCore as _;
 use serde_json::json;
+use teams::model::Team;
 
 use super::{Delivery, Order, Room, RoomState};
 use crate::{
@@ -81,6 +82,13 @@ impl Delivery {
                 "message": order.message,
             }),
         ));
+        if let Some(near) = draft.near {
+            let team = &room.spec.team;
+            let key = Key::of::<Team>("", team.as_str());
+            let outcome = Some(Outcome::Fail);
+            let what = "team.quota-warning";
+            change.event(NewEvent::caused(what, key, team, caller, outcome, near));
+        }
         Self::committed(self.store.commit(change).await?, &deployment)
     }
 
