@@ -152,6 +152,43 @@ impl Credentials for OfIdentity {
             made => made.map(drop),
         }
     }
+
+    async fn end(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()> {
+        let accounts = Query::scope(team);
+        let accounts = self.0.store().list_all::<ServiceAccount>(&accounts).await?;
+        for account in accounts {
+            if account.spec.environment.as_deref() == Some(namespace) {
+                self.account_end(caller, team, &account.meta.name).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl OfIdentity {
+    /// Ends a service account, with what stands for it.
+    async fn account_end(&self, caller: &Caller, team: &str, name: &str) -> Result<()> {
+        let trusts = Query::scope(team);
+        let trusts = self.0.store().list_all::<WorkloadTrust>(&trusts).await?;
+        for trust in trusts {
+            if trust.spec.service_account == name {
+                absent(
+                    self.0
+                        .trust_delete(caller, team, &trust.meta.name, None)
+                        .await,
+                )?;
+            }
+        }
+        absent(self.0.account_delete(caller, team, name, None).await)
+    }
+}
+
+/// What is not there need not be removed.
+fn absent(removed: Result<()>) -> Result<()> {
+    match removed {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 #[async_trait]
@@ -160,14 +197,14 @@ impl Belongings for OfIdentity {
         let store = self.0.store();
         let all = Query::scope(team);
         for trust in store.list_all::<WorkloadTrust>(&all).await? {
-            self.0
-                .trust_delete(caller, team, &trust.meta.name, None)
-                .await?;
+            absent(
+                self.0
+                    .trust_delete(caller, team, &trust.meta.name, None)
+                    .await,
+            )?;
         }
         for account in store.list_all::<ServiceAccount>(&all).await? {
-            self.0
-                .account_delete(caller, team, &account.meta.name, None)
-                .await?;
+            self.account_end(caller, team, &account.meta.name).await?;
         }
         Ok(vec![])
     }

@@ -73,6 +73,9 @@ pub trait Credentials: Send + Sync + 'static {
 
     /// Has `namespace` of `team` have its deploy credential: again is the same as once.
     async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()>;
+
+    /// Ends all that deploys to `namespace` of `team`, whoever drew it: again is the same as once.
+    async fn end(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()>;
 }
 
 /// What of a team is left.

@@ -111,6 +111,58 @@ async fn a_namespace_keeps_to_its_quota_and_says_when_it_is_nearly_used_up() {
 }
 
 #[tokio::test]
+async fn what_a_team_has_beside_its_namespaces_keeps_to_its_allowance() {
+    let world = World::new(&[]).await;
+    let amounts = |cpu: u64| json!({ "cpu": cpu, "memory": "8Gi" });
+    let quota = json!({ "requests": amounts(2), "limits": amounts(4) });
+    let allowance = json!({
+        "namespaces": 3, "quota": { "requests": amounts(20), "limits": amounts(20) },
+        "environments": quota,
+    });
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev"], "allowance": allowance }))
+        .await;
+    world.ready("payments").await;
+    for name in ["pr-1", "pr-2"] {
+        let body = json!({ "name": name, "team": "payments", "role": "dev" });
+        let (status, made) = world.ask(Method::POST, "/v1/environments", body).await;
+        assert_eq!(status, 201, "{made}");
+    }
+    // The namespace counts for itself.
+    let (status, answer) = world.deploy("payments-dev", "hello", "1900m").await;
+    assert_eq!(status, 202, "{answer}");
+    let (status, answer) = world.deploy("pr-1", "hello", "1500m").await;
+    assert_eq!(status, 202, "{answer}");
+    assert!(world.events("team.quota-warning").await.is_empty());
+    let (status, answer) = world.deploy("pr-2", "hello", "600m").await;
+    assert_eq!(status, 422, "{answer}");
+    let problem = &answer["problems"][0];
+    assert_eq!(problem["rule"], "team/allowance");
+    assert_eq!(
+        problem["message"],
+        "what team `payments` has beside its namespaces would have 2100m of requests.cpu, and its quota is \
+         2: hello asks for 600m, the other workloads for 1500m, and 500m is left"
+    );
+    // The same again is no more than there is, and the end is told of once.
+    for _ in 0..2 {
+        let (status, answer) = world.deploy("pr-2", "hello", "100m").await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    let warned = world.events("team.quota-warning").await;
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert_eq!(warned[0]["data"]["parts"], json!(["requests.cpu"]));
+    assert_eq!(warned[0]["team"], "payments");
+    let path = "/v1/environments/pr-1";
+    assert_eq!(world.ask(Method::DELETE, path, Value::Null).await.0, 202);
+    eventually("what has gone counts no more", LONG, || async {
+        let (status, answer) = world.deploy("pr-2", "hello", "600m").await;
+        assert!(matches!(status, 202 | 422), "{answer}");
+        (status == 202).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_there_of_the_team_is_taken_in_and_nobody_elses() {
     let world = World::new(&[]).await;
     for (name, team) in [("payments-dev", "payments"), ("payments-qa", "shop")] {
@@ -162,7 +214,7 @@ async fn names_that_begin_with_a_teams_are_that_teams() {
             .await;
     }
     let token = async |team: &str| {
-        let (_, client, secret) = world.key(team, "robot").await;
+        let (client, secret) = world.key(team, "robot").await;
         world.token(&client, &secret).await.unwrap()
     };
     let (pay, payments, shop) = (
@@ -493,4 +545,26 @@ async fn the_command_line_knows_teams() {
         let ended = world.site.cli(arguments).await;
         assert_eq!(ended.code, code, "{arguments:?}: {ended:?}");
     }
+}
+
+#[tokio::test]
+async fn deleting_an_environment_that_is_made_anew_ends() {
+    let world = World::new(&[]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev"] }))
+        .await;
+    world.ready("payments").await;
+    let (status, answer) = world.deploy("payments-dev", "hello", "100m").await;
+    assert_eq!(status, 202, "{answer}");
+    let before = world.get("/v1/environments/payments-dev").await;
+    let delete = ["env", "delete", "payments-dev", "--with-data"];
+    let ended = tokio::time::timeout(LONG, world.site.cli(&delete)).await;
+    let ended = ended.expect("it waits for the one that it deletes");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    eventually("its namespace has another", LONG, || async {
+        let now = world.get("/v1/environments/payments-dev").await;
+        let uid = &now["metadata"]["uid"];
+        (uid.is_string() && *uid != before["metadata"]["uid"]).then_some(())
+    })
+    .await;
 }

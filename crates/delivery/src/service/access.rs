@@ -176,6 +176,39 @@ impl Delivery {
         Ok(place)
     }
 
+    /// Refuses a deploy credential that asks for another environment than its own, whether that is there or
+    /// not: what is wrong is which credential was used, and that tells of nothing else.
+    pub(super) async fn require_own(
+        &self,
+        caller: &Caller,
+        action: Action,
+        environment: &str,
+    ) -> Result<()> {
+        let own = match caller.environment.as_deref() {
+            Some(own) if own != environment => own,
+            _ => return Ok(()),
+        };
+        let target = Target {
+            kind: Environment::KIND,
+            name: environment,
+            team: caller.teams.first().map_or("", String::as_str),
+            environment: Some(Surroundings {
+                name: environment,
+                role: "",
+                protected: false,
+            }),
+            ..Target::default()
+        };
+        let ruling = self.guard.require(caller, action, &target).await;
+        ruling.map_err(|mut error| {
+            if error.kind == ErrorKind::Forbidden {
+                error.message =
+                    format!("this credential deploys to `{own}`, and not to `{environment}`");
+            }
+            error
+        })
+    }
+
     /// Whether `caller` may do `action` with `target` at `place`. The error is none where they may not
     /// even see the place.
     pub(super) async fn require_at(

@@ -112,6 +112,10 @@ impl Credentials for Nothing {
     async fn ensure(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
         Ok(())
     }
+
+    async fn end(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -1,8 +1,11 @@
 //! Teams: the registry of who the platform's customers are.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kernel::Kind;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Condition, NamespaceSpec, Quota};
 
@@ -92,6 +95,16 @@ pub struct Allowance {
     pub namespaces: u32,
     /// The quotas of all its namespaces together.
     pub quota: Quota,
+    /// What the workloads of all its environments beside its namespaces may ask for together.
+    #[serde(default = "Allowance::beside")]
+    pub environments: Quota,
+}
+
+impl Allowance {
+    /// What environments beside namespaces may ask for where nothing is said: as much as namespaces.
+    fn beside() -> Quota {
+        Self::default().quota
+    }
 }
 
 impl Default for Allowance {
@@ -100,6 +113,7 @@ impl Default for Allowance {
         Self {
             namespaces: 3,
             quota: Quota::of(20, 20, 100, 200),
+            environments: Quota::of(20, 20, 100, 200),
         }
     }
 }
@@ -163,6 +177,11 @@ pub struct TeamStatus {
     /// What of the allowance is taken.
     #[serde(default)]
     pub taken: Taken,
+    /// The namespaces to which something deploys: recorded before that is drawn, and until it has ended,
+    /// which is no later than the namespace. One made anew under the name begins with keys of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub credentials: BTreeMap<String, Uuid>,
     /// The last `team.sync`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synced: Option<Synced>,

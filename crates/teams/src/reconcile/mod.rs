@@ -8,7 +8,7 @@ mod leave;
 mod pass;
 mod sync;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ use kernel::{
     reconciler::Context,
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
     Teams,
@@ -124,6 +125,7 @@ impl Pass<'_> {
 
     /// Has the team have all that it should.
     async fn keep(&mut self) -> Result<Next> {
+        self.end_credentials().await?;
         if self.end_interactions().await? || self.make_namespaces().await? {
             // What was written is looked at anew.
             self.context.nudge(self.team.key());
@@ -196,12 +198,40 @@ impl Pass<'_> {
         Ok(true)
     }
 
+    /// Ends what deploys to namespaces that go or are gone. What is recorded of one that is gone is let go of
+    /// after that, and only then can another of its name be made.
+    async fn end_credentials(&mut self) -> Result<()> {
+        let namespaces = self.namespaces().await?;
+        let mut left = self.team.status.credentials.clone();
+        for (name, uid) in &self.team.status.credentials {
+            let found = namespaces.iter().find(|one| one.meta.uid == *uid);
+            if found.is_some_and(|namespace| !namespace.is_deleting()) {
+                continue;
+            }
+            let credentials = &self.teams.ports().credentials;
+            credentials.end(&self.caller, self.name(), name).await?;
+            if found.is_none() {
+                left.remove(name);
+            }
+        }
+        if left == self.team.status.credentials {
+            return Ok(());
+        }
+        self.team.status.credentials = left;
+        let mut change = self.change();
+        change.status(&self.team)?;
+        self.commit(change).await?;
+        self.team = self.context.store.expect("", self.name()).await?;
+        Ok(())
+    }
+
     /// Makes the standard namespaces that are missing. What the team made itself of such a name before it
     /// was a standard one becomes one as it is.
     async fn make_namespaces(&mut self) -> Result<bool> {
         let mut namespaces = self.namespaces().await?;
         let mut change = self.change();
-        let mut changed = false;
+        let (mut changed, mut status) = (false, false);
+        let known: BTreeSet<Uuid> = self.team.status.credentials.values().copied().collect();
         for role in &self.team.spec.environments {
             let name = format!("{}-{role}", self.name());
             match namespaces.iter_mut().find(|one| one.meta.name == name) {
@@ -211,6 +241,8 @@ impl Pass<'_> {
                     change.spec(there)?;
                     changed = true;
                 }
+                // It has just gone, and what deploys to it has not ended yet.
+                None if self.team.status.credentials.contains_key(&name) => changed = true,
                 None => {
                     let spec = NamespaceSpec {
                         role: role.clone(),
@@ -228,13 +260,20 @@ impl Pass<'_> {
         let taken = Taken::by(&self.team.spec.environments, stay.map(|one| &one.spec));
         if self.team.status.taken != taken {
             self.team.status.taken = taken;
-            change.status(&self.team)?;
-            changed = true;
+            status = true;
         }
-        if changed {
+        for namespace in namespaces.iter().filter(|one| !one.is_deleting()) {
+            let (name, uid) = (namespace.meta.name.clone(), namespace.meta.uid);
+            let recorded = &mut self.team.status.credentials;
+            status |= *recorded.entry(name).or_insert_with(|| uid) == uid && !known.contains(&uid);
+        }
+        if status {
+            change.status(&self.team)?;
+        }
+        if !change.is_empty() {
             self.commit(change).await?;
         }
-        Ok(changed)
+        Ok(changed || status)
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{NamespaceFields, NewNamespace},
-    model::{Namespace, NamespaceSpec, Taken, Team},
+    model::{Namespace, NamespaceSpec, Quota, Taken, Team},
 };
 
 /// The role of what backs a namespace where nothing is said.
@@ -167,7 +167,15 @@ impl Teams {
     ) -> Result<()> {
         let role = new.fields.role.as_deref().unwrap_or(DEFAULT_ROLE);
         let target = of_namespace(team, &new.name, role);
-        self.require(caller, NAMESPACE_CREATE, &target, team).await
+        self.require(caller, NAMESPACE_CREATE, &target, team)
+            .await?;
+        match new.fields.quota {
+            // Another quota than the first is a change of it.
+            Some(quota) if quota != Quota::default() => {
+                self.require(caller, NAMESPACE_QUOTA, &target, team).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes a new namespace into `change`, and among `rooms`.
@@ -185,6 +193,13 @@ impl Teams {
                 ErrorKind::AlreadyExists,
                 format!("team `{team}` has a namespace `{}`", new.name),
             ));
+        }
+        if rooms.team.status.credentials.contains_key(&new.name) {
+            return Err(Error::conflict(format!(
+                "what deploys to the former namespace `{}` has not ended yet",
+                new.name
+            ))
+            .remedy("try again in a moment"));
         }
         let before = rooms.taken();
         let role = new.fields.role.clone();

@@ -273,3 +273,49 @@ async fn a_tick_over_a_thousand_teams_of_a_hundred() {
     }
     driver.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_namespace_is_not_made_anew_before_what_deployed_to_the_former_has_ended() {
+    let site = Site::new().await;
+    let driver = driver(&site);
+    site.onboard(json!({ "name": "payments", "environments": [] }))
+        .await;
+    let make = async || {
+        let body = json!({ "name": "payments-load" });
+        let path = "/v1/teams/payments/namespaces";
+        site.ask("admin", "POST", path, body).await
+    };
+    assert_eq!(make().await.0, 202);
+    let drawn = || site.outside.credentials.lock().unwrap().clone();
+    eventually("it has its credential", LONG, || async {
+        drawn().contains("payments-load").then_some(())
+    })
+    .await;
+    *site.outside.holds_on.lock().unwrap() = true;
+    let found = site.store.expect::<Namespace>("payments", "payments-load");
+    let mut change = Change::new();
+    change.remove(&found.await.unwrap()).unwrap();
+    site.store.commit(change).await.unwrap();
+    let (status, answer) = make().await;
+    assert_eq!(status, 409, "{answer}");
+    let detail = answer["detail"].as_str().unwrap();
+    assert!(detail.contains("has not ended yet"), "{detail}");
+    assert!(drawn().contains("payments-load"));
+    // A platform that starts anew finds what is to end.
+    driver.shutdown().await;
+    *site.outside.holds_on.lock().unwrap() = false;
+    let driver = self::driver(&site);
+    eventually("it has ended", LONG, || async {
+        (make().await.0 == 202).then_some(())
+    })
+    .await;
+    eventually("the new one has its own", LONG, || async {
+        let team = team(&site.store, "payments").await?;
+        let uid = team.status.credentials.get("payments-load")?;
+        let now = site.store.get::<Namespace>("payments", "payments-load");
+        let now = now.await.unwrap()?;
+        (*uid == now.meta.uid && drawn().contains("payments-load")).then_some(())
+    })
+    .await;
+    driver.shutdown().await;
+}

@@ -39,6 +39,8 @@ pub(crate) struct Outside {
     pub(crate) removed: Mutex<Vec<(String, bool)>>,
     /// A team that is taken in again as soon as the first of its belongings is asked to go.
     pub(crate) returns: Mutex<Option<String>>,
+    /// Whether credentials cannot be ended.
+    pub(crate) holds_on: Mutex<bool>,
     /// Environments that are there, each with its team.
     pub(crate) environments: Mutex<BTreeMap<String, String>>,
     /// What of them stays.
@@ -166,6 +168,14 @@ impl Credentials for Drawer {
 
     async fn ensure(&self, _: &Caller, _: &str, namespace: &str) -> Result<()> {
         self.0.credentials.lock().unwrap().insert(namespace.into());
+        Ok(())
+    }
+
+    async fn end(&self, _: &Caller, _: &str, namespace: &str) -> Result<()> {
+        if *self.0.holds_on.lock().unwrap() {
+            return Err(Error::unavailable("credentials cannot be ended"));
+        }
+        self.0.credentials.lock().unwrap().remove(namespace);
         Ok(())
     }
 }

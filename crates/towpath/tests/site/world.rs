@@ -12,7 +12,7 @@ pub const LONG: Duration = Duration::from_mins(1);
 
 pub struct World {
     pub site: Site,
-    _running: Running,
+    running: Option<Running>,
     http: reqwest::Client,
     token: String,
     _data: tempfile::TempDir,
@@ -27,11 +27,19 @@ impl World {
         let token = std::fs::read_to_string(data.path().join("admin.token")).unwrap();
         Self {
             site,
-            _running: running,
+            running: Some(running),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             token: token.trim().to_owned(),
             _data: data,
         }
+    }
+
+    /// Kills the platform, and starts it again.
+    pub async fn restart(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.kill();
+        }
+        self.running = Some(self.site.start().await);
     }
 
     pub async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
@@ -61,9 +69,8 @@ impl World {
         self.ask(Method::GET, path, Value::Null).await.1
     }
 
-    /// A key of a service account of a team, made where it is not there: its id, the client's id, and the
-    /// secret.
-    pub async fn key(&self, team: &str, name: &str) -> (String, String, String) {
+    /// A key of a service account of a team, made where it is not there: the client's id, and the secret.
+    pub async fn key(&self, team: &str, name: &str) -> (String, String) {
         let path = format!("/v1/identity/teams/{team}/service-accounts/{name}");
         if self.ask(Method::GET, &path, Value::Null).await.0 == 404 {
             let (status, made) = self.ask(Method::PUT, &path, json!({})).await;
@@ -73,7 +80,7 @@ impl World {
         let (status, key) = self.ask(Method::POST, &keys, Value::Null).await;
         assert_eq!(status, 201, "{key}");
         let text = |name: &str| key[name].as_str().unwrap().to_owned();
-        (text("id"), text("clientId"), text("clientSecret"))
+        (text("clientId"), text("clientSecret"))
     }
 
     /// What the platform answers who asks for a token with a key.

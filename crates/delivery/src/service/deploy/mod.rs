@@ -159,6 +159,7 @@ impl Delivery {
         name: &str,
         create: Option<CreateEnvironment>,
     ) -> Result<Room> {
+        self.require_own(caller, may, name).await?;
         let missing = || {
             Error::not_found(format!("environment `{name}`"))
                 .remedy(format!("make it with `towpath env create {name}`"))
