@@ -53,12 +53,24 @@ impl Api<'_> {
     /// no such list. A next page elsewhere than the first is not gone to: the credential stays where it
     /// belongs.
     pub(crate) async fn pages<T: DeserializeOwned>(&self, url: &str) -> Result<Option<Vec<T>>> {
+        self.pages_in(url, None).await
+    }
+
+    /// The same, where each page is an object with the list in `field`.
+    pub(crate) async fn pages_in<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        field: Option<&str>,
+    ) -> Result<Option<Vec<T>>> {
         let mut all = Vec::new();
         let mut next = url.to_owned();
         for _ in 0..PAGES {
-            let Some((value, answer)) = self.get(&next).await? else {
+            let Some((mut value, answer)) = self.get(&next).await? else {
                 return Ok(None);
             };
+            if let Some(field) = field {
+                value = value[field].take();
+            }
             all.extend(self.understood::<Vec<T>>(value)?);
             match next_page(&answer) {
                 Some(page) if same_origin(url, &page) => next = page,

@@ -223,6 +223,7 @@ impl Tool for Described {
             description: String::new(),
             members: vec![],
             complete: true,
+            secrets: None,
         };
         let words = Words {
             base: &config.url,

@@ -10,6 +10,7 @@ use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted};
 
 use crate::{
     api::{Api, below, check, config},
+    audit,
     limits::Limits,
 };
 
@@ -36,6 +37,9 @@ struct Config {
     /// Whether the team's repositories take signed commits only, on their default branch.
     #[serde(default)]
     signed_commits: bool,
+    /// Whether what the pipelines of the team's repositories keep is looked at.
+    #[serde(default)]
+    audit_secrets: bool,
     /// Teams of the platform whose team there may be there already.
     #[serde(default)]
     adopt: BTreeSet<String>,
@@ -81,6 +85,12 @@ struct Owner {
 struct Permissions {
     #[serde(default)]
     admin: bool,
+}
+
+/// A value that pipelines are given. Its content is shown to nobody.
+#[derive(Deserialize)]
+struct Kept {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -186,19 +196,57 @@ impl Github {
         Ok(())
     }
 
+    /// The repositories that the team administers: in others it has no say.
     async fn repositories(
         &self,
         api: &Api<'_>,
         config: &Config,
         wanted: &Wanted,
-        found: &mut Found,
-    ) -> Result<()> {
+    ) -> Result<Vec<Repository>> {
         let path = ["orgs", &config.org, "teams", &wanted.name, "repos"];
         let all = api.pages::<Repository>(&config.list(&path, "")?).await?;
-        let all = api.there(all, "repositories of the team")?;
-        // The team has no say in those that it does not administer.
-        let own = all.into_iter();
-        for repository in own.filter(|one| !one.archived && one.permissions.admin) {
+        let mut own = api.there(all, "repositories of the team")?;
+        own.retain(|one| !one.archived && one.permissions.admin);
+        Ok(own)
+    }
+
+    /// What the pipelines of these repositories keep that they should fetch.
+    async fn audit(
+        &self,
+        api: &Api<'_>,
+        config: &Config,
+        repositories: &[Repository],
+        secrets: &[String],
+    ) -> Result<Vec<String>> {
+        let mut violations = Vec::new();
+        for repository in repositories {
+            let at = [
+                "repos",
+                &repository.owner.login,
+                &repository.name,
+                "actions",
+            ];
+            let mut kept = Vec::new();
+            for list in ["secrets", "organization-secrets"] {
+                let url = config.list(&[&at[..], &[list]].concat(), "")?;
+                let found = api.pages_in::<Kept>(&url, Some("secrets")).await?;
+                let found = api.there(found, "secrets of a repository's actions")?;
+                kept.extend(found.into_iter().map(|one| one.name));
+            }
+            let place = format!("repository `{}`", repository.name);
+            violations.extend(audit::violations(&place, &kept, secrets));
+        }
+        Ok(violations)
+    }
+
+    async fn signed_commits(
+        &self,
+        api: &Api<'_>,
+        config: &Config,
+        repositories: &[Repository],
+        found: &mut Found,
+    ) -> Result<()> {
+        for repository in repositories {
             let at = [
                 "repos",
                 &repository.owner.login,
@@ -289,6 +337,10 @@ impl Tool for Github {
         }))
     }
 
+    fn audits(&self, value: &Value) -> bool {
+        config(value).is_ok_and(|config: Config| config.audit_secrets)
+    }
+
     async fn look(&self, place: Place<'_>, wanted: &Wanted) -> Result<Found> {
         let config: Config = config(place.config)?;
         let api = self.api(place.credential);
@@ -317,8 +369,17 @@ impl Tool for Github {
             return Ok(found);
         }
         self.members(&api, &config, wanted, &mut found).await?;
+        if !config.signed_commits && !config.audit_secrets {
+            return Ok(found);
+        }
+        let repositories = self.repositories(&api, &config, wanted).await?;
         if config.signed_commits {
-            self.repositories(&api, &config, wanted, &mut found).await?;
+            self.signed_commits(&api, &config, &repositories, &mut found)
+                .await?;
+        }
+        if let Some(secrets) = wanted.secrets.as_ref().filter(|_| config.audit_secrets) {
+            let violations = self.audit(&api, &config, &repositories, secrets).await?;
+            found.violations = Some(violations);
         }
         Ok(found)
     }

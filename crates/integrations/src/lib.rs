@@ -8,6 +8,7 @@
 #![warn(clippy::unwrap_used)]
 
 mod api;
+mod audit;
 mod described;
 mod github;
 mod jira;

@@ -120,6 +120,7 @@ pub async fn start(config: Config) -> Result<Running> {
             local: Arc::new(of_identity.clone()),
             upstreams: Arc::new(of_identity.clone()),
             credentials: Arc::new(of_identity.clone()),
+            secrets: Arc::new(OfSecrets(secrets.values().clone())),
             belongings: vec![
                 Arc::new(OfSubscriptions(subscriptions.clone())),
                 Arc::new(of_identity),

@@ -24,7 +24,8 @@ use subscriptions::{Subscriptions, port::Customers};
 use teams::{
     Registry, Teams,
     port::{
-        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, Upstreams,
+        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, SecretNames,
+        Upstreams,
     },
 };
 use uuid::Uuid;
@@ -237,6 +238,14 @@ impl Belongings for OfSubscriptions {
 
 /// Secrets, as teams know them: what is kept of a team goes on using them.
 pub(crate) struct OfSecrets(pub(crate) Arc<dyn SecretStore>);
+
+#[async_trait]
+impl SecretNames for OfSecrets {
+    async fn names(&self, team: &str) -> Result<Vec<String>> {
+        let secrets = self.0.list(&Name::new(team)?).await?;
+        Ok(secrets.into_iter().map(|secret| secret.name).collect())
+    }
+}
 
 #[async_trait]
 impl Belongings for OfSecrets {

@@ -78,6 +78,13 @@ pub trait Credentials: Send + Sync + 'static {
     async fn end(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()>;
 }
 
+/// Knows what teams keep secret, by name.
+#[async_trait]
+pub trait SecretNames: Send + Sync + 'static {
+    /// What the secrets of `team` are called. An error where that cannot be told.
+    async fn names(&self, team: &str) -> Result<Vec<String>>;
+}
+
 /// What of a team is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {

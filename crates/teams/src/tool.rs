@@ -55,6 +55,10 @@ pub struct Wanted {
     pub members: Vec<WantedMember>,
     /// Whether these are all: where the source cannot list them, nobody is taken out.
     pub complete: bool,
+    /// What its secrets are called, for those who look for copies; none where nobody does, or where that
+    /// cannot be told.
+    #[serde(skip)]
+    pub secrets: Option<Vec<String>>,
 }
 
 /// Somebody in a team.
@@ -106,6 +110,8 @@ pub struct Found {
     pub repairs: Vec<Repair>,
     /// What only people can mend.
     pub obstacles: Vec<String>,
+    /// What the team keeps there against the platform's rules; none where that was not looked at.
+    pub violations: Option<Vec<String>>,
 }
 
 /// Speaks to one sort of tool.
@@ -119,6 +125,11 @@ pub trait Tool: Send + Sync + 'static {
 
     /// What stands for a team of this name, where one thing does.
     fn home(&self, config: &Value, team: &str) -> Result<Option<Home>>;
+
+    /// Whether it looks for copies of the team's secrets.
+    fn audits(&self, _config: &Value) -> bool {
+        false
+    }
 
     /// Compares what there is with what should be, and changes nothing. `Unavailable` where the tool
     /// could not be asked: that says nothing of what is there.

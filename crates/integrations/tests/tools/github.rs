@@ -8,18 +8,17 @@ use std::{
 use axum::{
     Json, Router,
     extract::{Path, Query, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use kernel::ErrorKind;
 use serde_json::{Value, json};
-
-use teams::tool::Wanted;
+use teams::{model::Step, tool::Wanted};
 
 use crate::{
-    reconcile::SOON,
+    reconcile::{SOON, World},
     support::{CREDENTIAL, heal, look, serve, team, tool},
 };
 
@@ -47,6 +46,8 @@ struct Org {
     people: BTreeSet<String>,
     owners: BTreeSet<String>,
     rulesets: Vec<Value>,
+    /// What is given to the pipelines of each repository.
+    secrets: Vec<String>,
     requests: usize,
     limited: Option<Limit>,
     /// Ends of paths that it shows to nobody.
@@ -69,6 +70,11 @@ async fn github() -> (String, Arc<Mutex<Org>>) {
         )
         .route("/orgs/acme/teams/{team}/repos", get(repos))
         .route("/orgs/acme/members", get(owners))
+        .route("/repos/acme/{repo}/actions/secrets", get(secrets))
+        .route(
+            "/repos/acme/{repo}/actions/organization-secrets",
+            get(shared_secrets),
+        )
         .route(
             "/repos/acme/{repo}/rulesets",
             get(rulesets).post(make_ruleset),
@@ -225,6 +231,30 @@ async fn repos(Query(query): Of) -> Response {
     };
     let all = vec![repo("checkout", false, true), repo("old", true, true)];
     page("", [all, vec![]].concat(), &query).into_response()
+}
+
+/// Pages of an object, one secret on each.
+async fn secrets(State(org): Shared, Query(query): Of, headers: HeaderMap, uri: Uri) -> Response {
+    assert_eq!(query["per_page"], "100");
+    let all = org.lock().unwrap().secrets.clone();
+    let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
+    let mut links = HeaderMap::new();
+    if all.len() > page {
+        let url = here(&headers, uri.path());
+        let link = format!("<{url}?per_page=100&page={}>; rel=\"next\"", page + 1);
+        links.insert(header::LINK, link.parse().unwrap());
+    }
+    let shown: Vec<_> = all.iter().skip(page - 1).take(1).collect();
+    let shown: Vec<_> = shown.iter().map(|name| json!({ "name": name })).collect();
+    (
+        links,
+        Json(json!({ "total_count": all.len(), "secrets": shown })),
+    )
+        .into_response()
+}
+
+async fn shared_secrets() -> Json<Value> {
+    Json(json!({ "total_count": 1, "secrets": [{ "name": "TOWPATH_TOKEN" }] }))
 }
 
 async fn rulesets(State(org): Shared, Query(query): Of) -> Json<Value> {
@@ -429,4 +459,50 @@ async fn who_does_not_log_in_by_github_has_the_login_that_is_configured_or_none(
     assert_eq!(whats, ["members/bob-at-acme", "members/cy"]);
     let message = "`ada` has no known login at GitHub: name it in `config.logins`";
     assert_eq!(found.obstacles, [message]);
+}
+
+#[tokio::test]
+async fn copies_of_secrets_and_more_than_one_value_are_told() {
+    let world = World::new().await;
+    let (url, org) = github().await;
+    {
+        let mut org = org.lock().unwrap();
+        org.secrets = vec!["API_KEY".into(), "OTHER".into()];
+        org.people = ["ada".into(), "bob".into()].into();
+    }
+    let new = json!({
+        "type": "github",
+        "credential": CREDENTIAL,
+        "config": {
+            "org": "acme", "url": url, "logins": { "ada": "ada", "bob": "bob" }, "auditSecrets": true,
+        },
+    });
+    world.put("code", new).await;
+    // It is in step all the same: what people keep there is theirs to mend.
+    let status = world.is("payments", "code", Step::InStep).await;
+    assert_eq!(
+        status.violations,
+        [
+            "repository `checkout` keeps `API_KEY`, as the team's secret `stripe/api-key` is called: fetch \
+             it with `towpath secrets run`, and remove it there",
+            "repository `checkout` keeps 3 values (`API_KEY`, `OTHER`, `TOWPATH_TOKEN`): the one by which it \
+             reaches the team's secrets is enough",
+        ]
+    );
+    let told = async || -> Vec<Value> {
+        let told = world.told().await.into_iter();
+        let told = told.filter(|(kind, _)| kind == "violation");
+        told.map(|(_, data)| data["violations"].clone()).collect()
+    };
+    assert_eq!(told().await, [json!(status.violations)]);
+    // Mended, and told once.
+    org.lock().unwrap().secrets.clear();
+    world.sync().await;
+    testkit::eventually("it is mended", SOON, async || {
+        let status = world.is("payments", "code", Step::InStep).await;
+        status.violations.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(told().await.len(), 2);
+    world.driver.shutdown().await;
 }

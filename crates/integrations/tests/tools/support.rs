@@ -30,6 +30,7 @@ pub(crate) fn team(members: &[&str]) -> Wanted {
         description: "Takes the money".into(),
         members: members.iter().map(member).collect(),
         complete: true,
+        secrets: None,
     }
 }
 

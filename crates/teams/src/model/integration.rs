@@ -156,6 +156,9 @@ pub struct IntegrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub looked: Option<Timestamp>,
+    /// What the team keeps there against the platform's rules, for people to mend.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<String>,
     /// How often drift was found.
     #[serde(default)]
     pub drifts: u32,

@@ -89,7 +89,12 @@ impl Reconciler for Integrations {
         if let Some(team) = &team
             && !selected.is_empty()
         {
-            let wanted = self.wanted(team).await;
+            let mut wanted = self.wanted(team).await;
+            if let Ok(wanted) = &mut wanted
+                && selected.iter().any(|one| self.audits(one))
+            {
+                wanted.secrets = self.secrets(team).await;
+            }
             let names: BTreeSet<&str> = selected.iter().map(|one| one.meta.name.as_str()).collect();
             // Of integrations that there were: one that is made anew under another name goes on with it.
             let former: Vec<Holding> = states
@@ -107,6 +112,7 @@ impl Reconciler for Integrations {
                     state: states.remove(&integration.meta.name),
                     former: &former,
                     drifted: false,
+                    violations: None,
                 };
                 passes.push(pass.run(team, &wanted));
             }
@@ -150,6 +156,25 @@ async fn rest(
 }
 
 impl Integrations {
+    fn audits(&self, integration: &Resource<Integration>) -> bool {
+        let spec = &integration.spec;
+        let tool = self.0.tool(&spec.tool);
+        tool.is_some_and(|tool| tool.audits(&spec.config))
+    }
+
+    /// What a team's secrets are called. Where that cannot be told, all else goes on.
+    async fn secrets(&self, team: &Resource<Team>) -> Option<Vec<String>> {
+        let names = self.0.ports().secrets.names(&team.meta.name).await;
+        names
+            .inspect_err(|error| {
+                tracing::warn!(
+                    error = error.chain(),
+                    "copies of secrets are not looked for"
+                );
+            })
+            .ok()
+    }
+
     /// What tools should know of a team. Fails where a source cannot say who is in it.
     async fn wanted(&self, team: &Resource<Team>) -> Result<Wanted> {
         let mut wanted = Wanted {
@@ -158,6 +183,7 @@ impl Integrations {
             description: team.spec.description.clone(),
             members: vec![],
             complete: true,
+            secrets: None,
         };
         if !team.spec.is_registered() {
             // Nobody is in it any more.

@@ -35,6 +35,8 @@ pub(super) struct Pass<'a> {
     pub(super) former: &'a [Holding],
     /// Whether it was found otherwise than it was left.
     pub(super) drifted: bool,
+    /// What was found against the rules, where that was looked at.
+    pub(super) violations: Option<Vec<String>>,
 }
 
 impl Pass<'_> {
@@ -119,6 +121,7 @@ impl Pass<'_> {
         let mut is_drift = was == Some(&digest);
         for _ in 0..ROUNDS {
             let mut found = tool.look(place, wanted).await?;
+            self.violations = found.violations.take();
             // Who is in it without a right goes first.
             found.repairs.sort_by_key(|repair| repair.wanted.is_some());
             if leaves && found.presence != Presence::There {
@@ -380,6 +383,28 @@ impl Pass<'_> {
             state.status.wanted = digest;
             state.status.generation = generation;
             state.status.told = None;
+        }
+        if let Some(violations) = self.violations.take()
+            && violations != state.status.violations
+        {
+            let outcome = if violations.is_empty() {
+                Outcome::Pass
+            } else {
+                Outcome::Fail
+            };
+            change.event(NewEvent::caused(
+                "integration.violation",
+                self.key(team),
+                team,
+                &self.caller,
+                Some(outcome),
+                json!({
+                    "type": self.integration.spec.tool,
+                    "violations": violations.iter().take(TOLD).collect::<Vec<_>>(),
+                    "more": violations.len().saturating_sub(TOLD),
+                }),
+            ));
+            state.status.violations = violations;
         }
         state.status.drifts += u32::from(self.drifted);
         let same = state.status == before;

@@ -18,7 +18,7 @@ use kernel::{Committed, Error, Guard, Kind, Resource, Result, Store};
 
 use crate::{
     Registry,
-    port::{Belongings, Credentials, LocalGroups, Upstreams},
+    port::{Belongings, Credentials, LocalGroups, SecretNames, Upstreams},
     tool::Tool,
 };
 
@@ -50,6 +50,8 @@ pub struct Ports {
     pub upstreams: Arc<dyn Upstreams>,
     /// What draws deploy credentials.
     pub credentials: Arc<dyn Credentials>,
+    /// What teams keep secret, by name.
+    pub secrets: Arc<dyn SecretNames>,
     /// Who keeps anything for a team, in the order in which it is taken away.
     pub belongings: Vec<Arc<dyn Belongings>>,
     /// What speaks to the tools that are kept in step with teams.

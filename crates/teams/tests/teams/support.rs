@@ -22,7 +22,8 @@ use teams::{
     Registered, Registry, Settings, Teams,
     model::Team,
     port::{
-        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, Upstreams,
+        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, SecretNames,
+        Upstreams,
     },
     service::Ports,
 };
@@ -159,6 +160,13 @@ impl Upstreams for Upstream {
 }
 
 struct Drawer(Arc<Outside>);
+
+#[async_trait]
+impl SecretNames for Drawer {
+    async fn names(&self, _: &str) -> kernel::Result<Vec<String>> {
+        Ok(vec![])
+    }
+}
 
 #[async_trait]
 impl Credentials for Drawer {
@@ -359,6 +367,7 @@ async fn replica(store: &Store, outside: &Arc<Outside>, reserved: &[&str]) -> (R
         local: Arc::new(Local(outside.clone())),
         upstreams: Arc::new(Upstream(outside.clone())),
         credentials: drawer.clone(),
+        secrets: drawer.clone(),
         belongings: vec![Arc::new(Returns(outside.clone(), store.clone())), drawer],
         tools: vec![],
     };

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use client::every;
 use kernel::Resource;
-use teams::model::{self, IntegrationState, Step};
+use teams::model::{self, IntegrationState, IntegrationStatus, Step};
 
 use crate::{context::Context, failure::Result, render::table};
 
@@ -82,6 +82,17 @@ fn list(all: &[Resource<model::Integration>]) -> String {
     table::table(head, all.iter().map(row).collect(), nothing)
 }
 
+/// What is wrong, and what is kept there against the rules.
+fn why(status: &IntegrationStatus) -> String {
+    let message = Some(&status.message).filter(|message| !message.is_empty());
+    let all: Vec<&str> = message
+        .into_iter()
+        .chain(&status.violations)
+        .map(String::as_str)
+        .collect();
+    all.join("; ")
+}
+
 fn states(
     all: &[Resource<IntegrationState>],
     called: impl Fn(&Resource<IntegrationState>) -> &String,
@@ -101,7 +112,7 @@ fn states(
             step.into(),
             one.status.drifts.to_string(),
             looked.unwrap_or_default(),
-            one.status.message.clone(),
+            why(&one.status),
         ]
     };
     let head = [column, "state", "drifts", "looked", "why"];
