@@ -187,14 +187,21 @@ mod tests {
 
     #[test]
     fn one_that_no_longer_waits_takes_nothing() {
-        let turns = Turns::new(2);
-        let place = at_once(&turns, "one");
-        let waits = Box::pin(turns.place("one"));
-        let mut waits = waits;
-        assert!((&mut waits).now_or_never().is_none());
-        drop(waits);
-        drop(place);
-        assert_eq!(locked(&turns.0).free, 2);
-        assert!(locked(&turns.0).teams.is_empty() || at_once(&turns, "one").is_some());
+        for given_first in [false, true] {
+            let turns = Turns::new(1);
+            let place = at_once(&turns, "one");
+            let mut waits = Box::pin(turns.place("one"));
+            assert!((&mut waits).now_or_never().is_none());
+            if given_first {
+                drop(place);
+                drop(waits);
+            } else {
+                drop(waits);
+                drop(place);
+            }
+            assert!(at_once(&turns, "two").is_some());
+            let state = locked(&turns.0);
+            assert_eq!((state.free, state.teams.len()), (1, 0));
+        }
     }
 }
