@@ -89,6 +89,26 @@ fn narrows(claim: &str, pattern: &str) -> bool {
     IDENTIFYING.contains(&claim) && pattern.chars().any(|c| !matches!(c, '*' | '/' | ':'))
 }
 
+/// Why no token is given for another.
+enum Untaken {
+    /// Nobody trusts it; what the account's team is told, where there is one.
+    Refused(Option<Box<Told>>),
+    Failed(Refusal),
+}
+
+impl<E: Into<Refusal>> From<E> for Untaken {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// What a team is told of a token that was not taken for its account.
+struct Told {
+    account: Resource<ServiceAccount>,
+    issuer: String,
+    reason: String,
+}
+
 impl Identity {
     /// Has a team trust tokens of another issuer, or changes which.
     pub async fn trust_put(
@@ -185,18 +205,28 @@ impl Identity {
                 "the subject_token_type must be `{JWT}` or `{ID_TOKEN}`"
             )));
         }
-        match self.exchanged(client_id, subject_token).await {
-            Err(refusal) if refusal.code == RefusalCode::InvalidGrant => {
-                Err(self.secret_refused(refusal, address).await)
-            }
-            done => done,
+        let told = match self.exchanged(client_id, subject_token).await {
+            Ok(answer) => return Ok(answer),
+            Err(Untaken::Failed(refusal)) => return Err(refusal),
+            Err(Untaken::Refused(told)) => told,
+        };
+        // The one answer to all tokens that are not taken, and for accounts that are not there.
+        let refusal = Refusal::grant(format!(
+            "`{}` takes no such token; the events of its team say why (`workload.refused`)",
+            client_id.escape_debug()
+        ));
+        let refusal = self.secret_refused(refusal, address).await;
+        // Whoever is held up is told of no more.
+        if let (RefusalCode::InvalidGrant, Some(told)) = (refusal.code, told) {
+            self.exchange_refused(*told).await?;
         }
+        Err(refusal)
     }
 
-    async fn exchanged(&self, client_id: &str, token: &Secret) -> Result<TokenAnswer, Refusal> {
+    async fn exchanged(&self, client_id: &str, token: &Secret) -> Result<TokenAnswer, Untaken> {
         let token = token.expose_str().unwrap_or_default();
-        let unreadable = || Refusal::grant("the subject_token is not a signed token");
-        let claimed: Peek = insecure_decode_claims(token).map_err(|_| unreadable())?;
+        let claimed: Peek = insecure_decode_claims(token)
+            .map_err(|_| Refusal::request("the subject_token is not a signed token"))?;
         let (team, name) = account_named(client_id).ok_or_else(|| {
             Refusal::request("the client_id must name a service account: TEAM/NAME")
         })?;
@@ -207,21 +237,44 @@ impl Identity {
         trusts
             .retain(|trust| trust.spec.issuer == claimed.iss && trust.spec.service_account == name);
         let account = self.store.get::<ServiceAccount>(team, name).await?;
-        let Some(account) = account.filter(|a| !a.spec.disabled && !trusts.is_empty()) else {
-            return Err(Refusal::grant(format!(
-                "`{}` trusts no token of this issuer",
-                client_id.escape_debug()
-            )));
+        let account = account.filter(|account| !account.spec.disabled && !trusts.is_empty());
+        let Some(account) = account else {
+            return Err(Untaken::Refused(None));
         };
+        match self.judged(&trusts, &claimed.iss, token).await {
+            Ok((trust, claims, end)) => {
+                let answer = self.exchange_grant(&account, trust, &claims, end).await?;
+                Ok(answer)
+            }
+            Err(refusal) if refusal.code == RefusalCode::InvalidGrant => {
+                Err(Untaken::Refused(Some(Box::new(Told {
+                    account,
+                    issuer: claimed.iss,
+                    reason: refusal.description,
+                }))))
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// The trust that takes `token`, its claims, and when it ends. Whoever shows a token is told none of why it
+    /// is refused: it may be anybody's.
+    async fn judged<'t>(
+        &self,
+        trusts: &'t [Resource<WorkloadTrust>],
+        issuer: &str,
+        token: &str,
+    ) -> Result<(&'t Resource<WorkloadTrust>, Map<String, Value>, Timestamp), Refusal> {
         // None is asked for keys but an issuer that somebody trusts.
-        let claims = self.foreign_claims(&claimed.iss, token).await?;
+        let claims = self.foreign_claims(issuer, token).await?;
         let end = claims
             .get("exp")
             .and_then(Value::as_i64)
             .unwrap_or_default();
-        let end = Timestamp::from_second(end).map_err(|_| unreadable())?;
+        let end = Timestamp::from_second(end)
+            .map_err(|_| Refusal::grant("the subject_token has no end that there is"))?;
         let mut why = String::new();
-        for trust in &trusts {
+        for trust in trusts {
             let audience = trust
                 .spec
                 .audience
@@ -235,10 +288,26 @@ impl Identity {
                     trust.meta.name
                 );
             } else {
-                return self.exchange_grant(&account, trust, &claims, end).await;
+                return Ok((trust, claims, end));
             }
         }
         Err(Refusal::grant(why))
+    }
+
+    /// Tells the account's team why a token was not taken.
+    async fn exchange_refused(&self, told: Told) -> Result<()> {
+        let account = &told.account;
+        let caller = super::as_account(account);
+        let mut change = Change::new().by(&caller);
+        change.event(NewEvent::caused(
+            "workload.refused",
+            account.key(),
+            &account.meta.scope,
+            &caller,
+            Some(Outcome::Fail),
+            json!({ "issuer": told.issuer, "reason": told.reason }),
+        ));
+        self.store.commit(change).await.map(drop)
     }
 
     async fn exchange_grant(

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
+use kernel::EventFilter;
 use serde_json::{Value, json};
 
 use crate::{
@@ -119,6 +120,9 @@ async fn what_does_not_fit_is_refused() {
     ] {
         let answer = setup.with(name, value.clone()).await;
         assert_eq!(answer.error(), "invalid_grant", "{name}: {value}");
+        // Whoever shows it is not told what would be taken.
+        let said = answer.json()["error_description"].to_string();
+        assert!(said.contains("`payments/ci` takes no such token"), "{said}");
         setup.site.advance(10);
     }
     for (name, offset) in [("exp", -61), ("nbf", 61), ("iat", 61)] {
@@ -147,6 +151,24 @@ async fn what_does_not_fit_is_refused() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{account}");
     }
     setup.exchange(&token).await.ok();
+    let refused = EventFilter {
+        type_prefix: Some("dev.towpath.workload.refused".into()),
+        ..EventFilter::default()
+    };
+    let told = setup.site.store.events(&refused, 0, 100).await.unwrap();
+    let reasons: Vec<_> = told
+        .iter()
+        .map(|event| event.data["reason"].to_string())
+        .collect();
+    assert!(reasons[0].contains("`repository`"), "{reasons:?}");
+    assert!(
+        reasons.iter().any(|why| why.contains("audience")),
+        "{reasons:?}"
+    );
+    assert!(
+        told.iter().all(|event| event.team == "payments"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
