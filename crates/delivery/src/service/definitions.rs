@@ -32,9 +32,18 @@ use crate::{
     },
 };
 
+/// As many are written as one: others wait for as long.
+const MOST_DOCUMENTS: usize = 1000;
+
 impl Delivery {
     /// Applies documents, all or none.
     pub async fn apply(&self, caller: &Caller, request: ApplyRequest) -> Result<ApplyAnswer> {
+        let asked = request.documents.len();
+        if asked > MOST_DOCUMENTS {
+            let message = format!("{asked} documents are applied at once; {MOST_DOCUMENTS} may be");
+            return Err(Error::new(ErrorKind::TooLarge, message)
+                .remedy("apply them in parts: each part is applied whole or not at all"));
+        }
         let mut problems = Vec::new();
         let mut documents = Vec::new();
         let mut others = Vec::new();

@@ -1,5 +1,6 @@
 //! What becomes of a deployment when a provisioner or a workload fails, and when data would be lost.
 
+use kernel::ErrorKind;
 use serde_json::json;
 use towpath_delivery::model::{DeploymentPhase, InstancePhase};
 
@@ -166,4 +167,12 @@ async fn what_is_overtaken_before_it_serves_ends_at_once() {
         || async { (room.stage.runs() == ["notes@1", "notes@4"]).then_some(()) },
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_documents_than_are_written_as_one_are_refused() {
+    let room = Room::open().await;
+    let documents = vec![json!({}); 1001];
+    let refused = room.apply(documents).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::TooLarge, "{refused}");
 }

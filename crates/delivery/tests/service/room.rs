@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use kernel::{Caller, Driver, DriverHandle, Guard, Query, Resource, Sealer, Secret, Store};
 use serde_json::{Value, json};
 use towpath_delivery::{
-    api::{ApplyRequest, CreateEnvironment, NewDeployment},
+    api::{ApplyAnswer, ApplyRequest, CreateEnvironment, NewDeployment},
     model::{Deployment, DeploymentPhase, ResourceInstance, Workload},
     reconcile::{Deployments, Environments, Instances, Workloads},
     service::{Delivery, Settings},
@@ -70,12 +70,13 @@ impl Room {
             "metadata": { "name": "things" },
             "spec": { "type": "thing", "provisioner": "shelf", "params": { "size": "${params.size}" } },
         });
-        let documents = vec![definition];
-        room.delivery
-            .apply(&room.caller, ApplyRequest { documents })
-            .await
-            .unwrap();
+        room.apply(vec![definition]).await.unwrap();
         room
+    }
+
+    pub async fn apply(&self, documents: Vec<Value>) -> kernel::Result<ApplyAnswer> {
+        let request = ApplyRequest { documents };
+        self.delivery.apply(&self.caller, request).await
     }
 
     /// Deploys the workload `notes` with this image, and things of these sizes by name.
