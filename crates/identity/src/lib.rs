@@ -12,6 +12,7 @@
 pub mod clock;
 pub mod http;
 mod jose;
+mod logins;
 pub mod model;
 mod outbound;
 pub mod reconcile;

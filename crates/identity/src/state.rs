@@ -1,6 +1,8 @@
 //! What identity remembers for a while: sealed records without history. See [`kernel::record`]. Those that
 //! hold what opens a door have no `Debug`.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use kernel::{Error, Result, Transient};
@@ -35,6 +37,9 @@ pub struct Login {
     pub source: String,
     /// Their groups.
     pub groups: Vec<String>,
+    /// The lasting ids of those of them that have one, by name.
+    #[serde(default)]
+    pub group_ids: BTreeMap<String, String>,
     /// When the source was last asked for the groups.
     pub evaluated: Timestamp,
     /// When they proved who they are.

@@ -1,7 +1,7 @@
 //! Tokens checked in full, on every call: signature, algorithm, type, issuer, audience, times, and
 //! whether whoever they name still has what they say.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -138,6 +138,7 @@ impl Verifier {
         let signed = Timestamp::from_second(claims.iat)
             .map_err(|_| refused("the token's times are not readable"))?;
         let (source, id) = claims.sub.split_once(':').unwrap_or_default();
+        let mut group_ids = BTreeMap::new();
         let (kind, groups, teams, environment) = match (claims.kind, source) {
             (CallerKind::Person, LOCAL) => {
                 let groups = known
@@ -148,6 +149,8 @@ impl Verifier {
             (CallerKind::Person, _) => {
                 let mut groups = claims.groups.clone();
                 groups.retain(|group| !known.is_withdrawn(&claims.sub, group, signed));
+                group_ids.clone_from(&claims.group_ids);
+                group_ids.retain(|name, _| groups.contains(name));
                 (CallerKind::Person, groups, vec![], None)
             }
             (_, ACCOUNT) => {
@@ -166,6 +169,7 @@ impl Verifier {
             subject: claims.sub.clone(),
             kind,
             groups,
+            group_ids,
             teams,
             leads: vec![],
             environment,

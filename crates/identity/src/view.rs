@@ -10,25 +10,29 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
-use kernel::{CallerKind, Event, Follower, Key, Kind, NewEvent, Query, Result, Store};
+use kernel::{CallerKind, Event, Follower, Key, Kind, NewEvent, Query, Record, Result, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     clock::{Clock, after},
     jose::signing::{SigningKey, secret_name, verifying},
+    logins::Logins,
     model::{
         KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, may_be_issued,
         parse_local_id,
     },
     settings::SKEW,
     source::local::LOCAL,
-    state::{EndedSession, Login, Withdrawal},
+    state::{EndedSession, Login, Session, Withdrawal},
 };
 
 /// The one ring there is.
 pub(crate) const RING: &str = "tokens";
 /// What the events tell that are not about a resource of ours.
+pub(crate) const SESSION_STARTED: &str = "session.started";
+/// That the groups of whoever is logged in are others than before.
+pub(crate) const SESSION_REGROUPED: &str = "session.groups-changed";
 pub(crate) const SESSION_ENDED: &str = "session.ended";
 pub(crate) const MEMBER_WITHDRAWN: &str = "member.withdrawn";
 
@@ -45,6 +49,8 @@ pub(crate) struct Known {
     /// The groups of each local user: `groups` the other way round.
     memberships: HashMap<String, BTreeSet<String>>,
     accounts: HashMap<String, Account>,
+    /// Who of upstreams' people is logged in.
+    pub logins: Logins,
     /// By subject: groups that tokens signed before that time wrongly name.
     withdrawn: HashMap<String, BTreeMap<String, Timestamp>>,
 }
@@ -55,6 +61,21 @@ struct User {
     /// How often logins were ended.
     logins: u64,
     disabled: bool,
+}
+
+/// The kind of the subjects that events of sessions have.
+pub(crate) const SESSION: &str = "Session";
+
+/// Of the local source's people the groups are known anyhow.
+fn put_session(logins: &mut Logins, session: Record<Session>) {
+    let Record {
+        name,
+        expires,
+        value,
+        ..
+    } = session;
+    let of_upstream = value.login.source != LOCAL;
+    logins.put(&name, of_upstream.then_some((value.login, expires)));
 }
 
 /// A service account that may call.
@@ -145,6 +166,10 @@ impl kernel::follower::View for View {
             self.take_note(event, &mut touched);
         }
         for key in touched {
+            if key.kind == SESSION {
+                self.take_in_session(&key.name).await?;
+                continue;
+            }
             let document = self.store.document(&key).await?;
             self.take_in(&key, document).await?;
         }
@@ -173,6 +198,9 @@ impl View {
         }
         for ended in view.store.records::<EndedSession>("").await? {
             view.write(|known| known.ended.insert(ended.name, ended.expires));
+        }
+        for session in view.store.records::<Session>("").await? {
+            view.write(|known| put_session(&mut known.logins, session));
         }
         for withdrawal in view.store.records::<Withdrawal>("").await? {
             view.withdraw(withdrawal.value);
@@ -226,8 +254,11 @@ impl View {
             let until = after(now, self.memory);
             self.write(|known| {
                 known.ended.retain(|_, until| *until > now);
+                known.logins.put(&key.name, None);
                 known.ended.insert(key.name, until)
             });
+        } else if what == Some(SESSION_STARTED) || what == Some(SESSION_REGROUPED) {
+            touched.insert(key);
         } else if what == Some(MEMBER_WITHDRAWN) {
             let text = |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();
             if let Ok(at) = text("at").parse() {
@@ -247,6 +278,39 @@ impl View {
         {
             touched.insert(key);
         }
+    }
+
+    /// Those in a group of an upstream who are logged in: what they are called, by subject.
+    pub(crate) async fn members(
+        &self,
+        source: &str,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<BTreeMap<String, String>> {
+        self.current().await?;
+        let seen = || {
+            self.known()
+                .logins
+                .members(source, name, id, self.clock.now())
+        };
+        let (members, stale) = seen();
+        if stale.is_empty() {
+            return Ok(members);
+        }
+        // They may have been used since they were read.
+        for sid in stale {
+            self.take_in_session(&sid).await?;
+        }
+        Ok(seen().0)
+    }
+
+    /// Takes in a session as it is now, or its absence.
+    async fn take_in_session(&self, sid: &str) -> Result<()> {
+        match self.store.record::<Session>(sid).await? {
+            Some(session) => self.write(|known| put_session(&mut known.logins, session)),
+            None => self.write(|known| known.logins.put(sid, None)),
+        }
+        Ok(())
     }
 
     fn withdraw(&self, one: Withdrawal) {

@@ -1,5 +1,7 @@
 //! Who asks. Passed as an argument, never read from a global.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -32,6 +34,9 @@ pub struct Caller {
     /// The groups that the caller's source says they are in, as it calls them. They give nothing by
     /// themselves: what they give is said by teams, and by rules that name one.
     pub groups: Vec<String>,
+    /// The lasting ids, at the source, of those of them that have one, by name: a name may be another
+    /// group's tomorrow.
+    pub group_ids: BTreeMap<String, String>,
     /// The registered teams whose rights the caller has, as of this call.
     pub teams: Vec<String>,
     /// Those of them that the caller leads.
@@ -51,6 +56,7 @@ impl Caller {
             subject: "local-admin".into(),
             kind: CallerKind::LocalAdmin,
             groups: vec![],
+            group_ids: BTreeMap::new(),
             teams: vec![],
             leads: vec![],
             environment: None,
@@ -70,6 +76,7 @@ impl Caller {
             subject: format!("system:{part}"),
             kind: CallerKind::System,
             groups: vec![],
+            group_ids: BTreeMap::new(),
             teams: vec![],
             leads: vec![],
             environment: None,

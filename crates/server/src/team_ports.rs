@@ -1,7 +1,7 @@
 //! What others do for teams: identity's sources that know who is in a group, and its deploy credentials;
 //! delivery's environments, which end with their team.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use delivery::{
@@ -16,6 +16,7 @@ use identity::{
         AccountKind, LocalGroup, ServiceAccount, ServiceAccountSpec, Upstream, UpstreamKind,
         WorkloadTrust,
     },
+    service::{UpstreamGroup, UpstreamMembers},
 };
 use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Name, Query, Resource, Result};
 use secrets::{SecretStore, model::SecretRef};
@@ -24,8 +25,8 @@ use subscriptions::{Subscriptions, port::Customers};
 use teams::{
     Registry, Teams,
     port::{
-        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, SecretNames,
-        Upstreams,
+        Belongings, Credentials, Group, Identified, Left, LocalGroups, Member, MembershipSource,
+        SecretNames, Upstreams,
     },
 };
 use uuid::Uuid;
@@ -43,7 +44,7 @@ impl MembershipSource for OfIdentity {
         LOCAL
     }
 
-    async fn group(&self, group: &str) -> Result<Group> {
+    async fn group(&self, group: &str, _: Option<&str>) -> Result<Group> {
         let Some(members) = self.0.group_members(group).await? else {
             return Ok(Group::Missing);
         };
@@ -75,7 +76,7 @@ impl LocalGroups for OfIdentity {
     }
 }
 
-/// One upstream. It says who is in a group when somebody logs in, and not who else is.
+/// One upstream. Where it lists nobody, it says who is in a group when they log in, and not who else is.
 struct OfUpstream {
     identity: Arc<Identity>,
     name: String,
@@ -93,10 +94,22 @@ impl MembershipSource for OfUpstream {
         self.is_github.then_some("github")
     }
 
-    async fn group(&self, group: &str) -> Result<Group> {
-        let seen = self.identity.members_seen(&self.name, group).await?;
-        let member = |(subject, name)| Member { subject, name };
-        Ok(Group::Seen(seen.into_iter().map(member).collect()))
+    async fn identify(&self, group: &str, id: Option<&str>) -> Result<Option<Identified>> {
+        let found = self.identity.upstream_group(&self.name, group, id).await?;
+        Ok(found.map(|UpstreamGroup { id, name }| Identified { id, name }))
+    }
+
+    async fn group(&self, group: &str, id: Option<&str>) -> Result<Group> {
+        let members = |known: BTreeMap<String, String>| {
+            let member = |(subject, name)| Member { subject, name };
+            known.into_iter().map(member).collect()
+        };
+        let asked = self.identity.upstream_members(&self.name, group, id);
+        Ok(match asked.await? {
+            UpstreamMembers::Listed(all) => Group::Found(members(all)),
+            UpstreamMembers::Seen(some) => Group::Seen(members(some)),
+            UpstreamMembers::Missing => Group::Missing,
+        })
     }
 }
 

@@ -27,6 +27,15 @@ pub enum Group {
     Missing,
 }
 
+/// A group that has a lasting id at its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identified {
+    /// Never another group's there.
+    pub id: String,
+    /// What it is called now.
+    pub name: String,
+}
+
 /// Knows who is in a group.
 #[async_trait]
 pub trait MembershipSource: Send + Sync + 'static {
@@ -38,8 +47,15 @@ pub trait MembershipSource: Send + Sync + 'static {
         None
     }
 
-    /// Who is in `group`. An error where it cannot be asked.
-    async fn group(&self, group: &str) -> Result<Group>;
+    /// The group with the lasting id `id`, where that is known, else the one that is called `group`. None
+    /// where its groups have no ids, or it knows of no such group.
+    async fn identify(&self, _group: &str, _id: Option<&str>) -> Result<Option<Identified>> {
+        Ok(None)
+    }
+
+    /// Who is in the group with the lasting id `id`, where that is known, else in the one that is called
+    /// `group`. An error where it cannot be asked.
+    async fn group(&self, group: &str, id: Option<&str>) -> Result<Group>;
 }
 
 /// The sources that are configured beside the platform's own: they come and go.

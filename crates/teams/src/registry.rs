@@ -26,28 +26,59 @@ struct Known {
     group: String,
     source: Option<String>,
     leads: Vec<String>,
+    /// The lasting id of its group at each source that has them.
+    ids: BTreeMap<String, String>,
+}
+
+impl Known {
+    /// Whether people of `source` may be in it.
+    fn counts(&self, source: &str) -> bool {
+        self.source.as_deref().is_none_or(|only| only == source)
+    }
+
+    /// Whether a group of its name that has this id is its group. One without an id is: so says a token from
+    /// before ids were known.
+    fn is(&self, source: &str, id: Option<&String>) -> bool {
+        match (self.ids.get(source), id) {
+            (Some(own), Some(id)) => own == id,
+            _ => true,
+        }
+    }
 }
 
 #[derive(Default)]
 struct Teams {
     by_name: BTreeMap<String, Known>,
     by_group: HashMap<String, Vec<String>>,
+    /// By source and lasting id of the group.
+    by_id: HashMap<(String, String), Vec<String>>,
 }
 
 impl Teams {
     fn put(&mut self, name: &str, team: Option<Known>) {
-        if let Some(before) = self.by_name.remove(name)
-            && let Some(of_group) = self.by_group.get_mut(&before.group)
-        {
-            of_group.retain(|other| other != name);
-            if of_group.is_empty() {
-                self.by_group.remove(&before.group);
+        if let Some(before) = self.by_name.remove(name) {
+            take(&mut self.by_group, &before.group, name);
+            for id in before.ids {
+                take(&mut self.by_id, &id, name);
             }
         }
         if let Some(team) = team {
             let of_group = self.by_group.entry(team.group.clone()).or_default();
             of_group.push(name.to_owned());
+            for id in team.ids.clone() {
+                self.by_id.entry(id).or_default().push(name.to_owned());
+            }
             self.by_name.insert(name.to_owned(), team);
+        }
+    }
+}
+
+/// Takes a team out of what is listed under `key`.
+fn take<K: Eq + std::hash::Hash>(map: &mut HashMap<K, Vec<String>>, key: &K, team: &str) {
+    if let Some(listed) = map.get_mut(key) {
+        listed.retain(|other| other != team);
+        if listed.is_empty() {
+            map.remove(key);
         }
     }
 }
@@ -130,6 +161,12 @@ impl Registry {
                 uid: team.meta.uid,
                 created: team.meta.created,
                 generation: team.meta.generation,
+                ids: team
+                    .status
+                    .bound_to(&team.spec.group)
+                    .into_iter()
+                    .map(|(source, one)| (source, one.id))
+                    .collect(),
                 group: team.spec.group,
                 source: team.spec.source,
                 leads: team.spec.leads,
@@ -180,15 +217,22 @@ impl Registry {
     /// `caller` with the rights of the registered teams: of those whose group they are in; and for a
     /// team's own automation, of that team as long as it is registered.
     fn with_teams(&self, mut caller: Caller) -> Caller {
-        let known = self.read();
+        let known = &*self.read();
         if caller.kind == CallerKind::Person {
             let (source, _) = caller.subject.split_once(':').unwrap_or_default();
-            let named = caller.groups.iter().filter_map(|g| known.by_group.get(g));
-            let counts = |team: &&String| {
-                let only = known.by_name[*team].source.as_deref();
-                only.is_none_or(|only| only == source)
-            };
-            let mut teams: Vec<String> = named.flatten().filter(counts).cloned().collect();
+            let named = caller.groups.iter().flat_map(|group| {
+                let id = caller.group_ids.get(group);
+                let teams = known.by_group.get(group).into_iter().flatten();
+                teams.filter(move |team| known.by_name[*team].is(source, id))
+            });
+            // Whatever the group is called by now.
+            let with_id = caller.group_ids.values().filter_map(|id| {
+                let key = (source.to_owned(), id.clone());
+                known.by_id.get(&key)
+            });
+            let counts = |team: &&String| known.by_name[*team].counts(source);
+            let all = named.chain(with_id.flatten());
+            let mut teams: Vec<String> = all.filter(counts).cloned().collect();
             teams.sort_unstable();
             teams.dedup();
             let leads = |team: &&String| known.by_name[*team].leads.contains(&caller.subject);

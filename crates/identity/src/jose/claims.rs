@@ -1,5 +1,7 @@
 //! What our tokens say.
 
+use std::collections::BTreeMap;
+
 use kernel::CallerKind;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,13 @@ pub struct AccessClaims {
     /// The groups, plainly.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// The lasting ids of those of them that have one at their source, by name.
+    #[serde(
+        rename = "https://towpath.dev/group-ids",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub group_ids: BTreeMap<String, String>,
 }
 
 /// What an ID token says. The teams are in one claim more, whose name is configuration.

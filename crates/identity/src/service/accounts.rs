@@ -1,5 +1,7 @@
 //! Service accounts: a team's automation, with keys that overlap when they are rotated.
 
+use std::collections::BTreeMap;
+
 use kernel::{
     Caller, CallerKind, Change, Error, Key, Kind, Name, NewEvent, Outcome, Query, Resource, Result,
     Secret, anew, secret::same,
@@ -371,6 +373,7 @@ impl Identity {
                 environment: account.spec.environment.clone(),
                 name: None,
                 groups: std::slice::from_ref(&account.meta.scope),
+                group_ids: BTreeMap::new(),
                 expires,
             })
             .await?;

@@ -1,14 +1,9 @@
-//! Who is in a group: what the local source keeps, and what sessions tell of the others.
-
-use std::collections::BTreeMap;
+//! Who is in a group that the local source keeps.
 
 use kernel::{Caller, Error, Resource, Result, anew};
 
 use super::{Identity, authorize_platform};
-use crate::{
-    model::{LocalGroup, LocalGroupSpec, LocalUser},
-    state::Session,
-};
+use crate::model::{LocalGroup, LocalGroupSpec, LocalUser};
 
 impl Identity {
     /// The members of a group of the local source, by name; none where there is no such group.
@@ -80,20 +75,5 @@ impl Identity {
             self.view.current().await
         })
         .await
-    }
-
-    /// Those of an upstream's people who are logged in, and were in `group` when that was last asked:
-    /// what they are called, by subject.
-    pub async fn members_seen(
-        &self,
-        upstream: &str,
-        group: &str,
-    ) -> Result<BTreeMap<String, String>> {
-        let sessions = self.store.records::<Session>("").await?;
-        let logins = sessions.into_iter().map(|session| session.value.login);
-        let seen = logins.filter(|login| {
-            login.source == upstream && login.groups.iter().any(|one| one == group)
-        });
-        Ok(seen.map(|login| (login.subject, login.name)).collect())
     }
 }

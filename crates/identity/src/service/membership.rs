@@ -57,6 +57,7 @@ impl Identity {
         };
         Ok(Login {
             groups: issuable(membership.groups),
+            group_ids: membership.group_ids,
             evaluated: self.clock.now(),
             ..login.clone()
         })

@@ -7,6 +7,7 @@ mod authorize;
 mod automation;
 mod clients;
 mod device;
+mod directory;
 mod exchange;
 mod groups;
 mod keys;
@@ -18,7 +19,7 @@ mod tokens;
 mod upstreams;
 mod users;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kernel::{
     Caller, CallerKind, Contended, Document, Error, Key, Kind, Page, Query, Resource, Result, Store,
@@ -32,8 +33,10 @@ pub use self::{
     automation::{AutomationReport, Departure, Made, PersonalSession, SeenKey},
     clients::{CLI, ClientCredentials, NewSecret},
     device::{DeviceAnswer, DeviceRequest},
+    directory::{UpstreamGroup, UpstreamMembers},
     login::{Entered, LoginForm},
     tokens::TokenAnswer,
+    upstreams::UpstreamSecrets,
 };
 use self::{automation::Noted, exchange::Issuers, openings::Openings};
 use crate::{
@@ -41,7 +44,7 @@ use crate::{
     model::ServiceAccount,
     outbound::Outbound,
     settings::Settings,
-    source::local::Local,
+    source::{github::Kept, local::Local},
     verify::{ACCOUNT, Verifier},
     view::View,
 };
@@ -55,6 +58,8 @@ pub struct Identity {
     verifier: Arc<Verifier>,
     local: Local,
     outbound: Outbound,
+    /// What upstreams have listed before.
+    directories: Arc<Kept>,
     issuers: Issuers,
     openings: Openings,
     noted: Noted,
@@ -73,6 +78,7 @@ impl Identity {
             verifier: Arc::new(Verifier::new(&settings, clock.clone(), view.clone())?),
             local: Local::new(store.clone(), clock.clone(), view.clone()),
             outbound: Outbound::new(&settings)?,
+            directories: Arc::default(),
             issuers: Issuers::default(),
             openings: Openings::default(),
             noted: Noted::default(),
@@ -182,6 +188,7 @@ fn as_themselves(subject: &str) -> Caller {
         subject: subject.into(),
         kind: CallerKind::Person,
         groups: vec![],
+        group_ids: BTreeMap::new(),
         teams: vec![],
         leads: vec![],
         environment: None,
@@ -197,6 +204,7 @@ fn as_account(account: &Resource<ServiceAccount>) -> Caller {
         subject: format!("{ACCOUNT}:{}/{}", meta.scope, meta.name),
         kind: spec.kind.into(),
         groups: vec![],
+        group_ids: BTreeMap::new(),
         teams: vec![meta.scope.clone()],
         leads: vec![],
         environment: spec.environment.clone(),

@@ -19,7 +19,7 @@ use crate::{
     refusal::Refusal,
     source::SourceError,
     state::{EndedSession, Login, Session, digest, random_token},
-    view::SESSION_ENDED,
+    view::{SESSION, SESSION_ENDED, SESSION_REGROUPED, SESSION_STARTED},
 };
 
 /// What refresh tokens begin with, so that scanners of repositories know one.
@@ -63,7 +63,7 @@ impl Identity {
         ))?;
         with(&mut change, &sid)?;
         change.event(NewEvent::caused(
-            "session.started",
+            SESSION_STARTED,
             session_key(&sid),
             "",
             &caller,
@@ -142,8 +142,22 @@ impl Identity {
         }
         next.expires = self.session_end_of(&next.value);
         let answer = self.session_tokens(&next.name, &next.value, None).await?;
-        let mut change = Change::new();
+        let (was, is) = (&record.value.login, &next.value.login);
+        let caller = as_themselves(&is.subject);
+        let mut change = Change::new().by(&caller);
         change.keep(&next)?;
+        if (&was.groups, &was.group_ids) != (&is.groups, &is.group_ids) {
+            // Nobody's name, and no group: whoever keeps in mind who is in which reads the session.
+            let key = session_key(&next.name);
+            change.event(NewEvent::caused(
+                SESSION_REGROUPED,
+                key,
+                "",
+                &caller,
+                None,
+                json!({}),
+            ));
+        }
         self.store.commit(change).await?;
         Ok(answer)
     }
@@ -269,7 +283,7 @@ impl Identity {
 
 fn session_key(sid: &str) -> Key {
     Key {
-        kind: "Session".into(),
+        kind: SESSION.into(),
         scope: String::new(),
         name: sid.into(),
     }

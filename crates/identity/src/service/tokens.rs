@@ -1,5 +1,7 @@
 //! Signing: what a session's tokens say, and for how long.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use kernel::{CallerKind, Result, Secret};
@@ -63,6 +65,7 @@ pub(super) struct Signing<'a> {
     pub environment: Option<String>,
     pub name: Option<String>,
     pub groups: &'a [String],
+    pub group_ids: BTreeMap<String, String>,
     pub expires: Timestamp,
 }
 
@@ -117,6 +120,7 @@ impl Identity {
                 environment: None,
                 name: Some(login.name.clone()),
                 groups: &groups,
+                group_ids: login.group_ids.clone(),
                 expires: access_end,
             })
             .await?;
@@ -158,6 +162,8 @@ impl Identity {
 
     /// Signs an access token.
     pub(super) async fn access_token(&self, what: Signing<'_>) -> Result<String> {
+        let mut group_ids = what.group_ids;
+        group_ids.retain(|name, _| what.groups.contains(name));
         let claims = AccessClaims {
             iss: self.settings.issuer.clone(),
             sub: what.subject.into(),
@@ -172,6 +178,7 @@ impl Identity {
             environment: what.environment,
             preferred_username: what.name,
             groups: what.groups.to_vec(),
+            group_ids,
         };
         self.sign(ACCESS_TOKEN, &claims, what.groups).await
     }

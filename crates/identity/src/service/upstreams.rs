@@ -26,16 +26,28 @@ use crate::{
 };
 
 /// The name of our secret at an upstream among its secrets.
-const SECRET: &str = "client-secret";
+pub(super) const SECRET: &str = "client-secret";
+/// The name of the token that lists its groups.
+pub(super) const DIRECTORY: &str = "directory-token";
+
+/// What is kept beside an upstream, where it is given. It has no `Debug`.
+#[derive(Default)]
+pub struct UpstreamSecrets {
+    /// Our secret there.
+    pub client_secret: Option<Secret>,
+    /// What lists its groups and their members: a token of the organization's.
+    pub directory_token: Option<Secret>,
+}
 
 impl Identity {
-    /// Makes an upstream, or writes what one should be. A secret that is given replaces the one before.
+    /// Makes an upstream, or writes what one should be. A secret that is given replaces the one before; a
+    /// directory token too, and an empty one takes it away.
     pub async fn upstream_put(
         &self,
         caller: &Caller,
         name: &str,
         spec: UpstreamSpec,
-        secret: Option<Secret>,
+        secrets: UpstreamSecrets,
         revision: Option<i64>,
     ) -> Result<Resource<Upstream>> {
         authorize_platform(caller, "change where people log in")?;
@@ -53,6 +65,18 @@ impl Identity {
                 self.outbound.check(api_url)?;
             }
         }
+        let lists = matches!(spec.provider, UpstreamKind::Github { .. });
+        if !lists
+            && secrets
+                .directory_token
+                .as_ref()
+                .is_some_and(|t| !t.expose().is_empty())
+        {
+            return Err(Error::invalid(
+                "an OpenID provider lists no groups: a directory token is for GitHub",
+            )
+            .remedy("leave `directoryToken` out"));
+        }
         anew(|| async {
             let before = self.store.get::<Upstream>("", name.as_str()).await?;
             let is_new = before.is_none();
@@ -68,8 +92,14 @@ impl Identity {
             } else {
                 change.spec(&upstream)?;
             }
-            if let Some(secret) = secret.clone() {
-                change.seal(upstream.meta.uid, SECRET, secret);
+            let sealed = [
+                (SECRET, &secrets.client_secret),
+                (DIRECTORY, &secrets.directory_token),
+            ];
+            for (name, secret) in sealed {
+                if let Some(secret) = secret.clone() {
+                    change.seal(upstream.meta.uid, name, secret);
+                }
             }
             change.event(NewEvent::caused(
                 "upstream.changed",
@@ -77,7 +107,10 @@ impl Identity {
                 "",
                 caller,
                 Some(Outcome::Pass),
-                json!({ "secret": secret.is_some() }),
+                json!({
+                    "secret": secrets.client_secret.is_some(),
+                    "directoryToken": secrets.directory_token.is_some(),
+                }),
             ));
             written(self.store.commit(change).await?)
         })

@@ -1,6 +1,6 @@
 //! The local source: users and groups that are resources of the platform.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use argon2::{
     Argon2,
@@ -111,6 +111,7 @@ impl Local {
         let id = local_id(name, user.status.before);
         let groups = self.view.known().local_groups(&id);
         Ok(groups.map(|groups| Login {
+            group_ids: BTreeMap::new(),
             subject: format!("{LOCAL}:{id}"),
             name: name.to_owned(),
             email: user.spec.email,
@@ -152,7 +153,7 @@ impl TeamSource for Local {
         match groups {
             Some(groups) => Ok(Membership {
                 groups,
-                upstream_token: None,
+                ..Membership::default()
             }),
             None => Err(SourceError::Gone(format!(
                 "the user `{}` may not log in any more",

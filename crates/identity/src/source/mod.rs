@@ -5,6 +5,8 @@ pub(crate) mod local;
 pub(crate) mod oidc;
 pub(crate) mod upstream;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use kernel::{Error, Secret};
 
@@ -29,6 +31,8 @@ pub trait TeamSource: Send + Sync {
 pub struct Membership {
     /// Their groups.
     pub groups: Vec<String>,
+    /// The lasting ids of those of them that have one there, by name.
+    pub group_ids: BTreeMap<String, String>,
     /// What asks the next time, where it is no longer what asked this time.
     pub upstream_token: Option<Secret>,
 }

@@ -1,6 +1,6 @@
 //! Any OpenID Connect provider, by `openidconnect`.
 
-use std::pin::Pin;
+use std::{collections::BTreeMap, pin::Pin};
 
 use async_trait::async_trait;
 use kernel::{Error, Result, Secret};
@@ -279,7 +279,7 @@ impl TeamSource for Oidc {
                 let groups = login.groups.clone();
                 return Ok(Membership {
                     groups,
-                    upstream_token: None,
+                    ..Membership::default()
                 });
             }
             return Err(SourceError::Gone(format!(
@@ -311,6 +311,7 @@ impl TeamSource for Oidc {
             .map_err(source)?;
         Ok(Membership {
             groups: said.groups,
+            group_ids: BTreeMap::new(),
             upstream_token: tokens
                 .refresh_token()
                 .map(|token| Secret::from(token.secret().as_str())),
@@ -378,6 +379,7 @@ impl UpstreamSource for Oidc {
             name,
             email: said.email,
             groups: said.groups,
+            group_ids: BTreeMap::new(),
             token: tokens.refresh_token().map(|token| token.secret().clone()),
         })
     }

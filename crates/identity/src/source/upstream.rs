@@ -1,5 +1,7 @@
 //! What every upstream can do: be visited by a person, and be asked for their groups again.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use kernel::{Error, Secret};
 use url::Url;
@@ -36,6 +38,7 @@ pub(crate) struct Arrival {
     pub name: String,
     pub email: Option<String>,
     pub groups: Vec<String>,
+    pub group_ids: BTreeMap<String, String>,
     /// What asks for the groups again.
     pub token: Option<String>,
 }
@@ -72,6 +75,7 @@ impl Arrival {
             email: self.email,
             source: source.to_owned(),
             groups: self.groups,
+            group_ids: self.group_ids,
             evaluated: now,
             at: now,
             logins: 0,

@@ -8,6 +8,7 @@ mod automation;
 mod clients;
 mod code;
 mod device;
+mod directory;
 mod endings;
 mod exchange;
 mod keys;

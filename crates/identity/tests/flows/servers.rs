@@ -1,14 +1,17 @@
 //! Servers of others, as they answer: an issuer of a CI system, GitHub, and a Towpath that is another's
 //! upstream.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
     Json, Router,
-    extract::{Query, Request, State},
+    extract::{Path, Query, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -142,6 +145,8 @@ pub(crate) struct Person {
     /// `(organization, slug)`.
     pub(crate) teams: Vec<(&'static str, String)>,
     pub(crate) revoked: bool,
+    /// The ids of teams, by slug; 1 where none is said.
+    pub(crate) ids: BTreeMap<String, u64>,
     /// What it answers to `/user/teams` in place of teams.
     pub(crate) limited: bool,
 }
@@ -151,7 +156,19 @@ pub(crate) struct GitHub {
     pub(crate) url: String,
     pub(crate) down: Down,
     pub(crate) person: Arc<Mutex<Person>>,
+    pub(crate) organization: Arc<Mutex<Organization>>,
 }
+
+/// What GitHub lists to a token of the organization: teams with their ids and members.
+#[derive(Default)]
+pub(crate) struct Organization {
+    pub(crate) teams: Vec<(u64, String, Vec<(u64, String)>)>,
+    /// Answers that were new to whoever asked, and those that were not.
+    pub(crate) answered: (usize, usize),
+}
+
+/// The token that the organization gives the platform.
+pub(crate) const DIRECTORY_TOKEN: &str = "ghp_a-directory-token";
 
 const CODE: &str = "a-code";
 const TOKEN: &str = "gho_a-token";
@@ -167,8 +184,18 @@ impl GitHub {
             .route("/api/user", get(user))
             .route("/api/user/teams", get(teams))
             .with_state((url.clone(), person.clone()));
-        let down = serve(listener, router);
-        Self { url, down, person }
+        let organization = Arc::new(Mutex::new(Organization::default()));
+        let directory = Router::new()
+            .route("/api/orgs/epetech/teams", get(all_teams))
+            .route("/api/orgs/epetech/teams/{slug}/members", get(all_members))
+            .with_state((url.clone(), organization.clone()));
+        let down = serve(listener, router.merge(directory));
+        Self {
+            url,
+            down,
+            person,
+            organization,
+        }
     }
 }
 
@@ -227,7 +254,12 @@ async fn teams(
         .get(page - 1)
         .into_iter()
         .flat_map(|chunk| chunk.iter())
-        .map(|(org, slug)| json!({ "id": 1, "slug": slug, "organization": { "login": org } }))
+        .map(|(org, slug)| {
+            json!({
+                "id": person.ids.get(slug).copied().unwrap_or(1),
+                "slug": slug, "organization": { "login": org },
+            })
+        })
         .collect();
     let mut answer = Json(here).into_response();
     if page < all.len() {
@@ -238,6 +270,70 @@ async fn teams(
         answer
             .headers_mut()
             .insert(header::LINK, link.parse().unwrap());
+    }
+    answer
+}
+
+type TheOrganization = State<(String, Arc<Mutex<Organization>>)>;
+
+async fn all_teams(
+    State((url, organization)): TheOrganization,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let mut organization = organization.lock().unwrap();
+    let team = |(id, slug, _): &(u64, String, _)| json!({ "id": id, "slug": slug, "name": slug });
+    let teams = organization.teams.iter().map(team).collect();
+    let here = format!("{url}/api/orgs/epetech/teams");
+    listed(&mut organization, &here, &query, &headers, teams)
+}
+
+async fn all_members(
+    State((url, organization)): TheOrganization,
+    Path(slug): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let mut organization = organization.lock().unwrap();
+    let found = organization.teams.iter().find(|(_, one, _)| *one == slug);
+    let Some((_, _, members)) = found else {
+        let body = json!({ "message": "Not Found", "status": "404" });
+        return (StatusCode::NOT_FOUND, Json(body)).into_response();
+    };
+    let member = |(id, login): &(u64, String)| json!({ "id": id, "login": login, "type": "User" });
+    let members = members.iter().map(member).collect();
+    let here = format!("{url}/api/orgs/epetech/teams/{slug}/members");
+    listed(&mut organization, &here, &query, &headers, members)
+}
+
+/// A page of a list, with an `ETag`; 304 to whoever has it already.
+fn listed(
+    organization: &mut Organization,
+    here: &str,
+    query: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+    all: Vec<Value>,
+) -> Response {
+    let given = headers.get(header::AUTHORIZATION);
+    if given.is_none_or(|given| given != &format!("Bearer {DIRECTORY_TOKEN}")) {
+        let bad = json!({ "message": "Bad credentials", "status": "401" });
+        return (StatusCode::UNAUTHORIZED, Json(bad)).into_response();
+    }
+    let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
+    let items: Vec<_> = all.chunks(PAGE).nth(page - 1).unwrap_or_default().to_vec();
+    let items = Value::from(items).to_string();
+    let etag = format!("\"{page}-{}\"", URL_SAFE_NO_PAD.encode(&items));
+    let known = headers.get(header::IF_NONE_MATCH);
+    if known.is_some_and(|known| known == &etag) {
+        organization.answered.1 += 1;
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    organization.answered.0 += 1;
+    let mut answer = ([(header::ETAG, etag)], items).into_response();
+    if page * PAGE < all.len() {
+        let link = format!("<{here}?per_page=100&page={}>; rel=\"next\"", page + 1);
+        let headers = answer.headers_mut();
+        headers.insert(header::LINK, link.parse().unwrap());
     }
     answer
 }

@@ -13,14 +13,14 @@ use crate::{
 
 const HOUR: u64 = 3600;
 
-async fn downstream() -> Site {
+pub(crate) async fn downstream() -> Site {
     let mut settings = settings();
     settings.allow_private_upstreams = true;
     Site::with(settings).await
 }
 
 /// A provider on a port of its own, with ada in two groups.
-async fn provider() -> (Site, Down, tempfile::TempDir) {
+pub(crate) async fn provider() -> (Site, Down, tempfile::TempDir) {
     let (listener, url) = listen().await;
     let directory = tempfile::tempdir().unwrap();
     let store = format!("sqlite://{}/store.db", directory.path().display());
@@ -36,7 +36,7 @@ async fn provider() -> (Site, Down, tempfile::TempDir) {
     (site, down, directory)
 }
 
-async fn connect(site: &Site, upstream: &Site) {
+pub(crate) async fn connect(site: &Site, upstream: &Site) {
     let client = json!({
         "redirectUris": [format!("{ISSUER}/login/corp/callback")], "confidential": true,
     });
@@ -60,7 +60,7 @@ async fn connect(site: &Site, upstream: &Site) {
 }
 
 /// Where a login page sends the browser for an upstream.
-async fn visit(browser: &Browser<'_>, upstream: &str) -> String {
+pub(crate) async fn visit(browser: &Browser<'_>, upstream: &str) -> String {
     let location = browser.get("/device").await.location();
     let page = browser.get(&location).await.ok();
     let (_, rest) = page
@@ -85,7 +85,7 @@ async fn back(upstream: &Site, location: &str) -> String {
     there.log_in(&login, "ada", PASSWORD).await.location()
 }
 
-async fn device(site: &Site, browser: &Browser<'_>) -> Answer {
+pub(crate) async fn device(site: &Site, browser: &Browser<'_>) -> Answer {
     let device = site.device_start().await;
     let page = browser
         .get(text(&device, "verification_uri_complete"))
@@ -272,7 +272,7 @@ async fn an_upstream_that_is_down_is_passed_over_for_two_hours() {
     assert_eq!(groups(&tokens), json!(["payments", "web"]));
 }
 
-async fn github() -> (Site, GitHub) {
+pub(crate) async fn github() -> (Site, GitHub) {
     let (site, github) = (downstream().await, GitHub::start().await);
     let body = json!({
         "spec": {
@@ -290,7 +290,7 @@ async fn github() -> (Site, GitHub) {
     (site, github)
 }
 
-async fn github_login(site: &Site, browser: &Browser<'_>, code: &str) -> Answer {
+pub(crate) async fn github_login(site: &Site, browser: &Browser<'_>, code: &str) -> Answer {
     let sent = query(&visit(browser, "github").await);
     assert_eq!(sent["scope"], "read:user read:org");
     assert_eq!(sent["code_challenge_method"], "S256");

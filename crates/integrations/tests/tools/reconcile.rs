@@ -45,7 +45,7 @@ impl MembershipSource for Source {
         "local"
     }
 
-    async fn group(&self, _: &str) -> Result<Group> {
+    async fn group(&self, _: &str, _: Option<&str>) -> Result<Group> {
         let members = self.0.lock().unwrap().clone();
         let members = members.ok_or_else(|| kernel::Error::unavailable("it is away"))?;
         let member = |name: String| Member {
@@ -84,7 +84,7 @@ impl MembershipSource for Upstream {
         "corp"
     }
 
-    async fn group(&self, _: &str) -> Result<Group> {
+    async fn group(&self, _: &str, _: Option<&str>) -> Result<Group> {
         let seen = self.0.lock().unwrap().clone();
         let member = |name: String| Member {
             subject: format!("corp:{name}"),

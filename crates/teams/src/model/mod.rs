@@ -14,6 +14,6 @@ pub use integration::{
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
 pub use quota::{Amounts, Cpu, Memory, Quota};
 pub use team::{
-    Allowance, Interaction, InteractionMode, Offboarding, Synced, Taken, Team, TeamSpec,
-    TeamStatus, TeamType, may_be_group,
+    Allowance, BoundGroup, Interaction, InteractionMode, Offboarding, Synced, Taken, Team,
+    TeamSpec, TeamStatus, TeamType, may_be_group,
 };

@@ -66,6 +66,11 @@ impl TeamSpec {
         ["dev", "qa", "preview", "prod"].map(str::to_owned).to_vec()
     }
 
+    /// Whether people of this source may be in it.
+    pub fn counts(&self, source: &str) -> bool {
+        self.source.as_deref().is_none_or(|only| only == source)
+    }
+
     /// Whether it is a customer.
     pub fn is_registered(&self) -> bool {
         self.offboarding.is_none()
@@ -188,9 +193,33 @@ pub struct TeamStatus {
     /// Where the group has been found before: found nowhere any more, it was renamed or removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_seen_at: Vec<String>,
+    /// Which group it is at the sources that give groups lasting ids, by source: it stays that one, whatever
+    /// it is called there later.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, BoundGroup>,
+}
+
+/// A group at its source, for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundGroup {
+    /// Its id there.
+    pub id: String,
+    /// What it was called there when it was last seen.
+    pub name: String,
+    /// The team's group that it was found for: a team that names another is bound anew.
+    pub of: String,
 }
 
 impl TeamStatus {
+    /// What a team with this group is bound to.
+    pub fn bound_to(&self, group: &str) -> BTreeMap<String, BoundGroup> {
+        let bound = self.groups.iter().filter(|(_, one)| one.of == group);
+        bound
+            .map(|(source, one)| (source.clone(), one.clone()))
+            .collect()
+    }
+
     /// The condition of this type.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|one| one.kind == kind)

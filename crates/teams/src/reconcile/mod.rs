@@ -3,6 +3,7 @@
 //! tools in step with it.
 
 mod conditions;
+mod follow;
 mod integrations;
 mod leave;
 mod pass;
@@ -126,7 +127,10 @@ impl Pass<'_> {
     /// Has the team have all that it should.
     async fn keep(&mut self) -> Result<Next> {
         self.end_credentials().await?;
-        if self.end_interactions().await? || self.make_namespaces().await? {
+        if self.end_interactions().await?
+            || self.follow_group().await?
+            || self.make_namespaces().await?
+        {
             // What was written is looked at anew.
             self.context.nudge(self.team.key());
             return Ok(Next::After(SOON));

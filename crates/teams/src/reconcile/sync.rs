@@ -76,7 +76,7 @@ impl Pass<'_> {
             members: String::new(),
             state,
         };
-        let counts = spec.source.as_deref().is_none_or(|s| s == local.name());
+        let counts = spec.counts(local.name());
         if !counts {
             return elsewhere(State::Elsewhere);
         }
@@ -89,7 +89,7 @@ impl Pass<'_> {
         if !seen_before && let Err(error) = self.teams.ensure_group(&self.caller, spec).await {
             return elsewhere(State::Away(error.message));
         }
-        match local.group(&spec.group).await {
+        match local.group(&spec.group, None).await {
             Ok(Group::Found(members) | Group::Seen(members)) => {
                 let mut digest = Sha256::new();
                 for member in &members {

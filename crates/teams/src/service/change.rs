@@ -82,7 +82,7 @@ impl Teams {
         if !(regroups || takes_leads) || self.guard.allows(caller, TEAM_REASSIGN, &of_team(name)) {
             return Ok(());
         }
-        match self.belongs_to(before, regroups).await? {
+        match self.belongs_to(team, regroups).await? {
             None => Ok(()),
             Some(whose) => self.refuse_taking(caller, name, whose).await,
         }
@@ -90,9 +90,9 @@ impl Teams {
 
     /// Whose a team is already, so that nobody but an operator gives it to others: a group that is there, as
     /// long as it is to be another (`regroups`); and a lead who is in it.
-    async fn belongs_to(&self, spec: &TeamSpec, regroups: bool) -> Result<Option<String>> {
-        let group = &spec.group;
-        for answer in self.ask_sources(spec).await? {
+    async fn belongs_to(&self, team: &Resource<Team>, regroups: bool) -> Result<Option<String>> {
+        let (spec, group) = (&team.spec, &team.spec.group);
+        for answer in self.ask_sources(team).await? {
             let source = &answer.source;
             let is_there = match answer.state {
                 SourceState::Complete => true,

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Teams, access::MEMBERS_CHANGE};
 use crate::{
     api::{Members, SourceAnswer, SourceState},
-    model::{Team, TeamSpec},
+    model::Team,
     port::{Group, MembershipSource},
 };
 
@@ -14,7 +14,7 @@ impl Teams {
     /// Who is in a team, as each of its sources says now.
     pub async fn members(&self, caller: &Caller, team: &str) -> Result<Members> {
         let team = self.team_seen(caller, team).await?;
-        let sources = self.ask_sources(&team.spec).await?;
+        let sources = self.ask_sources(&team).await?;
         Ok(Members {
             team: team.meta.name,
             group: team.spec.group,
@@ -29,19 +29,18 @@ impl Teams {
     }
 
     /// What the sources whose group counts for a team say of it: the platform's own first.
-    pub(super) async fn ask_sources(&self, spec: &TeamSpec) -> Result<Vec<SourceAnswer>> {
-        let counts = |source: &dyn MembershipSource| {
-            let only = spec.source.as_deref();
-            only.is_none_or(|only| only == source.name())
-        };
+    pub(super) async fn ask_sources(&self, team: &Resource<Team>) -> Result<Vec<SourceAnswer>> {
+        let (spec, bound) = (&team.spec, team.status.bound_to(&team.spec.group));
+        let counts = |source: &dyn MembershipSource| spec.counts(source.name());
         let mut answers = Vec::new();
         let local: &dyn MembershipSource = self.ports.local.as_ref();
         if counts(local) {
-            answers.push(answer(local, &spec.group).await);
+            answers.push(answer(local, &spec.group, None).await);
         }
         for source in self.upstreams().await? {
             if counts(source.as_ref()) {
-                answers.push(answer(source.as_ref(), &spec.group).await);
+                let id = bound.get(source.name()).map(|one| one.id.as_str());
+                answers.push(answer(source.as_ref(), &spec.group, id).await);
             }
         }
         Ok(answers)
@@ -112,8 +111,8 @@ impl Teams {
     }
 }
 
-async fn answer(source: &dyn MembershipSource, group: &str) -> SourceAnswer {
-    let (state, members, message) = match source.group(group).await {
+async fn answer(source: &dyn MembershipSource, group: &str, id: Option<&str>) -> SourceAnswer {
+    let (state, members, message) = match source.group(group, id).await {
         Ok(Group::Found(members)) => (SourceState::Complete, members, String::new()),
         Ok(Group::Seen(members)) => (
             SourceState::Seen,

@@ -6,5 +6,6 @@ mod membership;
 mod names;
 mod onboarding;
 mod reconciled;
+mod renamed;
 mod rights;
 mod support;

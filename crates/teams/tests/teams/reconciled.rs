@@ -17,15 +17,15 @@ use uuid::Uuid;
 
 use crate::support::Site;
 
-const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
-fn driver(site: &Site) -> kernel::DriverHandle {
+pub(crate) fn driver(site: &Site) -> kernel::DriverHandle {
     Driver::new(site.store.clone(), "test".into())
         .with(Arc::new(Onboarding(site.teams.clone())))
         .start()
 }
 
-async fn team(store: &Store, name: &str) -> Option<Resource<Team>> {
+pub(crate) async fn team(store: &Store, name: &str) -> Option<Resource<Team>> {
     store.get("", name).await.unwrap()
 }
 
@@ -58,7 +58,7 @@ async fn back_with(store: &Store, name: &str, protected: bool, environment: Opti
     .unwrap();
 }
 
-async fn told(store: &Store, what: &str) -> usize {
+pub(crate) async fn told(store: &Store, what: &str) -> usize {
     let filter = EventFilter {
         type_prefix: Some(format!("dev.towpath.{what}")),
         ..EventFilter::default()

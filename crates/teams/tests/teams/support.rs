@@ -22,8 +22,8 @@ use teams::{
     Registered, Registry, Settings, Teams,
     model::Team,
     port::{
-        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, SecretNames,
-        Upstreams,
+        Belongings, Credentials, Group, Identified, Left, LocalGroups, Member, MembershipSource,
+        SecretNames, Upstreams,
     },
     service::Ports,
 };
@@ -35,6 +35,8 @@ use tower::ServiceExt as _;
 pub(crate) struct Outside {
     pub(crate) groups: Mutex<BTreeMap<String, BTreeSet<String>>>,
     pub(crate) upstream: Mutex<Option<BTreeMap<String, Vec<String>>>>,
+    /// The lasting ids of the upstream's groups, by name.
+    pub(crate) ids: Mutex<BTreeMap<String, String>>,
     pub(crate) credentials: Mutex<BTreeSet<String>>,
     /// Teams whose belongings were asked to go, and whether with what is protected.
     pub(crate) removed: Mutex<Vec<(String, bool)>>,
@@ -74,6 +76,29 @@ impl Outside {
     }
 }
 
+impl Outside {
+    fn ids_of(&self, source: &str, person: &str) -> BTreeMap<String, String> {
+        let (groups, ids) = (self.of(source, person), self.ids.lock().unwrap());
+        let known = ids
+            .iter()
+            .filter(|(name, _)| source != "local" && groups.contains(name));
+        known.map(|(name, id)| (name.clone(), id.clone())).collect()
+    }
+
+    /// What the upstream says from now on: its groups, with lasting ids and members.
+    pub(crate) fn upstream(&self, groups: &[(&str, &str, &[&str])]) {
+        let members = |of: &[&str]| of.iter().map(|one| (*one).to_owned()).collect();
+        let said = groups
+            .iter()
+            .map(|(name, _, of)| ((*name).to_owned(), members(of)));
+        *self.upstream.lock().unwrap() = Some(said.collect());
+        let ids = groups
+            .iter()
+            .map(|(name, id, _)| ((*name).to_owned(), (*id).to_owned()));
+        *self.ids.lock().unwrap() = ids.collect();
+    }
+}
+
 /// The local source: people are whom a test names, but `nobody`.
 struct Local(Arc<Outside>);
 
@@ -83,7 +108,7 @@ impl MembershipSource for Local {
         "local"
     }
 
-    async fn group(&self, group: &str) -> Result<Group> {
+    async fn group(&self, group: &str, _: Option<&str>) -> Result<Group> {
         let groups = self.0.groups.lock().unwrap();
         let member = |name: &String| Member {
             subject: format!("local:{name}"),
@@ -138,7 +163,26 @@ impl MembershipSource for Upstream {
         "github"
     }
 
-    async fn group(&self, group: &str) -> Result<Group> {
+    async fn identify(&self, group: &str, id: Option<&str>) -> Result<Option<Identified>> {
+        if self.0.upstream.lock().unwrap().is_none() {
+            return Err(Error::unavailable("github is away"));
+        }
+        let ids = self.0.ids.lock().unwrap();
+        let found = ids.iter().find(|(name, known)| match id {
+            Some(id) => *known == id,
+            None => *name == group,
+        });
+        let group = |(name, id): (&String, &String)| Identified {
+            id: id.clone(),
+            name: name.clone(),
+        };
+        Ok(found.map(group))
+    }
+
+    async fn group(&self, group: &str, id: Option<&str>) -> Result<Group> {
+        let found = self.identify(group, id).await?;
+        let group = found.map_or_else(|| group.to_owned(), |found| found.name);
+        let group = group.as_str();
         let all = self.0.upstream.lock().unwrap();
         let all = all
             .as_ref()
@@ -242,6 +286,7 @@ impl Authenticator for Says {
                 subject: token.into(),
                 kind: CallerKind::Person,
                 groups: self.0.of(source, name),
+                group_ids: self.0.ids_of(source, name),
                 ..nobody
             });
         }

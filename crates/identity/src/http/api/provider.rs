@@ -12,7 +12,10 @@ use kernel::{
 use serde::{Deserialize, Serialize};
 
 use super::{Service, tagged, written};
-use crate::model::{OidcClient, OidcClientSpec, PublishedKey, Upstream, UpstreamSpec};
+use crate::{
+    model::{OidcClient, OidcClientSpec, PublishedKey, Upstream, UpstreamSpec},
+    service::UpstreamSecrets,
+};
 
 /// Programs that log people in, by name.
 #[utoipa::path(get, path = "/v1/identity/clients", tag = "identity",
@@ -94,13 +97,18 @@ pub(super) async fn client_secret(
 
 /// What an upstream should be, and our secret there.
 #[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct UpstreamRequest {
     /// What the upstream should be.
     spec: UpstreamSpec,
     /// A new secret; the present one stays where none is given.
     #[serde(default)]
     secret: Option<String>,
+    /// Of GitHub: a token that may read the organization's members, by which who is in a team is listed, and
+    /// a team that is renamed is followed. The present one stays where none is given; an empty one takes it
+    /// away.
+    #[serde(default)]
+    directory_token: Option<String>,
 }
 
 /// Where people log in, by name.
@@ -144,12 +152,12 @@ pub(super) async fn upstream_put(
     Path(name): Path<String>,
     Json(request): Json<UpstreamRequest>,
 ) -> Result<Response> {
-    let secret = request.secret.map(Secret::from);
-    written(
-        &identity
-            .upstream_put(&caller, &name, request.spec, secret, revision)
-            .await?,
-    )
+    let secrets = UpstreamSecrets {
+        client_secret: request.secret.map(Secret::from),
+        directory_token: request.directory_token.map(Secret::from),
+    };
+    let written_now = identity.upstream_put(&caller, &name, request.spec, secrets, revision);
+    written(&written_now.await?)
 }
 
 /// Removes a place where people log in.

@@ -1,9 +1,16 @@
 //! GitHub: people's groups are their teams in one organization.
 
+mod directory;
+
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kernel::{Error, Result, Secret};
-use reqwest::header::{ACCEPT, AUTHORIZATION, LINK};
+use reqwest::{
+    RequestBuilder,
+    header::{ACCEPT, AUTHORIZATION, LINK},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use url::Url;
@@ -16,6 +23,8 @@ use crate::{
     outbound::{Answer, Outbound},
     state::Login,
 };
+
+pub(crate) use self::directory::{Directory, Kept, Team};
 
 const WHO: &str = "GitHub";
 /// Teams on a page: the most that GitHub gives.
@@ -49,10 +58,19 @@ struct User {
     email: Option<String>,
 }
 
+/// A team of a person's.
 #[derive(Deserialize)]
-struct Team {
+struct TheirTeam {
+    id: u64,
     slug: String,
     organization: Organization,
+}
+
+/// A person's groups, and their ids.
+#[derive(Default)]
+struct Groups {
+    names: Vec<String>,
+    ids: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -73,13 +91,28 @@ impl GitHub {
             .check(&format!("{}{path}", base.trim_end_matches('/')))
     }
 
-    async fn get(&self, url: &Url, token: &str) -> Result<Asked<Answer>> {
-        let request = self
+    /// The group that a team of the organization is.
+    pub(crate) fn group(&self, slug: &str) -> String {
+        format!("{}/{slug}", self.org)
+    }
+
+    /// The team that a group is, where it is one of the organization's.
+    pub(crate) fn slug<'g>(&self, group: &'g str) -> Option<&'g str> {
+        let (org, slug) = group.split_once('/')?;
+        org.eq_ignore_ascii_case(&self.org).then_some(slug)
+    }
+
+    fn request(&self, url: &Url, token: &str) -> Result<RequestBuilder> {
+        Ok(self
             .outbound
             .get(url)?
             .header(ACCEPT, "application/vnd.github+json")
             .header("x-github-api-version", "2022-11-28")
-            .header(AUTHORIZATION, format!("Bearer {token}"));
+            .header(AUTHORIZATION, format!("Bearer {token}")))
+    }
+
+    async fn get(&self, url: &Url, token: &str) -> Result<Asked<Answer>> {
+        let request = self.request(url, token)?;
         let answer = self.outbound.send(WHO, request).await?;
         match answer.status {
             200 => Ok(Asked::Answer(answer)),
@@ -101,43 +134,47 @@ impl GitHub {
     }
 
     /// All teams of the organization that the token's owner is in, over all pages.
-    async fn teams(&self, token: &str) -> Result<Asked<Vec<String>>> {
+    async fn teams(&self, token: &str) -> Result<Asked<Groups>> {
         let mut url = self.at(&self.api_url, "/user/teams")?;
         url.query_pairs_mut().append_pair("per_page", PAGE);
-        let mut teams = Vec::new();
+        let mut groups = Groups::default();
         for _ in 0..PAGES {
             let answer = match self.get(&url, token).await? {
                 Asked::Answer(answer) => answer,
                 Asked::Refused => return Ok(Asked::Refused),
             };
-            let page: Vec<Team> = answer.json(WHO)?;
-            let ours = |team: &Team| team.organization.login.eq_ignore_ascii_case(&self.org);
-            teams.extend(
-                page.into_iter()
-                    .filter(ours)
-                    .map(|t| format!("{}/{}", self.org, t.slug)),
-            );
-            let mut links = answer
-                .headers
-                .get_all(LINK)
-                .iter()
-                .filter_map(|link| link.to_str().ok());
-            let Some(next) = links.find_map(next_page) else {
-                return Ok(Asked::Answer(teams));
-            };
-            let next = url.join(next).map_err(|error| {
-                Error::unavailable(format!("{WHO} names a page that is none")).caused_by(error)
-            })?;
-            // The token goes nowhere else, whoever says so.
-            if next.origin() != url.origin() {
-                return Err(Error::unavailable(format!("{WHO} names a page elsewhere")));
+            let page: Vec<TheirTeam> = answer.json(WHO)?;
+            let ours = |team: &TheirTeam| team.organization.login.eq_ignore_ascii_case(&self.org);
+            for team in page.into_iter().filter(ours) {
+                let name = self.group(&team.slug);
+                groups.ids.insert(name.clone(), team.id.to_string());
+                groups.names.push(name);
             }
-            url = next;
+            let links = answer.headers.get_all(LINK).iter();
+            match next_of(&url, links.filter_map(|link| link.to_str().ok()))? {
+                Some(next) => url = next,
+                None => return Ok(Asked::Answer(groups)),
+            }
         }
         Err(Error::unavailable(format!(
             "{WHO} has no last page of teams"
         )))
     }
+}
+
+/// The page after that at `url`, as `Link` headers name it.
+fn next_of<'l>(url: &Url, mut links: impl Iterator<Item = &'l str>) -> Result<Option<Url>> {
+    let Some(next) = links.find_map(next_page) else {
+        return Ok(None);
+    };
+    let next = url.join(next).map_err(|error| {
+        Error::unavailable(format!("{WHO} names a page that is none")).caused_by(error)
+    })?;
+    // The token goes nowhere else, whoever says so.
+    if next.origin() != url.origin() {
+        return Err(Error::unavailable(format!("{WHO} names a page elsewhere")));
+    }
+    Ok(Some(next))
 }
 
 /// The address of the next page in a `Link` header (RFC 8288).
@@ -156,7 +193,8 @@ impl TeamSource for GitHub {
         let token = token.and_then(Secret::expose_str).ok_or_else(gone)?;
         match self.teams(token).await.map_err(SourceError::Away)? {
             Asked::Answer(groups) => Ok(Membership {
-                groups,
+                groups: groups.names,
+                group_ids: groups.ids,
                 upstream_token: None,
             }),
             Asked::Refused => Err(gone()),
@@ -221,7 +259,8 @@ impl UpstreamSource for GitHub {
             id: user.id.to_string(),
             name: user.login,
             email: user.email,
-            groups,
+            groups: groups.names,
+            group_ids: groups.ids,
             token: Some(token),
         })
     }

@@ -1,0 +1,126 @@
+//! Groups of upstreams, and who is in them: as the upstream lists them where it can be asked, else as
+//! those tell who are logged in.
+
+use std::collections::BTreeMap;
+
+use kernel::{Result, Secret};
+
+use super::{
+    Identity,
+    upstreams::{DIRECTORY, SECRET},
+};
+use crate::{
+    model::{Upstream, UpstreamKind},
+    source::github::{Directory, GitHub, Team},
+};
+
+/// A group of an upstream that has a lasting id there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamGroup {
+    /// Never another group's.
+    pub id: String,
+    /// What it is called now.
+    pub name: String,
+}
+
+/// Who is in a group of an upstream: what they are called, by subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamMembers {
+    /// All of them.
+    Listed(BTreeMap<String, String>),
+    /// Those who are logged in: the upstream lists nobody.
+    Seen(BTreeMap<String, String>),
+    /// There is no such group.
+    Missing,
+}
+
+impl Identity {
+    /// The group of an upstream with the lasting id `id`, where that is known, else of this name. None
+    /// where its groups have no ids, or nobody has told of one.
+    pub async fn upstream_group(
+        &self,
+        upstream: &str,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<Option<UpstreamGroup>> {
+        if let Some(directory) = self.directory(upstream).await? {
+            let team = directory.find(name, id).await?;
+            return Ok(team.map(|team| UpstreamGroup {
+                id: team.id.to_string(),
+                name: directory.github.group(&team.slug),
+            }));
+        }
+        self.view.current().await?;
+        let known = self.view.known().logins.group(upstream, name, id);
+        Ok(known.map(|(id, name)| UpstreamGroup { id, name }))
+    }
+
+    /// Who is in that group.
+    pub async fn upstream_members(
+        &self,
+        upstream: &str,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<UpstreamMembers> {
+        let Some(directory) = self.directory(upstream).await? else {
+            let seen = self.view.members(upstream, name, id).await?;
+            return Ok(UpstreamMembers::Seen(seen));
+        };
+        let members = match directory.find(name, id).await? {
+            Some(team) => directory.members(&team).await?,
+            None => None,
+        };
+        Ok(match members {
+            Some(members) => {
+                let subject = |id| format!("{upstream}:{id}");
+                let members = members.into_iter();
+                UpstreamMembers::Listed(members.map(|(id, name)| (subject(id), name)).collect())
+            }
+            None => UpstreamMembers::Missing,
+        })
+    }
+
+    /// What lists the groups of an upstream, where it can and was given a token for that.
+    async fn directory(&self, name: &str) -> Result<Option<Directory>> {
+        let Some(upstream) = self.store.get::<Upstream>("", name).await? else {
+            return Ok(None);
+        };
+        let UpstreamKind::Github { org, url, api_url } = upstream.spec.provider else {
+            return Ok(None);
+        };
+        let token = self.store.secret(upstream.meta.uid, DIRECTORY).await?;
+        let Some(token) = token.filter(|token| !token.expose().is_empty()) else {
+            return Ok(None);
+        };
+        let secret = self.store.secret(upstream.meta.uid, SECRET).await?;
+        let github = GitHub {
+            outbound: self.outbound.clone(),
+            client_id: upstream.spec.client_id,
+            client_secret: secret.unwrap_or_else(|| Secret::from("")),
+            org,
+            url,
+            api_url,
+        };
+        Ok(Some(Directory {
+            github,
+            token,
+            kept: self.directories.clone(),
+        }))
+    }
+}
+
+impl Directory {
+    /// The team that a group is.
+    async fn find(&self, name: &str, id: Option<&str>) -> Result<Option<Team>> {
+        let id = match id.map(str::parse) {
+            None => None,
+            Some(Ok(id)) => Some(id),
+            // No id of GitHub's.
+            Some(Err(_)) => return Ok(None),
+        };
+        match (self.github.slug(name), id) {
+            (None, None) => Ok(None),
+            (slug, id) => self.team(slug.unwrap_or_default(), id).await,
+        }
+    }
+}

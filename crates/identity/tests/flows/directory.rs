@@ -1,0 +1,214 @@
+//! Who is in a group of an upstream: as those tell who are logged in, and as the upstream lists it.
+
+use axum::http::StatusCode;
+use identity::service::{UpstreamGroup, UpstreamMembers};
+use serde_json::{Value, json};
+
+use crate::{
+    servers::{DIRECTORY_TOKEN, GitHub},
+    support::{Browser, Site, claims, settings, text},
+    upstream::{connect, device, downstream, github, github_login, provider},
+};
+
+const OCTOCAT: &str = "github:583231";
+
+/// What the one person who logs in is in: a team with this slug and id.
+fn is_in(github: &GitHub, teams: &[(&str, u64)]) {
+    let mut person = github.person.lock().unwrap();
+    person.teams = teams
+        .iter()
+        .map(|(slug, _)| ("epetech", (*slug).to_owned()))
+        .collect();
+    person.ids = teams
+        .iter()
+        .map(|(slug, id)| ((*slug).to_owned(), *id))
+        .collect();
+}
+
+fn ids(tokens: &Value) -> Value {
+    claims(text(tokens, "access_token"))["https://towpath.dev/group-ids"].clone()
+}
+
+async fn seen(site: &Site, name: &str, id: Option<&str>) -> Vec<String> {
+    let members = site.identity.upstream_members("github", name, id).await;
+    let UpstreamMembers::Seen(members) = members.unwrap() else {
+        panic!("nobody has given a directory token")
+    };
+    members.into_keys().collect()
+}
+
+fn group(id: &str, name: &str) -> Option<UpstreamGroup> {
+    Some(UpstreamGroup {
+        id: id.into(),
+        name: name.into(),
+    })
+}
+
+#[tokio::test]
+async fn a_team_is_known_by_its_id_on_every_replica() {
+    let (site, github) = github().await;
+    is_in(&github, &[("pay", 42)]);
+    let mut replicas = settings();
+    replicas.allow_private_upstreams = true;
+    let replica = Site::on(site.store.clone(), replicas.clone(), site.clock.clone()).await;
+    let browser = Browser::new(&site);
+    github_login(&site, &browser, "a-code").await.location();
+    let tokens = device(&site, &browser).await.ok().json();
+    assert_eq!(ids(&tokens), json!({ "epetech/pay": "42" }));
+    let id_token = claims(text(&tokens, "id_token"));
+    assert_eq!(id_token["https://towpath.dev/group-ids"], Value::Null);
+    for site in [&site, &replica] {
+        assert_eq!(seen(site, "epetech/pay", None).await, [OCTOCAT]);
+        let found = site.identity.upstream_group("github", "epetech/pay", None);
+        assert_eq!(found.await.unwrap(), group("42", "epetech/pay"));
+    }
+
+    // Renamed; the next refresh tells, on one replica.
+    is_in(&github, &[("money", 42)]);
+    let tokens = site
+        .refresh(text(&tokens, "refresh_token"))
+        .await
+        .ok()
+        .json();
+    assert_eq!(ids(&tokens), json!({ "epetech/money": "42" }));
+    let late = Site::on(site.store.clone(), replicas, site.clock.clone()).await;
+    for site in [&site, &replica, &late] {
+        let found = site
+            .identity
+            .upstream_group("github", "epetech/pay", Some("42"));
+        assert_eq!(found.await.unwrap(), group("42", "epetech/money"));
+        assert_eq!(seen(site, "epetech/pay", Some("42")).await, [OCTOCAT]);
+        assert!(seen(site, "epetech/pay", None).await.is_empty());
+    }
+    // Out of the team, and out of the session.
+    is_in(&github, &[]);
+    let tokens = replica
+        .refresh(text(&tokens, "refresh_token"))
+        .await
+        .ok()
+        .json();
+    assert!(seen(&site, "epetech/money", Some("42")).await.is_empty());
+    is_in(&github, &[("money", 42)]);
+    let tokens = site
+        .refresh(text(&tokens, "refresh_token"))
+        .await
+        .ok()
+        .json();
+    assert_eq!(seen(&replica, "epetech/money", Some("42")).await, [OCTOCAT]);
+    // What is used is not over when it would have been.
+    site.advance(36 * 3600);
+    let tokens = site
+        .refresh(text(&tokens, "refresh_token"))
+        .await
+        .ok()
+        .json();
+    site.advance(36 * 3600);
+    assert_eq!(seen(&replica, "epetech/money", None).await, [OCTOCAT]);
+    let fields = [
+        ("client_id", "towpath-cli"),
+        ("token", text(&tokens, "refresh_token")),
+    ];
+    site.post("/oauth/revoke", &fields).await.ok();
+    assert!(seen(&replica, "epetech/money", None).await.is_empty());
+}
+
+/// Gives the upstream this token, or takes it away.
+async fn give(site: &Site, github: &GitHub, token: &str) {
+    let body = json!({
+        "spec": {
+            "title": "GitHub", "clientId": "Iv1.0123",
+            "provider": {
+                "type": "github", "org": "epetech", "url": github.url,
+                "apiUrl": format!("{}/api", github.url),
+            },
+        },
+        "directoryToken": token,
+    });
+    let path = "/v1/identity/upstreams/github";
+    let answer = site.admin("PUT", path, body).await.ok();
+    assert!(!answer.body.contains("ghp_"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn github_lists_a_team_to_the_organizations_token() {
+    let (site, github) = github().await;
+    let people = |ids: std::ops::Range<u64>| ids.map(|id| (id, format!("person-{id}"))).collect();
+    github.organization.lock().unwrap().teams = vec![
+        (1, "a".into(), vec![]),
+        (2, "b".into(), vec![]),
+        (3, "c".into(), vec![]),
+        (42, "pay".into(), people(0..7)),
+    ];
+    assert!(seen(&site, "epetech/pay", None).await.is_empty());
+    give(&site, &github, DIRECTORY_TOKEN).await;
+    let members = async |name: &str, id| {
+        let members = site.identity.upstream_members("github", name, id).await;
+        members.map(|members| match members {
+            UpstreamMembers::Listed(members) => Some(members),
+            UpstreamMembers::Missing => None,
+            UpstreamMembers::Seen(_) => panic!("it can be asked"),
+        })
+    };
+    let listed = members("epetech/pay", None).await.unwrap().unwrap();
+    assert_eq!(listed.len(), 7, "over all pages");
+    assert_eq!(listed["github:6"], "person-6");
+    // Two pages of teams, three of members: asked again, nothing is sent again.
+    let answered = || github.organization.lock().unwrap().answered;
+    assert_eq!(answered(), (5, 0));
+    assert_eq!(members("epetech/pay", None).await.unwrap().unwrap(), listed);
+    assert_eq!(answered(), (5, 5));
+
+    // Renamed, with one more; and another under the old name.
+    let mut teams = github.organization.lock().unwrap().teams.clone();
+    teams[3] = (42, "money".into(), people(0..8));
+    teams.push((43, "pay".into(), people(90..91)));
+    github.organization.lock().unwrap().teams = teams;
+    let found = site
+        .identity
+        .upstream_group("github", "epetech/pay", Some("42"));
+    assert_eq!(found.await.unwrap(), group("42", "epetech/money"));
+    assert_eq!(
+        members("epetech/pay", Some("42"))
+            .await
+            .unwrap()
+            .unwrap()
+            .len(),
+        8
+    );
+    assert_eq!(
+        members("epetech/pay", None).await.unwrap().unwrap().len(),
+        1
+    );
+    for (name, id) in [
+        ("epetech/gone", None),
+        ("epetech/pay", Some("44")),
+        ("other/pay", None),
+    ] {
+        assert_eq!(members(name, id).await.unwrap(), None, "{name}");
+    }
+
+    // That it cannot be asked says nothing of who is in it.
+    github.down.set(true);
+    assert!(members("epetech/pay", None).await.is_err());
+    github.down.set(false);
+    give(&site, &github, "ghp_another").await;
+    let refused = members("epetech/pay", None).await.unwrap_err();
+    assert!(refused.message.contains("directory token"), "{refused}");
+    give(&site, &github, "").await;
+    assert!(seen(&site, "epetech/pay", None).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_openid_provider_takes_no_directory_token() {
+    let (site, (upstream, _, _directory)) = (downstream().await, provider().await);
+    connect(&site, &upstream).await;
+    let body = json!({
+        "spec": {
+            "title": "Corp", "clientId": "towpath",
+            "provider": { "type": "oidc", "issuer": upstream.identity.settings().issuer },
+        },
+        "directoryToken": "a-token",
+    });
+    let refused = site.admin("PUT", "/v1/identity/upstreams/corp", body).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+}

@@ -1,0 +1,80 @@
+//! Groups that have a lasting id at their source: bound to it when they are first seen, and followed when
+//! they are renamed there.
+
+use std::collections::BTreeMap;
+
+use kernel::{Name, Outcome, Result};
+use serde_json::json;
+
+use super::Pass;
+use crate::model::{BoundGroup, may_be_group};
+
+impl Pass<'_> {
+    /// Binds the team's group, and follows it. Answers whether something was written.
+    pub(super) async fn follow_group(&mut self) -> Result<bool> {
+        let spec = self.team.spec.clone();
+        let mut bound = self.team.status.bound_to(&spec.group);
+        let mut renamed = None;
+        for source in self.teams.upstreams().await? {
+            let name = source.name();
+            if !spec.counts(name) {
+                continue;
+            }
+            let known = bound.get(name);
+            let found = match source
+                .identify(&spec.group, known.map(|one| one.id.as_str()))
+                .await
+            {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(source = name, chain = error.chain(), "a source of teams");
+                    continue;
+                }
+            };
+            if found.name != known.map_or(&spec.group, |one| &one.name).as_str() {
+                renamed = Some((name.to_owned(), found.name.clone()));
+            }
+            let now = BoundGroup {
+                of: spec.group.clone(),
+                id: found.id,
+                name: found.name,
+            };
+            bound.insert(name.to_owned(), now);
+        }
+        if bound == self.team.status.groups {
+            return Ok(false);
+        }
+        let mut change = self.change();
+        match renamed.filter(|(source, now)| self.follows(&bound, source, now)) {
+            Some((source, now)) => {
+                self.team.spec.group.clone_from(&now);
+                for one in bound.values_mut() {
+                    one.of.clone_from(&now);
+                }
+                let data = json!({ "source": source, "from": spec.group, "to": now });
+                change.event(self.event("team.group-renamed", Some(Outcome::Pass), data));
+                self.team.status.groups = bound;
+                change.spec(&self.team)?;
+            }
+            None => {
+                self.team.status.groups = bound;
+                change.status(&self.team)?;
+            }
+        }
+        self.commit(change).await?;
+        Ok(true)
+    }
+
+    /// Whether the team's group is called otherwise from now on: where no other source could have a group
+    /// of the old name that counts, and the new one is nobody else's.
+    fn follows(&self, bound: &BTreeMap<String, BoundGroup>, source: &str, now: &str) -> bool {
+        let spec = &self.team.spec;
+        let only = spec.source.as_deref() == Some(source);
+        let nowhere_else = bound.len() == 1 && Name::new(spec.group.as_str()).is_err();
+        let registry = self.teams.registry();
+        let free =
+            may_be_group(now) && !registry.reserves(now) && registry.of_group(now).is_empty();
+        (only || nowhere_else) && free
+    }
+}
