@@ -47,6 +47,9 @@ pub struct Departure {
     pub seen: Vec<SeenKey>,
     /// What they made, and goes on.
     pub stays: Vec<Made>,
+    /// Webhooks that they made, and go on sending.
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
     /// What cannot be told.
     pub unknown: Vec<String>,
 }
@@ -75,6 +78,20 @@ pub struct Made {
     /// Whose it is.
     pub team: String,
     /// When they made it.
+    pub at: Timestamp,
+}
+
+/// A subscription that somebody made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Whose events it sends; empty: the platform's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub team: String,
+    /// Its name.
+    pub name: String,
+    /// Where it sends them.
+    pub url: String,
+    /// When it was made.
     pub at: Timestamp,
 }
 

@@ -36,7 +36,7 @@ mod workloads;
 
 pub use self::subscriptions::SubscriptionsOf;
 pub use error::{Error, ProblemDocument, Result};
-pub use identity::{AutomationReport, Departure, Made, PersonalSession, SeenKey};
+pub use identity::{AutomationReport, Departure, Made, PersonalSession, SeenKey, Webhook};
 pub use oauth::{DeviceCode, DeviceState, Provider, Tokens};
 pub use platform::{EventQuery, WhoAmI};
 pub use sse::{Events, Message, Parser};

@@ -110,6 +110,7 @@ pub async fn start(config: Config) -> Result<Running> {
         Arc::new(OfTeams(registry.clone())),
         config.subscriptions(),
     )?);
+    identity.know_webhooks(Arc::new(OfSubscriptions(subscriptions.clone())));
     let authenticator = Registered::new(Either::new(admin, identity.verifier()), registry.clone());
     let of_identity = OfIdentity(identity.clone());
     let teams = Arc::new(Teams::new(

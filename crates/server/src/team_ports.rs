@@ -16,12 +16,12 @@ use identity::{
         AccountKind, LocalGroup, ServiceAccount, ServiceAccountSpec, Upstream, UpstreamKind,
         WorkloadTrust,
     },
-    service::{UpstreamGroup, UpstreamMembers},
+    service::{UpstreamGroup, UpstreamMembers, Webhook, Webhooks},
 };
 use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Name, Query, Resource, Result};
 use secrets::{SecretStore, model::SecretRef};
 use serde_json::Value;
-use subscriptions::{Subscriptions, port::Customers};
+use subscriptions::{Subscriptions, model::Subscription, port::Customers};
 use teams::{
     Registry, Teams,
     port::{
@@ -238,7 +238,7 @@ impl Customers for OfTeams {
     }
 }
 
-/// Subscriptions, as teams know them.
+/// Subscriptions, as teams and identity know them.
 pub(crate) struct OfSubscriptions(pub(crate) Arc<Subscriptions>);
 
 #[async_trait]
@@ -246,6 +246,23 @@ impl Belongings for OfSubscriptions {
     async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
         self.0.remove_all_of(caller, team).await?;
         Ok(vec![])
+    }
+}
+
+#[async_trait]
+impl Webhooks for OfSubscriptions {
+    async fn made_by(&self, subject: &str) -> Result<Vec<Webhook>> {
+        let store = self.0.store();
+        let all = store.list_all::<Subscription>(&Query::default()).await?;
+        let theirs = all.into_iter().filter(|one| one.spec.created_by == subject);
+        Ok(theirs
+            .map(|one| Webhook {
+                team: one.meta.scope,
+                name: one.meta.name,
+                url: one.spec.url,
+                at: one.meta.created,
+            })
+            .collect())
     }
 }
 

@@ -187,6 +187,41 @@ async fn one_that_hangs_with_the_logins_holds_up_nobody_whose_token_is_good() {
 }
 
 #[tokio::test]
+async fn what_somebody_leaves_behind_is_named_when_they_are_taken_out() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data, &[]).await;
+    let ada = Person::new();
+    assert_eq!(ada.login(&site.server(), "ada", &[]).await.code, 0);
+    let url = "https://hooks.example.com/ada";
+    let made = ["subscription", "create", "audit", "--team", "payments"];
+    let made = [&made[..], &["--type", "deployment.*", "--url", url]].concat();
+    let ended = ada.run(&made).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let ended = site
+        .cli(&["team", "member", "remove", "payments", "ada"])
+        .await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.out.contains(&format!("audit -> {url}")), "{ended:?}");
+    let hangs = site.cli(&["identity", "automation", "local:ada"]).await;
+    assert!(
+        hangs.out.contains("audit") && hangs.out.contains(url),
+        "{hangs:?}"
+    );
+    let ended = site
+        .cli(&["team", "member", "remove", "payments", "bob"])
+        .await;
+    assert!(!ended.out.contains("audit"), "{ended:?}");
+    // The group of a team is changed by one command.
+    let changed = ["team", "change", "payments", "--group", "money"];
+    let ended = site.cli(&changed).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let shown = site.cli(&["team", "show", "payments", "-o", "json"]).await;
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(shown["spec"]["group"], "money");
+    assert_eq!(site.cli(&["team", "change", "payments"]).await.code, 2);
+}
+
+#[tokio::test]
 async fn each_platform_has_its_own_login() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (first, _first) = platform(&one, &[]).await;

@@ -3,10 +3,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
     Caller, CallerKind, Change, EventFilter, Key, Kind as _, Query, Record, Result, Secret, Store,
@@ -86,8 +87,34 @@ pub struct Departure {
     /// What they made, or were the last to change, and that is still there: it is their team's, and goes
     /// on.
     pub stays: Vec<Made>,
+    /// Webhooks that they made: these go on sending, to where they said, signed by a secret that they have
+    /// seen.
+    pub webhooks: Vec<Webhook>,
     /// What cannot be told.
     pub unknown: Vec<String>,
+}
+
+/// A subscription that somebody made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// Whose events it sends; empty: the platform's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub team: String,
+    /// Its name.
+    pub name: String,
+    /// Where it sends them.
+    pub url: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+/// The port to what sends events on.
+#[async_trait]
+pub trait Webhooks: Send + Sync + 'static {
+    /// Those that `subject` made, and that are still there.
+    async fn made_by(&self, subject: &str) -> Result<Vec<Webhook>>;
 }
 
 /// A valid key of a service account.
@@ -187,6 +214,12 @@ impl Identity {
         })
     }
 
+    /// Has what is told of a person include the webhooks that they made. Once: what is said first counts.
+    pub fn know_webhooks(&self, webhooks: Arc<dyn Webhooks>) {
+        // Somebody has said so already.
+        let _ = self.webhooks.set(webhooks);
+    }
+
     /// What hangs on one person: what would end with them, and what would not.
     pub async fn departure(&self, caller: &Caller, subject: &str) -> Result<Departure> {
         authorize_platform(caller, "see what hangs on a person")?;
@@ -197,6 +230,10 @@ impl Identity {
             ends,
             seen: seen(&self.store, subject).await?,
             stays: stays(&self.store, subject).await?,
+            webhooks: match self.webhooks.get() {
+                Some(webhooks) => webhooks.made_by(subject).await?,
+                None => vec![],
+            },
             unknown: unknown(),
         })
     }

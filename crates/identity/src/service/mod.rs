@@ -19,7 +19,10 @@ mod tokens;
 mod upstreams;
 mod users;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use kernel::{
     Caller, CallerKind, Contended, Document, Error, Key, Kind, Page, Query, Resource, Result, Store,
@@ -30,7 +33,7 @@ pub(crate) use self::login::Filled;
 pub use self::{
     accounts::NewKey,
     authorize::AuthorizeRefusal,
-    automation::{AutomationReport, Departure, Made, PersonalSession, SeenKey},
+    automation::{AutomationReport, Departure, Made, PersonalSession, SeenKey, Webhook, Webhooks},
     clients::{CLI, ClientCredentials, NewSecret},
     device::{DeviceAnswer, DeviceRequest},
     directory::{UpstreamGroup, UpstreamMembers},
@@ -63,6 +66,7 @@ pub struct Identity {
     issuers: Issuers,
     openings: Openings,
     noted: Noted,
+    webhooks: OnceLock<Arc<dyn Webhooks>>,
 }
 
 impl Identity {
@@ -82,6 +86,7 @@ impl Identity {
             issuers: Issuers::default(),
             openings: Openings::default(),
             noted: Noted::default(),
+            webhooks: OnceLock::new(),
             store,
             settings,
             clock,

@@ -1,10 +1,13 @@
 //! Automation that hangs on people: told where it is known.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
     middleware::from_fn_with_state,
 };
+use identity::service::{Webhook, Webhooks};
 use serde_json::{Value, json};
 
 use crate::support::{Site, text};
@@ -17,6 +20,25 @@ async fn site() -> Site {
         identity::http::note_automation,
     ));
     site
+}
+
+/// What sends events on, and knows one webhook of ada's.
+struct Made;
+
+#[async_trait::async_trait]
+impl Webhooks for Made {
+    async fn made_by(&self, subject: &str) -> kernel::Result<Vec<Webhook>> {
+        let one = Webhook {
+            team: "payments".into(),
+            name: "audit".into(),
+            url: "https://hooks.example.com/".into(),
+            at: jiff::Timestamp::now(),
+        };
+        Ok((subject == "local:ada")
+            .then_some(one)
+            .into_iter()
+            .collect())
+    }
 }
 
 async fn call(site: &Site, agent: &str, token: &str) -> StatusCode {
@@ -116,9 +138,18 @@ async fn what_a_person_leaves_behind_is_told_apart_from_what_ends() {
     assert_eq!(stays[0]["kind"], "ServiceAccount");
     assert_eq!(stays[0]["name"], "ci");
     assert_eq!(stays[0]["team"], "payments");
+    // What sends events on says itself who made what.
+    site.identity.know_webhooks(Arc::new(Made));
+    let left = site.admin("GET", path, Value::Null).await.ok().json();
+    let webhook = &left["webhooks"][0];
+    assert_eq!(
+        (&webhook["team"], &webhook["name"]),
+        (&json!("payments"), &json!("audit"))
+    );
+    assert_eq!(webhook["url"], "https://hooks.example.com/");
     let path = "/v1/identity/automation/local:nobody";
     let nobody = site.admin("GET", path, Value::Null).await.ok().json();
-    for list in ["ends", "seen", "stays"] {
+    for list in ["ends", "seen", "stays", "webhooks"] {
         assert_eq!(nobody[list], json!([]), "{list}");
     }
 }

@@ -1,10 +1,11 @@
 //! `towpath team`
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use client::every;
-use kernel::Resource;
+use client::{Client, SubscriptionsOf, every};
+use delivery::api::ListQuery;
+use kernel::{Resource, http::PageQuery};
 use teams::{
     api::{NewTeam, Offboard, TeamFields},
     model::{Team as Kind, TeamType},
@@ -28,6 +29,7 @@ pub(crate) enum Team {
         /// The team
         name: String,
     },
+    Change(Change),
     #[command(subcommand)]
     Member(Member),
     /// Have everything of a team looked at now, and everybody who is in step with it told
@@ -75,6 +77,33 @@ pub(crate) struct Onboard {
     wait: Wait,
 }
 
+/// Change what is said of a team: what is not given stays as it is
+///
+/// Another group is for managers and operators to say: of one that a provider has renamed, for instance.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  towpath team change payments --group money\n  towpath team change payments --contact '#payments' --lead local:ada"
+)]
+pub(crate) struct Change {
+    /// The team
+    name: String,
+    /// The group at the source whose members are the team's
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// The only source whose group counts: local, or an upstream's name; empty: whichever
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Whom to ask
+    #[arg(long, value_name = "TEXT")]
+    contact: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Who leads it, in place of those who do. May be given again
+    #[arg(long = "lead", value_name = "SUBJECT")]
+    leads: Vec<String>,
+}
+
 /// See and change who is in a team
 #[derive(Debug, Subcommand)]
 pub(crate) enum Member {
@@ -90,7 +119,8 @@ pub(crate) enum Member {
         /// The user's name
         user: String,
     },
-    /// Take a user of the local source out: their access ends at once
+    /// Take a user of the local source out: their access ends at once. What they made for the team goes on:
+    /// the webhooks are named
     Remove {
         /// The team
         team: String,
@@ -160,6 +190,7 @@ impl Team {
                 let team = context.client()?.team(&name).await?;
                 context.answer(&team.document()?, || render::teams::one(&team))
             }
+            Self::Change(change) => change.run(context).await,
             Self::Member(member) => member.run(context).await,
             Self::Sync { name } => {
                 let team = context.client()?.sync_team(&name).await?;
@@ -207,6 +238,26 @@ impl Onboard {
     }
 }
 
+impl Change {
+    async fn run(self, context: &Context) -> Result<()> {
+        let fields = TeamFields {
+            group: self.group,
+            source: self.source,
+            contact: self.contact,
+            description: self.description,
+            leads: (!self.leads.is_empty()).then_some(self.leads),
+            ..TeamFields::default()
+        };
+        if fields == TeamFields::default() {
+            return Err(Failure::usage("nothing is said that is to change")
+                .remedy("see what can be: `towpath team change --help`"));
+        }
+        let client = context.client()?;
+        let team = client.change_team(&self.name, &fields).await?;
+        context.answer(&team.document()?, || render::teams::one(&team))
+    }
+}
+
 impl Member {
     async fn run(self, context: &Context) -> Result<()> {
         let client = context.client()?;
@@ -225,10 +276,36 @@ impl Member {
             }
             Self::Remove { team, user } => {
                 client.remove_member(&team, &user).await?;
-                done(format!("{user} is no longer in team {team}"))
+                let subject = format!("{LOCAL_SOURCE}:{user}");
+                let left = webhooks_of(&client, &team, &subject).await?;
+                let what = format!("{user} is no longer in team {team}");
+                let answer = serde_json::json!({ "done": what, "webhooks": left });
+                context.answer(&answer, || render::teams::left(&what, &team, &user, &left))
             }
         }
     }
+}
+
+/// The source whose people a team takes in and out by name.
+const LOCAL_SOURCE: &str = "local";
+
+/// The webhooks of a team that `subject` made, by name, with where they send events.
+async fn webhooks_of(
+    client: &Client,
+    team: &str,
+    subject: &str,
+) -> Result<BTreeMap<String, String>> {
+    let of = SubscriptionsOf::Team(team.to_owned());
+    let all = every(async |page: ListQuery| {
+        let page = PageQuery {
+            after: page.after,
+            limit: page.limit,
+        };
+        client.subscriptions(&of, &page).await
+    });
+    let theirs = all.await?.into_iter();
+    let theirs = theirs.filter(|one| one.spec.created_by == subject);
+    Ok(theirs.map(|one| (one.meta.name, one.spec.url)).collect())
 }
 
 impl OffboardArgs {

@@ -1,5 +1,7 @@
 //! Teams and namespaces, for people.
 
+use std::collections::BTreeMap;
+
 use kernel::Resource;
 use teams::{
     api::{Members, SourceState},
@@ -81,6 +83,28 @@ pub(crate) fn one(team: &Resource<Team>) -> String {
         text.push_str(left);
     }
     text.trim_end().to_owned()
+}
+
+/// That somebody has left a team, and the webhooks of theirs that go on: name and address.
+pub(crate) fn left(
+    what: &str,
+    team: &str,
+    who: &str,
+    webhooks: &BTreeMap<String, String>,
+) -> String {
+    if webhooks.is_empty() {
+        return what.to_owned();
+    }
+    let lines: Vec<_> = webhooks
+        .iter()
+        .map(|(name, url)| format!("  {name} -> {url}"))
+        .collect();
+    format!(
+        "{what}\n{who} made webhooks that go on sending events of the team:\n{}\n\
+         end one with `towpath subscription delete NAME --team {team}`, or draw another secret with \
+         `towpath subscription secret NAME --team {team}`",
+        lines.join("\n")
+    )
 }
 
 /// Who is in a team, by source.
