@@ -46,6 +46,10 @@ impl Known {
     }
 }
 
+#[allow(
+    clippy::struct_field_names,
+    reason = "each says what it is looked up by"
+)]
 #[derive(Default)]
 struct Teams {
     by_name: BTreeMap<String, Known>,

@@ -2,6 +2,8 @@
 
 use axum::http::StatusCode;
 use identity::service::{UpstreamGroup, UpstreamMembers};
+use kernel::{Change, Transient};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -110,6 +112,40 @@ async fn a_team_is_known_by_its_id_on_every_replica() {
     ];
     site.post("/oauth/revoke", &fields).await.ok();
     assert!(seen(&replica, "epetech/money", None).await.is_empty());
+}
+
+/// A session as the store has it, whatever it means.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Raw(Value);
+
+impl Transient for Raw {
+    const KIND: &'static str = "session";
+}
+
+#[tokio::test]
+async fn no_session_is_opened_to_say_who_is_in_a_group() {
+    let (site, github) = github().await;
+    is_in(&github, &[("pay", 42)]);
+    let browser = Browser::new(&site);
+    github_login(&site, &browser, "a-code").await.location();
+    device(&site, &browser).await.ok();
+    // What has happened is read once.
+    assert_eq!(seen(&site, "epetech/pay", None).await, [OCTOCAT]);
+    // Written behind its back: who reads it would see somebody in no group.
+    let mut session = site.store.records::<Raw>("").await.unwrap().remove(0);
+    session.value.0["login"]["groups"] = json!([]);
+    session.value.0["login"]["group_ids"] = json!({});
+    let mut change = Change::new();
+    change.keep(&session).unwrap();
+    site.store.commit(change).await.unwrap();
+    for id in [None, Some("42")] {
+        assert_eq!(seen(&site, "epetech/pay", id).await, [OCTOCAT]);
+    }
+    let mut settings = settings();
+    settings.allow_private_upstreams = true;
+    let late = Site::on(site.store.clone(), settings, site.clock.clone()).await;
+    assert!(seen(&late, "epetech/pay", None).await.is_empty());
 }
 
 /// Gives the upstream this token, or takes it away.

@@ -159,10 +159,13 @@ pub(crate) struct GitHub {
     pub(crate) organization: Arc<Mutex<Organization>>,
 }
 
-/// What GitHub lists to a token of the organization: teams with their ids and members.
+/// A team's id and slug, and the ids and logins of its members.
+pub(crate) type ListedTeam = (u64, String, Vec<(u64, String)>);
+
+/// What GitHub lists to a token of the organization.
 #[derive(Default)]
 pub(crate) struct Organization {
-    pub(crate) teams: Vec<(u64, String, Vec<(u64, String)>)>,
+    pub(crate) teams: Vec<ListedTeam>,
     /// Answers that were new to whoever asked, and those that were not.
     pub(crate) answered: (usize, usize),
 }

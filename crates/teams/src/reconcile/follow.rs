@@ -46,21 +46,25 @@ impl Pass<'_> {
             return Ok(false);
         }
         let mut change = self.change();
-        match renamed.filter(|(source, now)| self.follows(&bound, source, now)) {
+        let claim = match renamed.filter(|(source, now)| self.follows(&bound, source, now)) {
             Some((source, now)) => {
-                self.team.spec.group.clone_from(&now);
-                for one in bound.values_mut() {
-                    one.of.clone_from(&now);
-                }
-                let data = json!({ "source": source, "from": spec.group, "to": now });
-                change.event(self.event("team.group-renamed", Some(Outcome::Pass), data));
-                self.team.status.groups = bound;
-                change.spec(&self.team)?;
+                let claim = self.teams.claim_group(self.name(), &now).await?;
+                claim.other.is_none().then_some((source, now, claim))
             }
-            None => {
-                self.team.status.groups = bound;
-                change.status(&self.team)?;
+            None => None,
+        };
+        self.team.status.groups = bound;
+        if let Some((source, now, claim)) = claim {
+            claim.write(&mut change)?;
+            self.team.spec.group.clone_from(&now);
+            for one in self.team.status.groups.values_mut() {
+                one.of.clone_from(&now);
             }
+            let data = json!({ "source": source, "from": spec.group, "to": now });
+            change.event(self.event("team.group-renamed", Some(Outcome::Pass), data));
+            change.spec(&self.team)?;
+        } else {
+            change.status(&self.team)?;
         }
         self.commit(change).await?;
         Ok(true)
@@ -73,8 +77,7 @@ impl Pass<'_> {
         let only = spec.source.as_deref() == Some(source);
         let nowhere_else = bound.len() == 1 && Name::new(spec.group.as_str()).is_err();
         let registry = self.teams.registry();
-        let free =
-            may_be_group(now) && !registry.reserves(now) && registry.of_group(now).is_empty();
+        let free = may_be_group(now) && !registry.reserves(now);
         (only || nowhere_else) && free
     }
 }

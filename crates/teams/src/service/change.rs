@@ -179,12 +179,16 @@ impl Teams {
 
     /// Tells of a team now, and has everything of it looked at.
     pub async fn team_sync(&self, caller: &Caller, name: &str) -> Result<Resource<Team>> {
-        let team = self.team_for(caller, TEAM_SYNC, name).await?;
-        let mut change = Change::new().by(caller);
-        change.require(&team)?;
-        change.event(sync_event(&team, caller));
-        self.store.commit(change).await?;
-        Ok(team)
+        // Its reconciler may write in between.
+        anew(|| async {
+            let team = self.team_for(caller, TEAM_SYNC, name).await?;
+            let mut change = Change::new().by(caller);
+            change.require(&team)?;
+            change.event(sync_event(&team, caller));
+            self.store.commit(change).await?;
+            Ok(team)
+        })
+        .await
     }
 }
 

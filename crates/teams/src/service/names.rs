@@ -25,22 +25,22 @@ impl Transient for GroupClaim {
 }
 
 /// A group as it is about to be given to a team.
-pub(super) struct Claiming {
+pub(crate) struct Claiming {
     record: Record<GroupClaim>,
     /// The other team whose it is.
-    pub(super) other: Option<String>,
+    pub(crate) other: Option<String>,
 }
 
 impl Claiming {
     /// Gives the group to the team with `change`, or not at all.
-    pub(super) fn write(&self, change: &mut Change) -> Result<()> {
+    pub(crate) fn write(&self, change: &mut Change) -> Result<()> {
         change.keep(&self.record)
     }
 }
 
 impl Teams {
     /// Begins to give `group` to the team `name`: to be written with what depends on it.
-    pub(super) async fn claim_group(&self, name: &str, group: &str) -> Result<Claiming> {
+    pub(crate) async fn claim_group(&self, name: &str, group: &str) -> Result<Claiming> {
         let digest = Sha256::digest(group.as_bytes());
         let digest = digest.iter().map(|byte| format!("{byte:02x}"));
         let digest: String = digest.collect();
