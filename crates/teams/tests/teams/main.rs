@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[macro_use]
+mod support;
+
 mod membership;
 mod names;
 mod onboarding;
 mod reconciled;
 mod renamed;
 mod rights;
-mod support;

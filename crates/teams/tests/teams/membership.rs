@@ -4,11 +4,18 @@ use serde_json::{Value, json};
 
 use crate::support::Site;
 
+on_both!(
+    a_group_that_becomes_reserved_is_no_teams_any_more,
+    rights_follow_the_group_at_each_call,
+    a_team_may_name_the_one_source_that_counts,
+    leads_are_of_the_team_or_lead_nothing,
+    each_source_answers_for_itself,
+    leads_say_who_is_in_a_group_that_is_kept_here,
+);
+
 const MEMBERS: &str = "/v1/platforms/teams/payments/members";
 
-#[tokio::test]
-async fn rights_follow_the_group_at_each_call() {
-    let site = Site::new().await;
+async fn rights_follow_the_group_at_each_call(site: Site) {
     site.outside.group("payments", &["ada"]);
     site.outside.group("pay", &["bob"]);
     // A group that no team names gives nothing.
@@ -37,9 +44,7 @@ async fn rights_follow_the_group_at_each_call() {
     );
 }
 
-#[tokio::test]
-async fn a_team_may_name_the_one_source_that_counts() {
-    let site = Site::new().await;
+async fn a_team_may_name_the_one_source_that_counts(site: Site) {
     site.outside.group("payments", &["ada"]);
     let upstream = [("payments".to_owned(), vec!["7".to_owned()])];
     *site.outside.upstream.lock().unwrap() = Some(upstream.into());
@@ -49,9 +54,7 @@ async fn a_team_may_name_the_one_source_that_counts() {
     assert_eq!(site.teams_of("github:7").await, json!(["payments"]));
 }
 
-#[tokio::test]
-async fn leads_are_of_the_team_or_lead_nothing() {
-    let site = Site::new().await;
+async fn leads_are_of_the_team_or_lead_nothing(site: Site) {
     site.outside.group("payments", &["bob"]);
     site.onboard(json!({ "name": "payments", "leads": ["local:ada", "local:bob"] }))
         .await;
@@ -61,9 +64,7 @@ async fn leads_are_of_the_team_or_lead_nothing() {
     }
 }
 
-#[tokio::test]
-async fn each_source_answers_for_itself() {
-    let site = Site::new().await;
+async fn each_source_answers_for_itself(site: Site) {
     site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
         .await;
     let (status, members) = site.get("local:ada", MEMBERS).await;
@@ -90,9 +91,7 @@ async fn each_source_answers_for_itself() {
     assert_eq!(site.get("local:eve", MEMBERS).await.0, 404);
 }
 
-#[tokio::test]
-async fn leads_say_who_is_in_a_group_that_is_kept_here() {
-    let site = Site::new().await;
+async fn leads_say_who_is_in_a_group_that_is_kept_here(site: Site) {
     site.outside.group("payments", &["ada", "bob"]);
     site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
         .await;
@@ -119,9 +118,7 @@ async fn leads_say_who_is_in_a_group_that_is_kept_here() {
     }
 }
 
-#[tokio::test]
-async fn a_group_that_becomes_reserved_is_no_teams_any_more() {
-    let before = Site::new().await;
+async fn a_group_that_becomes_reserved_is_no_teams_any_more(before: Site) {
     before.outside.group("payments", &["ada"]);
     before
         .onboard(json!({ "name": "payments", "leads": ["local:ada"] }))

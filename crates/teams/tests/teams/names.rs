@@ -4,6 +4,13 @@ use serde_json::{Value, json};
 
 use crate::support::Site;
 
+on_both!(
+    of_two_teams_that_ask_for_a_group_at_once_one_has_it,
+    a_group_is_one_teams_in_documents_that_are_applied_together,
+    a_name_that_somebody_has_is_told_before_anything_is_made,
+    the_longest_name_wins,
+);
+
 const TEAMS: &str = "/v1/platforms/teams";
 
 /// The problems of an answer: path and message.
@@ -18,9 +25,7 @@ fn problems(answer: &Value) -> Vec<(&str, &str)> {
     .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_teams_that_ask_for_a_group_at_once_one_has_it() {
-    let site = Site::new().await;
+async fn of_two_teams_that_ask_for_a_group_at_once_one_has_it(site: Site) {
     let replica = site.replica().await;
     for round in 0..20 {
         let group = format!("acme/group-{round}");
@@ -64,9 +69,7 @@ async fn of_two_teams_that_ask_for_a_group_at_once_one_has_it() {
     change(&winner, "acme/once-more").await;
 }
 
-#[tokio::test]
-async fn a_group_is_one_teams_in_documents_that_are_applied_together() {
-    let site = Site::new().await;
+async fn a_group_is_one_teams_in_documents_that_are_applied_together(site: Site) {
     let document = |name: &str| {
         let document = json!({
             "apiVersion": "towpath.dev/v1", "kind": "Team",
@@ -86,9 +89,7 @@ async fn a_group_is_one_teams_in_documents_that_are_applied_together() {
     );
 }
 
-#[tokio::test]
-async fn a_name_that_somebody_has_is_told_before_anything_is_made() {
-    let site = Site::new().await;
+async fn a_name_that_somebody_has_is_told_before_anything_is_made(site: Site) {
     let has = |name: &str, team: &str| {
         let mut environments = site.outside.environments.lock().unwrap();
         environments.insert(name.into(), team.into());
@@ -123,9 +124,7 @@ async fn a_name_that_somebody_has_is_told_before_anything_is_made() {
     assert_eq!(status, 409, "{answer}");
 }
 
-#[tokio::test]
-async fn the_longest_name_wins() {
-    let site = Site::new().await;
+async fn the_longest_name_wins(site: Site) {
     let make = async |team: &str, name: &str| {
         let path = format!("/v1/teams/{team}/namespaces");
         site.ask("admin", "POST", &path, json!({ "name": name }))

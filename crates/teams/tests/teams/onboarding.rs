@@ -8,11 +8,20 @@ use teams::model::{Namespace, NamespaceSpec, Quota, Team};
 
 use crate::support::Site;
 
+on_both!(
+    a_manager_onboards_a_team_and_nobody_else_does,
+    what_a_team_cannot_be_is_said_all_at_once,
+    how_much_a_team_may_take_is_not_for_managers_to_say,
+    leads_change_their_team_and_managers_its_group,
+    a_manager_gives_nobody_a_team_that_is_somebodys,
+    offboarding_is_confirmed_and_ends_all_rights_at_once,
+    environments_are_no_way_around_the_allowance,
+    an_interaction_with_a_team_that_is_gone_is_in_nobodys_way,
+);
+
 const TEAMS: &str = "/v1/platforms/teams";
 
-#[tokio::test]
-async fn a_manager_onboards_a_team_and_nobody_else_does() {
-    let site = Site::new().await;
+async fn a_manager_onboards_a_team_and_nobody_else_does(site: Site) {
     site.outside.group("payments", &["ada"]);
     for who in [
         "local:ada",
@@ -43,9 +52,7 @@ async fn a_manager_onboards_a_team_and_nobody_else_does() {
     assert_eq!(status, 409, "{answer}");
 }
 
-#[tokio::test]
-async fn what_a_team_cannot_be_is_said_all_at_once() {
-    let site = Site::new().await;
+async fn what_a_team_cannot_be_is_said_all_at_once(site: Site) {
     site.onboard(json!({ "name": "shop", "group": "acme/shop" }))
         .await;
     let rules = async |body: Value| {
@@ -90,9 +97,7 @@ async fn what_a_team_cannot_be_is_said_all_at_once() {
     rules(json!({ "name": "a", "gruop": "a" })).await;
 }
 
-#[tokio::test]
-async fn how_much_a_team_may_take_is_not_for_managers_to_say() {
-    let site = Site::new().await;
+async fn how_much_a_team_may_take_is_not_for_managers_to_say(site: Site) {
     let much = json!({ "namespaces": 99, "quota": {
         "requests": { "cpu": 100, "memory": "1Ti" }, "limits": { "cpu": "100", "memory": "1Ti" },
     }});
@@ -104,9 +109,7 @@ async fn how_much_a_team_may_take_is_not_for_managers_to_say() {
     assert_eq!(team["spec"]["allowance"]["quota"]["requests"]["cpu"], "100");
 }
 
-#[tokio::test]
-async fn leads_change_their_team_and_managers_its_group() {
-    let site = Site::new().await;
+async fn leads_change_their_team_and_managers_its_group(site: Site) {
     site.outside.group("payments", &["ada", "bob"]);
     site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
         .await;
@@ -148,9 +151,7 @@ async fn leads_change_their_team_and_managers_its_group() {
     );
 }
 
-#[tokio::test]
-async fn a_manager_gives_nobody_a_team_that_is_somebodys() {
-    let site = Site::new().await;
+async fn a_manager_gives_nobody_a_team_that_is_somebodys(site: Site) {
     *site.outside.upstream.lock().unwrap() = Some(BTreeMap::new());
     site.outside.group("payments", &["ada", "bob"]);
     site.outside.group("friends", &["max"]);
@@ -208,9 +209,7 @@ async fn a_manager_gives_nobody_a_team_that_is_somebodys() {
     assert_eq!(change("admin", taken[0].clone()).await.0, 200);
 }
 
-#[tokio::test]
-async fn offboarding_is_confirmed_and_ends_all_rights_at_once() {
-    let site = Site::new().await;
+async fn offboarding_is_confirmed_and_ends_all_rights_at_once(site: Site) {
     let other = site.replica().await;
     site.outside.group("payments", &["ada", "bob"]);
     site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
@@ -243,9 +242,7 @@ async fn offboarding_is_confirmed_and_ends_all_rights_at_once() {
     assert_eq!(other.teams_of("local:ada").await, json!(["payments"]));
 }
 
-#[tokio::test]
-async fn environments_are_no_way_around_the_allowance() {
-    let site = Site::new().await;
+async fn environments_are_no_way_around_the_allowance(site: Site) {
     site.outside.group("payments", &["ada"]);
     let team = json!({ "name": "payments", "leads": ["local:ada"], "environments": ["dev"] });
     site.onboard(team).await;
@@ -289,9 +286,7 @@ async fn environments_are_no_way_around_the_allowance() {
     );
 }
 
-#[tokio::test]
-async fn an_interaction_with_a_team_that_is_gone_is_in_nobodys_way() {
-    let site = Site::new().await;
+async fn an_interaction_with_a_team_that_is_gone_is_in_nobodys_way(site: Site) {
     for name in ["payments", "search"] {
         site.onboard(json!({ "name": name })).await;
     }

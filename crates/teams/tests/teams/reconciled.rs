@@ -1,21 +1,27 @@
 //! What becomes of teams over time, with nothing that backs their namespaces but the test.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kernel::{Change, Driver, EventFilter, Resource, Store};
 use serde_json::{Value, json};
 use teams::{
-    model::{Namespace, NamespaceStatus, Team, TeamSpec},
+    model::{Namespace, NamespaceStatus, Team},
     reconcile::Onboarding,
 };
 use testkit::eventually;
 use uuid::Uuid;
 
 use crate::support::Site;
+
+on_both!(
+    a_team_waits_for_what_is_not_there_and_is_ready_once,
+    interactions_end_when_their_time_is_over,
+    what_is_protected_goes_only_by_the_word_of_an_operator,
+    what_stays_of_an_offboarded_team_is_said_with_its_reason,
+    a_team_that_is_taken_in_again_loses_nothing_more,
+    a_namespace_is_not_made_anew_before_what_deployed_to_the_former_has_ended,
+);
 
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
@@ -77,9 +83,7 @@ pub(crate) async fn told(store: &Store, what: &str) -> usize {
     }
 }
 
-#[tokio::test]
-async fn a_team_waits_for_what_is_not_there_and_is_ready_once() {
-    let site = Site::new().await;
+async fn a_team_waits_for_what_is_not_there_and_is_ready_once(site: Site) {
     site.outside.group("payments", &["ada"]);
     let driver = driver(&site);
     site.onboard(json!({ "name": "payments", "environments": ["dev", "prod"] }))
@@ -111,9 +115,7 @@ async fn a_team_waits_for_what_is_not_there_and_is_ready_once() {
     driver.shutdown().await;
 }
 
-#[tokio::test]
-async fn interactions_end_when_their_time_is_over() {
-    let site = Site::new().await;
+async fn interactions_end_when_their_time_is_over(site: Site) {
     for name in ["search", "payments"] {
         site.onboard(json!({ "name": name, "environments": [] }))
             .await;
@@ -137,9 +139,7 @@ async fn interactions_end_when_their_time_is_over() {
     driver.shutdown().await;
 }
 
-#[tokio::test]
-async fn what_is_protected_goes_only_by_the_word_of_an_operator() {
-    let site = Site::new().await;
+async fn what_is_protected_goes_only_by_the_word_of_an_operator(site: Site) {
     site.outside.group("payments", &["ada"]);
     site.onboard(json!({ "name": "payments", "environments": [] }))
         .await;
@@ -163,9 +163,7 @@ async fn what_is_protected_goes_only_by_the_word_of_an_operator() {
     assert_eq!(end("admin", "payments-b").await, (202, json!(true)));
 }
 
-#[tokio::test]
-async fn what_stays_of_an_offboarded_team_is_said_with_its_reason() {
-    let site = Site::new().await;
+async fn what_stays_of_an_offboarded_team_is_said_with_its_reason(site: Site) {
     let driver = driver(&site);
     site.onboard(json!({ "name": "payments", "environments": ["prod"] }))
         .await;
@@ -183,9 +181,7 @@ async fn what_stays_of_an_offboarded_team_is_said_with_its_reason() {
     driver.shutdown().await;
 }
 
-#[tokio::test]
-async fn a_team_that_is_taken_in_again_loses_nothing_more() {
-    let site = Site::new().await;
+async fn a_team_that_is_taken_in_again_loses_nothing_more(site: Site) {
     site.onboard(json!({ "name": "payments", "environments": ["dev"] }))
         .await;
     let driver = driver(&site);
@@ -211,72 +207,7 @@ async fn a_team_that_is_taken_in_again_loses_nothing_more() {
     assert!(!namespace.is_deleting());
 }
 
-/// Teams in the measurement, and members of each.
-const TEAMS: usize = 1000;
-const MEMBERS: usize = 100;
-
-/// Resident memory of this process, in MiB.
-fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4 / 1024
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement: run it alone, in release"]
-async fn a_tick_over_a_thousand_teams_of_a_hundred() {
-    let site = Site::new().await;
-    let names: Vec<String> = (0..MEMBERS).map(|n| format!("person-{n}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut change = Change::new();
-    for n in 0..TEAMS {
-        let name = format!("team-{n}");
-        site.outside.group(&name, &names);
-        let spec = TeamSpec {
-            group: name.clone(),
-            ..TeamSpec::default()
-        };
-        change
-            .create(&Resource::<Team>::new("", name, spec))
-            .unwrap();
-    }
-    site.store.commit(change).await.unwrap();
-    let driver = driver(&site);
-    eventually("all are ready", Duration::from_mins(2), || async {
-        (told(&site.store, "team.onboarded").await == TEAMS).then_some(())
-    })
-    .await;
-    let mut memory = vec![resident()];
-    for _ in 0..5 {
-        let before = told(&site.store, "team.sync").await;
-        // Another generation of each: the whole tick at once, which is otherwise spread over minutes.
-        let mut change = Change::new();
-        for mut team in site
-            .store
-            .list_all::<Team>(&kernel::Query::default())
-            .await
-            .unwrap()
-        {
-            team.spec.contact.push('.');
-            change.spec(&team).unwrap();
-        }
-        let start = Instant::now();
-        site.store.commit(change).await.unwrap();
-        eventually("all are told of", Duration::from_mins(1), || async {
-            (told(&site.store, "team.sync").await >= before + TEAMS).then_some(())
-        })
-        .await;
-        let took = start.elapsed();
-        memory.push(resident());
-        println!("{TEAMS} teams of {MEMBERS}: a tick took {took:?}; resident {memory:?} MiB");
-        assert!(took < Duration::from_secs(5), "{took:?}");
-    }
-    driver.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_namespace_is_not_made_anew_before_what_deployed_to_the_former_has_ended() {
-    let site = Site::new().await;
+async fn a_namespace_is_not_made_anew_before_what_deployed_to_the_former_has_ended(site: Site) {
     let driver = driver(&site);
     site.onboard(json!({ "name": "payments", "environments": [] }))
         .await;

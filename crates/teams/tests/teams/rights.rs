@@ -4,9 +4,13 @@ use serde_json::{Value, json};
 
 use crate::support::Site;
 
-#[tokio::test]
-async fn lists_hold_the_teams_of_their_reader() {
-    let site = Site::new().await;
+on_both!(
+    lists_hold_the_teams_of_their_reader,
+    another_quota_than_the_first_is_for_leads_to_say,
+    sync_tells_a_name_and_a_generation_and_nothing_else,
+);
+
+async fn lists_hold_the_teams_of_their_reader(site: Site) {
     site.outside.group("payments", &["ada"]);
     for name in ["payments", "shop"] {
         site.onboard(json!({ "name": name })).await;
@@ -41,9 +45,7 @@ async fn lists_hold_the_teams_of_their_reader() {
     }
 }
 
-#[tokio::test]
-async fn another_quota_than_the_first_is_for_leads_to_say() {
-    let site = Site::new().await;
+async fn another_quota_than_the_first_is_for_leads_to_say(site: Site) {
     site.outside.group("payments", &["ada", "bob"]);
     let team = json!({ "name": "payments", "leads": ["local:ada"], "environments": [] });
     site.onboard(team).await;
@@ -63,9 +65,7 @@ async fn another_quota_than_the_first_is_for_leads_to_say() {
     assert_eq!(make("local:ada", "payments-more", 4).await.0, 202);
 }
 
-#[tokio::test]
-async fn sync_tells_a_name_and_a_generation_and_nothing_else() {
-    let site = Site::new().await;
+async fn sync_tells_a_name_and_a_generation_and_nothing_else(site: Site) {
     site.outside.group("payments", &["ada"]);
     let team = site.onboard(json!({ "name": "payments" })).await;
     let path = "/v1/platforms/teams/payments/sync";

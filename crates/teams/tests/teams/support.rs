@@ -28,6 +28,7 @@ use teams::{
     service::Ports,
 };
 use tempfile::TempDir;
+use testkit::servers::PostgresDatabase;
 use tower::ServiceExt as _;
 
 /// Who is in which group, and which credentials were drawn: what the test says, and what teams did.
@@ -311,16 +312,53 @@ pub(crate) struct Site {
     pub(crate) store: Store,
     pub(crate) teams: Arc<Teams>,
     router: Router,
-    _directory: TempDir,
+    /// None: another replica's.
+    _place: Option<Place>,
+}
+
+/// Where a store is, until it is dropped.
+#[allow(dead_code, reason = "what counts is when they are dropped")]
+enum Place {
+    Directory(TempDir),
+    Server(PostgresDatabase),
+}
+
+/// Declares each test on both databases.
+macro_rules! on_both {
+    ($($test:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::support::Site::new().await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                if let Some(site) = $crate::support::Site::on_postgres().await {
+                    super::$test(site).await;
+                }
+            })*
+        }
+    };
 }
 
 impl Site {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/store.db", directory.path().display());
-        let store = Store::open(&url, Sealer::generate().unwrap())
-            .await
-            .unwrap();
+        Self::at(&url, Place::Directory(directory)).await
+    }
+
+    /// On a database of its own; none where there is no server.
+    pub(crate) async fn on_postgres() -> Option<Self> {
+        let database = testkit::servers::postgres_database().await?;
+        let url = database.url.clone();
+        Some(Self::at(&url, Place::Server(database)).await)
+    }
+
+    async fn at(url: &str, place: Place) -> Self {
+        let store = Store::open(url, Sealer::generate().unwrap()).await.unwrap();
         let outside = Arc::new(Outside::default());
         outside.group("managers", &["max"]);
         let (router, teams) = replica(&store, &outside, &RESERVED).await;
@@ -329,7 +367,7 @@ impl Site {
             store,
             teams,
             router,
-            _directory: directory,
+            _place: Some(place),
         }
     }
 
@@ -346,7 +384,7 @@ impl Site {
             store: self.store.clone(),
             teams,
             router,
-            _directory: tempfile::tempdir().unwrap(),
+            _place: None,
         }
     }
 

@@ -20,7 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A platform that runs; stopped when dropped.
 pub struct Platform {
-    /// With the local admin's token.
+    /// Where its API is.
+    pub server: String,
+    /// The local admin's token.
+    pub token: String,
+    /// With that token.
     pub client: Client,
     /// From the start of the process to the first answer that it is ready.
     pub took: Duration,
@@ -57,8 +61,11 @@ impl Platform {
         }
         let took = begun.elapsed();
         let token = fs::read_to_string(data.join("admin.token"))?;
+        let token = token.trim().to_owned();
         Ok(Self {
-            client: Client::new(&server, Some(Secret::from(token.trim())))?,
+            client: Client::new(&server, Some(Secret::from(token.as_str())))?,
+            server,
+            token,
             took,
             child,
         })
