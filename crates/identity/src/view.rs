@@ -19,8 +19,8 @@ use crate::{
     jose::signing::{SigningKey, secret_name, verifying},
     logins::Logins,
     model::{
-        KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, may_be_issued,
-        parse_local_id,
+        KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, local_id,
+        may_be_issued, parse_local_id,
     },
     settings::SKEW,
     source::local::LOCAL,
@@ -102,6 +102,12 @@ impl Known {
         }
         let groups = self.memberships.get(name);
         Some(groups.into_iter().flatten().cloned().collect())
+    }
+
+    /// The subject of the local user of this name.
+    pub(crate) fn local_subject(&self, name: &str) -> Option<String> {
+        let user = self.users.get(name)?;
+        Some(format!("{LOCAL}:{}", local_id(name, user.before)))
     }
 
     /// The same of whoever has logged in, where that login still holds: not after the next password.

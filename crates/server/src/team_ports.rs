@@ -48,10 +48,7 @@ impl MembershipSource for OfIdentity {
         let Some(members) = self.0.group_members(group).await? else {
             return Ok(Group::Missing);
         };
-        let member = |name: String| Member {
-            subject: format!("{LOCAL}:{name}"),
-            name,
-        };
+        let member = |(subject, name)| Member { subject, name };
         Ok(Group::Found(members.into_iter().map(member).collect()))
     }
 }
@@ -68,10 +65,13 @@ impl LocalGroups for OfIdentity {
     }
 
     async fn add(&self, caller: &Caller, group: &str, name: &str) -> Result<()> {
-        self.0.group_member(caller, group, name, true).await
+        self.0
+            .group_member(caller, group, name, true)
+            .await
+            .map(drop)
     }
 
-    async fn remove(&self, caller: &Caller, group: &str, name: &str) -> Result<()> {
+    async fn remove(&self, caller: &Caller, group: &str, name: &str) -> Result<bool> {
         self.0.group_member(caller, group, name, false).await
     }
 }

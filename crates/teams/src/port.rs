@@ -71,14 +71,15 @@ pub trait LocalGroups: MembershipSource {
     /// The group whose members an event may have changed.
     fn group_of(&self, event: &Event) -> Option<String>;
 
-    /// Makes `group` with these people of its, where it is not there. Answers whether it made it.
+    /// Makes `group` with these people of its, where it is not there: each is the part of their subject after
+    /// the source's name. Answers whether it made it.
     async fn ensure(&self, caller: &Caller, group: &str, people: &[String]) -> Result<bool>;
 
     /// Takes somebody in, by name; again is the same as once.
     async fn add(&self, caller: &Caller, group: &str, name: &str) -> Result<()>;
 
-    /// Takes somebody out, by name; who is not in it need not be taken out.
-    async fn remove(&self, caller: &Caller, group: &str, name: &str) -> Result<()>;
+    /// Takes somebody out, by name. Answers whether they were in it.
+    async fn remove(&self, caller: &Caller, group: &str, name: &str) -> Result<bool>;
 }
 
 /// Draws what deploys to a team's namespaces.

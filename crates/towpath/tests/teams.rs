@@ -568,3 +568,49 @@ async fn deleting_an_environment_that_is_made_anew_ends() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_member_is_who_they_are_and_not_who_had_their_name() {
+    let world = World::new(&[]).await;
+    world
+        .people("payments", &["ada".into(), "bob".into()])
+        .await;
+    let (status, _) = world
+        .ask(Method::DELETE, "/v1/identity/users/ada", Value::Null)
+        .await;
+    assert_eq!(status, 204);
+    world.people("others", &["ada".into()]).await;
+    world
+        .onboard(
+            json!({ "name": "payments", "environments": [], "leads": ["local:ada", "local:bob"] }),
+        )
+        .await;
+    let members = async || -> Vec<String> {
+        let answer = world.get("/v1/platforms/teams/payments/members").await;
+        let sources = answer["sources"].as_array().unwrap().clone();
+        let members = sources[0]["members"].as_array().unwrap().clone();
+        let subject = |member: &Value| member["subject"].as_str().unwrap().to_owned();
+        members.iter().map(subject).collect()
+    };
+    // Whoever leads it had the name before.
+    assert_eq!(members().await, ["local:bob"]);
+    let member = |arguments: &[&str]| {
+        let command = [&["team", "member"], arguments].concat();
+        world.site.cli(&command)
+    };
+    let added = member(&["add", "payments", "ada"]).await;
+    assert_eq!(added.code, 0, "{added:?}");
+    assert_eq!(members().await, ["local:ada.2", "local:bob"]);
+
+    // As the list calls them.
+    let removed = member(&["remove", "payments", "local:bob"]).await;
+    assert_eq!(removed.code, 0, "{removed:?}");
+    assert_eq!(members().await, ["local:ada.2"]);
+    let nobody = member(&["remove", "payments", "bobb"]).await;
+    assert_eq!(nobody.code, 4, "{nobody:?}");
+    assert!(
+        nobody.err.contains("towpath team member list payments"),
+        "{}",
+        nobody.err
+    );
+}

@@ -3,17 +3,25 @@
 use kernel::{Caller, Error, Resource, Result, anew};
 
 use super::{Identity, authorize_platform};
-use crate::model::{LocalGroup, LocalGroupSpec, LocalUser};
+use crate::model::{LocalGroup, LocalGroupSpec, LocalUser, parse_local_id};
 
 impl Identity {
-    /// The members of a group of the local source, by name; none where there is no such group.
-    pub async fn group_members(&self, name: &str) -> Result<Option<Vec<String>>> {
-        let group = self.store.get::<LocalGroup>("", name).await?;
-        Ok(group.map(|group| group.spec.members))
+    /// The members of a group of the local source, subject and name; none where there is no such group.
+    pub async fn group_members(&self, name: &str) -> Result<Option<Vec<(String, String)>>> {
+        let Some(group) = self.store.get::<LocalGroup>("", name).await? else {
+            return Ok(None);
+        };
+        self.view.current().await?;
+        let known = self.view.known();
+        let member = |name: String| Some((known.local_subject(&name)?, name));
+        Ok(Some(
+            group.spec.members.into_iter().filter_map(member).collect(),
+        ))
     }
 
-    /// Makes a group of the local source with those of `people` that there are, where there is none.
-    /// Answers whether it made it.
+    /// Makes a group of the local source with those of `people` that there are, where there is none: each is
+    /// the part of a subject after the source, so that nobody stands for who had their name before. Answers
+    /// whether it made it.
     pub async fn group_ensure(
         &self,
         caller: &Caller,
@@ -27,8 +35,8 @@ impl Identity {
             }
             let mut members = Vec::new();
             for person in people {
-                if self.store.get::<LocalUser>("", person).await?.is_some() {
-                    members.push(person.clone());
+                if let Some(user) = self.local_user(person).await? {
+                    members.push(user.meta.name);
                 }
             }
             let spec = LocalGroupSpec {
@@ -44,26 +52,36 @@ impl Identity {
         .await
     }
 
-    /// Takes a user into a group, or out of it, from the next call on. Again is the same as once.
+    /// The user with this part of a subject after the source.
+    async fn local_user(&self, id: &str) -> Result<Option<Resource<LocalUser>>> {
+        let Some((name, before)) = parse_local_id(id) else {
+            return Ok(None);
+        };
+        let user = self.store.get::<LocalUser>("", name).await?;
+        Ok(user.filter(|user| user.status.before == before))
+    }
+
+    /// Takes a user into a group, or out of it, from the next call on. Again is the same as once. Answers
+    /// whether that changed anything.
     pub async fn group_member(
         &self,
         caller: &Caller,
         name: &str,
         user: &str,
         belongs: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         authorize_platform(caller, "change groups")?;
         anew(|| async {
             let Some(group) = self.store.get::<LocalGroup>("", name).await? else {
                 return if belongs {
                     Err(Error::not_found(format!("group `{name}`")))
                 } else {
-                    Ok(())
+                    Ok(false)
                 };
             };
             let Resource { meta, mut spec, .. } = group;
             if spec.members.iter().any(|member| member == user) == belongs {
-                return Ok(());
+                return Ok(false);
             }
             if belongs {
                 spec.members.push(user.to_owned());
@@ -72,7 +90,8 @@ impl Identity {
             }
             self.group_put(caller, name, spec, Some(meta.revision))
                 .await?;
-            self.view.current().await
+            self.view.current().await?;
+            Ok(true)
         })
         .await
     }

@@ -201,7 +201,9 @@ impl Identity {
                 .await?
                 .ok_or_else(|| {
                     Error::invalid(format!("there is no user `{member}`"))
-                        .remedy("make the user first, or name one that there is")
+                        .remedy(format!(
+                            "name one that there is, or have a platform engineer make the user: `towpath user set {member}`"
+                        ))
                 })?;
             change.require(&user)?;
         }

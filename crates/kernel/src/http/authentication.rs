@@ -71,7 +71,7 @@ impl Authenticator for AdminToken {
 
 fn unauthenticated(message: &str) -> Error {
     Error::new(ErrorKind::Unauthenticated, message)
-        .remedy("send `Authorization: Bearer <token>`; on one machine the token is in admin.token in the data directory")
+        .remedy("log in with `towpath login --server URL`; programs send `Authorization: Bearer TOKEN`, and on the platform's machine there is one in admin.token in its data directory")
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -52,18 +52,30 @@ impl Teams {
         let platform = Caller::system("teams", caller.correlation);
         let (local, group) = (&self.ports.local, &team.spec.group);
         local.ensure(&platform, group, &[]).await?;
+        let user = self.local_name(user);
         local.add(&platform, group, user).await?;
         self.told("team.member-added", &team, caller, user).await
+    }
+
+    /// The name of one of the people that are kept here, who may be given as their subject.
+    fn local_name<'u>(&self, user: &'u str) -> &'u str {
+        match user.split_once(':') {
+            Some((source, name)) if source == self.ports.local.name() => name,
+            _ => user,
+        }
     }
 
     /// Takes somebody out of a team: at once, on every replica.
     pub async fn member_remove(&self, caller: &Caller, team: &str, user: &str) -> Result<()> {
         let team = self.changeable(caller, team).await?;
         let platform = Caller::system("teams", caller.correlation);
-        self.ports
-            .local
-            .remove(&platform, &team.spec.group, user)
-            .await?;
+        let (local, group) = (&self.ports.local, &team.spec.group);
+        let user = self.local_name(user);
+        if !local.remove(&platform, group, user).await? {
+            let name = &team.meta.name;
+            return Err(Error::not_found(format!("`{user}` in team `{name}`"))
+                .remedy(format!("see who is: `towpath team member list {name}`")));
+        }
         self.told("team.member-removed", &team, caller, user).await
     }
 

@@ -147,11 +147,10 @@ impl LocalGroups for Local {
         Ok(())
     }
 
-    async fn remove(&self, _: &Caller, group: &str, name: &str) -> Result<()> {
-        if let Some(members) = self.0.groups.lock().unwrap().get_mut(group) {
-            members.remove(name);
-        }
-        Ok(())
+    async fn remove(&self, _: &Caller, group: &str, name: &str) -> Result<bool> {
+        let mut groups = self.0.groups.lock().unwrap();
+        let members = groups.get_mut(group);
+        Ok(members.is_some_and(|members| members.remove(name)))
     }
 }
 
