@@ -594,9 +594,9 @@ async fn a_member_is_who_they_are_and_not_who_had_their_name() {
     };
     // Whoever leads it had the name before.
     assert_eq!(members().await, ["local:bob"]);
-    let member = |arguments: &[&str]| {
+    let member = async |arguments: &[&str]| {
         let command = [&["team", "member"], arguments].concat();
-        world.site.cli(&command)
+        world.site.cli(&command).await
     };
     let added = member(&["add", "payments", "ada"]).await;
     assert_eq!(added.code, 0, "{added:?}");

@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
-    Caller, CallerKind, Change, EventFilter, Key, Kind as _, Query, Record, Result, Secret, Store,
-    anew,
+    Caller, CallerKind, Change, Error, EventFilter, Key, Kind as _, Query, Record, Result, Secret,
+    Store, anew,
 };
 use serde::Serialize;
 
@@ -223,6 +223,10 @@ impl Identity {
     /// What hangs on one person: what would end with them, and what would not.
     pub async fn departure(&self, caller: &Caller, subject: &str) -> Result<Departure> {
         authorize_platform(caller, "see what hangs on a person")?;
+        if !subject.contains(':') {
+            return Err(Error::invalid(format!("`{subject}` is nobody's subject"))
+                .remedy(format!("name the source as well: `local:{subject}`")));
+        }
         let mut ends = self.personal_sessions(&sessions_of(subject)).await?;
         ends.retain(|session| session.subject == subject);
         Ok(Departure {

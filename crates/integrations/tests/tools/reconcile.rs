@@ -70,8 +70,8 @@ impl LocalGroups for Source {
         Ok(())
     }
 
-    async fn remove(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
-        Ok(())
+    async fn remove(&self, _: &Caller, _: &str, _: &str) -> Result<bool> {
+        Ok(false)
     }
 }
 

@@ -107,9 +107,10 @@ impl Pass<'_> {
     }
 }
 
-/// Whether a namespace goes with its team. One of which nobody knows whether it is protected may be.
+/// Whether a namespace goes with its team. One of which nobody knows whether it is protected may be, where
+/// there is something in it.
 fn may_go(namespace: &Resource<Namespace>) -> bool {
-    namespace.status.protected == Some(false)
+    namespace.status.environment.is_none() || namespace.status.protected == Some(false)
 }
 
 fn kept(namespace: &Resource<Namespace>, team: &str) -> String {
@@ -121,6 +122,6 @@ fn kept(namespace: &Resource<Namespace>, team: &str) -> String {
     }
     format!(
         "namespace {name} is kept with all that is in it: its role `{role}` is protected; `towpath team \
-         offboard {team} --include prod` takes it too"
+         offboard {team} --confirm {team} --include prod` takes it too"
     )
 }

@@ -213,7 +213,7 @@ impl Delivery {
                 environment.meta.name, environment.spec.role
             ),
         )
-        .remedy("a platform engineer can change the role (kind EnvironmentRole, spec.protected)"))
+        .remedy("a platform engineer can give this environment another role: `towpath apply` it with another spec.role"))
     }
 }
 
