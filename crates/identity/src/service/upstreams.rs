@@ -318,7 +318,7 @@ impl Identity {
             redirect_uri: self.callback(name),
         };
         let arrival = upstream.arrived(&visit, code).await?;
-        let (login, token) = arrival.login(name, self.clock.now());
+        let (login, token) = arrival.login(name, self.clock.now())?;
         self.login_enter(page, login, token).await
     }
 }

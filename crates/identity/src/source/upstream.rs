@@ -9,6 +9,9 @@ use url::Url;
 use super::TeamSource;
 use crate::{Refusal, RefusalCode, state::Login};
 
+/// As long as an id may be (`OpenID` Connect Core 1.0, section 2).
+const LONGEST_ID: usize = 255;
+
 /// An organization's own provider.
 #[async_trait]
 pub(crate) trait UpstreamSource: TeamSource {
@@ -68,10 +71,26 @@ impl From<ArrivalError> for Refusal {
 
 impl Arrival {
     /// The login of whoever has come from the upstream `source` at `now`, and what asks again.
-    pub(crate) fn login(self, source: &str, now: jiff::Timestamp) -> (Login, Option<String>) {
+    ///
+    /// Refuses an id that `OpenID` Connect Core 1.0, section 2, does not know: of a provider that says none, all
+    /// people would be one.
+    pub(crate) fn login(
+        self,
+        source: &str,
+        now: jiff::Timestamp,
+    ) -> Result<(Login, Option<String>), Refusal> {
+        let printable = self.id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if !printable || !(1..=LONGEST_ID).contains(&self.id.len()) {
+            return Err(Refusal::new(
+                RefusalCode::AccessDenied,
+                format!(
+                    "`{source}` does not say who you are: an id has 1 to {LONGEST_ID} printable ASCII characters"
+                ),
+            ));
+        }
         let login = Login {
             subject: format!("{source}:{}", self.id),
-            name: self.name,
+            name: self.name.replace(char::is_control, ""),
             email: self.email,
             source: source.to_owned(),
             groups: self.groups,
@@ -82,6 +101,34 @@ impl Arrival {
             upstream: None,
             browser: None,
         };
-        (login, self.token)
+        Ok((login, self.token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(id: &str) -> Result<Login, Refusal> {
+        let arrival = Arrival {
+            id: id.into(),
+            name: "Ada\u{0}\n".into(),
+            email: None,
+            groups: vec![],
+            group_ids: BTreeMap::new(),
+            token: None,
+        };
+        let login = arrival.login("acme", jiff::Timestamp::UNIX_EPOCH)?;
+        Ok(login.0)
+    }
+
+    #[test]
+    fn whoever_an_upstream_does_not_tell_apart_is_nobody() {
+        for id in ["", "ada\nX", "ada\u{0}", "adä", &"a".repeat(256)] {
+            let refusal = login(id).err().expect("refused");
+            assert_eq!(refusal.code, RefusalCode::AccessDenied, "{id:?}");
+        }
+        let ada = login(&"a".repeat(255)).unwrap();
+        assert_eq!((ada.subject.len(), ada.name.as_str()), (260, "Ada"));
     }
 }
