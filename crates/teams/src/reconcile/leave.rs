@@ -110,7 +110,10 @@ impl Pass<'_> {
 /// Whether a namespace goes with its team. One of which nobody knows whether it is protected may be, where
 /// there is something in it.
 fn may_go(namespace: &Resource<Namespace>) -> bool {
-    namespace.status.environment.is_none() || namespace.status.protected == Some(false)
+    match namespace.status.protected {
+        Some(protected) => !protected,
+        None => namespace.status.environment.is_none(),
+    }
 }
 
 fn kept(namespace: &Resource<Namespace>, team: &str) -> String {
