@@ -73,9 +73,9 @@ async fn what_waits_for_a_receiver_is_not_sent_when_the_team_has_gone() {
         Some(platform.letters("hook").await).filter(|letters| letters.len() == 2)
     })
     .await;
-    happen(&platform.store, "pay", "thing.made", "2").await;
     platform.teams.offboard("pay");
     receiver.answers_with(&[Answer::Status(204)]);
+    happen(&platform.store, "pay", "thing.made", "2").await;
     let id = letters[0]["metadata"]["name"].as_str().unwrap();
     let replay = format!("{PATH}/dead-letters/{id}/replay");
     let (status, answer) = platform.ask("admin", "POST", &replay, Value::Null).await;
