@@ -53,9 +53,64 @@ impl Route {
     }
 }
 
+/// Who last claimed a path of a host. Scope: the platform; name: [`host_name`].
+///
+/// A host is one environment's, and its paths are claimed by routes of different keys: what claims a
+/// further path writes this, so that of two who claim paths of one host at once one is told so.
+#[derive(Debug)]
+pub enum HostClaim {}
+
+impl Kind for HostClaim {
+    const KIND: &'static str = "HostClaim";
+    type Spec = HostClaimSpec;
+    type Status = ();
+}
+
+/// What a [`HostClaim`] says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostClaimSpec {
+    /// The host, in lower case, without port.
+    pub host: String,
+    /// The environment that last claimed a path of it.
+    pub environment: String,
+    /// How often a path of it was claimed.
+    pub claims: u64,
+}
+
+impl HostClaim {
+    /// `before`, claimed once more: by `environment`.
+    pub fn again(before: Option<Resource<Self>>, host: &str, environment: &str) -> Resource<Self> {
+        let spec = |claims| HostClaimSpec {
+            host: host.into(),
+            environment: environment.into(),
+            claims,
+        };
+        let mut claim = match before {
+            Some(mut held) => {
+                held.spec = spec(held.spec.claims + 1);
+                held
+            }
+            None => Resource::new("", host_name(host), spec(1)),
+        };
+        let label = (Route::ENVIRONMENT.to_owned(), environment.to_owned());
+        claim.meta.labels = [label].into();
+        claim
+    }
+}
+
+/// The name under which `host` is claimed.
+pub fn host_name(host: &str) -> String {
+    digest_name("host", &host.to_lowercase())
+}
+
 /// The name under which `host` and `path` are claimed: a digest, since a host and path are no label.
 pub fn route_name(host: &str, path: &str) -> String {
+    digest_name("route", &format!("{}{path}", host.to_lowercase()))
+}
+
+fn digest_name(what: &str, claimed: &str) -> String {
     use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(format!("{}{}", host.to_lowercase(), path));
-    format!("route-{}", crate::hex::hex(&digest[..16]))
+    let digest = Sha256::digest(claimed);
+    format!("{what}-{}", crate::hex::hex(&digest[..16]))
 }

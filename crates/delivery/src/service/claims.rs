@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Caller, Meta, Problem, Resource, Result};
+use kernel::{Caller, Change, Error, Meta, Problem, Resource, Result};
 
 use super::Delivery;
 use crate::{
-    model::{Deployment, Environment, RouteSpec, instance_name, route_name},
+    model::{
+        Deployment, Environment, HostClaim, Route, RouteSpec, host_name, instance_name, route_name,
+    },
     provisioner::Claim,
     score,
 };
@@ -112,6 +114,45 @@ impl Delivery {
         }
         problems.dedup();
         Ok(problems)
+    }
+
+    /// Makes the routes `free`, which nobody holds, for `team`. Whoever claims another path of one of these
+    /// hosts at the same time conflicts, and so learns of these.
+    pub(super) async fn claim(
+        &self,
+        change: &mut Change,
+        free: &[(&String, &RouteSpec)],
+        team: &str,
+    ) -> Result<()> {
+        let hosts: BTreeMap<_, _> = (free.iter())
+            .map(|(_, claim)| (&claim.host, &claim.environment))
+            .collect();
+        for (host, environment) in hosts {
+            let held = self.store.get::<HostClaim>("", &host_name(host)).await?;
+            // Read after the claim: who has taken it since the plan is seen here, who takes it from here on
+            // writes the claim.
+            let routes = self.routes_at(host).await?;
+            if routes
+                .iter()
+                .any(|route| route.spec.environment != **environment)
+            {
+                return Err(Error::conflict(format!(
+                    "`{host}` was just taken by another environment"
+                ))
+                .remedy("choose another host"));
+            }
+            let is_first = held.is_none();
+            let claim = HostClaim::again(held, host, environment);
+            if is_first {
+                change.create(&claim)?;
+            } else {
+                change.spec(&claim)?;
+            }
+        }
+        for (name, claim) in free {
+            change.create(&Route::claimed(name, claim, team))?;
+        }
+        Ok(())
     }
 
     /// Names of the routes that `workload` holds by `deployment`.

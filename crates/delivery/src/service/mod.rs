@@ -27,7 +27,7 @@ use kernel::{Committed, Error, Guard, Kind, Query, Resource, Result, Secret, Sto
 use crate::{
     Engine, Provisioner, Verifier,
     documents::Documents,
-    model::{Environment, ResourceInstance, Route},
+    model::{Environment, HostClaim, ResourceInstance, Route},
 };
 
 /// What the platform's configuration says about delivery.
@@ -163,15 +163,23 @@ impl Delivery {
 
     /// The routes that lead to workloads of an environment.
     pub(crate) async fn routes_of(&self, environment: &str) -> Result<Vec<Resource<Route>>> {
-        self.routes_labelled(Route::ENVIRONMENT, environment).await
+        self.labelled(Route::ENVIRONMENT, environment).await
     }
 
     /// The routes of a host.
     pub(crate) async fn routes_at(&self, host: &str) -> Result<Vec<Resource<Route>>> {
-        self.routes_labelled(Route::HOST, host).await
+        self.labelled(Route::HOST, host).await
     }
 
-    async fn routes_labelled(&self, label: &str, value: &str) -> Result<Vec<Resource<Route>>> {
+    /// The hosts that an environment was the last to claim a path of.
+    pub(crate) async fn host_claims_of(
+        &self,
+        environment: &str,
+    ) -> Result<Vec<Resource<HostClaim>>> {
+        self.labelled(Route::ENVIRONMENT, environment).await
+    }
+
+    async fn labelled<K: Kind>(&self, label: &str, value: &str) -> Result<Vec<Resource<K>>> {
         let query = Query {
             labels: BTreeMap::from([(label.to_owned(), value.to_owned())]),
             ..Query::default()

@@ -180,6 +180,7 @@ impl Delivery {
         let ours = self.claims_of(deployment, workload);
         let labels = &deployment.meta.labels;
         let team = labels.get(Meta::TEAM).cloned().unwrap_or_default();
+        let mut free = Vec::new();
         for (name, claim) in &deployment.spec.claims {
             if !ours.contains(name) {
                 continue;
@@ -196,10 +197,18 @@ impl Delivery {
                     held.meta.labels = wanted.meta.labels;
                     change.spec(&held)?;
                 }
-                None => change.create(&Route::claimed(name, claim, &team))?,
+                None => {
+                    let at = self.routes_at(&claim.host).await?;
+                    if at
+                        .iter()
+                        .all(|held| held.spec.environment == claim.environment)
+                    {
+                        free.push((name, claim));
+                    }
+                }
             }
         }
-        Ok(())
+        self.claim(change, &free, &team).await
     }
 
     /// Drops the routes of `workload` that `deployment` does not claim. Says whether there were any.

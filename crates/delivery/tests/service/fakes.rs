@@ -10,13 +10,14 @@ use tokio::sync::broadcast;
 use towpath_delivery::{
     Engine, Provisioner, Verifier,
     engine::{EngineError, LogLine, LogQuery, Objection, Phase, Release, ReleaseRef, ReleaseState},
-    provisioner::{Description, Output, Presence, ProvisionError, Provisioned, Request},
+    provisioner::{Claim, Description, Output, Presence, ProvisionError, Provisioned, Request},
     score::Workload,
     verify::Decision,
 };
 use uuid::Uuid;
 
-/// Keeps what it is asked to make in a list. Holds data; its `size` cannot change in place.
+/// Keeps what it is asked to make in a list. Holds data; its `size` cannot change in place. One with a
+/// `host` and a `path` wants these of the gateway.
 #[derive(Default)]
 pub struct Shelf {
     things: Mutex<BTreeMap<Uuid, Value>>,
@@ -70,6 +71,18 @@ impl Provisioner for Shelf {
 
     fn check(&self, _: &Map<String, Value>) -> Vec<Problem> {
         Vec::new()
+    }
+
+    fn preview(&self, request: &Request) -> Option<Result<Provisioned, ProvisionError>> {
+        let text = |name: &str| Some(request.params.get(name)?.as_str()?.to_owned());
+        let claim = Claim {
+            host: text("host")?,
+            route: Some((text("path")?, "www".to_owned())),
+        };
+        Some(Ok(Provisioned {
+            claims: vec![claim],
+            ..Provisioned::default()
+        }))
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {

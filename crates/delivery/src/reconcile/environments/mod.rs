@@ -144,6 +144,9 @@ impl Pass<'_> {
         for route in self.delivery.routes_of(&name).await? {
             change.remove(&route)?;
         }
+        for claim in self.delivery.host_claims_of(&name).await? {
+            change.remove(&claim)?;
+        }
         change.remove(&self.environment)?;
         change.event(NewEvent::caused(
             "environment.removed",

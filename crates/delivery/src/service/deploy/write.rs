@@ -95,11 +95,10 @@ impl Delivery {
     /// Takes the routes that nobody holds. Those that the same workloads hold lead where they did until
     /// the new release serves.
     async fn reserve(&self, change: &mut Change, claims: &Claims, team: &str) -> Result<()> {
+        let mut free = Vec::new();
         for (name, claim) in claims {
             match self.store.get::<Route>("", name).await? {
-                None => {
-                    change.create(&Route::claimed(name, claim, team))?;
-                }
+                None => free.push((name, claim)),
                 Some(held)
                     if held.spec.environment == claim.environment
                         && held.spec.workload == claim.workload =>
@@ -116,7 +115,7 @@ impl Delivery {
                 }
             }
         }
-        Ok(())
+        self.claim(change, &free, team).await
     }
 
     async fn write_workload(
