@@ -10,7 +10,7 @@ use kernel::{
 
 use super::{page_in, written};
 use crate::{
-    api::{ListQuery, OutputsQuery, ResourceOutputs},
+    api::{Data, ListQuery, OutputsQuery, Removal, ResourceOutputs},
     model::ResourceInstance,
     service::Delivery,
 };
@@ -43,18 +43,21 @@ pub(super) async fn show(
     written(StatusCode::OK, &instance)
 }
 
-/// Asks for the removal of an instance that nothing uses, with its data.
+/// Asks for the removal of an instance that nothing uses. One that holds data is refused unless
+/// `data=remove`.
 #[utoipa::path(delete, path = "/v1/environments/{environment}/resources/{name}", operation_id = "resource_delete", tag = "resources",
-    params(("environment" = String, Path), ("name" = String, Path)),
+    params(("environment" = String, Path), ("name" = String, Path), ("data" = Option<Data>, Query)),
     responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn delete(
     State(delivery): Service,
     caller: Caller,
     IfMatch(revision): IfMatch,
     Path((environment, name)): Path<(String, String)>,
+    Query(removal): Query<Removal>,
 ) -> Result<Response> {
+    let with_data = removal.data == Data::Remove;
     let instance = delivery
-        .resource_delete(&caller, &environment, &name, revision)
+        .resource_delete(&caller, &environment, &name, with_data, revision)
         .await?;
     written(StatusCode::ACCEPTED, &instance)
 }

@@ -76,15 +76,17 @@ impl Delivery {
             .map(|(_, instance)| instance)
     }
 
-    /// Asks for the removal of an instance that nothing uses.
+    /// Asks for the removal of an instance that nothing uses. One that holds data is refused, unless the
+    /// caller says by `with_data` that this may be lost.
     pub async fn resource_delete(
         &self,
         caller: &Caller,
         environment: &str,
         name: &str,
+        with_data: bool,
         revision: Option<i64>,
     ) -> Result<Resource<ResourceInstance>> {
-        anew(|| self.resource_delete_once(caller, environment, name, revision)).await
+        anew(|| self.resource_delete_once(caller, environment, name, with_data, revision)).await
     }
 
     async fn resource_delete_once(
@@ -92,6 +94,7 @@ impl Delivery {
         caller: &Caller,
         environment: &str,
         name: &str,
+        with_data: bool,
         revision: Option<i64>,
     ) -> Result<Resource<ResourceInstance>> {
         let (room, instance) = self
@@ -111,6 +114,12 @@ impl Delivery {
                 instance.status.used_by.join(", ")
             ))
             .remedy("deploy those workloads without it first, or delete them"));
+        }
+        if instance.spec.holds_data && !with_data {
+            return Err(Error::conflict(format!("{} holds data", instance.spec.node)).remedy(
+                "take a copy of what is still needed (`towpath resource outputs` gives the access), then \
+                 delete it again with --with-data (`data=remove`)",
+            ));
         }
         let mut change = Change::new().by(caller);
         change.delete(&instance)?;

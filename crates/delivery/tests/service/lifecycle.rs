@@ -146,6 +146,15 @@ async fn a_workload_that_fails_returns_to_its_last_good_release() {
     let extra = room.thing("extra").await.unwrap();
     assert!(extra.status.used_by.is_empty() && !extra.is_deleting());
     assert!(room.shelf.removed().is_empty());
+
+    let refused = room.delete_thing(&extra, false).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict, "{refused}");
+    assert!(refused.remedy.unwrap().contains("--with-data"));
+    room.delete_thing(&extra, true).await.unwrap();
+    testkit::eventually("it goes with its data", LONG, || async {
+        (room.shelf.removed() == [json!(5)]).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,9 @@ use kernel::{Caller, Driver, DriverHandle, Guard, Query, Resource, Sealer, Secre
 use serde_json::{Value, json};
 use towpath_delivery::{
     api::{ApplyAnswer, ApplyRequest, CreateEnvironment, NewDeployment},
-    model::{Deployment, DeploymentPhase, ResourceInstance, Workload},
+    model::{
+        Deployment, DeploymentPhase, Environment, HostClaim, ResourceInstance, Route, Workload,
+    },
     reconcile::{Deployments, Environments, Instances, Workloads},
     service::{Delivery, Settings},
 };
@@ -70,7 +72,14 @@ impl Room {
             "metadata": { "name": "things" },
             "spec": { "type": "thing", "provisioner": "shelf", "params": { "size": "${params.size}" } },
         });
-        room.apply(vec![definition]).await.unwrap();
+        let signs = json!({
+            "apiVersion": "towpath.dev/v1", "kind": "ResourceDefinition",
+            "metadata": { "name": "signs" },
+            "spec": { "type": "sign", "provisioner": "shelf", "params": {
+                "size": 1, "host": "${params.host}", "path": "${params.path}",
+            } },
+        });
+        room.apply(vec![definition, signs]).await.unwrap();
         room
     }
 
@@ -100,7 +109,18 @@ impl Room {
             let asked = json!({ "type": "thing", "params": { "size": size } });
             ((*name).to_owned(), asked)
         };
-        let resources: serde_json::Map<String, Value> = things.iter().map(resource).collect();
+        let resources = things.iter().map(resource).collect();
+        self.deploy_to("dev", image, resources, accept).await
+    }
+
+    /// Deploys the workload `notes` with what it asks for, to an environment that need not be there.
+    pub async fn deploy_to(
+        &self,
+        environment: &str,
+        image: &str,
+        resources: serde_json::Map<String, Value>,
+        accept: &[String],
+    ) -> kernel::Result<Resource<Deployment>> {
         let workload = json!({
             "apiVersion": "score.dev/v1b1",
             "metadata": { "name": "notes" },
@@ -114,7 +134,7 @@ impl Room {
             create_environment: Some(CreateEnvironment::default()),
             ..NewDeployment::default()
         };
-        self.delivery.deploy(&self.caller, "dev", order).await
+        self.delivery.deploy(&self.caller, environment, order).await
     }
 
     pub async fn deployment(&self, name: &str) -> Resource<Deployment> {
@@ -141,6 +161,48 @@ impl Room {
             ended.status
         );
         ended
+    }
+
+    /// Asks for the removal of a thing; `with_data` says that what is in it may be lost.
+    pub async fn delete_thing(
+        &self,
+        thing: &Resource<ResourceInstance>,
+        with_data: bool,
+    ) -> kernel::Result<()> {
+        let name = &thing.meta.name;
+        let delivery = &self.delivery;
+        let asked = delivery.resource_delete(&self.caller, "dev", name, with_data, None);
+        asked.await.map(drop)
+    }
+
+    /// The environments that routes of a host lead to.
+    pub async fn holders(&self, host: &str) -> Vec<String> {
+        let all = self.store.list_all::<Route>(&Query::default()).await;
+        let at = all.unwrap().into_iter().filter(|r| r.spec.host == host);
+        at.map(|route| route.spec.environment).collect()
+    }
+
+    /// Ends an environment, and waits until it is gone.
+    pub async fn end(&self, environment: &str) {
+        let removed = self
+            .delivery
+            .environment_delete(&self.caller, environment, true, None);
+        removed.await.unwrap();
+        testkit::eventually("the environment goes", LONG, || async {
+            let found = self
+                .store
+                .get::<Environment>("", environment)
+                .await
+                .unwrap();
+            found.is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// How many hosts are written down as claimed.
+    pub async fn host_claims(&self) -> usize {
+        let all = self.store.list_all::<HostClaim>(&Query::default()).await;
+        all.unwrap().len()
     }
 
     pub async fn workload(&self) -> Resource<Workload> {

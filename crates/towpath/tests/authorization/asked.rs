@@ -85,7 +85,8 @@ impl World {
                 filled(path, &name)
             }
             "/v1/environments/{environment}/resources/{name}" => {
-                filled(path, &self.left_over(&format!("left-by-{caller}")).await)
+                let left = self.left_over(&format!("left-by-{caller}")).await;
+                filled(path, &left) + "?data=remove"
             }
             "/v1/resource-definitions/{name}" => {
                 let document = json!({
