@@ -36,7 +36,7 @@ pub use backoff::Backoff;
 pub use caller::{Caller, CallerKind};
 pub use change::Change;
 pub use contention::{Contended, anew};
-pub use driver::{Driver, DriverHandle};
+pub use driver::{Driver, DriverHandle, QueueStats, Queues};
 pub use error::{Error, ErrorKind, Location, Problem, Result};
 pub use event::{Event, EventFilter, NewEvent, Outcome};
 pub use follower::Follower;

@@ -46,12 +46,13 @@ pub fn document() -> utoipa::openapi::OpenApi {
 }
 
 /// What each domain has. Two that call different things alike would take each other's place.
-fn parts() -> [utoipa::openapi::OpenApi; 7] {
+fn parts() -> [utoipa::openapi::OpenApi; 8] {
     [
         delivery::http::ApiDoc::openapi(),
         identity::http::ApiDoc::openapi(),
         teams::http::ApiDoc::openapi(),
         crate::rekey::ApiDoc::openapi(),
+        crate::metrics::ApiDoc::openapi(),
         secrets::http::ApiDoc::openapi(),
         subscriptions::http::ApiDoc::openapi(),
         kernel::http::EventsApi::openapi(),

@@ -12,6 +12,7 @@ mod http;
 mod identity_access;
 mod keys;
 mod lead;
+mod metrics;
 mod patience;
 mod rekey;
 mod routing;

@@ -31,6 +31,7 @@ use crate::{
     api,
     callers::{Refusals, Workloads as CallingWorkloads},
     identity_access, keys, lead,
+    metrics::{self, Metrics},
     rekey::{self, Rekey, Rekeying},
     routing::Routing,
     team_ports::{OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, OfTeams, TeamDocuments},
@@ -211,6 +212,12 @@ pub async fn start(config: Config) -> Result<Running> {
             store.clone(),
             guard.clone(),
         ))))
+        .merge(metrics::routes(Metrics {
+            store: store.clone(),
+            guard: guard.clone(),
+            queues: driver.queues(),
+            leads: driver.leadership(),
+        }))
         .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
         .merge(crate::http::routes(store))
         .fallback(kernel::http::no_such_route)

@@ -113,14 +113,14 @@ impl Driver {
     pub fn start(self) -> DriverHandle {
         let stop = CancellationToken::new();
         let leader = self.leadership();
-        let stats = self.reconcilers.iter().map(|(_, s)| s.clone()).collect();
+        let queues = Queues(self.reconcilers.iter().map(|(_, s)| s.clone()).collect());
         let nudger = self.nudger.clone();
         let task = tokio::spawn(self.run(stop.clone()));
         DriverHandle {
             nudger,
             stop,
             leader,
-            stats,
+            queues,
             task: Some(task),
         }
     }
@@ -265,12 +265,25 @@ impl Nudger {
     }
 }
 
+/// The queues of a driver's reconcilers, as they are measured. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Queues(Vec<SharedStats>);
+
+impl Queues {
+    /// Each reconciler's queue as it is now.
+    pub fn stats(&self) -> Vec<QueueStats> {
+        let copy =
+            |stats: &SharedStats| stats.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.0.iter().map(copy).collect()
+    }
+}
+
 /// A driver that runs. Dropping it is as if the process was killed: the lease is not given up.
 #[must_use = "dropping it stops the driver"]
 pub struct DriverHandle {
     stop: CancellationToken,
     leader: watch::Receiver<bool>,
-    stats: Vec<SharedStats>,
+    queues: Queues,
     nudger: Nudger,
     task: Option<JoinHandle<()>>,
 }
@@ -293,9 +306,12 @@ impl DriverHandle {
 
     /// Each reconciler's queue as it is now.
     pub fn stats(&self) -> Vec<QueueStats> {
-        let copy =
-            |stats: &SharedStats| stats.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.stats.iter().map(copy).collect()
+        self.queues.stats()
+    }
+
+    /// The same, for those who look again and again.
+    pub fn queues(&self) -> Queues {
+        self.queues.clone()
     }
 
     /// Stops the work, waits a few seconds for what runs, and gives the lease up.
