@@ -114,6 +114,11 @@ fn http_client(base: &Url) -> reqwest::Result<reqwest::Client> {
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(user_agent());
+    if base.scheme() == "http" {
+        // No redirect is followed, so it never speaks TLS: reading the system's roots would cost more than
+        // the call.
+        http = http.tls_certs_only([]);
+    }
     if is_loopback(base) {
         // A company's proxy cannot reach this machine's loopback.
         http = http.no_proxy();

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 /// The times by which an engine probes and restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
-    /// Between two probes of a container that was never ready: short, since a deployment waits.
+    /// Between the first two probes of a container that was never ready: short, since a deployment waits.
+    /// Each further wait is a tenth longer.
     pub first_probe: Duration,
     /// Between two probes of a container that has been ready.
     pub probe: Duration,
@@ -33,7 +34,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            first_probe: Duration::from_millis(20),
+            first_probe: Duration::from_millis(3),
             probe: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(2),
             failures: 3,

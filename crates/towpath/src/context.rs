@@ -82,6 +82,13 @@ pub(crate) struct Context {
     pub(crate) terminal: Terminal,
 }
 
+/// `client`, which from now on sits out a restart of the platform.
+pub(crate) fn patient(client: Client) -> Client {
+    /// What a restart takes, a lease of a killed replica and a slow disk included.
+    const PATIENCE: Duration = Duration::from_secs(30);
+    client.patient(PATIENCE)
+}
+
 impl Context {
     /// The platform's data directory on this machine.
     pub(crate) fn data(&self) -> Result<PathBuf> {
@@ -254,9 +261,7 @@ impl Context {
 
     /// The same, which sits out a restart of the platform.
     pub(crate) fn patient_client(&self) -> Result<Client> {
-        /// What a restart takes, a lease of a killed replica and a slow disk included.
-        const PATIENCE: Duration = Duration::from_secs(30);
-        Ok(self.client()?.patient(PATIENCE))
+        Ok(patient(self.client()?))
     }
 
     /// Whether answers are for people.

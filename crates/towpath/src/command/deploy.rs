@@ -8,7 +8,7 @@ use delivery::api::{CreateEnvironment, NewDeployment};
 use super::plan;
 use crate::{
     cli::EnvironmentArg,
-    context::Context,
+    context::{Context, patient},
     failure::{Failure, Result},
     input::{self, Changes, Request},
     progress,
@@ -209,12 +209,11 @@ pub(crate) async fn deploy(
     request: &Request,
     wait: &Wait,
 ) -> Result<()> {
-    let client = context.patient_client()?;
+    let client = context.client()?;
     // The first call is not patient: whoever forgot to start a platform should hear so at once.
-    let deployment = context
-        .client()?
+    let deployment = client
         .deploy(environment, &request.body)
         .await
         .map_err(|error| -> Failure { request.failure(error) })?;
-    progress::follow(context, &client, deployment, wait).await
+    progress::follow(context, &patient(client), deployment, wait).await
 }

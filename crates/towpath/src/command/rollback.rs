@@ -6,7 +6,10 @@ use clap::Args;
 
 use super::deploy::Wait;
 use crate::{
-    cli::EnvironmentArg, context::Context, failure::Result, progress,
+    cli::EnvironmentArg,
+    context::{Context, patient},
+    failure::Result,
+    progress,
     render::quantity::parse_duration,
 };
 
@@ -52,7 +55,8 @@ impl Rollback {
             timeout_seconds: self.timeout.map(|time| time.as_secs()),
         };
         let environment = &self.environment.environment;
-        let deployment = context.client()?.rollback(environment, &body).await?;
-        progress::follow(context, &context.patient_client()?, deployment, &self.wait).await
+        let client = context.client()?;
+        let deployment = client.rollback(environment, &body).await?;
+        progress::follow(context, &patient(client), deployment, &self.wait).await
     }
 }
