@@ -160,7 +160,10 @@ What to try next:
   towpath logs notes -f                  what it writes
   towpath graph                          what it needs, and which definitions meet that
   towpath explain postgres               why this definition, and not another
+  towpath deploy examples/notes/score.yaml --image {program} --override containers.web.variables.GREETING=Hello
+                                         a second release takes over: what you have noted stays
   towpath get deployments                what was deployed
+  towpath rollback                       the first release again: what you have noted stays
   towpath deploy examples/notes/score.yaml --image {program} --env pr-1 --ttl 1h
                                          the same in an environment that ends by itself
   towpath delete workload notes          stop it; its data stays
