@@ -169,6 +169,9 @@ impl Processes {
         let mut variables: BTreeMap<String, Vec<u8>> = (INHERITED.iter())
             .filter_map(|name| Some(((*name).into(), std::env::var(name).ok()?.into_bytes())))
             .collect();
+        // Where the gateway looks for it: a program that listens elsewhere too can be reached past it.
+        let host = self.machine.config.host.to_string();
+        variables.insert("HOST".into(), host.into_bytes());
         if !self
             .release
             .as_ref()
