@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kernel::{
     Change, Key, Kind, NewEvent, Next, Outcome, Reconciler, Resource, Result, reconciler::Context,
 };
@@ -18,6 +18,12 @@ use crate::{
     },
     service::{Delivery, events, outputs},
 };
+
+/// When to look again where nothing happens.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Between two writes that tell nothing but what it waits for.
+const TOLD: SignedDuration = SignedDuration::from_millis(200);
 
 /// The reconciler of [`Deployment`].
 pub struct Deployments(pub Arc<Delivery>);
@@ -90,8 +96,8 @@ impl Pass<'_> {
             });
         match self.judge(left.is_zero()).await? {
             Verdict::Open(phase, waiting_for) => {
-                self.open(phase, waiting_for).await?;
-                Ok(Next::After(left.min(Duration::from_secs(5))))
+                let look = self.open(phase, waiting_for).await?;
+                Ok(Next::After(left.min(look)))
             }
             Verdict::Done => self.succeed().await,
             Verdict::Failed(failure) => self.fail(failure).await,
@@ -180,7 +186,8 @@ impl Pass<'_> {
         Ok(found)
     }
 
-    async fn open(&mut self, phase: DeploymentPhase, waiting_for: Vec<String>) -> Result<()> {
+    /// Writes how far it is, and says when to look again where nothing happens.
+    async fn open(&mut self, phase: DeploymentPhase, waiting_for: Vec<String>) -> Result<Duration> {
         let before = self.deployment.status.phase;
         let phase = if before.may_become(phase) {
             phase
@@ -189,7 +196,13 @@ impl Pass<'_> {
         };
         let new = phase != before;
         if !new && self.deployment.status.waiting_for == waiting_for {
-            return Ok(());
+            return Ok(LOOK);
+        }
+        let age = Timestamp::now().duration_since(self.deployment.meta.updated);
+        if !new && age < TOLD {
+            // What it waits for changes many times in a quick start, and each write would stand before
+            // those that bring it on.
+            return Ok(Duration::try_from(TOLD - age).unwrap_or_default());
         }
         self.deployment.status.phase = phase;
         self.deployment.status.waiting_for = waiting_for;
@@ -210,7 +223,7 @@ impl Pass<'_> {
             ));
         }
         self.context.store.commit(change).await?;
-        Ok(())
+        Ok(LOOK)
     }
 
     async fn succeed(mut self) -> Result<Next> {
@@ -352,7 +365,7 @@ impl Pass<'_> {
 }
 
 fn create_failure(instance: &Resource<ResourceInstance>) -> Failure {
-    let Resource { spec, status, .. } = instance;
+    let Resource { meta, spec, status } = instance;
     Failure {
         step: "create".into(),
         subject: format!("resource {}", spec.node),
@@ -361,7 +374,13 @@ fn create_failure(instance: &Resource<ResourceInstance>) -> Failure {
             message => message.to_owned(),
         },
         log: Vec::new(),
-        remedy: status.remedy.clone(),
+        remedy: Some(status.remedy.clone().unwrap_or_else(|| {
+            format!(
+                "it is tried again by itself: see how by `towpath describe resource {} --env {}`, mend \
+                 what it names and deploy again",
+                meta.name, meta.scope
+            )
+        })),
         returned_to: None,
     }
 }

@@ -30,6 +30,13 @@ pub(super) struct Draft {
     pub(super) near: Option<Value>,
 }
 
+/// What stands against workloads, and what is to be said of them all the same.
+#[derive(Default)]
+struct Objections {
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
 impl Delivery {
     pub(super) async fn draft(
         &self,
@@ -41,9 +48,17 @@ impl Delivery {
         let instances = self.instances(name).await?;
         let running = self.store.list_all::<Workload>(&Query::scope(name)).await?;
         let catalogue = self.catalogue(environment, order.record.as_ref()).await?;
-        let (mut graph, stays) = self
-            .graph(environment, order, &catalogue, &instances)
-            .await?;
+        let objections = self.check_workloads(environment, order)?;
+        let made = self.graph(environment, order, &catalogue, &instances);
+        let (mut graph, stays) = match made.await {
+            Ok(made) => made,
+            // Without a graph there is nothing more to check, but all that is known is told at once.
+            Err(mut error) if !error.problems.is_empty() => {
+                error.problems.extend(objections.problems);
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
 
         let mut problems = self.check_params(&graph);
         problems.extend(shared_with_others(&graph, &instances, order));
@@ -53,32 +68,10 @@ impl Delivery {
         let (outdated, missing) = self.outdated(environment, &graph, &instances).await?;
         problems.extend(missing);
         problems.extend(self.refuse_taken(caller, environment, &claims).await?);
-        let engine = self.engine(&environment.spec.engine)?;
+        problems.extend(objections.problems);
         let mut warnings: Vec<_> = stays.into_iter().map(|p| p.message).collect();
         warnings.extend(outdated.values().cloned());
-        for (workload, score) in &order.workloads {
-            problems.extend(score::deployable(score).into_iter().map(|problem| Problem {
-                path: format!("workloads.{workload}.{}", problem.path),
-                ..problem
-            }));
-            warnings.extend(
-                score::advice(score)
-                    .into_iter()
-                    .map(|p| format!("{workload}: {}", p.message)),
-            );
-            for objection in engine.check(score) {
-                match objection {
-                    Objection::Refuse(problem) => problems.push(Problem {
-                        path: format!("workloads.{workload}.{}", problem.path),
-                        ..problem
-                    }),
-                    Objection::Warn(problem) => warnings.push(match problem.remedy {
-                        Some(remedy) => format!("{workload}: {}; {remedy}", problem.message),
-                        None => format!("{workload}: {}", problem.message),
-                    }),
-                }
-            }
-        }
+        warnings.extend(objections.warnings);
         let sum = self.check_quota(environment, order, &running).await?;
         problems.extend(sum.problems);
         warnings.extend(sum.warnings);
@@ -121,6 +114,40 @@ impl Delivery {
             outdated,
             near: sum.news,
         })
+    }
+
+    /// What is wrong with the workloads by themselves: what cannot be deployed anywhere, and what their
+    /// engine cannot honour.
+    fn check_workloads(
+        &self,
+        environment: &Resource<Environment>,
+        order: &Order,
+    ) -> Result<Objections> {
+        let engine = self.engine(&environment.spec.engine)?;
+        let mut found = Objections::default();
+        for (workload, score) in &order.workloads {
+            let at = |problem: Problem| Problem {
+                path: format!("workloads.{workload}.{}", problem.path),
+                ..problem
+            };
+            found
+                .problems
+                .extend(score::deployable(score).into_iter().map(at));
+            let advice = score::advice(score).into_iter();
+            found
+                .warnings
+                .extend(advice.map(|p| format!("{workload}: {}", p.message)));
+            for objection in engine.check(score) {
+                match objection {
+                    Objection::Refuse(problem) => found.problems.push(at(problem)),
+                    Objection::Warn(problem) => found.warnings.push(match problem.remedy {
+                        Some(remedy) => format!("{workload}: {}; {remedy}", problem.message),
+                        None => format!("{workload}: {}", problem.message),
+                    }),
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn compute(

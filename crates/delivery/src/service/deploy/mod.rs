@@ -249,21 +249,20 @@ impl Delivery {
         Err(last)
     }
 
-    /// The refusal, recorded: a refused deployment is an event like any other.
+    /// The refusal, recorded: a refused deployment is an event like any other, also where the environment
+    /// would have been made by it.
     async fn refuse(&self, caller: &Caller, room: &Room, draft: Draft) -> Result<Error> {
         let environment = &room.environment;
-        if room.state != RoomState::New {
-            let mut change = Change::new().by(caller);
-            change.event(NewEvent::caused(
-                "deployment.refused",
-                environment.key(),
-                &environment.spec.team,
-                caller,
-                Some(kernel::Outcome::Fail),
-                json!({ "decision": draft.decision }),
-            ));
-            self.store.commit(change).await?;
-        }
+        let mut change = Change::new().by(caller);
+        change.event(NewEvent::caused(
+            "deployment.refused",
+            environment.key(),
+            &environment.spec.team,
+            caller,
+            Some(kernel::Outcome::Fail),
+            json!({ "decision": draft.decision }),
+        ));
+        self.store.commit(change).await?;
         let problems = draft
             .decision
             .denials
