@@ -12,7 +12,6 @@ pub mod api;
 pub mod definition;
 pub mod documents;
 pub mod engine;
-mod hex;
 pub mod http;
 pub mod model;
 pub mod plan;

@@ -5,18 +5,13 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use kernel::{Error, Result, Transient};
-use rand::{TryRngCore as _, rngs::OsRng};
+use kernel::{Result, Transient, bytes::random};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// A text of 256 random bits: nobody guesses it.
 pub(crate) fn random_token() -> Result<String> {
-    let mut bytes = [0; 32];
-    OsRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| Error::internal("the system gave no random bytes", error))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    Ok(URL_SAFE_NO_PAD.encode(random::<32>()?))
 }
 
 /// Under what name the record of a token is kept: the token does not follow from it.

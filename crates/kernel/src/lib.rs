@@ -11,6 +11,7 @@
 
 pub mod authorization;
 mod backoff;
+pub mod bytes;
 pub mod caller;
 pub mod change;
 mod contention;

@@ -18,11 +18,7 @@ impl Module {
     /// Name and digest: which text it was that decided.
     pub fn reference(&self) -> String {
         let digest = Sha256::digest(&self.source);
-        let short = digest
-            .iter()
-            .take(6)
-            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        format!("{}@{short}", self.name)
+        format!("{}@{}", self.name, kernel::bytes::hex(&digest[..6]))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Signatures as Standard Webhooks has them: HMAC-SHA-256 over id, time and body.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kernel::{Error, Result, Secret};
-use rand::{TryRngCore as _, rngs::OsRng};
+use kernel::{Error, Result, Secret, bytes::random};
 use ring::hmac;
 
 /// What secrets begin with where people see them.
@@ -14,10 +13,7 @@ const GIVEN: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// Draws a secret; as people see it.
 pub fn draw() -> Result<Secret> {
-    let mut bytes = [0; DRAWN];
-    OsRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| Error::internal("the system gave no random bytes", error))?;
+    let bytes = random::<DRAWN>()?;
     Ok(Secret::from(format!("{PREFIX}{}", STANDARD.encode(bytes))))
 }
 

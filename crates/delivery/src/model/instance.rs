@@ -166,7 +166,7 @@ pub struct ResourceInstanceStatus {
 pub fn instance_name(node: &NodeId) -> String {
     use sha2::{Digest, Sha256};
     let plain = format!("{}-{}-{}", node.resource_type, node.class, node.id);
-    let digest = crate::hex::hex(&Sha256::digest(node.to_string())[..4]);
+    let digest = kernel::bytes::hex(&Sha256::digest(node.to_string())[..4]);
     let mut name: String = plain
         .to_lowercase()
         .chars()

@@ -112,5 +112,5 @@ pub fn route_name(host: &str, path: &str) -> String {
 fn digest_name(what: &str, claimed: &str) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(claimed);
-    format!("{what}-{}", crate::hex::hex(&digest[..16]))
+    format!("{what}-{}", kernel::bytes::hex(&digest[..16]))
 }

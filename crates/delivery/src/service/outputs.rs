@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use kernel::{Resource, Result, Secret, Store};
+use kernel::{Resource, Result, Secret, Store, bytes::hex};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
     definition::as_written,
-    hex::hex,
     model::{InstancePhase, NodeId, ResourceInstance, instance_name},
     provisioner::{Output, Provisioned},
     score::{

@@ -7,8 +7,7 @@ use argon2::{
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use async_trait::async_trait;
-use kernel::{Error, Result, Secret, Store};
-use rand::{TryRngCore as _, rngs::OsRng};
+use kernel::{Error, Result, Secret, Store, bytes::random};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{Membership, SourceError, TeamSource};
@@ -65,10 +64,7 @@ impl Local {
 
     async fn hash_any(&self, password: Secret) -> Result<Secret> {
         self.work(move || {
-            let mut salt = [0; 16];
-            OsRng
-                .try_fill_bytes(&mut salt)
-                .map_err(|error| Error::internal("the system gave no random bytes", error))?;
+            let salt = random::<16>()?;
             let hash: PasswordHash = Argon2::default()
                 .hash_password_with_salt(password.expose(), &salt)
                 .map_err(|error| {

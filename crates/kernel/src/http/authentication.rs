@@ -8,11 +8,10 @@ use axum::{
     http::{header, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rand::{TryRngCore as _, rngs::OsRng};
 use tokio::time::Instant;
 
 use super::correlation;
-use crate::{Caller, Error, ErrorKind, Result, Secret, private_file, secret::same};
+use crate::{Caller, Error, ErrorKind, Result, Secret, bytes::random, private_file, secret::same};
 
 /// Knows callers by their tokens. Put into the routes as `Extension(Arc<dyn Authenticator>)`.
 #[async_trait]
@@ -31,11 +30,7 @@ impl AdminToken {
     /// The token in the file at `path`; draws one, and writes it with mode 0600, where there is none.
     pub fn from_file(path: &Path) -> Result<Self> {
         let token = private_file::read_or_create(path, "admin token", || {
-            let mut bytes = [0; 32];
-            OsRng
-                .try_fill_bytes(&mut bytes)
-                .map_err(|error| Error::internal("the system gave no random bytes", error))?;
-            Ok(URL_SAFE_NO_PAD.encode(bytes))
+            Ok(URL_SAFE_NO_PAD.encode(random::<32>()?))
         })?;
         if token.expose().len() < 32 {
             return Err(Error::invalid(format!(

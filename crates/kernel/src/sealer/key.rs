@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::random;
-use crate::{Error, Result, Secret, private_file};
+use crate::{
+    Error, Result, Secret,
+    bytes::{hex, random},
+    private_file,
+};
 
 const KEY: usize = 32;
 
@@ -21,7 +24,7 @@ impl KeyId {
     pub(crate) const LENGTH: usize = 8;
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(bytes))
     }
 
     pub(crate) fn from_text(text: &str) -> Self {

@@ -16,11 +16,10 @@ use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
 };
-use rand::{TryRngCore as _, rngs::OsRng};
 use uuid::Uuid;
 
 pub use self::key::{KeyId, Kms, PlatformKey};
-use crate::{Error, Result, Secret};
+use crate::{Error, Result, Secret, bytes::random};
 
 /// The first byte of what this version seals.
 const VERSION: u8 = 2;
@@ -201,14 +200,6 @@ fn place(head: &[u8], owner: Uuid, name: &str) -> Vec<u8> {
     place.extend(owner.as_bytes());
     place.extend(name.as_bytes());
     place
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    OsRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| Error::internal("the system gave no random bytes", error))?;
-    Ok(bytes)
 }
 
 fn cipher(key: &Secret) -> Option<XChaCha20Poly1305> {

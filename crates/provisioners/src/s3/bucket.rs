@@ -14,7 +14,7 @@ use tokio::fs;
 use uuid::Uuid;
 
 use super::{
-    record::{Record, hex},
+    record::Record,
     store::{make_directory, read, write},
 };
 use crate::atomic_file;
@@ -185,7 +185,7 @@ impl Bucket {
 
     fn record_path(&self, key: &str) -> PathBuf {
         let digest = Sha256::digest(key.as_bytes());
-        let hex = hex(&digest);
+        let hex = kernel::bytes::hex(&digest);
         self.directory
             .join("objects")
             .join(&hex[..2])

@@ -13,11 +13,7 @@ use s3s::{
 };
 use tokio::{fs::OpenOptions, io::AsyncWriteExt};
 
-use super::{
-    bucket::Incoming,
-    fault,
-    record::{Sums, hex},
-};
+use super::{bucket::Incoming, fault, record::Sums};
 
 /// What the client says that the bytes amount to.
 #[derive(Default)]
@@ -88,7 +84,7 @@ pub(super) async fn receive(
     Ok(Received {
         file,
         size,
-        md5: hex(&md5),
+        md5: kernel::bytes::hex(&md5),
         sums,
     })
 }

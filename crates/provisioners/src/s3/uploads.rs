@@ -205,7 +205,7 @@ pub(super) async fn join(
     let digest: [u8; 16] = whole.finalize();
     Ok((
         size,
-        format!("{}-{}", super::record::hex(&digest), listed.len()),
+        format!("{}-{}", kernel::bytes::hex(&digest), listed.len()),
     ))
 }
 

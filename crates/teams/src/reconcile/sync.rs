@@ -97,13 +97,12 @@ impl Pass<'_> {
                     digest.update([0]);
                 }
                 let digest = digest.finalize();
-                let members = digest[..8].iter();
                 let place = seen(local.name(), &spec.group);
                 if !seen_before {
                     self.team.status.group_seen_at = vec![place];
                 }
                 Found {
-                    members: members.map(|byte| format!("{byte:02x}")).collect(),
+                    members: kernel::bytes::hex(&digest[..8]),
                     state: State::Here,
                 }
             }

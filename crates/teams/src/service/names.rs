@@ -41,9 +41,7 @@ impl Claiming {
 impl Teams {
     /// Begins to give `group` to the team `name`: to be written with what depends on it.
     pub(crate) async fn claim_group(&self, name: &str, group: &str) -> Result<Claiming> {
-        let digest = Sha256::digest(group.as_bytes());
-        let digest = digest.iter().map(|byte| format!("{byte:02x}"));
-        let digest: String = digest.collect();
+        let digest = kernel::bytes::hex(&Sha256::digest(group.as_bytes()));
         // Read first: what is committed from here on makes the write fail.
         let before = self.store.record::<GroupClaim>(&digest).await?;
         self.registry.current().await?;
