@@ -93,21 +93,104 @@ async fn what_was_asked_for_and_is_there_was_made() {
     world.driver.shutdown().await;
 }
 
+/// Teams whose names give one project, all looked at at once: each pass finds the place free.
 #[tokio::test]
 async fn one_project_is_not_kept_for_two_teams() {
     let world = World::new().await;
-    let (url, _) = jira().await;
-    add_team(&world.store, "pay-ments").await;
+    let (url, site) = jira().await;
+    let others = ["p-ayments", "pa-yments", "pay-ments", "paym-ents"];
+    for name in others {
+        add_team(&world.store, name).await;
+    }
     world.put("board", integration(&url, &[])).await;
-    world.is("payments", "board", Step::InStep).await;
+    let all: Vec<&str> = others.into_iter().chain(["payments"]).collect();
+    let states = eventually("all have been looked at", SOON, async || {
+        let query = kernel::Query::default();
+        let states = world.store.list_all::<IntegrationState>(&query);
+        let mut states = states.await.unwrap();
+        states.retain(|state| matches!(state.status.step, Step::InStep | Step::Unknown));
+        (states.len() == all.len()).then_some(states)
+    })
+    .await;
+    let holders: Vec<_> = states
+        .iter()
+        .filter(|one| one.status.holds.is_some())
+        .collect();
+    let [holder] = &holders[..] else {
+        panic!("{states:?}");
+    };
+    let first = &holder.meta.scope;
+    world.is(first, "board", Step::InStep).await;
+    for other in all.iter().filter(|name| *name != first) {
+        let why = format!("`PAYMENTS` is kept for team `{first}`");
+        let status = eventually("it is told whose it is", SOON, async || {
+            let status = world.is(other, "board", Step::Unknown).await;
+            status.message.contains(&why).then_some(status)
+        })
+        .await;
+        assert!(status.message.contains("`projects`"), "{status:?}");
+    }
+    assert_eq!(site.lock().unwrap().projects.len(), 1);
+    let places = world.store.keys("IntegrationPlace", None).await.unwrap();
+    assert_eq!(places.len(), 1);
+    world.driver.shutdown().await;
+}
+
+/// The store of a version that wrote no places: what a team holds is not given to whoever comes first.
+#[tokio::test]
+async fn whose_a_place_is_follows_from_what_teams_hold() {
+    let (url, site) = jira().await;
+    site.lock().unwrap().projects.insert("PAYMENTS".into());
+    let at = format!("{url}/rest/api/3/project/PAYMENTS");
+    let world = World::begin(async |store| {
+        add_team(store, "pay-ments").await;
+        let mut state = kernel::Resource::<IntegrationState>::new("payments", "board", ());
+        state.status.step = Step::InStep;
+        state.status.holds = Some(Holding {
+            at: at.clone(),
+            origin: Origin::Made,
+        });
+        let mut change = kernel::Change::new();
+        change.create(&state).unwrap();
+        store.commit(change).await.unwrap();
+    })
+    .await;
+    world.put("board", integration(&url, &["pay-ments"])).await;
     let status = world.is("pay-ments", "board", Step::Unknown).await;
     assert!(
-        status
-            .message
-            .contains("`PAYMENTS` is kept for team `payments`"),
+        status.message.contains("is kept for team `payments`"),
         "{status:?}"
     );
-    assert!(status.message.contains("`projects`"), "{status:?}");
+    world.is("payments", "board", Step::InStep).await;
+    world.driver.shutdown().await;
+}
+
+/// A team that is not kept in step any more lets go of its place for one that the configuration names, and
+/// does not get it back.
+#[tokio::test]
+async fn a_place_at_rest_goes_to_whom_the_configuration_names() {
+    let world = World::new().await;
+    let (url, _) = jira().await;
+    let of = |team: &str| {
+        let mut new = integration(&url, &[team]);
+        new["teams"] = json!({ "names": [team] });
+        new
+    };
+    world.put("board", of("payments")).await;
+    world.is("payments", "board", Step::InStep).await;
+    add_team(&world.store, "pay-ments").await;
+    world.put("board", of("pay-ments")).await;
+    world.is("payments", "board", Step::Resting).await;
+    let status = world.is("pay-ments", "board", Step::InStep).await;
+    assert_eq!(status.holds.unwrap().origin, Origin::Adopted);
+    world.put("board", integration(&url, &["payments"])).await;
+    let why = "is kept for team `pay-ments`";
+    eventually("it is told whose it is now", SOON, async || {
+        let status = world.is("payments", "board", Step::Unknown).await;
+        status.message.contains(why).then_some(())
+    })
+    .await;
+    world.is("pay-ments", "board", Step::InStep).await;
     world.driver.shutdown().await;
 }
 
@@ -163,5 +246,7 @@ async fn what_is_ours_is_forgotten_with_the_team() {
         state.await.unwrap().is_none().then_some(())
     })
     .await;
+    let places = world.store.keys("IntegrationPlace", None).await.unwrap();
+    assert!(places.is_empty(), "{places:?}");
     world.driver.shutdown().await;
 }

@@ -200,6 +200,11 @@ pub(crate) async fn add_team(store: &Store, name: &str) {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::begin(async |_| ()).await
+    }
+
+    /// Where `before` was written before anybody looked.
+    pub(crate) async fn begin(before: impl AsyncFnOnce(&Store)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/store.db", directory.path().display());
         let store = Store::open(&url, Sealer::generate().unwrap())
@@ -228,6 +233,7 @@ impl World {
         let teams = Teams::new(store.clone(), guard, registry, ports, settings);
         let teams = Arc::new(teams);
         add_team(&store, "payments").await;
+        before(&store).await;
         let driver = Driver::new(store.clone(), "test".into())
             .with(Arc::new(Integrations(teams.clone())))
             .with(Arc::new(IntegrationChanges(teams.clone())))

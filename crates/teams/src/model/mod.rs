@@ -3,6 +3,7 @@
 mod condition;
 mod integration;
 mod namespace;
+mod place;
 mod quota;
 mod team;
 
@@ -12,6 +13,7 @@ pub use integration::{
     TeamSelector, Told,
 };
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
+pub use place::{IntegrationPlace, PlaceSpec};
 pub use quota::{Amounts, Cpu, Memory, Quota};
 pub use team::{
     Allowance, BoundGroup, Interaction, InteractionMode, Offboarding, Synced, Taken, Team,

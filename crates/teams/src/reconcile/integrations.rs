@@ -16,7 +16,7 @@ use kernel::{
 };
 use uuid::Uuid;
 
-use super::pass::Pass;
+use super::{pass::Pass, places};
 use crate::{
     Teams,
     api::SourceState,
@@ -72,6 +72,8 @@ impl Reconciler for Integrations {
 
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
         let store = self.0.store();
+        let rebuilt = self.0.places();
+        rebuilt.get_or_try_init(|| places::rebuild(context)).await?;
         let team = store.get::<Team>("", &key.name).await?;
         let all = store.list_all::<Integration>(&Query::default()).await?;
         let wants = |one: &Resource<Integration>| {
@@ -111,6 +113,7 @@ impl Reconciler for Integrations {
                     caller: Caller::system("integrations", Uuid::now_v7()),
                     state: states.remove(&integration.meta.name),
                     former: &former,
+                    place: places::Found::default(),
                     drifted: false,
                     violations: None,
                 };
@@ -148,7 +151,14 @@ async fn rest(
                 state.status = rested;
                 change.status(&state)?;
             }
-            None => change.remove(&state)?,
+            None => {
+                change.remove(&state)?;
+                if let Some(held) = &state.status.holds {
+                    let meta = &state.meta;
+                    places::release(&context.store, &mut change, held, &meta.scope, &meta.name)
+                        .await?;
+                }
+            }
         }
         context.store.commit(change).await?;
     }

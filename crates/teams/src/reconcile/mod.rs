@@ -7,6 +7,7 @@ mod follow;
 mod integrations;
 mod leave;
 mod pass;
+mod places;
 mod sync;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Error, ErrorKind, Key, NewEvent, Outcome, Query, Resource, Result,
-    reconciler::Context,
+    Caller, Change, Error, ErrorKind, Key, NewEvent, Outcome, Resource, Result, reconciler::Context,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::places;
 use crate::{
     Teams,
     model::{Holding, Integration, IntegrationState, Origin, Step, Team, Told},
@@ -33,6 +33,8 @@ pub(super) struct Pass<'a> {
     pub(super) state: Option<Resource<IntegrationState>>,
     /// What other integrations of the team had, that are no more.
     pub(super) former: &'a [Holding],
+    /// What is known of the tool's place for the team.
+    pub(super) place: places::Found,
     /// Whether it was found otherwise than it was left.
     pub(super) drifted: bool,
     /// What was found against the rules, where that was looked at.
@@ -100,13 +102,14 @@ impl Pass<'_> {
             .await?;
         let home = tool.home(&spec.config, name)?;
         let digest = digest(&(&spec.config, wanted))?;
-        if let Some(home) = &home
-            && let Some(other) = self.holder(tool, team, home).await?
-        {
-            if leaves {
-                return Ok((Step::InStep, String::new(), digest));
+        if let Some(home) = &home {
+            self.place = places::Found::at(self.teams.store(), &home.at, name).await?;
+            if let Some(other) = self.place.holder(name) {
+                if leaves {
+                    return Ok((Step::InStep, String::new(), digest));
+                }
+                return Err(taken(home, other));
             }
-            return Err(taken(home, &other));
         }
         let mut origin = home.as_ref().and_then(|home| self.origin(home));
         let place = Place {
@@ -199,60 +202,48 @@ impl Pass<'_> {
         Ok(Some(origin))
     }
 
-    /// Writes down what is held, where that is new.
+    /// Writes down what is held, and in the same transaction whose the place is, where that is new. Fails
+    /// with `Conflict` where another team was given the place meanwhile.
     async fn hold(&mut self, team: &str, holds: Option<Holding>) -> Result<()> {
-        if self.state.as_ref().map(|state| &state.status.holds) == Some(&holds) {
+        let (mut state, is_new) = self.current(team);
+        let integration = self.integration.meta.name.as_str();
+        let is_same = state.status.holds == holds;
+        let is_held = holds.is_none() || self.place.is_held(team, integration);
+        if is_same && is_held && state.status.step != Step::Resting {
             return Ok(());
         }
-        let (mut state, is_new) = self.current(team);
-        state.status.holds = holds;
         let mut change = self.change();
+        let store = self.teams.store();
+        let at = holds.as_ref().map(|held| held.at.clone());
+        if let Some(before) = &state.status.holds
+            && at.as_ref() != Some(&before.at)
+        {
+            places::release(store, &mut change, before, team, integration).await?;
+        }
+        if let Some(at) = &at {
+            self.place.take(&mut change, at, team, integration)?;
+        }
+        if state.status.step == Step::Resting {
+            // From here on nobody may take its place over.
+            state.status.step = Step::New;
+        }
+        state.status.holds = holds;
         if is_new {
             change.create(&state)?;
         } else {
             change.status(&state)?;
         }
-        self.write(team, change).await
-    }
-
-    /// The team to which the tool's place for this one belongs, where that is another: who is recorded
-    /// there, or else who was here first.
-    async fn holder(
-        &self,
-        tool: &dyn Tool,
-        team: &Resource<Team>,
-        home: &Home,
-    ) -> Result<Option<String>> {
-        let store = self.teams.store();
-        let spec = &self.integration.spec;
-        let label = IntegrationState::INTEGRATION.to_owned();
-        let states = store
-            .list_all::<IntegrationState>(&Query {
-                labels: [(label, self.integration.meta.name.clone())].into(),
-                ..Query::default()
-            })
-            .await?;
-        let rank = |one: &Resource<Team>| {
-            let holds = states.iter().any(|state| {
-                let held = state.status.holds.as_ref();
-                state.meta.scope == one.meta.name && held.is_some_and(|held| held.at == home.at)
-            });
-            (!holds, one.meta.created, one.meta.name.clone())
-        };
-        let own = rank(team);
-        for other in store.list_all::<Team>(&Query::default()).await? {
-            if other.meta.name == team.meta.name || !spec.teams.selects(&other) {
-                continue;
+        let written = self.write(team, change).await;
+        written.map_err(|error| match error.kind {
+            ErrorKind::AlreadyExists => {
+                Error::conflict("a place was given to another team").caused_by(error)
             }
-            let theirs = tool.home(&spec.config, &other.meta.name)?;
-            let is_same = theirs.is_some_and(|theirs| theirs.at == home.at);
-            // What a team that has left still has there is not another's.
-            let counts = other.spec.is_registered() || !rank(&other).0;
-            if is_same && counts && rank(&other) < own {
-                return Ok(Some(other.meta.name));
-            }
+            _ => error,
+        })?;
+        if let Some(at) = at {
+            self.place = places::Found::at(store, &at, team).await?;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The state as it is, or a new one; and whether it is new.
@@ -470,10 +461,5 @@ fn digest(of: &impl Serialize) -> Result<String> {
     let text = serde_json::to_vec(of).map_err(|error| {
         Error::internal("what is to be compared could not be serialized", error)
     })?;
-    let digest = Sha256::digest(text);
-    Ok(digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(kernel::bytes::hex(&Sha256::digest(text)[..16]))
 }

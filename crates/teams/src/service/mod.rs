@@ -13,6 +13,8 @@ mod onboard;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::OnceCell;
+
 pub use self::apply::{Applied, Outcome};
 use kernel::{Committed, Error, Guard, Kind, Resource, Result, Store};
 
@@ -65,6 +67,8 @@ pub struct Teams {
     registry: Arc<Registry>,
     ports: Ports,
     settings: Settings,
+    /// That all places at tools that are held are written down: looked at once.
+    places: OnceCell<()>,
 }
 
 impl Teams {
@@ -82,6 +86,7 @@ impl Teams {
             registry,
             ports,
             settings,
+            places: OnceCell::new(),
         }
     }
 
@@ -102,6 +107,11 @@ impl Teams {
 
     pub(crate) fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// Whether all places at tools that are held are written down.
+    pub(crate) fn places(&self) -> &OnceCell<()> {
+        &self.places
     }
 }
 

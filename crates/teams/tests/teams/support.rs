@@ -26,6 +26,7 @@ use teams::{
         SecretNames, Upstreams,
     },
     service::Ports,
+    tool::Tool,
 };
 use tempfile::TempDir;
 use testkit::servers::PostgresDatabase;
@@ -346,21 +347,29 @@ impl Site {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/store.db", directory.path().display());
-        Self::at(&url, Place::Directory(directory)).await
+        Self::at(&url, Place::Directory(directory), vec![]).await
+    }
+
+    /// With tools that teams are kept in step with.
+    #[allow(dead_code, reason = "a benchmark's")]
+    pub(crate) async fn with_tools(tools: Vec<Arc<dyn Tool>>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/store.db", directory.path().display());
+        Self::at(&url, Place::Directory(directory), tools).await
     }
 
     /// On a database of its own; none where there is no server.
     pub(crate) async fn on_postgres() -> Option<Self> {
         let database = testkit::servers::postgres_database().await?;
         let url = database.url.clone();
-        Some(Self::at(&url, Place::Server(database)).await)
+        Some(Self::at(&url, Place::Server(database), vec![]).await)
     }
 
-    async fn at(url: &str, place: Place) -> Self {
+    async fn at(url: &str, place: Place, tools: Vec<Arc<dyn Tool>>) -> Self {
         let store = Store::open(url, Sealer::generate().unwrap()).await.unwrap();
         let outside = Arc::new(Outside::default());
         outside.group("managers", &["max"]);
-        let (router, teams) = replica(&store, &outside, &RESERVED).await;
+        let (router, teams) = replica(&store, &outside, &RESERVED, tools).await;
         Self {
             outside,
             store,
@@ -377,7 +386,7 @@ impl Site {
 
     /// Another replica on the same store, where these groups are no team's.
     pub(crate) async fn reserving(&self, groups: &[&str]) -> Self {
-        let (router, teams) = replica(&self.store, &self.outside, groups).await;
+        let (router, teams) = replica(&self.store, &self.outside, groups, vec![]).await;
         Self {
             outside: self.outside.clone(),
             store: self.store.clone(),
@@ -439,7 +448,12 @@ impl Site {
 /// Groups that are no team's.
 const RESERVED: [&str; 2] = ["platform", "managers"];
 
-async fn replica(store: &Store, outside: &Arc<Outside>, reserved: &[&str]) -> (Router, Arc<Teams>) {
+async fn replica(
+    store: &Store,
+    outside: &Arc<Outside>,
+    reserved: &[&str],
+    tools: Vec<Arc<dyn Tool>>,
+) -> (Router, Arc<Teams>) {
     let authorizer = RegoAuthorizer::new(&Bundle::default()).unwrap();
     let guard = Guard::new(store.clone(), Arc::new(authorizer));
     let reserved = reserved.iter().map(|group| (*group).to_owned()).collect();
@@ -451,7 +465,7 @@ async fn replica(store: &Store, outside: &Arc<Outside>, reserved: &[&str]) -> (R
         credentials: drawer.clone(),
         secrets: drawer.clone(),
         belongings: vec![Arc::new(Returns(outside.clone(), store.clone())), drawer],
-        tools: vec![],
+        tools,
     };
     let settings = Settings::default();
     let teams = Arc::new(Teams::new(
