@@ -13,7 +13,7 @@ use serde_json::Value;
 use teams::tool::Call;
 use url::Url;
 
-use crate::limits::Limits;
+use crate::{answered::Answered, limits::Limits};
 
 /// How long a tool may take to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,11 +21,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST: usize = 4 * 1024 * 1024;
 /// Pages of one list at the most: ten thousand of anything.
 const PAGES: usize = 100;
+/// Items on a page, where all that there is is asked for.
+pub(crate) const PAGE: usize = 100;
 
 /// A tool's API, as one integration speaks to it.
 pub(crate) struct Api<'a> {
     pub(crate) outbound: &'a Outbound,
     pub(crate) limits: &'a Limits,
+    /// What it has answered, where it counts no question whose answer has not changed.
+    pub(crate) kept: Option<&'a Answered>,
     /// What people call it: `GitHub`.
     pub(crate) who: &'static str,
     /// What every request carries. Values may be secret.
@@ -71,8 +75,15 @@ impl Api<'_> {
             if let Some(field) = field {
                 value = value[field].take();
             }
-            all.extend(self.understood::<Vec<T>>(value)?);
+            let items = self.understood::<Vec<T>>(value)?;
+            let is_full = items.len() >= PAGE;
+            all.extend(items);
             match next_page(&answer) {
+                // One more on a page after it does not change it: it is asked for whole again.
+                None if is_full => {
+                    self.forget(&next)?;
+                    return Ok(Some(all));
+                }
                 Some(page) if same_origin(url, &page) => next = page,
                 Some(_) => {
                     return Err(self.unknown("its next page is at another server"));
@@ -86,10 +97,13 @@ impl Api<'_> {
     /// What must be there, because what it is part of was just found. A tool hides what it does not let
     /// the credential see: that says nothing of what there is.
     pub(crate) fn there<T>(&self, found: Option<T>, what: &str) -> Result<T> {
-        found.ok_or_else(|| {
-            self.unknown(&format!("it shows no {what}"))
-                .remedy("look at what the integration's credential may see")
-        })
+        found.ok_or_else(|| self.shows_no(what))
+    }
+
+    /// That it hides what must be there.
+    pub(crate) fn shows_no(&self, what: &str) -> Error {
+        self.unknown(&format!("it shows no {what}"))
+            .remedy("look at what the integration's credential may see")
     }
 
     /// Sends a repair.
@@ -105,13 +119,26 @@ impl Api<'_> {
         }
     }
 
+    /// Has what is at `url` asked for whole the next time.
+    fn forget(&self, url: &str) -> Result<()> {
+        if let Some(kept) = self.kept {
+            let url = self.outbound.check(url)?;
+            kept.forget(self.limits.account(&url, &self.headers), &url);
+        }
+        Ok(())
+    }
+
     async fn send(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Answer> {
         let url = self.outbound.check(url)?;
         let account = self.limits.account(&url, &self.headers);
         if let Some(wait) = self.limits.wait(account) {
             return Err(self.exhausted(wait));
         }
+        let kept = self.kept.filter(|_| method == Method::GET);
         let mut request = self.outbound.request(method, &url)?;
+        if let Some(tag) = kept.and_then(|kept| kept.tag(account, &url)) {
+            request = request.header(header::IF_NONE_MATCH, tag);
+        }
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -121,6 +148,10 @@ impl Api<'_> {
         let who = format!("{} at {}", self.who, shown(&url));
         let answer = Outbound::send(&who, request, LONGEST).await?;
         self.limits.hear(account, &answer);
+        let answer = match kept {
+            Some(kept) => kept.hear(account, &url, answer),
+            None => answer,
+        };
         match (answer.status, self.limits.wait(account)) {
             (200..=299, _) | (_, None) => Ok(answer),
             (_, Some(wait)) => Err(self.exhausted(wait).caused_by(said(&answer))),

@@ -113,6 +113,7 @@ impl Described {
         Ok(Api {
             outbound: &self.outbound,
             limits: &self.limits,
+            kept: None,
             who: "the tool",
             headers: config.headers.iter().map(render).collect::<Result<_>>()?,
         })

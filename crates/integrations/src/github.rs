@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted};
 
 use crate::{
-    api::{Api, below, check, config},
+    answered::Answered,
+    api::{Api, PAGE, below, check, config},
     audit,
     limits::Limits,
 };
@@ -21,6 +22,7 @@ const RULESET: &str = "towpath: signed commits";
 pub struct Github {
     outbound: Outbound,
     limits: Limits,
+    kept: Answered,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,7 +58,7 @@ impl Config {
 
     /// A list, in pages as long as they get.
     fn list(&self, segments: &[&str], query: &str) -> Result<String> {
-        Ok(format!("{}?per_page=100{query}", self.at(segments)?))
+        Ok(format!("{}?per_page={PAGE}{query}", self.at(segments)?))
     }
 }
 
@@ -102,7 +104,11 @@ struct Ruleset {
 impl Github {
     /// Speaks by `outbound`, within `limits`.
     pub(crate) fn new(outbound: Outbound, limits: Limits) -> Self {
-        Self { outbound, limits }
+        Self {
+            outbound,
+            limits,
+            kept: Answered::default(),
+        }
     }
 
     fn api(&self, credential: Option<&Secret>) -> Api<'_> {
@@ -116,29 +122,36 @@ impl Github {
         Api {
             outbound: &self.outbound,
             limits: &self.limits,
+            kept: Some(&self.kept),
             who: "GitHub",
             headers,
         }
     }
 
+    /// Compares who is in the team with who should be. False where it has no members, not even a list of
+    /// none: it may not be there.
     async fn members(
         &self,
         api: &Api<'_>,
         config: &Config,
         wanted: &Wanted,
         found: &mut Found,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let team = ["orgs", &config.org, "teams", &wanted.name];
-        let logins = async |below: &str, query: &str| -> Result<BTreeSet<String>> {
+        let list = |below: &str, query: &str| {
             let path: Vec<&str> = team.iter().copied().chain([below]).collect();
-            names(api, &config.list(&path, query)?).await
+            config.list(&path, query)
         };
-        let maintainers = logins("members", "&role=maintainer").await?;
-        let members = logins("members", "&role=member").await?;
-        let invited = logins("invitations", "").await?;
-        // Those who own the organization maintain every team of it.
-        let owners = config.list(&["orgs", &config.org, "members"], "&role=admin")?;
-        let owners = names(api, &owners).await?;
+        let maintainers = list("members", "&role=maintainer")?;
+        let Some(maintainers) = api.pages::<Login>(&maintainers).await? else {
+            return Ok(false);
+        };
+        let maintainers = logins(maintainers);
+        let members = names(api, &list("members", "&role=member")?).await?;
+        let invited = names(api, &list("invitations", "")?).await?;
+        // Those who own the organization maintain every team of it. Asked for where that would excuse
+        // somebody.
+        let mut owners = None;
         let mut expected = BTreeSet::new();
         for member in &wanted.members {
             let own = member.account.as_deref() == Some("github");
@@ -162,8 +175,13 @@ impl Github {
             } else {
                 None
             };
-            let owns = is.is_some() && owners.contains(&login);
-            if is != Some(role) && !owns {
+            let differs = is != Some(role);
+            if differs && is.is_some() && owners.is_none() {
+                let list = config.list(&["orgs", &config.org, "members"], "&role=admin")?;
+                owners = Some(names(api, &list).await?);
+            }
+            let owns = is.is_some() && owners.as_ref().is_some_and(|all| all.contains(&login));
+            if differs && !owns {
                 found.repairs.push(Repair {
                     what: format!("members/{login}"),
                     found: is.map(str::to_owned),
@@ -178,7 +196,7 @@ impl Github {
             expected.insert(login);
         }
         if !wanted.complete {
-            return Ok(());
+            return Ok(true);
         }
         let present = maintainers.iter().chain(&members).chain(&invited);
         for login in present.filter(|login| !expected.contains(*login)) {
@@ -193,7 +211,7 @@ impl Github {
                 },
             });
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The repositories that the team administers: in others it has no say.
@@ -290,11 +308,33 @@ impl Github {
     }
 }
 
-/// Logins compare without case.
 async fn names(api: &Api<'_>, url: &str) -> Result<BTreeSet<String>> {
     let found = api.there(api.pages::<Login>(url).await?, "members")?;
-    let logins = found.into_iter().filter_map(|one| one.login);
-    Ok(logins.map(|login| login.to_lowercase()).collect())
+    Ok(logins(found))
+}
+
+/// Logins compare without case.
+fn logins(of: Vec<Login>) -> BTreeSet<String> {
+    let logins = of.into_iter().filter_map(|one| one.login);
+    logins.map(|login| login.to_lowercase()).collect()
+}
+
+/// That the team is to be made.
+fn made(config: &Config, wanted: &Wanted) -> Result<Repair> {
+    Ok(Repair {
+        what: "team".into(),
+        found: None,
+        wanted: Some(wanted.name.clone()),
+        call: Call {
+            method: "POST",
+            url: config.at(&["orgs", &config.org, "teams"])?,
+            body: Some(json!({
+                "name": wanted.name,
+                "description": wanted.description,
+                "privacy": "closed",
+            })),
+        },
+    })
 }
 
 /// The rule as it should be.
@@ -345,30 +385,20 @@ impl Tool for Github {
         let config: Config = config(place.config)?;
         let api = self.api(place.credential);
         let mut found = Found::default();
-        let team = config.at(&["orgs", &config.org, "teams", &wanted.name])?;
-        if api.read::<Value>(&team).await?.is_none() {
-            found.presence = Presence::Absent;
-            found.repairs.push(Repair {
-                what: "team".into(),
-                found: None,
-                wanted: Some(wanted.name.clone()),
-                call: Call {
-                    method: "POST",
-                    url: config.at(&["orgs", &config.org, "teams"])?,
-                    body: Some(json!({
-                        "name": wanted.name,
-                        "description": wanted.description,
-                        "privacy": "closed",
-                    })),
-                },
-            });
-            return Ok(found);
+        if !place.ours || !self.members(&api, &config, wanted, &mut found).await? {
+            // What is ours and has members is there: that is not asked for.
+            let team = config.at(&["orgs", &config.org, "teams", &wanted.name])?;
+            if api.read::<Value>(&team).await?.is_none() {
+                found.presence = Presence::Absent;
+                found.repairs.push(made(&config, wanted)?);
+                return Ok(found);
+            }
+            if !place.ours {
+                found.presence = Presence::Foreign;
+                return Ok(found);
+            }
+            return Err(api.shows_no("members"));
         }
-        if !place.ours {
-            found.presence = Presence::Foreign;
-            return Ok(found);
-        }
-        self.members(&api, &config, wanted, &mut found).await?;
         if !config.signed_commits && !config.audit_secrets {
             return Ok(found);
         }

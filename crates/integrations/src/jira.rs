@@ -106,6 +106,7 @@ impl Jira {
         Api {
             outbound: &self.outbound,
             limits: &self.limits,
+            kept: None,
             who: "Jira",
             headers,
         }

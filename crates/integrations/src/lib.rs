@@ -7,6 +7,7 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
+mod answered;
 mod api;
 mod audit;
 mod described;

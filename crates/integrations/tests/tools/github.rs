@@ -7,14 +7,16 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::to_bytes,
     extract::{Path, Query, Request, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use kernel::ErrorKind;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use teams::{model::Step, tool::Wanted};
 
 use crate::{
@@ -49,6 +51,8 @@ struct Org {
     /// What is given to the pipelines of each repository.
     secrets: Vec<String>,
     requests: usize,
+    /// Those that count against its limit: all but those whose answer has not changed.
+    counted: usize,
     limited: Option<Limit>,
     /// Ends of paths that it shows to nobody.
     hidden: Option<&'static str>,
@@ -90,6 +94,27 @@ async fn github() -> (String, Arc<Mutex<Org>>) {
 
 /// Who may in, and how often.
 async fn door(State(org): Shared, request: Request, next: Next) -> Response {
+    let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+    assert!(known.is_none() || request.method() == Method::GET);
+    let reads = request.method() == Method::GET;
+    let answer = let_in(&org, request, next).await;
+    if !reads || answer.status() != StatusCode::OK {
+        org.lock().unwrap().counted += 1;
+        return answer;
+    }
+    let (mut parts, body) = answer.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let tag = format!("W/\"{:x}\"", Sha256::digest(&body));
+    let tag = header::HeaderValue::from_str(&tag).unwrap();
+    parts.headers.insert(header::ETAG, tag.clone());
+    if known == Some(tag) {
+        return (StatusCode::NOT_MODIFIED, parts.headers).into_response();
+    }
+    org.lock().unwrap().counted += 1;
+    Response::from_parts(parts, body.into())
+}
+
+async fn let_in(org: &Mutex<Org>, request: Request, next: Next) -> Response {
     let authorization = request.headers()[header::AUTHORIZATION].to_str().unwrap();
     assert_eq!(authorization, format!("Bearer {CREDENTIAL}"));
     assert_eq!(request.headers()["x-github-api-version"], "2022-11-28");
@@ -156,8 +181,16 @@ fn here(headers: &HeaderMap, path: &str) -> String {
     format!("http://{}{path}", headers[header::HOST].to_str().unwrap())
 }
 
-async fn members(State(org): Shared, Query(query): Of, headers: HeaderMap) -> Response {
+async fn members(
+    State(org): Shared,
+    Path(team): Path<String>,
+    Query(query): Of,
+    headers: HeaderMap,
+) -> Response {
     let org = org.lock().unwrap();
+    if !org.teams.contains(&team) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     let of_role = |login: &&String| {
         let role = if org.owners.contains(*login) {
             "maintainer"
@@ -505,4 +538,56 @@ async fn copies_of_secrets_and_more_than_one_value_are_told() {
     .await;
     assert_eq!(told().await.len(), 2);
     world.driver.shutdown().await;
+}
+
+/// What has not changed is not counted: neither of members nor of what is looked at beside them.
+#[tokio::test]
+async fn a_team_that_is_in_step_costs_nothing_of_the_limit() {
+    let (url, org) = github().await;
+    let github = tool("github");
+    let config = json!({
+        "org": "acme", "url": url, "signedCommits": true, "auditSecrets": true,
+    });
+    let members = json!({ "org": "acme", "url": url });
+    for login in ["ada", "bob", "cy", "dan"] {
+        org.lock().unwrap().people.insert(login.into());
+    }
+    // Of more than one page.
+    let mut wanted = team(&["ada*", "bob", "cy", "dan"]);
+    wanted.secrets = Some(vec!["stripe/api-key".into()]);
+    heal(github.as_ref(), &config, &wanted).await;
+    // Whoever is looked at again has nothing to mend, and the same violations.
+    let before = look(github.as_ref(), &config, &wanted).await.unwrap();
+    let costs = async |config: &Value| {
+        let (counted, requests) = {
+            let org = org.lock().unwrap();
+            (org.counted, org.requests)
+        };
+        let found = look(github.as_ref(), config, &wanted).await.unwrap();
+        let org = org.lock().unwrap();
+        (found, org.counted - counted, org.requests - requests)
+    };
+    let (found, counted, _) = costs(&config).await;
+    assert_eq!((found, counted), (before, 0));
+    // Maintainers, two pages of members, invitations.
+    let (found, counted, requests) = costs(&members).await;
+    assert_eq!((found.repairs.len(), counted, requests), (0, 0, 4));
+    // By hand: that is seen, and costs what has changed, and who may excuse it.
+    org.lock()
+        .unwrap()
+        .members
+        .insert("bob".into(), "maintainer".into());
+    let (found, counted, _) = costs(&members).await;
+    assert_eq!(found.repairs[0].what, "members/bob");
+    assert!((1..=4).contains(&counted), "{counted}");
+    heal(github.as_ref(), &config, &wanted).await;
+    look(github.as_ref(), &config, &wanted).await.unwrap();
+    assert_eq!(costs(&members).await.1, 0);
+    // Another replica, which knows nothing yet, asks once.
+    let other = tool("github");
+    let counted = org.lock().unwrap().counted;
+    for _ in 0..3 {
+        look(other.as_ref(), &members, &wanted).await.unwrap();
+    }
+    assert_eq!(org.lock().unwrap().counted - counted, 4);
 }
