@@ -25,6 +25,8 @@ pub(super) struct Hub {
     pub(super) fence: Fence,
     pub(super) stop: CancellationToken,
     roster: Mutex<Option<Roster>>,
+    /// Team and name of the lane whose status was noted last.
+    noted_last: Mutex<Option<(String, String)>>,
     /// The newest events that somebody wants.
     pub(super) newest: Kept,
     /// Those that somebody wants who is behind.
@@ -50,6 +52,7 @@ impl Hub {
             fence,
             stop,
             roster: Mutex::default(),
+            noted_last: Mutex::default(),
             newest: Kept::default(),
             missed: Kept::default(),
             behind: Behind::default(),
@@ -63,6 +66,16 @@ impl Hub {
 
     pub(super) fn roster(&self) -> MutexGuard<'_, Option<Roster>> {
         locked(&self.roster)
+    }
+
+    /// The lane whose status was noted last; none before the first.
+    pub(super) fn noted_last(&self) -> Option<(String, String)> {
+        locked(&self.noted_last).clone()
+    }
+
+    /// Has the next round of statuses begin after this lane.
+    pub(super) fn note_from(&self, last: Option<(String, String)>) {
+        *locked(&self.noted_last) = last;
     }
 
     pub(super) fn begin_at(&self, seq: i64) {

@@ -21,20 +21,25 @@ const IN_ONE: usize = 20;
 /// How often it is noted that all is well.
 const WELL: Duration = Duration::from_mins(1);
 
-/// Notes cursors, then statuses.
+/// Notes cursors, then statuses: of those that follow the last that had its turn, around and around. Many
+/// that have something new each time keep nobody else from being noted.
 pub(super) async fn all(hub: &Hub) {
     cursors(hub).await;
     let mut news = Vec::new();
-    for lane in lanes(hub) {
+    let mut last = hub.noted_last();
+    for lane in in_turn(hub, last.as_ref()) {
         tokio::task::consume_budget().await;
         let health = lane.health();
-        if lane.is_news(&health) {
-            news.push((lane, health));
+        if !lane.is_news(&health) {
+            continue;
         }
+        last = Some((lane.team.clone(), lane.name.clone()));
+        news.push((lane, health));
         if news.len() == STATUSES {
             break;
         }
     }
+    hub.note_from(last);
     for part in news.chunks(IN_ONE) {
         if statuses(hub, part).await.is_ok() {
             continue;
@@ -71,6 +76,16 @@ pub(super) async fn cursors(hub: &Hub) {
             }
         }
     }
+}
+
+/// All lanes, those after `last` first.
+fn in_turn(hub: &Hub, last: Option<&(String, String)>) -> Vec<Arc<Lane>> {
+    let mut lanes = lanes(hub);
+    if let Some((team, name)) = last {
+        let begins = lanes.partition_point(|one| (&one.team, &one.name) <= (team, name));
+        lanes.rotate_left(begins);
+    }
+    lanes
 }
 
 fn lanes(hub: &Hub) -> Vec<Arc<Lane>> {

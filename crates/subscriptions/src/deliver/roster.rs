@@ -66,6 +66,7 @@ impl Roster {
         self.lanes.values().filter(behind).cloned().collect()
     }
 
+    /// All, by team and name.
     pub(super) fn lanes(&self) -> Vec<Arc<Lane>> {
         self.lanes.values().cloned().collect()
     }

@@ -123,3 +123,41 @@ async fn an_event_that_is_too_large_is_a_dead_letter_at_once() {
     assert_eq!(letter["spec"]["subject"], "Thing/env/large");
     platform.stop().await;
 }
+
+/// More than are noted in one go, and each has something new every time.
+#[tokio::test]
+async fn how_it_goes_is_noted_of_each_of_many_that_fail() {
+    const MANY: usize = 150;
+    let (store, _directory) = store().await;
+    let mut settings = settings();
+    settings.per_team = MANY;
+    // None ever becomes a dead letter, and is quiet then.
+    settings.attempts = u32::MAX;
+    let platform = Replica::new(store, settings).deliver();
+    let dead = Receiver::new(&[Answer::Status(500)]).await;
+    for number in 0..MANY {
+        let name = format!("dead-{number:03}");
+        platform.subscribe(&name, &["thing.*"], &dead.url()).await;
+    }
+    happen(&platform.store, "pay", "thing.made", "0").await;
+    let path = "/v1/teams/pay/subscriptions?limit=1000";
+    let failures = async || {
+        let (status, answer) = platform.ask("pay", "GET", path, Value::Null).await;
+        assert_eq!(status, 200, "{answer}");
+        let items = answer["items"].as_array().unwrap().clone();
+        let failures = |item: &Value| item["status"]["failures"].as_u64().unwrap_or_default();
+        items.iter().map(failures).collect::<Vec<_>>()
+    };
+    let first = eventually("all are known to fail", SOON, async || {
+        let all = failures().await;
+        (all.len() == MANY && all.iter().all(|count| *count > 0)).then_some(all)
+    })
+    .await;
+    eventually("all are noted again", SOON, async || {
+        let now = failures().await;
+        let grew = now.iter().zip(&first).all(|(now, before)| now > before);
+        grew.then_some(())
+    })
+    .await;
+    platform.stop().await;
+}
