@@ -134,6 +134,10 @@ pub enum Rotation {
     Asked,
     /// Somebody wrote its value: only they can write another.
     Written,
+    /// It has a new value since a rotation of this path was begun that is not finished: that is the one.
+    Already,
+    /// It has no new value: `reason` says why. Asked again, the rotation goes on with it.
+    Failed,
 }
 
 /// One secret of a rotation.
@@ -142,6 +146,9 @@ pub enum Rotation {
 pub struct RotatedSecret {
     /// What became of it.
     pub rotation: Rotation,
+    /// Why it was not rotated, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The secret, as it is now.
     #[serde(flatten)]
     pub secret: SecretInfo,

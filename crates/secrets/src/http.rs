@@ -127,7 +127,7 @@ async fn value(
 #[utoipa::path(post, path = "/v1/teams/{team}/secret-rotations", operation_id = "secrets_rotate", tag = "secrets",
     params(("team" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = RotateSecrets,
-    responses((status = 200, body = RotatedSecrets), (status = 403), (status = 404), (status = 409)))]
+    responses((status = 200, body = RotatedSecrets), (status = 403), (status = 404), (status = 409), (status = 503)))]
 async fn rotate(
     State(secrets): Service,
     caller: Caller,

@@ -5,6 +5,7 @@
 mod api;
 mod contract;
 mod names;
+mod partly;
 mod rights;
 mod rotation;
 mod support;

@@ -178,7 +178,8 @@ impl Get {
 /// Give secrets new values, where the platform draws them
 ///
 /// Those that --generate has made, and the keys of deploy credentials. What somebody wrote is named, and
-/// stays: whoever wrote it writes the next.
+/// stays: whoever wrote it writes the next. What fails is named with why; given again, the command goes on
+/// with it, and rotates nothing twice.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath secret rotate session-key --team payments\n  towpath secret rotate --path deploy-credentials --team payments -o json"
@@ -213,12 +214,28 @@ impl Rotate {
         };
         let client = context.patient_client()?;
         let mut rotated = client.rotate_secrets(team, path).await?;
-        if !self.wait.no_wait() {
-            wait_for_asked(&client, &self.wait, &mut rotated).await?;
-        }
+        let waited = if self.wait.no_wait() {
+            Ok(())
+        } else {
+            wait_for_asked(&client, &self.wait, &mut rotated).await
+        };
+        // Whatever comes of the waiting, what became of each is said.
         context.answer(&rotated, || render::rotated(&rotated))?;
-        let stays = |rotation| rotation == Rotation::Written;
-        if rotated.items.iter().any(|item| !stays(item.rotation)) {
+        let all = rotated.items.len();
+        let are = |rotation| {
+            let items = rotated.items.iter();
+            items.filter(|item| item.rotation == rotation).count()
+        };
+        let failed = are(Rotation::Failed);
+        if failed > 0 {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{failed} of {all} secrets were not rotated"),
+            )
+            .remedy("rotate again: it goes on with these, and rotates no other twice"));
+        }
+        waited?;
+        if are(Rotation::Written) < all {
             return Ok(());
         }
         Err(Failure::new(
@@ -229,7 +246,7 @@ impl Rotate {
     }
 }
 
-/// Waits until what was asked for is there.
+/// Waits until what was asked for is there. Fails with the first that does not come.
 async fn wait_for_asked(client: &Client, wait: &Wait, rotated: &mut RotatedSecrets) -> Result<()> {
     let asked = rotated
         .items

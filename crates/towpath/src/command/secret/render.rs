@@ -61,6 +61,16 @@ pub(super) fn rotated(rotated: &RotatedSecrets) -> String {
             Rotation::Rotated => format!("{name} is at version {}", item.secret.version),
             Rotation::Asked => format!("{name} will have a new value"),
             Rotation::Written => format!("{name} stays: whoever wrote it writes the next value"),
+            Rotation::Already => format!(
+                "{name} is at version {}, since a rotation that was not finished",
+                item.secret.version
+            ),
+            Rotation::Failed => format!(
+                "{name} was not rotated: {}",
+                item.reason
+                    .as_deref()
+                    .unwrap_or("the platform does not say why")
+            ),
         }
     });
     lines.collect::<Vec<_>>().join("\n")

@@ -1,18 +1,19 @@
 //! The use cases: ask whether the caller may, check, then let the store behind do it.
 
+mod rotate;
+
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kernel::{
     Action, Caller, CallerKind, Change, Error, ErrorKind, Guard, Key, Kind as _, Name, NewEvent,
-    Outcome, Page, Result, Secret, Store, Target, anew,
+    Outcome, Page, Result, Secret, Store, Target, bytes::fill_random,
 };
-use rand::{TryRngCore as _, rngs::OsRng};
 use serde_json::json;
 
 use crate::{
-    api::{PutSecret, RotatedSecret, RotatedSecrets, Rotation, SecretsQuery},
-    model::{DeployCredential, Origin, SecretInfo, SecretName, SecretRef, TeamSecret},
+    api::{PutSecret, SecretsQuery},
+    model::{Origin, SecretInfo, SecretName, SecretRef, TeamSecret},
     store::{SecretStore, Value, Write},
 };
 
@@ -206,91 +207,6 @@ impl Secrets {
             Err(not_found(secret))
         }
     }
-
-    /// Gives all secrets that are `path` or lie below it new values, where the platform draws them.
-    /// Others are named, and stay.
-    pub async fn rotate(&self, caller: &Caller, team: &str, path: &str) -> Result<RotatedSecrets> {
-        let found = self.below(caller, team, path).await?;
-        if found.is_empty() {
-            return Err(Error::not_found(format!(
-                "a secret of team `{team}` at `{}`",
-                path.escape_debug()
-            ))
-            .remedy(format!(
-                "`towpath secret list --team {team}` lists those that do"
-            )));
-        }
-        let mut secrets = Vec::new();
-        for info in found {
-            let secret = SecretRef::new(team, &info.name)?;
-            // All may be rotated, or none is.
-            self.require(caller, ROTATE, &secret).await?;
-            secrets.push((secret, info));
-        }
-        let mut items = Vec::new();
-        for (secret, info) in secrets {
-            items.push(self.rotate_one(caller, &secret, info).await?);
-        }
-        Ok(RotatedSecrets { items })
-    }
-
-    /// Asks for another key of a deploy credential: its reconciler draws it. Where one is asked for already,
-    /// that is the one.
-    async fn ask_for_key(&self, caller: &Caller, secret: &SecretRef) -> Result<()> {
-        let team = secret.team.as_str();
-        let account = secret.name.as_str().rsplit('/').next().unwrap_or_default();
-        anew(|| async {
-            let mut credential = self.store.expect::<DeployCredential>(team, account).await?;
-            if credential.spec.rotation > credential.status.rotation {
-                return Ok(());
-            }
-            credential.spec.rotation += 1;
-            let mut change = Change::new().by(caller);
-            change.spec(&credential)?;
-            change.event(NewEvent::caused(
-                "deploy-credential.rotation-requested",
-                credential.key(),
-                team,
-                caller,
-                None,
-                json!({ "secret": secret.to_string() }),
-            ));
-            self.store.commit(change).await.map(drop)
-        })
-        .await
-    }
-
-    async fn rotate_one(
-        &self,
-        caller: &Caller,
-        secret: &SecretRef,
-        info: SecretInfo,
-    ) -> Result<RotatedSecret> {
-        let (rotation, secret) = match info.origin {
-            Origin::Written => (Rotation::Written, info),
-            Origin::DeployCredential => {
-                self.ask_for_key(caller, secret).await?;
-                (Rotation::Asked, info)
-            }
-            Origin::Generated => {
-                let length = self.values.get(secret, None).await?.map_or(USUAL, |now| {
-                    // As long as the one before: 4 letters for 3 bytes.
-                    (now.value.expose().len() * 3 / 4).clamp(*GENERATED.start(), *GENERATED.end())
-                });
-                let write = Write {
-                    value: draw(length)?,
-                    description: None,
-                    origin: Origin::Generated,
-                    expected: Some(info.version),
-                };
-                (
-                    Rotation::Rotated,
-                    self.values.put(caller, secret, write).await?,
-                )
-            }
-        };
-        Ok(RotatedSecret { rotation, secret })
-    }
 }
 
 /// What rules are asked about; all of a team's where the name is empty.
@@ -353,8 +269,6 @@ fn draw(bytes: usize) -> Result<Secret> {
         );
     }
     let mut random = vec![0; bytes];
-    OsRng
-        .try_fill_bytes(&mut random)
-        .map_err(|error| Error::internal("the system gave no random bytes", error))?;
+    fill_random(&mut random)?;
     Ok(Secret::from(URL_SAFE_NO_PAD.encode(random)))
 }
