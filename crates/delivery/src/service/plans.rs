@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Caller, Error, Problem, Query, Resource, Result};
+use kernel::{Caller, Error, Problem, Query, Record, Resource, Result};
 use serde_json::{Value, json};
 
-use super::{Delivery, claims::Claims, deploy::Order, outdated::Outdated};
+use super::{Delivery, claims::Claims, deploy::Order, outdated::Outdated, quota::Counted};
 use crate::{
     definition::{self, Catalogue, Context, Revision, graph},
     engine::Objection,
@@ -28,6 +28,8 @@ pub(super) struct Draft {
     pub(super) outdated: Outdated,
     /// Where the team comes near the end of what it may ask for: told with the deployment.
     pub(super) near: Option<Value>,
+    /// Kept with the deployment, so that no other is counted beside it.
+    pub(super) counted: Option<Record<Counted>>,
 }
 
 /// What stands against workloads, and what is to be said of them all the same.
@@ -113,6 +115,7 @@ impl Delivery {
             claims,
             outdated,
             near: sum.news,
+            counted: sum.counted,
         })
     }
 

@@ -1,7 +1,11 @@
 //! Quotas: what the workloads of a team's namespace may ask for together, and what those of all its other
 //! environments may.
 
-use kernel::{Meta, Problem, Query, Resource, Result};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kernel::{Meta, Problem, Query, Record, Resource, Result, Transient};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use teams::model::{Amounts, Cpu, Memory, Namespace, Quota, Team, Usage};
 
@@ -51,6 +55,22 @@ pub(crate) fn asked<'a>(workloads: impl IntoIterator<Item = &'a score::Workload>
     sum
 }
 
+/// How long it is known which deployment was counted last: longer than any takes from there to its commit.
+const COUNTED: Duration = Duration::from_mins(10);
+
+/// The last deployment that asks for more of what a team has beside its namespaces. Each is committed over
+/// the one that was there when the team's workloads were read, so that of two that were counted beside each
+/// other one fails, and is counted anew. Named by the team.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Counted {
+    /// Where it went.
+    environment: String,
+}
+
+impl Transient for Counted {
+    const KIND: &'static str = "team-counted";
+}
+
 /// What a deployment comes to, of what its team may ask for.
 #[derive(Default)]
 pub(super) struct Sum {
@@ -61,6 +81,8 @@ pub(super) struct Sum {
     /// Where it comes near the end of what all environments of the team beside its namespaces may ask for,
     /// and was not before: told with the deployment, for of these nobody else counts together.
     pub(super) news: Option<Value>,
+    /// To be kept with the deployment, where others could be counted beside it.
+    pub(super) counted: Option<Record<Counted>>,
 }
 
 /// What bounds workloads together, and those who share in it.
@@ -116,13 +138,16 @@ impl Delivery {
             return Ok(Sum {
                 problems,
                 warnings,
-                news: None,
+                // Each deployment to it changes the environment: none is counted beside another.
+                ..Sum::default()
             });
         }
         let registered = self.store.get::<Team>("", team).await?;
         let Some(registered) = registered.filter(|team| team.spec.is_registered()) else {
             return Ok(Sum::default());
         };
+        // Before the workloads are read: what is counted meanwhile is found by the commit.
+        let counted = self.store.record::<Counted>(team).await?;
         let query = Query {
             labels: [(Meta::TEAM.to_owned(), team.clone())].into(),
             ..Query::default()
@@ -149,15 +174,32 @@ impl Delivery {
                 "from": format!("{} %", Usage::WARNING),
             })
         });
+        let counted = bound.asks_for_more(order).then(|| {
+            let expires = Timestamp::now() + COUNTED;
+            let environment = name.clone();
+            let version = counted.map_or(0, |record| record.version);
+            Record {
+                version,
+                ..Record::new(team.as_str(), expires, Counted { environment })
+            }
+        });
         Ok(Sum {
             problems,
             warnings,
             news,
+            counted,
         })
     }
 }
 
 impl Bound<'_> {
+    /// Whether `order` asks for more of anything than what it replaces.
+    fn asks_for_more(&self, order: &Order) -> bool {
+        let sum = self.others.plus(&asked(order.workloads.values()).quota);
+        let (sum, now) = (sum.parts(), self.now.parts());
+        sum.into_iter().zip(now).any(|(sum, now)| sum.1 > now.1)
+    }
+
     /// What of `order` is beyond it, where it comes near its end, and the parts of which it did not before.
     fn check(&self, order: &Order) -> (Vec<Problem>, Vec<String>, Vec<String>) {
         let wanted = asked(order.workloads.values()).quota;

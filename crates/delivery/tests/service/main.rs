@@ -6,4 +6,5 @@
 mod fakes;
 mod hosts;
 mod lifecycle;
+mod quota;
 mod room;

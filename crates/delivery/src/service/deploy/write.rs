@@ -82,6 +82,9 @@ impl Delivery {
                 "message": order.message,
             }),
         ));
+        if let Some(counted) = &draft.counted {
+            change.keep(counted)?;
+        }
         if let Some(near) = draft.near {
             let team = &room.spec.team;
             let key = Key::of::<Team>("", team.as_str());
