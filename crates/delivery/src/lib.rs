@@ -11,6 +11,7 @@
 pub mod api;
 pub mod definition;
 pub mod documents;
+pub mod ending;
 pub mod engine;
 pub mod http;
 pub mod model;

@@ -133,10 +133,13 @@ pub async fn start(config: Config) -> Result<Running> {
         },
         config.teams(),
     ));
+    delivery.also_ends(Arc::new(of_identity.clone()));
     delivery.also_applies(Arc::new(TeamDocuments(teams.clone())));
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
+    let (refusing, until) = (guard.clone(), stop.clone());
+    tasks.spawn(async move { refusing.tell_refusals(until).await });
     let refusals = Arc::new(Refusals::default());
     tasks.spawn(refusals.clone().keep(store.clone(), stop.clone()));
     let callers: Arc<dyn gateway::Callers> =

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use delivery::{
     api::{Applied, ApplyOutcome},
     documents::Documents,
+    ending::Ends,
     model::Environment,
     service::Delivery,
 };
@@ -194,6 +195,14 @@ impl OfIdentity {
             }
         }
         absent(self.0.account_delete(caller, team, name, None).await)
+    }
+}
+
+/// What deploys to an environment beside a team's namespaces ends as what deploys to a namespace does.
+#[async_trait]
+impl Ends for OfIdentity {
+    async fn end(&self, caller: &Caller, team: &str, name: &str) -> Result<()> {
+        Credentials::end(self, caller, team, name).await
     }
 }
 

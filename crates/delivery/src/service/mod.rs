@@ -27,6 +27,7 @@ use kernel::{Committed, Error, Guard, Kind, Query, Resource, Result, Secret, Sto
 use crate::{
     Engine, Provisioner, Verifier,
     documents::Documents,
+    ending::Ends,
     model::{Environment, HostClaim, ResourceInstance, Route},
 };
 
@@ -54,6 +55,8 @@ pub struct Delivery {
     digest_key: Secret,
     /// What takes the documents of other domains.
     documents: OnceLock<Arc<dyn Documents>>,
+    /// What ends with an environment.
+    ends: OnceLock<Arc<dyn Ends>>,
     /// One deployment at a time is planned and written for an environment by this replica; others
     /// wait their turn, rather than plan in vain.
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -80,6 +83,7 @@ impl Delivery {
             settings,
             digest_key,
             documents: OnceLock::new(),
+            ends: OnceLock::new(),
             turns: Mutex::default(),
         }
     }
@@ -89,6 +93,18 @@ impl Delivery {
         if self.documents.set(documents).is_err() {
             tracing::warn!("who takes other domains' documents was said twice: the first counts");
         }
+    }
+
+    /// Has what works in an environment alone end with it. To be said once, before anything is reconciled.
+    pub fn also_ends(&self, ends: Arc<dyn Ends>) {
+        if self.ends.set(ends).is_err() {
+            tracing::warn!("what ends with an environment was said twice: the first counts");
+        }
+    }
+
+    /// What ends with an environment, where anything does.
+    pub(crate) fn ends(&self) -> Option<&Arc<dyn Ends>> {
+        self.ends.get()
     }
 
     /// The store.

@@ -9,12 +9,32 @@ use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
 use towpath_delivery::{
     Engine, Provisioner, Verifier,
+    ending::Ends,
     engine::{EngineError, LogLine, LogQuery, Objection, Phase, Release, ReleaseRef, ReleaseState},
     provisioner::{Claim, Description, Output, Presence, ProvisionError, Provisioned, Request},
     score::Workload,
     verify::Decision,
 };
 use uuid::Uuid;
+
+/// Notes what ended with which environment, of which team; fails while it is told to.
+#[derive(Default)]
+pub struct Accounts {
+    pub ended: Mutex<Vec<String>>,
+    pub holds_on: Mutex<bool>,
+}
+
+#[async_trait]
+impl Ends for Accounts {
+    async fn end(&self, caller: &Caller, team: &str, name: &str) -> kernel::Result<()> {
+        assert_eq!(caller.kind, kernel::CallerKind::System);
+        if *self.holds_on.lock().unwrap() {
+            return Err(kernel::Error::unavailable("identity is away"));
+        }
+        self.ended.lock().unwrap().push(format!("{team}/{name}"));
+        Ok(())
+    }
+}
 
 /// Keeps what it is asked to make in a list. Holds data; its `size` cannot change in place. One with a
 /// `host` and a `path` wants these of the gateway.

@@ -13,7 +13,7 @@ use towpath_delivery::{
     service::{Delivery, Settings},
 };
 
-use crate::fakes::{Lenient, Operators, Shelf, Stage};
+use crate::fakes::{Accounts, Lenient, Operators, Shelf, Stage};
 
 /// Waits of the reconcilers are real, and begin with a fifth of a second.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -22,10 +22,18 @@ pub struct Room {
     pub delivery: Arc<Delivery>,
     pub shelf: Arc<Shelf>,
     pub stage: Arc<Stage>,
+    pub accounts: Arc<Accounts>,
     store: Store,
     caller: Caller,
     _driver: DriverHandle,
-    _directory: tempfile::TempDir,
+    _place: Place,
+}
+
+/// Where a store is, until it is dropped.
+#[allow(dead_code, reason = "what counts is when they are dropped")]
+enum Place {
+    Directory(tempfile::TempDir),
+    Server(testkit::servers::PostgresDatabase),
 }
 
 impl Room {
@@ -33,9 +41,18 @@ impl Room {
     pub async fn open() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/store.db", directory.path().display());
-        let store = Store::open(&url, Sealer::generate().unwrap())
-            .await
-            .unwrap();
+        Self::at(&url, Place::Directory(directory)).await
+    }
+
+    /// On a database of its own; none where there is no server.
+    pub async fn on_postgres() -> Option<Self> {
+        let database = testkit::servers::postgres_database().await?;
+        let url = database.url.clone();
+        Some(Self::at(&url, Place::Server(database)).await)
+    }
+
+    async fn at(url: &str, place: Place) -> Self {
+        let store = Store::open(url, Sealer::generate().unwrap()).await.unwrap();
         let (shelf, stage) = (Arc::new(Shelf::default()), Arc::new(Stage::default()));
         let delivery = Arc::new(Delivery::new(
             store.clone(),
@@ -51,6 +68,8 @@ impl Room {
             },
             Secret::new([7; 32]),
         ));
+        let accounts = Arc::new(Accounts::default());
+        delivery.also_ends(accounts.clone());
         delivery.install_defaults().await.unwrap();
         let driver = Driver::new(store.clone(), "test".into())
             .with(Arc::new(Instances::new(delivery.clone())))
@@ -62,10 +81,11 @@ impl Room {
             delivery,
             shelf,
             stage,
+            accounts,
             store,
             caller: Caller::local_admin(),
             _driver: driver,
-            _directory: directory,
+            _place: place,
         };
         let definition = json!({
             "apiVersion": "towpath.dev/v1", "kind": "ResourceDefinition",
@@ -135,6 +155,70 @@ impl Room {
             ..NewDeployment::default()
         };
         self.delivery.deploy(&self.caller, environment, order).await
+    }
+
+    /// Registers a team whose environments beside its namespaces may ask for so much together.
+    pub async fn register(&self, team: &str, allowance: Value) {
+        let spec = json!({ "group": team, "allowance": allowance });
+        let spec = serde_json::from_value(spec).unwrap();
+        let mut change = kernel::Change::new();
+        change
+            .create(&Resource::<teams::model::Team>::new("", team, spec))
+            .unwrap();
+        self.store.commit(change).await.unwrap();
+    }
+
+    /// Deploys for a team, to an environment that is made for it, a workload that asks for so much.
+    pub async fn deploy_for(
+        &self,
+        team: &str,
+        environment: &str,
+        cpu: &str,
+    ) -> kernel::Result<Resource<Deployment>> {
+        let amounts = json!({ "cpu": cpu, "memory": "1M" });
+        let workload = json!({
+            "apiVersion": "score.dev/v1b1",
+            "metadata": { "name": "notes" },
+            "containers": { "main": {
+                "image": "notes:1",
+                "resources": { "requests": amounts, "limits": amounts },
+            } },
+        });
+        let order = NewDeployment {
+            workloads: [("notes".to_owned(), workload)].into(),
+            create_environment: Some(CreateEnvironment::default()),
+            ..NewDeployment::default()
+        };
+        let caller = Caller {
+            teams: vec![team.into()],
+            ..Caller::local_admin()
+        };
+        self.delivery.deploy(&caller, environment, order).await
+    }
+
+    /// Asks for the end of an environment, as its time does.
+    pub async fn end(&self, environment: &str) {
+        testkit::eventually("it is asked for", LONG, || async {
+            let found = self.environment(environment).await.unwrap();
+            let mut change = kernel::Change::new();
+            change.delete(&found).unwrap();
+            // Its reconcilers write, too.
+            self.store.commit(change).await.ok()
+        })
+        .await;
+    }
+
+    pub async fn environment(&self, name: &str) -> Option<Resource<Environment>> {
+        self.store.get("", name).await.unwrap()
+    }
+
+    /// Gives a team a namespace.
+    pub async fn namespace(&self, team: &str, name: &str) {
+        let spec = serde_json::from_value(json!({ "role": "dev" })).unwrap();
+        let namespace = Resource::<teams::model::Namespace>::new(team, name, spec);
+        let mut change = kernel::Change::new();
+        change.create(&namespace).unwrap();
+        self.store.commit(change).await.unwrap();
     }
 
     pub async fn deployment(&self, name: &str) -> Resource<Deployment> {

@@ -13,6 +13,7 @@ use kernel::{
     reconciler::Context,
 };
 use serde_json::json;
+use teams::model::Namespace;
 use uuid::Uuid;
 
 use crate::{
@@ -123,19 +124,48 @@ impl Pass<'_> {
         if remaining.is_empty() {
             return self.gone().await;
         }
+        self.remains(remaining, change).await
+    }
+
+    /// Says what is left, with what `change` does about it, and looks again.
+    async fn remains(&mut self, remaining: Vec<String>, mut change: Change) -> Result<Next> {
         if self.environment.status.remaining != remaining {
             self.environment.status.remaining = remaining;
             change.status(&self.environment)?;
         }
         if !change.is_empty() {
-            store.commit(change).await?;
+            self.context.store.commit(change).await?;
         }
         Ok(Next::After(Duration::from_secs(2)))
     }
 
-    /// Nothing is left in it: its records go, and it goes itself. Its events stay.
+    /// Ends what deploys to it, so that it does not deploy to the next environment of its name. What deploys
+    /// to a namespace ends with that: another environment backs it when this one goes.
+    async fn end_credentials(&self) -> Result<()> {
+        let Some(ends) = self.delivery.ends() else {
+            return Ok(());
+        };
+        let (name, team) = (&self.environment.meta.name, &self.environment.spec.team);
+        let namespace = self.context.store.get::<Namespace>(team, name).await?;
+        if namespace.is_some() {
+            return Ok(());
+        }
+        let caller = kernel::Caller::system("environments", self.correlation());
+        ends.end(&caller, team, name).await
+    }
+
+    /// Nothing is left in it: what deploys to it ends, its records go, and it goes itself. Its events stay.
     async fn gone(&mut self) -> Result<Next> {
         let name = self.environment.meta.name.clone();
+        if let Err(error) = self.end_credentials().await {
+            tracing::warn!(
+                environment = name,
+                error = error.chain(),
+                "what deploys to it stays"
+            );
+            let why = format!("what deploys to it: {}", error.message);
+            return self.remains(vec![why], self.change()).await;
+        }
         let store = &self.context.store;
         let mut change = self.change();
         for deployment in store.list_all::<Deployment>(&Query::scope(&name)).await? {
