@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 /// Whose workloads a target lets in. Callers that are no workload of the platform are let in by every
 /// target: a route is how its team lets the outside in.
@@ -94,6 +94,31 @@ impl Peer {
             },
             Err(_) => Denied::Unknown { admission },
         })
+    }
+
+    /// Ends when it is let in no more by what `newest` says: for connections that outlive what let them in.
+    /// `admission` finds in it whom the target lets in; none where that is not known to be the same target
+    /// any more, or lets in everybody.
+    pub(crate) async fn until_shut_out<T>(
+        &self,
+        mut newest: watch::Receiver<T>,
+        admission: impl Fn(&T) -> Option<Arc<Admission>>,
+    ) {
+        let mut let_in_by = None;
+        loop {
+            let now = admission(&newest.borrow_and_update());
+            if now != let_in_by {
+                if let Err(denied) = self.admit(now.as_ref()).await {
+                    tracing::debug!(?denied, "a connection is let in no more");
+                    return;
+                }
+                let_in_by = now;
+            }
+            if newest.changed().await.is_err() {
+                // Nothing will change any more.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// What could not be found out is asked again the next time.

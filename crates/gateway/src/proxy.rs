@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admission::{Callers, Peer},
+    admission::{Admission, Callers, Peer},
     body::{AnswerBody, Cut, RequestBody},
     head::{self, Sender},
     http::{self, Refusal},
@@ -37,10 +37,35 @@ const MOST_TRIES: usize = 4;
 pub(crate) struct Client {
     /// Its address, written once for all its requests.
     pub(crate) address: HeaderValue,
-    /// Whose it is.
-    pub(crate) peer: Peer,
+    /// Whose it is; a tunnel keeps it.
+    pub(crate) peer: Arc<Peer>,
     /// Its place among the allowed connections; a tunnel keeps it.
     pub(crate) slot: Arc<OwnedSemaphorePermit>,
+}
+
+/// A client that wants to change protocols.
+struct Upgrade {
+    side: OnUpgrade,
+    slot: Arc<OwnedSemaphorePermit>,
+    peer: Arc<Peer>,
+    through: Through,
+}
+
+/// The route by which a client came in.
+struct Through {
+    /// Whose it was.
+    owner: Option<String>,
+    host: String,
+    path: String,
+}
+
+impl Through {
+    /// Whom `newest` lets in there; none where the route leads to others than it did.
+    fn admission(&self, newest: &RoutingTable) -> Option<Arc<Admission>> {
+        let now = newest.find(&self.host, &self.path)?;
+        let is_same = self.owner.as_ref() == Some(&now.owner);
+        now.admission.clone().filter(|_| is_same)
+    }
 }
 
 /// What all connections share.
@@ -96,8 +121,20 @@ impl Proxy {
         }
         let request = request
             .map(|body| RequestBody::new(body, self.limits.body_bytes, self.limits.body_pause));
-        let (response, lease) = self.exchange(client, &host, request).await?;
-        let upgrade = client_side.map(|side| (side, client.slot.clone()));
+        let path = client_side
+            .is_some()
+            .then(|| request.uri().path().to_owned());
+        let (response, lease, table) = self.exchange(client, &host, request).await?;
+        let upgrade = client_side.zip(path).map(|(side, path)| Upgrade {
+            side,
+            slot: client.slot.clone(),
+            peer: client.peer.clone(),
+            through: Through {
+                owner: table.find(&host, &path).map(|target| target.owner.clone()),
+                host,
+                path,
+            },
+        });
         self.pass_back(response, lease, upgrade)
     }
 
@@ -110,7 +147,7 @@ impl Proxy {
         client: &Client,
         host: &str,
         request: Request<RequestBody>,
-    ) -> Result<(Response<Incoming>, Lease), Refusal> {
+    ) -> Result<(Response<Incoming>, Lease, Arc<RoutingTable>), Refusal> {
         let repeatable = is_repeatable(&request);
         let mut pending = request;
         // Backends that refused a connection.
@@ -164,7 +201,7 @@ impl Proxy {
                     tracing::warn!(owner = target.owner, %backend, "no answer in time");
                     return Err(Refusal::Late);
                 }
-                Some(Ok(response)) => return Ok((response, lease)),
+                Some(Ok(response)) => return Ok((response, lease, table)),
                 Some(Err(failure)) => failure,
             };
             let error = failure.error();
@@ -210,24 +247,30 @@ impl Proxy {
         &self,
         mut response: Response<Incoming>,
         lease: Lease,
-        upgrade: Option<(OnUpgrade, Arc<OwnedSemaphorePermit>)>,
+        upgrade: Option<Upgrade>,
     ) -> Result<Response<AnswerBody>, Refusal> {
         if !http::is_switch(&response) {
             head::end_hop(response.headers_mut());
             return Ok(response.map(|body| AnswerBody::stream(body, lease)));
         }
         // A change of protocol that nobody asked for would leave the client lost.
-        let (Some((client, slot)), Some(protocol)) =
-            (upgrade, response.headers().get(UPGRADE).cloned())
+        let (Some(upgrade), Some(protocol)) = (upgrade, response.headers().get(UPGRADE).cloned())
         else {
             return Err(Refusal::Broken);
         };
         let backend = hyper::upgrade::on(&mut response);
         head::end_hop(response.headers_mut());
         http::set_upgrade(response.headers_mut(), protocol);
-        let kill = self.kill.clone();
+        let (kill, newest) = (self.kill.clone(), self.table.clone());
         self.tasks.spawn(async move {
-            upgrade::tunnel(client, backend, kill).await;
+            let Upgrade {
+                side,
+                slot,
+                peer,
+                through,
+            } = upgrade;
+            let shut_out = peer.until_shut_out(newest, |table| through.admission(table));
+            upgrade::tunnel(side, backend, shut_out, kill).await;
             drop(slot);
         });
         Ok(response.map(|_| AnswerBody::whole(bytes::Bytes::new())))

@@ -199,7 +199,7 @@ async fn serve(
         .expect("an address is a header value");
     let client = Arc::new(Client {
         address,
-        peer: Peer::new(proxy.callers.clone(), peer, here),
+        peer: Arc::new(Peer::new(proxy.callers.clone(), peer, here)),
         slot: Arc::new(slot),
     });
     let server = proxy.clone();

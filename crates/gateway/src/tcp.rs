@@ -37,7 +37,8 @@ pub struct Backends {
 
 /// Passes TCP connections on to the backends of the moment, in turn.
 ///
-/// A connection stays with its backend until either side ends it, also when the backends change.
+/// A connection stays with its backend until either side ends it, also when the backends change; it is
+/// reset when the workload that has it is let in no more.
 /// While there is no backend, or none accepts, a connection is reset at once, so that a client sees
 /// "connection reset" instead of waiting. So is the connection of a workload that is not let in.
 ///
@@ -145,18 +146,15 @@ async fn pass(
     backends: &watch::Receiver<Backends>,
     first: usize,
 ) {
-    let backend = match peer {
-        Ok(peer) => connect(&peer, backends, first).await,
+    let connected = match &peer {
+        Ok(peer) => connect(peer, backends, first).await.map(|to| (peer, to)),
         Err(error) => {
             tracing::debug!(%error, "a connection ended before it began");
             None
         }
     };
-    let Some(mut backend) = backend else {
-        if let Err(error) = client.set_zero_linger() {
-            tracing::debug!(%error, "a connection without a backend closes without a reset");
-        }
-        return;
+    let Some((peer, mut backend)) = connected else {
+        return reset(&client);
     };
     if let Err(error) = client
         .set_nodelay(true)
@@ -164,8 +162,22 @@ async fn pass(
     {
         tracing::debug!(%error, "a forwarded connection goes on with delays");
     }
-    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut backend).await {
-        tracing::debug!(%error, "a forwarded connection ended");
+    tokio::select! {
+        ended = tokio::io::copy_bidirectional(&mut client, &mut backend) => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a forwarded connection ended");
+            }
+            return;
+        }
+        () = peer.until_shut_out(backends.clone(), |to| to.admission.clone()) => {}
+    }
+    reset(&client);
+}
+
+/// Has the client see a reset when its connection is dropped.
+fn reset(client: &TcpStream) {
+    if let Err(error) = client.set_zero_linger() {
+        tracing::debug!(%error, "a connection without a backend closes without a reset");
     }
 }
 

@@ -6,17 +6,23 @@ use std::{
 };
 
 use async_trait::async_trait;
+use axum::{
+    Router,
+    extract::ws::{Message, WebSocketUpgrade},
+};
+use futures::{SinkExt, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
+use tokio_tungstenite::tungstenite;
 use towpath_gateway::{
     Admission, Callers, Gateway, GatewayHandle, Limits, RoutingTable, Target, Unknown,
     tcp::{Backends, Forwarder},
 };
 
-use crate::support::{Backend, Client, target};
+use crate::support::{Backend, Client, PATIENCE, target};
 
 /// Says the same of every connection; notes how often it was asked and whom it saw refused.
 struct Says {
@@ -225,4 +231,105 @@ async fn a_port_lets_in_whom_a_host_would() {
     port.send_replace(leads(None));
     assert_eq!(reach().await.unwrap(), "in");
     assert_eq!(says.asked(), 2);
+}
+
+/// Sends back what it is sent.
+async fn echo(upgrade: WebSocketUpgrade) -> axum::response::Response {
+    upgrade.on_upgrade(|mut socket| async move {
+        while let Some(Ok(message)) = socket.recv().await {
+            if matches!(message, Message::Close(_)) || socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn an_open_web_socket_ends_when_its_workload_is_let_in_no_more() {
+    let backend = Backend::serve(Router::new().fallback(echo)).await;
+    let says = Says::new(Ok(Some("shop-dev")));
+    let both = ["payments-dev", "shop-dev"];
+    let (gateway, table) =
+        gateway(routes(backend.address, lets_in(&both)), Some(says.clone())).await;
+    let open = async |url: &str| {
+        let stream = TcpStream::connect(gateway.address()).await.unwrap();
+        let (socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+        socket
+    };
+    let mut shut = open("ws://shut.localhost/socket").await;
+    let mut free = open("ws://open.localhost/socket").await;
+    let says_back = async |socket: &mut tokio_tungstenite::WebSocketStream<TcpStream>| {
+        let word = tungstenite::Message::text("word");
+        if socket.send(word).await.is_err() {
+            return false;
+        }
+        let answer = tokio::time::timeout(PATIENCE, socket.next()).await;
+        matches!(answer.unwrap(), Some(Ok(answer)) if answer.is_text())
+    };
+    assert!(says_back(&mut shut).await && says_back(&mut free).await);
+    // Another change, which lets it in as before.
+    table.send_replace(routes(backend.address, lets_in(&["shop-dev"])));
+    assert!(says_back(&mut shut).await);
+    assert!(says.refused().is_empty());
+
+    table.send_replace(routes(backend.address, lets_in(&["payments-dev"])));
+    let end = tokio::time::timeout(PATIENCE, shut.next()).await.unwrap();
+    assert!(!matches!(end, Some(Ok(_))), "{end:?}");
+    let refused = (Some("shop-dev".to_owned()), "payments-dev".to_owned());
+    assert_eq!(says.refused(), [refused]);
+    // What everybody may reach goes on.
+    assert!(says_back(&mut free).await);
+}
+
+#[tokio::test]
+async fn an_open_connection_to_a_port_ends_when_its_workload_is_let_in_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let backend = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                tokio::io::copy(&mut read, &mut write).await
+            });
+        }
+    });
+    let leads = |admission| Backends {
+        addresses: vec![backend],
+        admission,
+    };
+    let says = Says::new(Ok(Some("shop-dev")));
+    // Let in when everybody was: who it is, is asked when that changes.
+    let (port, newest) = watch::channel(leads(None));
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let forwarder = Forwarder::bind(any, newest, Some(says.clone())).await;
+    let forwarder = forwarder.unwrap();
+    let mut stream = TcpStream::connect(forwarder.address()).await.unwrap();
+    let mut says_back = async |word: &[u8]| {
+        stream.write_all(word).await?;
+        let mut answer = vec![0; word.len()];
+        let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer));
+        read.await.unwrap()?;
+        assert_eq!(answer, word);
+        Ok::<_, std::io::Error>(())
+    };
+    says_back(b"one").await.unwrap();
+    assert_eq!(says.asked(), 0);
+    port.send_replace(leads(lets_in(&["payments-dev", "shop-dev"])));
+    says_back(b"two").await.unwrap();
+    port.send_replace(leads(lets_in(&["payments-dev"])));
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest));
+    let reset = end.await.unwrap().unwrap_err();
+    assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(says.refused().len(), 1);
+    // A workload that nobody can tell any more is let in no more either.
+    port.send_replace(leads(None));
+    let mut stream = TcpStream::connect(forwarder.address()).await.unwrap();
+    stream.write_all(b"x").await.unwrap();
+    let mut back = [0];
+    stream.read_exact(&mut back).await.unwrap();
+    says.says(Err("the process is gone"));
+    port.send_replace(leads(lets_in(&["shop-dev"])));
+    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest));
+    end.await.unwrap().unwrap_err();
 }
