@@ -154,7 +154,8 @@ impl Teams {
         refuse_past(&team.spec, &before)?;
         let claiming = self.claim_group(&name, &team.spec.group).await?;
         let other = claiming.other.as_deref();
-        self.check(&team, &before.interactions, other).await?;
+        self.check(caller, &team, &before.interactions, other)
+            .await?;
         if team.spec.group != before.group {
             claiming.write(change)?;
         }

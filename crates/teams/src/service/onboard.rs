@@ -91,7 +91,7 @@ impl Teams {
             .insert(kernel::Meta::TEAM.into(), name.to_string());
         let claiming = self.claim_group(name.as_str(), &team.spec.group).await?;
         let other = claiming.other.as_deref();
-        self.check(&team, &interactions, other).await?;
+        self.check(caller, &team, &interactions, other).await?;
         claiming.write(change)?;
         if team.meta.revision == 0 {
             change.create(&team)?;
@@ -135,6 +135,7 @@ impl Teams {
     /// they are: the other team may have gone since. `other`: whose its group is already.
     pub(super) async fn check(
         &self,
+        caller: &Caller,
         team: &Resource<Team>,
         before: &[Interaction],
         other: Option<&str>,
@@ -164,7 +165,10 @@ impl Teams {
                 continue;
             }
             let place = format!("interactions[{index}]");
-            problems.extend(self.wrong_interaction(name, interaction, &place).await?);
+            problems.extend(
+                self.wrong_interaction(caller, name, interaction, &place)
+                    .await?,
+            );
         }
         if problems.is_empty() {
             return Ok(());
@@ -200,25 +204,30 @@ impl Teams {
         vec![Problem::new("team/group", "group", why).remedy(remedy)]
     }
 
+    /// What is wrong with whom a team works with. Whether there is a team of that name is told to those
+    /// alone who may see it: others may name any.
     async fn wrong_interaction(
         &self,
+        caller: &Caller,
         name: &str,
         interaction: &Interaction,
         place: &str,
     ) -> Result<Option<Problem>> {
         let with = interaction.with.as_str();
-        let there = with != name && self.store.get::<Team>("", with).await?.is_some();
-        if !there {
-            return Ok(Some(
-                Problem::new(
-                    "team/interaction",
-                    format!("{place}.with"),
-                    format!("`{with}` is no other team"),
-                )
-                .remedy("name another team: `towpath team list` shows them"),
-            ));
+        let may_be = with != name && Name::new(with).is_ok();
+        let is_one = may_be
+            && (!self.sees(caller, with) || self.store.get::<Team>("", with).await?.is_some());
+        if is_one {
+            return Ok(None);
         }
-        Ok(None)
+        Ok(Some(
+            Problem::new(
+                "team/interaction",
+                format!("{place}.with"),
+                format!("`{}` is no other team", with.escape_debug()),
+            )
+            .remedy("name another team: `towpath team list` shows those that you may see"),
+        ))
     }
 }
 

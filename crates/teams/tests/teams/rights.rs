@@ -6,6 +6,7 @@ use crate::support::Site;
 
 on_both!(
     lists_hold_the_teams_of_their_reader,
+    whom_a_team_works_with_tells_no_lead_which_teams_there_are,
     another_quota_than_the_first_is_for_leads_to_say,
     sync_tells_a_name_and_a_generation_and_nothing_else,
 );
@@ -43,6 +44,33 @@ async fn lists_hold_the_teams_of_their_reader(site: Site) {
             text(&missing.1)
         );
     }
+}
+
+async fn whom_a_team_works_with_tells_no_lead_which_teams_there_are(site: Site) {
+    site.outside.group("payments", &["ada"]);
+    let team = json!({ "name": "payments", "leads": ["local:ada"], "environments": [] });
+    site.onboard(team).await;
+    site.onboard(json!({ "name": "search", "environments": [] }))
+        .await;
+    let name = async |who: &str, other: &str| {
+        let body = json!({ "interactions": [{ "with": other, "mode": "collaboration" }] });
+        let path = "/v1/platforms/teams/payments";
+        let (status, mut answer) = site.ask(who, "PATCH", path, body).await;
+        // All that may differ: the name that was given, and when.
+        let text = answer["spec"].take().to_string();
+        (status, text.replace(other, "OTHER"))
+    };
+    let there = name("local:ada", "search").await;
+    let not_there = name("local:ada", "no-such").await;
+    assert_eq!((there.0, not_there.0), (200, 200));
+    assert_eq!(there.1, not_there.1);
+    // What cannot be a team, and her own, which she sees.
+    for none in ["Search!", "payments"] {
+        assert_eq!(name("local:ada", none).await.0, 422, "{none}");
+    }
+    // Who sees all teams is told of a slip.
+    assert_eq!(name("admin", "search").await.0, 200);
+    assert_eq!(name("admin", "no-such-either").await.0, 422);
 }
 
 async fn another_quota_than_the_first_is_for_leads_to_say(site: Site) {
