@@ -13,8 +13,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::{Caller, CallerKind, Change, Error, Key, NewEvent, Outcome, Problem, Result, Store};
+use crate::{
+    Caller, CallerKind, Change, Error, Key, NewEvent, Outcome, Problem, Result, Store, Tallies,
+};
 
 /// What can be asked of the platform, as a stable word that rules name: `deployment.create`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -130,6 +133,17 @@ pub struct Guard {
     authorizer: Arc<dyn Authorizer>,
     beginnings: Option<Arc<dyn Beginnings>>,
     recent: Arc<Mutex<Recent>>,
+    /// What was refused, with the event of the last time.
+    refusals: Arc<Tallies<Refused, NewEvent>>,
+}
+
+/// What counts as the same refusal again: who was refused what, with what.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Refused {
+    actor: String,
+    action: &'static str,
+    subject: Key,
+    team: String,
 }
 
 /// What was decided of looks in the last moment: many who follow the same events, and those who poll,
@@ -181,6 +195,13 @@ const RECENT: Duration = Duration::from_secs(1);
 /// Decisions that are kept at the most.
 const MOST_RECENT: usize = 4096;
 
+/// What a caller is refused again within this time is counted, and told together.
+const QUIET: Duration = Duration::from_mins(10);
+
+/// Things with which one caller is refused something, each told by itself: further ones within [`QUIET`] are
+/// counted together for each action, so that who tries names lengthens the log by no more than this.
+const MOST_TOLD: usize = 100;
+
 impl Guard {
     /// The type of the event that a refusal is kept as.
     pub const REFUSED: &str = "dev.towpath.authorization.refused";
@@ -196,7 +217,17 @@ impl Guard {
             authorizer,
             beginnings: None,
             recent: Arc::new(Mutex::new(recent)),
+            refusals: Arc::new(Tallies::new(QUIET)),
         }
+    }
+
+    /// Tells what was refused again and is only counted yet, when its time comes, until `stop`; then the
+    /// rest. One task of each replica does so, for all clones of its guard.
+    pub async fn tell_refusals(&self, stop: CancellationToken) {
+        let tell = async |_: &Refused, count: u64, event: &NewEvent| {
+            tell(&self.store, count, event.clone()).await
+        };
+        self.refusals.keep(stop, tell).await;
     }
 
     /// A guard that shows nobody what happened to a team before it `began`, operators aside.
@@ -246,7 +277,8 @@ impl Guard {
     }
 
     /// Refuses what `caller` may not do. The refusal of more than a look is kept as an event before it
-    /// is told: one that cannot be kept is an error of its own.
+    /// is told: one that cannot be kept is an error of its own. The same again within ten minutes is
+    /// counted, and kept with the number.
     pub async fn require(
         &self,
         caller: &Caller,
@@ -293,8 +325,7 @@ impl Guard {
         target: &Target<'_>,
         ruling: &Ruling,
     ) -> Result<()> {
-        let mut change = Change::new().by(caller);
-        change.event(NewEvent {
+        let event = NewEvent {
             kind: Self::REFUSED.into(),
             subject: target.key(),
             team: kept(target.team),
@@ -311,9 +342,63 @@ impl Guard {
                 },
                 "reasons": ruling.reasons,
             }),
+        };
+        let kind = Refused {
+            actor: caller.subject.clone(),
+            action: action.word(),
+            subject: event.subject.clone(),
+            team: event.team.clone(),
+        };
+        let (kind, event) = self.bounded(kind, event);
+        let Some((count, event)) = self.refusals.count(kind.clone(), event) else {
+            return Ok(());
+        };
+        // It goes on where the caller hangs up: what is counted as told is told.
+        let (store, refusals) = (self.store.clone(), self.refusals.clone());
+        let telling = tokio::spawn(async move {
+            let told = tell(&store, count, event.clone()).await;
+            if told.is_err() {
+                refusals.untold(kind, count, event);
+            }
+            told
         });
-        self.store.commit(change).await.map(drop)
+        let told = telling.await;
+        told.map_err(|error| Error::internal("a refusal could not be kept", error))?
     }
+
+    /// The same, or, of a caller who was refused something with many things lately, that it was refused it
+    /// with another.
+    fn bounded(&self, kind: Refused, event: NewEvent) -> (Refused, NewEvent) {
+        let is_another =
+            |one: &Refused| one.actor == kind.actor && !one.subject.name.is_empty() && *one != kind;
+        if self.refusals.kinds(is_another) < MOST_TOLD {
+            return (kind, event);
+        }
+        let none = Target {
+            kind: &kind.subject.kind,
+            ..Target::default()
+        };
+        let mut event = NewEvent {
+            subject: none.key(),
+            team: String::new(),
+            ..event
+        };
+        event.data["resource"] = json!(none);
+        let kind = Refused {
+            subject: none.key(),
+            team: String::new(),
+            ..kind
+        };
+        (kind, event)
+    }
+}
+
+/// Keeps a refusal, with how often it was since it was told last.
+async fn tell(store: &Store, count: u64, mut event: NewEvent) -> Result<()> {
+    event.data["count"] = count.into();
+    let mut change = Change::new();
+    change.event(event);
+    store.commit(change).await.map(drop)
 }
 
 /// The boundary that no rule opens: what belongs to a team is its members', and the operators'.

@@ -30,6 +30,7 @@ pub mod resource;
 pub mod sealer;
 pub mod secret;
 pub mod store;
+mod tally;
 pub mod term;
 
 pub use authorization::{Action, Authorizer, Beginnings, Guard, Ruling, Surroundings, Target};
@@ -49,3 +50,4 @@ pub use resource::{Document, Key, Kind, Meta, Page, Query, Resource};
 pub use sealer::Sealer;
 pub use secret::Secret;
 pub use store::{Committed, SealedBy, Store};
+pub use tally::Tallies;

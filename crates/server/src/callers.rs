@@ -1,22 +1,14 @@
 //! Whose workload calls the gateway, as the engines know it; and what it was refused, in the log of events.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use delivery::Engine;
 use gateway::{Admission, Callers, Unknown};
-use kernel::{Caller, Change, Key, NewEvent, Outcome, Result, Store};
+use kernel::{Caller, Change, Key, NewEvent, Outcome, Result, Store, Tallies};
 use serde_json::json;
 use teams::model::Namespace;
-use tokio::{
-    sync::{Notify, Semaphore},
-    time::Instant,
-};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,9 +21,6 @@ const REFUSED: &str = "namespace.ingress-refused";
 /// What a caller is refused again within this time is counted, and told with the next event: a flood of
 /// requests is none of events.
 const QUIET: Duration = Duration::from_mins(10);
-
-/// How often it is looked whether a count is to be told.
-const LOOK: Duration = Duration::from_mins(1);
 
 /// Connections whose holders are looked for at once: each reads much of `/proc`.
 const AT_ONCE: usize = 4;
@@ -88,30 +77,14 @@ struct Pair {
     namespace: String,
 }
 
-struct Tally {
-    /// Not told yet.
-    count: u64,
-    told: Option<Instant>,
-    /// Why nobody could tell who it was, the last time.
-    why: Option<String>,
-}
+/// What callers were refused, with why nobody could tell who it was the last time. There are as many tallies
+/// as pairs of environments and namespaces have met lately, and no more.
+pub(crate) struct Refusals(Tallies<Pair, Option<String>>);
 
-impl Tally {
-    fn is_due(&self) -> bool {
-        self.count > 0 && self.is_quiet()
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(Tallies::new(QUIET))
     }
-
-    fn is_quiet(&self) -> bool {
-        self.told.is_none_or(|told| told.elapsed() >= QUIET)
-    }
-}
-
-/// What callers were refused. There are as many tallies as pairs of environments and namespaces have met
-/// lately, and no more.
-#[derive(Default)]
-pub(crate) struct Refusals {
-    tallies: Mutex<HashMap<Pair, Tally>>,
-    due: Notify,
 }
 
 impl Refusals {
@@ -121,47 +94,15 @@ impl Refusals {
             team: admission.team.clone(),
             namespace: admission.namespace.clone(),
         };
-        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = tallies.entry(pair).or_insert(Tally {
-            count: 0,
-            told: None,
-            why: None,
-        });
-        tally.count += 1;
-        tally.why = from.err().map(ToString::to_string);
-        if tally.is_due() {
-            self.due.notify_one();
-        }
-    }
-
-    /// Those that are to be told now.
-    fn take(&self) -> Vec<(Pair, u64, Option<String>)> {
-        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        tallies.retain(|_, tally| tally.count > 0 || !tally.is_quiet());
-        let due = tallies.iter_mut().filter(|(_, tally)| tally.is_due());
-        due.map(|(pair, tally)| {
-            tally.told = Some(Instant::now());
-            let count = std::mem::take(&mut tally.count);
-            (pair.clone(), count, tally.why.take())
-        })
-        .collect()
+        self.0.leave(pair, from.err().map(ToString::to_string));
     }
 
     /// Writes down what is counted, until it is told to stop.
     pub(crate) async fn keep(self: Arc<Self>, store: Store, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = self.due.notified() => {}
-                () = tokio::time::sleep(LOOK) => {}
-                () = stop.cancelled() => return,
-            }
-            for (pair, count, why) in self.take() {
-                if let Err(error) = tell(&store, &pair, count, why.as_deref()).await {
-                    let error = error.chain();
-                    tracing::warn!(?pair, count, error, "refusals at the gateway are not kept");
-                }
-            }
-        }
+        let tell = async |pair: &Pair, count: u64, why: &Option<String>| {
+            tell(&store, pair, count, why.as_deref()).await
+        };
+        self.0.keep(stop, tell).await;
     }
 }
 
@@ -196,26 +137,6 @@ mod tests {
             team: "payments".into(),
             from: ["payments-dev".to_owned()].into(),
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_flood_is_counted_and_told_with_the_next_event() {
-        let refusals = Refusals::default();
-        let counts = |refusals: &Refusals| -> Vec<u64> {
-            let taken = refusals.take().into_iter();
-            taken.map(|(_, count, _)| count).collect()
-        };
-        refusals.count(Ok("search-dev"), &admission());
-        assert_eq!(counts(&refusals), [1]);
-        for _ in 0..1000 {
-            refusals.count(Ok("search-dev"), &admission());
-        }
-        assert!(counts(&refusals).is_empty());
-        tokio::time::advance(QUIET).await;
-        assert_eq!(counts(&refusals), [1000]);
-        tokio::time::advance(QUIET).await;
-        assert!(counts(&refusals).is_empty());
-        assert!(refusals.tallies.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
