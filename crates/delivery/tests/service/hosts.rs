@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::room::Room;
+use crate::room::{LONG, Room};
 
 const HOST: &str = "shop.example";
 
@@ -46,6 +46,10 @@ async fn of_those_who_claim_paths_of_one_host_at_once_one_environment_has_it() {
             assert!(problem.message.contains(&names[0]), "{}", problem.message);
         }
         room.end(&names[0]).await;
+        testkit::eventually("the environment goes", LONG, || async {
+            room.environment(&names[0]).await.is_none().then_some(())
+        })
+        .await;
     }
     assert_eq!(
         room.host_claims().await,

@@ -266,23 +266,6 @@ impl Room {
         at.map(|route| route.spec.environment).collect()
     }
 
-    /// Ends an environment, and waits until it is gone.
-    pub async fn end(&self, environment: &str) {
-        let removed = self
-            .delivery
-            .environment_delete(&self.caller, environment, true, None);
-        removed.await.unwrap();
-        testkit::eventually("the environment goes", LONG, || async {
-            let found = self
-                .store
-                .get::<Environment>("", environment)
-                .await
-                .unwrap();
-            found.is_none().then_some(())
-        })
-        .await;
-    }
-
     /// How many hosts are written down as claimed.
     pub async fn host_claims(&self) -> usize {
         let all = self.store.list_all::<HostClaim>(&Query::default()).await;
