@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -120,10 +121,14 @@ pub trait Authorizer: Send + Sync + 'static {
     fn sources(&self) -> Vec<(String, String)>;
 }
 
-/// Since when each team is there. A team that bears the name of a former one has none of its past.
+/// Which teams there are, and since when. A team that bears the name of a former one has none of its past.
+#[async_trait]
 pub trait Beginnings: Send + Sync + 'static {
     /// When the present team of this name was made; none where that is not known.
     fn of(&self, team: &str) -> Option<Timestamp>;
+
+    /// Whether there is a team of this name; one that is leaving is still there.
+    async fn is_there(&self, team: &str) -> Result<bool>;
 }
 
 /// Asks policy for a domain, and keeps what it refuses.
@@ -189,6 +194,9 @@ impl Asked {
     }
 }
 
+/// To see which teams there are, as those do who are over all of them.
+const OVERSEE: Action = Action::see("team.oversee");
+
 /// How long a decision over a look is used again: rules may look at the clock.
 const RECENT: Duration = Duration::from_secs(1);
 
@@ -245,6 +253,28 @@ impl Guard {
         began.is_none_or(|began| began <= time)
     }
 
+    /// Refuses what is asked of a team that is not there. Whoever is not in a team, and does not oversee all,
+    /// is told the same of one that is. The platform's own (`team` is empty) is no team's.
+    pub async fn expect_team(&self, caller: &Caller, team: &str) -> Result<()> {
+        let Some(known) = self.beginnings.as_ref().filter(|_| !team.is_empty()) else {
+            return Ok(());
+        };
+        let of_team = Target {
+            kind: "Team",
+            name: team,
+            ..Target::default()
+        };
+        let is_of_it = caller.teams.iter().any(|one| one == team);
+        if caller.kind == CallerKind::System || is_of_it {
+            return Ok(());
+        }
+        if self.allows(caller, OVERSEE, &of_team) && known.is_there(team).await? {
+            return Ok(());
+        }
+        let missing = Error::not_found(of_team.key().called());
+        Err(missing.remedy("`towpath team list` lists those that do"))
+    }
+
     /// The source of the rules, by name.
     pub fn sources(&self) -> Vec<(String, String)> {
         self.authorizer.sources()
@@ -265,6 +295,14 @@ impl Guard {
         let allowed = self.ask(caller, action, target).allowed;
         self.recent(|recent| recent.decided.insert(asked, allowed));
         allowed
+    }
+
+    /// What would be said to `caller`, and why: for whoever asks beforehand. Nothing is kept, since nothing was
+    /// tried.
+    pub fn foretell(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Ruling {
+        let mut ruling = self.ask(caller, action, target);
+        ruling.allowed &= reaches(caller, target);
+        ruling
     }
 
     fn recent<T>(&self, use_it: impl FnOnce(&mut Recent) -> T) -> T {

@@ -9,7 +9,6 @@ mod api;
 mod callers;
 mod config;
 mod http;
-mod identity_access;
 mod keys;
 mod lead;
 mod metrics;

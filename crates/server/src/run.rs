@@ -30,7 +30,7 @@ use crate::{
     adapters::{Adapters, DeployKeysOf},
     api,
     callers::{Refusals, Workloads as CallingWorkloads},
-    identity_access, keys, lead,
+    keys, lead,
     metrics::{self, Metrics},
     rekey::{self, Rekey, Rekeying},
     routing::Routing,
@@ -104,7 +104,8 @@ pub async fn start(config: Config) -> Result<Running> {
     let secrets = Arc::new(Secrets::new(store.clone(), guard.clone(), values.clone()));
     let installed = lead::install_unless_led(&delivery).await?;
     let identity = config.identity(api_address);
-    let identity = Arc::new(Identity::start(store.clone(), identity, Clock::system()).await?);
+    let identity = Identity::start(store.clone(), guard.clone(), identity, Clock::system());
+    let identity = Arc::new(identity.await?);
     let subscriptions = Arc::new(Subscriptions::new(
         store.clone(),
         guard.clone(),
@@ -206,10 +207,7 @@ pub async fn start(config: Config) -> Result<Running> {
         .merge(delivery::http::routes(delivery.clone()))
         .merge(teams::http::routes(teams))
         .merge(subscriptions::http::routes(subscriptions))
-        .merge(identity_access::guarded(
-            identity::http::routes(identity.clone()),
-            guard.clone(),
-        ))
+        .merge(identity::http::routes(identity.clone()))
         .merge(secrets::http::routes(secrets))
         .merge(rekey::routes(Arc::new(Rekey::new(
             store.clone(),

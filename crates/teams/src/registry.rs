@@ -249,9 +249,16 @@ impl Registry {
     }
 }
 
+#[async_trait]
 impl Beginnings for Registry {
     fn of(&self, team: &str) -> Option<Timestamp> {
         self.read().by_name.get(team).map(|known| known.created)
+    }
+
+    async fn is_there(&self, team: &str) -> Result<bool> {
+        // Those that give nobody anything are there as well.
+        let is_known = self.read().by_name.contains_key(team);
+        Ok(is_known || self.store.get::<Team>("", team).await?.is_some())
     }
 }
 

@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 
 use kernel::{
-    Caller, CallerKind, Change, Error, Key, Kind, Name, NewEvent, Outcome, Query, Resource, Result,
-    Secret, anew, secret::same,
+    Caller, CallerKind, Change, Error, Name, NewEvent, Outcome, Query, Resource, Result, Secret,
+    anew, secret::same,
 };
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    ClientCredentials, Identity, TokenAnswer, authorize_credentials, authorize_member,
-    tokens::Signing, written,
-};
+use super::{ClientCredentials, Identity, TokenAnswer, access::of_team, tokens::Signing, written};
 use crate::{
     clock::after,
     model::{AccountKind, IssuedKey, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
@@ -67,7 +64,8 @@ impl Identity {
         spec: ServiceAccountSpec,
         revision: Option<i64>,
     ) -> Result<Resource<ServiceAccount>> {
-        authorize_credentials(caller, team, "change its service accounts")?;
+        self.may_change(caller, &of_team::<ServiceAccount>(team, name))
+            .await?;
         let (team, name) = (Name::new(team)?, Name::new(name)?);
         let for_one = spec.environment.is_some();
         if for_one != (spec.kind == AccountKind::Deploy) {
@@ -125,7 +123,8 @@ impl Identity {
         name: &str,
         revision: Option<i64>,
     ) -> Result<()> {
-        authorize_credentials(caller, team, "remove its service accounts")?;
+        self.may_change(caller, &of_team::<ServiceAccount>(team, name))
+            .await?;
         anew(|| async {
             let account = self.store.expect::<ServiceAccount>(team, name).await?;
             account.meta.require_revision(revision)?;
@@ -171,7 +170,8 @@ impl Identity {
     /// tokens: a job that began with it goes on, and whoever keeps keys elsewhere has the time to
     /// store the new one.
     pub async fn account_rotate(&self, caller: &Caller, team: &str, name: &str) -> Result<NewKey> {
-        authorize_credentials(caller, team, "rotate keys of its service accounts")?;
+        self.may_change(caller, &of_team::<ServiceAccount>(team, name))
+            .await?;
         anew(|| self.account_rotate_once(caller, team, name)).await
     }
 
@@ -193,7 +193,8 @@ impl Identity {
         id: &str,
         key: &Secret,
     ) -> Result<()> {
-        authorize_credentials(caller, team, "rotate keys of its service accounts")?;
+        self.may_change(caller, &of_team::<ServiceAccount>(team, name))
+            .await?;
         anew(|| async {
             let account = self.store.expect::<ServiceAccount>(team, name).await?;
             if account.status.keys.iter().any(|known| known.id == id) {
@@ -274,7 +275,8 @@ impl Identity {
         name: &str,
         key: &str,
     ) -> Result<()> {
-        authorize_credentials(caller, team, "revoke keys of its service accounts")?;
+        self.may_change(caller, &of_team::<ServiceAccount>(team, name))
+            .await?;
         anew(|| async {
             let mut account = self.store.expect::<ServiceAccount>(team, name).await?;
             let before = account.status.keys.len();
@@ -386,33 +388,5 @@ impl Identity {
             scope: String::new(),
             issued_token_type: None,
         })
-    }
-
-    /// A page of the resources of a kind that belong to a team, for its members.
-    pub async fn of_team<K: Kind>(
-        &self,
-        caller: &Caller,
-        team: &str,
-        query: Query,
-    ) -> Result<kernel::Page<kernel::Document>> {
-        authorize_member(caller, team, &format!("read resources of kind {}", K::KIND))?;
-        let query = Query {
-            scope: Some(team.into()),
-            ..query
-        };
-        self.store.documents(K::KIND, &query).await
-    }
-
-    /// One resource that belongs to a team, for its members.
-    pub async fn one_of_team<K: Kind>(
-        &self,
-        caller: &Caller,
-        team: &str,
-        name: &str,
-    ) -> Result<kernel::Document> {
-        authorize_member(caller, team, &format!("read resources of kind {}", K::KIND))?;
-        let key = Key::of::<K>(team, name);
-        let found = self.store.document(&key).await?;
-        found.ok_or_else(|| Error::not_found(&key))
     }
 }

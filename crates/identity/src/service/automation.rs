@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
     Caller, CallerKind, Change, Error, EventFilter, Key, Kind as _, Query, Record, Result, Secret,
-    Store, anew,
+    Store, Target, anew,
 };
 use serde::Serialize;
 
-use super::{Identity, authorize_platform, sessions::sessions_of};
+use super::{Identity, sessions::sessions_of};
 use crate::{
     clock::after,
     model::{ServiceAccount, WorkloadTrust},
@@ -156,6 +156,15 @@ const MAKING: [&str; 4] = [
     "workload-trust.changed",
 ];
 
+/// Automation that hangs on people, or on one.
+fn on_people(subject: &str) -> Target<'_> {
+    Target {
+        kind: "Automation",
+        name: subject,
+        ..Target::default()
+    }
+}
+
 impl Identity {
     /// Notes that automation has called with a token, where that is a person's.
     pub(crate) async fn automation_seen(&self, token: &Secret) {
@@ -205,7 +214,7 @@ impl Identity {
 
     /// The logins of people that automation calls with.
     pub async fn automation(&self, caller: &Caller) -> Result<AutomationReport> {
-        authorize_platform(caller, "see which automation hangs on people")?;
+        self.may_list(caller, &on_people("")).await?;
         let mut items = self.personal_sessions("").await?;
         items.retain(|session| session.automation.is_some());
         Ok(AutomationReport {
@@ -222,7 +231,7 @@ impl Identity {
 
     /// What hangs on one person: what would end with them, and what would not.
     pub async fn departure(&self, caller: &Caller, subject: &str) -> Result<Departure> {
-        authorize_platform(caller, "see what hangs on a person")?;
+        self.may_list(caller, &on_people(subject)).await?;
         if !subject.contains(':') {
             return Err(Error::invalid(format!("`{subject}` is nobody's subject"))
                 .remedy(format!("name the source as well: `local:{subject}`")));

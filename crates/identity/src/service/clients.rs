@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use url::Url;
 
-use super::{Identity, authorize_platform, written};
+use super::{Identity, access::of_platform, written};
 use crate::{
     model::{OidcClient, OidcClientSpec},
     refusal::{Refusal, RefusalCode},
@@ -75,7 +75,8 @@ impl Identity {
         spec: OidcClientSpec,
         revision: Option<i64>,
     ) -> Result<Resource<OidcClient>> {
-        authorize_platform(caller, "change which programs log people in")?;
+        self.may_change(caller, &of_platform::<OidcClient>(name))
+            .await?;
         let name = Name::new(name)?;
         let uris = spec
             .redirect_uris
@@ -127,7 +128,8 @@ impl Identity {
         name: &str,
         revision: Option<i64>,
     ) -> Result<()> {
-        authorize_platform(caller, "change which programs log people in")?;
+        self.may_change(caller, &of_platform::<OidcClient>(name))
+            .await?;
         let client = self.store.expect::<OidcClient>("", name).await?;
         client.meta.require_revision(revision)?;
         let mut change = Change::new().by(caller);
@@ -147,7 +149,8 @@ impl Identity {
 
     /// Draws a secret for a confidential client, in place of the one before.
     pub async fn client_secret(&self, caller: &Caller, name: &str) -> Result<NewSecret> {
-        authorize_platform(caller, "draw secrets of programs")?;
+        self.may_change(caller, &of_platform::<OidcClient>(name))
+            .await?;
         let client_secret = random_token()?;
         anew(|| async {
             let mut client = self.store.expect::<OidcClient>("", name).await?;

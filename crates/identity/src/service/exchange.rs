@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Identity, TokenAnswer, accounts::account_named, authorize_credentials, written};
+use super::{Identity, TokenAnswer, access::of_team, accounts::account_named, written};
 use crate::{
     clock::after,
     jose::provider,
@@ -119,7 +119,8 @@ impl Identity {
         spec: WorkloadTrustSpec,
         revision: Option<i64>,
     ) -> Result<Resource<WorkloadTrust>> {
-        authorize_credentials(caller, team, "change what it trusts")?;
+        self.may_change(caller, &of_team::<WorkloadTrust>(team, name))
+            .await?;
         let (team, name) = (Name::new(team)?, Name::new(name)?);
         self.outbound.check(&spec.issuer)?;
         if !spec
@@ -175,7 +176,8 @@ impl Identity {
         name: &str,
         revision: Option<i64>,
     ) -> Result<()> {
-        authorize_credentials(caller, team, "change what it trusts")?;
+        self.may_change(caller, &of_team::<WorkloadTrust>(team, name))
+            .await?;
         let trust = self.store.expect::<WorkloadTrust>(team, name).await?;
         trust.meta.require_revision(revision)?;
         let mut change = Change::new().by(caller);

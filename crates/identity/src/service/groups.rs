@@ -2,7 +2,7 @@
 
 use kernel::{Caller, Error, Resource, Result, anew};
 
-use super::{Identity, authorize_platform};
+use super::{Identity, access::of_platform};
 use crate::model::{LocalGroup, LocalGroupSpec, LocalUser, parse_local_id};
 
 impl Identity {
@@ -28,7 +28,8 @@ impl Identity {
         name: &str,
         people: &[String],
     ) -> Result<bool> {
-        authorize_platform(caller, "make groups")?;
+        self.may_change(caller, &of_platform::<LocalGroup>(name))
+            .await?;
         anew(|| async {
             if self.store.get::<LocalGroup>("", name).await?.is_some() {
                 return Ok(false);
@@ -70,7 +71,8 @@ impl Identity {
         user: &str,
         belongs: bool,
     ) -> Result<bool> {
-        authorize_platform(caller, "change groups")?;
+        self.may_change(caller, &of_platform::<LocalGroup>(name))
+            .await?;
         anew(|| async {
             let Some(group) = self.store.get::<LocalGroup>("", name).await? else {
                 return if belongs {

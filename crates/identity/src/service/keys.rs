@@ -3,7 +3,7 @@
 use kernel::{Caller, Change, ErrorKind, NewEvent, Outcome, Resource, Result, Store, anew};
 use serde_json::json;
 
-use super::{Identity, authorize_platform};
+use super::{Identity, access::of_platform};
 use crate::{
     clock::Clock,
     jose::signing::{draw, secret_name},
@@ -48,7 +48,7 @@ impl Identity {
 
     /// The published keys, where each is in its life, and until when it is kept.
     pub async fn keys(&self, caller: &Caller) -> Result<Vec<PublishedKey>> {
-        authorize_platform(caller, "read resources of kind KeyRing")?;
+        self.may_list(caller, &of_platform::<KeyRing>("")).await?;
         self.published_keys().await
     }
 
@@ -61,7 +61,7 @@ impl Identity {
     /// Rotates the signing key now. `compromised`: the present key is not kept until its last token
     /// ends; all tokens end at once, and everybody's next refresh gives a new one.
     pub async fn keys_rotate(&self, caller: &Caller, compromised: bool) -> Result<KeyRingStatus> {
-        authorize_platform(caller, "rotate the signing key")?;
+        self.may_change(caller, &of_platform::<KeyRing>("")).await?;
         anew(|| self.keys_rotate_once(caller, compromised)).await
     }
 

@@ -1,6 +1,7 @@
 //! The use cases of identity: authorize, check, write. The only place, the rotation of keys apart,
 //! that changes its resources and records.
 
+mod access;
 mod accounts;
 mod attempts;
 mod authorize;
@@ -24,9 +25,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kernel::{
-    Caller, CallerKind, Contended, Document, Error, Key, Kind, Page, Query, Resource, Result, Store,
-};
+use kernel::{Caller, CallerKind, Contended, Error, Guard, Resource, Result, Store};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::login::Filled;
@@ -55,6 +54,7 @@ use crate::{
 /// The use cases, and what they work with. One for the whole process.
 pub struct Identity {
     store: Store,
+    guard: Guard,
     settings: Settings,
     clock: Clock,
     view: Arc<View>,
@@ -73,7 +73,12 @@ impl Identity {
     /// Wires the use cases, and makes the clients that Towpath has itself. The signing keys of a new
     /// platform are drawn when they are first needed, or by [`Identity::follow`]: a start does not wait
     /// for them.
-    pub async fn start(store: Store, settings: Settings, clock: Clock) -> Result<Self> {
+    pub async fn start(
+        store: Store,
+        guard: Guard,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Self> {
         settings.check()?;
         clients::install(&store).await?;
         let memory = settings.lifetimes.longest_token();
@@ -88,6 +93,7 @@ impl Identity {
             noted: Noted::default(),
             webhooks: OnceLock::new(),
             store,
+            guard,
             settings,
             clock,
             view,
@@ -117,63 +123,12 @@ impl Identity {
     pub fn store(&self) -> &Store {
         &self.store
     }
-
-    /// A page of resources of one kind, for those who operate the platform.
-    pub async fn of_platform<K: Kind>(
-        &self,
-        caller: &Caller,
-        query: &Query,
-    ) -> Result<Page<Document>> {
-        authorize_platform(caller, &format!("read resources of kind {}", K::KIND))?;
-        self.store.documents(K::KIND, query).await
-    }
-
-    /// One resource, for those who operate the platform.
-    pub async fn one_of_platform<K: Kind>(&self, caller: &Caller, name: &str) -> Result<Document> {
-        authorize_platform(caller, &format!("read resources of kind {}", K::KIND))?;
-        let key = Key::of::<K>("", name);
-        let found = self.store.document(&key).await?;
-        found.ok_or_else(|| Error::not_found(&key))
-    }
 }
 
 impl Contended for crate::Refusal {
     fn is_conflict(&self) -> bool {
         self.cause.as_ref().is_some_and(Contended::is_conflict)
     }
-}
-
-/// Whether `caller` may change what the whole platform shares.
-fn authorize_platform(caller: &Caller, what: &str) -> Result<()> {
-    if caller.admin {
-        return Ok(());
-    }
-    Err(Error::forbidden(format!(
-        "only those who operate the platform may {what}"
-    )))
-}
-
-/// Whether `caller` may see what belongs to `team`.
-fn authorize_member(caller: &Caller, team: &str, what: &str) -> Result<()> {
-    let bound = [CallerKind::DeployCredential, CallerKind::Agent].contains(&caller.kind);
-    if caller.admin || (!bound && caller.teams.iter().any(|one| one == team)) {
-        return Ok(());
-    }
-    Err(not_for(team, what).remedy("ask a member of that team"))
-}
-
-/// Whether `caller` may make or change credentials of `team`. People may. Credentials make no
-/// credentials: a key that leaks could otherwise make another, and outlive its own end.
-fn authorize_credentials(caller: &Caller, team: &str, what: &str) -> Result<()> {
-    let person = caller.kind == CallerKind::Person && caller.teams.iter().any(|one| one == team);
-    if caller.admin || person {
-        return Ok(());
-    }
-    Err(not_for(team, what).remedy("have a person of that team do it: credentials make no others"))
-}
-
-fn not_for(team: &str, what: &str) -> Error {
-    Error::forbidden(format!("you may not act for team `{team}`: {what}"))
 }
 
 /// The one resource that a change wrote.

@@ -9,7 +9,7 @@ use kernel::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Entered, Identity, authorize_platform, sessions::sessions_of, written};
+use super::{Entered, Identity, access::of_platform, sessions::sessions_of, written};
 use crate::{
     clock::{Clock, after},
     model::{Upstream, UpstreamKind, UpstreamSpec},
@@ -50,7 +50,8 @@ impl Identity {
         secrets: UpstreamSecrets,
         revision: Option<i64>,
     ) -> Result<Resource<Upstream>> {
-        authorize_platform(caller, "change where people log in")?;
+        self.may_change(caller, &of_platform::<Upstream>(name))
+            .await?;
         let name = Name::new(name)?;
         if [LOCAL, ACCOUNT, "system"].contains(&name.as_str()) {
             return Err(
@@ -124,7 +125,8 @@ impl Identity {
         name: &str,
         revision: Option<i64>,
     ) -> Result<()> {
-        authorize_platform(caller, "change where people log in")?;
+        self.may_change(caller, &of_platform::<Upstream>(name))
+            .await?;
         let upstream = self.store.expect::<Upstream>("", name).await?;
         upstream.meta.require_revision(revision)?;
         let mut change = Change::new().by(caller);

@@ -5,7 +5,7 @@ use kernel::{
 };
 use serde_json::json;
 
-use super::{Identity, authorize_platform, written};
+use super::{Identity, access::of_platform, written};
 use crate::{
     clock::after,
     model::{
@@ -32,7 +32,8 @@ impl Identity {
         password: Option<Secret>,
         revision: Option<i64>,
     ) -> Result<Resource<LocalUser>> {
-        authorize_platform(caller, "change users")?;
+        self.may_change(caller, &of_platform::<LocalUser>(name))
+            .await?;
         let name = Name::new(name)?;
         let hash = match &password {
             Some(password) => Some(self.local.hash(password).await?),
@@ -117,7 +118,8 @@ impl Identity {
         name: &str,
         revision: Option<i64>,
     ) -> Result<()> {
-        authorize_platform(caller, "remove users")?;
+        self.may_change(caller, &of_platform::<LocalUser>(name))
+            .await?;
         anew(|| self.user_delete_once(caller, name, revision)).await
     }
 
@@ -170,7 +172,8 @@ impl Identity {
         spec: LocalGroupSpec,
         revision: Option<i64>,
     ) -> Result<Resource<LocalGroup>> {
-        authorize_platform(caller, "change groups")?;
+        self.may_change(caller, &of_platform::<LocalGroup>(name))
+            .await?;
         let name = Name::new(name)?;
         if !may_be_issued(name.as_str()) {
             return Err(Error::invalid(format!("a group cannot be called `{name}`")));
@@ -236,7 +239,8 @@ impl Identity {
         name: &str,
         revision: Option<i64>,
     ) -> Result<()> {
-        authorize_platform(caller, "remove groups")?;
+        self.may_change(caller, &of_platform::<LocalGroup>(name))
+            .await?;
         let group = self.store.expect::<LocalGroup>("", name).await?;
         group.meta.require_revision(revision)?;
         let mut change = Change::new().by(caller);
@@ -256,7 +260,8 @@ impl Identity {
     /// Takes somebody out of a group, from the next call on, although their source says so only later:
     /// tokens that were signed until now name the group in vain. For whoever learns of it first.
     pub async fn member_withdraw(&self, caller: &Caller, subject: &str, group: &str) -> Result<()> {
-        authorize_platform(caller, "take members out of groups")?;
+        self.may_change(caller, &of_platform::<LocalGroup>(group))
+            .await?;
         anew(|| async {
             let at = self.clock.now();
             let name = Withdrawal::name(subject, group);

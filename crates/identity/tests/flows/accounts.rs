@@ -192,7 +192,7 @@ async fn members_look_after_their_own_and_nobody_elses() {
         ),
     ] {
         let answer = site.api(method, &path, &bob, body).await;
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}");
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
     }
 }
 

@@ -16,9 +16,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use identity::{Clock, Either, Identity, Settings};
 use jiff::Timestamp;
 use kernel::{
-    Caller, Sealer, Secret, Store,
+    Beginnings, Caller, Guard, Sealer, Secret, Store,
     http::{AdminToken, Authenticator, correlate, no_such_route},
 };
+use policy::{Bundle, RegoAuthorizer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -50,6 +51,20 @@ impl<A: Authenticator> Authenticator for EveryGroup<A> {
         let mut caller = self.0.authenticate(token).await?;
         caller.teams.extend(caller.groups.iter().cloned());
         Ok(caller)
+    }
+}
+
+/// Every team is there, since nobody knows when.
+struct EveryTeam;
+
+#[async_trait::async_trait]
+impl Beginnings for EveryTeam {
+    fn of(&self, _: &str) -> Option<Timestamp> {
+        None
+    }
+
+    async fn is_there(&self, _: &str) -> kernel::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -117,7 +132,9 @@ impl Site {
 
     /// Another replica, or one on a store of the test's own.
     pub(crate) async fn on(store: Store, settings: Settings, clock: Clock) -> Self {
-        let identity = Identity::start(store.clone(), settings, clock.clone())
+        let authorizer = Arc::new(RegoAuthorizer::new(&Bundle::default()).unwrap());
+        let guard = Guard::new(store.clone(), authorizer).since(Arc::new(EveryTeam));
+        let identity = Identity::start(store.clone(), guard, settings, clock.clone())
             .await
             .unwrap();
         let identity = Arc::new(identity);

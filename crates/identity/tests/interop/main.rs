@@ -14,9 +14,10 @@ use identity::{
     model::{LocalGroupSpec, LocalUserSpec},
 };
 use kernel::{
-    Caller, Sealer, Secret, Store,
+    Caller, Guard, Sealer, Secret, Store,
     http::{AdminToken, Authenticator},
 };
+use policy::{Bundle, RegoAuthorizer};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, process::Command};
 
@@ -58,8 +59,10 @@ async fn issuer(directory: &Path) -> String {
         .unwrap();
     let mut settings = Settings::new(&issuer);
     settings.lifetimes.device_interval = Duration::from_secs(1);
+    let authorizer = Arc::new(RegoAuthorizer::new(&Bundle::default()).unwrap());
+    let guard = Guard::new(store.clone(), authorizer);
     let identity = Arc::new(
-        Identity::start(store, settings, Clock::system())
+        Identity::start(store, guard, settings, Clock::system())
             .await
             .unwrap(),
     );

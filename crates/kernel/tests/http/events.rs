@@ -13,7 +13,8 @@ use axum::{Extension, Router, body::Body};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kernel::{
-    Beginnings, Caller, Change, Error, ErrorKind, EventFilter, Key, NewEvent, Secret, Store,
+    Beginnings, Caller, Change, Error, ErrorKind, EventFilter, Key, NewEvent, Result, Secret,
+    Store,
     http::{Authenticator, routes},
 };
 use serde_json::{Value, json};
@@ -230,9 +231,14 @@ async fn a_stream_ends_with_its_callers_rights_though_nothing_is_sent() {
 /// A team of this name was made now.
 struct Made(Timestamp);
 
+#[async_trait]
 impl Beginnings for Made {
     fn of(&self, team: &str) -> Option<Timestamp> {
         (team == "core").then_some(self.0)
+    }
+
+    async fn is_there(&self, team: &str) -> Result<bool> {
+        Ok(self.of(team).is_some())
     }
 }
 

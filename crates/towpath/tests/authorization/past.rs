@@ -1,9 +1,14 @@
 //! What only time makes: a token whose lifetime is over, and events that nobody would take. While the
 //! platform is stopped they are written by what it is made of, as it would have written them.
 
+use std::sync::Arc;
+
 use identity::{Clock, Identity, Settings, service::ClientCredentials};
 use jiff::{SignedDuration, Timestamp};
-use kernel::{Caller, Change, EventFilter, Query, Sealer, Secret, Store, sealer::PlatformKey};
+use kernel::{
+    Caller, Change, EventFilter, Guard, Query, Sealer, Secret, Store, sealer::PlatformKey,
+};
+use policy::{Bundle, RegoAuthorizer};
 use subscriptions::model::{DeadLetterSpec, Subscription, dead_letter};
 
 use crate::world::World;
@@ -20,7 +25,9 @@ impl World {
         dead_letters(&store).await;
         let past = Timestamp::now() - SignedDuration::from_hours(2);
         let settings = Settings::new(self.site.server());
-        let identity = Identity::start(store, settings, Clock::manual(past));
+        let authorizer = Arc::new(RegoAuthorizer::new(&Bundle::default()).unwrap());
+        let guard = Guard::new(store.clone(), authorizer);
+        let identity = Identity::start(store, guard, settings, Clock::manual(past));
         let credentials = ClientCredentials {
             id: id.into(),
             secret: Some(Secret::from(secret)),

@@ -16,7 +16,7 @@ use crate::model::{ServiceAccount, ServiceAccountSpec, WorkloadTrust, WorkloadTr
 /// A team's service accounts, by name.
 #[utoipa::path(get, path = "/v1/identity/teams/{team}/service-accounts", tag = "identity",
     params(("team" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
-    responses((status = 200, body = Page<Document>), (status = 403)))]
+    responses((status = 200, body = Page<Document>), (status = 403), (status = 404)))]
 pub(super) async fn accounts(
     State(identity): Service,
     caller: Caller,
@@ -48,7 +48,7 @@ pub(super) async fn account(
 #[utoipa::path(put, path = "/v1/identity/teams/{team}/service-accounts/{name}", tag = "identity",
     params(("team" = String, Path), ("name" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body = ServiceAccountSpec,
-    responses((status = 200, body = Document), (status = 403), (status = 409), (status = 422)))]
+    responses((status = 200, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn account_put(
     State(identity): Service,
     caller: Caller,
@@ -117,7 +117,7 @@ pub(super) async fn key_revoke(
 /// What a team trusts, by name.
 #[utoipa::path(get, path = "/v1/identity/teams/{team}/workload-trusts", tag = "identity",
     params(("team" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
-    responses((status = 200, body = Page<Document>), (status = 403)))]
+    responses((status = 200, body = Page<Document>), (status = 403), (status = 404)))]
 pub(super) async fn trusts(
     State(identity): Service,
     caller: Caller,

@@ -9,7 +9,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/identity/clients/{name}",
-        "401 403 403 403 403 403 403 403 200",
+        "401 404 404 404 404 404 404 404 200",
     ),
     (
         "PUT /v1/identity/clients/{name}",
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/identity/groups/{name}",
-        "401 403 403 403 403 403 403 403 200",
+        "401 404 404 404 404 404 404 404 200",
     ),
     (
         "PUT /v1/identity/groups/{name}",
@@ -57,43 +57,43 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/identity/teams/{team}/service-accounts",
-        "401 403 403 403 200 200 200 403 200",
+        "401 404 403 403 200 200 200 403 200",
     ),
     (
         "GET /v1/identity/teams/{team}/service-accounts/{name}",
-        "401 403 403 403 200 200 200 403 200",
+        "401 404 404 404 200 200 200 404 200",
     ),
     (
         "PUT /v1/identity/teams/{team}/service-accounts/{name}",
-        "401 403 403 403 403 200 200 403 200",
+        "401 404 403 403 403 200 200 403 200",
     ),
     (
         "DELETE /v1/identity/teams/{team}/service-accounts/{name}",
-        "401 403 403 403 403 204 204 403 204",
+        "401 404 403 403 403 204 204 403 204",
     ),
     (
         "POST /v1/identity/teams/{team}/service-accounts/{name}/keys",
-        "401 403 403 403 403 201 201 403 201",
+        "401 404 403 403 403 201 201 403 201",
     ),
     (
         "DELETE /v1/identity/teams/{team}/service-accounts/{name}/keys/{key}",
-        "401 403 403 403 403 204 204 403 204",
+        "401 404 403 403 403 204 204 403 204",
     ),
     (
         "GET /v1/identity/teams/{team}/workload-trusts",
-        "401 403 403 403 200 200 200 403 200",
+        "401 404 403 403 200 200 200 403 200",
     ),
     (
         "GET /v1/identity/teams/{team}/workload-trusts/{name}",
-        "401 403 403 403 200 200 200 403 200",
+        "401 404 404 404 200 200 200 404 200",
     ),
     (
         "PUT /v1/identity/teams/{team}/workload-trusts/{name}",
-        "401 403 403 403 403 200 200 403 200",
+        "401 404 403 403 403 200 200 403 200",
     ),
     (
         "DELETE /v1/identity/teams/{team}/workload-trusts/{name}",
-        "401 403 403 403 403 204 204 403 204",
+        "401 404 403 403 403 204 204 403 204",
     ),
     (
         "GET /v1/identity/upstreams",
@@ -101,7 +101,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/identity/upstreams/{name}",
-        "401 403 403 403 403 403 403 403 200",
+        "401 404 404 404 404 404 404 404 200",
     ),
     (
         "PUT /v1/identity/upstreams/{name}",
@@ -117,7 +117,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/identity/users/{name}",
-        "401 403 403 403 403 403 403 403 200",
+        "401 404 404 404 404 404 404 404 200",
     ),
     (
         "PUT /v1/identity/users/{name}",
