@@ -1,4 +1,5 @@
-//! Logging in at the platform's own OpenID provider: the device grant (RFC 8628), refresh, revocation.
+//! Logging in at the platform's own OpenID provider: the device grant (RFC 8628), keys of service accounts,
+//! tokens of other issuers (RFC 8693), refresh, revocation.
 
 use std::{fmt, time::Duration};
 
@@ -20,6 +21,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// What is asked for: who one is, for programs and for Kubernetes, and to stay logged in.
 const SCOPE: &str = "openid profile email offline_access";
+
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -228,6 +233,31 @@ impl Provider {
             ("grant_type", "refresh_token"),
             ("client_id", self.client_id.as_str()),
             ("refresh_token", refresh.expose_str().unwrap_or_default()),
+        ];
+        let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
+        Ok(answer.into())
+    }
+
+    /// A token for a service account, `TEAM/NAME`, by one of its keys (RFC 6749, section 4.4). It is renewed by
+    /// asking again.
+    pub async fn client_credentials(&self, account: &str, key: &Secret) -> Result<Tokens> {
+        let fields = [
+            ("grant_type", "client_credentials"),
+            ("client_id", account),
+            ("client_secret", key.expose_str().unwrap_or_default()),
+        ];
+        let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
+        Ok(answer.into())
+    }
+
+    /// A token for a service account, `TEAM/NAME`, by one of an issuer that its team trusts for it (RFC
+    /// 8693). It does not outlive that one.
+    pub async fn exchange(&self, account: &str, token: &Secret) -> Result<Tokens> {
+        let fields = [
+            ("grant_type", EXCHANGE),
+            ("client_id", account),
+            ("subject_token_type", JWT),
+            ("subject_token", token.expose_str().unwrap_or_default()),
         ];
         let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
         Ok(answer.into())

@@ -260,3 +260,33 @@ async fn a_refused_token_is_renewed_once() {
     assert!(fixed.whoami().await.unwrap_err().is_unauthenticated());
     assert_eq!(seen.lock().unwrap().len(), 5);
 }
+
+#[tokio::test]
+async fn a_service_account_is_let_in_by_its_key_or_by_a_token_that_stands_for_it() {
+    let wrong = (401, json!({ "error": "invalid_client" }));
+    let (provider, script) = provider(vec![tokens(), tokens(), wrong]).await;
+    let secret = Secret::from("canary-secret");
+    let by_key = provider.client_credentials("payments/ci", &secret).await;
+    let by_token = provider.exchange("payments/ci", &secret).await;
+    for given in [by_key, by_token] {
+        let access = given.unwrap().access;
+        assert_eq!(access.expose_str(), Some("canary-access"));
+    }
+    let refused = provider.client_credentials("payments/ci", &secret).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Grant { code, .. } if code == "invalid_client"),
+        "{refused}"
+    );
+    assert!(!format!("{refused:?}").contains("canary"));
+    let asked = script.asked.lock().unwrap();
+    for one in asked.iter() {
+        // As itself, and not as the program that people log in with.
+        assert_eq!(one["client_id"], "payments/ci");
+    }
+    assert_eq!(asked[0]["grant_type"], "client_credentials");
+    assert_eq!(asked[0]["client_secret"], "canary-secret");
+    assert!(asked[1]["grant_type"].ends_with("grant-type:token-exchange"));
+    assert!(asked[1]["subject_token_type"].ends_with("token-type:jwt"));
+    assert_eq!(asked[1]["subject_token"], "canary-secret");
+}

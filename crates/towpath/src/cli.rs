@@ -118,6 +118,40 @@ pub(crate) struct EnvironmentArg {
     pub(crate) environment: String,
 }
 
+/// The team that a command is about.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TeamArg {
+    /// The team
+    #[arg(
+        long,
+        short,
+        env = "TOWPATH_TEAM",
+        hide_env_values = true,
+        value_name = "TEAM"
+    )]
+    pub(crate) team: String,
+}
+
+/// That somebody means it: what they end, named once more.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Confirm {
+    /// Its name, once more
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+}
+
+impl Confirm {
+    /// Refuses unless the end of `name` is confirmed; `what` says what ends.
+    pub(crate) fn check(&self, name: &str, what: &str) -> Result<()> {
+        if self.confirm.as_deref() == Some(name) {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "the end of {what} is not confirmed: add `--confirm {name}`"
+        )))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(command::demo::Demo),
@@ -152,6 +186,14 @@ pub(crate) enum Command {
     User(command::user::User),
     #[command(subcommand)]
     Group(command::group::Group),
+    #[command(subcommand)]
+    ServiceAccount(command::service_account::ServiceAccount),
+    #[command(subcommand)]
+    Trust(command::trust::Trust),
+    #[command(subcommand)]
+    Client(command::client::Client),
+    #[command(subcommand)]
+    Upstream(command::upstream::Upstream),
     Login(command::login::Login),
     Logout(command::logout::Logout),
     Whoami(command::whoami::Whoami),
@@ -230,6 +272,10 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Namespace(namespace) => namespace.run(context).await,
         Command::User(user) => user.run(context).await,
         Command::Group(group) => group.run(context).await,
+        Command::ServiceAccount(account) => account.run(context).await,
+        Command::Trust(trust) => trust.run(context).await,
+        Command::Client(client) => client.run(context).await,
+        Command::Upstream(upstream) => upstream.run(context).await,
         Command::Login(login) => login.run(context).await,
         Command::Logout(logout) => logout.run(context).await,
         Command::Whoami(whoami) => whoami.run(context).await,
@@ -264,6 +310,26 @@ mod tests {
                     "{path} {} has no help",
                     option.get_id()
                 );
+            }
+            for next in command.get_subcommands() {
+                check(next, &path);
+            }
+        }
+        let mut command = Cli::command();
+        command.build();
+        check(&command, "");
+    }
+
+    #[test]
+    fn a_team_is_said_by_a_variable_wherever_it_is_said_by_an_option() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let of = command
+                .get_arguments()
+                .find(|a| a.get_long() == Some("team"));
+            if let Some(team) = of {
+                let variable = team.get_env().and_then(|name| name.to_str());
+                assert_eq!(variable, Some("TOWPATH_TEAM"), "{path}");
             }
             for next in command.get_subcommands() {
                 check(next, &path);

@@ -16,6 +16,7 @@ mod prompt;
 #[cfg(test)]
 mod reference;
 mod render;
+mod secret_file;
 
 use std::process::ExitCode;
 

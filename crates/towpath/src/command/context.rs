@@ -103,10 +103,11 @@ fn list(context: &Context, file: &LoginFile) -> Result<()> {
 
 /// Whether the login is not known to be over: the platform may have ended it.
 fn may_go_on(platform: &Platform) -> bool {
-    platform
+    let by_tokens = platform
         .tokens
         .as_ref()
-        .is_some_and(|tokens| tokens.refresh.is_some() || Timestamp::now() < tokens.expires)
+        .is_some_and(|tokens| tokens.refresh.is_some() || Timestamp::now() < tokens.expires);
+    by_tokens || platform.machine.is_some()
 }
 
 fn unknown(name: &str) -> Failure {

@@ -56,8 +56,9 @@ impl Credential {
         };
         let tokens = session.tokens(None).await?;
         let id = tokens.id.ok_or_else(|| {
-            Failure::new(Exit::Refused, format!("{server} gave no ID token"))
-                .remedy(format!("log in anew: `towpath login --context {name}`"))
+            Failure::new(Exit::Refused, format!("{server} gave no ID token")).remedy(format!(
+                "log in as a person, who has one: `towpath login --context {name}`"
+            ))
         })?;
         let credential = json!({
             "apiVersion": version,

@@ -1,5 +1,7 @@
 //! `towpath login`
 
+mod machine;
+
 use std::{
     io::Write as _,
     time::{Duration, Instant},
@@ -10,12 +12,13 @@ use client::{DeviceCode, DeviceState, Provider, WhoAmI};
 use jiff::Timestamp;
 use serde_json::json;
 
+use self::machine::ByItself;
 use crate::{
     cli::Source,
     context::{Chosen, Context},
     exit::Exit,
     failure::{Failure, Result},
-    logins::{self, CLIENT, LoginFile, Platform, Session, Tokens},
+    logins::{self, CLIENT, LoginFile, Machine, Platform, Session, Tokens},
 };
 
 /// By how much to slow down where the platform says so, or does not answer (RFC 8628, section 3.5).
@@ -26,14 +29,21 @@ const SLOWER: Duration = Duration::from_secs(5);
 /// Prints an address and a code, and opens the address where there is a browser: log in there, compare
 /// the code, and approve. The login is kept in ~/.config/towpath/config.yaml, readable by you alone, and
 /// renewed as you go; it lasts for days. It becomes the platform of commands that name no other.
+///
+/// With --service-account a pipeline, a program or an agent logs in by itself: by a key, in --key-file or in
+/// the variable TOWPATH_KEY, or in a job of a CI system that the team trusts by the job's own token, in
+/// --workload-token-file. Files are read anew at each renewal; what came from a variable or from standard input
+/// is kept with the login: a key to renew it, a job's token not, so that the login ends with that.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath login --server https://towpath.example.com\n  towpath login --server https://towpath.sbx.example.com --context sbx\n  towpath login --context sbx\n  ssh build towpath login --no-browser"
+    after_long_help = "Examples:\n  towpath login --server https://towpath.example.com\n  towpath login --server https://towpath.sbx.example.com --context sbx\n  towpath login --context sbx\n  ssh build towpath login --no-browser\n  towpath login --server https://towpath.example.com --service-account payments/ci --key-file ci.key\n  towpath login --server https://towpath.example.com --service-account payments/ci --workload-token-file job.jwt"
 )]
 pub(crate) struct Login {
     /// Open no browser; the address is printed in any case
     #[arg(long)]
     no_browser: bool,
+    #[command(flatten)]
+    machine: ByItself,
 }
 
 impl Login {
@@ -64,17 +74,12 @@ impl Login {
         {
             return Err(another(&name, &other.server));
         }
-        let code = provider.device_start().await?;
-        tell(&code);
-        if !self.no_browser {
-            logins::open(
-                code.verification_uri_complete
-                    .as_ref()
-                    .unwrap_or(&code.verification_uri),
-            );
-        }
-        let given = approved(&provider, &code).await?;
-        let who = keep(&file, &name, &issuer, Tokens::new(&given, Timestamp::now())).await?;
+        let (given, machine) = match self.machine.tokens(&provider).await? {
+            Some(login) => login,
+            None => (self.by_person(&provider).await?, None),
+        };
+        let tokens = Tokens::new(&given, Timestamp::now());
+        let who = keep(&file, &name, &issuer, tokens, machine).await?;
         let answer = json!({
             "context": name, "server": issuer, "subject": who.subject, "teams": who.teams,
         });
@@ -88,6 +93,22 @@ impl Login {
                 who.subject
             )
         })
+    }
+}
+
+impl Login {
+    /// Has somebody approve the login in a browser.
+    async fn by_person(&self, provider: &Provider) -> Result<client::Tokens> {
+        let code = provider.device_start().await?;
+        tell(&code);
+        if !self.no_browser {
+            logins::open(
+                code.verification_uri_complete
+                    .as_ref()
+                    .unwrap_or(&code.verification_uri),
+            );
+        }
+        approved(provider, &code).await
     }
 }
 
@@ -209,7 +230,13 @@ async fn approved(provider: &Provider, code: &DeviceCode) -> Result<client::Toke
 }
 
 /// Keeps the login; ends the one before it. Says who it is.
-async fn keep(file: &LoginFile, name: &str, issuer: &str, tokens: Tokens) -> Result<WhoAmI> {
+async fn keep(
+    file: &LoginFile,
+    name: &str,
+    issuer: &str,
+    tokens: Tokens,
+    machine: Option<Machine>,
+) -> Result<WhoAmI> {
     let lock = file.lock().await?;
     let mut known = lock.read()?;
     let before = known.contexts.remove(name);
@@ -222,6 +249,7 @@ async fn keep(file: &LoginFile, name: &str, issuer: &str, tokens: Tokens) -> Res
             server: issuer.into(),
             user: None,
             tokens: Some(tokens),
+            machine,
         },
     );
     known.current = Some(name.into());

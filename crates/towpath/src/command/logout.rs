@@ -14,8 +14,9 @@ use crate::{
 /// Log out of a platform
 ///
 /// Forgets the tokens, and has the platform end the session. Where the platform does not answer, the
-/// tokens are forgotten all the same, and it is said what could not be done. The context stays, for the
-/// next login.
+/// tokens are forgotten all the same, and it is said what could not be done. Of a service account's login
+/// the key is forgotten too, where it was kept here; to end the key is `towpath service-account key revoke`.
+/// The context stays, for the next login.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath logout\n  towpath logout --context sbx\n  towpath logout --all"
@@ -43,7 +44,12 @@ impl Logout {
             };
             let why = ended.outcome.err();
             said.push(format!("You are logged out of {}.", ended.server));
-            if let Some(failure) = &why {
+            if let Some(account) = &ended.machine {
+                context.say(&format!(
+                    "note: the key of {account} goes on, and so do tokens that it gave, for an hour at the \
+                     most. `towpath service-account key revoke` ends both"
+                ));
+            } else if let Some(failure) = &why {
                 context.say(&format!(
                     "warning: {} could not be told ({}). The tokens are forgotten here. The session there \
                      ends by itself: after two days without use and seven days in all, unless the platform \
@@ -54,11 +60,11 @@ impl Logout {
             answers.push(json!({
                 "context": name,
                 "server": ended.server,
-                "revoked": why.is_none(),
+                "revoked": why.is_none() && ended.machine.is_none(),
                 "reason": why.map(|failure| failure.message.clone()),
             }));
         }
-        context.answer(&answers, || said.join("\n"))
+        context.answer(&json!({ "items": answers }), || said.join("\n"))
     }
 }
 
@@ -84,6 +90,8 @@ fn name(context: &Context, file: &LoginFile) -> Result<String> {
 /// A login that was ended here.
 pub(super) struct Ended {
     pub(super) server: String,
+    /// The service account that was logged in, where it was no person: it has no session that could end.
+    pub(super) machine: Option<String>,
     /// Whether it was ended there.
     pub(super) outcome: Result<()>,
 }
@@ -95,15 +103,26 @@ pub(super) async fn forget(file: &LoginFile, name: &str) -> Result<Option<Ended>
     let Some(platform) = logins.contexts.get_mut(name) else {
         return Ok(None);
     };
-    let Some(tokens) = platform.tokens.take() else {
+    let (tokens, machine) = (platform.tokens.take(), platform.machine.take());
+    if tokens.is_none() && machine.is_none() {
         return Ok(None);
-    };
+    }
     let server = platform.server.clone();
     // Whatever becomes of it there.
     lock.write(&logins)?;
     drop(lock);
-    let outcome = revoke(&server, tokens.refresh.unwrap_or(tokens.access)).await;
-    Ok(Some(Ended { server, outcome }))
+    let machine = machine.map(|machine| machine.service_account);
+    let outcome = match tokens {
+        Some(tokens) if machine.is_none() => {
+            revoke(&server, tokens.refresh.unwrap_or(tokens.access)).await
+        }
+        _ => Ok(()),
+    };
+    Ok(Some(Ended {
+        server,
+        machine,
+        outcome,
+    }))
 }
 
 /// Has the platform at `server` end the session of a token.

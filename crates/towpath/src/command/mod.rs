@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments, the calls, the answer.
 
 pub(crate) mod apply;
+pub(crate) mod client;
 pub(crate) mod completion;
 pub(crate) mod context;
 pub(crate) mod credential;
@@ -30,9 +31,12 @@ pub(crate) mod resource;
 pub(crate) mod rollback;
 pub(crate) mod secret;
 pub(crate) mod secrets;
+pub(crate) mod service_account;
 pub(crate) mod status;
 pub(crate) mod subscription;
 pub(crate) mod team;
+pub(crate) mod trust;
 pub(crate) mod up;
+pub(crate) mod upstream;
 pub(crate) mod user;
 pub(crate) mod whoami;

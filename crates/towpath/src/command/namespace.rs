@@ -1,6 +1,6 @@
 //! `towpath namespace`
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use client::every;
 use kernel::Resource;
 use teams::{
@@ -10,8 +10,9 @@ use teams::{
 
 use super::{delete::gone, deploy::Wait};
 use crate::{
+    cli::{Confirm, TeamArg},
     context::Context,
-    failure::{Failure, Result},
+    failure::Result,
     render,
 };
 
@@ -61,20 +62,11 @@ pub(crate) enum Namespace {
         name: String,
         #[command(flatten)]
         team: TeamArg,
-        /// Its name, once more
-        #[arg(long, value_name = "NAME")]
-        confirm: Option<String>,
+        #[command(flatten)]
+        confirm: Confirm,
         #[command(flatten)]
         wait: Wait,
     },
-}
-
-/// Whose namespaces.
-#[derive(Debug, Args)]
-pub(crate) struct TeamArg {
-    /// The team
-    #[arg(long, value_name = "TEAM")]
-    team: String,
 }
 
 fn cpu(text: &str) -> std::result::Result<Cpu, String> {
@@ -147,12 +139,8 @@ impl Namespace {
                 confirm,
                 wait,
             } => {
-                if confirm.as_ref() != Some(&name) {
-                    return Err(Failure::usage(format!(
-                        "the end of namespace {name} and of all that is in it is not confirmed: add \
-                         `--confirm {name}`"
-                    )));
-                }
+                let what = format!("namespace {name} and of all that is in it");
+                confirm.check(&name, &what)?;
                 client.delete_namespace(&team.team, &name).await?;
                 gone(context, &wait, &format!("namespace {name}"), async || {
                     let left = client.namespace(&team.team, &name).await?;

@@ -13,6 +13,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::machine::Machine;
 use crate::{
     exit::Exit,
     failure::{Failure, Result},
@@ -48,6 +49,9 @@ pub(crate) struct Platform {
     /// What the login gave; none: somebody has to log in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tokens: Option<Tokens>,
+    /// What gives tokens where no person logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) machine: Option<Machine>,
 }
 
 /// What a login gave, and when to ask for more.
@@ -307,6 +311,7 @@ pub(super) mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::logins::Proof;
 
     pub(in crate::logins) fn file(directory: &Path) -> LoginFile {
         LoginFile {
@@ -330,6 +335,12 @@ pub(super) mod tests {
             server: "https://towpath.example.com".into(),
             user: Some("local:ada".into()),
             tokens: Some(tokens),
+            machine: Some(Machine {
+                service_account: "payments/ci".into(),
+                proof: Proof::Key {
+                    key: "canary-key".into(),
+                },
+            }),
         };
         Logins {
             current: Some("acme".into()),

@@ -3,11 +3,13 @@
 
 mod browser;
 mod file;
+mod machine;
 mod place;
 mod session;
 
 pub(crate) use browser::open;
 pub(crate) use file::{LockError, LoginFile, Logins, Platform, Tokens, replace};
+pub(crate) use machine::{Machine, Proof, Shown};
 pub(crate) use session::Session;
 
 /// The client as which this program logs in, at every platform.

@@ -10,7 +10,7 @@ use kernel::Secret;
 use serde::Deserialize;
 
 use super::{
-    CLIENT, LockError, LoginFile, Tokens,
+    CLIENT, LockError, LoginFile, Machine, Tokens,
     file::{IdToken, Locked},
 };
 use crate::{
@@ -50,8 +50,8 @@ impl Session {
     /// The tokens, renewed where their time has come. `refused`: the access token that the platform
     /// does not take any more.
     pub(crate) async fn tokens(&self, refused: Option<&Secret>) -> Result<Tokens> {
-        let tokens = self.kept(self.file.read()?)?;
-        if is_fresh(&tokens, refused) {
+        let kept = self.kept(self.file.read()?)?;
+        if let Some(tokens) = kept.fresh(refused) {
             return Ok(tokens);
         }
         let (session, refused) = (self.clone(), refused.cloned());
@@ -64,64 +64,95 @@ impl Session {
     }
 
     async fn renew(&self, refused: Option<&Secret>) -> Result<Tokens> {
-        let present = self.kept(self.file.read()?)?;
-        let lock = if is_good(&present, refused) {
-            match self.file.lock_within(NOT_PRESSED).await {
+        let lock = match self.kept(self.file.read()?)?.good(refused) {
+            Some(present) => match self.file.lock_within(NOT_PRESSED).await {
                 // Whoever holds it renews this token, most likely.
                 Err(LockError::Held(_)) => return Ok(present),
                 lock => lock?,
-            }
-        } else {
-            self.file.lock().await?
+            },
+            None => self.file.lock().await?,
         };
-        let tokens = self.kept(lock.read()?)?;
-        if is_fresh(&tokens, refused) {
+        let kept = self.kept(lock.read()?)?;
+        if let Some(tokens) = kept.fresh(refused) {
             // Another process was first.
             return Ok(tokens);
         }
-        let Some(refresh) = &tokens.refresh else {
-            if is_good(&tokens, refused) {
-                return Ok(tokens);
-            }
-            return Err(self.needed("the login is over"));
-        };
+        let good = kept.good(refused);
+        let Kept { tokens, machine } = kept;
+        let refresh = tokens.and_then(|tokens| tokens.refresh);
         let asked = async {
-            let provider = Provider::discover(&self.server, CLIENT).await?;
-            if provider.issuer() != self.server {
-                return Err(client::Error::Protocol {
-                    server: self.server.clone(),
-                    reason: format!("it is {} now", provider.issuer()),
-                });
+            match (&machine, &refresh) {
+                (Some(machine), _) => self.ask_by(machine).await,
+                (None, Some(refresh)) => self.ask_with(&lock, refresh).await,
+                (None, None) => Err(Unrenewed::Ever(self.needed("the login is over"))),
             }
-            provider.refresh(&refresh.as_str().into()).await
         };
         let Ok(asked) = tokio::time::timeout(RENEWAL, asked).await else {
-            if is_good(&tokens, refused) {
-                return Ok(tokens);
-            }
             let seconds = RENEWAL.as_secs();
             let message = format!("{} did not renew the login within {seconds} s", self.server);
-            return Err(Failure::new(Exit::Unreachable, message)
-                .remedy("try again: what it has not answered it answers once more for a minute"));
+            let failure = Failure::new(Exit::Unreachable, message)
+                .remedy("try again: what it has not answered it answers once more for a minute");
+            return good.ok_or(failure);
         };
-        match asked {
-            Ok(given) => {
+        match (asked, good) {
+            (Ok(given), _) => {
                 let renewed = Tokens::new(&given, Timestamp::now());
                 self.keep(&lock, Some(renewed.clone()))?;
                 Ok(renewed)
             }
-            Err(client::Error::Grant { code, description }) if code == "invalid_grant" => {
-                // It will never be good again.
-                self.keep(&lock, None)?;
-                Err(self.needed(&description))
+            // The present one is good for a while yet.
+            (Err(Unrenewed::Yet(failure)), Some(good)) => {
+                tracing::debug!(message = failure.message, "a login is not renewed yet");
+                Ok(good)
             }
-            // The present one is good for a while yet: the platform may be back by then.
-            Err(error) if error.is_transient() && is_good(&tokens, refused) => {
-                tracing::debug!(%error, "a login is not renewed yet");
-                Ok(tokens)
-            }
-            Err(error) => Err(error.into()),
+            (Err(Unrenewed::Yet(failure) | Unrenewed::Ever(failure)), _) => Err(failure),
         }
+    }
+
+    /// New tokens for a refresh token. Where it is not taken it will never be good again, and is forgotten.
+    async fn ask_with(
+        &self,
+        lock: &Locked<'_>,
+        refresh: &str,
+    ) -> std::result::Result<client::Tokens, Unrenewed> {
+        let asked = match self.provider().await {
+            Ok(provider) => provider.refresh(&refresh.into()).await,
+            Err(error) => Err(error),
+        };
+        match asked {
+            Ok(given) => Ok(given),
+            Err(client::Error::Grant { code, description }) if code == "invalid_grant" => {
+                self.keep(lock, None).map_err(Unrenewed::Ever)?;
+                Err(Unrenewed::Ever(self.needed(&description)))
+            }
+            // The platform may be back before the present one ends.
+            Err(error) if error.is_transient() => Err(Unrenewed::Yet(error.into())),
+            Err(error) => Err(Unrenewed::Ever(error.into())),
+        }
+    }
+
+    /// New tokens for a service account. A file whose key or token is not good now may have the next one
+    /// soon.
+    async fn ask_by(&self, machine: &Machine) -> std::result::Result<client::Tokens, Unrenewed> {
+        let account = &machine.service_account;
+        let shown = machine.proof.shown(account).await;
+        let shown = shown.map_err(Unrenewed::Yet)?;
+        let asked = match self.provider().await {
+            Ok(provider) => shown.tokens(&provider, account).await,
+            Err(error) => Err(error),
+        };
+        asked.map_err(|error| Unrenewed::Yet(shown.explained(account, error)))
+    }
+
+    async fn provider(&self) -> client::Result<Provider> {
+        let provider = Provider::discover(&self.server, CLIENT).await?;
+        if provider.issuer() != self.server {
+            return Err(client::Error::Protocol {
+                server: self.server.clone(),
+                reason: format!("it is {} now", provider.issuer()),
+            });
+        }
+        Ok(provider)
     }
 
     fn keep(&self, lock: &Locked<'_>, tokens: Option<Tokens>) -> Result<()> {
@@ -132,12 +163,16 @@ impl Session {
         lock.write(&logins)
     }
 
-    fn kept(&self, mut logins: super::Logins) -> Result<Tokens> {
+    fn kept(&self, mut logins: super::Logins) -> Result<Kept> {
         logins
             .contexts
             .remove(&self.context)
             .filter(|platform| platform.server == self.server)
-            .and_then(|platform| platform.tokens)
+            .map(|platform| Kept {
+                tokens: platform.tokens,
+                machine: platform.machine,
+            })
+            .filter(|kept| kept.tokens.is_some() || kept.machine.is_some())
             .ok_or_else(|| self.needed("nobody is logged in"))
     }
 
@@ -160,16 +195,35 @@ impl TokenSource for Session {
     }
 }
 
-fn is_fresh(tokens: &Tokens, refused: Option<&Secret>) -> bool {
-    match refused {
-        Some(refused) => refused.expose() != tokens.access.as_bytes(),
-        None => Timestamp::now() < tokens.renew_at,
+/// What the file holds of one login.
+struct Kept {
+    tokens: Option<Tokens>,
+    machine: Option<Machine>,
+}
+
+impl Kept {
+    /// The tokens, where it is not time for others.
+    fn fresh(&self, refused: Option<&Secret>) -> Option<Tokens> {
+        let is_fresh = |tokens: &&Tokens| match refused {
+            Some(refused) => refused.expose() != tokens.access.as_bytes(),
+            None => Timestamp::now() < tokens.renew_at,
+        };
+        self.tokens.as_ref().filter(is_fresh).cloned()
+    }
+
+    /// The tokens, where the access token may still be shown.
+    fn good(&self, refused: Option<&Secret>) -> Option<Tokens> {
+        let is_good = |tokens: &&Tokens| refused.is_none() && Timestamp::now() < tokens.expires;
+        self.tokens.as_ref().filter(is_good).cloned()
     }
 }
 
-/// Whether the access token may still be shown.
-fn is_good(tokens: &Tokens, refused: Option<&Secret>) -> bool {
-    refused.is_none() && Timestamp::now() < tokens.expires
+/// Why there are no new tokens.
+enum Unrenewed {
+    /// For now: the present ones may be used while they are good.
+    Yet(Failure),
+    /// For good.
+    Ever(Failure),
 }
 
 impl Tokens {

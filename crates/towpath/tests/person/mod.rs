@@ -189,6 +189,7 @@ impl Person {
                 &tokens["access"],
                 &tokens["refresh"],
                 &tokens["id"]["token"],
+                &context["machine"]["proof"]["key"],
             ];
             all.extend(
                 each.iter()

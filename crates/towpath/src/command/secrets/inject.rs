@@ -3,14 +3,11 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::OpenOptions,
-    io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use clap::Args;
-use kernel::Secret;
 use secrets::template::Template;
 use serde_json::json;
 
@@ -19,6 +16,7 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
+    secret_file::{SecretFile, refuse_other_than_files},
 };
 
 /// Write a file from a template with secrets in it
@@ -78,8 +76,7 @@ impl Inject {
             .render(|reference| values.get(reference))
             .ok_or_else(|| Failure::new(Exit::Failed, "a reference has no value"))?;
         let file = self.file.display();
-        write(&self.file, &filled)
-            .map_err(|error| Failure::io(&format!("{file} cannot be written"), &error))?;
+        SecretFile::begin(&self.file)?.finish(&filled)?;
         context.answer(
             &json!({ "file": file.to_string(), "secrets": count }),
             || format!("{file} is written, with {count} secrets in it"),
@@ -94,46 +91,4 @@ fn read(path: &Path) -> io::Result<String> {
         return Ok(text);
     }
     std::fs::read_to_string(path)
-}
-
-/// A symbolic link may lead anywhere, and what is no file cannot be replaced by one.
-fn refuse_other_than_files(path: &Path) -> Result<()> {
-    let what = match path.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => {
-            return Err(Failure::io(
-                &format!("{} cannot be looked at", path.display()),
-                &error,
-            ));
-        }
-        Ok(found) if found.is_file() => return Ok(()),
-        Ok(found) if found.is_symlink() => "a symbolic link",
-        Ok(_) => "no file",
-    };
-    Err(Failure::new(
-        Exit::Conflict,
-        format!("{} is {what}: nothing was written", path.display()),
-    )
-    .remedy("name the file itself"))
-}
-
-/// Writes beside the file, then puts it in its place: nobody ever reads half of it.
-fn write(path: &Path, content: &Secret) -> io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}", uuid::Uuid::now_v7()));
-    let draft = PathBuf::from(draft);
-    let mut file = OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&draft)?;
-    let written = file
-        .write_all(content.expose())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&draft, path));
-    if written.is_err() {
-        // The draft holds secrets; the error that is told is the first.
-        let _ = std::fs::remove_file(&draft);
-    }
-    written
 }

@@ -1,0 +1,122 @@
+//! What the platform's OpenID provider is told: programs that log people in, and where people are.
+
+use delivery::api::ListQuery;
+use kernel::{Document, Page, Secret};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{Client, Result};
+
+/// A secret that was drawn for a program, whole, this once. It has no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProgramSecret {
+    /// The `client_id`.
+    pub client_id: String,
+    /// The `client_secret`.
+    pub client_secret: String,
+}
+
+/// What is kept sealed beside an upstream; what is not given stays.
+#[derive(Default)]
+pub struct UpstreamSecrets {
+    /// The platform's secret there.
+    pub secret: Option<Secret>,
+    /// What lists its groups and their members; an empty one takes the present one away.
+    pub directory_token: Option<Secret>,
+}
+
+impl Client {
+    /// `GET identity/clients`
+    pub async fn oidc_clients(&self, query: &ListQuery) -> Result<Page<Document>> {
+        self.call(Method::GET, &["identity", "clients"])
+            .query(query)
+            .read()
+            .await
+    }
+
+    /// `GET identity/clients/{name}`
+    pub async fn oidc_client(&self, name: &str) -> Result<Document> {
+        self.call(Method::GET, &["identity", "clients", name])
+            .read()
+            .await
+    }
+
+    /// `PUT identity/clients/{name}`: makes a program known, or writes what it may do. With `revision`, only
+    /// while that is the present one.
+    pub async fn put_oidc_client(
+        &self,
+        name: &str,
+        spec: &Value,
+        revision: Option<i64>,
+    ) -> Result<Document> {
+        self.call(Method::PUT, &["identity", "clients", name])
+            .if_match(revision)
+            .json(spec)
+            .read()
+            .await
+    }
+
+    /// `DELETE identity/clients/{name}`: its sessions end at their next refresh.
+    pub async fn delete_oidc_client(&self, name: &str) -> Result<()> {
+        self.call(Method::DELETE, &["identity", "clients", name])
+            .done()
+            .await
+    }
+
+    /// `POST identity/clients/{name}/secrets`: draws a secret, in place of the one before.
+    pub async fn draw_client_secret(&self, name: &str) -> Result<ProgramSecret> {
+        self.call(Method::POST, &["identity", "clients", name, "secrets"])
+            .read()
+            .await
+    }
+
+    /// `GET identity/upstreams`
+    pub async fn upstreams(&self, query: &ListQuery) -> Result<Page<Document>> {
+        self.call(Method::GET, &["identity", "upstreams"])
+            .query(query)
+            .read()
+            .await
+    }
+
+    /// `GET identity/upstreams/{name}`
+    pub async fn upstream(&self, name: &str) -> Result<Document> {
+        self.call(Method::GET, &["identity", "upstreams", name])
+            .read()
+            .await
+    }
+
+    /// `PUT identity/upstreams/{name}`: makes it, or writes what it should be. With `revision`, only while
+    /// that is the present one.
+    pub async fn put_upstream(
+        &self,
+        name: &str,
+        spec: &Value,
+        secrets: &UpstreamSecrets,
+        revision: Option<i64>,
+    ) -> Result<Document> {
+        let text = |secret: &Option<Secret>| {
+            secret
+                .as_ref()
+                .and_then(Secret::expose_str)
+                .map(str::to_owned)
+        };
+        self.call(Method::PUT, &["identity", "upstreams", name])
+            .if_match(revision)
+            .json(&json!({
+                "spec": spec,
+                "secret": text(&secrets.secret),
+                "directoryToken": text(&secrets.directory_token),
+            }))
+            .read()
+            .await
+    }
+
+    /// `DELETE identity/upstreams/{name}`: its people's sessions end at their next refresh.
+    pub async fn delete_upstream(&self, name: &str) -> Result<()> {
+        self.call(Method::DELETE, &["identity", "upstreams", name])
+            .done()
+            .await
+    }
+}
