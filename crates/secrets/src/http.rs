@@ -45,7 +45,7 @@ pub struct ApiDoc;
 /// A team's secrets, by name: everything but their values.
 #[utoipa::path(get, path = "/v1/teams/{team}/secrets", operation_id = "secrets", tag = "secrets",
     params(("team" = String, Path), ("path" = Option<String>, Query), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
-    responses((status = 200, body = Page<SecretInfo>), (status = 403)))]
+    responses((status = 200, body = Page<SecretInfo>), (status = 403), (status = 404)))]
 async fn list(
     State(secrets): Service,
     caller: Caller,

@@ -8,7 +8,7 @@ use delivery::{
     api::{Applied, ApplyOutcome},
     documents::Documents,
     ending::Ends,
-    model::Environment,
+    model::{Environment, EnvironmentRole},
     service::Delivery,
 };
 use identity::{
@@ -310,6 +310,12 @@ impl Belongings for OfDelivery {
         let store = self.0.store();
         let found = store.get::<Environment>("", namespace).await?;
         Ok(found.map(|environment| environment.spec.team))
+    }
+
+    async fn roles(&self) -> Result<Option<Vec<String>>> {
+        let store = self.0.store();
+        let roles = store.list_all::<EnvironmentRole>(&Query::default()).await?;
+        Ok(Some(roles.into_iter().map(|role| role.meta.name).collect()))
     }
 
     async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<Left>> {

@@ -125,6 +125,11 @@ pub trait Belongings: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The roles that what backs a namespace may have; none: another domain knows them.
+    async fn roles(&self) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     /// Takes away what is `team`'s, as far as it may go: what is protected with the rest where that is
     /// said. Says what is left; asked again, it goes on.
     async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<Left>>;

@@ -57,7 +57,7 @@ pub(super) async fn create(
 /// The history of an environment.
 #[utoipa::path(get, path = "/v1/environments/{environment}/deployments", operation_id = "deployments", tag = "deployments",
     params(("environment" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
-    responses((status = 200, body = Page<Document>)))]
+    responses((status = 200, body = Page<Document>), (status = 404)))]
 pub(super) async fn list(
     State(delivery): Service,
     caller: Caller,

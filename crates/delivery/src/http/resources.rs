@@ -20,7 +20,7 @@ type Service = State<Arc<Delivery>>;
 /// Resource instances of an environment, by name.
 #[utoipa::path(get, path = "/v1/environments/{environment}/resources", operation_id = "resources", tag = "resources",
     params(("environment" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
-    responses((status = 200, body = Page<Document>)))]
+    responses((status = 200, body = Page<Document>), (status = 404)))]
 pub(super) async fn list(
     State(delivery): Service,
     caller: Caller,

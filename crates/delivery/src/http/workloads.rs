@@ -32,7 +32,7 @@ const MOST_LINES: usize = 10_000;
 /// Workloads of an environment, by name.
 #[utoipa::path(get, path = "/v1/environments/{environment}/workloads", operation_id = "workloads", tag = "workloads",
     params(("environment" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query), ("label" = Option<String>, Query)),
-    responses((status = 200, body = Page<Document>)))]
+    responses((status = 200, body = Page<Document>), (status = 404)))]
 pub(super) async fn list(
     State(delivery): Service,
     caller: Caller,

@@ -204,6 +204,10 @@ impl Delivery {
             if error.kind == ErrorKind::Forbidden {
                 error.message =
                     format!("this credential deploys to `{own}`, and not to `{environment}`");
+                // The same in the words of the rule would say it twice.
+                for problem in &mut error.problems {
+                    problem.message.clone_from(&error.message);
+                }
             }
             error
         })
@@ -237,12 +241,7 @@ impl Delivery {
         environment: &str,
         query: Query,
     ) -> Result<Page<Document>> {
-        let Some(place) = self.place_seen(caller, environment).await? else {
-            return Ok(Page {
-                items: vec![],
-                next: None,
-            });
-        };
+        let place = self.environment_seen(caller, environment).await?;
         let query = Query {
             scope: Some(environment.into()),
             ..query

@@ -152,6 +152,7 @@ impl Secrets {
     /// All secrets below a path that the caller may see, by name.
     async fn below(&self, caller: &Caller, team: &str, path: &str) -> Result<Vec<SecretInfo>> {
         let team = Name::new(team)?;
+        self.guard.expect_team(caller, team.as_str()).await?;
         let all = target(team.as_str(), "");
         self.guard.require(caller, READ, &all).await?;
         let mut found = self.values.list(&team).await?;

@@ -12,7 +12,7 @@ use crate::api::{DrawnSecret, NewSubscription, WrittenSubscription};
 /// A team's subscriptions, by name. Their cursors are as they were noted last.
 #[utoipa::path(get, path = "/v1/teams/{team}/subscriptions", operation_id = "team_subscriptions", tag = "subscriptions",
     params(("team" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
-    responses((status = 200, body = Page<Document>)))]
+    responses((status = 200, body = Page<Document>), (status = 404)))]
 pub(super) async fn list(
     State(service): Service,
     caller: Caller,

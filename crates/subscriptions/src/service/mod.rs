@@ -92,6 +92,7 @@ impl Subscriptions {
         team: &str,
         query: Query,
     ) -> Result<Page<Document>> {
+        self.guard.expect_team(caller, team).await?;
         let query = Query {
             scope: Some(team.into()),
             ..query

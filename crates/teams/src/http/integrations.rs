@@ -81,7 +81,7 @@ pub(super) async fn teams(
 /// How far the tools are with a team.
 #[utoipa::path(get, path = "/v1/teams/{team}/integrations", operation_id = "team_integrations", tag = "integrations",
     params(("team" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
-    responses((status = 200, body = Page<Document>)))]
+    responses((status = 200, body = Page<Document>), (status = 404)))]
 pub(super) async fn of_team(
     State(teams): Service,
     caller: Caller,

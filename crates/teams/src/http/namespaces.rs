@@ -12,7 +12,7 @@ use crate::api::{Confirm, NamespaceFields, NewNamespace};
 /// A team's namespaces, by name.
 #[utoipa::path(get, path = "/v1/teams/{team}/namespaces", operation_id = "namespaces", tag = "namespaces",
     params(("team" = String, Path), ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
-    responses((status = 200, body = Page<Document>)))]
+    responses((status = 200, body = Page<Document>), (status = 404)))]
 pub(super) async fn list(
     State(teams): Service,
     caller: Caller,

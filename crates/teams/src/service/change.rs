@@ -30,6 +30,9 @@ impl Teams {
             let team = self.store.expect::<Team>("", name).await?;
             self.require_change(caller, &team, fields).await?;
             team.meta.require_revision(revision)?;
+            let mut roles = fields.environments.clone().unwrap_or_default();
+            roles.retain(|role| !team.spec.environments.contains(role));
+            self.refuse_unknown_roles("environments", &roles).await?;
             let mut change = Change::new().by(caller);
             match self
                 .change_into(&mut change, caller, team.clone(), fields)

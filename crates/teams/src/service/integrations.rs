@@ -70,6 +70,7 @@ impl Teams {
         team: &str,
         query: Query,
     ) -> Result<Page<Document>> {
+        self.guard.expect_team(caller, team).await?;
         let query = Query {
             scope: Some(team.into()),
             ..query

@@ -98,6 +98,32 @@ impl Teams {
         }
     }
 
+    /// Refuses roles that there are not: what has one of them would be waited for in vain.
+    pub(super) async fn refuse_unknown_roles(&self, field: &str, roles: &[String]) -> Result<()> {
+        let mut known = Vec::new();
+        for belongings in &self.ports.belongings {
+            known.extend(belongings.roles().await?.into_iter().flatten());
+        }
+        if known.is_empty() {
+            return Ok(());
+        }
+        let unknown = roles.iter().filter(|role| !known.contains(role));
+        let problems: Vec<_> = unknown
+            .map(|role| {
+                let why = format!("there is no environment role `{}`", role.escape_debug());
+                Problem::new("team/role", field, why)
+                    .remedy(format!("name one of {}", known.join(", ")))
+            })
+            .collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::problems(
+            "namespaces have environments of roles that there are",
+            problems,
+        ))
+    }
+
     /// Why the team `name` cannot have a namespace of this name, and what to do. Whose it is, is not said:
     /// who asks may not know of them.
     async fn taken(&self, name: &str, namespace: &str) -> Result<Option<(String, String)>> {

@@ -147,6 +147,10 @@ impl Teams {
         new: NewNamespace,
     ) -> Result<Resource<Namespace>> {
         self.require_create(caller, team, &new).await?;
+        if let Some(role) = &new.fields.role {
+            self.refuse_unknown_roles("role", std::slice::from_ref(role))
+                .await?;
+        }
         anew(|| async {
             let mut change = Change::new().by(caller);
             let mut rooms = self.rooms(team).await?;

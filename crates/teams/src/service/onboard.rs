@@ -29,6 +29,9 @@ impl Teams {
         self.guard
             .require(caller, TEAM_CREATE, &of_platform(&new.name))
             .await?;
+        if let Some(roles) = &new.fields.environments {
+            self.refuse_unknown_roles("environments", roles).await?;
+        }
         anew(|| async {
             let mut change = Change::new().by(caller);
             let before = self.store.get::<Team>("", &new.name).await?;

@@ -68,7 +68,12 @@ pub(crate) struct Create {
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
     /// The team that it belongs to
-    #[arg(long, value_name = "TEAM")]
+    #[arg(
+        long,
+        env = "TOWPATH_TEAM",
+        hide_env_values = true,
+        value_name = "TEAM"
+    )]
     team: Option<String>,
     /// How long it lives: 90m, 8h, 2d. Then everything in it is removed, data too
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use client::every;
 use kernel::Resource;
+use serde_json::json;
 use teams::model::{self, IntegrationState, IntegrationStatus, Step};
 
 use crate::{context::Context, failure::Result, render::table};
@@ -39,7 +40,7 @@ impl Integration {
                 let all = every(async |page| client.team_integrations(&team, &page).await).await?;
                 let documents = all.iter().map(Resource::document);
                 let documents: Vec<_> = documents.collect::<kernel::Result<_>>()?;
-                context.answer(&documents, || {
+                context.answer(&json!({ "items": documents }), || {
                     states(&all, |one| &one.meta.name, "integration")
                 })
             }
@@ -47,7 +48,7 @@ impl Integration {
                 let all = every(async |page| client.integrations(&page).await).await?;
                 let documents = all.iter().map(Resource::document);
                 let documents: Vec<_> = documents.collect::<kernel::Result<_>>()?;
-                context.answer(&documents, || list(&all))
+                context.answer(&json!({ "items": documents }), || list(&all))
             }
             Self::Show { name } => {
                 let found = client.integration(&name).await?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use client::{Client, SubscriptionsOf};
 use kernel::{Resource, http::PageQuery};
+use serde_json::json;
 use subscriptions::{
     api::NewSubscription,
     model::{self, DeadLetter},
@@ -135,7 +136,7 @@ impl Subscription {
                 let all = every(async |page| client.subscriptions(&of, &page).await).await?;
                 let documents = all.iter().map(Resource::document);
                 let documents: Vec<_> = documents.collect::<kernel::Result<_>>()?;
-                context.answer(&documents, || list(&all))
+                context.answer(&json!({ "items": documents }), || list(&all))
             }
             Self::Show { name, of } => {
                 let found = client.subscription(&of.them(), &name).await?;
@@ -155,7 +156,7 @@ impl Subscription {
                 let letters = letters(&client, &of.them(), &name).await?;
                 let documents = letters.iter().map(Resource::document);
                 let documents: Vec<_> = documents.collect::<kernel::Result<_>>()?;
-                context.answer(&documents, || dead(&letters))
+                context.answer(&json!({ "items": documents }), || dead(&letters))
             }
             Self::Replay {
                 name,

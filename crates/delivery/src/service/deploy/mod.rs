@@ -11,7 +11,7 @@ use serde_json::json;
 pub(super) use self::write::set_from_node;
 use super::{
     Delivery,
-    access::{DEPLOYMENT_CREATE, DEPLOYMENT_PLAN, ENVIRONMENT_CREATE},
+    access::{DEPLOYMENT_CREATE, DEPLOYMENT_PLAN, ENVIRONMENT_CHANGE, ENVIRONMENT_CREATE},
     definitions::taken,
     environments::Roles,
     plans::Draft,
@@ -20,6 +20,7 @@ use crate::{
     api::{CreateEnvironment, NewDeployment, NewEnvironment, PlanAnswer},
     model::{Deployment, Environment},
     score,
+    verify::Finding,
 };
 
 /// How often a deployment is planned anew because something changed beneath it.
@@ -69,12 +70,59 @@ impl Delivery {
             )
             .await?;
         let order = self.order(request)?;
-        let draft = self.draft(caller, &room.environment, &order).await?;
+        let mut draft = self.draft(caller, &room.environment, &order).await?;
+        let refusals = self.refusals(caller, &room).await?;
+        draft.decision.allowed &= refusals.is_empty();
+        draft.decision.denials.extend(refusals);
         Ok(PlanAnswer {
             plan: draft.plan,
             decision: draft.decision,
             graph: draft.graph,
         })
+    }
+
+    /// Why the caller may not do what was planned: the questions that the deployment itself asks.
+    async fn refusals(&self, caller: &Caller, room: &Room) -> Result<Vec<Finding>> {
+        let place = self.place(room.environment.clone()).await?;
+        let of_environment = match room.state {
+            RoomState::New => Some(ENVIRONMENT_CREATE),
+            RoomState::Changed => Some(ENVIRONMENT_CHANGE),
+            RoomState::AsItWas => None,
+        };
+        let mut questions = vec![(DEPLOYMENT_CREATE, place.target::<Deployment>(""))];
+        questions.extend(of_environment.map(|action| (action, place.itself())));
+        let mut findings = Vec::new();
+        for (action, target) in questions {
+            let ruling = self.guard.foretell(caller, action, &target);
+            if ruling.allowed {
+                continue;
+            }
+            if ruling.reasons.is_empty() {
+                let message = format!("no rule allows `{}`", action.word());
+                findings.push(Finding {
+                    rule: "authz/none".into(),
+                    message,
+                    remedy: None,
+                });
+            }
+            for Problem {
+                rule,
+                message,
+                remedy,
+                ..
+            } in ruling.reasons
+            {
+                let finding = Finding {
+                    rule,
+                    message,
+                    remedy,
+                };
+                if !findings.contains(&finding) {
+                    findings.push(finding);
+                }
+            }
+        }
+        Ok(findings)
     }
 
     /// Deploys: reads, matches, plans, verifies, and writes what reconcilers then make true.
@@ -208,10 +256,16 @@ impl Delivery {
             ttl_seconds: create.ttl_seconds,
             ..NewEnvironment::default()
         };
+        let environment = self
+            .environment_draft(caller, making, request, &Roles::new())
+            .await?;
+        // Whoever may make it need not be one who may deploy to it.
+        let place = self.place(environment).await?;
+        self.guard
+            .require(caller, may, &place.target::<Deployment>(""))
+            .await?;
         Ok(Room {
-            environment: self
-                .environment_draft(caller, making, request, &Roles::new())
-                .await?,
+            environment: place.environment,
             state: RoomState::New,
         })
     }

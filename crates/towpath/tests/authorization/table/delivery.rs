@@ -63,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/environments/{environment}/deployments",
-        "401 200 200 200 200 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "POST /v1/environments/{environment}/deployments",
@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/environments/{environment}/workloads",
-        "401 200 200 200 200 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "GET /v1/environments/{environment}/workloads/{name}",
@@ -95,7 +95,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/environments/{environment}/resources",
-        "401 200 200 200 200 200 200 200 200",
+        "401 404 200 200 200 200 200 404 200",
     ),
     (
         "GET /v1/environments/{environment}/resources/{name}",

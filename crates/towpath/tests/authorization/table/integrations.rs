@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/teams/{team}/integrations",
-        "401 200 200 200 200 200 200 200 200",
+        "401 404 200 200 200 200 200 200 200",
     ),
     (
         "DELETE /v1/platforms/integrations/{name}",

@@ -9,7 +9,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/teams/{team}/subscriptions",
-        "401 200 200 200 200 200 200 200 200",
+        "401 404 200 200 200 200 200 200 200",
     ),
     (
         "GET /v1/teams/{team}/subscriptions/{name}",

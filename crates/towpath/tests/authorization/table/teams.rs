@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/teams/{team}/namespaces",
-        "401 200 200 200 200 200 200 200 200",
+        "401 404 200 200 200 200 200 200 200",
     ),
     (
         "POST /v1/teams/{team}/namespaces",

@@ -1,0 +1,188 @@
+//! What commands answer: lists of one shape, no silence over what is not there, and a plan that says what its
+//! deployment would be told.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod site;
+
+use serde_json::{Value, json};
+use site::{Site, work};
+
+/// A platform with the team `payments`, and its environment `payments-dev`.
+async fn platform(data: &tempfile::TempDir) -> (Site, site::Running) {
+    let site = Site::new(data.path());
+    let running = site.start().await;
+    let team = ["team", "onboard", "payments", "--environment", "dev"];
+    let ended = site.cli(&team).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    (site, running)
+}
+
+#[tokio::test]
+async fn every_list_is_items_in_json() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data).await;
+    for list in [
+        &["subscription", "list", "--platform"][..],
+        &["subscription", "list", "--team", "payments"],
+        &["integration", "list"],
+        &["integration", "list", "--team", "payments"],
+        &["namespace", "list", "--team", "payments"],
+        &["secret", "list", "--team", "payments"],
+        &["service-account", "list", "--team", "payments"],
+        &["trust", "list", "--team", "payments"],
+        &["team", "list"],
+        &["team", "member", "list", "payments"],
+        &["env", "list"],
+        &["user", "list"],
+        &["group", "list"],
+        &["client", "list"],
+        &["upstream", "list"],
+        &["context", "list"],
+        &["resource", "list", "--env", "payments-dev"],
+        &["get", "workloads", "--env", "payments-dev"],
+        &["get", "deployments", "--env", "payments-dev"],
+        &["get", "environment-roles"],
+        &["get", "resource-definitions"],
+        &["get", "routes"],
+    ] {
+        let ended = site.cli(&[list, &["-o", "json"]].concat()).await;
+        assert_eq!(ended.code, 0, "{list:?}: {ended:?}");
+        let answer: Value = serde_json::from_str(&ended.out).unwrap();
+        assert!(answer["items"].is_array(), "{list:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_what_is_not_there_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data).await;
+    for (list, says) in [
+        (
+            &["get", "workloads", "--env", "nope"][..],
+            "environment `nope` does not exist",
+        ),
+        (
+            &["get", "deployments", "--env", "nope"],
+            "environment `nope` does not exist",
+        ),
+        (
+            &["resource", "list", "--env", "nope"],
+            "environment `nope` does not exist",
+        ),
+        (
+            &["status", "--env", "nope"],
+            "environment `nope` does not exist",
+        ),
+        (
+            &["namespace", "list", "--team", "nope"],
+            "team `nope` does not exist",
+        ),
+        (
+            &["secret", "list", "--team", "nope"],
+            "team `nope` does not exist",
+        ),
+        (
+            &["subscription", "list", "--team", "nope"],
+            "team `nope` does not exist",
+        ),
+        (
+            &["integration", "list", "--team", "nope"],
+            "team `nope` does not exist",
+        ),
+        (
+            &["service-account", "list", "--team", "nope"],
+            "team `nope` does not exist",
+        ),
+        (
+            &["trust", "list", "--team", "nope"],
+            "team `nope` does not exist",
+        ),
+        (
+            &["service-account", "create", "ci", "--team", "nope"],
+            "team `nope` does not exist",
+        ),
+    ] {
+        let ended = site.cli(list).await;
+        assert_eq!(ended.code, 4, "{list:?}: {ended:?}");
+        assert!(ended.err.contains(says), "{list:?}: {ended:?}");
+        assert_eq!(ended.out, "", "{list:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_there_is_not_is_refused_and_not_waited_for() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data).await;
+    for command in [
+        &[
+            "team",
+            "onboard",
+            "shop",
+            "--environment",
+            "dev",
+            "--environment",
+            "stagin",
+        ][..],
+        &[
+            "namespace",
+            "create",
+            "payments-more",
+            "--team",
+            "payments",
+            "--role",
+            "stagin",
+        ],
+    ] {
+        let ended = site.cli(command).await;
+        assert_eq!(ended.code, 3, "{command:?}: {ended:?}");
+        for word in ["`stagin`", "dev", "qa", "prod"] {
+            assert!(ended.err.contains(word), "{command:?}: {ended:?}");
+        }
+    }
+    assert_eq!(site.cli(&["team", "show", "shop"]).await.code, 4);
+}
+
+#[tokio::test]
+async fn a_plan_asks_what_its_deployment_asks() {
+    let data = tempfile::tempdir().unwrap();
+    let policies = data.path().join("policies");
+    std::fs::create_dir(&policies).unwrap();
+    let rule = r#"package towpath.authz
+        deny contains {"rule": "acme/freeze", "message": "all is frozen until Monday", "remedy": "ask ops"} if {
+            input.action == "deployment.create"
+        }"#;
+    std::fs::write(policies.join("acme.rego"), rule).unwrap();
+    let (site, _running) = platform(&data).await;
+    let score = data.path().join("score.yaml");
+    let workload = work::score("hello", &json!({}), &json!({}));
+    std::fs::write(&score, workload.to_string()).unwrap();
+    let score = score.to_str().unwrap();
+    let there = ["--env", "payments-dev"];
+    // One that is made on the way is asked for as well: to make it is allowed.
+    let made = ["--env", "fresh", "--role", "dev"];
+    for place in [&there[..], &made] {
+        for plan in [&["plan", score][..], &["deploy", score, "--plan"]] {
+            let ended = site.cli(&[plan, place].concat()).await;
+            assert_eq!(ended.code, 5, "{plan:?} {place:?}: {ended:?}");
+            assert!(ended.out.contains("workload hello"), "the plan: {ended:?}");
+            assert!(
+                ended.out.contains("frozen until Monday [acme/freeze]"),
+                "{ended:?}"
+            );
+            assert!(ended.out.contains("ask ops"), "{ended:?}");
+        }
+        let ended = site.cli(&[&["deploy", score][..], place].concat()).await;
+        assert_eq!(ended.code, 5, "{place:?}: {ended:?}");
+        // Its reason is said once.
+        let said = ended.err.matches("frozen until Monday").count();
+        assert_eq!(said, 1, "{ended:?}");
+    }
+    // Who only asked has tried nothing.
+    let refused = "dev.towpath.authorization.refused";
+    let events = site
+        .cli(&["events", "--after", "0", "--type", refused, "-o", "json"])
+        .await;
+    assert_eq!(events.out.lines().count(), 2, "{events:?}");
+    assert_eq!(site.cli(&["env", "describe", "fresh"]).await.code, 4);
+}
