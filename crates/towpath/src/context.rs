@@ -245,10 +245,13 @@ impl Context {
             return Ok(Client::new(server, Some(token))?);
         }
         if let Some(file) = LoginFile::find() {
-            let known = file.read()?.contexts.into_iter();
-            let login = known
-                .filter(|(_, platform)| platform.server == server)
-                .find(|(_, platform)| platform.tokens.is_some());
+            let logins = file.read()?;
+            // Of several logins there the one that was chosen.
+            let login = logins
+                .contexts
+                .into_iter()
+                .filter(|(_, platform)| platform.server == server && platform.is_logged_in())
+                .min_by_key(|(name, _)| logins.current.as_ref() != Some(name));
             if let Some((context, _)) = login {
                 let session = Session::new(file, &context, server);
                 return Ok(Client::with_tokens(server, Arc::new(session))?);

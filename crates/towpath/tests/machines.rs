@@ -159,7 +159,7 @@ async fn a_pipeline_deploys_by_a_key_that_its_team_drew_rotates_and_revokes() {
     assert_eq!(keys.len(), 2);
     let newest = keys[0]["id"].as_str().unwrap();
     done(&account(&["key", "revoke", "ci", newest]).await);
-    refused(&ci.run(&["whoami"]).await, "login");
+    refused(&ci.run(&["whoami"]).await, "payments/ci is not let in");
     let again = account(&["key", "revoke", "ci", newest]).await;
     assert_eq!(again.code, 4, "{again:?}");
 

@@ -54,6 +54,13 @@ pub(crate) struct Platform {
     pub(crate) machine: Option<Machine>,
 }
 
+impl Platform {
+    /// Whether there is a login: it may be over by now.
+    pub(crate) fn is_logged_in(&self) -> bool {
+        self.tokens.is_some() || self.machine.is_some()
+    }
+}
+
 /// What a login gave, and when to ask for more.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

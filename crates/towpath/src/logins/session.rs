@@ -84,7 +84,7 @@ impl Session {
             match (&machine, &refresh) {
                 (Some(machine), _) => self.ask_by(machine).await,
                 (None, Some(refresh)) => self.ask_with(&lock, refresh).await,
-                (None, None) => Err(Unrenewed::Ever(self.needed("the login is over"))),
+                (None, None) => Err(Unrenewed::Yet(self.needed("the login is over"))),
             }
         };
         let Ok(asked) = tokio::time::timeout(RENEWAL, asked).await else {
