@@ -49,7 +49,7 @@ pub use token::TokenSource;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use delivery::api::ListQuery;
-use kernel::{Page, Secret};
+use kernel::{Page, Reason, Secret};
 use reqwest::Url;
 
 use token::Token;
@@ -61,6 +61,7 @@ pub struct Client {
     base: Arc<Url>,
     token: Token,
     patience: Duration,
+    reason: Option<Reason>,
 }
 
 /// How long an ordinary call may take: the platform answers long work with 202 at once.
@@ -94,6 +95,7 @@ impl Client {
             base: Arc::new(base),
             token,
             patience: Duration::ZERO,
+            reason: None,
         })
     }
 
@@ -102,6 +104,13 @@ impl Client {
     #[must_use]
     pub fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// The same client, which says why with each call: the platform keeps it with the events that come of it.
+    #[must_use]
+    pub fn because(mut self, reason: Option<Reason>) -> Self {
+        self.reason = reason;
         self
     }
 

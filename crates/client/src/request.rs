@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kernel::{Document, Kind, Page, Resource, Secret};
+use kernel::{Document, Kind, Page, Resource, Secret, http::REASON};
 use reqwest::{Method, Response, header};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -44,6 +44,9 @@ impl Client {
             .http
             .request(method, url)
             .header(header::ACCEPT, "application/json, application/problem+json");
+        if let Some(reason) = &self.reason {
+            request = request.header(REASON, reason.as_str());
+        }
         if post {
             // Made once for the call and sent with each try: a second try is not a second act.
             request = request.header("Idempotency-Key", Uuid::now_v7().to_string());

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
-use kernel::{Caller, CallerKind, Error, ErrorKind, Result, Secret, http::Authenticator};
+use kernel::{Caller, CallerKind, Error, ErrorKind, Means, Result, Secret, http::Authenticator};
 use uuid::Uuid;
 
 use crate::{
@@ -139,6 +139,7 @@ impl Verifier {
             .map_err(|_| refused("the token's times are not readable"))?;
         let (source, id) = claims.sub.split_once(':').unwrap_or_default();
         let mut group_ids = BTreeMap::new();
+        let mut means = Means::Login(claims.sid.clone());
         let (kind, groups, teams, environment) = match (claims.kind, source) {
             (CallerKind::Person, LOCAL) => {
                 let groups = known
@@ -156,8 +157,8 @@ impl Verifier {
             (_, ACCOUNT) => {
                 let account = known
                     .account(id)
-                    .filter(|account| is_of(&claims.sid, account.uid))
                     .ok_or_else(|| refused("the token's service account is gone or disabled"))?;
+                means = got_by(&claims.sid, id, account.uid, known)?;
                 let teams = vec![account.team.clone()];
                 (account.kind, vec![], teams, account.environment.clone())
             }
@@ -174,21 +175,56 @@ impl Verifier {
             leads: vec![],
             environment,
             admin,
+            means,
+            reason: None,
             correlation: Uuid::nil(),
         })
     }
 }
 
-/// What the sessions of an account's exchanged tokens begin with: of no other account, if it has the same
-/// name. (Those of a key end with it.)
-pub(crate) fn trust_session(account: Uuid) -> String {
-    format!("{TRUST}{}.", account.simple())
+/// The session that ends with a key of an account: all that its tokens have in common.
+pub(crate) fn key_session(key: &str) -> String {
+    format!("{KEY}{key}")
 }
 
+/// The session of one token that was got by a key: it can end by itself.
+pub(crate) fn key_token_session(key: &str) -> String {
+    format!("{}.{}", key_session(key), Uuid::now_v7().simple())
+}
+
+/// The session of one token that was got by a trust, for an account: of no other trust and no other account,
+/// if they are made anew under the same names.
+pub(crate) fn trust_token_session(account: Uuid, trust: Uuid) -> String {
+    let (account, trust) = (account.simple(), trust.simple());
+    format!("{TRUST}{account}.{trust}.{}", Uuid::now_v7().simple())
+}
+
+const KEY: &str = "key.";
 const TRUST: &str = "trust.";
 
-fn is_of(sid: &str, account: Uuid) -> bool {
-    !sid.starts_with(TRUST) || sid.starts_with(&trust_session(account))
+/// By which means an account got the token of this session; refused where that is gone.
+fn got_by(sid: &str, account: &str, uid: Uuid, known: &Known) -> Result<Means> {
+    if let Some(rest) = sid.strip_prefix(KEY) {
+        let key = rest.split_once('.').map_or(rest, |(key, _)| key);
+        if known.has_ended(&key_session(key)) {
+            return Err(refused("the key by which the token was got has ended"));
+        }
+        return Ok(Means::Key(key.into()));
+    }
+    let mut parts = sid
+        .strip_prefix(TRUST)
+        .into_iter()
+        .flat_map(|s| s.split('.'));
+    let mut next = || parts.next().and_then(|part| part.parse::<Uuid>().ok());
+    let (of, trust) = (next(), next());
+    if of != Some(uid) {
+        return Err(refused("the token's service account is gone or disabled"));
+    }
+    let trust = trust.and_then(|trust| known.trust(trust));
+    trust
+        .filter(|trust| trust.account == account)
+        .map(|trust| Means::Trust(trust.name.clone()))
+        .ok_or_else(|| refused("the trust by which the token was got has ended"))
 }
 
 /// The `SOURCE:GROUP` that `[SOURCE:]GROUP` names: whoever runs another source says what groups it has, and

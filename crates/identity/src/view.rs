@@ -1,5 +1,5 @@
 //! What verification must know, in memory: keys, ended sessions, local users and their groups,
-//! service accounts. It follows the event log, so that what another replica has ended ends here too.
+//! service accounts and what is trusted for them. It follows the event log, so that what another replica has ended ends here too.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -19,8 +19,8 @@ use crate::{
     jose::signing::{SigningKey, secret_name, verifying},
     logins::Logins,
     model::{
-        KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, local_id,
-        may_be_issued, parse_local_id,
+        KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, WorkloadTrust,
+        local_id, may_be_issued, parse_local_id,
     },
     settings::SKEW,
     source::local::LOCAL,
@@ -36,6 +36,15 @@ pub(crate) const SESSION_REGROUPED: &str = "session.groups-changed";
 pub(crate) const SESSION_ENDED: &str = "session.ended";
 pub(crate) const MEMBER_WITHDRAWN: &str = "member.withdrawn";
 
+/// The kinds that are taken in whole.
+const KINDS: [&str; 5] = [
+    LocalUser::KIND,
+    LocalGroup::KIND,
+    ServiceAccount::KIND,
+    WorkloadTrust::KIND,
+    KeyRing::KIND,
+];
+
 /// What is known now.
 #[derive(Default)]
 pub(crate) struct Known {
@@ -49,6 +58,8 @@ pub(crate) struct Known {
     /// The groups of each local user: `groups` the other way round.
     memberships: HashMap<String, BTreeSet<String>>,
     accounts: HashMap<String, Account>,
+    /// By uid: one that was made anew under the same name is another.
+    trusts: HashMap<Uuid, Trust>,
     /// Who of upstreams' people is logged in.
     pub logins: Logins,
     /// By subject: groups that tokens signed before that time wrongly name.
@@ -87,6 +98,15 @@ pub(crate) struct Account {
     pub environment: Option<String>,
 }
 
+/// What is trusted for an account.
+#[derive(Debug, Clone)]
+pub(crate) struct Trust {
+    team: String,
+    pub name: String,
+    /// The account that it stands for: `TEAM/NAME`.
+    pub account: String,
+}
+
 impl Known {
     pub(crate) fn has_ended(&self, sid: &str) -> bool {
         self.ended.contains_key(sid)
@@ -120,6 +140,25 @@ impl Known {
 
     pub(crate) fn account(&self, id: &str) -> Option<&Account> {
         self.accounts.get(id)
+    }
+
+    pub(crate) fn trust(&self, uid: Uuid) -> Option<&Trust> {
+        self.trusts.get(&uid)
+    }
+
+    /// The trust of this name as it is now, or that there is none.
+    fn put_trust(&mut self, team: &str, name: &str, now: Option<(Uuid, String)>) {
+        self.trusts
+            .retain(|_, trust| (trust.team.as_str(), trust.name.as_str()) != (team, name));
+        if let Some((uid, account)) = now {
+            let (team, name) = (team.to_owned(), name.to_owned());
+            let trust = Trust {
+                team,
+                name,
+                account,
+            };
+            self.trusts.insert(uid, trust);
+        }
     }
 
     /// Whether a token that was signed at `signed` names `group` although its subject was taken out. The
@@ -194,12 +233,7 @@ impl View {
             known: RwLock::default(),
             follower,
         };
-        for kind in [
-            LocalUser::KIND,
-            LocalGroup::KIND,
-            ServiceAccount::KIND,
-            KeyRing::KIND,
-        ] {
+        for kind in KINDS {
             view.load_kind(kind).await?;
         }
         for ended in view.store.records::<EndedSession>("").await? {
@@ -274,14 +308,7 @@ impl View {
                     at,
                 });
             }
-        } else if [
-            LocalUser::KIND,
-            LocalGroup::KIND,
-            ServiceAccount::KIND,
-            KeyRing::KIND,
-        ]
-        .contains(&key.kind.as_str())
-        {
+        } else if KINDS.contains(&key.kind.as_str()) {
             touched.insert(key);
         }
     }
@@ -387,6 +414,16 @@ impl View {
                         None => drop(known.accounts.remove(&id)),
                     }
                 });
+            }
+            WorkloadTrust::KIND => {
+                let trust = document
+                    .map(kernel::Document::typed::<WorkloadTrust>)
+                    .transpose()?;
+                let now = trust.filter(|trust| !trust.is_deleting()).map(|trust| {
+                    let account = format!("{}/{}", key.scope, trust.spec.service_account);
+                    (trust.meta.uid, account)
+                });
+                self.write(|known| known.put_trust(&key.scope, name, now));
             }
             KeyRing::KIND => self.take_in_keys(document).await?,
             _ => {}

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use kernel::{Change, EventFilter, Key, NewEvent, Sealer, Store};
+use kernel::{Cause, Change, EventFilter, Key, NewEvent, Sealer, Store};
 use serde_json::json;
 use sqlx::{
     Connection as _, PgConnection, SqliteConnection,
@@ -26,11 +26,11 @@ const DELIVERIES: usize = 500;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The same row as an event's, by hand.
-const RAW: &str = "INSERT INTO raw (id, time, type, subject, team, correlation, actor, data) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const RAW: &str = "INSERT INTO raw (id, time, type, subject, team, correlation, actor, means, \
+                   data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const COLUMNS: &str = "id TEXT NOT NULL, time TEXT NOT NULL, type TEXT NOT NULL, \
     subject TEXT NOT NULL, team TEXT NOT NULL, correlation TEXT NOT NULL, actor TEXT NOT NULL, \
-    data TEXT NOT NULL";
+    means TEXT NOT NULL, data TEXT NOT NULL";
 
 fn event() -> NewEvent {
     NewEvent {
@@ -41,8 +41,10 @@ fn event() -> NewEvent {
             name: "one".into(),
         },
         team: "core".into(),
-        correlation: Uuid::now_v7(),
-        actor: "bench".into(),
+        cause: Cause {
+            actor: "bench".into(),
+            ..Cause::system("test", Uuid::now_v7())
+        },
         outcome: None,
         data: json!({"number": 1, "text": "as long as most events are"}),
     }
@@ -58,8 +60,9 @@ macro_rules! insert_raw {
             .bind(event.kind)
             .bind(event.subject.to_string())
             .bind(event.team)
-            .bind(event.correlation.to_string())
-            .bind(event.actor)
+            .bind(event.cause.correlation.to_string())
+            .bind(event.cause.actor)
+            .bind(event.cause.means.to_string())
             .bind(event.data.to_string())
             .execute(&mut *$connection)
             .await

@@ -367,8 +367,7 @@ impl Guard {
             kind: Self::REFUSED.into(),
             subject: target.key(),
             team: kept(target.team),
-            correlation: caller.correlation,
-            actor: caller.subject.clone(),
+            cause: caller.cause(),
             outcome: Some(Outcome::Fail),
             data: json!({
                 "action": action.word(),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::{Cause, Means, Reason};
+
 /// What sort of caller it is: rules for a person's session differ from those for automation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -23,8 +25,8 @@ pub enum CallerKind {
     System,
 }
 
-/// The identity behind a request or a reconciler's work, and the correlation id that joins all
-/// events of what it asked for.
+/// The identity behind a request or a reconciler's work, how it came and why, and the correlation id
+/// that joins all events of what it asked for.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Stable identity: `local-admin`, `local:ada`, `system:delivery`.
@@ -45,6 +47,10 @@ pub struct Caller {
     pub environment: Option<String>,
     /// Whether the caller operates the platform.
     pub admin: bool,
+    /// By which means they came.
+    pub means: Means,
+    /// Why they do what they do, where they have said so.
+    pub reason: Option<Reason>,
     /// Joins the events of one piece of work.
     pub correlation: Uuid,
 }
@@ -61,6 +67,8 @@ impl Caller {
             leads: vec![],
             environment: None,
             admin: true,
+            means: Means::AdminToken,
+            reason: None,
             correlation: Uuid::now_v7(),
         }
     }
@@ -81,7 +89,19 @@ impl Caller {
             leads: vec![],
             environment: None,
             admin: true,
+            means: Means::Platform,
+            reason: None,
             correlation,
+        }
+    }
+
+    /// What events say of what the caller does.
+    pub fn cause(&self) -> Cause {
+        Cause {
+            actor: self.subject.clone(),
+            means: self.means.clone(),
+            reason: self.reason.clone(),
+            correlation: self.correlation,
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    Caller, Document, Error, Kind, NewEvent, Record, Resource, Result, Secret, Transient,
+    Caller, Cause, Document, Error, Kind, NewEvent, Record, Resource, Result, Secret, Transient,
     lease::Fence,
 };
 
@@ -60,8 +60,8 @@ pub struct Change {
     pub(crate) writes: Vec<Write>,
     pub(crate) events: Vec<NewEvent>,
     pub(crate) fence: Option<Fence>,
-    /// Correlation and actor of the events that the writes come with.
-    pub(crate) cause: Option<(Uuid, String)>,
+    /// What the events say that the writes come with.
+    pub(crate) cause: Option<Cause>,
 }
 
 impl Change {
@@ -166,10 +166,11 @@ impl Change {
         self
     }
 
-    /// Says who causes it, and in which piece of work: goes into the events that the writes come
-    /// with. Without it they take both from the first event of the change, or are the system's.
+    /// Says who causes it, how and why, and in which piece of work: goes into the events that the
+    /// writes come with. Without it they take that from the first event of the change, or are the
+    /// system's.
     pub fn by(mut self, caller: &Caller) -> Self {
-        self.cause = Some((caller.correlation, caller.subject.clone()));
+        self.cause = Some(caller.cause());
         self
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Caller, Key};
+use crate::{Caller, Cause, Key};
 
 /// Whether what the event reports passed or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -29,10 +29,8 @@ pub struct NewEvent {
     pub subject: Key,
     /// The team that it concerns; empty for the platform.
     pub team: String,
-    /// Joins the events of one piece of work.
-    pub correlation: Uuid,
-    /// Who caused it.
-    pub actor: String,
+    /// Who caused it, by which means, why, and in which piece of work.
+    pub cause: Cause,
     /// Passed or failed, where that can be said.
     pub outcome: Option<Outcome>,
     /// More, in the shape that the type documents. Never a secret.
@@ -57,8 +55,7 @@ impl NewEvent {
             kind: format!("{}{what}", Self::PREFIX),
             subject,
             team: team.into(),
-            correlation: caller.correlation,
-            actor: caller.subject.clone(),
+            cause: caller.cause(),
             outcome,
             data,
         }
@@ -94,6 +91,14 @@ pub struct Event {
     pub correlation: Uuid,
     /// Extension: who caused it.
     pub actor: String,
+    /// Extension: by which means they came: `login:ID` (a person's session), `browser`, `key:ID` (of a
+    /// service account), `trust:NAME` (a workload trust), `admin-token`, `platform`, or `nothing` that
+    /// was good. Absent of what happened before the platform kept it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub means: Option<String>,
+    /// Extension: why, in the words of whoever caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Extension: passed or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,

@@ -4,7 +4,11 @@ use axum::{Router, extract::State, http::StatusCode, routing::get};
 use kernel::{Store, http::Json};
 use utoipa::{
     OpenApi as _,
-    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+    openapi::{
+        ObjectBuilder, Ref, RefOr, Required, Type,
+        path::{ParameterBuilder, ParameterIn},
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
 };
 
 /// Towpath's API.
@@ -42,7 +46,36 @@ pub fn document() -> utoipa::openapi::OpenApi {
     for part in parts() {
         document.merge(part);
     }
+    every_caller_may_say_why(&mut document);
     document
+}
+
+/// Adds the header that all routes of the API take.
+fn every_caller_may_say_why(document: &mut utoipa::openapi::OpenApi) {
+    const NAME: &str = "Reason";
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(kernel::Reason::LONGEST));
+    let header = ParameterBuilder::new()
+        .name("Towpath-Reason")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Why the caller does this: one line of UTF-8, kept in the audit trail with every event that \
+             comes of it",
+        ))
+        .schema(Some(text))
+        .build();
+    let components = document.components.get_or_insert_default();
+    components.parameters.insert(NAME.into(), RefOr::T(header));
+    for (path, item) in &mut document.paths.paths {
+        if path.starts_with("/v1/") {
+            let place = format!("#/components/parameters/{NAME}");
+            let all = item.parameters.get_or_insert_default();
+            all.push(RefOr::Ref(Ref::new(place)));
+        }
+    }
 }
 
 /// What each domain has. Two that call different things alike would take each other's place.

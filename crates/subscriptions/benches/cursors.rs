@@ -16,8 +16,8 @@ use std::{
 use async_trait::async_trait;
 use axum::{Extension, Router, extract::State, http::StatusCode, routing::post};
 use kernel::{
-    Action, Authorizer, Caller, Change, Guard, Key, NewEvent, Resource, Ruling, Sealer, Secret,
-    Store, Target,
+    Action, Authorizer, Caller, Cause, Change, Guard, Key, NewEvent, Resource, Ruling, Sealer,
+    Secret, Store, Target,
     http::{AdminToken, Authenticator},
     outbound::Reach,
 };
@@ -242,8 +242,10 @@ fn event(what: &str) -> NewEvent {
             name: "one".into(),
         },
         team: "pay".into(),
-        correlation: Uuid::now_v7(),
-        actor: "bench".into(),
+        cause: Cause {
+            actor: "bench".into(),
+            ..Cause::system("test", Uuid::now_v7())
+        },
         outcome: None,
         data: json!({ "for": "all" }),
     }

@@ -9,7 +9,7 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, DeliverPolicy, pull},
 };
 use futures::StreamExt as _;
-use kernel::{Change, Key, NewEvent, Sealer, Secret, Store};
+use kernel::{Cause, Change, Key, NewEvent, Sealer, Secret, Store};
 use serde_json::{Value, json};
 use subscriptions::NatsOutlet;
 use testkit::{
@@ -40,8 +40,10 @@ async fn happen(store: &Store, team: &str, names: std::ops::Range<i64>) {
                 name: name.to_string(),
             },
             team: team.into(),
-            correlation: Uuid::now_v7(),
-            actor: "local:ada".into(),
+            cause: Cause {
+                actor: "local:ada".into(),
+                ..Cause::system("test", Uuid::now_v7())
+            },
             outcome: None,
             data: json!({ "name": name }),
         });

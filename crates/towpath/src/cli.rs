@@ -7,6 +7,8 @@ use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource,
 };
 
+use kernel::Reason;
+
 use crate::{
     command,
     context::{Context, Format, Terminal},
@@ -77,6 +79,9 @@ pub(crate) struct Global {
         value_name = "DIR"
     )]
     pub(crate) data: Option<PathBuf>,
+    /// Why you do this: kept in the audit trail with what comes of it
+    #[arg(long, global = true, value_name = "TEXT", value_parser = reason)]
+    pub(crate) reason: Option<Reason>,
     /// The form of the answer
     #[arg(
         long,
@@ -89,6 +94,11 @@ pub(crate) struct Global {
     /// Where these were given.
     #[arg(skip)]
     pub(crate) given: Given,
+}
+
+/// Why something is done, as the platform takes it.
+fn reason(text: &str) -> std::result::Result<Reason, String> {
+    Reason::new(text).map_err(|error| error.message)
 }
 
 /// Where an option's value comes from.

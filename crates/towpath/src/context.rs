@@ -220,8 +220,12 @@ impl Context {
         Ok(self.named_token()?.or(self.admin_token()?).is_some())
     }
 
-    /// A client of the platform, with its token.
+    /// A client of the platform, with its token, which says why where that was said.
     pub(crate) fn client(&self) -> Result<Client> {
+        Ok(self.chosen_client()?.because(self.global.reason.clone()))
+    }
+
+    fn chosen_client(&self) -> Result<Client> {
         match self.chosen()? {
             Chosen::Here => {
                 let server = self.local_server()?;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use kernel::{
-    Change, Key, Kind, NewEvent, Next, Outcome, Reconciler, Resource, Result, reconciler::Context,
+    Cause, Change, Key, Kind, NewEvent, Next, Outcome, Reconciler, Resource, Result,
+    reconciler::Context,
 };
 use serde_json::json;
 
@@ -356,8 +357,7 @@ impl Pass<'_> {
             kind: format!("dev.towpath.deployment.{what}"),
             subject: self.deployment.key(),
             team: self.team.clone(),
-            correlation: self.deployment.spec.correlation,
-            actor: "system:deployments".into(),
+            cause: Cause::system("deployments", self.deployment.spec.correlation),
             outcome,
             data,
         }

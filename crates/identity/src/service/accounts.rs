@@ -16,7 +16,7 @@ use crate::{
     model::{AccountKind, IssuedKey, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
     refusal::{Refusal, RefusalCode},
     state::{digest, random_token},
-    verify::ACCOUNT,
+    verify::{ACCOUNT, key_session, key_token_session},
 };
 
 /// What keys begin with, so that scanners of repositories know one.
@@ -48,10 +48,6 @@ pub(super) fn account_named(client_id: &str) -> Option<(&str, &str)> {
 
 fn slot_name(slot: u8) -> String {
     format!("key-{slot}")
-}
-
-fn key_session(id: &str) -> String {
-    format!("key.{id}")
 }
 
 impl Identity {
@@ -148,6 +144,7 @@ impl Identity {
                 self.session_mark_ended(
                     &mut change,
                     caller,
+                    team,
                     &key_session(&key.id),
                     "account removed",
                 )?;
@@ -238,7 +235,8 @@ impl Identity {
             Secret::from(digest(&secret)),
         );
         if let Some(ended) = &ended {
-            self.session_mark_ended(&mut change, caller, &key_session(&ended.id), "key rotated")?;
+            let sid = key_session(&ended.id);
+            self.session_mark_ended(&mut change, caller, &team, &sid, "key rotated")?;
         }
         let valid: Vec<_> = account
             .status
@@ -289,7 +287,8 @@ impl Identity {
             }
             let mut change = Change::new().by(caller);
             change.status(&account)?;
-            self.session_mark_ended(&mut change, caller, &key_session(key), "key revoked")?;
+            let sid = key_session(key);
+            self.session_mark_ended(&mut change, caller, team, &sid, "key revoked")?;
             change.event(NewEvent::caused(
                 "service-account.key-revoked",
                 account.key(),
@@ -311,16 +310,22 @@ impl Identity {
         address: &str,
     ) -> Result<TokenAnswer, Refusal> {
         if let Some((account, key)) = self.account_proved(credentials).await? {
-            return self.account_token(&account, &key_session(&key), None).await;
+            let sid = key_token_session(&key);
+            return self.account_token(&account, &sid, None).await;
         }
+        Err(self.account_refused(address).await)
+    }
+
+    /// What is answered to a key that is none, or none of that account's.
+    pub(super) async fn account_refused(&self, address: &str) -> Refusal {
         let refusal = Refusal::new(
             RefusalCode::InvalidClient,
             "the client's id or its secret is wrong",
         );
-        Err(self.secret_refused(refusal, address).await)
+        self.secret_refused(refusal, address).await
     }
 
-    async fn account_proved(
+    pub(super) async fn account_proved(
         &self,
         credentials: &ClientCredentials,
     ) -> Result<Option<(Resource<ServiceAccount>, String)>> {
@@ -354,7 +359,7 @@ impl Identity {
         Ok(good.then_some((account, key.id)))
     }
 
-    /// Signs a token for an account; not beyond `until`, where that is said.
+    /// Signs a token for an account, of a session of its own; not beyond `until`, where that is said.
     pub(super) async fn account_token(
         &self,
         account: &Resource<ServiceAccount>,

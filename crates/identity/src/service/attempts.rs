@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kernel::{Change, NewEvent, Outcome, Record, anew};
+use kernel::{Change, Means, NewEvent, Outcome, Record, anew};
 use serde_json::json;
 
 use super::{Identity, as_themselves};
@@ -257,7 +257,7 @@ impl Identity {
                         name: gate.name.clone(),
                     },
                     "",
-                    &as_themselves("anonymous"),
+                    &as_themselves("anonymous", Means::Nothing),
                     Some(Outcome::Fail),
                     json!({ "what": gate.what, "failed": record.value.failed }),
                 ));

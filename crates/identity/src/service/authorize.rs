@@ -5,7 +5,9 @@ use kernel::{Change, Record, Secret, anew, secret::same};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::{Identity, TokenAnswer, as_themselves, clients::ClientCredentials, tokens::granted};
+use super::{
+    Identity, TokenAnswer, clients::ClientCredentials, sessions::as_session, tokens::granted,
+};
 use crate::{
     clock::after,
     model::redirect_allowed,
@@ -179,7 +181,7 @@ impl Identity {
             .ok_or_else(unknown)?;
         if let Some(sid) = &record.value.used_for {
             if let Some(session) = self.store.record::<Session>(sid).await? {
-                let caller = as_themselves(&session.value.login.subject);
+                let caller = as_session(&session);
                 let mut change = Change::new().by(&caller);
                 self.session_end(&mut change, &caller, &session, "authorization code reused")?;
                 self.store.commit(change).await?;

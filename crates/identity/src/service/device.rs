@@ -1,6 +1,6 @@
 //! The device grant (RFC 8628): a program without a browser is approved in one elsewhere.
 
-use kernel::{Change, NewEvent, Outcome, Record, Secret, anew};
+use kernel::{Change, Means, NewEvent, Outcome, Record, Secret, anew};
 use rand::{TryRngCore as _, rngs::OsRng};
 use serde::Serialize;
 use serde_json::json;
@@ -211,7 +211,6 @@ impl Identity {
     ) -> Result<DeviceRequest, Refusal> {
         let grant = self.device_find(login, code, address).await?.value;
         let client = self.client(&grant.client_id).await?;
-        let description = client.spec.description;
         Ok(DeviceRequest {
             user_code: shown(&grant.user_code),
             client: if description.is_empty() {
@@ -247,7 +246,7 @@ impl Identity {
         } else {
             Decision::Denied
         };
-        let caller = as_themselves(&login.subject);
+        let caller = as_themselves(&login.subject, Means::Browser);
         let mut change = Change::new().by(&caller);
         if let Some(code) = self
             .store

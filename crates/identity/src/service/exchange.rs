@@ -12,11 +12,10 @@ use jsonwebtoken::{
     jwk::JwkSet,
 };
 use kernel::{
-    Caller, Change, Error, Name, NewEvent, Outcome, Query, Resource, Result, Secret, anew,
+    Caller, Change, Error, Means, Name, NewEvent, Outcome, Query, Resource, Result, Secret, anew,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::{Identity, TokenAnswer, access::of_team, accounts::account_named, written};
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
     model::{ServiceAccount, WorkloadTrust, WorkloadTrustSpec, unmet_rule},
     refusal::{Refusal, RefusalCode},
     settings::SKEW,
-    verify::trust_session,
+    verify::trust_token_session,
 };
 
 /// Algorithms that are taken: those with a public key.
@@ -167,8 +166,8 @@ impl Identity {
         .await
     }
 
-    /// Ends a trust. Tokens that were given for it live to their end, an hour at the most; disabling
-    /// the account ends them at once.
+    /// Ends a trust, and with it, from the next call on, the tokens that were given for it. A trust that is
+    /// made anew under its name is another.
     pub async fn trust_delete(
         &self,
         caller: &Caller,
@@ -191,7 +190,7 @@ impl Identity {
             json!({}),
         ));
         self.store.commit(change).await?;
-        Ok(())
+        self.view.current().await
     }
 
     /// A token for the service account `client_id`, for whoever shows a token that its team trusts.
@@ -299,7 +298,7 @@ impl Identity {
     /// Tells the account's team why a token was not taken.
     async fn exchange_refused(&self, told: Told) -> Result<()> {
         let account = &told.account;
-        let caller = super::as_account(account);
+        let caller = super::as_account(account, Means::Nothing);
         let mut change = Change::new().by(&caller);
         change.event(NewEvent::caused(
             "workload.refused",
@@ -319,12 +318,8 @@ impl Identity {
         claims: &Map<String, Value>,
         end: Timestamp,
     ) -> Result<TokenAnswer, Refusal> {
-        let sid = format!(
-            "{}{}",
-            trust_session(account.meta.uid),
-            Uuid::now_v7().simple()
-        );
-        let caller = super::as_account(account);
+        let sid = trust_token_session(account.meta.uid, trust.meta.uid);
+        let caller = super::as_account(account, Means::Trust(trust.meta.name.clone()));
         let mut change = Change::new().by(&caller);
         change.event(NewEvent::caused(
             "workload.logged-in",

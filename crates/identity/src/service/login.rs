@@ -1,8 +1,8 @@
 //! A person at a login page, and the browser that remembers them.
 
-use kernel::{Caller, Change, Record, Secret, anew, secret::same};
+use kernel::{Caller, Change, Means, Record, Secret, anew, secret::same};
 
-use super::{Identity, as_themselves};
+use super::{Identity, as_themselves, sessions::as_session};
 use crate::{
     clock::after,
     jose::IdClaims,
@@ -166,7 +166,7 @@ impl Identity {
         let name = digest(&cookie);
         login.browser = Some(name.clone());
         let expires = after(self.clock.now(), self.settings.lifetimes.browser);
-        let mut change = Change::new().by(&as_themselves(&login.subject));
+        let mut change = Change::new().by(&as_themselves(&login.subject, Means::Browser));
         change.take(&page);
         if let Some(token) = upstream_token {
             // For as long as a session may last that begins at the browser's last moment.
@@ -238,7 +238,7 @@ impl Identity {
                 return Ok(());
             };
             let login = &browser.value.login;
-            let caller = as_themselves(&login.subject);
+            let caller = as_themselves(&login.subject, Means::Browser);
             let mut change = Change::new().by(&caller);
             change.take(&browser);
             self.sessions_end_of_browser(&mut change, &caller, name)
@@ -289,7 +289,7 @@ impl Identity {
             {
                 return self.browser_end_by_name(browser).await;
             }
-            let caller = as_themselves(&record.value.login.subject);
+            let caller = as_session(&record);
             let mut change = Change::new().by(&caller);
             self.session_end(&mut change, &caller, &record, "logged out")?;
             self.upstream_forget(&mut change, &record).await?;

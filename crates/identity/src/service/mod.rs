@@ -25,7 +25,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kernel::{Caller, CallerKind, Contended, Error, Guard, Resource, Result, Store};
+use kernel::{Caller, CallerKind, Contended, Error, Guard, Means, Resource, Result, Store};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::login::Filled;
@@ -142,8 +142,8 @@ fn written<K: kernel::Kind>(committed: kernel::Committed) -> Result<Resource<K>>
         .typed()
 }
 
-/// The caller behind what somebody does to their own login: themselves.
-fn as_themselves(subject: &str) -> Caller {
+/// The caller behind what somebody does to their own login: themselves, by these means.
+fn as_themselves(subject: &str, means: Means) -> Caller {
     Caller {
         subject: subject.into(),
         kind: CallerKind::Person,
@@ -153,12 +153,14 @@ fn as_themselves(subject: &str) -> Caller {
         leads: vec![],
         environment: None,
         admin: false,
+        means,
+        reason: None,
         correlation: uuid::Uuid::now_v7(),
     }
 }
 
-/// The caller behind what a service account does to itself.
-fn as_account(account: &Resource<ServiceAccount>) -> Caller {
+/// The caller behind what a service account does to itself, by these means.
+fn as_account(account: &Resource<ServiceAccount>, means: Means) -> Caller {
     let Resource { meta, spec, .. } = account;
     Caller {
         subject: format!("{ACCOUNT}:{}/{}", meta.scope, meta.name),
@@ -169,6 +171,8 @@ fn as_account(account: &Resource<ServiceAccount>) -> Caller {
         leads: vec![],
         environment: spec.environment.clone(),
         admin: false,
+        means,
+        reason: None,
         correlation: uuid::Uuid::now_v7(),
     }
 }

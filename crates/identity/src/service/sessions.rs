@@ -4,13 +4,16 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use kernel::{
-    Caller, Change, ErrorKind, Key, NewEvent, Outcome, Record, Result, Secret, anew, secret::same,
+    Caller, Change, Contended as _, ErrorKind, Key, Means, NewEvent, Outcome, Record, Result,
+    Secret, anew, secret::same,
 };
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Identity, as_themselves,
+    Identity,
+    accounts::account_named,
+    as_themselves,
     clients::ClientCredentials,
     tokens::{OFFLINE, TokenAnswer, has_scope},
 };
@@ -19,6 +22,7 @@ use crate::{
     refusal::Refusal,
     source::SourceError,
     state::{EndedSession, Login, Session, digest, random_token},
+    verify::Verified,
     view::{SESSION, SESSION_ENDED, SESSION_REGROUPED, SESSION_STARTED},
 };
 
@@ -54,7 +58,7 @@ impl Identity {
             rotated: now,
             login,
         };
-        let caller = as_themselves(&session.login.subject);
+        let caller = as_themselves(&session.login.subject, Means::Login(sid.clone()));
         let mut change = Change::new().by(&caller);
         change.keep(&Record::new(
             &sid,
@@ -124,7 +128,7 @@ impl Identity {
         match self.membership(&session.login).await {
             Ok(login) => next.value.login = login,
             Err(SourceError::Gone(why)) => {
-                let caller = as_themselves(&session.login.subject);
+                let caller = as_session(&record);
                 let mut change = Change::new().by(&caller);
                 self.session_end(&mut change, &caller, &record, "refused by its source")?;
                 self.upstream_forget(&mut change, &record).await?;
@@ -143,7 +147,7 @@ impl Identity {
         next.expires = self.session_end_of(&next.value);
         let answer = self.session_tokens(&next.name, &next.value, None).await?;
         let (was, is) = (&record.value.login, &next.value.login);
-        let caller = as_themselves(&is.subject);
+        let caller = as_session(&next);
         let mut change = Change::new().by(&caller);
         change.keep(&next)?;
         if (&was.groups, &was.group_ids) != (&is.groups, &is.group_ids) {
@@ -164,7 +168,7 @@ impl Identity {
 
     /// Ends the session of a refresh token that is in the wrong hands; gives what is answered.
     async fn refresh_betrayed(&self, record: &Record<Session>, why: &str) -> Result<Refusal> {
-        let caller = as_themselves(&record.value.login.subject);
+        let caller = as_session(record);
         let mut change = Change::new().by(&caller);
         self.session_end(&mut change, &caller, record, why)?;
         self.upstream_forget(&mut change, record).await?;
@@ -198,8 +202,45 @@ impl Identity {
         token: &Secret,
         address: &str,
     ) -> Result<(), Refusal> {
+        if account_named(&credentials.id).is_some() {
+            return self.account_revoke(credentials, token, address).await;
+        }
         self.client_proved(credentials, address).await?;
         Ok(anew(|| self.revoke_once(&credentials.id, token)).await?)
+    }
+
+    /// Ends one token of a service account, and no other. Whoever shows the token may: a step of a job has it
+    /// without the key. A key that is shown beside it must be right.
+    async fn account_revoke(
+        &self,
+        credentials: &ClientCredentials,
+        token: &Secret,
+        address: &str,
+    ) -> Result<(), Refusal> {
+        if credentials.secret.is_some() && self.account_proved(credentials).await?.is_none() {
+            return Err(self.account_refused(address).await);
+        }
+        let text = token.expose_str().unwrap_or_default();
+        let Verified { claims, caller } = match self.verifier.verify(text).await {
+            Ok(verified) if verified.claims.client_id == credentials.id => verified,
+            // Another's, or one that is worth nothing any more.
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind == ErrorKind::Unauthenticated => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let caller = Caller {
+            correlation: Uuid::now_v7(),
+            ..caller
+        };
+        let team = caller.teams.first().map_or("", String::as_str);
+        let mut change = Change::new().by(&caller);
+        self.session_mark_ended(&mut change, &caller, team, &claims.sid, "revoked")?;
+        match self.store.commit(change).await {
+            // Somebody else has ended it at the same moment.
+            Err(error) if error.is_conflict() => {}
+            committed => drop(committed?),
+        }
+        Ok(self.view.current().await?)
     }
 
     async fn revoke_once(&self, client_id: &str, token: &Secret) -> Result<()> {
@@ -215,7 +256,7 @@ impl Identity {
         let Some(record) = record.filter(|record| record.value.client_id == client_id) else {
             return Ok(());
         };
-        let caller = as_themselves(&record.value.login.subject);
+        let caller = as_session(&record);
         let mut change = Change::new().by(&caller);
         self.session_end(&mut change, &caller, &record, "revoked")?;
         self.upstream_forget(&mut change, &record).await?;
@@ -233,14 +274,16 @@ impl Identity {
         reason: &str,
     ) -> Result<()> {
         change.take(record);
-        self.session_mark_ended(change, caller, &record.name, reason)
+        self.session_mark_ended(change, caller, "", &record.name, reason)
     }
 
-    /// Has the access tokens with this `sid` refused from the commit of `change` on.
+    /// Has the access tokens with this `sid`, of automation of `team` or of a person, refused from the commit
+    /// of `change` on.
     pub(super) fn session_mark_ended(
         &self,
         change: &mut Change,
         caller: &Caller,
+        team: &str,
         sid: &str,
         reason: &str,
     ) -> Result<()> {
@@ -256,7 +299,7 @@ impl Identity {
         change.event(NewEvent::caused(
             SESSION_ENDED,
             session_key(sid),
-            "",
+            team,
             caller,
             Some(Outcome::Pass),
             json!({ "reason": reason }),
@@ -281,7 +324,13 @@ impl Identity {
     }
 }
 
-fn session_key(sid: &str) -> Key {
+/// Whoever a session is of, by its tokens.
+pub(super) fn as_session(record: &Record<Session>) -> Caller {
+    let means = Means::Login(record.name.clone());
+    as_themselves(&record.value.login.subject, means)
+}
+
+pub(super) fn session_key(sid: &str) -> Key {
     Key {
         kind: SESSION.into(),
         scope: String::new(),

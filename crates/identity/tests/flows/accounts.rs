@@ -1,6 +1,7 @@
 //! Service accounts: two valid keys, rotation, and who may.
 
 use axum::http::StatusCode;
+use kernel::EventFilter;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Site, claims, text};
@@ -102,6 +103,55 @@ async fn a_rotation_whose_answer_was_lost_is_asked_for_again() {
     // What was stored before still works: nothing was rotated twice.
     token(&site, &stored).await.ok();
     token(&site, &again).await.ok();
+}
+
+#[tokio::test]
+async fn a_token_ends_by_itself_and_its_key_goes_on() {
+    let site = Site::new().await;
+    account(&site, "ci", json!({})).await;
+    let key = rotate(&site, "ci").await;
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        let answer = token(&site, &key).await.ok().json();
+        tokens.push(text(&answer, "access_token").to_owned());
+    }
+    let revoke = async |token: &str, secret: Option<&str>| {
+        let mut fields = vec![("client_id", "payments/ci"), ("token", token)];
+        fields.extend(secret.map(|secret| ("client_secret", secret)));
+        site.post("/oauth/revoke", &fields).await
+    };
+    // A key that is shown must be right; without one the token is enough.
+    let refused = revoke(&tokens[0], Some("twk_x_y")).await;
+    assert_eq!(refused.error(), "invalid_client");
+    site.whoami(&tokens[0]).await.ok();
+    revoke(&tokens[0], Some(text(&key, "clientSecret")))
+        .await
+        .ok();
+    revoke(&tokens[1], None).await.ok();
+    assert_eq!(site.whoami(&tokens[0]).await.status, 401);
+    assert_eq!(site.whoami(&tokens[1]).await.status, 401);
+    site.whoami(&tokens[2]).await.ok();
+    token(&site, &key).await.ok();
+    // What the team sees of it.
+    let filter = EventFilter {
+        type_prefix: Some("dev.towpath.session.ended".into()),
+        team: Some("payments".into()),
+        ..EventFilter::default()
+    };
+    let ended = site.store.events(&filter, 0, 10).await.unwrap();
+    assert_eq!(ended.len(), 2, "{ended:?}");
+    let means = format!("key:{}", text(&key, "id"));
+    for event in ended {
+        assert_eq!(event.actor, "account:payments/ci");
+        assert_eq!(event.means.as_deref(), Some(means.as_str()));
+        assert_eq!(event.data["reason"], "revoked");
+    }
+    // The key's own end takes the rest.
+    let path = format!("{ACCOUNTS}/ci/keys/{}", text(&key, "id"));
+    site.admin("DELETE", &path, Value::Null).await.ok();
+    let refused = site.whoami(&tokens[2]).await;
+    assert_eq!(refused.status, 401);
+    assert!(refused.body.contains("the key"), "{}", refused.body);
 }
 
 #[tokio::test]

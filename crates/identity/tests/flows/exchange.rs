@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
-use kernel::EventFilter;
+use kernel::{EventFilter, Means};
 use serde_json::{Value, json};
 
 use crate::{
@@ -65,6 +65,17 @@ impl Setup {
         self.site.post("/oauth/token", &fields).await
     }
 
+    /// By which means those came who caused the events of a type.
+    async fn means(&self, kind: &str) -> Vec<String> {
+        let filter = EventFilter {
+            type_prefix: Some(kind.into()),
+            ..EventFilter::default()
+        };
+        let events = self.site.store.events(&filter, 0, 100).await.unwrap();
+        assert!(!events.is_empty(), "{kind}");
+        events.into_iter().filter_map(|event| event.means).collect()
+    }
+
     async fn with(&self, name: &str, value: Value) -> Answer {
         let mut claims = self.claims();
         claims[name] = value;
@@ -102,6 +113,77 @@ async fn a_job_is_its_teams_service_account() {
     assert_eq!(setup.ci.asked.load(Ordering::SeqCst), 1, "keys are kept");
     let list = json!(["another", ISSUER]);
     setup.with("aud", list).await.ok();
+    let by = setup.means("dev.towpath.workload.logged-in").await;
+    assert!(by.iter().all(|means| means == "trust:github"), "{by:?}");
+    let verifier = setup.site.identity.verifier();
+    let verified = verifier
+        .verify(text(&answer, "access_token"))
+        .await
+        .unwrap();
+    assert_eq!(verified.caller.means, Means::Trust("github".into()));
+}
+
+#[tokio::test]
+async fn a_removed_trust_ends_its_tokens_at_the_next_call() {
+    let setup = setup().await;
+    let site = &setup.site;
+    let got = async || {
+        let token = setup.signer.sign(&setup.claims());
+        let answer = setup.exchange(&token).await.ok().json();
+        text(&answer, "access_token").to_owned()
+    };
+    let trust = format!("{TRUSTS}/github");
+    let spec = json!({
+        "issuer": setup.ci.url, "claims": { "repository": "acme/payments" }, "serviceAccount": "ci",
+    });
+    let token = got().await;
+    // What it asks for may change; for whom it stands is another matter.
+    site.admin("PUT", &trust, spec.clone()).await.ok();
+    site.whoami(&token).await.ok();
+    account(site, "other", json!({})).await;
+    let mut other = spec.clone();
+    other["serviceAccount"] = json!("other");
+    site.admin("PUT", &trust, other).await.ok();
+    assert_eq!(site.whoami(&token).await.status, 401);
+    site.admin("PUT", &trust, spec.clone()).await.ok();
+
+    let token = got().await;
+    site.whoami(&token).await.ok();
+    site.admin("DELETE", &trust, Value::Null).await.ok();
+    let refused = site.whoami(&token).await;
+    assert_eq!(refused.status, 401);
+    assert!(refused.body.contains("the trust"), "{}", refused.body);
+    // Made again under its name it is another.
+    site.admin("PUT", &trust, spec).await.ok();
+    assert_eq!(site.whoami(&token).await.status, 401);
+    site.whoami(&got().await).await.ok();
+    // A replica that starts knows them all.
+    let replica = Site::on(site.store.clone(), settings(), site.clock.clone()).await;
+    assert_eq!(replica.whoami(&token).await.status, 401);
+    replica.whoami(&got().await).await.ok();
+}
+
+#[tokio::test]
+async fn a_job_gives_up_its_token_and_no_other() {
+    let setup = setup().await;
+    let site = &setup.site;
+    let token = setup.signer.sign(&setup.claims());
+    let answers = [setup.exchange(&token).await, setup.exchange(&token).await];
+    let tokens = answers.map(|answer| text(&answer.ok().json(), "access_token").to_owned());
+    let revoke = async |client: &str, token: &str| {
+        let fields = [("client_id", client), ("token", token)];
+        site.post("/oauth/revoke", &fields).await.ok();
+    };
+    // Another's is passed over, as RFC 7009 wants it.
+    account(site, "other", json!({})).await;
+    revoke("payments/other", &tokens[0]).await;
+    site.whoami(&tokens[0]).await.ok();
+    for _ in 0..2 {
+        revoke("payments/ci", &tokens[0]).await;
+        assert_eq!(site.whoami(&tokens[0]).await.status, 401);
+    }
+    site.whoami(&tokens[1]).await.ok();
+    setup.exchange(&token).await.ok();
 }
 
 #[tokio::test]
@@ -166,7 +248,8 @@ async fn what_does_not_fit_is_refused() {
         "{reasons:?}"
     );
     assert!(
-        told.iter().all(|event| event.team == "payments"),
+        told.iter()
+            .all(|event| event.team == "payments" && event.means.as_deref() == Some("nothing")),
         "{told:?}"
     );
 }

@@ -1,5 +1,6 @@
 //! Refresh tokens: rotation, reuse, lifetimes, revocation.
 
+use kernel::{EventFilter, Means};
 use serde_json::json;
 
 use crate::support::{Answer, Browser, Site, text};
@@ -19,6 +20,53 @@ fn next(answer: Answer) -> (String, String) {
         text(&tokens, "refresh_token").into(),
         text(&tokens, "access_token").into(),
     )
+}
+
+#[tokio::test]
+async fn the_trail_names_the_login_and_none_of_its_secrets() {
+    let site = Site::new().await;
+    site.user("ada").await;
+    let tokens = site.login("ada").await;
+    let (access, refresh) = (
+        text(&tokens, "access_token"),
+        text(&tokens, "refresh_token"),
+    );
+    let sid = crate::support::claims(access)["sid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let verified = site.identity.verifier().verify(access).await.unwrap();
+    assert_eq!(verified.caller.means, Means::Login(sid.clone()));
+    site.post(
+        "/oauth/revoke",
+        &[("client_id", "towpath-cli"), ("token", refresh)],
+    )
+    .await
+    .ok();
+    let events = site
+        .store
+        .events(&EventFilter::default(), 0, 1000)
+        .await
+        .unwrap();
+    let of = |kind: &str| {
+        let event = events
+            .iter()
+            .find(|event| event.kind == format!("dev.towpath.{kind}"));
+        event.unwrap_or_else(|| panic!("no {kind}")).clone()
+    };
+    for kind in ["session.started", "session.ended"] {
+        let event = of(kind);
+        assert_eq!(event.actor, "local:ada", "{kind}");
+        assert_eq!(event.means, Some(format!("login:{sid}")), "{kind}");
+        assert_eq!(event.subject, format!("Session/{sid}"), "{kind}");
+    }
+    assert_eq!(of("device.approved").means.as_deref(), Some("browser"));
+    assert_eq!(of("user.created").means.as_deref(), Some("admin-token"));
+    let log = serde_json::to_string(&events).unwrap();
+    let (_, secret) = refresh.rsplit_once('.').unwrap();
+    for secret in [access, refresh, secret, text(&tokens, "id_token")] {
+        assert!(!log.contains(secret));
+    }
 }
 
 #[tokio::test]

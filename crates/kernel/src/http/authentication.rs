@@ -5,19 +5,25 @@ use std::{path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use axum::{
     extract::FromRequestParts,
-    http::{header, request::Parts},
+    http::{HeaderMap, HeaderName, header, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::time::Instant;
 
-use super::correlation;
-use crate::{Caller, Error, ErrorKind, Result, Secret, bytes::random, private_file, secret::same};
+use super::{correlation, extract::single_value};
+use crate::{
+    Caller, Error, ErrorKind, Reason, Result, Secret, bytes::random, private_file, secret::same,
+};
+
+/// Carries why the caller does what they do, as UTF-8: kept with every event that comes of it. See
+/// [`Reason`] for what it may be.
+pub const REASON: HeaderName = HeaderName::from_static("towpath-reason");
 
 /// Knows callers by their tokens. Put into the routes as `Extension(Arc<dyn Authenticator>)`.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
     /// The caller with this bearer token; `Unauthenticated` where there is none. The correlation id
-    /// is set afterwards.
+    /// and the reason are set afterwards.
     async fn authenticate(&self, token: &Secret) -> Result<Caller>;
 }
 
@@ -69,6 +75,18 @@ fn unauthenticated(message: &str) -> Error {
         .remedy("log in with `towpath login --server URL`; programs send `Authorization: Bearer TOKEN`, and on the platform's machine there is one in admin.token in its data directory")
 }
 
+/// Why the caller does what they do, where they say so.
+fn stated(headers: &HeaderMap) -> Result<Option<Reason>> {
+    let Some(value) = single_value(headers, &REASON)? else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+        Error::invalid(format!("the header {REASON} is not UTF-8"))
+            .remedy("encode the reason as UTF-8")
+    })?;
+    Reason::new(text).map(Some)
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Error;
 
@@ -108,6 +126,7 @@ impl Session {
         self.asked = Instant::now();
         self.caller = Caller {
             correlation: self.caller.correlation,
+            reason: self.caller.reason.take(),
             ..caller
         };
         Ok(true)
@@ -137,6 +156,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
         Ok(Self {
             caller: Caller {
                 correlation: correlation::current(),
+                reason: stated(&parts.headers)?,
                 ..caller
             },
             authenticator,

@@ -212,13 +212,21 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
 /// The one value of a header that may be there once.
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>> {
+    let text = single_value(headers, name)?.map(HeaderValue::to_str);
+    text.transpose()
+        .map(|text| text.map(str::trim))
+        .map_err(|_| Error::invalid(format!("the header {name} is not plain text")))
+}
+
+/// The same, whatever its encoding.
+pub(super) fn single_value<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h HeaderValue>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
-    let text = first.map(|value| value.to_str()).transpose();
-    match text {
-        Ok(text) if values.next().is_none() => Ok(text.map(str::trim)),
-        _ => Err(Error::invalid(format!(
-            "the header {name} is there twice, or is not plain text"
-        ))),
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(Error::invalid(format!("the header {name} is there twice"))),
     }
 }

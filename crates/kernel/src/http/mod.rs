@@ -14,7 +14,7 @@ mod problem;
 mod stream;
 
 pub use self::{
-    authentication::{AdminToken, Authenticator, Session},
+    authentication::{AdminToken, Authenticator, REASON, Session},
     correlation::{CORRELATION_ID, correlate},
     events::{EventPage, EventQuery, EventsApi, routes},
     extract::{ETag, IdempotencyKey, IfMatch, Json, Path, Query},

@@ -17,7 +17,7 @@ use super::{
     writer::{Transaction, Work},
 };
 use crate::{
-    Change, Document, Error, ErrorKind, Event, Key, Meta, NewEvent, Result, change::Write,
+    Cause, Change, Document, Error, ErrorKind, Event, Key, Meta, NewEvent, Result, change::Write,
     lease::Fence,
 };
 
@@ -38,8 +38,7 @@ struct Applying<'t, 'c> {
     touched: BTreeMap<Key, Touched>,
     written: Vec<Document>,
     sealed_for: Vec<Uuid>,
-    correlation: Uuid,
-    actor: String,
+    cause: Cause,
     now: Timestamp,
 }
 
@@ -73,16 +72,18 @@ impl Work for Apply {
         if let Some(fence) = &fence {
             check_fence(tx, fence).await?;
         }
-        let (correlation, actor) = cause
-            .or_else(|| events.first().map(|e| (e.correlation, e.actor.clone())))
-            .unwrap_or_else(|| (Uuid::now_v7(), "system".into()));
+        let cause = cause
+            .or_else(|| events.first().map(|event| event.cause.clone()))
+            .unwrap_or_else(|| Cause {
+                actor: "system".into(),
+                ..Cause::system("", Uuid::now_v7())
+            });
         let mut applying = Applying {
             tx,
             touched: BTreeMap::new(),
             written: Vec::new(),
             sealed_for: Vec::new(),
-            correlation,
-            actor,
+            cause,
             now: Timestamp::now(),
         };
         for write in writes {
@@ -387,8 +388,7 @@ impl Applying<'_, '_> {
             kind: format!("{}{what}", Event::RESOURCE),
             subject: document.key(),
             team: team(document),
-            correlation: self.correlation,
-            actor: self.actor.clone(),
+            cause: self.cause.clone(),
             outcome: None,
             data,
         })

@@ -13,8 +13,8 @@ pub(super) const COLUMNS: &str = "SELECT kind, scope, name, uid, revision, gener
 pub(super) const COLUMNS_BY_KEY: &str = "SELECT kind, scope, name, uid, revision, generation, \
      labels, spec, status, created, updated, deleting FROM resource \
      WHERE kind = $1 AND scope = $2 AND name = $3";
-pub(super) const EVENT_COLUMNS: &str =
-    "SELECT seq, id, time, type, subject, team, correlation, actor, outcome, data FROM event";
+pub(super) const EVENT_COLUMNS: &str = "SELECT seq, id, time, type, subject, team, correlation, actor, means, reason, outcome, data \
+     FROM event";
 
 /// A row of [`COLUMNS`].
 pub(super) fn read_document(row: &Row) -> Result<Document> {
@@ -50,11 +50,13 @@ pub(super) fn read_event(row: &Row, platform: Uuid) -> Result<Event> {
         team: row.text(5)?,
         correlation: parsed(&row.text(6)?)?,
         actor: row.text(7)?,
+        means: row.optional_text(8)?,
+        reason: row.optional_text(9)?,
         outcome: row
-            .optional_text(8)?
+            .optional_text(10)?
             .map(|outcome| from_json::<Outcome>(&format!("\"{outcome}\"")))
             .transpose()?,
-        data: from_json(&row.text(9)?)?,
+        data: from_json(&row.text(11)?)?,
     })
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Line {
     team: String,
     correlation: String,
     actor: String,
+    means: String,
+    reason: Option<String>,
     outcome: Option<String>,
     data: String,
 }
@@ -27,7 +29,14 @@ impl Line {
     /// Fails where a text of it cannot be stored.
     pub(super) fn new(event: &NewEvent) -> Result<Self> {
         let subject = event.subject.to_string();
-        let texts = [&event.kind, &subject, &event.team, &event.actor];
+        let means = event.cause.means.to_string();
+        let texts = [
+            &event.kind,
+            &subject,
+            &event.team,
+            &event.cause.actor,
+            &means,
+        ];
         if texts.iter().any(|text| text.contains('\0')) {
             return Err(Error::invalid("an event's text contains a NUL character"));
         }
@@ -40,8 +49,14 @@ impl Line {
             kind: event.kind.clone(),
             subject,
             team: event.team.clone(),
-            correlation: event.correlation.to_string(),
-            actor: event.actor.clone(),
+            correlation: event.cause.correlation.to_string(),
+            actor: event.cause.actor.clone(),
+            means,
+            reason: event
+                .cause
+                .reason
+                .as_ref()
+                .map(|reason| reason.as_str().to_owned()),
             outcome,
             data: json_text(&event.data)?,
         })
@@ -52,9 +67,9 @@ impl Connection {
     /// Writes one line, in a transaction that holds the log's lock.
     pub(super) async fn line(&mut self, seq: i64, time: Timestamp, line: Line) -> Result<()> {
         self.execute(
-            "INSERT INTO event (seq, id, time, type, subject, team, correlation, actor, outcome,
-                                data)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            "INSERT INTO event (seq, id, time, type, subject, team, correlation, actor, means, reason,
+                                outcome, data)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             args![
                 seq,
                 line.id,
@@ -64,6 +79,8 @@ impl Connection {
                 line.team,
                 line.correlation,
                 line.actor,
+                line.means,
+                line.reason,
                 line.outcome,
                 line.data,
             ],
@@ -76,10 +93,12 @@ impl Connection {
 /// Appends `lines`, and tells other replicas, in one message outside of any transaction; gives the
 /// newest event's place in the log.
 pub(super) async fn append(server: &mut PgConnection, lines: Vec<Line>) -> Result<i64> {
-    let mut columns: [Vec<String>; 7] = Default::default();
+    let mut columns: [Vec<String>; 8] = Default::default();
     let mut outcomes = Vec::with_capacity(lines.len());
+    let mut reasons = Vec::with_capacity(lines.len());
     for line in lines {
         outcomes.push(line.outcome);
+        reasons.push(line.reason);
         let texts = [
             line.id,
             line.kind,
@@ -87,14 +106,24 @@ pub(super) async fn append(server: &mut PgConnection, lines: Vec<Line>) -> Resul
             line.team,
             line.correlation,
             line.actor,
+            line.means,
             line.data,
         ];
         for (column, text) in columns.iter_mut().zip(texts) {
             column.push(text);
         }
     }
-    let [ids, kinds, subjects, teams, correlations, actors, data] = columns;
-    sqlx::query_scalar("SELECT event_append($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+    let [
+        ids,
+        kinds,
+        subjects,
+        teams,
+        correlations,
+        actors,
+        means,
+        data,
+    ] = columns;
+    sqlx::query_scalar("SELECT event_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
         .bind(Timestamp::now().to_string())
         .bind(ids)
         .bind(kinds)
@@ -102,6 +131,8 @@ pub(super) async fn append(server: &mut PgConnection, lines: Vec<Line>) -> Resul
         .bind(teams)
         .bind(correlations)
         .bind(actors)
+        .bind(means)
+        .bind(reasons)
         .bind(outcomes)
         .bind(data)
         .fetch_one(server)

@@ -13,8 +13,8 @@ use axum::{Extension, Router, body::Body};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kernel::{
-    Beginnings, Caller, Change, Error, ErrorKind, EventFilter, Key, NewEvent, Result, Secret,
-    Store,
+    Beginnings, Caller, Cause, Change, Error, ErrorKind, EventFilter, Key, NewEvent, Result,
+    Secret, Store,
     http::{Authenticator, routes},
 };
 use serde_json::{Value, json};
@@ -36,8 +36,10 @@ async fn happen(store: &Store, kind: &str, name: &str) -> Uuid {
             name: name.into(),
         },
         team: "core".into(),
-        correlation,
-        actor: "ada".into(),
+        cause: Cause {
+            actor: "ada".into(),
+            ..Cause::system("test", correlation)
+        },
         outcome: None,
         data: json!({"name": name}),
     });

@@ -6,7 +6,10 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
-use kernel::http::{ETag, IdempotencyKey, IfMatch, Json, Path, Query};
+use kernel::{
+    Caller, Means,
+    http::{ETag, IdempotencyKey, IfMatch, Json, Path, Query},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{self, Answer, request, send, service};
@@ -37,6 +40,10 @@ fn routes() -> Router {
     let keyed = |IdempotencyKey(key): IdempotencyKey| async move { Json(key) };
     let filtered = |Query(filter): Query<Filter>| async move { Json(filter.limit) };
     let numbered = |Path(number): Path<u8>| async move { Json(number) };
+    let called = |caller: Caller| async move {
+        assert_eq!(caller.means, Means::AdminToken);
+        Json(caller.reason.map(|reason| reason.as_str().to_owned()))
+    };
     service(
         Router::new()
             .route(
@@ -45,6 +52,7 @@ fn routes() -> Router {
             )
             .route("/conditional", get(conditional))
             .route("/keyed", get(keyed))
+            .route("/called", get(called))
             .route("/filtered", get(filtered))
             .route("/numbered/{number}", get(numbered))
             .layer(DefaultBodyLimit::max(200)),
@@ -141,4 +149,35 @@ async fn keys_paths_and_queries_are_checked() {
         let problem = support::get(&routes, wrong).await.problem();
         assert_eq!(problem.status, 422, "{wrong}: {problem:?}");
     }
+}
+
+#[tokio::test]
+async fn a_caller_says_why_in_one_line() {
+    let unsaid = support::get(&routes(), "/called").await;
+    assert_eq!(unsaid.json(), serde_json::Value::Null);
+    let said = with("/called", "towpath-reason", " INC-42: Schlüssel weg ").await;
+    assert_eq!(said.json(), "INC-42: Schlüssel weg");
+    let long = "x".repeat(501);
+    for (text, words) in [
+        ("", "says nothing"),
+        (long.as_str(), "501 characters"),
+        ("to\tmorrow", "control"),
+        ("\u{202e}desrever", "control"),
+    ] {
+        let problem = with("/called", "towpath-reason", text).await.problem();
+        assert_eq!(problem.status, 422, "{text:?}");
+        assert!(problem.detail.contains(words), "{}", problem.detail);
+    }
+    let bytes = axum::http::HeaderValue::from_bytes(b"not \xff UTF-8").unwrap();
+    let mut asked = request("GET", "/called").body(Body::empty()).unwrap();
+    asked.headers_mut().insert("towpath-reason", bytes);
+    let problem = send(&routes(), asked).await.problem();
+    assert!(problem.detail.contains("UTF-8"), "{}", problem.detail);
+    let twice = request("GET", "/called")
+        .header("towpath-reason", "one")
+        .header("towpath-reason", "two");
+    let problem = send(&routes(), twice.body(Body::empty()).unwrap())
+        .await
+        .problem();
+    assert!(problem.detail.contains("twice"), "{}", problem.detail);
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use kernel::{Change, ErrorKind, EventFilter, Key, NewEvent, Outcome};
+use kernel::{
+    Caller, Cause, Change, ErrorKind, EventFilter, Key, Means, NewEvent, Outcome, Reason,
+};
 use serde_json::json;
+use sqlx::Connection as _;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -12,6 +15,8 @@ use crate::support::{Database, Thing, caller, commit, create, thing};
 on_both!(
     each_write_comes_with_its_event,
     an_event_is_read_as_it_was_written,
+    the_trail_says_by_which_means_and_why,
+    a_log_from_before_there_were_means_goes_on,
     writes_take_their_cause_from_the_events_beside_them,
     filters_select,
     a_subscriber_wakes_with_the_commit,
@@ -25,8 +30,10 @@ fn event(kind: &str, subject: Key) -> NewEvent {
         kind: kind.into(),
         subject,
         team: "core".into(),
-        correlation: Uuid::now_v7(),
-        actor: "grace".into(),
+        cause: Cause {
+            actor: "grace".into(),
+            ..Cause::system("test", Uuid::now_v7())
+        },
         outcome: Some(Outcome::Fail),
         data: json!({"text": "NUL \0 and 名前"}),
     }
@@ -76,6 +83,101 @@ async fn an_event_is_read_as_it_was_written(database: &Database) {
     assert_eq!(cloud["datacontenttype"], "application/json");
 }
 
+async fn the_trail_says_by_which_means_and_why(database: &Database) {
+    let store = database.open().await;
+    let reason = Reason::new("INC-42: Schlüssel verloren").unwrap();
+    let caller = Caller {
+        means: Means::Key("0190".into()),
+        reason: Some(reason.clone()),
+        ..caller()
+    };
+    let mut change = Change::new().by(&caller);
+    change.create(&thing("env", "a", 1)).unwrap();
+    let told = || {
+        let key = Key::of::<Thing>("env", "a");
+        NewEvent::caused("test.done", key, "core", &caller, None, json!({}))
+    };
+    change.event(told());
+    store.commit(change).await.unwrap();
+    // On a server these go another way: nothing is written but events.
+    let mut change = Change::new();
+    change.event(told());
+    change.event(event(
+        "dev.towpath.test.other",
+        Key::of::<Thing>("env", "b"),
+    ));
+    store.commit(change).await.unwrap();
+
+    let events = store.events(&EventFilter::default(), 0, 10).await.unwrap();
+    let [created, done, again, other] = &events[..] else {
+        panic!("four events, not {events:?}");
+    };
+    for event in [created, done, again] {
+        assert_eq!(event.means.as_deref(), Some("key:0190"), "{event:?}");
+        assert_eq!(event.reason.as_deref(), Some(reason.as_str()), "{event:?}");
+    }
+    assert_eq!(other.means.as_deref(), Some("platform"));
+    assert_eq!(other.reason, None);
+    let cloud = serde_json::to_value(other).unwrap();
+    assert_eq!(cloud["means"], "platform");
+    assert!(cloud.get("reason").is_none(), "{cloud}");
+}
+
+async fn a_log_from_before_there_were_means_goes_on(database: &Database) {
+    let store = database.open().await;
+    let mut change = Change::new();
+    change.event(event(
+        "dev.towpath.test.before",
+        Key::of::<Thing>("env", "a"),
+    ));
+    store.commit(change).await.unwrap();
+    store.close().await;
+    drop(store);
+    // As the version before left it.
+    let undo = "ALTER TABLE event DROP COLUMN means; ALTER TABLE event DROP COLUMN reason;
+                DELETE FROM _sqlx_migrations WHERE version = 5;";
+    if database.directory().is_some() {
+        let mut old = sqlx::SqliteConnection::connect(&database.url)
+            .await
+            .unwrap();
+        sqlx::raw_sql(undo).execute(&mut old).await.unwrap();
+        old.close().await.unwrap();
+    } else {
+        let mut old = sqlx::PgConnection::connect(&database.url).await.unwrap();
+        sqlx::raw_sql(undo).execute(&mut old).await.unwrap();
+        let undo = "DROP FUNCTION event_append (TEXT, TEXT[], TEXT[], TEXT[], TEXT[], TEXT[],
+                                                TEXT[], TEXT[], TEXT[], TEXT[], TEXT[])";
+        sqlx::raw_sql(undo).execute(&mut old).await.unwrap();
+        old.close().await.unwrap();
+    }
+
+    let store = database.open().await;
+    let mut change = Change::new();
+    change.event(event(
+        "dev.towpath.test.after",
+        Key::of::<Thing>("env", "a"),
+    ));
+    store.commit(change).await.unwrap();
+    let events = store.events(&EventFilter::default(), 0, 10).await.unwrap();
+    let means: Vec<_> = events
+        .iter()
+        .map(|event| {
+            (
+                event.kind.as_str(),
+                event.actor.as_str(),
+                event.means.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        means,
+        [
+            ("dev.towpath.test.before", "grace", None),
+            ("dev.towpath.test.after", "grace", Some("platform")),
+        ]
+    );
+}
+
 async fn writes_take_their_cause_from_the_events_beside_them(database: &Database) {
     let store = database.open().await;
     let one = thing("env", "a", 1);
@@ -85,7 +187,7 @@ async fn writes_take_their_cause_from_the_events_beside_them(database: &Database
     change.event(cause.clone());
     store.commit(change).await.unwrap();
     let filter = EventFilter {
-        correlation: Some(cause.correlation),
+        correlation: Some(cause.cause.correlation),
         ..EventFilter::default()
     };
     let events = store.events(&filter, 0, 10).await.unwrap();

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use kernel::{Change, EventFilter, Key, NewEvent, Store};
+use kernel::{Cause, Change, EventFilter, Key, NewEvent, Store};
 use proptest::{
     prelude::{Strategy, any},
     test_runner::{Config, TestCaseError, TestRunner},
@@ -152,8 +152,7 @@ fn event(correlation: Uuid) -> NewEvent {
         kind: "dev.towpath.test.written".into(),
         subject: Key::of::<Thing>("env", "a"),
         team: String::new(),
-        correlation,
-        actor: "system:test".into(),
+        cause: Cause::system("test", correlation),
         outcome: None,
         data: json!({}),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{Backoff, Change, Key, NewEvent};
+use kernel::{Backoff, Cause, Change, Key, NewEvent};
 use serde_json::{Value, json};
 use testkit::eventually;
 use uuid::Uuid;
@@ -107,8 +107,10 @@ async fn an_event_that_is_too_large_is_a_dead_letter_at_once() {
             name: "large".into(),
         },
         team: "pay".into(),
-        correlation: Uuid::now_v7(),
-        actor: "local:ada".into(),
+        cause: Cause {
+            actor: "local:ada".into(),
+            ..Cause::system("test", Uuid::now_v7())
+        },
         outcome: None,
         data: json!({ "name": "x".repeat(513 * 1024) }),
     });

@@ -14,8 +14,8 @@ use axum::{
     middleware::from_fn,
 };
 use kernel::{
-    Action, Authorizer, Backoff, Caller, CallerKind, Change, Guard, Key, NewEvent, Ruling, Sealer,
-    Secret, Store, Target,
+    Action, Authorizer, Backoff, Caller, CallerKind, Cause, Change, Guard, Key, NewEvent, Ruling,
+    Sealer, Secret, Store, Target,
     http::{Authenticator, correlate},
     outbound::Reach,
 };
@@ -255,8 +255,10 @@ pub(crate) async fn happen_all(store: &Store, team: &str, what: &str, names: &[S
                 name: name.clone(),
             },
             team: team.into(),
-            correlation: Uuid::now_v7(),
-            actor: "local:ada".into(),
+            cause: Cause {
+                actor: "local:ada".into(),
+                ..Cause::system("test", Uuid::now_v7())
+            },
             outcome: None,
             data: json!({ "name": name }),
         });

@@ -1,24 +1,42 @@
 //! Events, one line each.
 
-use kernel::{Event, Outcome};
+use kernel::{Caller, Event, Outcome};
 
 use super::quantity;
 
-/// `2025-01-01 12:00:00  +  deployment.succeeded  Deployment/dev/d-1  words`
+/// `2025-01-01 12:00:00  + deployment.succeeded  Deployment/dev/d-1  words  by whom (means) because words`
 pub(crate) fn line(event: &Event) -> String {
     let mark = match event.outcome {
         Some(Outcome::Pass) => "+",
         Some(Outcome::Fail) => "!",
         None => " ",
     };
-    let line = format!(
-        "{}  {mark} {:<30} {}  {}",
+    let parts = [
         quantity::local(event.time),
-        short(&event.kind),
-        event.subject,
+        format!("{mark} {:<30} {}", short(&event.kind), event.subject),
         words(event),
-    );
-    line.trim_end().to_owned()
+        cause(event),
+    ];
+    let said = parts.iter().filter(|part| !part.is_empty());
+    said.map(|part| part.trim_end())
+        .collect::<Vec<_>>()
+        .join("  ")
+}
+
+/// Who caused it, by which means and why, where that is not the platform itself:
+/// `by local:ada (login:...) because words`.
+fn cause(event: &Event) -> String {
+    if Caller::is_system(&event.actor) {
+        return String::new();
+    }
+    let mut said = format!("by {}", event.actor);
+    if let Some(means) = &event.means {
+        said.push_str(&format!(" ({means})"));
+    }
+    if let Some(reason) = &event.reason {
+        said.push_str(&format!(" because {reason}"));
+    }
+    said
 }
 
 /// The type without what all of ours begin with.

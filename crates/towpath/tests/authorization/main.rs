@@ -12,6 +12,7 @@ mod person;
 #[path = "../site/mod.rs"]
 mod site;
 mod table;
+mod trail;
 mod world;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -19,6 +20,8 @@ use std::{collections::BTreeMap, time::Duration};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 use site::Site;
+use trail::Asked;
+use uuid::Uuid;
 use world::{World, order, plain_order};
 
 const DESCRIPTION: &str = include_str!("../../../../openapi/towpath.json");
@@ -50,13 +53,33 @@ async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
     world.people().await;
     world.furnish().await;
     let mut wrong = Vec::new();
+    let mut asked = Vec::new();
     for (operation, row) in table::rows() {
         let (method, _) = operation.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();
         for (caller, expected) in table::answers(row) {
             let may = (200..300).contains(&expected);
             let (path, body) = world.asked(operation, caller, may).await;
-            let (status, answer) = world.ask(caller, method.clone(), &path, &body).await;
+            let correlation = Uuid::now_v7();
+            let reason = Asked::reason(operation, caller);
+            let (status, answer) = world
+                .ask_why(
+                    caller,
+                    method.clone(),
+                    &path,
+                    &body,
+                    &[
+                        ("correlation-id", &correlation.to_string()),
+                        ("towpath-reason", &reason),
+                    ],
+                )
+                .await;
+            asked.push(Asked {
+                operation,
+                caller,
+                status,
+                correlation,
+            });
             if status != expected {
                 wrong.push(format!(
                     "{operation} by {caller}: {status}, not {expected}: {answer}"
@@ -69,6 +92,7 @@ async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    world.trail_is_whole(&asked).await;
 }
 
 #[tokio::test]

@@ -159,11 +159,26 @@ impl World {
         path: &str,
         body: &Value,
     ) -> (u16, Value) {
+        self.ask_why(caller, method, path, body, &[]).await
+    }
+
+    /// The same, with these headers.
+    pub(crate) async fn ask_why(
+        &self,
+        caller: &str,
+        method: Method,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> (u16, Value) {
         let mut request = self
             .http
             .request(method.clone(), format!("{}{path}", self.site.server()));
         if let Some(token) = self.tokens.get(caller) {
             request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         if ![Method::GET, Method::DELETE].contains(&method) && !body.is_null() {
             request = request.json(body);

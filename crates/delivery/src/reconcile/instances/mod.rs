@@ -16,7 +16,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use kernel::{Change, Key, Kind, Next, Outcome, Reconciler, Resource, Result, reconciler::Context};
+use kernel::{
+    Cause, Change, Key, Kind, Next, Outcome, Reconciler, Resource, Result, reconciler::Context,
+};
 
 use self::lookout::Lookouts;
 use crate::{
@@ -128,8 +130,7 @@ impl Pass<'_> {
             kind: format!("dev.towpath.resource-instance.{what}"),
             subject: self.instance.key(),
             team: self.instance.spec.team.clone(),
-            correlation: self.instance.spec.correlation,
-            actor: "system:resource-instances".into(),
+            cause: Cause::system("resource-instances", self.instance.spec.correlation),
             outcome,
             data,
         }

@@ -13,7 +13,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use kernel::{
-    Change, Key, Kind, NewEvent, Next, Outcome, Reconciler, Resource, Result, reconciler::Context,
+    Cause, Change, Key, Kind, NewEvent, Next, Outcome, Reconciler, Resource, Result,
+    reconciler::Context,
 };
 
 use crate::{
@@ -140,8 +141,7 @@ impl Pass<'_> {
             kind: format!("dev.towpath.workload.{what}"),
             subject: self.workload.key(),
             team: self.team.clone(),
-            correlation: self.workload.spec.correlation,
-            actor: "system:workloads".into(),
+            cause: Cause::system("workloads", self.workload.spec.correlation),
             outcome,
             data,
         }
