@@ -232,9 +232,7 @@ impl Guard {
     /// Tells what was refused again and is only counted yet, when its time comes, until `stop`; then the
     /// rest. One task of each replica does so, for all clones of its guard.
     pub async fn tell_refusals(&self, stop: CancellationToken) {
-        let tell = async |_: &Refused, count: u64, event: &NewEvent| {
-            tell(&self.store, count, event.clone()).await
-        };
+        let tell = |_, count, event| tell(self.store.clone(), count, event);
         self.refusals.keep(stop, tell).await;
     }
 
@@ -393,7 +391,7 @@ impl Guard {
         // It goes on where the caller hangs up: what is counted as told is told.
         let (store, refusals) = (self.store.clone(), self.refusals.clone());
         let telling = tokio::spawn(async move {
-            let told = tell(&store, count, event.clone()).await;
+            let told = tell(store, count, event.clone()).await;
             if told.is_err() {
                 refusals.untold(kind, count, event);
             }
@@ -431,7 +429,7 @@ impl Guard {
 }
 
 /// Keeps a refusal, with how often it was since it was told last.
-async fn tell(store: &Store, count: u64, mut event: NewEvent) -> Result<()> {
+async fn tell(store: Store, count: u64, mut event: NewEvent) -> Result<()> {
     event.data["count"] = count.into();
     let mut change = Change::new();
     change.event(event);

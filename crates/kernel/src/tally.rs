@@ -51,7 +51,7 @@ impl<L> Tally<L> {
     }
 }
 
-impl<K: Eq + Hash + Clone, L> Tallies<K, L> {
+impl<K: Eq + Hash + Clone, L: Clone> Tallies<K, L> {
     /// What is told is not told again within `quiet`, and counted.
     pub fn new(quiet: Duration) -> Self {
         Self {
@@ -98,11 +98,10 @@ impl<K: Eq + Hash + Clone, L> Tallies<K, L> {
     }
 
     /// Has `tell` told what is counted when its time comes, until `stop`; then the rest.
-    pub async fn keep(
-        &self,
-        stop: CancellationToken,
-        tell: impl AsyncFn(&K, u64, &L) -> Result<()>,
-    ) {
+    pub async fn keep<F>(&self, stop: CancellationToken, tell: impl Fn(K, u64, L) -> F)
+    where
+        F: Future<Output = Result<()>>,
+    {
         loop {
             let stopped = tokio::select! {
                 biased;
@@ -111,7 +110,7 @@ impl<K: Eq + Hash + Clone, L> Tallies<K, L> {
                 () = tokio::time::sleep(LOOK) => false,
             };
             for (kind, count, last) in self.take(stopped) {
-                if let Err(error) = tell(&kind, count, &last).await {
+                if let Err(error) = tell(kind.clone(), count, last.clone()).await {
                     let error = error.chain();
                     tracing::warn!(count, error, "what was counted is not kept yet");
                     self.untold(kind, count, last);
@@ -208,14 +207,13 @@ mod tests {
             let (tallies, told, fails) = (tallies.clone(), told.clone(), fails.clone());
             let stop = stop.clone();
             async move {
-                let tell = async |kind: &&str, count: u64, last: &u32| {
-                    if std::mem::take(&mut *fails.lock().unwrap()) {
-                        return Err(Error::unavailable("the store is away"));
+                let tell = |kind: &'static str, count: u64, last: u32| {
+                    let fails = std::mem::take(&mut *fails.lock().unwrap());
+                    if !fails {
+                        told.lock().unwrap().push((kind.to_owned(), count, last));
                     }
-                    told.lock()
-                        .unwrap()
-                        .push(((*kind).to_owned(), count, *last));
-                    Ok(())
+                    let away = Error::unavailable("the store is away");
+                    std::future::ready(if fails { Err(away) } else { Ok(()) })
                 };
                 tallies.keep(stop, tell).await;
             }

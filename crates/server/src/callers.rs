@@ -99,19 +99,17 @@ impl Refusals {
 
     /// Writes down what is counted, until it is told to stop.
     pub(crate) async fn keep(self: Arc<Self>, store: Store, stop: CancellationToken) {
-        let tell = async |pair: &Pair, count: u64, why: &Option<String>| {
-            tell(&store, pair, count, why.as_deref()).await
-        };
+        let tell = |pair, count, why| tell(store.clone(), pair, count, why);
         self.0.keep(stop, tell).await;
     }
 }
 
-async fn tell(store: &Store, pair: &Pair, count: u64, why: Option<&str>) -> Result<()> {
+async fn tell(store: Store, pair: Pair, count: u64, why: Option<String>) -> Result<()> {
     let Pair {
         from,
         team,
         namespace,
-    } = pair;
+    } = &pair;
     let caller = Caller::system(PART, Uuid::now_v7());
     let mut change = Change::new().by(&caller);
     change.event(NewEvent::caused(

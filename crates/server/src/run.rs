@@ -134,7 +134,7 @@ pub async fn start(config: Config) -> Result<Running> {
         },
         config.teams(),
     ));
-    delivery.also_ends(Arc::new(of_identity.clone()));
+    delivery.also_ends(Arc::new(OfIdentity(identity.clone())));
     delivery.also_applies(Arc::new(TeamDocuments(teams.clone())));
 
     let stop = CancellationToken::new();

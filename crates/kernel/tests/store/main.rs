@@ -13,6 +13,7 @@ mod leases;
 mod lists;
 mod model;
 mod records;
+mod refusals;
 mod rekey;
 mod replicas;
 mod secrets;

@@ -135,6 +135,9 @@ async fn how_it_goes_is_noted_of_each_of_many_that_fail() {
     settings.per_team = MANY;
     // None ever becomes a dead letter, and is quiet then.
     settings.attempts = u32::MAX;
+    // Each fails between two rounds, in which a hundred have their turn.
+    settings.backoff = Backoff::new(Duration::from_millis(300), Duration::from_millis(500));
+    settings.note_every = Duration::from_secs(1);
     let platform = Replica::new(store, settings).deliver();
     let dead = Receiver::new(&[Answer::Status(500)]).await;
     for number in 0..MANY {
