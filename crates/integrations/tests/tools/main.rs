@@ -5,6 +5,7 @@
 mod described;
 mod github;
 mod holding;
+mod hub;
 mod jira;
 mod members;
 mod reconcile;
