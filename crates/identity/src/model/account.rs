@@ -12,6 +12,10 @@ impl Kind for ServiceAccount {
     const KIND: &'static str = "ServiceAccount";
     type Spec = ServiceAccountSpec;
     type Status = AccountStatus;
+
+    fn listed_by(team: &str) -> Option<String> {
+        Some(format!("towpath service-account list --team {team}"))
+    }
 }
 
 /// What an account is for.

@@ -14,6 +14,10 @@ impl Kind for OidcClient {
     const KIND: &'static str = "OidcClient";
     type Spec = OidcClientSpec;
     type Status = ClientStatus;
+
+    fn listed_by(_: &str) -> Option<String> {
+        Some("towpath client list".into())
+    }
 }
 
 /// What a client may do.

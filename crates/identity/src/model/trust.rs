@@ -15,6 +15,10 @@ impl Kind for WorkloadTrust {
     const KIND: &'static str = "WorkloadTrust";
     type Spec = WorkloadTrustSpec;
     type Status = ();
+
+    fn listed_by(team: &str) -> Option<String> {
+        Some(format!("towpath trust list --team {team}"))
+    }
 }
 
 /// Which tokens are trusted, and as whom.

@@ -12,6 +12,10 @@ impl Kind for Upstream {
     const KIND: &'static str = "Upstream";
     type Spec = UpstreamSpec;
     type Status = ();
+
+    fn listed_by(_: &str) -> Option<String> {
+        Some("towpath upstream list".into())
+    }
 }
 
 /// How a provider is spoken to.

@@ -12,6 +12,10 @@ impl Kind for LocalUser {
     const KIND: &'static str = "LocalUser";
     type Spec = LocalUserSpec;
     type Status = UserStatus;
+
+    fn listed_by(_: &str) -> Option<String> {
+        Some("towpath user list".into())
+    }
 }
 
 /// What a user of the local source is. The password is sealed beside it, hashed.
@@ -91,6 +95,10 @@ impl Kind for LocalGroup {
     const KIND: &'static str = "LocalGroup";
     type Spec = LocalGroupSpec;
     type Status = ();
+
+    fn listed_by(_: &str) -> Option<String> {
+        Some("towpath group list".into())
+    }
 }
 
 /// Who belongs to a group.
