@@ -233,6 +233,14 @@ async fn an_account_is_kept_out_let_in_and_removed() {
     assert!(state.out.contains("kept out"), "{state:?}");
     done(&account(&["enable", "bot"]).await);
     done(&bot.run(&["whoami"]).await);
+    // Logged out, its token is worth nothing there either; its key is, and lets it in again.
+    let access = bot.tokens(0)["access"].as_str().unwrap().to_owned();
+    assert_eq!(person::whoami(&site, &access).await, 200);
+    let out = bot.run(&["logout"]).await;
+    done(&out);
+    assert!(!out.err.contains("warning"), "{out:?}");
+    assert_eq!(person::whoami(&site, &access).await, 401);
+    done(&bot.run_with(&login, &variables).await);
 
     let unconfirmed = account(&["delete", "bot"]).await;
     assert_eq!(unconfirmed.code, 2, "{unconfirmed:?}");
@@ -325,11 +333,11 @@ async fn a_job_deploys_by_the_token_of_its_ci_system() {
     let score = workload(&job);
     done(&job.run(&["deploy", &score, "--env", "payments-dev"]).await);
 
-    // The trust is gone: what the job has is good to its end, and is not renewed.
+    // The trust is gone: what the job has ends with it, and nothing is given in its place.
     let unconfirmed = trust(&["delete", "ci"]).await;
     assert_eq!(unconfirmed.code, 2, "{unconfirmed:?}");
     done(&trust(&["delete", "ci", "--confirm", "ci"]).await);
-    done(&job.run(&["whoami"]).await);
+    refused(&job.run(&["whoami"]).await, "payments/ci is not let in");
     refused(&job.run(&login).await, "towpath trust list --team payments");
 }
 

@@ -255,8 +255,8 @@ async fn keep(
     known.current = Some(name.into());
     lock.write(&known)?;
     drop(lock);
-    if let Some(refresh) = before.and_then(|platform| platform.tokens?.refresh)
-        && let Err(error) = super::logout::revoke(issuer, refresh).await
+    if let Some(before) = before
+        && let Err(error) = super::logout::end(&before).await
     {
         // It ends by itself when it is not used.
         tracing::debug!(message = error.message, "the login before was not ended");

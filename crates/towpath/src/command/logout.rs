@@ -8,7 +8,7 @@ use crate::{
     context::{Chosen, Context},
     exit::Exit,
     failure::{Failure, Result},
-    logins::{CLIENT, LoginFile},
+    logins::{CLIENT, LoginFile, Platform},
 };
 
 /// Log out of a platform
@@ -46,10 +46,11 @@ impl Logout {
             said.push(format!("You are logged out of {}.", ended.server));
             if let Some(account) = &ended.machine {
                 context.say(&format!(
-                    "note: the key of {account} goes on, and so do tokens that it gave, for an hour at the \
-                     most. `towpath service-account key revoke` ends both"
+                    "note: what {account} logged in with goes on: `towpath service-account key revoke` ends a \
+                     key, `towpath trust delete` a trust"
                 ));
-            } else if let Some(failure) = &why {
+            }
+            if let Some(failure) = &why {
                 context.say(&format!(
                     "warning: {} could not be told ({}). The tokens are forgotten here. The session there \
                      ends by itself: after two days without use and seven days in all, unless the platform \
@@ -60,7 +61,7 @@ impl Logout {
             answers.push(json!({
                 "context": name,
                 "server": ended.server,
-                "revoked": why.is_none() && ended.machine.is_none(),
+                "revoked": why.is_none(),
                 "reason": why.map(|failure| failure.message.clone()),
             }));
         }
@@ -90,7 +91,7 @@ fn name(context: &Context, file: &LoginFile) -> Result<String> {
 /// A login that was ended here.
 pub(super) struct Ended {
     pub(super) server: String,
-    /// The service account that was logged in, where it was no person: it has no session that could end.
+    /// The service account that was logged in, where it was no person.
     pub(super) machine: Option<String>,
     /// Whether it was ended there.
     pub(super) outcome: Result<()>,
@@ -103,34 +104,37 @@ pub(super) async fn forget(file: &LoginFile, name: &str) -> Result<Option<Ended>
     let Some(platform) = logins.contexts.get_mut(name) else {
         return Ok(None);
     };
-    let (tokens, machine) = (platform.tokens.take(), platform.machine.take());
-    if tokens.is_none() && machine.is_none() {
+    if !platform.is_logged_in() {
         return Ok(None);
     }
-    let server = platform.server.clone();
+    let before = platform.clone();
+    (platform.tokens, platform.machine) = (None, None);
     // Whatever becomes of it there.
     lock.write(&logins)?;
     drop(lock);
-    let machine = machine.map(|machine| machine.service_account);
-    let outcome = match tokens {
-        Some(tokens) if machine.is_none() => {
-            revoke(&server, tokens.refresh.unwrap_or(tokens.access)).await
-        }
-        _ => Ok(()),
-    };
+    let outcome = end(&before).await;
     Ok(Some(Ended {
-        server,
-        machine,
+        server: before.server,
+        machine: before.machine.map(|machine| machine.service_account),
         outcome,
     }))
 }
 
-/// Has the platform at `server` end the session of a token.
-pub(super) async fn revoke(server: &str, token: String) -> Result<()> {
-    let provider = Provider::discover(server, CLIENT).await?;
-    if provider.issuer() != server {
+/// Has the platform end a login: a person's session, or the one token of a service account.
+pub(super) async fn end(login: &Platform) -> Result<()> {
+    let Some(tokens) = &login.tokens else {
+        return Ok(());
+    };
+    let server = &login.server;
+    let client = match &login.machine {
+        Some(machine) => machine.service_account.as_str(),
+        None => CLIENT,
+    };
+    let token = tokens.refresh.as_ref().unwrap_or(&tokens.access);
+    let provider = Provider::discover(server, client).await?;
+    if provider.issuer() != *server {
         let message = format!("it says that it is {}", provider.issuer());
         return Err(Failure::new(Exit::Conflict, message));
     }
-    Ok(provider.revoke(&token.into()).await?)
+    Ok(provider.revoke(&token.as_str().into()).await?)
 }

@@ -26,7 +26,7 @@ pub(crate) enum Trust {
         team: TeamArg,
     },
     Set(Set),
-    /// End a trust: its jobs get no more tokens; those that they have are good to their end
+    /// End a trust: its jobs get no more tokens, and those that they have end at once
     Delete {
         /// The trust
         name: String,
