@@ -40,7 +40,7 @@ pub use self::subscriptions::SubscriptionsOf;
 pub use error::{Error, ProblemDocument, Result};
 pub use identity::{AutomationReport, Departure, Made, PersonalSession, SeenKey, Webhook};
 pub use machines::DrawnKey;
-pub use oauth::{DeviceCode, DeviceState, Provider, Tokens};
+pub use oauth::{CodeLogin, DeviceCode, DeviceState, Provider, Tokens};
 pub use platform::{EventQuery, WhoAmI};
 pub use provider::{ProgramSecret, UpstreamSecrets};
 pub use sse::{Events, Message, Parser};
@@ -81,22 +81,28 @@ impl Client {
         Self::open(server, Token::Source(source))
     }
 
+    /// A client of the platform that this `program` (`towpath-portal/0.1.0`) is part of, at an address of this
+    /// very machine: whoever it calls for ([`Client::on_behalf`]), no proxy and no network sees it.
+    pub fn beside(here: &str, program: &str) -> Result<Self> {
+        let base = address_of(here)?;
+        let http = local_http(program).map_err(|e| wrong_address(here, e))?;
+        Ok(Self::over(http, base, Token::Fixed(None)))
+    }
+
     fn open(server: &str, token: Token) -> Result<Self> {
-        let address = |reason: String| Error::Address {
-            server: server.into(),
-            reason,
-        };
-        let base = Url::parse(server).map_err(|e| address(e.to_string()))?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(address(format!("`{}` is not http or https", base.scheme())));
-        }
-        Ok(Self {
-            http: http_client(&base).map_err(|e| address(e.to_string()))?,
+        let base = address_of(server)?;
+        let http = http_client(&base).map_err(|e| wrong_address(server, e))?;
+        Ok(Self::over(http, base, token))
+    }
+
+    fn over(http: reqwest::Client, base: Url, token: Token) -> Self {
+        Self {
+            http,
             base: Arc::new(base),
             token,
             patience: Duration::ZERO,
             reason: None,
-        })
+        }
     }
 
     /// The same client, which waits this long for a platform that does not accept connections, as
@@ -114,19 +120,39 @@ impl Client {
         self
     }
 
+    /// The same client for another caller, whose tokens come from `source`: connections are shared.
+    #[must_use]
+    pub fn on_behalf(&self, source: Arc<dyn TokenSource>) -> Self {
+        Self {
+            token: Token::Source(source),
+            ..self.clone()
+        }
+    }
+
     /// The address that it speaks to.
     pub fn server(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
 }
 
+fn wrong_address(server: &str, reason: impl std::fmt::Display) -> Error {
+    Error::Address {
+        server: server.into(),
+        reason: reason.to_string(),
+    }
+}
+
+fn address_of(server: &str) -> Result<Url> {
+    let base = Url::parse(server).map_err(|e| wrong_address(server, e))?;
+    if !matches!(base.scheme(), "http" | "https") {
+        let reason = format!("`{}` is not http or https", base.scheme());
+        return Err(wrong_address(server, reason));
+    }
+    Ok(base)
+}
+
 fn http_client(base: &Url) -> reqwest::Result<reqwest::Client> {
-    // Whoever came first has installed it; both are the same provider.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut http = reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(user_agent());
+    let mut http = http_builder(user_agent());
     if base.scheme() == "http" {
         // No redirect is followed, so it never speaks TLS: reading the system's roots would cost more than
         // the call.
@@ -137,6 +163,20 @@ fn http_client(base: &Url) -> reqwest::Result<reqwest::Client> {
         http = http.no_proxy();
     }
     http.build()
+}
+
+/// For plain http to an address of this machine.
+fn local_http(program: &str) -> reqwest::Result<reqwest::Client> {
+    http_builder(program).tls_certs_only([]).no_proxy().build()
+}
+
+fn http_builder(program: &str) -> reqwest::ClientBuilder {
+    // Whoever came first has installed it; both are the same provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(program)
 }
 
 /// Says which program calls, and, as the platform reports on automation that hangs on a person, whether

@@ -1,13 +1,16 @@
-//! Logging in at the platform's own OpenID provider: the device grant (RFC 8628), keys of service accounts,
-//! tokens of other issuers (RFC 8693), refresh, revocation.
+//! Logging in at the platform's own OpenID provider: the device grant (RFC 8628), authorization code with
+//! PKCE (RFC 6749, 7636), keys of service accounts, tokens of other issuers (RFC 8693), refresh, revocation,
+//! logout.
 
 use std::{fmt, time::Duration};
 
-use kernel::Secret;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use kernel::{Secret, secret::same};
 use reqwest::{StatusCode, Url, header};
 use serde::{Deserialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
 
-use crate::{Error, Result, http_client, is_loopback};
+use crate::{Error, Result, http_client, is_loopback, local_http};
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -43,9 +46,27 @@ pub struct Provider {
 #[derive(Debug, Clone, Deserialize)]
 struct Metadata {
     issuer: String,
+    #[serde(default)]
+    authorization_endpoint: String,
     device_authorization_endpoint: String,
     token_endpoint: String,
     revocation_endpoint: String,
+    #[serde(default)]
+    end_session_endpoint: String,
+}
+
+/// What one login by authorization code is begun with, and finished: the provider gives `state` and `nonce`
+/// back, and tokens to nobody but who knows the `verifier`.
+#[derive(Clone)]
+pub struct CodeLogin {
+    /// Where the code is sent.
+    pub redirect_uri: String,
+    /// Comes back with the code.
+    pub state: String,
+    /// Comes back in the ID token.
+    pub nonce: String,
+    /// PKCE: 43 to 128 letters that nobody guesses.
+    pub verifier: Secret,
 }
 
 /// A login that waits for somebody to approve it in a browser.
@@ -165,11 +186,7 @@ impl Provider {
             server: server.into(),
             reason: error.to_string(),
         })?;
-        let url = format!(
-            "{}/.well-known/openid-configuration",
-            server.trim_end_matches('/')
-        );
-        let metadata: Metadata = ask(server, || http.get(&url)).await?;
+        let metadata = discovery(&http, server).await?;
         for endpoint in [
             &metadata.issuer,
             &metadata.device_authorization_endpoint,
@@ -177,6 +194,31 @@ impl Provider {
             &metadata.revocation_endpoint,
         ] {
             secure(endpoint)?;
+        }
+        Ok(Self {
+            http,
+            client_id: client_id.into(),
+            metadata,
+        })
+    }
+
+    /// The provider of the platform that this program is part of, asked at `here`: an address of this very
+    /// machine, to which nothing travels over a network, whatever the platform's own address is. Browsers
+    /// are sent to that one.
+    pub async fn beside(here: &str, client_id: &str) -> Result<Self> {
+        let http = local_http(client_id).map_err(|error| Error::Address {
+            server: here.into(),
+            reason: error.to_string(),
+        })?;
+        let mut metadata: Metadata = discovery(&http, here).await?;
+        let issuer = metadata.issuer.clone();
+        for endpoint in [
+            &mut metadata.token_endpoint,
+            &mut metadata.revocation_endpoint,
+            &mut metadata.end_session_endpoint,
+        ] {
+            let path = endpoint.strip_prefix(&issuer).unwrap_or_default();
+            *endpoint = format!("{}{path}", here.trim_end_matches('/'));
         }
         Ok(Self {
             http,
@@ -225,6 +267,69 @@ impl Provider {
             Err(Error::Grant { code, .. }) if code == "slow_down" => Ok(DeviceState::SlowDown),
             Err(error) => Err(error),
         }
+    }
+
+    /// Where a browser is sent, for somebody to log in.
+    pub fn authorization_url(&self, login: &CodeLogin) -> Result<String> {
+        let endpoint = &self.metadata.authorization_endpoint;
+        let mut url = Url::parse(endpoint).map_err(|error| Error::Address {
+            server: endpoint.clone(),
+            reason: error.to_string(),
+        })?;
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(login.verifier.expose()));
+        url.query_pairs_mut().extend_pairs([
+            ("response_type", "code"),
+            ("client_id", &self.client_id),
+            ("redirect_uri", &login.redirect_uri),
+            ("scope", SCOPE),
+            ("state", &login.state),
+            ("nonce", &login.nonce),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+        ]);
+        Ok(url.into())
+    }
+
+    /// The tokens for the code that came back. The ID token came from its issuer itself a moment ago
+    /// (OpenID Connect Core, section 3.1.3.7): what it is about is checked, and not its signature.
+    pub async fn code_exchange(&self, login: &CodeLogin, code: &Secret) -> Result<Tokens> {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("client_id", self.client_id.as_str()),
+            ("code", code.expose_str().unwrap_or_default()),
+            ("redirect_uri", &login.redirect_uri),
+            (
+                "code_verifier",
+                login.verifier.expose_str().unwrap_or_default(),
+            ),
+        ];
+        let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
+        let id = answer.id_token.as_deref().and_then(claims);
+        let ours = id.is_some_and(|id| {
+            id.iss == self.metadata.issuer
+                && id.aud == self.client_id
+                && same(&id.nonce, &login.nonce)
+        });
+        if !ours {
+            return Err(Error::Protocol {
+                server: self.issuer().into(),
+                reason: "an ID token that is not of this login".into(),
+            });
+        }
+        Ok(answer.into())
+    }
+
+    /// Ends the session that an ID token is of, and all else that began in the same browser (OpenID Connect
+    /// RP-Initiated Logout), without the browser's help.
+    pub async fn end_session(&self, id: &Secret) -> Result<()> {
+        let fields = [
+            ("client_id", self.client_id.as_str()),
+            ("id_token_hint", id.expose_str().unwrap_or_default()),
+        ];
+        let endpoint = &self.metadata.end_session_endpoint;
+        answer(self.issuer(), || self.http.post(endpoint).form(&fields))
+            .await
+            .map(drop)
     }
 
     /// New tokens for a refresh token, which is used up by that.
@@ -280,6 +385,28 @@ impl Provider {
     async fn post<T: DeserializeOwned>(&self, url: &str, fields: &[(&str, &str)]) -> Result<T> {
         ask(self.issuer(), || self.http.post(url).form(fields)).await
     }
+}
+
+async fn discovery(http: &reqwest::Client, server: &str) -> Result<Metadata> {
+    let url = format!(
+        "{}/.well-known/openid-configuration",
+        server.trim_end_matches('/')
+    );
+    ask(server, || http.get(&url)).await
+}
+
+/// What an ID token says that a login looks at.
+#[derive(Deserialize)]
+struct IdClaims {
+    iss: String,
+    aud: String,
+    #[serde(default)]
+    nonce: String,
+}
+
+fn claims(token: &str) -> Option<IdClaims> {
+    let body = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&body).ok()
 }
 
 /// A URL to which tokens may go: by TLS, or not beyond this machine.

@@ -5,7 +5,10 @@ use delivery::{
     definition::Explanation,
     model::{ResourceDefinition, ResourceDefinitionRevision, Route},
 };
-use kernel::{Event, Page, Resource, SealedBy, http::EventPage};
+use kernel::{
+    Event, Page, Resource, SealedBy,
+    http::{AccessAnswers, AccessReview, EventPage},
+};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -73,6 +76,14 @@ impl Client {
     /// `GET whoami`
     pub async fn whoami(&self) -> Result<WhoAmI> {
         self.call(Method::GET, &["whoami"]).read().await
+    }
+
+    /// `POST access-reviews`: what the caller may do.
+    pub async fn access_review(&self, review: &AccessReview) -> Result<AccessAnswers> {
+        self.call(Method::POST, &["access-reviews"])
+            .json(review)
+            .read()
+            .await
     }
 
     /// `POST apply`: documents of apiVersion `towpath.dev/v1`, together or not at all.

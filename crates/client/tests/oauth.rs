@@ -16,10 +16,11 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kernel::Secret;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use towpath_client::{Client, DeviceState, Error, Provider, TokenSource};
+use towpath_client::{Client, CodeLogin, DeviceState, Error, Provider, TokenSource};
 
 /// What the token endpoint answers, one after the other, and what it was asked.
 #[derive(Clone, Default)]
@@ -48,6 +49,8 @@ fn metadata(issuer: &str) -> Value {
         "device_authorization_endpoint": format!("{issuer}/device/code"),
         "token_endpoint": format!("{issuer}/token"),
         "revocation_endpoint": format!("{issuer}/token"),
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "end_session_endpoint": format!("{issuer}/token"),
         "more": true,
     })
 }
@@ -289,4 +292,92 @@ async fn a_service_account_is_let_in_by_its_key_or_by_a_token_that_stands_for_it
     assert!(asked[1]["grant_type"].ends_with("grant-type:token-exchange"));
     assert!(asked[1]["subject_token_type"].ends_with("token-type:jwt"));
     assert_eq!(asked[1]["subject_token"], "canary-secret");
+}
+
+fn login() -> CodeLogin {
+    CodeLogin {
+        redirect_uri: "http://127.0.0.1/portal/callback".into(),
+        state: "a state".into(),
+        nonce: "a nonce".into(),
+        // RFC 7636, appendix B.
+        verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into(),
+    }
+}
+
+/// Tokens, with an ID token that says this.
+fn with_id(claims: &Value) -> (u16, Value) {
+    let (status, mut body) = tokens();
+    let id = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    body["id_token"] = json!(id);
+    (status, body)
+}
+
+#[tokio::test]
+async fn a_code_is_exchanged_by_who_asked_for_it() {
+    let (provider, script) = provider(vec![]).await;
+    let issuer = provider.issuer().to_owned();
+    let url = reqwest::Url::parse(&provider.authorization_url(&login()).unwrap()).unwrap();
+    let asked: HashMap<_, _> = url.query_pairs().into_owned().collect();
+    assert!(url.as_str().starts_with(&format!("{issuer}/authorize?")));
+    assert_eq!(
+        asked["code_challenge"],
+        "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    );
+    assert_eq!(asked["code_challenge_method"], "S256");
+    assert_eq!(
+        (asked["state"].as_str(), asked["nonce"].as_str()),
+        ("a state", "a nonce")
+    );
+    assert!(!url.as_str().contains("dBjft"), "the verifier stays here");
+
+    let good = json!({ "iss": issuer, "aud": "towpath-cli", "nonce": "a nonce" });
+    let changed = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        with_id(&claims)
+    };
+    *script.answers.lock().unwrap() = vec![
+        with_id(&good),
+        changed("nonce", json!("another")),
+        changed("nonce", Value::Null),
+        changed("aud", json!("another")),
+        changed("iss", json!("http://another")),
+        tokens(),
+    ];
+    let code = Secret::from("canary-code");
+    let given = provider.code_exchange(&login(), &code).await.unwrap();
+    assert_eq!(given.access.expose_str(), Some("canary-access"));
+    for _ in 0..5 {
+        let refused = provider.code_exchange(&login(), &code).await.unwrap_err();
+        assert!(matches!(refused, Error::Protocol { .. }), "{refused:?}");
+        assert!(!format!("{refused:?}").contains("canary"));
+    }
+    let asked = script.asked.lock().unwrap();
+    assert_eq!(asked[0]["grant_type"], "authorization_code");
+    assert_eq!(asked[0]["code"], "canary-code");
+    assert_eq!(
+        asked[0]["code_verifier"],
+        "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    );
+}
+
+#[tokio::test]
+async fn a_part_of_the_platform_asks_its_provider_where_it_is_itself() {
+    // What browsers are told is elsewhere, and not asked.
+    let script = Script::default();
+    let elsewhere = "https://towpath.example.com";
+    *script.answers.lock().unwrap() = vec![tokens(), (200, json!({}))];
+    let here = serve(|_| metadata(elsewhere), script.clone()).await;
+    let provider = Provider::beside(&here, "towpath-portal").await.unwrap();
+    assert_eq!(provider.issuer(), elsewhere);
+    let url = provider.authorization_url(&login()).unwrap();
+    assert!(
+        url.starts_with("https://towpath.example.com/authorize?"),
+        "{url}"
+    );
+    provider.refresh(&"refresh".into()).await.unwrap();
+    provider.end_session(&"an ID token".into()).await.unwrap();
+    let asked = script.asked.lock().unwrap();
+    assert_eq!(asked[0]["client_id"], "towpath-portal");
+    assert_eq!(asked[1]["id_token_hint"], "an ID token");
 }

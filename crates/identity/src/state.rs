@@ -3,21 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use kernel::{Result, Transient, bytes::random};
+use kernel::Transient;
+pub(crate) use kernel::secret::{digest, random_token};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-
-/// A text of 256 random bits: nobody guesses it.
-pub(crate) fn random_token() -> Result<String> {
-    Ok(URL_SAFE_NO_PAD.encode(random::<32>()?))
-}
-
-/// Under what name the record of a token is kept: the token does not follow from it.
-pub(crate) fn digest(token: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(token))
-}
 
 /// Somebody who has proved who they are, and their teams when that was last asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

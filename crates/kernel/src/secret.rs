@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
+
+use crate::{Result, bytes::random};
 
 /// Bytes that must not be seen. `Debug` and `Display` print `[secret]`; there is no `Serialize`.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +47,19 @@ pub fn same(one: impl AsRef<[u8]>, other: impl AsRef<[u8]>) -> bool {
     let (one, other) = (Sha256::digest(one), Sha256::digest(other));
     let differences = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
     std::hint::black_box(differences) == 0
+}
+
+/// A text of 256 random bits, as base64url: nobody guesses it.
+///
+/// # Errors
+/// `Internal` where the system gives no random bytes.
+pub fn random_token() -> Result<String> {
+    Ok(URL_SAFE_NO_PAD.encode(random::<32>()?))
+}
+
+/// The SHA-256 of a token, as base64url: what it is kept by, so that the token does not follow from it.
+pub fn digest(token: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(token))
 }
 
 impl From<String> for Secret {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::{extract::State, http::HeaderMap, response::Response};
 
 use super::{
-    browser::{login_cookie, see_other, session_cookie, set_cookie},
+    browser::{cookie, login_cookie, see_other, session_cookie, set_cookie},
     pages,
-    request::{Address, QueryParameters, cookie},
+    request::{Address, QueryParameters},
     token::Refused,
 };
 use crate::{

@@ -7,9 +7,9 @@ use kernel::secret::same;
 
 use super::{
     authorize::to_login,
-    browser::session_cookie,
+    browser::{cookie, session_cookie},
     pages,
-    request::{Address, Form, QueryParameters, cookie},
+    request::{Address, Form, QueryParameters},
     token::Refused,
 };
 use crate::{Identity, Refusal, state::Then};

@@ -11,10 +11,11 @@ use kernel::secret::same;
 
 use super::{
     browser::{
-        device_cookie, login_cookie, see_other, session_cookie, set_cookie, set_lasting_cookie,
+        cookie, device_cookie, login_cookie, see_other, session_cookie, set_cookie,
+        set_lasting_cookie,
     },
     pages,
-    request::{Address, Form, Parameters, QueryParameters, cookie},
+    request::{Address, Form, Parameters, QueryParameters},
     token::Refused,
 };
 use crate::{

@@ -146,18 +146,6 @@ fn form_decoded(text: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// The value of a cookie.
-pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(found, _)| *found == name)
-        .map(|(_, value)| value)
-}
-
 /// One address of `X-Forwarded-For`: some proxies add the port.
 fn hop(text: &str) -> Option<IpAddr> {
     let text = text.trim();

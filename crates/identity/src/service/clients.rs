@@ -20,29 +20,56 @@ use crate::{
 pub(super) const SECRET: &str = "secret";
 /// The CLI's `client_id`.
 pub const CLI: &str = "towpath-cli";
+/// The portal's `client_id`.
+pub const PORTAL: &str = "towpath-portal";
+/// Where the portal is sent codes, below the issuer.
+pub const PORTAL_CALLBACK: &str = "/portal/callback";
 
-/// Makes the CLI's client, where there is none.
-pub(super) async fn install(store: &Store) -> Result<()> {
-    if store.get::<OidcClient>("", CLI).await?.is_some() {
-        return Ok(());
-    }
+/// Makes the clients that Towpath has itself, where there are none. The portal is where the issuer is, and
+/// nowhere else: its client is brought there when that moves.
+pub(super) async fn install(store: &Store, issuer: &str) -> Result<()> {
     let loopback = ["http://127.0.0.1/callback", "http://[::1]/callback"];
-    let client = Resource::<OidcClient>::new(
-        "",
-        CLI,
-        OidcClientSpec {
-            description: "Towpath's command line".into(),
-            redirect_uris: loopback.map(str::to_owned).to_vec(),
-            device_grant: true,
-            ..OidcClientSpec::default()
-        },
-    );
+    let cli = OidcClientSpec {
+        description: "Towpath's command line".into(),
+        redirect_uris: loopback.map(str::to_owned).to_vec(),
+        device_grant: true,
+        ..OidcClientSpec::default()
+    };
+    let portal = OidcClientSpec {
+        description: "Towpath's portal".into(),
+        redirect_uris: vec![format!("{issuer}{PORTAL_CALLBACK}")],
+        ..OidcClientSpec::default()
+    };
+    install_one(store, CLI, cli, |_| false).await?;
+    let moved = {
+        let there = portal.redirect_uris.clone();
+        move |before: &OidcClientSpec| before.redirect_uris != there
+    };
+    install_one(store, PORTAL, portal, moved).await
+}
+
+/// Makes the client `name`, or has it be so again where what there is `differs`.
+async fn install_one(
+    store: &Store,
+    name: &str,
+    spec: OidcClientSpec,
+    differs: impl Fn(&OidcClientSpec) -> bool,
+) -> Result<()> {
     let mut change = Change::new().by(&Caller::system("identity", uuid::Uuid::now_v7()));
-    change.create(&client)?;
+    match store.get::<OidcClient>("", name).await? {
+        None => change.create(&Resource::<OidcClient>::new("", name, spec))?,
+        Some(mut client) if differs(&client.spec) => {
+            client.spec = spec;
+            change.spec(&client)?;
+        }
+        Some(_) => return Ok(()),
+    };
     match store.commit(change).await {
         Ok(_) => Ok(()),
         // Another replica was first.
-        Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if matches!(error.kind, ErrorKind::AlreadyExists | ErrorKind::Conflict) => {
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }

@@ -33,7 +33,7 @@ pub use self::{
     accounts::NewKey,
     authorize::AuthorizeRefusal,
     automation::{AutomationReport, Departure, Made, PersonalSession, SeenKey, Webhook, Webhooks},
-    clients::{CLI, ClientCredentials, NewSecret},
+    clients::{CLI, ClientCredentials, NewSecret, PORTAL, PORTAL_CALLBACK},
     device::{DeviceAnswer, DeviceRequest},
     directory::{UpstreamGroup, UpstreamMembers},
     login::{Entered, LoginForm},
@@ -80,7 +80,7 @@ impl Identity {
         clock: Clock,
     ) -> Result<Self> {
         settings.check()?;
-        clients::install(&store).await?;
+        clients::install(&store, &settings.issuer).await?;
         let memory = settings.lifetimes.longest_token();
         let view = Arc::new(View::load(store.clone(), clock.clone(), memory).await?);
         Ok(Self {

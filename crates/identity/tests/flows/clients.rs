@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::support::{Browser, PASSWORD, Site, pkce, query, text};
+use crate::support::{Browser, ISSUER, PASSWORD, Site, pkce, query, text};
 
 const PORTAL: &str = "https://portal.example.com/callback";
 
@@ -103,4 +103,33 @@ async fn mistakes_are_told() {
         site.post("/oauth/device/code", &fields).await.error(),
         "invalid_client"
     );
+}
+
+#[tokio::test]
+async fn the_portals_client_is_where_the_issuer_is_and_nowhere_else() {
+    let site = Site::new().await;
+    let uris = async |site: &Site| {
+        let client = site
+            .admin("GET", "/v1/identity/clients/towpath-portal", Value::Null)
+            .await
+            .ok()
+            .json();
+        assert_eq!(client["spec"]["confidential"], false);
+        assert_eq!(client["spec"]["deviceGrant"], false);
+        client["spec"]["redirectUris"].clone()
+    };
+    assert_eq!(
+        uris(&site).await,
+        json!([format!("{ISSUER}/portal/callback")])
+    );
+    // What the organization says of the CLI stays; the portal moves with the platform.
+    let cli = "/v1/identity/clients/towpath-cli";
+    let own = json!({ "description": "ours", "deviceGrant": true });
+    site.admin("PUT", cli, own).await.ok();
+    let moved = identity::Settings::new("https://towpath.acme.example");
+    let site = Site::on(site.store.clone(), moved, site.clock.clone()).await;
+    let there = json!(["https://towpath.acme.example/portal/callback"]);
+    assert_eq!(uris(&site).await, there);
+    let cli = site.admin("GET", cli, Value::Null).await.ok().json();
+    assert_eq!(cli["spec"]["description"], "ours");
 }

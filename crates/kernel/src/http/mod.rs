@@ -4,16 +4,22 @@
 //! as arguments, and answers `Result<...>`; whatever fails, in an extractor or in the handler, is
 //! answered as one problem document. [`correlate`] goes around all routes.
 
+mod access;
 mod authentication;
 mod correlation;
 mod events;
 mod extract;
+pub mod html;
 mod idempotency;
 mod page;
 mod problem;
 mod stream;
 
 pub use self::{
+    access::{
+        AccessAnswer, AccessAnswers, AccessApi, AccessPlace, AccessQuestion, AccessReview,
+        access_routes,
+    },
     authentication::{AdminToken, Authenticator, REASON, Session},
     correlation::{CORRELATION_ID, correlate},
     events::{EventPage, EventQuery, EventsApi, routes},

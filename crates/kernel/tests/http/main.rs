@@ -4,6 +4,7 @@
 
 mod support;
 
+mod access;
 mod events;
 mod extractors;
 mod idempotency;

@@ -36,11 +36,7 @@ impl Teams {
             let mut change = Change::new().by(caller);
             let before = self.store.get::<Team>("", &new.name).await?;
             if before.as_ref().is_some_and(|t| t.spec.is_registered()) {
-                return Err(Error::new(
-                    ErrorKind::AlreadyExists,
-                    format!("there is a team `{}`", new.name),
-                )
-                .remedy("choose another name, or change that team"));
+                return Err(taken(&new.name));
             }
             let team = self.onboard_into(&mut change, caller, before, &new).await?;
             let committed = self.store.commit(change).await?;
@@ -64,12 +60,7 @@ impl Teams {
         before: Option<Resource<Team>>,
         new: &NewTeam,
     ) -> Result<Resource<Team>> {
-        let name = Name::new(new.name.as_str())?;
-        if name.as_str().len() > LONGEST_NAME {
-            return Err(Error::invalid(format!(
-                "the name `{name}` is longer than {LONGEST_NAME} letters: its namespaces' names begin with it"
-            )));
-        }
+        let name = team_name(&new.name)?;
         if new.fields.allowance.is_some() {
             self.guard
                 .require(caller, TEAM_ALLOW, &of_team(name.as_str()))
@@ -232,6 +223,34 @@ impl Teams {
             .remedy("name another team: `towpath team list` shows those that you may see"),
         ))
     }
+}
+
+/// The name of a team that is yet to be.
+fn team_name(name: &str) -> Result<Name> {
+    let too_long =
+        format!("it is longer than {LONGEST_NAME} letters: its namespaces' names begin with it");
+    let (why, remedy) = match Name::new(name) {
+        Ok(name) if name.as_str().len() <= LONGEST_NAME => return Ok(name),
+        Ok(_) => (too_long, Some("choose a shorter one".into())),
+        Err(error) => (error.message, error.remedy),
+    };
+    let problem = Problem::new("team/name", "name", why);
+    let problem = Problem { remedy, ..problem };
+    Err(Error::problems(
+        "the name cannot be a team's",
+        vec![problem],
+    ))
+}
+
+fn taken(name: &str) -> Error {
+    let problem = Problem::new("team/name", "name", "another team has this name")
+        .remedy("choose another, or change that team");
+    let mut error = Error::new(
+        ErrorKind::AlreadyExists,
+        format!("there is a team `{name}`"),
+    );
+    error.problems = vec![problem];
+    error
 }
 
 /// Takes over what is said.
