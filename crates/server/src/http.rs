@@ -89,6 +89,7 @@ fn parts() -> [utoipa::openapi::OpenApi; 8] {
         secrets::http::ApiDoc::openapi(),
         subscriptions::http::ApiDoc::openapi(),
         kernel::http::EventsApi::openapi(),
+        kernel::http::AccessApi::openapi(),
     ]
 }
 

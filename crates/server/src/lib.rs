@@ -4,6 +4,7 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
+mod actions;
 mod adapters;
 mod api;
 mod callers;

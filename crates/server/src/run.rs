@@ -1,6 +1,12 @@
 //! Start and stop of a platform.
 
-use std::{net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use delivery::{
@@ -8,11 +14,15 @@ use delivery::{
     service::{Delivery, Settings},
 };
 use gateway::{Gateway, GatewayHandle, Limits};
-use identity::{Clock, Either, Identity};
+use identity::{
+    Clock, Either, Identity,
+    service::{PORTAL, PORTAL_CALLBACK},
+};
 use kernel::{
     Driver, DriverHandle, Error, Guard, Result, Secret, Store,
     http::{AdminToken, Authenticator},
 };
+use portal::Portal;
 use secrets::{DeployCredentials, Sealed, SecretStore, Secrets, Vault};
 use subscriptions::{Deliveries, NatsOutlet, Subscriptions};
 use teams::{
@@ -27,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config,
+    actions::ACTIONS,
     adapters::{Adapters, DeployKeysOf},
     api,
     callers::{Refusals, Workloads as CallingWorkloads},
@@ -219,7 +230,12 @@ pub async fn start(config: Config) -> Result<Running> {
             queues: driver.queues(),
             leads: driver.leadership(),
         }))
+        .merge(kernel::http::access_routes(guard.clone(), ACTIONS))
         .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
+        .merge(portal::http::routes(Arc::new(Portal::new(
+            store.clone(),
+            portal_settings(&identity, api_address),
+        ))))
         .merge(crate::http::routes(store))
         .fallback(kernel::http::no_such_route)
         .layer(middleware::from_fn_with_state(
@@ -277,6 +293,27 @@ impl Running {
         self.adapters.stop().await;
         self.delivery.store().close().await;
         Ok(())
+    }
+}
+
+/// What the portal is told: it speaks to the API that is served right here.
+fn portal_settings(identity: &Identity, api: SocketAddr) -> portal::Settings {
+    let settings = identity.settings();
+    let here = match api.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => {
+            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), api.port())
+        }
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            SocketAddr::new(Ipv6Addr::LOCALHOST.into(), api.port())
+        }
+        _ => api,
+    };
+    portal::Settings {
+        api: format!("http://{here}"),
+        issuer: settings.issuer.clone(),
+        client_id: PORTAL.into(),
+        redirect_uri: format!("{}{PORTAL_CALLBACK}", settings.issuer),
+        session: settings.lifetimes.session,
     }
 }
 

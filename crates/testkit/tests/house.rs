@@ -45,6 +45,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "towpath-portal",
+        &[
+            "towpath-kernel",
+            "towpath-client",
+            "towpath-delivery",
+            "towpath-secrets",
+            "towpath-teams",
+        ],
+    ),
+    (
         "towpath-server",
         &[
             "towpath-kernel",
@@ -58,6 +68,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "towpath-provisioners",
             "towpath-engines",
             "towpath-gateway",
+            "towpath-portal",
         ],
     ),
     (
@@ -258,11 +269,9 @@ fn the_guides_name_places_that_exist() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
-/// Whoever writes rules reads there what they may be asked.
-#[test]
-fn the_guide_to_authorization_names_every_action() {
+/// Every action that the platform asks its rules about.
+fn actions() -> BTreeSet<String> {
     let root = root();
-    let guide = fs::read_to_string(root.join("docs/authorization.md")).unwrap();
     let mut actions = BTreeSet::new();
     for file in speaking_of("Action::") {
         let source = fs::read_to_string(root.join(file)).unwrap();
@@ -274,8 +283,30 @@ fn the_guide_to_authorization_names_every_action() {
     // Of a look that finds nothing.
     actions.remove("nothing");
     assert!(actions.len() > 40, "only {actions:?}");
+    actions
+}
+
+/// Whoever writes rules reads there what they may be asked.
+#[test]
+fn the_guide_to_authorization_names_every_action() {
+    let guide = fs::read_to_string(root().join("docs/authorization.md")).unwrap();
+    let mut actions = actions();
     actions.retain(|action| !guide.contains(&format!("`{action}`")));
     assert!(actions.is_empty(), "docs/authorization.md: {actions:?}");
+}
+
+/// Whoever asks what they may is answered for every action, and for nothing else.
+#[test]
+fn access_reviews_know_every_action() {
+    let list = fs::read_to_string(root().join("crates/server/src/actions.rs")).unwrap();
+    let (_, list) = list.split_once("&[\n").unwrap();
+    let known: BTreeSet<String> = list
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(known, actions(), "crates/server/src/actions.rs");
 }
 
 /// The licences that `deny.toml` allows: one list for both.

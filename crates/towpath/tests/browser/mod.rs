@@ -12,9 +12,11 @@ pub struct Browser {
 }
 
 /// What came of the last step.
+#[derive(Debug)]
 pub struct Page {
     pub url: reqwest::Url,
     pub status: u16,
+    pub headers: header::HeaderMap,
     pub body: String,
 }
 
@@ -65,23 +67,15 @@ impl Browser {
 
     async fn follow(&self, mut request: RequestBuilder, mut url: reqwest::Url) -> Page {
         loop {
-            let cookies: Vec<_> = self
-                .cookies
-                .lock()
-                .unwrap()
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
             let answer = request
-                .header(header::COOKIE, cookies.join("; "))
+                .header(header::COOKIE, self.cookie_header())
                 .send()
                 .await
                 .unwrap();
             for set in answer.headers().get_all(header::SET_COOKIE) {
                 let pair = set.to_str().unwrap().split(';').next().unwrap();
                 let (name, value) = pair.split_once('=').unwrap();
-                let mut cookies = self.cookies.lock().unwrap();
-                cookies.insert(name.into(), value.into());
+                self.set_cookie(name, value);
             }
             if let Some(location) = answer.headers().get(header::LOCATION) {
                 url = url.join(location.to_str().unwrap()).unwrap();
@@ -91,13 +85,47 @@ impl Browser {
             return Page {
                 url,
                 status: answer.status().as_u16(),
+                headers: answer.headers().clone(),
                 body: answer.text().await.unwrap(),
             };
         }
     }
 
-    /// Opens the page of a device's code, and logs in where that is asked for.
-    pub async fn device_page(&self, url: &str, name: &str, password: &str) -> Page {
+    /// The cookies that it has.
+    pub fn cookies(&self) -> BTreeMap<String, String> {
+        self.cookies.lock().unwrap().clone()
+    }
+
+    /// Gives it a cookie; an empty one is none.
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        let mut cookies = self.cookies.lock().unwrap();
+        cookies.remove(name);
+        if !value.is_empty() {
+            cookies.insert(name.into(), value.into());
+        }
+    }
+
+    /// Goes to `url`, and no further: what is answered there.
+    pub async fn look(&self, url: &str) -> reqwest::Response {
+        let cookies = self.cookie_header();
+        let request = self.http.get(url).header(header::COOKIE, cookies);
+        request
+            .header(header::ACCEPT, "text/html")
+            .send()
+            .await
+            .unwrap()
+    }
+
+    fn cookie_header(&self) -> String {
+        let cookies = self.cookies();
+        let pairs = cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Goes to `url`, and logs in where that is asked for.
+    pub async fn enter(&self, url: &str, name: &str, password: &str) -> Page {
         let page = self.go(url).await;
         if !page.url.path().starts_with("/login") {
             return page;
@@ -110,6 +138,11 @@ impl Browser {
             ("password", password),
         ];
         self.send(&page, "/login", &fields).await
+    }
+
+    /// Opens the page of a device's code, and logs in where that is asked for.
+    pub async fn device_page(&self, url: &str, name: &str, password: &str) -> Page {
+        self.enter(url, name, password).await
     }
 
     /// Decides on the device of that page: `approve` or `deny`.

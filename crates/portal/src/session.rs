@@ -1,0 +1,312 @@
+//! Sessions: what a browser's cookie stands for. Their tokens are sealed in the store, so that they outlive a
+//! restart and any replica has them; a browser never sees one.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use client::{Provider, TokenSource, Tokens};
+use jiff::Timestamp;
+use kernel::{
+    Change, ErrorKind, Record, Secret, Transient,
+    secret::{digest, random_token},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Portal, failure::Lost};
+
+/// How long before its end a token is renewed: a call that is under way, and clocks that differ. Of a token
+/// that lives for less than four times that, a quarter of its life.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Tries to write a session that others write too.
+const TRIES: u32 = 4;
+
+/// Somebody's session in a browser. Named by the digest of its cookie. It has no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Session {
+    access: String,
+    refresh: Option<String>,
+    id: Option<String>,
+    renew_at: Timestamp,
+    /// When the access token ends.
+    expires: Timestamp,
+}
+
+impl Transient for Session {
+    const KIND: &'static str = "portal-session";
+}
+
+impl Session {
+    fn new(tokens: &Tokens, now: Timestamp) -> Self {
+        let text = |secret: &Secret| secret.expose_str().unwrap_or_default().to_owned();
+        let life = tokens.expires_in;
+        Self {
+            access: text(&tokens.access),
+            refresh: tokens.refresh.as_ref().map(text),
+            id: tokens.id.as_ref().map(text),
+            renew_at: later(now, life.saturating_sub(MARGIN.min(life / 4))),
+            expires: later(now, life),
+        }
+    }
+
+    /// The same with what the provider gives for its refresh token.
+    fn renewed(&self, tokens: &Tokens, now: Timestamp) -> Self {
+        let new = Self::new(tokens, now);
+        Self {
+            refresh: new.refresh.or_else(|| self.refresh.clone()),
+            id: new.id.or_else(|| self.id.clone()),
+            ..new
+        }
+    }
+
+    /// Whether its access token is to be shown. `refused`: the one that the platform has just refused.
+    fn is_fresh(&self, refused: Option<&Secret>) -> bool {
+        match refused {
+            Some(refused) => refused.expose() != self.access.as_bytes(),
+            None => Timestamp::now() < self.renew_at,
+        }
+    }
+}
+
+fn later(from: Timestamp, by: Duration) -> Timestamp {
+    from.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// What forms of the session with this cookie carry: it follows from the cookie, and the cookie not from it.
+pub(crate) fn csrf(cookie: &str) -> String {
+    digest(format!("towpath portal csrf: {cookie}"))
+}
+
+impl Portal {
+    /// Begins a session with tokens that a login has just given; answers its cookie, which is always another:
+    /// nobody can have known it before.
+    pub(crate) async fn session_begin(&self, tokens: &Tokens) -> kernel::Result<String> {
+        let (cookie, now) = (random_token()?, Timestamp::now());
+        let ends = later(now, self.settings.session);
+        let mut change = Change::new();
+        change.keep(&Record::new(
+            digest(&cookie),
+            ends,
+            Session::new(tokens, now),
+        ))?;
+        self.store.commit(change).await?;
+        Ok(cookie)
+    }
+
+    /// The session with this cookie, where there is one.
+    pub(crate) async fn session(&self, cookie: &str) -> kernel::Result<Option<Record<Session>>> {
+        self.session_named(&digest(cookie)).await
+    }
+
+    async fn session_named(&self, name: &str) -> kernel::Result<Option<Record<Session>>> {
+        let found = self.store.record::<Session>(name).await?;
+        Ok(found.filter(|record| record.expires > Timestamp::now()))
+    }
+
+    /// Ends the session with this cookie, and with it the login at the provider: what else was logged in from
+    /// the same browser, too. Where the provider does not answer it ends here all the same.
+    pub(crate) async fn session_end(&self, cookie: &str) -> Result<(), Lost> {
+        let Some(record) = self.session(cookie).await.map_err(Lost::Store)? else {
+            return Ok(());
+        };
+        let session = record.value;
+        self.session_forget(&record.name).await?;
+        let told = async {
+            let provider = self.provider().await?;
+            match (session.id, session.refresh) {
+                (Some(id), _) => provider.end_session(&id.into()).await,
+                (None, Some(refresh)) => provider.revoke(&refresh.into()).await,
+                (None, None) => provider.revoke(&session.access.into()).await,
+            }
+        };
+        told.await.map_err(Lost::Provider)
+    }
+
+    /// Ends the session with this cookie alone: another has begun in the same browser.
+    pub(crate) async fn session_replace(&self, cookie: &str) -> Result<(), Lost> {
+        let Some(record) = self.session(cookie).await.map_err(Lost::Store)? else {
+            return Ok(());
+        };
+        self.session_forget(&record.name).await?;
+        let session = record.value;
+        let token = session.refresh.unwrap_or(session.access);
+        let told = async { self.provider().await?.revoke(&token.into()).await };
+        told.await.map_err(Lost::Provider)
+    }
+
+    /// Removes a session, however often it changes meanwhile.
+    async fn session_forget(&self, name: &str) -> Result<(), Lost> {
+        for _ in 0..TRIES {
+            let Some(record) = self
+                .store
+                .record::<Session>(name)
+                .await
+                .map_err(Lost::Store)?
+            else {
+                return Ok(());
+            };
+            let mut change = Change::new();
+            change.take(&record);
+            match self.store.commit(change).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind == ErrorKind::Conflict => {}
+                Err(error) => return Err(Lost::Store(error)),
+            }
+        }
+        let busy = "it changes all the time";
+        Err(Lost::Store(kernel::Error::internal(
+            "a session was not ended",
+            busy,
+        )))
+    }
+
+    /// The access token of a session, renewed where its time has come.
+    async fn session_token(
+        self: Arc<Self>,
+        name: String,
+        refused: Option<Secret>,
+    ) -> Result<Secret, Lost> {
+        let found = self.session_named(&name).await.map_err(Lost::Store)?;
+        let found = found.ok_or(Lost::Over)?;
+        if found.value.is_fresh(refused.as_ref()) {
+            return Ok(found.value.access.into());
+        }
+        // In a task of its own: a browser that goes away must not lose the only refresh token that is good.
+        let renewing =
+            tokio::spawn(async move { self.session_renew(&name, refused.as_ref()).await });
+        renewing.await.map_err(|error| {
+            Lost::Store(kernel::Error::internal("a session was not renewed", error))
+        })?
+    }
+
+    async fn session_renew(&self, name: &str, refused: Option<&Secret>) -> Result<Secret, Lost> {
+        let turn = name.bytes().map(usize::from).sum::<usize>() % Self::TURNS;
+        let _turn = self.turns[turn].lock().await;
+        for _ in 0..TRIES {
+            let found = self.session_named(name).await.map_err(Lost::Store)?;
+            let mut record = found.ok_or(Lost::Over)?;
+            if record.value.is_fresh(refused) {
+                // Another tab was first, or another replica.
+                return Ok(record.value.access.into());
+            }
+            let asked = async {
+                let provider: &Provider = self.provider().await?;
+                match &record.value.refresh {
+                    Some(refresh) => provider.refresh(&refresh.as_str().into()).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let tokens = match asked.await {
+                Ok(Some(tokens)) => tokens,
+                Ok(None) => return self.session_over(name).await,
+                Err(client::Error::Grant { code, description }) if code == "invalid_grant" => {
+                    tracing::debug!(description, "a session of the portal is over");
+                    return self.session_over(name).await;
+                }
+                // Good for a while yet: the provider may be back by then.
+                Err(error)
+                    if error.is_transient()
+                        && refused.is_none()
+                        && Timestamp::now() < record.value.expires =>
+                {
+                    tracing::debug!(%error, "a session of the portal is not renewed yet");
+                    return Ok(record.value.access.into());
+                }
+                Err(error) => return Err(Lost::Provider(error)),
+            };
+            record.value = record.value.renewed(&tokens, Timestamp::now());
+            let mut change = Change::new();
+            change.keep(&record).map_err(Lost::Store)?;
+            match self.store.commit(change).await {
+                Ok(_) => return Ok(tokens.access),
+                // Another replica renewed it meanwhile, or it was ended: the provider gives the same again
+                // for a minute, so that neither has lost anything.
+                Err(error) if error.kind == ErrorKind::Conflict => {}
+                Err(error) => return Err(Lost::Store(error)),
+            }
+        }
+        let busy = "it changes all the time";
+        Err(Lost::Store(kernel::Error::internal(
+            "a session was not renewed",
+            busy,
+        )))
+    }
+
+    async fn session_over(&self, name: &str) -> Result<Secret, Lost> {
+        self.session_forget(name).await?;
+        Err(Lost::Over)
+    }
+}
+
+/// Gives the tokens of one session to the client.
+pub(crate) struct SessionTokens {
+    portal: Arc<Portal>,
+    /// As it was when the request came.
+    record: Record<Session>,
+}
+
+impl SessionTokens {
+    pub(crate) fn new(portal: Arc<Portal>, record: Record<Session>) -> Self {
+        Self { portal, record }
+    }
+}
+
+#[async_trait]
+impl TokenSource for SessionTokens {
+    async fn token(
+        &self,
+        refused: Option<&Secret>,
+    ) -> Result<Secret, Box<dyn std::error::Error + Send + Sync>> {
+        let session = &self.record.value;
+        if session.is_fresh(refused) {
+            return Ok(session.access.as_str().into());
+        }
+        let (portal, name) = (self.portal.clone(), self.record.name.clone());
+        Ok(portal.session_token(name, refused.cloned()).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(seconds: u64, refresh: Option<&str>) -> Tokens {
+        Tokens {
+            access: "access".into(),
+            expires_in: Duration::from_secs(seconds),
+            id: None,
+            refresh: refresh.map(Secret::from),
+        }
+    }
+
+    #[test]
+    fn a_token_is_renewed_before_it_ends() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let renewed = |seconds| {
+            Session::new(&tokens(seconds, None), now)
+                .renew_at
+                .as_second()
+        };
+        assert_eq!(renewed(3600), 1_003_540);
+        assert_eq!(renewed(8), 1_000_006);
+        assert_eq!(renewed(0), 1_000_000);
+    }
+
+    #[test]
+    fn what_is_not_given_anew_stays() {
+        let now = Timestamp::now();
+        let session = Session::new(&tokens(60, Some("one")), now);
+        assert_eq!(
+            session.renewed(&tokens(60, None), now).refresh.as_deref(),
+            Some("one")
+        );
+        let next = session.renewed(&tokens(60, Some("two")), now);
+        assert_eq!(next.refresh.as_deref(), Some("two"));
+    }
+
+    #[test]
+    fn a_form_is_of_one_session() {
+        assert_ne!(csrf("one"), csrf("two"));
+        assert!(!csrf("one").contains("one"));
+    }
+}
