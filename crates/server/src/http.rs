@@ -79,7 +79,7 @@ fn every_caller_may_say_why(document: &mut utoipa::openapi::OpenApi) {
 }
 
 /// What each domain has. Two that call different things alike would take each other's place.
-fn parts() -> [utoipa::openapi::OpenApi; 8] {
+fn parts() -> [utoipa::openapi::OpenApi; 9] {
     [
         delivery::http::ApiDoc::openapi(),
         identity::http::ApiDoc::openapi(),
