@@ -26,15 +26,24 @@ impl Client {
             .await
     }
 
-    /// `PUT platforms/integrations/{name}`
+    /// `PUT platforms/integrations/{name}`; with `revision`, only while it is at that.
     pub async fn put_integration(
         &self,
         name: &str,
         new: &NewIntegration,
+        revision: Option<i64>,
     ) -> Result<Resource<Integration>> {
         self.call(Method::PUT, &["platforms", "integrations", name])
+            .if_match(revision)
             .json(new)
             .resource()
+            .await
+    }
+
+    /// `DELETE platforms/integrations/{name}`: the tool stays as it is, and is looked at no more.
+    pub async fn delete_integration(&self, name: &str) -> Result<()> {
+        self.call(Method::DELETE, &["platforms", "integrations", name])
+            .done()
             .await
     }
 

@@ -131,6 +131,15 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
     }
 }
 
+/// The documents of one YAML or JSON file, whatever they are; `-` is standard input.
+pub(crate) fn values(file: &Path) -> Result<Vec<Value>> {
+    let problem = |reason| Problem::new("apply/syntax", file.display().to_string(), reason);
+    yaml(&read(file)?).map_err(|reason| {
+        Failure::new(Exit::Invalid, format!("{} cannot be read", file.display()))
+            .problems(vec![problem(reason)])
+    })
+}
+
 /// A document, or those of a list of them, each with where it stands in it: `towpath get -o yaml`
 /// gives `items`.
 fn listed(document: Value) -> Vec<(String, Value)> {

@@ -84,7 +84,7 @@ impl Applicable {
                 format!("{place}.kind"),
                 format!("there is no kind `{kind}` that can be applied"),
             )
-            .remedy("use ResourceDefinition, EnvironmentRole, Environment or Team")),
+            .remedy("use ResourceDefinition, EnvironmentRole, Environment, Team or Integration")),
             (version, _) => Err(Problem::new(
                 "document/api-version",
                 format!("{place}.apiVersion"),

@@ -1,4 +1,4 @@
-//! Documents that people apply: teams, and requests for namespaces. Written into a change that others
+//! Documents that people apply: teams, requests for namespaces, and integrations. Written into a change that others
 //! fill too: all that is applied together is, or nothing.
 
 use std::collections::BTreeMap;
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     api::{
-        API_VERSION, Envelope, NamespaceFields, NamespaceRequest, NewNamespace, NewTeam,
-        REQUEST_API_VERSION, TeamFields,
+        API_VERSION, Envelope, NamespaceFields, NamespaceRequest, NewIntegration, NewNamespace,
+        NewTeam, REQUEST_API_VERSION, TeamFields,
     },
-    model::Team,
+    model::{Integration, Team},
 };
 
 /// What became of a document.
@@ -46,6 +46,7 @@ pub enum Outcome {
 enum Read {
     Team(NewTeam),
     Namespace(String, NewNamespace),
+    Integration(String, Box<NewIntegration>),
 }
 
 impl Teams {
@@ -53,7 +54,8 @@ impl Teams {
     pub fn takes(document: &Value) -> bool {
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         let what = (text("apiVersion"), text("kind"));
-        what == (Some(API_VERSION), Some(Team::KIND))
+        let ours = [Team::KIND, Integration::KIND];
+        what.0 == Some(API_VERSION) && what.1.is_some_and(|kind| ours.contains(&kind))
             || what.1 == Some(REQUEST) && what.0 != Some(API_VERSION)
     }
 
@@ -84,6 +86,9 @@ impl Teams {
                 Read::Namespace(team, new) => {
                     self.apply_namespace(caller, change, &mut rooms, &team, &new)
                         .await
+                }
+                Read::Integration(name, new) => {
+                    self.apply_integration(caller, change, name, *new).await
                 }
             };
             applied.push(one.map_err(|error| at(error, place))?);
@@ -138,6 +143,35 @@ impl Teams {
         };
         Ok(Applied {
             kind: Team::KIND,
+            name,
+            outcome,
+        })
+    }
+
+    async fn apply_integration(
+        &self,
+        caller: &Caller,
+        change: &mut Change,
+        name: String,
+        new: NewIntegration,
+    ) -> Result<Applied> {
+        self.require_integration_change(caller, &name).await?;
+        let wanted = self.wanted(new)?;
+        let there = self.store.get::<Integration>("", &name).await?;
+        let outcome = if there.is_some_and(|there| there.spec == wanted.spec) {
+            Outcome::Unchanged
+        } else {
+            let (_, was_there) = self
+                .integration_into(change, caller, &name, &wanted, None)
+                .await?;
+            if was_there {
+                Outcome::Changed
+            } else {
+                Outcome::Created
+            }
+        };
+        Ok(Applied {
+            kind: Integration::KIND,
             name,
             outcome,
         })
@@ -200,6 +234,21 @@ fn read_one(document: &Value, place: &str) -> Result<Read, Problem> {
             name: team.metadata.name.to_string(),
             fields: team.spec,
         }));
+    }
+    if text("kind") == Some(Integration::KIND) {
+        if !document["spec"]["credential"].is_null() {
+            return Err(Problem::new(
+                "integration/credential",
+                format!("{place}.spec.credential"),
+                "a document that is applied is kept where others read it, and holds no credential",
+            )
+            .remedy(
+                "leave it out, and give it by `towpath integration set NAME --credential-file FILE`",
+            ));
+        }
+        let integration: Envelope<NewIntegration> = shaped(document, place)?;
+        let name = integration.metadata.name.to_string();
+        return Ok(Read::Integration(name, Box::new(integration.spec)));
     }
     if text("apiVersion") != Some(REQUEST_API_VERSION) {
         return Err(Problem::new(

@@ -36,6 +36,12 @@ fn of_team<'a>(team: &'a str, name: &'a str) -> Target<'a> {
     }
 }
 
+/// What an integration should be, and what it is spoken to with where that is said.
+pub(super) struct Wanted {
+    pub(super) spec: IntegrationSpec,
+    credential: Option<Secret>,
+}
+
 impl Teams {
     /// What speaks to tools of this sort.
     pub(crate) fn tool(&self, kind: &str) -> Option<&dyn Tool> {
@@ -112,10 +118,35 @@ impl Teams {
         new: NewIntegration,
         revision: Option<i64>,
     ) -> Result<Resource<Integration>> {
-        self.guard
-            .require(caller, CHANGE, &of_platform(name))
-            .await?;
+        self.require_integration_change(caller, name).await?;
         let name = Name::new(name)?;
+        let wanted = self.wanted(new)?;
+        anew(|| async {
+            let mut change = Change::new().by(caller);
+            let (integration, _) = self
+                .integration_into(&mut change, caller, name.as_str(), &wanted, revision)
+                .await?;
+            let committed = self.store.commit(change).await?;
+            if committed.documents.is_empty() {
+                // A new credential alone leaves the resource as it was.
+                return Ok(integration);
+            }
+            written(committed)
+        })
+        .await
+    }
+
+    /// Whether the caller may say what an integration should be.
+    pub(super) async fn require_integration_change(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<()> {
+        self.guard.require(caller, CHANGE, &of_platform(name)).await
+    }
+
+    /// What is asked for, once the tool finds nothing wrong with it.
+    pub(super) fn wanted(&self, new: NewIntegration) -> Result<Wanted> {
         let credential = new.credential.map(Secret::from);
         let spec = IntegrationSpec {
             description: new.description,
@@ -139,56 +170,57 @@ impl Teams {
                 problems,
             ));
         }
-        anew(|| async {
-            let before = self.store.get::<Integration>("", name.as_str()).await?;
-            let is_new = before.is_none();
-            let mut integration = match before {
-                Some(before) => before,
-                None => Resource::new("", name.as_str(), spec.clone()),
-            };
-            integration.meta.require_revision(revision)?;
-            if integration.spec.tool != spec.tool {
-                return Err(
-                    Error::conflict("the type of an integration stays as it was made")
-                        .remedy("make another integration, and remove this one"),
-                );
-            }
-            integration.spec = spec.clone();
-            let mut change = Change::new().by(caller);
-            if is_new {
-                change.create(&integration)?;
-            } else {
-                change.spec(&integration)?;
-            }
-            if let Some(credential) = &credential {
-                let uid = integration.meta.uid;
-                change.seal(uid, Integration::CREDENTIAL, credential.clone());
-            }
-            let what = if is_new {
-                "integration.created"
-            } else {
-                "integration.changed"
-            };
-            change.event(NewEvent::caused(
-                what,
-                integration.key(),
-                "",
-                caller,
-                Some(Outcome::Pass),
-                json!({
-                    "type": spec.tool,
-                    "enabled": spec.enabled,
-                    "credential": credential.is_some(),
-                }),
-            ));
-            let committed = self.store.commit(change).await?;
-            if committed.documents.is_empty() {
-                // A new credential alone leaves the resource as it was.
-                return Ok(integration);
-            }
-            written(committed)
-        })
-        .await
+        Ok(Wanted { spec, credential })
+    }
+
+    /// Writes what an integration should be into `change`, and says whether it was there before.
+    pub(super) async fn integration_into(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        name: &str,
+        wanted: &Wanted,
+        revision: Option<i64>,
+    ) -> Result<(Resource<Integration>, bool)> {
+        let Wanted { spec, credential } = wanted;
+        let before = self.store.get::<Integration>("", name).await?;
+        let was_there = before.is_some();
+        let mut integration = match before {
+            Some(before) => before,
+            None => Resource::new("", name, spec.clone()),
+        };
+        integration.meta.require_revision(revision)?;
+        if integration.spec.tool != spec.tool {
+            return Err(
+                Error::conflict("the type of an integration stays as it was made")
+                    .remedy("make another integration, and remove this one"),
+            );
+        }
+        integration.spec = spec.clone();
+        let what = if was_there {
+            change.spec(&integration)?;
+            "integration.changed"
+        } else {
+            change.create(&integration)?;
+            "integration.created"
+        };
+        if let Some(credential) = credential {
+            let uid = integration.meta.uid;
+            change.seal(uid, Integration::CREDENTIAL, credential.clone());
+        }
+        change.event(NewEvent::caused(
+            what,
+            integration.key(),
+            "",
+            caller,
+            Some(Outcome::Pass),
+            json!({
+                "type": spec.tool,
+                "enabled": spec.enabled,
+                "credential": credential.is_some(),
+            }),
+        ));
+        Ok((integration, was_there))
     }
 
     /// Removes an integration: the tool stays as it is, and is looked at no more.
@@ -198,9 +230,7 @@ impl Teams {
         name: &str,
         revision: Option<i64>,
     ) -> Result<()> {
-        self.guard
-            .require(caller, CHANGE, &of_platform(name))
-            .await?;
+        self.require_integration_change(caller, name).await?;
         anew(|| async {
             let integration = self.store.expect::<Integration>("", name).await?;
             integration.meta.require_revision(revision)?;

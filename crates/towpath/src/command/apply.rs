@@ -12,7 +12,7 @@ use crate::{
     input,
 };
 
-/// Apply documents: definitions, roles, environments, teams, namespaces, and workloads
+/// Apply documents: definitions, roles, environments, teams, namespaces, integrations, workloads
 ///
 /// A file may hold several documents. Those of `towpath.dev/v1` are applied together or not at all;
 /// Score workloads are then deployed to the environment.

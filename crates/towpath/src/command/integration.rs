@@ -1,5 +1,7 @@
 //! `towpath integration`
 
+mod change;
+
 use clap::Subcommand;
 use client::every;
 use kernel::Resource;
@@ -8,10 +10,12 @@ use teams::model::{self, IntegrationState, IntegrationStatus, Step};
 
 use crate::{context::Context, failure::Result, render::table};
 
-/// See the tools that are kept in step with teams, and how far they are
+/// Keep other tools in step with teams: say which, and see how far they are
+///
+/// Making, changing and removing them is for those who operate the platform.
 #[derive(Debug, Subcommand)]
 #[command(
-    after_long_help = "Examples:\n  towpath integration list\n  towpath integration list --team payments\n  towpath integration show github"
+    after_long_help = "Examples:\n  towpath integration set github -f github.yaml --credential-file token\n  towpath integration list\n  towpath integration list --team payments\n  towpath integration show github\n  towpath integration adopt github payments"
 )]
 pub(crate) enum Integration {
     /// List the integrations; for a team, how far they are with it
@@ -29,6 +33,35 @@ pub(crate) enum Integration {
     Show {
         /// The integration
         name: String,
+    },
+    Set(change::Set),
+    /// Keep a tool in step again that was disabled
+    Enable {
+        /// The integration
+        name: String,
+    },
+    /// Leave a tool as it is: nobody is looked after there until it is enabled again
+    Disable {
+        /// The integration
+        name: String,
+    },
+    /// Take over what a tool has already of these teams, with all that is in it
+    ///
+    /// What was not made from here is left alone until somebody says so.
+    Adopt {
+        /// The integration
+        name: String,
+        /// The teams
+        #[arg(required = true, value_name = "TEAM")]
+        teams: Vec<String>,
+    },
+    /// Remove an integration: the tool stays as it is, and is looked at no more
+    Delete {
+        /// The integration
+        name: String,
+        /// Its name, once more
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
     },
 }
 
@@ -57,6 +90,13 @@ impl Integration {
                     let teams = states(&all, |one| &one.meta.scope, "team");
                     format!("{}\n{teams}", list(std::slice::from_ref(&found)))
                 })
+            }
+            Self::Set(set) => set.run(context).await,
+            Self::Enable { name } => change::enable(context, &name, true).await,
+            Self::Disable { name } => change::enable(context, &name, false).await,
+            Self::Adopt { name, teams } => change::adopt(context, &name, &teams).await,
+            Self::Delete { name, confirm } => {
+                change::delete(context, &name, confirm.as_deref()).await
             }
         }
     }
