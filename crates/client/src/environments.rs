@@ -3,7 +3,7 @@
 use delivery::{
     api::{
         Data, EnvironmentChange, EnvironmentSummary, GraphAnswer, ListQuery, NewDeployment,
-        NewEnvironment, PinQuery, PlanAnswer, Removal, Rollback,
+        NewEnvironment, PinQuery, PlanAnswer, PolicyDecision, Removal, Rollback,
     },
     model::{Deployment, Environment, EnvironmentRole},
 };
@@ -132,6 +132,16 @@ impl Client {
             .query(page)
             .page()
             .await
+    }
+
+    /// `GET environments/{env}/deployments/{name}/decision`: what policy was asked, and what it said.
+    pub async fn deployment_decision(
+        &self,
+        environment: &str,
+        name: &str,
+    ) -> Result<PolicyDecision> {
+        let path = ["environments", environment, "deployments", name, "decision"];
+        self.call(Method::GET, &path).read().await
     }
 
     /// `GET environments/{env}/deployments/{name}`

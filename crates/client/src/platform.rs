@@ -1,10 +1,14 @@
 //! Definitions, routes, policies, events: what belongs to the platform as a whole.
 
 use delivery::{
-    api::{ApplyAnswer, ApplyRequest, DefinitionDeleted, ExplainRequest, ListQuery, PolicyList},
+    api::{
+        ApplyAnswer, ApplyRequest, DefinitionDeleted, DifferenceQuery, ExplainRequest, ListQuery,
+        PolicyList, RevisionDifference,
+    },
     definition::Explanation,
     model::{ResourceDefinition, ResourceDefinitionRevision, Route},
 };
+use jiff::Timestamp;
 use kernel::{
     Event, Page, Resource, SealedBy,
     http::{AccessAnswers, AccessReview, EventPage},
@@ -28,6 +32,12 @@ pub struct EventQuery {
     pub subject: Option<String>,
     /// Of one piece of work.
     pub correlation: Option<Uuid>,
+    /// Of this team.
+    pub team: Option<String>,
+    /// Caused by this one: `local:ada`.
+    pub actor: Option<String>,
+    /// That happened at this time or later.
+    pub since: Option<Timestamp>,
     /// After this place in the log.
     pub after: Option<i64>,
     /// At the most so many; only for a list.
@@ -40,6 +50,9 @@ impl EventQuery {
         pairs.extend(self.type_prefix.clone().map(|t| ("type", t)));
         pairs.extend(self.subject.clone().map(|s| ("subject", s)));
         pairs.extend(self.correlation.map(|c| ("correlation", c.to_string())));
+        pairs.extend(self.team.clone().map(|team| ("team", team)));
+        pairs.extend(self.actor.clone().map(|actor| ("actor", actor)));
+        pairs.extend(self.since.map(|since| ("since", since.to_string())));
         pairs
     }
 }
@@ -129,6 +142,29 @@ impl Client {
         self.call(Method::GET, &["resource-definitions", name, "revisions"])
             .query(page)
             .page()
+            .await
+    }
+
+    /// `GET resource-definitions/{name}/revisions/{revision}`
+    pub async fn definition_revision(
+        &self,
+        name: &str,
+        revision: u64,
+    ) -> Result<Resource<ResourceDefinitionRevision>> {
+        let revision = revision.to_string();
+        let path = ["resource-definitions", name, "revisions", &revision];
+        self.call(Method::GET, &path).resource().await
+    }
+
+    /// `GET resource-definitions/{name}/difference`: what one revision says otherwise than another.
+    pub async fn definition_difference(
+        &self,
+        name: &str,
+        query: &DifferenceQuery,
+    ) -> Result<RevisionDifference> {
+        self.call(Method::GET, &["resource-definitions", name, "difference"])
+            .query(query)
+            .read()
             .await
     }
 

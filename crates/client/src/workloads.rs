@@ -1,7 +1,7 @@
 //! Workloads with their logs, and resources with their outputs.
 
 use delivery::{
-    api::{Data, ListQuery, LogParams, OutputsQuery, Removal, ResourceOutputs},
+    api::{Data, ListQuery, LogParams, OutputsQuery, Removal, RenderedRelease, ResourceOutputs},
     engine::LogLine,
     model::{ResourceInstance, Workload},
 };
@@ -53,6 +53,12 @@ impl Client {
         .if_match(revision)
         .done()
         .await
+    }
+
+    /// `GET environments/{env}/workloads/{name}/release`: what the engine is handed, without secrets.
+    pub async fn workload_release(&self, environment: &str, name: &str) -> Result<RenderedRelease> {
+        let path = ["environments", environment, "workloads", name, "release"];
+        self.call(Method::GET, &path).read().await
     }
 
     /// `GET environments/{env}/workloads/{name}/logs`: the lines that are there.

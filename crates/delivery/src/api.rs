@@ -6,6 +6,7 @@
 
 mod deployments;
 mod environments;
+mod shields;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,10 @@ use serde_json::Value;
 pub use self::{
     deployments::{CreateEnvironment, NewDeployment, PlanAnswer, Rollback},
     environments::{End, EnvironmentChange, PinQuery, PinSummary},
+    shields::{
+        DifferenceQuery, PolicyDecision, RenderedContainer, RenderedFile, RenderedMount,
+        RenderedRelease, RevisionDifference,
+    },
     summary::{ComputeSummary, EnvironmentSummary, ResourceSummary, RouteSummary, WorkloadSummary},
 };
 use crate::model::{Graph, InstancePhase};

@@ -54,6 +54,11 @@ pub struct PlanAnswer {
     pub decision: Decision,
     /// What it needs, with the definitions that matched.
     pub graph: Graph,
+    /// What policy was asked: `{caller, environment, workloads, plan}`, without what is in variables and
+    /// files.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub policy_input: Value,
 }
 
 /// `POST environments/{env}/rollbacks`: returns to an earlier deployment, by a new one.

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod check;
+mod difference;
 pub mod document;
 mod explain;
 pub mod graph;
@@ -11,6 +12,7 @@ mod params;
 
 pub use catalogue::{Catalogue, Context, Revision};
 pub use check::check;
+pub use difference::{RevisionChange, difference};
 pub use document::{Applicable, defaults};
 pub use explain::{Candidate, Explanation, Judged};
 pub use outputs::{Asked, unknown_outputs};

@@ -12,11 +12,11 @@ use kernel::{
     http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
 };
 
-use super::{page_shared, tagged};
+use super::{page_shared, tagged, written};
 use crate::{
     api::{
-        ApplyAnswer, ApplyRequest, DefinitionDeleted, ExplainRequest, ListQuery, PolicyList,
-        PolicySource,
+        ApplyAnswer, ApplyRequest, DefinitionDeleted, DifferenceQuery, ExplainRequest, ListQuery,
+        PolicyList, PolicySource, RevisionDifference,
     },
     definition::Explanation,
     model::{ResourceDefinition, ResourceDefinitionRevision},
@@ -54,7 +54,7 @@ pub(super) async fn show(
 /// Takes a definition out of matching. Resources that were made with it stay as they are; the answer
 /// names them.
 #[utoipa::path(delete, path = "/v1/resource-definitions/{name}", operation_id = "resource_definition_delete", tag = "definitions",
-    params(("name" = String, Path)),
+    params(("name" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = DefinitionDeleted), (status = 403), (status = 404)))]
 pub(super) async fn delete(
     State(delivery): Service,
@@ -77,6 +77,38 @@ pub(super) async fn revisions(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Document>>> {
     page_shared::<ResourceDefinitionRevision>(&delivery, &caller, Some(name), query).await
+}
+
+/// One revision of a definition.
+#[utoipa::path(get, path = "/v1/resource-definitions/{name}/revisions/{revision}", operation_id = "revision", tag = "definitions",
+    params(("name" = String, Path), ("revision" = u64, Path)),
+    responses((status = 200, body = Document), (status = 404)))]
+pub(super) async fn revision(
+    State(delivery): Service,
+    caller: Caller,
+    Path((name, revision)): Path<(String, u64)>,
+) -> Result<Response> {
+    let found = delivery
+        .definition_revision_show(&caller, &name, revision)
+        .await?;
+    written(StatusCode::OK, &found)
+}
+
+/// What one revision of a definition says otherwise than another; the last change where it is not said
+/// which.
+#[utoipa::path(get, path = "/v1/resource-definitions/{name}/difference", operation_id = "definition_difference", tag = "definitions",
+    params(("name" = String, Path),
+        ("from" = Option<u64>, Query, description = "The earlier revision; the one before `to` where it is not given"),
+        ("to" = Option<u64>, Query, description = "The later one; the newest where it is not given")),
+    responses((status = 200, body = RevisionDifference), (status = 404), (status = 422)))]
+pub(super) async fn difference(
+    State(delivery): Service,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<DifferenceQuery>,
+) -> Result<Json<RevisionDifference>> {
+    let found = delivery.definition_difference(&caller, &name, query);
+    found.await.map(Json)
 }
 
 /// Applies documents of apiVersion `towpath.dev/v1`, all or none.

@@ -10,7 +10,7 @@ use kernel::{
 
 use super::{one_in, page_in, written};
 use crate::{
-    api::{ListQuery, NewDeployment, PlanAnswer, Rollback},
+    api::{ListQuery, NewDeployment, PlanAnswer, PolicyDecision, Rollback},
     model::Deployment,
     service::Delivery,
 };
@@ -77,6 +77,19 @@ pub(super) async fn show(
     Path((environment, name)): Path<(String, String)>,
 ) -> Result<Response> {
     one_in::<Deployment>(&delivery, &caller, &environment, &name).await
+}
+
+/// What policy was asked when the deployment was, and what it said.
+#[utoipa::path(get, path = "/v1/environments/{environment}/deployments/{name}/decision", operation_id = "deployment_decision", tag = "deployments",
+    params(("environment" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = PolicyDecision), (status = 404)))]
+pub(super) async fn decision(
+    State(delivery): Service,
+    caller: Caller,
+    Path((environment, name)): Path<(String, String)>,
+) -> Result<Json<PolicyDecision>> {
+    let found = delivery.deployment_decision(&caller, &environment, &name);
+    found.await.map(Json)
 }
 
 /// Returns to an earlier deployment, by a new one.

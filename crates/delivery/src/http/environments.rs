@@ -66,7 +66,7 @@ pub(super) async fn show(
 
 /// Changes what is given: role, end, labels.
 #[utoipa::path(patch, path = "/v1/environments/{environment}", operation_id = "environment_change", tag = "environments",
-    params(("environment" = String, Path)), request_body = EnvironmentChange,
+    params(("environment" = String, Path), ("If-Match" = Option<String>, Header)), request_body = EnvironmentChange,
     responses((status = 200, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn change(
     State(delivery): Service,
@@ -83,7 +83,7 @@ pub(super) async fn change(
 
 /// Lifts the pins of a clone: from its next deployment on the newest resource definitions hold.
 #[utoipa::path(delete, path = "/v1/environments/{environment}/pins", tag = "environments",
-    params(("environment" = String, Path), ("types" = Option<String>, Query)),
+    params(("environment" = String, Path), ("types" = Option<String>, Query), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = Document), (status = 404)))]
 pub(super) async fn unpin(
     State(delivery): Service,
@@ -100,7 +100,7 @@ pub(super) async fn unpin(
 
 /// Asks for the end of an environment and of everything in it.
 #[utoipa::path(delete, path = "/v1/environments/{environment}", operation_id = "environment_delete", tag = "environments",
-    params(("environment" = String, Path), ("data" = Option<Data>, Query)),
+    params(("environment" = String, Path), ("data" = Option<Data>, Query), ("If-Match" = Option<String>, Header)),
     responses((status = 202, body = Document), (status = 403), (status = 409)))]
 pub(super) async fn delete(
     State(delivery): Service,

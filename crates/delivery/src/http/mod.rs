@@ -46,6 +46,10 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
             get(p::show),
         )
         .route(
+            "/v1/environments/{environment}/deployments/{name}/decision",
+            get(p::decision),
+        )
+        .route(
             "/v1/environments/{environment}/rollbacks",
             post(p::rollback),
         )
@@ -57,6 +61,10 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         .route(
             "/v1/environments/{environment}/workloads/{name}/logs",
             get(w::logs),
+        )
+        .route(
+            "/v1/environments/{environment}/workloads/{name}/release",
+            get(w::release),
         )
         .route("/v1/environments/{environment}/resources", get(r::list))
         .route(
@@ -79,6 +87,14 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         .route(
             "/v1/resource-definitions/{name}/revisions",
             get(d::revisions),
+        )
+        .route(
+            "/v1/resource-definitions/{name}/revisions/{revision}",
+            get(d::revision),
+        )
+        .route(
+            "/v1/resource-definitions/{name}/difference",
+            get(d::difference),
         )
         .route("/v1/apply", post(d::apply))
         .route("/v1/explain", post(d::explain))
@@ -104,11 +120,13 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         deployments::list,
         deployments::create,
         deployments::show,
+        deployments::decision,
         deployments::rollback,
         workloads::list,
         workloads::show,
         workloads::delete,
         workloads::logs,
+        workloads::release,
         resources::list,
         resources::show,
         resources::delete,
@@ -118,6 +136,8 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         definitions::show,
         definitions::delete,
         definitions::revisions,
+        definitions::revision,
+        definitions::difference,
         definitions::apply,
         definitions::explain,
         definitions::routes,

@@ -46,7 +46,7 @@ pub(super) async fn show(
 /// Asks for the removal of an instance that nothing uses. One that holds data is refused unless
 /// `data=remove`.
 #[utoipa::path(delete, path = "/v1/environments/{environment}/resources/{name}", operation_id = "resource_delete", tag = "resources",
-    params(("environment" = String, Path), ("name" = String, Path), ("data" = Option<Data>, Query)),
+    params(("environment" = String, Path), ("name" = String, Path), ("data" = Option<Data>, Query), ("If-Match" = Option<String>, Header)),
     responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn delete(
     State(delivery): Service,

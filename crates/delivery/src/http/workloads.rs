@@ -18,7 +18,7 @@ use kernel::{
 
 use super::{one_in, page_in, written};
 use crate::{
-    api::{Data, ListQuery, LogParams, Removal},
+    api::{Data, ListQuery, LogParams, Removal, RenderedRelease},
     engine::{LogLine, LogQuery},
     model::Workload,
     service::Delivery,
@@ -57,7 +57,7 @@ pub(super) async fn show(
 /// Asks for the removal of a workload, its routes, and what nobody else uses. What holds data stays
 /// unless `data=remove`.
 #[utoipa::path(delete, path = "/v1/environments/{environment}/workloads/{name}", operation_id = "workload_delete", tag = "workloads",
-    params(("environment" = String, Path), ("name" = String, Path), ("data" = Option<Data>, Query)),
+    params(("environment" = String, Path), ("name" = String, Path), ("data" = Option<Data>, Query), ("If-Match" = Option<String>, Header)),
     responses((status = 202, body = Document), (status = 403), (status = 404)))]
 pub(super) async fn delete(
     State(delivery): Service,
@@ -71,6 +71,20 @@ pub(super) async fn delete(
         .workload_delete(&caller, &environment, &name, with_data, revision)
         .await?;
     written(StatusCode::ACCEPTED, &workload)
+}
+
+/// What the engine is handed of a workload: every variable, file and mount, resolved. A secret stands as
+/// `(secret ${resources.NAME.OUTPUT})`.
+#[utoipa::path(get, path = "/v1/environments/{environment}/workloads/{name}/release", operation_id = "workload_release", tag = "workloads",
+    params(("environment" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = RenderedRelease), (status = 404), (status = 409, description = "Something that it uses is not there yet")))]
+pub(super) async fn release(
+    State(delivery): Service,
+    caller: Caller,
+    Path((environment, name)): Path<(String, String)>,
+) -> Result<Json<RenderedRelease>> {
+    let found = delivery.workload_release(&caller, &environment, &name);
+    found.await.map(Json)
 }
 
 /// Lines of a workload's log: a list, or with `follow` server-sent events.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use kernel::Kind;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Graph, RouteSpec};
@@ -38,6 +39,10 @@ pub struct DeploymentSpec {
     pub plan: Plan,
     /// What policy said.
     pub decision: Decision,
+    /// Who asked, and the environment, as policy saw them: with the workloads and the plan they are what it
+    /// decided over. Null of a deployment of before this was kept.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub policy_context: Value,
     /// The routes that it claims, by name.
     pub claims: BTreeMap<String, RouteSpec>,
     /// Who asked.

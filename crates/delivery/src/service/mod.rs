@@ -14,6 +14,7 @@ mod preview;
 pub(crate) mod quota;
 mod resources;
 mod restore;
+pub(crate) mod shields;
 mod teams;
 mod workloads;
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use kernel::{Caller, Error, Problem, Query, Record, Resource, Result};
 use serde_json::{Value, json};
 
-use super::{Delivery, claims::Claims, deploy::Order, outdated::Outdated, quota::Counted};
+use super::{
+    Delivery, claims::Claims, deploy::Order, outdated::Outdated, quota::Counted,
+    shields::seen_by_policy,
+};
 use crate::{
     definition::{self, Catalogue, Context, Revision, graph},
     engine::Objection,
@@ -23,6 +26,8 @@ pub(super) struct Draft {
     pub(super) graph: Graph,
     pub(super) plan: Plan,
     pub(super) decision: Decision,
+    /// What policy decided over.
+    pub(super) policy_input: Value,
     pub(super) claims: Claims,
     /// What is made anew, since what it stands for has changed.
     pub(super) outdated: Outdated,
@@ -107,11 +112,12 @@ impl Delivery {
         if !problems.is_empty() {
             return Err(refused(problems));
         }
-        let decision = self.decide(caller, environment, order, &plan).await?;
+        let (decision, policy_input) = self.decide(caller, environment, order, &plan).await?;
         Ok(Draft {
             graph,
             plan,
             decision,
+            policy_input,
             claims,
             outdated,
             near: sum.news,
@@ -344,17 +350,16 @@ impl Delivery {
         Some(self.url(&best.host, &best.path))
     }
 
+    /// What policy says, and what it was asked.
     async fn decide(
         &self,
         caller: &Caller,
         environment: &Resource<Environment>,
         order: &Order,
         plan: &Plan,
-    ) -> Result<Decision> {
+    ) -> Result<(Decision, Value)> {
         let role = self.role(&environment.spec.role).await?;
-        let mut workloads = serde_json::to_value(&order.workloads)
-            .map_err(|e| Error::internal("workloads could not be serialized", e))?;
-        hide_values(&mut workloads);
+        let workloads = seen_by_policy(&order.workloads)?;
         let input = json!({
             "caller": { "subject": caller.subject, "teams": caller.teams, "admin": caller.admin },
             "environment": {
@@ -368,38 +373,8 @@ impl Delivery {
             "workloads": workloads,
             "plan": plan,
         });
-        self.verifier.verify(&input).await
-    }
-}
-
-/// Policy sees which variables and files there are, not what is in them.
-fn hide_values(workloads: &mut Value) {
-    let containers = workloads
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|all| all.values_mut())
-        .filter_map(|workload| workload.get_mut("containers")?.as_object_mut())
-        .flat_map(|all| all.values_mut());
-    for container in containers {
-        for value in container
-            .get_mut("variables")
-            .and_then(Value::as_object_mut)
-            .into_iter()
-            .flatten()
-        {
-            *value.1 = Value::Null;
-        }
-        for file in container
-            .get_mut("files")
-            .and_then(Value::as_object_mut)
-            .into_iter()
-            .flatten()
-        {
-            if let Some(fields) = file.1.as_object_mut() {
-                fields.remove("content");
-                fields.remove("binaryContent");
-            }
-        }
+        let decision = self.verifier.verify(&input).await?;
+        Ok((decision, input))
     }
 }
 

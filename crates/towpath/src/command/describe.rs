@@ -2,14 +2,15 @@
 
 use clap::Args;
 use client::{Client, EventQuery};
+use delivery::api::PolicyDecision;
 use kernel::{Document, Event, Query};
 use serde::Serialize;
 
-use super::kind::Kind;
+use super::{kind::Kind, policy, revision};
 use crate::{
     cli::EnvironmentArg,
-    context::Context,
-    failure::Result,
+    context::{Context, Format},
+    failure::{Failure, Result},
     render::{self, events::is_bookkeeping},
 };
 
@@ -19,7 +20,7 @@ const LAST_EVENTS: usize = 20;
 /// Show a resource whole: what it should be, what it is, what happened
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath describe deployment d-3\n  towpath describe workload notes --env pr-42"
+    after_long_help = "Examples:\n  towpath describe deployment d-3\n  towpath describe workload notes --env pr-42\n  towpath describe workload notes --rendered\n  towpath describe definition postgres-default --revision 3\n  towpath describe policy towpath.delivery"
 )]
 pub(crate) struct Describe {
     /// The kind
@@ -29,28 +30,72 @@ pub(crate) struct Describe {
     name: String,
     #[command(flatten)]
     environment: EnvironmentArg,
+    /// What the engine is handed of a workload: every variable, file and mount, with everything resolved but
+    /// secrets, which stand by where they come from
+    #[arg(long, conflicts_with = "revision")]
+    rendered: bool,
+    /// That revision of a resource definition, and not the newest
+    #[arg(long, value_name = "NUMBER")]
+    revision: Option<u64>,
 }
 
 #[derive(Serialize)]
 struct Description {
     #[serde(flatten)]
     document: Document,
+    /// Of a deployment: what policy was asked, and what it said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyDecision>,
     events: Vec<Event>,
 }
 
 impl Describe {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match (self.kind, self.revision, self.rendered) {
+            (Kind::Policies, None, false) => return policy::show(context, &self.name).await,
+            (Kind::ResourceDefinitions, Some(number), _) => {
+                return revision::show(context, &self.name, number).await;
+            }
+            (Kind::Workloads, None, true) => return self.rendered(context).await,
+            (_, None, false) => {}
+            (_, Some(_), _) => {
+                return Err(Failure::usage(
+                    "--revision is of resource definitions alone",
+                ));
+            }
+            (_, _, true) => return Err(Failure::usage("--rendered is of workloads alone")),
+        }
         let client = context.client()?;
         let document = self
             .kind
             .get(&client, &self.environment.environment, &self.name)
             .await?;
         let events = last_events(&client, document.key().to_string()).await?;
+        let policy = match self.kind {
+            Kind::Deployments => {
+                let environment = &self.environment.environment;
+                Some(client.deployment_decision(environment, &self.name).await?)
+            }
+            _ => None,
+        };
         let text = match self.kind {
             Kind::Deployments => render::describe::deployment(&document.clone().typed()?, &events),
             _ => render::describe::text(&document, &events),
         };
-        context.answer(&Description { document, events }, || text)
+        let description = Description {
+            document,
+            policy,
+            events,
+        };
+        context.answer(&description, || text)
+    }
+
+    /// What the engine is handed of a workload.
+    async fn rendered(&self, context: &Context) -> Result<()> {
+        let environment = &self.environment.environment;
+        let client = context.client()?;
+        let release = client.workload_release(environment, &self.name).await?;
+        context.answer(&release, || render::document::text(Format::Yaml, &release))
     }
 }
 

@@ -11,7 +11,7 @@ use delivery::{
 use jiff::Timestamp;
 use kernel::{Document, Kind as KernelKind, Resource};
 
-use super::kind::Kind;
+use super::{kind::Kind, policy, revision};
 use crate::{
     cli::EnvironmentArg,
     context::Context,
@@ -28,13 +28,13 @@ use crate::{
 /// List resources of a kind, or get one
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath get workloads --env pr-42\n  towpath get deployments\n  towpath get resource-definition postgres-default -o yaml"
+    after_long_help = "Examples:\n  towpath get workloads --env pr-42\n  towpath get deployments\n  towpath get resource-definition postgres-default -o yaml\n  towpath get revisions postgres-default\n  towpath get policies"
 )]
 pub(crate) struct Get {
     /// The kind
     #[arg(value_enum)]
     kind: Kind,
-    /// Only this one
+    /// Only this one; of revisions, the definition
     name: Option<String>,
     #[command(flatten)]
     environment: EnvironmentArg,
@@ -43,6 +43,11 @@ pub(crate) struct Get {
 impl Get {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         let environment = &self.environment.environment;
+        match self.kind {
+            Kind::Policies => return policy::list(context, self.name.as_deref()).await,
+            Kind::Revisions => return revision::list(context, self.name.as_deref()).await,
+            _ => {}
+        }
         show(context, self.kind, self.name.as_deref(), environment).await
     }
 }
@@ -244,5 +249,7 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
             let head = ["host and path", "environment", "workload", "port", "name"];
             table(head, rows.collect(), &nothing)
         }
+        // These have no documents that could be listed here.
+        Kind::Revisions | Kind::Policies => nothing,
     })
 }

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use client::{Client, every};
 use kernel::{Document, Kind as KernelKind, Resource};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// A kind of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,6 +34,12 @@ pub(crate) enum Kind {
     /// Which host and path leads where.
     #[value(alias = "route")]
     Routes,
+    /// The revisions of a resource definition.
+    #[value(alias = "revision")]
+    Revisions,
+    /// What decides over deployments and over who may do what, in Rego.
+    #[value(alias = "policy")]
+    Policies,
 }
 
 impl Kind {
@@ -57,6 +63,7 @@ impl Kind {
                 documents(&every(async |q| client.resources(environment, &q).await).await?)
             }
             Self::Routes => documents(&every(async |q| client.routes(&q).await).await?),
+            Self::Revisions | Self::Policies => Err(self.stands_apart()),
         }
     }
 
@@ -73,6 +80,7 @@ impl Kind {
             Self::Deployments => client.deployment(environment, name).await?.document(),
             Self::Workloads => client.workload(environment, name).await?.document(),
             Self::Resources => client.resource(environment, name).await?.document(),
+            Self::Revisions | Self::Policies => return Err(self.stands_apart()),
             // The API lists these only: there are few, and they are small.
             Self::EnvironmentRoles | Self::Routes => {
                 let all = self.list(client, environment).await?;
@@ -81,6 +89,15 @@ impl Kind {
             }
         };
         Ok(document?)
+    }
+
+    /// Revisions stand below a definition, and policies are no resources: `get` and `describe` have their own
+    /// way with them.
+    fn stands_apart(self) -> Failure {
+        Failure::usage(format!("a {} is not shown so", self.word())).remedy(
+            "use `towpath get revisions NAME`, `towpath describe definition NAME --revision N`, \
+             `towpath get policies` or `towpath describe policy NAME`",
+        )
     }
 
     /// The kind in the singular, for sentences.
@@ -93,6 +110,8 @@ impl Kind {
             Self::Workloads => "workload",
             Self::Resources => "resource",
             Self::Routes => "route",
+            Self::Revisions => "revision",
+            Self::Policies => "policy",
         }
     }
 }

@@ -80,6 +80,7 @@ pub(crate) fn deployment(deployment: &Resource<Deployment>, happened: &[Event]) 
     text.push_str("\nChanges\n");
     text.push_str(&plan::changes(&spec.plan));
     text.push_str(&plan::decision(&spec.decision));
+    section(&mut text, "Policy was asked of", &spec.policy_context);
     if let Some(failure) = &status.failure {
         text.push('\n');
         text.push_str(&diagnosis(failure));

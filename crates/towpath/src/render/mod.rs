@@ -1,6 +1,7 @@
 //! What people read. Pure: values in, text out.
 
 pub(crate) mod describe;
+pub(crate) mod difference;
 pub(crate) mod document;
 pub(crate) mod events;
 pub(crate) mod failure;

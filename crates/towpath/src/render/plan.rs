@@ -189,6 +189,7 @@ mod tests {
                 policies: vec!["towpath.delivery@abc".into()],
             },
             graph: delivery::model::Graph::default(),
+            policy_input: serde_json::Value::Null,
         };
         insta::assert_snapshot!(text(&answer));
     }

@@ -58,7 +58,13 @@ impl World {
             _ if path.contains("/keys/") => "keyed",
             _ => STANDING,
         };
-        (filled(path, name).replace("{key}", &self.key), body)
+        let mut filled = filled(path, name)
+            .replace("{key}", &self.key)
+            .replace("{revision}", "1");
+        if path.ends_with("/difference") {
+            filled.push_str("?from=1&to=1");
+        }
+        (filled, body)
     }
 
     /// Makes what `caller` takes away, and gives its path.

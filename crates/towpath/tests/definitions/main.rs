@@ -7,5 +7,6 @@ mod changing;
 mod desk;
 mod making;
 mod matching;
+mod shields;
 #[path = "../site/mod.rs"]
 mod site;

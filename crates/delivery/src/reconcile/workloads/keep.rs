@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{NewEvent, Next, Resource, Result};
+use kernel::{NewEvent, Next, Result};
 use serde_json::json;
 
 use super::Pass;
@@ -10,12 +10,8 @@ use crate::{
     engine::{EngineError, Phase, Release},
     model::{Deployment, WorkloadStatus, begin_release},
     reconcile::drain,
-    score,
-    service::outputs,
+    service::{outputs, shields::Waits},
 };
-
-/// What is still to come before the release in the spec can be handed over, for people.
-type Waits = String;
 
 impl Pass<'_> {
     pub(super) async fn keep(&mut self) -> Result<Next> {
@@ -127,41 +123,14 @@ impl Pass<'_> {
 
     /// The release in the spec with everything resolved; an inner error says what it waits for.
     async fn resolve(&self) -> Result<std::result::Result<Release, Waits>> {
-        let Resource { meta, spec, .. } = &self.workload;
-        let store = &self.context.store;
-        let deployment = store
-            .expect::<Deployment>(&meta.scope, &spec.deployment)
-            .await?;
-        let names = deployment
-            .spec
-            .graph
-            .workloads
-            .get(&meta.name)
-            .cloned()
-            .unwrap_or_default();
-        let nodes = deployment.spec.graph.needed_by(&meta.name);
-        let inputs = match outputs::of_nodes(store, &meta.scope, &nodes, &names).await? {
+        let inputs = match self.delivery.inputs_of(&self.workload).await? {
             outputs::Inputs::Ready(inputs) => inputs,
             outputs::Inputs::Waiting(names) => {
                 return Ok(Err(format!("waits for {}", names.join("; "))));
             }
         };
-        let id = self.id(spec.release);
         let lookup = |name: &str, path: &[&str]| inputs.get(name, path);
-        let reaches = inputs.reaches.clone();
-        match score::release(
-            &spec.score,
-            id,
-            reaches,
-            &lookup,
-            self.delivery.digest_key(),
-        ) {
-            Ok(release) => Ok(Ok(release)),
-            Err(problems) => {
-                let all: Vec<_> = problems.into_iter().map(|p| p.message).collect();
-                Ok(Err(all.join("; ")))
-            }
-        }
+        Ok(self.delivery.release_with(&self.workload, &inputs, &lookup))
     }
 
     /// Whether the release that serves was started with other outputs than there are now (a server

@@ -78,6 +78,7 @@ impl Delivery {
             plan: draft.plan,
             decision: draft.decision,
             graph: draft.graph,
+            policy_input: draft.policy_input,
         })
     }
 

@@ -60,6 +60,10 @@ impl Delivery {
                 graph: draft.graph,
                 plan: draft.plan,
                 decision: draft.decision,
+                policy_context: json!({
+                    "caller": draft.policy_input["caller"],
+                    "environment": draft.policy_input["environment"],
+                }),
                 claims: draft.claims,
                 requested_by: caller.subject.clone(),
                 correlation: caller.correlation,

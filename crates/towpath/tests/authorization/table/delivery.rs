@@ -20,6 +20,14 @@ pub(super) const ROWS: &[Row] = &[
         "401 200 200 200 200 200 200 200 200",
     ),
     (
+        "GET /v1/resource-definitions/{name}/revisions/{revision}",
+        "401 200 200 200 200 200 200 200 200",
+    ),
+    (
+        "GET /v1/resource-definitions/{name}/difference",
+        "401 200 200 200 200 200 200 200 200",
+    ),
+    (
         "DELETE /v1/resource-definitions/{name}",
         "401 403 403 403 403 403 403 403 200",
     ),
@@ -74,6 +82,10 @@ pub(super) const ROWS: &[Row] = &[
         "401 404 200 200 200 200 200 404 200",
     ),
     (
+        "GET /v1/environments/{environment}/deployments/{name}/decision",
+        "401 404 200 200 200 200 200 404 200",
+    ),
+    (
         "POST /v1/environments/{environment}/rollbacks",
         "401 404 403 202 202 202 202 404 202",
     ),
@@ -91,6 +103,10 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/environments/{environment}/workloads/{name}/logs",
+        "401 404 200 200 200 200 200 404 200",
+    ),
+    (
+        "GET /v1/environments/{environment}/workloads/{name}/release",
         "401 404 200 200 200 200 200 404 200",
     ),
     (
