@@ -135,6 +135,8 @@ pub struct EventFilter {
     pub correlation: Option<Uuid>,
     /// Of one team.
     pub team: Option<String>,
+    /// Caused by this one.
+    pub actor: Option<String>,
     /// Of one of these teams.
     pub teams: Option<Vec<String>>,
     /// No further than this place in the log.
@@ -155,6 +157,10 @@ impl EventFilter {
             && self.subject.as_ref().is_none_or(about)
             && self.correlation.is_none_or(|id| event.correlation == id)
             && self.team.as_ref().is_none_or(|team| event.team == *team)
+            && self
+                .actor
+                .as_ref()
+                .is_none_or(|actor| event.actor == *actor)
             && self
                 .teams
                 .as_ref()

@@ -376,11 +376,33 @@ async fn events_are_lines_and_json_lines() {
                         "fail",
                         json!({"failure": {"subject": "workload notes", "message": "exit code 1"}}),
                     ),
+                    event(
+                        3,
+                        "authorization.refused",
+                        "Environment/prod",
+                        "fail",
+                        json!({
+                            "action": "deployment.create",
+                            "reasons": [{
+                                "rule": "authz/team", "path": "",
+                                "message": "only members of team payments may",
+                            }],
+                        }),
+                    ),
+                    event(
+                        4,
+                        "deployment.refused",
+                        "Environment/prod",
+                        "fail",
+                        json!({"decision": {"denials": [
+                            {"rule": "image/tag", "message": "image `web:latest` is not pinned"},
+                        ]}}),
+                    ),
                 ]
             } else {
                 vec![]
             };
-            Json(json!({"items": items, "next": 2}))
+            Json(json!({"items": items, "next": 4}))
         }),
     );
     let address = platform(router).await;
@@ -392,7 +414,32 @@ async fn events_are_lines_and_json_lines() {
         .lines()
         .map(|line| serde_json::from_str::<kernel::Event>(line).unwrap().seq)
         .collect();
-    assert_eq!(seqs, [1, 2]);
+    assert_eq!(seqs, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn events_are_asked_for_by_team_actor_and_time() {
+    let router = Router::new().route(
+        "/v1/events",
+        get(|Query(query): Query<HashMap<String, String>>| async move {
+            let asked = json!({
+                "team": query.get("team"), "actor": query.get("actor"), "since": query.get("since"),
+            });
+            let first = !query.contains_key("after");
+            let items = first.then(|| event(1, "asked", "Environment/dev", "pass", asked));
+            Json(json!({"items": Vec::from_iter(items), "next": 1}))
+        }),
+    );
+    let address = platform(router).await;
+    let since = "2025-01-01T00:00:00Z";
+    let given = ["events", "--team", "payments", "--actor", "local:ada"];
+    let given = [&given[..], &["--since", since, "-o", "json"]].concat();
+    let ended = towpath(address, &given).await;
+    let event: kernel::Event = serde_json::from_str(ended.out.trim()).unwrap();
+    let asked = json!({"team": "payments", "actor": "local:ada", "since": since});
+    assert_eq!(event.data, asked);
+    let ended = towpath(address, &["events", "--since", "yesterday"]).await;
+    assert_eq!(ended.code, 2, "{}", ended.err);
 }
 
 /// A platform whose provider answers the polls of a device with these codes, and writes down when.

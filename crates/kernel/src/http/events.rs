@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -45,6 +46,11 @@ pub struct EventQuery {
     pub correlation: Option<Uuid>,
     /// Of this team.
     pub team: Option<String>,
+    /// Caused by this one, as `towpath whoami` shows them: `local:ada`.
+    pub actor: Option<String>,
+    /// That happened at this time or later (RFC 3339).
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
 }
 
 /// A page of the event log.
@@ -108,17 +114,23 @@ async fn list_events(
         subject: query.subject,
         correlation: query.correlation,
         team: query.team,
+        actor: query.actor,
         ..EventFilter::default()
     };
+    let since = match query.since {
+        Some(time) => Some(store.place_before(time).await?),
+        None => None,
+    };
+    let begin = query.after.max(since);
     let sight = Sight::new(guard, session);
     if wants_stream(&headers) {
-        let after = match (last_event_id(&headers)?, query.after) {
+        let after = match (last_event_id(&headers)?, begin) {
             (Some(after), _) | (None, Some(after)) => after,
             (None, None) => store.head().await?,
         };
         return Ok(event_stream(store, filter, after, sight, stop).into_response());
     }
-    let after = query.after.unwrap_or(0);
+    let after = begin.unwrap_or(0);
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let items = seen(&store, &filter, &sight, after, limit).await?;
     let next = items.last().map_or(after, |event| event.seq);

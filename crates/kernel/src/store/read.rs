@@ -1,6 +1,7 @@
 //! Reading documents and events.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 
 use super::{
     Store,
@@ -194,6 +195,9 @@ impl Store {
         if let Some(team) = &filter.team {
             select.and("team = ", team.as_str());
         }
+        if let Some(actor) = &filter.actor {
+            select.and("actor = ", actor.as_str());
+        }
         if let Some(teams) = &filter.teams {
             select.one_of("team", teams);
         }
@@ -206,6 +210,21 @@ impl Store {
         rows.iter()
             .map(|row| read_event(row, self.inner.platform))
             .collect()
+    }
+
+    /// The place in the log after which those events are that happened at `time` or later. The log is in
+    /// the order of its commits: where replicas' clocks differ, it is as exact as they are.
+    pub async fn place_before(&self, time: Timestamp) -> Result<i64> {
+        let all = EventFilter::default();
+        let (mut before, mut from) = (0, self.head().await?);
+        while before < from {
+            let middle = before + (from - before) / 2;
+            match self.events(&all, middle, 1).await?.first() {
+                Some(event) if event.time < time => before = event.seq,
+                _ => from = middle,
+            }
+        }
+        Ok(before)
     }
 
     /// The newest event's place in the log; 0 while there is none.

@@ -72,9 +72,19 @@ async fn the_log_is_read_in_pages_and_by_filter() {
     assert_eq!(seqs("?type=dev.towpath").await.len(), seqs("").await.len());
     assert_eq!(seqs("?subject=Thing/env/a").await, [1, 4]);
     assert_eq!(seqs(&format!("?correlation={correlation}")).await, [4]);
+    assert_eq!(seqs("?actor=ada&limit=1").await, [1]);
+    assert!(seqs("?actor=eve").await.is_empty());
+    assert_eq!(seqs("?team=core").await.len(), 4);
+    assert!(seqs("?since=9999-01-01T00:00:00Z").await.is_empty());
+    assert_eq!(seqs("?since=2020-01-01T00:00:00Z&after=3").await, [4]);
     let page = get(&service, "/v1/events?limit=2").await.json();
     assert_eq!(page["next"], 2);
-    for wrong in ["?after=-1", "?sbject=x", "?correlation=x"] {
+    for wrong in [
+        "?after=-1",
+        "?sbject=x",
+        "?correlation=x",
+        "?since=yesterday",
+    ] {
         let answer = get(&service, &format!("/v1/events{wrong}")).await;
         assert_eq!(answer.problem().status, 422, "{wrong}");
     }

@@ -237,6 +237,12 @@ async fn filters_select(database: &Database) {
         ..EventFilter::default()
     };
     assert_eq!(count(team).await, 3);
+    let actor = |actor: &str| EventFilter {
+        actor: Some(actor.into()),
+        ..EventFilter::default()
+    };
+    assert_eq!(count(actor("grace")).await, 3);
+    assert_eq!(count(actor("grac")).await, 0);
     let upto = EventFilter {
         upto: Some(2),
         ..EventFilter::default()
@@ -244,6 +250,24 @@ async fn filters_select(database: &Database) {
     assert_eq!(count(upto).await, 2);
     let page = store.events(&EventFilter::default(), 1, 1).await.unwrap();
     assert_eq!(page.iter().map(|e| e.seq).collect::<Vec<_>>(), [2]);
+}
+
+async fn a_place_in_the_log_is_found_by_its_time(database: &Database) {
+    let store = database.open().await;
+    let begun = Timestamp::now();
+    assert_eq!(store.place_before(begun).await.unwrap(), 0);
+    for name in ["a", "b", "c", "d", "e"] {
+        create(&store, &thing("env", name, 1)).await;
+    }
+    let all = store.events(&EventFilter::default(), 0, 10).await.unwrap();
+    for event in &all {
+        let first = all.iter().find(|other| other.time >= event.time).unwrap();
+        let place = store.place_before(event.time).await.unwrap();
+        assert_eq!(place, first.seq - 1);
+    }
+    assert_eq!(store.place_before(Timestamp::MIN).await.unwrap(), 0);
+    let last = store.place_before(Timestamp::MAX).await.unwrap();
+    assert_eq!(last, all.last().unwrap().seq);
 }
 
 async fn a_subscriber_wakes_with_the_commit(database: &Database) {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use client::EventQuery;
+use jiff::Timestamp;
 use kernel::{Event, Query};
 use uuid::Uuid;
 
@@ -9,10 +10,11 @@ use crate::{context::Context, failure::Result, render};
 
 /// Show what happened
 ///
-/// Each event is one line; with `-o json` one CloudEvents 1.0 object in each line.
+/// Each event is one line: when, whether it passed (+) or failed (!), what, about what, by whom, and in words;
+/// with `-o json` one CloudEvents 1.0 object in each line.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath events\n  towpath events -f --type deployment\n  towpath events --subject Workload/dev/notes -o json"
+    after_long_help = "Examples:\n  towpath events\n  towpath events -f --type deployment\n  towpath events --actor local:ada --since 2d\n  towpath events --team payments --type authorization.refused\n  towpath events --subject Workload/dev/notes -o json"
 )]
 pub(crate) struct Events {
     /// Go on as events happen
@@ -27,9 +29,36 @@ pub(crate) struct Events {
     /// Only of one piece of work
     #[arg(long, value_name = "ID")]
     correlation: Option<Uuid>,
+    /// Only of this team
+    #[arg(
+        long,
+        env = "TOWPATH_TEAM",
+        hide_env_values = true,
+        value_name = "NAME"
+    )]
+    team: Option<String>,
+    /// Only what this one caused, as `towpath whoami` shows them: local:ada
+    #[arg(long, value_name = "SUBJECT")]
+    actor: Option<String>,
+    /// Only since then: 90m, 8h or 2d ago, or a time such as 2027-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Timestamp>,
     /// Only after this place in the log (`seq`); 0 for all. With --follow the default is now
     #[arg(long, value_name = "SEQ")]
     after: Option<i64>,
+}
+
+/// A time, or how long ago it was.
+fn since(text: &str) -> std::result::Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago = render::quantity::parse_duration(text).map_err(|_| {
+        format!("`{text}` is neither a time (2027-01-31T08:00:00Z) nor a length of time (2d)")
+    })?;
+    Timestamp::now()
+        .checked_sub(ago)
+        .map_err(|_| format!("`{text}` ago is before all times"))
 }
 
 impl Events {
@@ -38,6 +67,9 @@ impl Events {
             type_prefix: self.type_prefix,
             subject: self.subject,
             correlation: self.correlation,
+            team: self.team,
+            actor: self.actor,
+            since: self.since,
             after: self.after,
             limit: Some(Query::MAX_LIMIT),
         };
@@ -56,6 +88,7 @@ impl Events {
                 return Ok(());
             }
             query.after = Some(page.next);
+            query.since = None;
             for event in &page.items {
                 show(event)?;
             }

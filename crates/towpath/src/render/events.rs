@@ -1,6 +1,7 @@
 //! Events, one line each.
 
 use kernel::{Caller, Event, Outcome};
+use serde_json::Value;
 
 use super::quantity;
 
@@ -23,14 +24,12 @@ pub(crate) fn line(event: &Event) -> String {
         .join("  ")
 }
 
-/// Who caused it, by which means and why, where that is not the platform itself:
-/// `by local:ada (login:...) because words`.
+/// Who caused it, by which means and why: `by local:ada (login:...) because words`. The platform's own parts
+/// need no means.
 fn cause(event: &Event) -> String {
-    if Caller::is_system(&event.actor) {
-        return String::new();
-    }
     let mut said = format!("by {}", event.actor);
-    if let Some(means) = &event.means {
+    let means = event.means.as_ref();
+    if let Some(means) = means.filter(|_| !Caller::is_system(&event.actor)) {
         said.push_str(&format!(" ({means})"));
     }
     if let Some(reason) = &event.reason {
@@ -63,6 +62,9 @@ pub(crate) fn words(event: &Event) -> String {
         };
         return format!("{}: {}", part("subject"), part("message"));
     }
+    if let Some(words) = refusal(event) {
+        return words;
+    }
     if let Some(words) = text("message")
         .or_else(|| text("summary"))
         .or_else(|| text("reason"))
@@ -72,5 +74,27 @@ pub(crate) fn words(event: &Event) -> String {
     match data.get("release").and_then(serde_json::Value::as_u64) {
         Some(release) => format!("release {release}"),
         None => String::new(),
+    }
+}
+
+/// What was refused, and why: by the rules about who may do what, or by policy over a deployment.
+fn refusal(event: &Event) -> Option<String> {
+    let messages = |list: &Value| {
+        let items = list.as_array().into_iter().flatten();
+        let all: Vec<&str> = items.filter_map(|item| item["message"].as_str()).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    };
+    let data = &event.data;
+    match short(&event.kind) {
+        "authorization.refused" => {
+            let action = data["action"].as_str()?;
+            let why = messages(&data["reasons"]);
+            Some(format!(
+                "{action}: {}",
+                why.unwrap_or_else(|| "no rule allows it".into())
+            ))
+        }
+        "deployment.refused" => messages(&data["decision"]["denials"]),
+        _ => None,
     }
 }
