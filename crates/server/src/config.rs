@@ -56,6 +56,10 @@ pub struct Config {
     pub managers_group: String,
     /// How often each team is told of (`team.sync`) although nothing has changed.
     pub sync_every: Duration,
+    /// The claim of tokens that lists a person's groups, beside `groups`.
+    pub teams_claim: String,
+    /// Whether users of the platform's own source log in with their passwords; else by upstreams alone.
+    pub local_login: bool,
     /// Proxies before the API whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// Whether people's providers, and issuers that teams trust, may be at private addresses.
@@ -185,6 +189,8 @@ impl Config {
             admin_groups: vec!["platform".into()],
             managers_group: RegoAuthorizer::MANAGERS.into(),
             sync_every: teams::Settings::SYNC_EVERY,
+            teams_claim: identity::Settings::TEAMS_CLAIM.into(),
+            local_login: true,
             trusted_proxies: vec![],
             private_upstreams: false,
             lifetimes: identity::Lifetimes::default(),
@@ -204,6 +210,8 @@ impl Config {
         let own = format!("http://127.0.0.1:{}", api.port());
         identity::Settings {
             admin_groups: self.admin_groups.clone(),
+            teams_claim: self.teams_claim.clone(),
+            local_login: self.local_login,
             trusted_proxies: self.trusted_proxies.clone(),
             allow_private_upstreams: self.private_upstreams,
             lifetimes: self.lifetimes.clone(),

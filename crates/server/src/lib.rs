@@ -24,3 +24,6 @@ pub use config::{Config, HostsFile, S3Endpoint, Servers};
 pub use http::document as openapi;
 pub use identity::Lifetimes;
 pub use run::{Running, start};
+
+/// The claim of tokens that lists groups where nothing else is configured.
+pub const TEAMS_CLAIM: &str = identity::Settings::TEAMS_CLAIM;

@@ -119,6 +119,25 @@ struct IdentityArgs {
         value_delimiter = ','
     )]
     trusted_proxy: Vec<IpAddr>,
+    /// The claim of tokens in which programs find a person's groups, beside `groups`: a URL that the
+    /// organization owns
+    #[arg(
+        long,
+        env = "TOWPATH_TEAMS_CLAIM",
+        value_name = "NAME",
+        default_value = server::TEAMS_CLAIM
+    )]
+    teams_claim: String,
+    /// Whether users of the platform's own log in with their passwords; with `false` people log in by
+    /// upstreams alone
+    #[arg(
+        long,
+        env = "TOWPATH_LOCAL_LOGIN",
+        value_name = "BOOL",
+        default_value_t = true,
+        action = clap::ArgAction::Set
+    )]
+    local_login: bool,
     /// Let people's providers, and issuers that teams trust, be at private addresses
     #[arg(long, env = "TOWPATH_PRIVATE_UPSTREAMS")]
     private_upstreams: bool,
@@ -411,6 +430,8 @@ impl Up {
             issuer: self.identity.issuer.clone(),
             admin_groups: self.identity.admin_group.clone(),
             managers_group: self.identity.managers_group.clone(),
+            teams_claim: self.identity.teams_claim.clone(),
+            local_login: self.identity.local_login,
             sync_every: self.identity.team_sync,
             trusted_proxies: self.identity.trusted_proxy.clone(),
             private_upstreams: self.identity.private_upstreams,
