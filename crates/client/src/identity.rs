@@ -6,6 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Client, Result};
 
+/// The keys that sign tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKeys {
+    /// The oldest first.
+    pub keys: Vec<SigningKey>,
+}
+
+/// The public half of a key that signs tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKey {
+    /// Names it in tokens.
+    pub kid: String,
+    /// Where it is in its life: `next`, `active` or `retired`.
+    pub phase: String,
+    /// Since when it is in this phase.
+    pub since: Timestamp,
+    /// When the last token that it signed has ended, once it is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// All else that the platform says of it: the key itself.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
 /// Automation that calls with people's logins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AutomationReport {
@@ -96,6 +120,20 @@ pub struct Webhook {
 }
 
 impl Client {
+    /// `GET identity/keys`: the keys that sign tokens, each with where it is in its life.
+    pub async fn signing_keys(&self) -> Result<SigningKeys> {
+        self.call(Method::GET, &["identity", "keys"]).read().await
+    }
+
+    /// `POST identity/keys/rotations`: the next key signs from now on; where the present one is
+    /// `compromised`, what it signed is refused at once.
+    pub async fn rotate_signing_key(&self, compromised: bool) -> Result<SigningKeys> {
+        self.call(Method::POST, &["identity", "keys", "rotations"])
+            .json(&serde_json::json!({ "compromised": compromised }))
+            .read()
+            .await
+    }
+
     /// `GET identity/automation`: automation that calls with people's logins.
     pub async fn automation(&self) -> Result<AutomationReport> {
         self.call(Method::GET, &["identity", "automation"])

@@ -38,7 +38,9 @@ mod workloads;
 
 pub use self::subscriptions::SubscriptionsOf;
 pub use error::{Error, ProblemDocument, Result};
-pub use identity::{AutomationReport, Departure, Made, PersonalSession, SeenKey, Webhook};
+pub use identity::{
+    AutomationReport, Departure, Made, PersonalSession, SeenKey, SigningKey, SigningKeys, Webhook,
+};
 pub use machines::DrawnKey;
 pub use oauth::{CodeLogin, DeviceCode, DeviceState, Provider, Tokens};
 pub use platform::{EventQuery, WhoAmI};

@@ -62,6 +62,9 @@ pub(crate) async fn sealer(config: &Config) -> Result<Sealer> {
         Some(key) => key,
         None => PlatformKey::from_file(&key_file(config), kms).await?,
     };
+    if let (Some(kms), false) = (kms, current.is_wrapped()) {
+        tracing::warn!("{}", unguarded(config, &kms.name()));
+    }
     let mut sealer = Sealer::new(current);
     for file in &config.former_key_files {
         sealer = sealer.with_former(PlatformKey::from_existing(file, kms).await?);
@@ -70,6 +73,23 @@ pub(crate) async fn sealer(config: &Config) -> Result<Sealer> {
         sealer = sealer.with_former(key);
     }
     Ok(sealer)
+}
+
+/// That a key is in plain text although `kms` was to guard it, and what to do: a key that was in plain text
+/// once may have been copied, so that another takes its place.
+fn unguarded(config: &Config, kms: &str) -> String {
+    let file = key_file(config);
+    let file = file.display();
+    let place = match std::env::var_os("TOWPATH_KEY") {
+        Some(_) => "TOWPATH_KEY".to_owned(),
+        None => file.to_string(),
+    };
+    format!(
+        "the platform's key in {place} is not encrypted: {kms} does not guard it, and whoever has it opens all \
+         secrets. To have another key that it guards, move {place} to {file}.former (and take TOWPATH_KEY out \
+         of the environment), start with `--former-key-file {file}.former`, call `towpath rekey`, and destroy \
+         the former key once that is done"
+    )
 }
 
 fn key_file(config: &Config) -> PathBuf {

@@ -48,6 +48,7 @@ impl fmt::Display for KeyId {
 pub struct PlatformKey {
     secret: Secret,
     id: [u8; KeyId::LENGTH],
+    wrapped: bool,
 }
 
 /// The port to a key management service, whose own key never leaves it: the platform's key is kept as the
@@ -74,7 +75,11 @@ impl PlatformKey {
         let mut id = [0; KeyId::LENGTH];
         let derived = secret.derive("towpath key id", KeyId::LENGTH);
         id.copy_from_slice(derived.expose());
-        Self { secret, id }
+        Self {
+            secret,
+            id,
+            wrapped: false,
+        }
     }
 
     /// The key that `text` spells: in base64, or as `kms` has encrypted it. `place` names it in errors.
@@ -97,7 +102,15 @@ impl PlatformKey {
         if bytes.expose().len() != KEY {
             return Err(malformed(place));
         }
-        Ok(Self::new(bytes))
+        Ok(Self {
+            wrapped,
+            ..Self::new(bytes)
+        })
+    }
+
+    /// Whether it is kept as a key management service has encrypted it: who has its file alone has nothing.
+    pub fn is_wrapped(&self) -> bool {
+        self.wrapped
     }
 
     /// The key in the environment variable `name`; none where that is not set.

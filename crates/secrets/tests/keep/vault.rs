@@ -440,6 +440,7 @@ async fn the_platforms_key_is_encrypted_by_transit() {
     assert!(kept.starts_with("vault:v1:"), "{kept}");
     let again = PlatformKey::from_file(&path, Some(&transit)).await.unwrap();
     assert_eq!(again.id(), drawn.id());
+    assert!(again.is_wrapped());
 
     let alone = PlatformKey::from_file(&path, None).await.unwrap_err();
     assert_eq!(alone.kind, ErrorKind::Invalid);
@@ -461,6 +462,7 @@ async fn the_platforms_key_is_encrypted_by_transit() {
         .await
         .unwrap();
     assert_eq!(read.id(), former.id());
+    assert!(!read.is_wrapped(), "nobody takes it as guarded");
     let nowhere = directory.path().join("none.key");
     let absent = PlatformKey::from_existing(&nowhere, None)
         .await

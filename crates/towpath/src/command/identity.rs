@@ -1,12 +1,15 @@
 //! `towpath identity`
 
+mod authentication;
+mod keys;
+
 use clap::Subcommand;
 use client::{Departure, PersonalSession};
 use jiff::Timestamp;
 
 use crate::{context::Context, failure::Result, render::table::table};
 
-/// See which automation hangs on a person
+/// Look after the provider of logins: its keys, who trusts it, and which automation hangs on a person
 #[derive(Debug, Subcommand)]
 pub(crate) enum Identity {
     /// List automation that calls with a person's login, or what hangs on one person
@@ -22,11 +25,19 @@ pub(crate) enum Identity {
         /// The person, as `towpath whoami` names them: local:ada, github:583231
         subject: Option<String>,
     },
+    /// See the keys that sign tokens, and rotate them
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    AuthenticationConfiguration(authentication::AuthenticationConfiguration),
 }
 
 impl Identity {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
-        let Self::Automation { subject } = self;
+        let subject = match self {
+            Self::Keys(keys) => return keys.run(context).await,
+            Self::AuthenticationConfiguration(wanted) => return wanted.run(context).await,
+            Self::Automation { subject } => subject,
+        };
         let client = context.client()?;
         let Some(subject) = subject else {
             let report = client.automation().await?;
