@@ -155,7 +155,17 @@ impl Settings {
             );
         }
         let reserved = [
-            "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "sid", "groups", "scope",
+            "iss",
+            "sub",
+            "aud",
+            "exp",
+            "iat",
+            "nbf",
+            "jti",
+            "sid",
+            "groups",
+            "scope",
+            "source_groups",
         ];
         if self.teams_claim.is_empty() || reserved.contains(&self.teams_claim.as_str()) {
             problems.push(

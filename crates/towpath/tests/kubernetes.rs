@@ -112,7 +112,7 @@ async fn a_cluster_lets_members_in_by_their_login() {
         format!("--oidc-issuer-url={issuer}"),
         format!("--oidc-ca-file={}", authority.display()),
         "--oidc-client-id=towpath-cli".into(),
-        "--oidc-groups-claim=groups".into(),
+        "--oidc-groups-claim=source_groups".into(),
     ];
     let Some(cluster) = servers::kubernetes(&flags.each_ref().map(String::as_str)) else {
         return;
@@ -126,7 +126,7 @@ async fn a_cluster_lets_members_in_by_their_login() {
         cluster.operate(&["create", "namespace", namespace]);
     }
     let binding = ["create", "rolebinding", "payments", "-n", "payments-dev"];
-    let members = ["--clusterrole=edit", "--group=payments"];
+    let members = ["--clusterrole=edit", "--group=local:payments"];
     cluster.operate(&[&binding[..], &members[..]].concat());
 
     let ada = Person::trusting(&front.authority);

@@ -449,3 +449,89 @@ async fn kubectl_is_given_tokens_and_its_file_none() {
     let ended = ada.run_with(&["credential"], &other).await;
     assert_eq!(ended.code, 3, "{ended:?}");
 }
+
+#[tokio::test]
+async fn the_teams_are_in_the_claim_that_was_configured_and_keys_are_rotated() {
+    let data = tempfile::tempdir().unwrap();
+    let claim = "https://acme.example/groups";
+    let (site, _running) = platform(&data, &["--teams-claim", claim]).await;
+    let ada = Person::new();
+    assert_eq!(ada.login(&site.server(), "ada", &[]).await.code, 0);
+    let tokens = ada.tokens(0);
+    for token in [&tokens["access"], &tokens["id"]["token"]] {
+        let says = person::claims(token.as_str().unwrap());
+        assert_eq!(says[claim], json!(["payments"]));
+        assert!(says["https://towpath.dev/teams"].is_null(), "{says}");
+    }
+    let id = person::claims(tokens["id"]["token"].as_str().unwrap());
+    assert_eq!(id["source_groups"], json!(["local:payments"]));
+
+    let keys = async |arguments: &[&str]| -> Value {
+        let all = [&["identity", "keys"], arguments, &["-o", "json"]].concat();
+        let ended = site.cli(&all).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        serde_json::from_str(&ended.out).unwrap()
+    };
+    let active = |listed: &Value| {
+        let mut keys = listed["keys"].as_array().unwrap().iter();
+        keys.find(|key| key["phase"] == "active").unwrap()["kid"].clone()
+    };
+    let before = active(&keys(&["list"]).await);
+    let after = active(&keys(&["rotate"]).await);
+    assert_ne!(before, after);
+    assert_eq!(ada.run(&["whoami"]).await.code, 0, "its token stays good");
+    let unsure = site
+        .cli(&["identity", "keys", "rotate", "--compromised"])
+        .await;
+    assert_eq!(unsure.code, 2, "{unsure:?}");
+    let lost = ["rotate", "--compromised", "--confirm", "compromised"];
+    assert_ne!(active(&keys(&lost).await), after);
+    let access = tokens["access"].as_str().unwrap();
+    assert_eq!(person::whoami(&site, access).await, 401);
+
+    let asked = site
+        .cli(&["identity", "authentication-configuration"])
+        .await;
+    assert_eq!(asked.code, 0, "{asked:?}");
+    assert!(
+        asked.err.contains("no issuer but an https one"),
+        "{}",
+        asked.err
+    );
+    let file: Value = serde_yaml_ng::from_str(&asked.out).unwrap();
+    assert_eq!(file["kind"], "AuthenticationConfiguration");
+    assert_eq!(file["jwt"][0]["issuer"]["url"], site.server());
+    assert_eq!(
+        file["jwt"][0]["issuer"]["audiences"],
+        json!(["towpath-cli"])
+    );
+}
+
+#[tokio::test]
+async fn nobody_logs_in_by_a_password_where_that_is_configured() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut site, running) = platform(&data, &[]).await;
+    let code = client::Provider::discover(&site.server(), "towpath-cli")
+        .await
+        .unwrap()
+        .device_start()
+        .await
+        .unwrap();
+    let url = code.verification_uri_complete.unwrap();
+    let browser = Browser::trusting(None);
+    let page = browser.go(&url).await;
+    assert!(page.body.contains("type=\"password\""), "{}", page.body);
+    running.kill();
+    site.options = vec!["--local-login".into(), "false".into()];
+    let _running = site.start().await;
+    // Whoever had the page before is not let in by it.
+    let (id, csrf) = (page.field("page"), page.field("csrf"));
+    let filled = [("page", id.as_str()), ("csrf", &csrf)];
+    let filled = [&filled[..], &[("username", "ada"), ("password", PASSWORD)]].concat();
+    let answer = browser.send(&page, "/login", &filled).await;
+    let refusal = "nobody logs in with a password here";
+    assert!(answer.body.contains(refusal), "{}", answer.body);
+    let fresh = Browser::trusting(None).go(&url).await;
+    assert!(fresh.url.path().starts_with("/login"), "{}", fresh.url);
+    assert!(!fresh.body.contains("password"), "{}", fresh.body);
+}

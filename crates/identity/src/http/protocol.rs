@@ -49,7 +49,7 @@ pub(super) async fn discovery(State(identity): State<Arc<Identity>>) -> Json<Val
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "claims_supported": [
             "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "at_hash",
-            "preferred_username", "email", "groups", settings.teams_claim,
+            "preferred_username", "email", "groups", "source_groups", settings.teams_claim,
         ],
         "authorization_response_iss_parameter_supported": true,
         "request_parameter_supported": false,

@@ -87,4 +87,8 @@ pub struct IdClaims {
     /// The groups, plainly.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// The same, each with the source that says so: `github:acme/payments`. What another source calls the
+    /// same is not it: for those who look at nothing else, such as a cluster's role bindings.
+    #[serde(default)]
+    pub source_groups: Vec<String>,
 }

@@ -91,6 +91,12 @@ pub(super) fn issuable(mut groups: Vec<String>) -> Vec<String> {
     groups
 }
 
+/// `SOURCE:GROUP`: what another source calls the same is another group.
+fn by_source(source: &str, groups: &[String]) -> Vec<String> {
+    let named = |group: &String| format!("{source}:{group}");
+    groups.iter().map(named).collect()
+}
+
 impl Identity {
     /// Signs the tokens of a session as it is now.
     pub(super) async fn session_tokens(
@@ -141,6 +147,7 @@ impl Identity {
                     .email
                     .clone()
                     .filter(|_| has_scope(&session.scope, "email")),
+                source_groups: by_source(&login.source, &groups),
                 groups: groups.clone(),
             };
             Some(self.sign(ID_TOKEN, &claims, &groups).await?)

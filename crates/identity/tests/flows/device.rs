@@ -41,6 +41,7 @@ async fn a_user_logs_in_and_is_known() {
     let id = claims(text(&tokens, "id_token"));
     assert_eq!(id["aud"], "towpath-cli");
     assert_eq!(id["groups"], json!(["payments"]));
+    assert_eq!(id["source_groups"], json!(["local:payments"]));
     assert_eq!(id["https://towpath.dev/teams"], json!(["payments"]));
     assert_eq!(id["preferred_username"], "ada");
     assert_eq!(id["email"], "ada@example.com");
