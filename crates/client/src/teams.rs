@@ -34,9 +34,15 @@ impl Client {
             .await
     }
 
-    /// `PATCH platforms/teams/{team}`
-    pub async fn change_team(&self, name: &str, fields: &TeamFields) -> Result<Resource<Team>> {
+    /// `PATCH platforms/teams/{team}`; with `revision`, only while it is at that.
+    pub async fn change_team(
+        &self,
+        name: &str,
+        fields: &TeamFields,
+        revision: Option<i64>,
+    ) -> Result<Resource<Team>> {
         self.call(Method::PATCH, &["platforms", "teams", name])
+            .if_match(revision)
             .json(fields)
             .resource()
             .await

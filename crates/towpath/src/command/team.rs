@@ -11,6 +11,9 @@ use teams::{
     model::{Team as Kind, TeamType},
 };
 
+mod allowance;
+mod interaction;
+
 use super::{apply, deploy::Wait};
 use crate::{
     context::Context,
@@ -24,7 +27,8 @@ pub(crate) enum Team {
     Onboard(Onboard),
     /// List the teams: yours; all, for those who onboard teams
     List,
-    /// Show a team: what it is, whether it has all that it should, how it works with others
+    /// Show a team: what it is, whether it has all that it should, what it may take and has taken, how it works
+    /// with others
     Show {
         /// The team
         name: String,
@@ -32,6 +36,8 @@ pub(crate) enum Team {
     Change(Change),
     #[command(subcommand)]
     Member(Member),
+    #[command(subcommand)]
+    Interaction(interaction::Interaction),
     /// Have everything of a team looked at now, and everybody who is in step with it told
     Sync {
         /// The team
@@ -82,7 +88,7 @@ pub(crate) struct Onboard {
 /// Another group is for managers and operators to say: of one that a provider has renamed, for instance.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath team change payments --group money\n  towpath team change payments --contact '#payments' --lead local:ada"
+    after_long_help = "Examples:\n  towpath team change payments --group money\n  towpath team change payments --contact '#payments' --lead local:ada\n  towpath team change payments --allowance namespaces=5 --allowance requests.cpu=40"
 )]
 pub(crate) struct Change {
     /// The team
@@ -99,9 +105,20 @@ pub(crate) struct Change {
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+    /// What sort of team: stream-aligned, platform, enabling or complicated-subsystem
+    #[arg(long = "type", value_name = "TYPE", value_parser = team_type)]
+    kind: Option<TeamType>,
     /// Who leads it, in place of those who do. May be given again
     #[arg(long = "lead", value_name = "SUBJECT")]
     leads: Vec<String>,
+    /// An environment role of which it has a namespace, in place of those there are. May be given again
+    #[arg(long = "environment", value_name = "ROLE")]
+    environments: Vec<String>,
+    /// What it may take by itself, for those who operate the platform to say: namespaces=5, requests.cpu=40,
+    /// requests.memory, limits.cpu, limits.memory of its namespaces together, and the same after
+    /// `environments.` of its environments beside them. May be given again; what is not given stays
+    #[arg(long = "allowance", value_name = "PART=AMOUNT", value_parser = allowance::part)]
+    allowance: Vec<allowance::Part>,
 }
 
 /// See and change who is in a team
@@ -187,9 +204,16 @@ impl Team {
                 })
             }
             Self::Show { name } => {
-                let team = context.client()?.team(&name).await?;
-                context.answer(&team.document()?, || render::teams::one(&team))
+                let client = context.client()?;
+                let team = client.team(&name).await?;
+                let namespaces = if context.is_text() {
+                    every(async |page| client.namespaces(&name, &page).await).await?
+                } else {
+                    vec![]
+                };
+                context.answer(&team.document()?, || render::teams::one(&team, &namespaces))
             }
+            Self::Interaction(interaction) => interaction.run(context).await,
             Self::Change(change) => change.run(context).await,
             Self::Member(member) => member.run(context).await,
             Self::Sync { name } => {
@@ -234,27 +258,36 @@ impl Onboard {
             })
             .await?;
         }
-        context.answer(&team.document()?, || render::teams::one(&team))
+        context.answer(&team.document()?, || render::teams::one(&team, &[]))
     }
 }
 
 impl Change {
     async fn run(self, context: &Context) -> Result<()> {
-        let fields = TeamFields {
+        let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        let mut fields = TeamFields {
             group: self.group,
             source: self.source,
             contact: self.contact,
             description: self.description,
-            leads: (!self.leads.is_empty()).then_some(self.leads),
+            kind: self.kind,
+            leads: some(self.leads),
+            environments: some(self.environments),
             ..TeamFields::default()
         };
-        if fields == TeamFields::default() {
+        if fields == TeamFields::default() && self.allowance.is_empty() {
             return Err(Failure::usage("nothing is said that is to change")
                 .remedy("see what can be: `towpath team change --help`"));
         }
         let client = context.client()?;
-        let team = client.change_team(&self.name, &fields).await?;
-        context.answer(&team.document()?, || render::teams::one(&team))
+        let mut revision = None;
+        if !self.allowance.is_empty() {
+            let before = client.team(&self.name).await?;
+            fields.allowance = Some(allowance::with(before.spec.allowance, &self.allowance));
+            revision = Some(before.meta.revision);
+        }
+        let team = client.change_team(&self.name, &fields, revision).await?;
+        context.answer(&team.document()?, || render::teams::one(&team, &[]))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kernel::Resource;
 use teams::{
     api::{Members, SourceState},
-    model::{Namespace, Team, Truth},
+    model::{Interaction, Namespace, Quota, Team, Truth, Usage},
 };
 
 use super::table::{fields, table};
@@ -34,8 +34,8 @@ pub(crate) fn list(teams: &[Resource<Team>]) -> String {
     )
 }
 
-/// One team: what it is, and what it waits for.
-pub(crate) fn one(team: &Resource<Team>) -> String {
+/// One team: what it is, what it waits for, what it may take, and its namespaces as far as they are given.
+pub(crate) fn one(team: &Resource<Team>, rooms: &[Resource<Namespace>]) -> String {
     let spec = &team.spec;
     let mut text = fields(&[
         ("team", team.meta.name.clone()),
@@ -60,22 +60,17 @@ pub(crate) fn one(team: &Resource<Team>) -> String {
         text.push_str(&table(["condition", "met", "why"], rows.collect(), ""));
         text.push('\n');
     }
-    if !spec.interactions.is_empty() {
-        let rows = spec.interactions.iter().map(|one| {
-            let until = one.expires.map(|at| at.to_string());
-            [
-                one.with.clone(),
-                word(&one.mode),
-                until.unwrap_or_default(),
-                one.purpose.clone(),
-            ]
-        });
+    text.push('\n');
+    text.push_str(&allowance(team));
+    text.push('\n');
+    if !rooms.is_empty() {
         text.push('\n');
-        text.push_str(&table(
-            ["with", "mode", "until", "purpose"],
-            rows.collect(),
-            "",
-        ));
+        text.push_str(&namespaces(rooms));
+        text.push('\n');
+    }
+    if !spec.interactions.is_empty() {
+        text.push('\n');
+        text.push_str(&interactions(&spec.interactions, ""));
         text.push('\n');
     }
     for left in &team.status.remaining {
@@ -83,6 +78,42 @@ pub(crate) fn one(team: &Resource<Team>) -> String {
         text.push_str(left);
     }
     text.trim_end().to_owned()
+}
+
+/// What a team may take by itself, and what of it is taken.
+fn allowance(team: &Resource<Team>) -> String {
+    let (allowance, taken) = (&team.spec.allowance, &team.status.taken);
+    let mut rows = vec![[
+        "namespaces beside the standard ones".to_owned(),
+        taken.namespaces.to_string(),
+        allowance.namespaces.to_string(),
+    ]];
+    let both = taken.quota.parts().into_iter().zip(allowance.quota.parts());
+    rows.extend(both.map(|((part, _, taken), (_, _, most))| [part.to_owned(), taken, most]));
+    // What environments beside namespaces ask for is counted at each deployment, and kept nowhere.
+    let beside = allowance.environments.parts().into_iter();
+    rows.extend(
+        beside.map(|(part, _, most)| [format!("environments.{part}"), String::new(), most]),
+    );
+    table(["allowance", "taken", "of"], rows, "")
+}
+
+/// How a team works with others, a line each.
+pub(crate) fn interactions(all: &[Interaction], nothing: &str) -> String {
+    let rows = all.iter().map(|one| {
+        let until = one.expires.map(|at| at.to_string());
+        [
+            one.with.clone(),
+            word(&one.mode),
+            until.unwrap_or_default(),
+            one.purpose.clone(),
+        ]
+    });
+    table(
+        ["with", "mode", "until", "purpose"],
+        rows.collect(),
+        nothing,
+    )
 }
 
 /// That somebody has left a team, and the webhooks of theirs that go on: name and address.
@@ -142,8 +173,18 @@ pub(crate) fn members(members: &Members) -> String {
 pub(crate) fn namespaces(namespaces: &[Resource<Namespace>]) -> String {
     let rows = namespaces.iter().map(|one| {
         let asked = one.status.usage.as_ref().map(|usage| usage.asked);
-        let asked = asked.unwrap_or(teams::model::Quota::NONE);
+        let asked = asked.unwrap_or(Quota::NONE);
         let quota = &one.spec.quota;
+        let near = one.status.usage.iter().flat_map(|usage| &usage.near);
+        let near: Vec<&str> = near.map(String::as_str).collect();
+        let mut words = Vec::from_iter((!near.is_empty()).then(|| {
+            format!(
+                "{} % or more of {} is asked for",
+                Usage::WARNING,
+                near.join(", ")
+            )
+        }));
+        words.extend(Some(one.status.message.clone()).filter(|message| !message.is_empty()));
         let state = match (one.meta.deleting, one.status.ready) {
             (Some(_), _) => "going",
             (None, true) => "ready",
@@ -155,11 +196,22 @@ pub(crate) fn namespaces(namespaces: &[Resource<Namespace>]) -> String {
             state.into(),
             format!("{} of {}", asked.requests.cpu, quota.requests.cpu),
             format!("{} of {}", asked.requests.memory, quota.requests.memory),
-            one.status.message.clone(),
+            format!("{} of {}", asked.limits.cpu, quota.limits.cpu),
+            format!("{} of {}", asked.limits.memory, quota.limits.memory),
+            words.join("; "),
         ]
     });
     table(
-        ["namespace", "role", "state", "cpu", "memory", "message"],
+        [
+            "namespace",
+            "role",
+            "state",
+            "cpu",
+            "memory",
+            "cpu limit",
+            "memory limit",
+            "message",
+        ],
         rows.collect(),
         "there are no namespaces that you may see",
     )
@@ -214,7 +266,7 @@ mod tests {
     #[test]
     fn teams_and_one_team() {
         insta::assert_snapshot!(list(&[team()]));
-        insta::assert_snapshot!(one(&team()));
+        insta::assert_snapshot!(one(&team(), &[namespace()]));
     }
 
     #[test]
@@ -233,9 +285,8 @@ mod tests {
         insta::assert_snapshot!(members(&answer));
     }
 
-    #[test]
-    fn namespaces_and_their_quotas() {
-        let one = resource(
+    fn namespace() -> Resource<Namespace> {
+        resource(
             "payments",
             "payments-dev",
             json!({ "role": "dev", "standard": true }),
@@ -243,13 +294,18 @@ mod tests {
                 "ready": true,
                 "usage": {
                     "asked": {
-                        "requests": { "cpu": "1500m", "memory": "512Mi" },
+                        "requests": { "cpu": "1600m", "memory": "512Mi" },
                         "limits": { "cpu": "2", "memory": "1Gi" },
                     },
+                    "near": ["requests.cpu"],
                     "at": "2029-01-01T00:00:00Z",
                 },
             }),
-        );
-        insta::assert_snapshot!(namespaces(&[one]));
+        )
+    }
+
+    #[test]
+    fn namespaces_and_their_quotas() {
+        insta::assert_snapshot!(namespaces(&[namespace()]));
     }
 }

@@ -1,0 +1,143 @@
+//! `towpath team interaction`
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use kernel::Resource;
+use serde_json::json;
+use teams::{
+    api::TeamFields,
+    model::{self, InteractionMode, Team},
+};
+
+use crate::{
+    context::Context,
+    exit::Exit,
+    failure::{Failure, Result},
+    render::{self, quantity::parse_duration},
+};
+
+/// See how a team works with others, begin it, and end it
+#[derive(Debug, Subcommand)]
+#[command(
+    after_long_help = "Examples:\n  towpath team interaction add payments --with search --mode x-as-a-service --purpose 'full text'\n  towpath team interaction add payments --with enablers --mode facilitating --for 60d\n  towpath team interaction list payments\n  towpath team interaction end payments --with search"
+)]
+pub(crate) enum Interaction {
+    /// List how a team works with others
+    List {
+        /// The team
+        team: String,
+    },
+    Add(Add),
+    /// End how a team works with another
+    End {
+        /// The team
+        team: String,
+        /// The other team
+        #[arg(long, value_name = "TEAM")]
+        with: String,
+        /// Only what goes on in this way [default: all with that team]
+        #[arg(long, value_name = "MODE", value_parser = mode)]
+        mode: Option<InteractionMode>,
+    },
+}
+
+/// Say that a team works with another; in a way in which it does already, say it anew
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// The team
+    team: String,
+    /// The other team
+    #[arg(long, value_name = "TEAM")]
+    with: String,
+    /// How: collaboration, x-as-a-service or facilitating
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    mode: InteractionMode,
+    /// What for
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    purpose: String,
+    /// How long: 30d, 12h [default: until somebody ends it]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    lasts: Option<Duration>,
+}
+
+fn mode(text: &str) -> std::result::Result<InteractionMode, String> {
+    serde_json::from_value(text.into())
+        .map_err(|_| "use collaboration, x-as-a-service or facilitating".to_owned())
+}
+
+impl Interaction {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::List { team } => told(context, &context.client()?.team(&team).await?),
+            Self::Add(add) => add.run(context).await,
+            Self::End { team, with, mode } => {
+                let changed = change(context, &team, |all| {
+                    let before = all.len();
+                    let ends = |one: &model::Interaction| {
+                        one.with == with && mode.is_none_or(|mode| one.mode == mode)
+                    };
+                    all.retain(|one| !ends(one));
+                    if all.len() < before {
+                        return Ok(());
+                    }
+                    let what = format!("team {team} does not work so with team {with}");
+                    Err(Failure::new(Exit::NotFound, what).remedy(format!(
+                        "see what there is: `towpath team interaction list {team}`"
+                    )))
+                })
+                .await?;
+                told(context, &changed)
+            }
+        }
+    }
+}
+
+impl Add {
+    async fn run(self, context: &Context) -> Result<()> {
+        let ends = |lasts: Duration| {
+            Timestamp::now()
+                .checked_add(lasts)
+                .map_err(|_| Failure::usage("that is longer than time is counted"))
+        };
+        let new = model::Interaction {
+            with: self.with,
+            mode: self.mode,
+            purpose: self.purpose,
+            expires: self.lasts.map(ends).transpose()?,
+        };
+        let changed = change(context, &self.team, |all| {
+            all.retain(|one| (&one.with, one.mode) != (&new.with, new.mode));
+            all.push(new);
+            Ok(())
+        })
+        .await?;
+        told(context, &changed)
+    }
+}
+
+/// Writes how a team works with others anew, unless somebody else has changed it meanwhile.
+async fn change(
+    context: &Context,
+    team: &str,
+    with: impl FnOnce(&mut Vec<model::Interaction>) -> Result<()>,
+) -> Result<Resource<Team>> {
+    let client = context.client()?;
+    let held = client.team(team).await?;
+    let mut all = held.spec.interactions;
+    with(&mut all)?;
+    let fields = TeamFields {
+        interactions: Some(all),
+        ..TeamFields::default()
+    };
+    let revision = Some(held.meta.revision);
+    Ok(client.change_team(team, &fields, revision).await?)
+}
+
+fn told(context: &Context, team: &Resource<Team>) -> Result<()> {
+    let all = &team.spec.interactions;
+    context.answer(&json!({ "items": all }), || {
+        render::teams::interactions(all, "It works with no other team that it says so of.")
+    })
+}
