@@ -119,6 +119,11 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
         let places = all.places.file(&name, &bytes, found.len());
         for (index, value) in found.into_iter().enumerate() {
             for (below, value) in listed(value) {
+                if holds_credential(&value) {
+                    // Neither sent nor shown: the platform would refuse it by its line.
+                    problems.push(credential_in(&name));
+                    continue;
+                }
                 all.places.document(places, index, below, &value);
                 all.ours.push(value);
             }
@@ -129,6 +134,21 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
     } else {
         Err(Failure::new(Exit::Invalid, "the files cannot be applied").problems(problems))
     }
+}
+
+/// Whether a document has in it what is sealed of its kind.
+fn holds_credential(document: &Value) -> bool {
+    document["kind"] == "Integration" && !document["spec"]["credential"].is_null()
+}
+
+/// That a file holds a credential: without the line, which shows it.
+fn credential_in(file: &str) -> Problem {
+    Problem::new(
+        "integration/credential",
+        file,
+        "a document that is applied is kept where others read it, and holds no credential",
+    )
+    .remedy("leave it out, and give it by `towpath integration set NAME --credential-file FILE`")
 }
 
 /// The documents of one YAML or JSON file, whatever they are; `-` is standard input.
@@ -218,6 +238,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let list = file(&directory, "list.yaml", "items:\n- kind: A\n- kind: B\n");
         assert_eq!(documents(&[list]).unwrap().ours.len(), 2);
+    }
+
+    #[test]
+    fn a_credential_is_neither_sent_nor_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = "kind: Integration\nspec: { type: github, credential: canary }\n";
+        let failure = documents(&[file(&directory, "github.yaml", text)]).unwrap_err();
+        assert_eq!(failure.problems[0].rule, "integration/credential");
+        assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ const LAST_EVENTS: usize = 20;
 /// Show a resource whole: what it should be, what it is, what happened
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath describe deployment d-3\n  towpath describe workload notes --env pr-42\n  towpath describe workload notes --rendered\n  towpath describe definition postgres-default --revision 3\n  towpath describe policy towpath.delivery"
+    after_long_help = "Examples:\n  towpath describe deployment d-3\n  towpath describe workload notes --env pr-42\n  towpath describe workload notes --rendered\n  towpath describe definition postgres-default --revision 3\n  towpath describe policy built-in/images.rego"
 )]
 pub(crate) struct Describe {
     /// The kind
