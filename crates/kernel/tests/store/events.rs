@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kernel::{
     Caller, Cause, Change, ErrorKind, EventFilter, Key, Means, NewEvent, Outcome, Reason,
 };

@@ -8,7 +8,7 @@ use kernel::Resource;
 use serde_json::json;
 use teams::model::{self, IntegrationState, IntegrationStatus, Step};
 
-use crate::{context::Context, failure::Result, render::table};
+use crate::{cli::Confirm, context::Context, failure::Result, render::table};
 
 /// Keep other tools in step with teams: say which, and see how far they are
 ///
@@ -59,9 +59,8 @@ pub(crate) enum Integration {
     Delete {
         /// The integration
         name: String,
-        /// Its name, once more
-        #[arg(long, value_name = "NAME")]
-        confirm: Option<String>,
+        #[command(flatten)]
+        confirm: Confirm,
     },
 }
 
@@ -96,7 +95,7 @@ impl Integration {
             Self::Disable { name } => change::enable(context, &name, false).await,
             Self::Adopt { name, teams } => change::adopt(context, &name, &teams).await,
             Self::Delete { name, confirm } => {
-                change::delete(context, &name, confirm.as_deref()).await
+                change::delete(context, &name, &confirm).await
             }
         }
     }

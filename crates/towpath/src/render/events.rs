@@ -89,10 +89,11 @@ fn refusal(event: &Event) -> Option<String> {
         "authorization.refused" => {
             let action = data["action"].as_str()?;
             let why = messages(&data["reasons"]);
-            Some(format!(
-                "{action}: {}",
-                why.unwrap_or_else(|| "no rule allows it".into())
-            ))
+            // The same refusal again is told once, with how often it was.
+            let times = data["count"].as_u64().filter(|count| *count > 1);
+            let times = times.map_or_else(String::new, |count| format!(" ({count} times)"));
+            let why = why.unwrap_or_else(|| "no rule allows it".into());
+            Some(format!("{action}: {why}{times}"))
         }
         "deployment.refused" => messages(&data["decision"]["denials"]),
         _ => None,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kernel::{Kind as _, Problem, Resource, Secret};
+use kernel::{Kind as _, Problem, Resource};
 use serde_json::{Value, json};
 use teams::{
     api::NewIntegration,
@@ -11,10 +11,11 @@ use teams::{
 };
 
 use crate::{
+    cli::Confirm,
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
-    input, prompt,
+    input, secret_file,
 };
 
 /// Make an integration, or write what one should be
@@ -61,7 +62,8 @@ impl Set {
             }
         };
         if let Some(file) = &self.credential_file {
-            let secret = credential(file, &self.name).await?;
+            let what = format!("the credential of integration {}", self.name);
+            let secret = secret_file::read(file, &what).await?;
             let text = secret.expose_str().filter(|text| !text.is_empty());
             let text =
                 text.ok_or_else(|| Failure::usage("the credential is empty, or not text"))?;
@@ -146,22 +148,6 @@ fn as_it_is(spec: IntegrationSpec) -> NewIntegration {
     }
 }
 
-/// The credential, from a file or from standard input, where a terminal does not show it.
-async fn credential(file: &Path, name: &str) -> Result<Secret> {
-    if file == Path::new("-") {
-        return prompt::hidden(&format!("credential of integration {name}")).await;
-    }
-    let mut text = std::fs::read(file)
-        .map_err(|error| Failure::io(&format!("{} cannot be read", file.display()), &error))?;
-    if text.ends_with(b"\n") {
-        text.pop();
-        if text.ends_with(b"\r") {
-            text.pop();
-        }
-    }
-    Ok(Secret::new(text))
-}
-
 /// Has the tool kept in step, or left as it is.
 pub(super) async fn enable(context: &Context, name: &str, enabled: bool) -> Result<()> {
     let written = changed(context, name, |new| {
@@ -225,12 +211,8 @@ async fn changed(
 }
 
 /// Removes an integration once that is confirmed.
-pub(super) async fn delete(context: &Context, name: &str, confirm: Option<&str>) -> Result<()> {
-    if confirm != Some(name) {
-        return Err(Failure::usage(format!(
-            "the end of integration {name} is not confirmed: add `--confirm {name}`"
-        )));
-    }
+pub(super) async fn delete(context: &Context, name: &str, confirm: &Confirm) -> Result<()> {
+    confirm.check(name, &format!("integration {name}"))?;
     context.client()?.delete_integration(name).await?;
     context.answer(&json!({ "removal": "done" }), || {
         format!("integration {name} is gone: its tool stays as it is")
