@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use crate::{
     Refusal, RefusalCode,
-    service::{DeviceRequest, LoginForm},
+    service::{DeviceRequest, LoginForm, Purpose},
 };
 
 /// What these pages have beside the look of all: one narrow column, and buttons as wide as that.
@@ -61,7 +61,11 @@ pub(super) fn login(name: &str, form: &LoginForm, refusal: Option<&Refusal>) -> 
         form.redirect_uri.as_deref(),
         refusal,
         html! {
-            p { "to " strong { (form.client) } }
+            @match &form.purpose {
+                Purpose::Program(client) => p { "to " strong { (client) } },
+                Purpose::Device(None) => p { "to approve a device" },
+                Purpose::Device(Some(code)) => p { "to approve the device that shows " code { (code) } },
+            }
             @for (upstream, title) in &form.upstreams {
                 a.button href={ "/login/" (upstream) "?page=" (name) } { (title) }
             }

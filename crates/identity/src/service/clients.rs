@@ -84,6 +84,15 @@ pub struct NewSecret {
     pub client_secret: String,
 }
 
+/// What a client is called where people decide on it: its description may be another's as well, its name
+/// is its own.
+pub(super) fn called(client: &Resource<OidcClient>) -> String {
+    match client.spec.description.as_str() {
+        "" => client.meta.name.clone(),
+        description => format!("{description} ({})", client.meta.name),
+    }
+}
+
 /// What a client says of itself.
 #[derive(Clone, Default)]
 pub struct ClientCredentials {

@@ -5,7 +5,11 @@ use rand::{TryRngCore as _, rngs::OsRng};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Identity, TokenAnswer, as_themselves, clients::ClientCredentials, tokens::granted};
+use super::{
+    Identity, TokenAnswer, as_themselves,
+    clients::{ClientCredentials, called},
+    tokens::granted,
+};
 use crate::{
     clock::after,
     refusal::{Refusal, RefusalCode},
@@ -68,6 +72,11 @@ fn normalized(code: &str) -> Option<String> {
         .map(|c| c.to_ascii_uppercase())
         .collect();
     (code.len() == LENGTH && code.bytes().all(|byte| LETTERS.contains(&byte))).then_some(code)
+}
+
+/// A code that somebody gave, as devices show theirs; none where it is no code.
+pub(super) fn shown_as_typed(code: &str) -> Option<String> {
+    normalized(code).map(|code| shown(&code))
 }
 
 fn shown(code: &str) -> String {
@@ -214,11 +223,7 @@ impl Identity {
         let description = client.spec.description;
         Ok(DeviceRequest {
             user_code: shown(&grant.user_code),
-            client: if description.is_empty() {
-                grant.client_id
-            } else {
-                description
-            },
+            client: called(&client),
         })
     }
 

@@ -2,7 +2,9 @@
 
 use kernel::{Caller, Change, Means, Record, Secret, anew, secret::same};
 
-use super::{Identity, as_themselves, sessions::as_session};
+use super::{
+    Identity, as_themselves, clients::called, device::shown_as_typed, sessions::as_session,
+};
 use crate::{
     clock::after,
     jose::IdClaims,
@@ -15,14 +17,23 @@ use crate::{
 pub struct LoginForm {
     /// Goes into the form.
     pub csrf: String,
-    /// Whom the person logs in to, in words.
-    pub client: String,
+    /// What the person logs in for.
+    pub purpose: Purpose,
     /// Where the browser is sent after the login, where that is another site.
     pub redirect_uri: Option<String>,
     /// Whether there is a form for name and password.
     pub local: bool,
     /// Upstreams: name and title.
     pub upstreams: Vec<(String, String)>,
+}
+
+/// What somebody logs in for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// A program, by what it is called.
+    Program(String),
+    /// To look at a device's request: of this code, where one was given.
+    Device(Option<String>),
 }
 
 /// What somebody has filled in. It has no `Debug`: there is a password in it.
@@ -96,22 +107,18 @@ impl Identity {
         cookie: Option<&str>,
     ) -> Result<LoginForm, Refusal> {
         let page = self.login_page(page, cookie).await?.value;
-        let (client, redirect_uri) = match &page.then {
+        let (purpose, redirect_uri) = match &page.then {
             Then::Authorize(request) => {
                 let client = self.client(&request.client_id).await?;
-                let description = client.spec.description;
-                let name = if description.is_empty() {
-                    client.meta.name
-                } else {
-                    description
-                };
-                (name, Some(request.redirect_uri.clone()))
+                let client = Purpose::Program(called(&client));
+                (client, Some(request.redirect_uri.clone()))
             }
-            Then::Device { .. } => ("approve a device".to_owned(), None),
+            // Which program it is, whoever is logged in is told: codes are not tried out here.
+            Then::Device { user_code } => (Purpose::Device(shown_as_typed(user_code)), None),
         };
         Ok(LoginForm {
             csrf: page.csrf,
-            client,
+            purpose,
             redirect_uri,
             local: self.settings.local_login,
             upstreams: self.upstreams().await?,
@@ -223,7 +230,7 @@ impl Identity {
     }
 
     /// Now, as lifetimes are measured.
-    pub(crate) fn now(&self) -> jiff::Timestamp {
+    pub fn now(&self) -> jiff::Timestamp {
         self.clock.now()
     }
 

@@ -17,8 +17,10 @@ mod membership;
 mod openings;
 mod sessions;
 mod tokens;
+mod turns;
 mod upstreams;
 mod users;
+mod withdrawal;
 
 use std::{
     collections::BTreeMap,
@@ -36,11 +38,11 @@ pub use self::{
     clients::{CLI, ClientCredentials, NewSecret, PORTAL, PORTAL_CALLBACK},
     device::{DeviceAnswer, DeviceRequest},
     directory::{UpstreamGroup, UpstreamMembers},
-    login::{Entered, LoginForm},
+    login::{Entered, LoginForm, Purpose},
     tokens::TokenAnswer,
     upstreams::UpstreamSecrets,
 };
-use self::{automation::Noted, exchange::Issuers, openings::Openings};
+use self::{automation::Noted, exchange::Issuers, openings::Openings, turns::Turns};
 use crate::{
     clock::Clock,
     model::ServiceAccount,
@@ -65,6 +67,8 @@ pub struct Identity {
     directories: Arc<Kept>,
     issuers: Issuers,
     openings: Openings,
+    /// Those who renew one session at the same moment.
+    renewals: Turns,
     noted: Noted,
     webhooks: OnceLock<Arc<dyn Webhooks>>,
 }
@@ -90,6 +94,7 @@ impl Identity {
             directories: Arc::default(),
             issuers: Issuers::default(),
             openings: Openings::default(),
+            renewals: Turns::default(),
             noted: Noted::default(),
             webhooks: OnceLock::new(),
             store,

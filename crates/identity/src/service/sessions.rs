@@ -94,7 +94,8 @@ impl Identity {
 
     /// New tokens for a refresh token, which is good once: whoever comes with an old one has stolen
     /// it, or was stolen from, and the session ends for both. So it does where another client has it. The
-    /// one before the newest gives the newest again for a while, since an answer may be lost on its way.
+    /// one before the newest gives the newest again for a while, since an answer may be lost on its way, or
+    /// many come with it at the same moment: all get the same.
     pub async fn refresh(
         &self,
         credentials: &ClientCredentials,
@@ -102,6 +103,10 @@ impl Identity {
         address: &str,
     ) -> Result<TokenAnswer, Refusal> {
         self.client_proved(credentials, address).await?;
+        let sid = token.expose_str().and_then(parse_refresh);
+        let sid = sid.map_or("", |(sid, _)| sid);
+        // Of those who come together one asks the source; the others are given what that one was.
+        let _turn = self.renewals.wait(sid).await;
         anew(|| self.refresh_once(&credentials.id, token)).await
     }
 
@@ -124,6 +129,11 @@ impl Identity {
             let why = "the refresh token was used before";
             return Err(self.refresh_betrayed(&record, why).await?);
         }
+        if again {
+            // As it was given: who is in which team was asked for it, and nothing is written, so that those
+            // who come with it do not overtake each other.
+            return self.session_tokens(&record.name, session, None).await;
+        }
         let mut next = record.clone();
         match self.membership(&session.login).await {
             Ok(login) => next.value.login = login,
@@ -140,10 +150,8 @@ impl Identity {
         // The source may have taken its time: whoever waits for the answer has as long as ever from now.
         let now = self.clock.now();
         next.value.last_used = now;
-        if !again {
-            next.value.counter += 1;
-            next.value.rotated = now;
-        }
+        next.value.counter += 1;
+        next.value.rotated = now;
         next.expires = self.session_end_of(&next.value);
         let answer = self.session_tokens(&next.name, &next.value, None).await?;
         let (was, is) = (&record.value.login, &next.value.login);

@@ -12,6 +12,7 @@ mod directory;
 mod endings;
 mod exchange;
 mod keys;
+mod pages;
 mod refresh;
 mod replicas;
 mod servers;
