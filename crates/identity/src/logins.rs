@@ -59,12 +59,7 @@ impl Logins {
         now: Timestamp,
     ) -> (BTreeMap<String, String>, Vec<String>) {
         let (mut members, mut stale) = (BTreeMap::new(), Vec::new());
-        let named = self.sessions(source, Group::Named(name.to_owned()));
-        // A name may be another group's by now: where both are known, the id decides.
-        let named =
-            named.filter(|(_, seen)| id.is_none() || !seen.login.group_ids.contains_key(name));
-        let with_id = id.map(|id| self.sessions(source, Group::WithId(id.to_owned())));
-        for (sid, seen) in named.chain(with_id.into_iter().flatten()) {
+        for (sid, seen) in self.of(source, name, id) {
             if seen.expires <= now {
                 stale.push(sid.to_owned());
             } else {
@@ -72,6 +67,35 @@ impl Logins {
             }
         }
         (members, stale)
+    }
+
+    /// The sessions of those in that group of whom `is` is true.
+    pub(crate) fn sids(
+        &self,
+        source: &str,
+        name: &str,
+        id: Option<&str>,
+        is: impl Fn(&Login) -> bool,
+    ) -> Vec<String> {
+        self.of(source, name, id)
+            .filter(|(_, seen)| is(&seen.login))
+            .map(|(sid, _)| sid.to_owned())
+            .collect()
+    }
+
+    /// The sessions of a group, by its id where that is known, else by its name.
+    fn of(
+        &self,
+        source: &str,
+        name: &str,
+        id: Option<&str>,
+    ) -> impl Iterator<Item = (&str, &Seen)> {
+        let named = self.sessions(source, Group::Named(name.to_owned()));
+        // A name may be another group's by now: where both are known, the id decides.
+        let named =
+            named.filter(move |(_, seen)| id.is_none() || !seen.login.group_ids.contains_key(name));
+        let with_id = id.map(|id| self.sessions(source, Group::WithId(id.to_owned())));
+        named.chain(with_id.into_iter().flatten())
     }
 
     /// The id of a group, and what it was called when it was last seen: of the group with `id`, where one is
@@ -97,7 +121,11 @@ impl Logins {
         Some((id.clone(), name.clone()))
     }
 
-    fn sessions(&self, source: &str, group: Group) -> impl Iterator<Item = (&str, &Seen)> {
+    fn sessions(
+        &self,
+        source: &str,
+        group: Group,
+    ) -> impl Iterator<Item = (&str, &Seen)> + use<'_> {
         let sids = self.of_group.get(&(source.to_owned(), group));
         let sids = sids.into_iter().flatten();
         sids.filter_map(|sid| Some((sid.as_str(), self.by_sid.get(sid)?)))

@@ -112,6 +112,21 @@ impl MembershipSource for OfUpstream {
             UpstreamMembers::Missing => Group::Missing,
         })
     }
+
+    async fn end_gone(&self, caller: &Caller, group: &str, id: Option<&str>) -> Result<usize> {
+        let asked = self.identity.now();
+        let found = self.identity.upstream_members(&self.name, group, id);
+        match found.await? {
+            UpstreamMembers::Listed(all) => {
+                let group = (group, id);
+                self.identity
+                    .upstream_members_end(caller, &self.name, group, asked, &all)
+                    .await
+            }
+            // A group that is not found may be one that the token does not show.
+            UpstreamMembers::Seen(_) | UpstreamMembers::Missing => Ok(0),
+        }
+    }
 }
 
 #[async_trait]

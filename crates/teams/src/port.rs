@@ -56,6 +56,13 @@ pub trait MembershipSource: Send + Sync + 'static {
     /// Who is in the group with the lasting id `id`, where that is known, else in the one that is called
     /// `group`. An error where it cannot be asked.
     async fn group(&self, group: &str, id: Option<&str>) -> Result<Group>;
+
+    /// Has whoever is no longer in that group lose it here, from the next call on, where the source can list
+    /// it; how many were taken out. An error where it cannot be asked: that takes out nobody. Where it says
+    /// who is in a group at each call, or lists nobody, there is nothing to do.
+    async fn end_gone(&self, _caller: &Caller, _group: &str, _id: Option<&str>) -> Result<usize> {
+        Ok(0)
+    }
 }
 
 /// The sources that are configured beside the platform's own: they come and go.

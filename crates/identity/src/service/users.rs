@@ -1,20 +1,15 @@
 //! The local source's users and groups.
 
-use kernel::{
-    Caller, Change, Error, Key, Name, NewEvent, Outcome, Record, Resource, Result, Secret, anew,
-};
+use kernel::{Caller, Change, Error, Name, NewEvent, Outcome, Resource, Result, Secret, anew};
 use serde_json::json;
 
 use super::{Identity, access::of_platform, written};
 use crate::{
-    clock::after,
     model::{
         LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec, UserName, UserNameSpec, local_id,
         may_be_issued,
     },
     source::local::{LOCAL, PASSWORD},
-    state::Withdrawal,
-    view::MEMBER_WITHDRAWN,
 };
 
 fn subject(user: &Resource<LocalUser>) -> String {
@@ -255,46 +250,5 @@ impl Identity {
         ));
         self.store.commit(change).await?;
         Ok(())
-    }
-
-    /// Takes somebody out of a group, from the next call on, although their source says so only later:
-    /// tokens that were signed until now name the group in vain. For whoever learns of it first.
-    pub async fn member_withdraw(&self, caller: &Caller, subject: &str, group: &str) -> Result<()> {
-        self.may_change(caller, &of_platform::<LocalGroup>(group))
-            .await?;
-        anew(|| async {
-            let at = self.clock.now();
-            let name = Withdrawal::name(subject, group);
-            let value = Withdrawal {
-                subject: subject.into(),
-                group: group.into(),
-                at,
-            };
-            let expires = after(at, self.settings.lifetimes.longest_token());
-            let mut change = Change::new().by(caller);
-            change.keep(&match self.store.record::<Withdrawal>(&name).await? {
-                Some(record) => Record {
-                    value,
-                    expires,
-                    ..record
-                },
-                None => Record::new(name, expires, value),
-            })?;
-            change.event(NewEvent::caused(
-                MEMBER_WITHDRAWN,
-                Key {
-                    kind: "Member".into(),
-                    scope: group.replace('/', ":"),
-                    name: subject.into(),
-                },
-                group,
-                caller,
-                Some(Outcome::Pass),
-                json!({ "subject": subject, "group": group, "at": at }),
-            ));
-            self.store.commit(change).await?;
-            self.view.current().await
-        })
-        .await
     }
 }

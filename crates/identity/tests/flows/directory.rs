@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use identity::service::{UpstreamGroup, UpstreamMembers};
-use kernel::{Change, Transient};
+use kernel::{Caller, Change, EventFilter, Transient};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -232,6 +232,85 @@ async fn github_lists_a_team_to_the_organizations_token() {
     assert!(refused.message.contains("directory token"), "{refused}");
     give(&site, &github, "").await;
     assert!(seen(&site, "epetech/pay", None).await.is_empty());
+}
+
+#[tokio::test]
+async fn who_has_left_a_listed_team_is_out_of_it_at_the_next_look() {
+    let (site, github) = github().await;
+    is_in(&github, &[("pay", 42), ("ops", 43)]);
+    let octocat = || vec![(583_231, "octocat".to_owned())];
+    let list = |teams: &[(u64, &str, bool)]| {
+        let team = |(id, slug, is_in): &(u64, &str, bool)| {
+            let members = if *is_in { octocat() } else { vec![] };
+            (*id, (*slug).to_owned(), members)
+        };
+        github.organization.lock().unwrap().teams = teams.iter().map(team).collect();
+    };
+    list(&[(42, "pay", true), (43, "ops", true)]);
+    give(&site, &github, DIRECTORY_TOKEN).await;
+    let mut replicas = settings();
+    replicas.allow_private_upstreams = true;
+    let replica = Site::on(site.store.clone(), replicas, site.clock.clone()).await;
+    let browser = Browser::new(&site);
+    github_login(&site, &browser, "a-code").await.location();
+    let tokens = device(&site, &browser).await.ok().json();
+    site.advance(1);
+    let access = text(&tokens, "access_token");
+    let both = json!(["epetech/ops", "epetech/pay"]);
+    let groups =
+        async |site: &Site, token: &str| site.whoami(token).await.ok().json()["groups"].clone();
+    assert_eq!(groups(&site, access).await, both);
+    // As the sync of teams looks.
+    let teams = Caller::system("teams", uuid::Uuid::now_v7());
+    let look = async || {
+        let asked = site.clock.now();
+        let group = ("epetech/pay", Some("42"));
+        let found = site.identity.upstream_members("github", group.0, group.1);
+        let UpstreamMembers::Listed(all) = found.await? else {
+            return Ok(0);
+        };
+        let identity = &site.identity;
+        identity
+            .upstream_members_end(&teams, "github", group, asked, &all)
+            .await
+    };
+    assert_eq!(look().await.unwrap(), 0);
+    // That GitHub cannot be asked, or shows no such team, takes nobody out.
+    list(&[(42, "pay", false), (43, "ops", true)]);
+    github.down.set(true);
+    look().await.unwrap_err();
+    github.down.set(false);
+    list(&[(43, "ops", true)]);
+    assert_eq!(look().await.unwrap(), 0);
+    assert_eq!(groups(&site, access).await, both);
+
+    list(&[(42, "pay", false), (43, "ops", true)]);
+    assert_eq!(look().await.unwrap(), 1);
+    for site in [&site, &replica] {
+        assert_eq!(groups(site, access).await, json!(["epetech/ops"]));
+    }
+    assert_eq!(look().await.unwrap(), 0, "it is told once");
+    let filter = EventFilter {
+        type_prefix: Some("dev.towpath.member.withdrawn".into()),
+        ..EventFilter::default()
+    };
+    let told = site.store.events(&filter, 0, 10).await.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (told[0].actor.as_str(), &told[0].data["subject"]),
+        ("system:teams", &json!(OCTOCAT))
+    );
+    // Whoever comes back is in it with their next token.
+    list(&[(42, "pay", true), (43, "ops", true)]);
+    site.advance(61);
+    let tokens = site
+        .refresh(text(&tokens, "refresh_token"))
+        .await
+        .ok()
+        .json();
+    assert_eq!(groups(&site, text(&tokens, "access_token")).await, both);
+    site.advance(1);
+    assert_eq!(look().await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Upstreams: another OpenID provider (Towpath itself is one), and GitHub.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use kernel::{Sealer, Store};
@@ -198,9 +200,11 @@ async fn a_member_is_taken_out_before_the_upstream_says_so() {
         .location();
     let tokens = device(&site, &browser).await.ok().json();
     let admin = kernel::Caller::local_admin();
+    site.advance(1);
+    let asked = site.clock.now();
     let replica = Site::on(site.store.clone(), settings(), site.clock.clone()).await;
     site.identity
-        .member_withdraw(&admin, "corp:local:ada", "payments")
+        .upstream_members_end(&admin, "corp", ("payments", None), asked, &BTreeMap::new())
         .await
         .unwrap();
     let restarted = Site::on(site.store.clone(), settings(), site.clock.clone()).await;

@@ -10,6 +10,33 @@ use super::Pass;
 use crate::model::{BoundGroup, may_be_group};
 
 impl Pass<'_> {
+    /// Has those who have left the team's group at an upstream lose it here, where that can be asked.
+    pub(super) async fn end_gone(&self) -> Result<()> {
+        let spec = &self.team.spec;
+        let bound = self.team.status.bound_to(&spec.group);
+        for source in self.teams.upstreams().await? {
+            let name = source.name();
+            if !spec.counts(name) {
+                continue;
+            }
+            let id = bound.get(name).map(|one| one.id.as_str());
+            match source.end_gone(&self.caller, &spec.group, id).await {
+                Ok(0) => {}
+                Ok(ended) => tracing::info!(
+                    source = name,
+                    team = self.name(),
+                    ended,
+                    "members who have left were taken out"
+                ),
+                // The others are asked all the same, and this one at the next tick.
+                Err(error) => {
+                    tracing::warn!(source = name, chain = error.chain(), "a source of teams");
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Binds the team's group, and follows it. Answers whether something was written.
     pub(super) async fn follow_group(&mut self) -> Result<bool> {
         let spec = self.team.spec.clone();

@@ -136,6 +136,7 @@ impl Pass<'_> {
             self.context.nudge(self.team.key());
             return Ok(Next::After(SOON));
         }
+        self.end_gone().await?;
         let before = self.team.clone();
         let namespaces = self.namespaces().await?;
         let group = self.look_at_group().await;

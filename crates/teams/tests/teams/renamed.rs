@@ -82,3 +82,44 @@ async fn a_group_that_is_reserved_under_its_new_name_is_not_followed() {
     assert_eq!(found.spec.group, "acme/pay");
     assert_eq!(site.teams_of("github:7").await, json!(["payments"]));
 }
+
+#[tokio::test]
+async fn each_look_has_those_leave_who_have_left_and_goes_on_where_nobody_can_say() {
+    let site = Site::new().await;
+    site.outside.upstream(&[("acme/pay", "42", &["7"])]);
+    let _driver = driver(&site);
+    site.onboard(json!({ "name": "payments", "group": "acme/pay", "environments": [] }))
+        .await;
+    bound(&site, "acme/pay", "42").await;
+    let looked = || site.outside.looked.lock().unwrap().clone();
+    let by_id = ("acme/pay".to_owned(), Some("42".to_owned()));
+    eventually("it is asked, by the lasting id", LONG, || async {
+        looked().contains(&by_id).then_some(())
+    })
+    .await;
+    // It is away, and the team goes on.
+    *site.outside.upstream.lock().unwrap() = None;
+    let before = looked().len();
+    let sync = format!("{TEAM}/sync");
+    assert_eq!(site.ask("admin", "POST", &sync, Value::Null).await.0, 202);
+    eventually("it is asked at the next look", LONG, || async {
+        (looked().len() > before).then_some(())
+    })
+    .await;
+    eventually("the team is ready", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        (found.status.phase == "ready").then_some(())
+    })
+    .await;
+    // A source that does not count for the team is not asked of it.
+    site.onboard(
+        json!({ "name": "web", "group": "acme/pay-2", "source": "local", "environments": [] }),
+    )
+    .await;
+    eventually("the other team is looked at", LONG, || async {
+        let found = team(&site.store, "web").await?;
+        (!found.status.conditions.is_empty()).then_some(())
+    })
+    .await;
+    assert!(looked().iter().all(|(group, _)| group == "acme/pay"));
+}

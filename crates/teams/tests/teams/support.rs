@@ -39,6 +39,8 @@ pub(crate) struct Outside {
     pub(crate) upstream: Mutex<Option<BTreeMap<String, Vec<String>>>>,
     /// The lasting ids of the upstream's groups, by name.
     pub(crate) ids: Mutex<BTreeMap<String, String>>,
+    /// Groups of which the upstream was asked who has left.
+    pub(crate) looked: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) credentials: Mutex<BTreeSet<String>>,
     /// Teams whose belongings were asked to go, and whether with what is protected.
     pub(crate) removed: Mutex<Vec<(String, bool)>>,
@@ -194,6 +196,12 @@ impl MembershipSource for Upstream {
             name,
         };
         Ok(Group::Seen(people.into_iter().map(member).collect()))
+    }
+
+    async fn end_gone(&self, _: &Caller, group: &str, id: Option<&str>) -> Result<usize> {
+        let asked = (group.to_owned(), id.map(str::to_owned));
+        self.0.looked.lock().unwrap().push(asked);
+        self.identify(group, id).await.map(|_| 1)
     }
 }
 
