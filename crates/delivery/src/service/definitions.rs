@@ -303,6 +303,16 @@ impl Delivery {
                 ApplyOutcome::Created
             }
         };
+        if outcome != ApplyOutcome::Unchanged {
+            change.event(NewEvent::caused(
+                "environment-role.applied",
+                kernel::Key::of::<EnvironmentRole>("", name),
+                "",
+                caller,
+                Some(Outcome::Pass),
+                json!({}),
+            ));
+        }
         Ok(applied::<EnvironmentRole>(name, outcome, None))
     }
 

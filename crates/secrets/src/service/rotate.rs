@@ -8,7 +8,7 @@ use kernel::{Caller, Change, Error, ErrorKind, NewEvent, Record, Result, Transie
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{GENERATED, ROTATE, Secrets, USUAL, draw};
+use super::{GENERATED, ROTATE, Secrets, USUAL, draw, target};
 use crate::{
     api::{RotatedSecret, RotatedSecrets, Rotation},
     model::{DeployCredential, Origin, SecretInfo, SecretRef},
@@ -40,6 +40,10 @@ impl Secrets {
     /// rotated then; where none of them could be rotated, with why for each. Where some could, those that
     /// could not are items of the answer.
     pub async fn rotate(&self, caller: &Caller, team: &str, path: &str) -> Result<RotatedSecrets> {
+        // Whoever may not is refused in the trail, though they see none of them.
+        self.guard
+            .require(caller, ROTATE, &target(team, path))
+            .await?;
         let found = self.below(caller, team, path).await?;
         if found.is_empty() {
             return Err(Error::not_found(format!(

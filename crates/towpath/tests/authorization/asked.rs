@@ -8,6 +8,9 @@ use crate::world::{World, plain_order};
 /// The name of what is there from the start, where nothing else is said.
 const STANDING: &str = "standing";
 
+/// The name of a secret that was drawn, and so can be rotated.
+const DRAWN: &str = "drawn";
+
 /// The operations whose `PUT` makes what the other operations below the same path are about.
 const PUT: [&str; 11] = [
     "/v1/identity/users/{name}",
@@ -30,6 +33,9 @@ impl World {
             let body = self.body(&format!("PUT {path}"), STANDING);
             self.make(Method::PUT, &filled(path, STANDING), &body).await;
         }
+        let drawn = filled("/v1/teams/{team}/secrets/{name}", DRAWN);
+        self.make(Method::PUT, &drawn, &json!({ "generate": 32 }))
+            .await;
         let (id, secret) = self.account("keyed", "payments", &json!({})).await;
         let namespaces = "/v1/teams/payments/namespaces";
         let body = json!({ "name": "payments-standing" });
@@ -152,6 +158,7 @@ impl World {
             "POST /v1/environments" => {
                 json!({ "name": format!("made-by-{caller}"), "team": "payments", "role": "dev" })
             }
+            "PATCH /v1/environments/{environment}" => json!({ "labels": { "by": caller } }),
             "POST /v1/platforms/teams" => {
                 json!({ "name": format!("made-by-{caller}"), "environments": [] })
             }
@@ -163,14 +170,16 @@ impl World {
             "POST /v1/teams/{team}/namespaces" => json!({ "name": format!("payments-{caller}") }),
             "POST /v1/apply" => json!({ "documents": [{
                 "apiVersion": "towpath.dev/v1", "kind": "EnvironmentRole",
-                "metadata": { "name": "trial" }, "spec": { "description": "for trials" },
+                "metadata": { "name": "trial" }, "spec": { "description": format!("for {caller}") },
             }]}),
             "POST /v1/explain" => json!({ "type": "volume", "environment": "pay-dev" }),
             "POST /v1/environments/{environment}/plans"
             | "POST /v1/environments/{environment}/deployments" => plain_order("hello"),
             "POST /v1/environments/{environment}/rollbacks" => json!({ "to": "d-1" }),
-            "PUT /v1/teams/{team}/secrets/{name}" => json!({ "generate": 32 }),
-            "POST /v1/teams/{team}/secret-rotations" => json!({ "path": STANDING }),
+            "PUT /v1/teams/{team}/secrets/{name}" => {
+                json!({ "value": { "value": format!("of {caller}") } })
+            }
+            "POST /v1/teams/{team}/secret-rotations" => json!({ "path": DRAWN }),
             "PUT /v1/platforms/integrations/{name}" => json!({
                 "type": "github", "config": { "org": "acme" }, "enabled": false,
             }),
