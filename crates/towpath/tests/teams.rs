@@ -692,7 +692,10 @@ async fn integrations_are_made_changed_and_removed_by_the_command_line() {
     assert!(said.contains("Integration/jira unchanged"), "{said}");
     let secret = file("secret.yaml", &document("  credential: canary\n"));
     let said = cli(&world, 3, &["apply", "-f", &secret]).await;
-    assert!(said.contains("--credential-file") && !said.contains("canary"), "{said}");
+    assert!(
+        said.contains("--credential-file") && !said.contains("canary"),
+        "{said}"
+    );
     let said = cli(&world, 3, &["integration", "set", "jira", "-f", &secret]).await;
     assert!(said.contains("holds no credential"), "{said}");
     cli(&world, 3, &["integration", "set", "other", "-f", &plain]).await;

@@ -94,9 +94,7 @@ impl Integration {
             Self::Enable { name } => change::enable(context, &name, true).await,
             Self::Disable { name } => change::enable(context, &name, false).await,
             Self::Adopt { name, teams } => change::adopt(context, &name, &teams).await,
-            Self::Delete { name, confirm } => {
-                change::delete(context, &name, &confirm).await
-            }
+            Self::Delete { name, confirm } => change::delete(context, &name, &confirm).await,
         }
     }
 }
