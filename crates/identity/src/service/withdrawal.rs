@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use kernel::{Caller, Change, Key, NewEvent, Outcome, Record, Result, anew};
 use serde_json::json;
 
-use super::{Identity, authorize_platform, sessions::session_key};
+use super::{Identity, access::of_platform, sessions::session_key};
 use crate::{
     clock::after,
+    model::Upstream,
     state::{Session, Withdrawal},
     view::{MEMBER_WITHDRAWN, SESSION_REGROUPED},
 };
@@ -27,7 +28,8 @@ impl Identity {
         asked: Timestamp,
         listed: &BTreeMap<String, String>,
     ) -> Result<usize> {
-        authorize_platform(caller, "take members out of groups")?;
+        self.may_change(caller, &of_platform::<Upstream>(upstream))
+            .await?;
         self.view.current().await?;
         let (name, id) = group;
         let sids = self.view.known().logins.sids(upstream, name, id, |login| {
