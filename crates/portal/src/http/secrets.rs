@@ -204,14 +204,29 @@ pub(super) async fn rotate(Path(team): Path<String>, posted: Posted) -> Response
     let answer = async {
         let name = form.get("name");
         let rotated = visitor.client.rotate_secrets(&team, name).await?;
+        let failed = rotated
+            .items
+            .iter()
+            .filter(|one| one.rotation == Rotation::Failed)
+            .map(|one| {
+                let why = one.reason.as_deref().unwrap_or("it is not said why");
+                format!("`{}` has no new value: {why}", one.secret.name)
+            });
+        let failed: Vec<_> = failed.collect();
+        if !failed.is_empty() {
+            let error = kernel::Error::unavailable(failed.join("; "));
+            return Err(error
+                .remedy("rotate again: it goes on with what has no new value yet")
+                .into());
+        }
         let of_it = rotated.items.iter().find(|one| one.secret.name == name);
         Ok(shown_at(
             &team,
             name,
             match of_it.map(|one| one.rotation) {
-                Some(Rotation::Rotated) => "secret-rotated",
+                Some(Rotation::Rotated | Rotation::Already) => "secret-rotated",
                 Some(Rotation::Asked) => "secret-asked",
-                Some(Rotation::Written) | None => "secret-written",
+                Some(Rotation::Written | Rotation::Failed) | None => "secret-written",
             },
         ))
     };
