@@ -220,7 +220,6 @@ impl Identity {
     ) -> Result<DeviceRequest, Refusal> {
         let grant = self.device_find(login, code, address).await?.value;
         let client = self.client(&grant.client_id).await?;
-        let description = client.spec.description;
         Ok(DeviceRequest {
             user_code: shown(&grant.user_code),
             client: called(&client),
