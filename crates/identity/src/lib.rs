@@ -15,6 +15,7 @@ mod jose;
 mod logins;
 pub mod model;
 mod outbound;
+mod people;
 pub mod reconcile;
 mod refusal;
 pub mod service;
@@ -23,6 +24,10 @@ pub mod source;
 mod state;
 mod verify;
 mod view;
+
+/// The kind of the subjects of events that tell that an upstream says something else of one of its people than
+/// before: [`Identity::person_groups`] says whom it concerns.
+pub const PERSON: &str = "Person";
 
 pub use clock::Clock;
 pub use jose::{AccessClaims, IdClaims};

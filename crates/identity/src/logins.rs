@@ -23,8 +23,10 @@ struct Seen {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Group {
+pub(crate) enum Group {
+    /// By its name, whatever else has that by now.
     Named(String),
+    /// By its lasting id.
     WithId(String),
 }
 

@@ -8,6 +8,8 @@ use kernel::Transient;
 pub(crate) use kernel::secret::{digest, random_token};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::after;
+
 /// Somebody who has proved who they are, and their teams when that was last asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Login {
@@ -36,6 +38,100 @@ pub struct Login {
     pub upstream: Option<String>,
     /// The browser's own session, by the name of its record: it ends them together.
     pub browser: Option<String>,
+}
+
+/// What an upstream last said of one of its people, and which of their groups they have left since they were
+/// first seen: who is merely not logged in has left nothing. Named by [`Person::name_of`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Person {
+    /// Who: `SOURCE:ID`.
+    pub subject: String,
+    /// What people call them.
+    pub name: String,
+    /// Their address, where the source has one.
+    pub email: Option<String>,
+    /// The upstream.
+    pub source: String,
+    /// Their groups, each with its lasting id where it has one.
+    pub groups: BTreeMap<String, Option<String>>,
+    /// The groups that they were in, and are told to be out of, in the same way.
+    pub left: BTreeMap<String, Option<String>>,
+    /// Since when their source does not let them in. That may be no more than a token of its own that has
+    /// ended, so that they come back: only after [`Person::RETURNS`] they have left all groups.
+    pub refused: Option<Timestamp>,
+    /// When the source said so.
+    pub heard: Timestamp,
+}
+
+impl Person {
+    /// Within what time whoever may still log in does so, once their session was refused: a day off is one.
+    pub(crate) const RETURNS: std::time::Duration = std::time::Duration::from_hours(24);
+
+    /// Their record's name, with which the names of their sessions begin.
+    pub(crate) fn name_of(subject: &str) -> String {
+        digest(subject)[..16].to_owned()
+    }
+
+    /// What a login tells; `before` is what was known.
+    pub(crate) fn of(login: &Login, before: Option<&Self>) -> Self {
+        let id = |name: &String| login.group_ids.get(name).cloned();
+        let groups = login.groups.iter().map(|name| (name.clone(), id(name)));
+        let mut person = Self {
+            subject: login.subject.clone(),
+            name: login.name.clone(),
+            email: login.email.clone(),
+            source: login.source.clone(),
+            groups: groups.collect(),
+            left: BTreeMap::new(),
+            refused: None,
+            heard: login.evaluated,
+        };
+        if let Some(before) = before {
+            let was_in = before.left.iter().chain(&before.groups);
+            let left = was_in.filter(|(name, id)| !is_among(&person.groups, name, id.as_deref()));
+            person.left = left
+                .map(|(name, id)| (name.clone(), id.clone()))
+                .collect();
+        }
+        person
+    }
+
+    /// Their source does not let them in any more.
+    pub(crate) fn refused(self, at: Timestamp) -> Self {
+        Self {
+            refused: self.refused.or(Some(at)),
+            heard: at,
+            ..self
+        }
+    }
+
+    /// Whether they were in this group, and are told to be out of it.
+    pub(crate) fn has_left(&self, name: &str, id: Option<&str>, now: Timestamp) -> bool {
+        let is_in = is_among(&self.groups, name, id);
+        let is_out = self.refused.is_some_and(|at| after(at, Self::RETURNS) <= now);
+        if is_in { is_out } else { is_among(&self.left, name, id) }
+    }
+
+    /// Whether `other` says the same.
+    pub(crate) fn says_as(&self, other: &Self) -> bool {
+        let as_then = Self {
+            heard: self.heard,
+            ..other.clone()
+        };
+        *self == as_then
+    }
+}
+
+/// Whether a group is one of these: by the lasting ids where both have one, else by name.
+fn is_among(groups: &BTreeMap<String, Option<String>>, name: &str, id: Option<&str>) -> bool {
+    groups.iter().any(|(known, of)| match (of.as_deref(), id) {
+        (Some(of), Some(id)) => of == id,
+        _ => known == name,
+    })
+}
+
+impl Transient for Person {
+    const KIND: &'static str = "person";
 }
 
 /// A program's lasting login: what its refresh tokens stand for. Named by its `sid`.

@@ -15,16 +15,18 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    PERSON,
     clock::{Clock, after},
     jose::signing::{SigningKey, secret_name, verifying},
     logins::Logins,
+    people::People,
     model::{
         KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, WorkloadTrust,
         local_id, may_be_issued, parse_local_id,
     },
     settings::SKEW,
     source::local::LOCAL,
-    state::{EndedSession, Login, Session, Withdrawal},
+    state::{EndedSession, Login, Person, Session, Withdrawal},
 };
 
 /// The one ring there is.
@@ -34,6 +36,8 @@ pub(crate) const SESSION_STARTED: &str = "session.started";
 /// That the groups of whoever is logged in are others than before.
 pub(crate) const SESSION_REGROUPED: &str = "session.groups-changed";
 pub(crate) const SESSION_ENDED: &str = "session.ended";
+/// That an upstream says something else of one of its people.
+pub(crate) const PERSON_CHANGED: &str = "person.changed";
 pub(crate) const MEMBER_WITHDRAWN: &str = "member.withdrawn";
 
 /// The kinds that are taken in whole.
@@ -62,11 +66,14 @@ pub(crate) struct Known {
     trusts: HashMap<Uuid, Trust>,
     /// Who of upstreams' people is logged in.
     pub logins: Logins,
+    /// What upstreams have last said of their people.
+    pub people: People,
     /// By subject: groups that tokens signed before that time wrongly name.
     withdrawn: HashMap<String, BTreeMap<String, Timestamp>>,
 }
 
 struct User {
+    email: Option<String>,
     /// How many had the name before.
     before: u64,
     /// How often logins were ended.
@@ -128,6 +135,11 @@ impl Known {
     pub(crate) fn local_subject(&self, name: &str) -> Option<String> {
         let user = self.users.get(name)?;
         Some(format!("{LOCAL}:{}", local_id(name, user.before)))
+    }
+
+    /// The address of the local user of this name.
+    pub(crate) fn local_email(&self, name: &str) -> Option<String> {
+        self.users.get(name)?.email.clone()
     }
 
     /// The same of whoever has logged in, where that login still holds: not after the next password.
@@ -215,6 +227,10 @@ impl kernel::follower::View for View {
                 self.take_in_session(&key.name).await?;
                 continue;
             }
+            if key.kind == PERSON {
+                self.take_in_person(&key.name).await?;
+                continue;
+            }
             let document = self.store.document(&key).await?;
             self.take_in(&key, document).await?;
         }
@@ -241,6 +257,13 @@ impl View {
         }
         for session in view.store.records::<Session>("").await? {
             view.write(|known| put_session(&mut known.logins, session));
+        }
+        for person in view.store.records::<Person>("").await? {
+            view.write(|known| {
+                known
+                    .people
+                    .put(&person.name, Some((person.value, person.expires)))
+            });
         }
         for withdrawal in view.store.records::<Withdrawal>("").await? {
             view.withdraw(withdrawal.value);
@@ -297,7 +320,10 @@ impl View {
                 known.logins.put(&key.name, None);
                 known.ended.insert(key.name, until)
             });
-        } else if what == Some(SESSION_STARTED) || what == Some(SESSION_REGROUPED) {
+        } else if [SESSION_STARTED, SESSION_REGROUPED, PERSON_CHANGED]
+            .iter()
+            .any(|one| what == Some(*one))
+        {
             touched.insert(key);
         } else if what == Some(MEMBER_WITHDRAWN) {
             let text = |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();
@@ -313,7 +339,8 @@ impl View {
         }
     }
 
-    /// Those in a group of an upstream who are logged in: what they are called, by subject.
+    /// Those in a group of an upstream who are logged in: what they are called, by subject. Not who is told
+    /// since to be out of it, whatever an older session says.
     pub(crate) async fn members(
         &self,
         source: &str,
@@ -322,9 +349,12 @@ impl View {
     ) -> Result<BTreeMap<String, String>> {
         self.current().await?;
         let seen = || {
-            self.known()
-                .logins
-                .members(source, name, id, self.clock.now())
+            let (known, now) = (self.known(), self.clock.now());
+            let (mut members, stale) = known.logins.members(source, name, id, now);
+            for person in known.people.left(source, name, id, now) {
+                members.remove(&person.subject);
+            }
+            (members, stale)
         };
         let (members, stale) = seen();
         if stale.is_empty() {
@@ -343,6 +373,14 @@ impl View {
             Some(session) => self.write(|known| put_session(&mut known.logins, session)),
             None => self.write(|known| known.logins.put(sid, None)),
         }
+        Ok(())
+    }
+
+    /// Takes in what is known of somebody now.
+    async fn take_in_person(&self, name: &str) -> Result<()> {
+        let person = self.store.record::<Person>(name).await?;
+        let person = person.map(|person| (person.value, person.expires));
+        self.write(|known| known.people.put(name, person));
         Ok(())
     }
 
@@ -376,6 +414,7 @@ impl View {
                 self.write(|known| match user.filter(|user| !user.is_deleting()) {
                     Some(user) => {
                         let user = User {
+                            email: user.spec.email,
                             before: user.status.before,
                             logins: user.status.logins,
                             disabled: user.spec.disabled,

@@ -1,13 +1,13 @@
 //! Any other HTTP API, described by data: what to ask for, how to compare, what to send.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 use kernel::{Error, Outbound, Problem, Result, Secret};
 use minijinja::{Environment, UndefinedBehavior};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use teams::tool::{Call, Found, Home, Place, Repair, Tool, Wanted};
+use teams::tool::{Call, Found, Home, Place, Repair, Tool, Wanted, WantedMember};
 
 use crate::{
     api::{Api, config, problem},
@@ -50,11 +50,53 @@ struct Check {
     /// Pointers to lists whose order says nothing.
     #[serde(default)]
     unordered: Vec<String>,
+    /// Where the answer lists people, where it does: of a list that is not whole here, who is there and has
+    /// not left stays.
+    #[serde(default)]
+    members: Option<Listed>,
     /// What makes it, where it is not there.
     #[serde(default)]
     create: Option<Request>,
     /// What makes it so, where it is otherwise.
     update: Request,
+}
+
+/// Where an answer lists people.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Listed {
+    /// The list, by JSON pointer into the answer.
+    at: String,
+    /// What stands for somebody in an item of it, by JSON pointer into that; the item itself where nothing is
+    /// said.
+    #[serde(default)]
+    item: String,
+    /// Which of their names that is.
+    #[serde(default)]
+    by: By,
+    /// What says in an item that they lead, by JSON pointer, where something does.
+    #[serde(default)]
+    lead: Option<String>,
+}
+
+/// How a tool knows people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum By {
+    #[default]
+    Name,
+    Email,
+    Subject,
+}
+
+impl By {
+    fn of(self, member: &WantedMember) -> Option<String> {
+        match self {
+            Self::Name => Some(member.name.clone()),
+            Self::Email => member.email.as_ref().map(|email| email.to_lowercase()),
+            Self::Subject => Some(member.subject.clone()),
+        }
+    }
 }
 
 /// What is sent.
@@ -170,6 +212,21 @@ fn json(text: &str, words: &impl Serialize) -> Result<Value> {
 }
 
 impl Check {
+    /// Whether what it sends would take out whoever is not in the list: it sends who is in the team, says not
+    /// where the answer lists them, and does not ask whether these are all.
+    fn takes_out(&self) -> Result<bool> {
+        if self.members.is_some() {
+            return Ok(false);
+        }
+        let sent = [&self.update.path].into_iter().chain(&self.update.body);
+        let mut spoken = HashSet::new();
+        for text in self.equals.values().chain(sent) {
+            spoken.extend(spoken_of(text)?);
+        }
+        let lists = |name: &String| name == "team" || name.starts_with("team.members");
+        Ok(spoken.iter().any(lists) && !spoken.contains("team.complete"))
+    }
+
     /// What differs: the first pointer at which it does, as it is and as it should be.
     fn difference(&self, is: &Value, words: &Words<'_>) -> Result<Option<(String, Value, Value)>> {
         for (pointer, text) in &self.equals {
@@ -186,6 +243,75 @@ impl Check {
         }
         Ok(None)
     }
+}
+
+impl Listed {
+    /// The team as the tool should have it: of those who are there and of whom nobody knows whether they are
+    /// in it, all stay. Beside it whom the tool cannot be told of.
+    fn merge(&self, is: Option<&Value>, wanted: &Wanted) -> (Wanted, Vec<String>) {
+        let (mut team, mut obstacles) = (wanted.clone(), Vec::new());
+        let mut taken = BTreeSet::new();
+        team.members.retain(|member| match self.by.of(member) {
+            Some(known) if taken.insert(known.clone()) => true,
+            Some(known) => {
+                obstacles.push(format!(
+                    "two people are known as `{known}` (`{}`): know people otherwise, by `members.by`",
+                    member.subject
+                ));
+                false
+            }
+            None => {
+                obstacles.push(format!(
+                    "{} has no address that is known: have their source tell it",
+                    wanted.called(member)
+                ));
+                false
+            }
+        });
+        if wanted.complete {
+            return (team, obstacles);
+        }
+        let left: BTreeSet<String> = wanted
+            .left
+            .iter()
+            .filter_map(|member| self.by.of(member))
+            .collect();
+        let there = is.and_then(|is| is.pointer(&self.at)?.as_array());
+        for item in there.into_iter().flatten() {
+            let Some(text) = item.pointer(&self.item).and_then(Value::as_str) else {
+                continue;
+            };
+            let known = match self.by {
+                By::Email => text.to_lowercase(),
+                By::Name | By::Subject => text.to_owned(),
+            };
+            if left.contains(&known) && !taken.contains(&known) || !taken.insert(known) {
+                continue;
+            }
+            let lead = self.lead.as_ref().and_then(|at| item.pointer(at));
+            team.members.push(WantedMember {
+                name: text.to_owned(),
+                subject: text.to_owned(),
+                email: (self.by == By::Email).then(|| text.to_owned()),
+                account: None,
+                lead: lead.and_then(Value::as_bool).unwrap_or_default(),
+            });
+        }
+        team.members.sort();
+        (team, obstacles)
+    }
+}
+
+/// What of a team a template speaks of.
+fn spoken_of(text: &str) -> Result<HashSet<String>> {
+    let jinja = Environment::new();
+    let template = jinja.template_from_str(text).map_err(|error| {
+        Error::invalid(format!(
+            "a template of the integration cannot be read: {}",
+            error.kind()
+        ))
+    })?;
+    Ok(template.undeclared_variables(true))
 }
 
 /// A list in an order of its own.
@@ -223,6 +349,7 @@ impl Tool for Described {
             group: "example".into(),
             description: String::new(),
             members: vec![],
+            left: vec![],
             complete: true,
             secrets: None,
         };
@@ -234,6 +361,7 @@ impl Tool for Described {
             let tried = || -> Result<()> {
                 config.at(&check.get, &words)?;
                 check.difference(&Value::Null, &words)?;
+                check.takes_out()?;
                 for request in check.create.iter().chain([&check.update]) {
                     config.call(request, &words)?;
                 }
@@ -263,6 +391,14 @@ impl Tool for Described {
         let mut found = Found::default();
         for check in &config.checks {
             let is = api.read::<Value>(&config.at(&check.get, &words)?).await?;
+            let merged = check.members.as_ref();
+            let merged = merged.map(|listed| listed.merge(is.as_ref(), wanted));
+            let (team, obstacles) = merged.unwrap_or_else(|| (wanted.clone(), vec![]));
+            found.obstacles.extend(obstacles);
+            let words = Words {
+                base: &config.url,
+                team: &team,
+            };
             let Some(is) = is else {
                 let request = check.create.as_ref().unwrap_or(&check.update);
                 found.repairs.push(Repair {
@@ -275,6 +411,15 @@ impl Tool for Described {
                 break;
             };
             if let Some((pointer, is, should)) = check.difference(&is, &words)? {
+                if !wanted.complete && check.takes_out()? {
+                    found.obstacles.push(format!(
+                        "`{}` is not as it should be, and is left so: the team's source cannot list its \
+                         members, and whoever is not logged in would be taken out. Say in `members` of the \
+                         check where the answer lists them",
+                        check.name
+                    ));
+                    continue;
+                }
                 found.repairs.push(Repair {
                     what: format!("{}{pointer}", check.name),
                     found: Some(is.to_string()),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use kernel::{Outbound, Problem, Result, Secret};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted};
+use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted, WantedMember};
 
 use crate::{
     answered::Answered,
@@ -33,7 +33,7 @@ struct Config {
     /// The API; GitHub's own where nothing is said.
     #[serde(default = "Config::public")]
     url: String,
-    /// Logins of those who are called otherwise here, by name.
+    /// Logins of those who are called otherwise here, by subject, or by a name that is nobody else's.
     #[serde(default)]
     logins: BTreeMap<String, String>,
     /// Whether the team's repositories take signed commits only, on their default branch.
@@ -54,6 +54,22 @@ impl Config {
 
     fn at(&self, segments: &[&str]) -> Result<String> {
         below(&self.url, segments).map(Into::into)
+    }
+
+    /// The login of one of a team's people: as it is said here, or theirs where they log in by GitHub, or
+    /// the one that they had before. In small letters: logins compare without case.
+    fn login_of(
+        &self,
+        wanted: &Wanted,
+        member: &WantedMember,
+        known: &BTreeMap<String, String>,
+    ) -> Option<String> {
+        let own = member.account.as_deref() == Some("github");
+        wanted
+            .said_of(&self.logins, member)
+            .or(own.then_some(&member.name))
+            .or_else(|| known.get(&member.subject))
+            .map(|login| login.to_lowercase())
     }
 
     /// A list, in pages as long as they get.
@@ -135,6 +151,7 @@ impl Github {
         api: &Api<'_>,
         config: &Config,
         wanted: &Wanted,
+        known: &BTreeMap<String, String>,
         found: &mut Found,
     ) -> Result<bool> {
         let team = ["orgs", &config.org, "teams", &wanted.name];
@@ -154,16 +171,16 @@ impl Github {
         let mut owners = None;
         let mut expected = BTreeSet::new();
         for member in &wanted.members {
-            let own = member.account.as_deref() == Some("github");
-            let login = config.logins.get(&member.name);
-            let Some(login) = login.or(own.then_some(&member.name)) else {
+            let Some(login) = config.login_of(wanted, member, known) else {
                 found.obstacles.push(format!(
-                    "`{}` has no known login at GitHub: name it in `config.logins`",
-                    member.name
+                    "{} has no known login at GitHub: name it in `config.logins`",
+                    wanted.called(member)
                 ));
                 continue;
             };
-            let login = login.to_lowercase();
+            found
+                .accounts
+                .insert(member.subject.clone(), login.clone());
             let role = if member.lead { "maintainer" } else { "member" };
             let is = if invited.contains(&login) {
                 // What they become is said once they have accepted.
@@ -195,11 +212,15 @@ impl Github {
             }
             expected.insert(login);
         }
-        if !wanted.complete {
-            return Ok(true);
-        }
+        let left = wanted.left.iter();
+        let left: BTreeSet<String> = left
+            .filter_map(|member| config.login_of(wanted, member, known))
+            .collect();
+        let is_out = |login: &&String| {
+            !expected.contains(*login) && (wanted.complete || left.contains(*login))
+        };
         let present = maintainers.iter().chain(&members).chain(&invited);
-        for login in present.filter(|login| !expected.contains(*login)) {
+        for login in present.filter(is_out) {
             found.repairs.push(Repair {
                 what: format!("members/{login}"),
                 found: Some("member".into()),
@@ -385,7 +406,12 @@ impl Tool for Github {
         let config: Config = config(place.config)?;
         let api = self.api(place.credential);
         let mut found = Found::default();
-        if !place.ours || !self.members(&api, &config, wanted, &mut found).await? {
+        let known = place.accounts;
+        let is_known = place.ours
+            && self
+                .members(&api, &config, wanted, known, &mut found)
+                .await?;
+        if !is_known {
             // What is ours and has members is there: that is not asked for.
             let team = config.at(&["orgs", &config.org, "teams", &wanted.name])?;
             if api.read::<Value>(&team).await?.is_none() {

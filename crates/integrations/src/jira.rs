@@ -35,7 +35,9 @@ struct Config {
     /// Keys of projects, by team; else the team's name in capitals, as far as a key goes.
     #[serde(default)]
     projects: BTreeMap<String, String>,
-    /// Accounts, by the name that people have here.
+    /// Accounts of those whom Jira does not know by their address here, by subject, or by a name that is
+    /// nobody else's.
+    #[serde(default)]
     accounts: BTreeMap<String, String>,
     /// The role of everybody in the team; `Developers` where nothing is said.
     #[serde(default = "Config::developers")]
@@ -89,6 +91,23 @@ struct Actor {
 #[serde(rename_all = "camelCase")]
 struct ActorUser {
     account_id: String,
+}
+
+/// Somebody whom a search has found.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct User {
+    account_id: String,
+    /// `atlassian` of people; others of apps, and of a service desk's customers.
+    #[serde(default)]
+    account_type: String,
+    #[serde(default)]
+    active: bool,
+    #[serde(default)]
+    display_name: String,
+    /// None, or nothing, where they hide it.
+    #[serde(default)]
+    email_address: Option<String>,
 }
 
 impl Jira {
@@ -168,6 +187,21 @@ impl Tool for Jira {
         let roles = config.at(&["project", &key, "role"])?;
         let roles = api.read::<BTreeMap<String, String>>(&roles).await?;
         let roles = api.there(roles, "roles of the project")?;
+        for member in wanted.members.iter().chain(&wanted.left) {
+            let account = account_of(&api, &config, wanted, member, place.accounts).await?;
+            if let Some(account) = account {
+                found.accounts.insert(member.subject.clone(), account);
+            } else if wanted.members.contains(member) {
+                found.obstacles.push(format!(
+                    "{} has no account at Jira that can be told: {}, or name it in `config.accounts`",
+                    wanted.called(member),
+                    match &member.email {
+                        Some(_) => "have Jira know their address",
+                        None => "have their source tell their address",
+                    }
+                ));
+            }
+        }
         let everybody: Vec<&WantedMember> = wanted.members.iter().collect();
         let leads: Vec<&WantedMember> = wanted.members.iter().filter(|m| m.lead).collect();
         let wants = [
@@ -184,16 +218,7 @@ impl Tool for Jira {
             // By its number, and not at the address that Jira names: the credential stays here.
             let at = config.at(&["project", &key, "role", id])?;
             let role = format!("projects/{key}/roles/{role}");
-            actors(
-                &api,
-                &config,
-                &at,
-                &role,
-                &members,
-                wanted.complete,
-                &mut found,
-            )
-            .await?;
+            actors(&api, &at, &role, &members, wanted, &mut found).await?;
         }
         Ok(found)
     }
@@ -204,34 +229,69 @@ impl Tool for Jira {
     }
 }
 
+/// The account of one of a team's people: as it is said here, or as it was found before, or as Jira finds it
+/// by their address.
+async fn account_of(
+    api: &Api<'_>,
+    config: &Config,
+    wanted: &Wanted,
+    member: &WantedMember,
+    known: &BTreeMap<String, String>,
+) -> Result<Option<String>> {
+    let said = wanted.said_of(&config.accounts, member);
+    if let Some(account) = said.or_else(|| known.get(&member.subject)) {
+        return Ok(Some(account.clone()));
+    }
+    let Some(email) = &member.email else {
+        return Ok(None);
+    };
+    let mut url = below(&config.at(&["user", "search"])?, &[])?;
+    url.query_pairs_mut().append_pair("query", email);
+    let users = api.read::<Vec<User>>(url.as_str()).await?;
+    Ok(of_address(api.there(users, "users")?, email))
+}
+
+/// The one account with this address. The search is for beginnings of names and of addresses, and who hides
+/// their address is found by it and has none: that is theirs where nothing else could have been found by it.
+fn of_address(users: Vec<User>, email: &str) -> Option<String> {
+    let email = email.to_lowercase();
+    let people = users
+        .into_iter()
+        .filter(|user| user.active && user.account_type == "atlassian");
+    let (mut exact, mut hidden) = (Vec::new(), Vec::new());
+    for user in people {
+        match user.email_address.as_deref().filter(|at| !at.is_empty()) {
+            Some(address) if address.to_lowercase() == email => exact.push(user.account_id),
+            Some(_) => {}
+            None if user.display_name.to_lowercase().contains(&email) => return None,
+            None => hidden.push(user.account_id),
+        }
+    }
+    let mut candidates = if exact.is_empty() { hidden } else { exact };
+    let only = candidates.pop();
+    only.filter(|_| candidates.is_empty())
+}
+
 /// Compares who has one role with who should.
 async fn actors(
     api: &Api<'_>,
-    config: &Config,
     at: &str,
     role: &str,
     members: &[&WantedMember],
-    complete: bool,
+    wanted: &Wanted,
     found: &mut Found,
 ) -> Result<()> {
     let is = api.read::<Role>(at).await?;
     let is = api.there(is, &format!("{role}, which it lists"))?;
     let users = is.actors.into_iter().filter_map(|actor| actor.actor_user);
     let present: BTreeSet<String> = users.map(|user| user.account_id).collect();
-    let mut expected = BTreeSet::new();
-    for member in members {
-        let Some(account) = config.accounts.get(&member.name) else {
-            let message = format!(
-                "`{}` has no account at Jira: name it in `config.accounts`",
-                member.name
-            );
-            if !found.obstacles.contains(&message) {
-                found.obstacles.push(message);
-            }
-            continue;
-        };
-        expected.insert(account.clone());
-    }
+    let accounts = |of: &[&WantedMember]| -> BTreeSet<String> {
+        of.iter()
+            .filter_map(|member| found.accounts.get(&member.subject).cloned())
+            .collect()
+    };
+    let expected = accounts(members);
+    let left = accounts(&wanted.left.iter().collect::<Vec<_>>());
     for account in expected.difference(&present) {
         found.repairs.push(Repair {
             what: format!("{role}/{account}"),
@@ -244,8 +304,11 @@ async fn actors(
             },
         });
     }
-    let gone = present.difference(&expected);
-    for account in gone.filter(|_| complete) {
+    // Who leads no longer, and is still in the team, is out of the leads' role.
+    let stay = accounts(&wanted.members.iter().collect::<Vec<_>>());
+    let is_out =
+        |one: &&String| wanted.complete || left.contains(*one) || stay.contains(*one);
+    for account in present.difference(&expected).filter(is_out) {
         let mut url = below(at, &[])?;
         url.query_pairs_mut().append_pair("user", account);
         found.repairs.push(Repair {

@@ -185,6 +185,7 @@ pub async fn start(config: Config) -> Result<Running> {
         .with(Arc::new(Onboarding(teams.clone())))
         .with(Arc::new(Integrations(teams.clone())))
         .with(Arc::new(IntegrationChanges(teams.clone())))
+        .with(Arc::new(PeopleChanges::new(teams.clone(), identity::PERSON)))
         .with(Arc::new(identity::reconcile::Keys(identity.clone())))
         .with(Arc::new(DeployCredentials::new(
             values,

@@ -17,7 +17,7 @@ use identity::{
         AccountKind, LocalGroup, ServiceAccount, ServiceAccountSpec, Upstream, UpstreamKind,
         WorkloadTrust,
     },
-    service::{UpstreamGroup, UpstreamMembers, Webhook, Webhooks},
+    service::{PersonGroups, UpstreamGroup, UpstreamMembers, Webhook, Webhooks, Whom},
 };
 use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Name, Query, Resource, Result};
 use secrets::{SecretStore, model::SecretRef};
@@ -26,7 +26,7 @@ use subscriptions::{Subscriptions, model::Subscription, port::Customers};
 use teams::{
     Registry, Teams,
     port::{
-        Belongings, Credentials, Group, Identified, Left, LocalGroups, Member, MembershipSource,
+        Belongings, Credentials, Group, GroupsOf, Identified, Left, LocalGroups, Member, MembershipSource,
         SecretNames, Upstreams,
     },
 };
@@ -49,9 +49,18 @@ impl MembershipSource for OfIdentity {
         let Some(members) = self.0.group_members(group).await? else {
             return Ok(Group::Missing);
         };
-        let member = |(subject, name)| Member { subject, name };
-        Ok(Group::Found(members.into_iter().map(member).collect()))
+        Ok(Group::Found(of_teams(members)))
     }
+}
+
+/// People, as teams know them.
+fn of_teams(people: BTreeMap<String, Whom>) -> Vec<Member> {
+    let member = |(subject, Whom { name, email })| Member {
+        subject,
+        name,
+        email,
+    };
+    people.into_iter().map(member).collect()
 }
 
 #[async_trait]
@@ -101,14 +110,13 @@ impl MembershipSource for OfUpstream {
     }
 
     async fn group(&self, group: &str, id: Option<&str>) -> Result<Group> {
-        let members = |known: BTreeMap<String, String>| {
-            let member = |(subject, name)| Member { subject, name };
-            known.into_iter().map(member).collect()
-        };
         let asked = self.identity.upstream_members(&self.name, group, id);
         Ok(match asked.await? {
-            UpstreamMembers::Listed(all) => Group::Found(members(all)),
-            UpstreamMembers::Seen(some) => Group::Seen(members(some)),
+            UpstreamMembers::Listed(all) => Group::Found(of_teams(all)),
+            UpstreamMembers::Seen { members, left } => Group::Seen {
+                members: of_teams(members),
+                left: of_teams(left),
+            },
             UpstreamMembers::Missing => Group::Missing,
         })
     }
@@ -142,6 +150,11 @@ impl Upstreams for OfIdentity {
             })
         };
         Ok(all.into_iter().map(source).collect())
+    }
+
+    async fn groups_of(&self, person: &str) -> Result<Option<GroupsOf>> {
+        let groups = self.0.person_groups(person).await?;
+        Ok(groups.map(|PersonGroups { source, names, ids }| GroupsOf { source, names, ids }))
     }
 }
 

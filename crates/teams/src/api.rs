@@ -82,6 +82,9 @@ pub struct SourceAnswer {
     pub state: SourceState,
     /// Who is in the group.
     pub members: Vec<Member>,
+    /// Who was in it, and is told to be out of it: for tools, where `members` are not all. Shown to nobody.
+    #[serde(skip)]
+    pub left: Vec<Member>,
     /// Why it said nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,

@@ -1,5 +1,7 @@
 //! What others do for teams: the sources that know who is in a group, and what draws credentials.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use kernel::{Caller, Event, Result};
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,9 @@ pub struct Member {
     pub subject: String,
     /// What people call them.
     pub name: String,
+    /// Their address, where it is known: for tools that know people by it. Shown to nobody.
+    #[serde(skip)]
+    pub email: Option<String>,
 }
 
 /// What a source says of a group.
@@ -21,8 +26,14 @@ pub struct Member {
 pub enum Group {
     /// Its members.
     Found(Vec<Member>),
-    /// Those of its members whom the source has told of so far: it cannot list them all.
-    Seen(Vec<Member>),
+    /// The source cannot list them all.
+    Seen {
+        /// Those of its members whom it has told of so far.
+        members: Vec<Member>,
+        /// Those who were in it, and of whom the source has said since that they are not. Of everybody else
+        /// nobody knows.
+        left: Vec<Member>,
+    },
     /// It has no such group.
     Missing,
 }
@@ -65,11 +76,27 @@ pub trait MembershipSource: Send + Sync + 'static {
     }
 }
 
+/// The groups of one of a source's people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupsOf {
+    /// The source.
+    pub source: String,
+    /// Their names.
+    pub names: Vec<String>,
+    /// The lasting ids of those that have one, by name.
+    pub ids: BTreeMap<String, String>,
+}
+
 /// The sources that are configured beside the platform's own: they come and go.
 #[async_trait]
 pub trait Upstreams: Send + Sync + 'static {
     /// Those there are.
     async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>>;
+
+    /// The groups that one of their people is in or has left: of whoever an event tells that a source says
+    /// something else of them than before, by the name that the event gives them. None where nothing is
+    /// known of them.
+    async fn groups_of(&self, person: &str) -> Result<Option<GroupsOf>>;
 }
 
 /// The source whose groups the platform itself keeps, and so can change.

@@ -15,7 +15,10 @@ use kernel::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::model::{Team, may_be_group};
+use crate::{
+    model::{Team, may_be_group},
+    port::GroupsOf,
+};
 
 /// What is known of one team.
 #[derive(Debug, Clone)]
@@ -74,6 +77,32 @@ impl Teams {
             }
             self.by_name.insert(name.to_owned(), team);
         }
+    }
+}
+
+impl Teams {
+    /// The teams whose group is one of these of `source`, with the lasting ids of those that have one, by name.
+    fn of_groups(
+        &self,
+        source: &str,
+        groups: &[String],
+        ids: &BTreeMap<String, String>,
+    ) -> Vec<String> {
+        let named = groups.iter().flat_map(|group| {
+            let id = ids.get(group);
+            let teams = self.by_group.get(group).into_iter().flatten();
+            teams.filter(move |team| self.by_name[*team].is(source, id))
+        });
+        // Whatever the group is called by now.
+        let with_id = ids
+            .values()
+            .filter_map(|id| self.by_id.get(&(source.to_owned(), id.clone())));
+        let counts = |team: &&String| self.by_name[*team].counts(source);
+        let all = named.chain(with_id.flatten());
+        let mut teams: Vec<String> = all.filter(counts).cloned().collect();
+        teams.sort_unstable();
+        teams.dedup();
+        teams
     }
 }
 
@@ -196,6 +225,12 @@ impl Registry {
         self.read().by_group.get(group).cloned().unwrap_or_default()
     }
 
+    /// The teams whose group is one of these.
+    pub fn of_groups(&self, groups: &GroupsOf) -> Vec<String> {
+        let GroupsOf { source, names, ids } = groups;
+        self.read().of_groups(source, names, ids)
+    }
+
     /// The generation at which a team is known to this replica; none: it is not registered.
     pub fn generation(&self, team: &str) -> Option<i64> {
         self.read().by_name.get(team).map(|known| known.generation)
@@ -224,21 +259,7 @@ impl Registry {
         let known = &*self.read();
         if caller.kind == CallerKind::Person {
             let (source, _) = caller.subject.split_once(':').unwrap_or_default();
-            let named = caller.groups.iter().flat_map(|group| {
-                let id = caller.group_ids.get(group);
-                let teams = known.by_group.get(group).into_iter().flatten();
-                teams.filter(move |team| known.by_name[*team].is(source, id))
-            });
-            // Whatever the group is called by now.
-            let with_id = caller.group_ids.values().filter_map(|id| {
-                let key = (source.to_owned(), id.clone());
-                known.by_id.get(&key)
-            });
-            let counts = |team: &&String| known.by_name[*team].counts(source);
-            let all = named.chain(with_id.flatten());
-            let mut teams: Vec<String> = all.filter(counts).cloned().collect();
-            teams.sort_unstable();
-            teams.dedup();
+            let teams = known.of_groups(source, &caller.groups, &caller.group_ids);
             let leads = |team: &&String| known.by_name[*team].leads.contains(&caller.subject);
             caller.leads = teams.iter().filter(leads).cloned().collect();
             caller.teams = teams;

@@ -1,5 +1,7 @@
 //! The port to tools that are kept in step with teams.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use kernel::{Problem, Result, Secret};
 use serde::Serialize;
@@ -14,6 +16,8 @@ pub struct Place<'a> {
     pub credential: Option<&'a Secret>,
     /// Whether what the tool has of the team was made from here, or taken over because somebody said so.
     pub ours: bool,
+    /// Whom the tool knows by what account, by subject: as [`Found::accounts`] has said before.
+    pub accounts: &'a BTreeMap<String, String>,
 }
 
 /// The one thing at a tool that stands for a team, with all that is kept in step in it.
@@ -53,8 +57,10 @@ pub struct Wanted {
     pub description: String,
     /// Who is in it, by name.
     pub members: Vec<WantedMember>,
-    /// Whether these are all: where the source cannot list them, nobody is taken out.
+    /// Whether these are all: where the source cannot list them, nobody is taken out but those who have left.
     pub complete: bool,
+    /// Who was in it, and is told to be out of it, where these are not all.
+    pub left: Vec<WantedMember>,
     /// What its secrets are called, for those who look for copies; none where nobody does, or where that
     /// cannot be told.
     #[serde(skip)]
@@ -69,11 +75,44 @@ pub struct WantedMember {
     pub name: String,
     /// Who they are here: `local:ada`.
     pub subject: String,
+    /// Their address, where it is known.
+    pub email: Option<String>,
     /// The type of tool whose account the name is: `github`, for who logs in by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Whether they lead the team.
     pub lead: bool,
+}
+
+impl Wanted {
+    /// Whether nobody else who is or was in the team is called as `member` is: only then the name alone says
+    /// who it is. Two people of two sources may have one.
+    pub fn is_only(&self, member: &WantedMember) -> bool {
+        let all = self.members.iter().chain(&self.left);
+        all.filter(|one| one.name == member.name)
+            .all(|one| one.subject == member.subject)
+    }
+
+    /// What people call `member`: with their subject, where the name alone does not say who it is.
+    pub fn called(&self, member: &WantedMember) -> String {
+        let WantedMember { name, subject, .. } = member;
+        if self.is_only(member) {
+            format!("`{name}`")
+        } else {
+            format!("`{name}` (`{subject}`)")
+        }
+    }
+
+    /// What an integration's configuration says of `member`, by their subject, or by their name where that is
+    /// nobody else's.
+    pub fn said_of<'m, T>(
+        &self,
+        map: &'m BTreeMap<String, T>,
+        member: &WantedMember,
+    ) -> Option<&'m T> {
+        let named = || map.get(&member.name).filter(|_| self.is_only(member));
+        map.get(&member.subject).or_else(named)
+    }
 }
 
 /// What is not as it should be, and what mends it. Never a secret.
@@ -108,6 +147,9 @@ pub struct Found {
     /// What is to be mended. Where one thing must be there before the next can be looked at, the next
     /// is found the next time.
     pub repairs: Vec<Repair>,
+    /// The accounts of those of the team's people who have one there, by subject: remembered, so that who
+    /// leaves is found there whatever the configuration says by then.
+    pub accounts: BTreeMap<String, String>,
     /// What only people can mend.
     pub obstacles: Vec<String>,
     /// What the team keeps there against the platform's rules; none where that was not looked at.

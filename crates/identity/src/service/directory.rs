@@ -12,6 +12,7 @@ use super::{
 use crate::{
     model::{Upstream, UpstreamKind},
     source::github::{Directory, GitHub, Team},
+    state::Person,
 };
 
 /// A group of an upstream that has a lasting id there.
@@ -23,13 +24,27 @@ pub struct UpstreamGroup {
     pub name: String,
 }
 
-/// Who is in a group of an upstream: what they are called, by subject.
+/// Somebody, as other tools may know them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whom {
+    /// What people call them.
+    pub name: String,
+    /// Their address, where it is known.
+    pub email: Option<String>,
+}
+
+/// Who is in a group of an upstream, by subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpstreamMembers {
     /// All of them.
-    Listed(BTreeMap<String, String>),
-    /// Those who are logged in: the upstream lists nobody.
-    Seen(BTreeMap<String, String>),
+    Listed(BTreeMap<String, Whom>),
+    /// The upstream lists nobody.
+    Seen {
+        /// Those who are logged in.
+        members: BTreeMap<String, Whom>,
+        /// Those who were in it, and of whom it has said since that they are not.
+        left: BTreeMap<String, Whom>,
+    },
     /// There is no such group.
     Missing,
 }
@@ -64,7 +79,11 @@ impl Identity {
     ) -> Result<UpstreamMembers> {
         let Some(directory) = self.directory(upstream).await? else {
             let seen = self.view.members(upstream, name, id).await?;
-            return Ok(UpstreamMembers::Seen(seen));
+            let left = self.upstream_left(upstream, name, id).await?;
+            return Ok(UpstreamMembers::Seen {
+                members: self.known_as(seen),
+                left,
+            });
         };
         let members = match directory.find(name, id).await? {
             Some(team) => directory.members(&team).await?,
@@ -74,10 +93,45 @@ impl Identity {
             Some(members) => {
                 let subject = |id| format!("{upstream}:{id}");
                 let members = members.into_iter();
-                UpstreamMembers::Listed(members.map(|(id, name)| (subject(id), name)).collect())
+                let members = members.map(|(id, name)| (subject(id), name)).collect();
+                self.view.current().await?;
+                UpstreamMembers::Listed(self.known_as(members))
             }
             None => UpstreamMembers::Missing,
         })
+    }
+
+    /// Those who were in a group of an upstream, and of whom it has said since that they are not.
+    async fn upstream_left(
+        &self,
+        upstream: &str,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<BTreeMap<String, Whom>> {
+        self.view.current().await?;
+        let known = self.view.known();
+        let left = known.people.left(upstream, name, id, self.clock.now());
+        let whom = |person: &Person| Whom {
+            name: person.name.clone(),
+            email: person.email.clone(),
+        };
+        Ok(left
+            .into_iter()
+            .map(|person| (person.subject.clone(), whom(person)))
+            .collect())
+    }
+
+    /// People of an upstream, with what it has told of them when they logged in.
+    fn known_as(&self, people: BTreeMap<String, String>) -> BTreeMap<String, Whom> {
+        let known = self.view.known();
+        let whom = |(subject, name): (String, String)| {
+            let email = known
+                .people
+                .of(&subject)
+                .and_then(|person| person.email.clone());
+            (subject, Whom { name, email })
+        };
+        people.into_iter().map(whom).collect()
     }
 
     /// What lists the groups of an upstream, where it can and was given a token for that.

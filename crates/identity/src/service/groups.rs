@@ -1,19 +1,24 @@
 //! Who is in a group that the local source keeps.
 
+use std::collections::BTreeMap;
+
 use kernel::{Caller, Error, Resource, Result, anew};
 
-use super::{Identity, access::of_platform};
+use super::{Identity, Whom, access::of_platform};
 use crate::model::{LocalGroup, LocalGroupSpec, LocalUser, parse_local_id};
 
 impl Identity {
-    /// The members of a group of the local source, subject and name; none where there is no such group.
-    pub async fn group_members(&self, name: &str) -> Result<Option<Vec<(String, String)>>> {
+    /// The members of a group of the local source, by subject; none where there is no such group.
+    pub async fn group_members(&self, name: &str) -> Result<Option<BTreeMap<String, Whom>>> {
         let Some(group) = self.store.get::<LocalGroup>("", name).await? else {
             return Ok(None);
         };
         self.view.current().await?;
         let known = self.view.known();
-        let member = |name: String| Some((known.local_subject(&name)?, name));
+        let member = |name: String| {
+            let email = known.local_email(&name);
+            Some((known.local_subject(&name)?, Whom { name, email }))
+        };
         Ok(Some(
             group.spec.members.into_iter().filter_map(member).collect(),
         ))

@@ -41,7 +41,7 @@ impl Identity {
     pub(super) async fn logged_in_still(&self, login: Login) -> Result<Login, Refusal> {
         match self.membership(&login).await {
             Ok(login) => Ok(login),
-            Err(SourceError::Gone(why)) => Err(Refusal::grant(why)),
+            Err(SourceError::Gone(why) | SourceError::Unasked(why)) => Err(Refusal::grant(why)),
             Err(SourceError::Away(error)) => {
                 self.outage(&login, error)?;
                 Ok(login)

@@ -15,6 +15,7 @@ mod keys;
 mod login;
 mod membership;
 mod openings;
+mod people;
 mod sessions;
 mod tokens;
 mod turns;
@@ -37,8 +38,9 @@ pub use self::{
     automation::{AutomationReport, Departure, Made, PersonalSession, SeenKey, Webhook, Webhooks},
     clients::{CLI, ClientCredentials, NewSecret, PORTAL, PORTAL_CALLBACK},
     device::{DeviceAnswer, DeviceRequest},
-    directory::{UpstreamGroup, UpstreamMembers},
+    directory::{UpstreamGroup, UpstreamMembers, Whom},
     login::{Entered, LoginForm, Purpose},
+    people::PersonGroups,
     tokens::TokenAnswer,
     upstreams::UpstreamSecrets,
 };

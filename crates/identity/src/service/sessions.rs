@@ -21,7 +21,7 @@ use crate::{
     clock::after,
     refusal::Refusal,
     source::SourceError,
-    state::{EndedSession, Login, Session, digest, random_token},
+    state::{EndedSession, Login, Person, Session, random_token},
     verify::Verified,
     view::{SESSION, SESSION_ENDED, SESSION_REGROUPED, SESSION_STARTED},
 };
@@ -31,7 +31,7 @@ const REFRESH: &str = "twr_";
 
 /// What the names of all sessions of a subject begin with.
 pub(super) fn sessions_of(subject: &str) -> String {
-    format!("{}.", &digest(subject)[..16])
+    format!("{}.", Person::name_of(subject))
 }
 
 impl Identity {
@@ -76,6 +76,8 @@ impl Identity {
         ));
         let answer = self.session_tokens(&sid, &session, nonce).await?;
         self.store.commit(change).await?;
+        // Whoever hears of it finds them logged in.
+        self.person_heard(&session.login).await?;
         Ok(answer)
     }
 
@@ -137,13 +139,19 @@ impl Identity {
         let mut next = record.clone();
         match self.membership(&session.login).await {
             Ok(login) => next.value.login = login,
-            Err(SourceError::Gone(why)) => {
+            Err(error @ (SourceError::Gone(_) | SourceError::Unasked(_))) => {
+                if let SourceError::Gone(_) = &error {
+                    self.person_refused(&session.login).await?;
+                }
                 let caller = as_session(&record);
                 let mut change = Change::new().by(&caller);
                 self.session_end(&mut change, &caller, &record, "refused by its source")?;
                 self.upstream_forget(&mut change, &record).await?;
                 self.store.commit(change).await?;
-                return Err(Refusal::grant(format!("{why}: the session was ended")));
+                return Err(Refusal::grant(format!(
+                    "{}: the session was ended",
+                    error.reason()
+                )));
             }
             Err(SourceError::Away(error)) => self.outage(&session.login, error)?,
         }
@@ -171,6 +179,7 @@ impl Identity {
             ));
         }
         self.store.commit(change).await?;
+        self.person_heard(&next.value.login).await?;
         Ok(answer)
     }
 

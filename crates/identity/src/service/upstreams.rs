@@ -191,7 +191,7 @@ impl Identity {
         name: &str,
     ) -> std::result::Result<Box<dyn UpstreamSource>, SourceError> {
         let found = self.upstream(name).await.map_err(SourceError::Away)?;
-        found.ok_or_else(|| SourceError::Gone(format!("nobody logs in by `{name}` any more")))
+        found.ok_or_else(|| SourceError::Unasked(format!("nobody logs in by `{name}` any more")))
     }
 
     /// The groups of somebody who has logged in by an upstream, as it says now.

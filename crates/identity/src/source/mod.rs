@@ -42,6 +42,18 @@ pub struct Membership {
 pub enum SourceError {
     /// Whoever it was may not log in any more: says why.
     Gone(String),
+    /// It says nothing of whoever it was until they log in again, and that is nobody's failure: says why.
+    Unasked(String),
     /// The source could not be asked: neither good nor bad news.
     Away(Error),
+}
+
+impl SourceError {
+    /// Why, for whoever it was.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Gone(why) | Self::Unasked(why) => why,
+            Self::Away(error) => &error.message,
+        }
+    }
 }

@@ -162,7 +162,11 @@ impl Oidc {
                     .preferred_username()
                     .map(|name| name.to_string())
                     .unwrap_or_default(),
-                email: claims.email().map(|email| email.to_string()),
+                // An address that nobody has proved to have may be another's.
+                email: claims
+                    .email()
+                    .filter(|_| claims.email_verified() != Some(false))
+                    .map(|email| email.to_string()),
                 groups: groups(others, &self.groups_claim),
             });
             if others.contains_key(&self.groups_claim) {
@@ -229,7 +233,10 @@ impl Oidc {
                 .preferred_username()
                 .map(|name| name.to_string())
                 .unwrap_or_default(),
-            email: claims.email().map(|email| email.to_string()),
+            email: claims
+                .email()
+                .filter(|_| claims.email_verified() != Some(false))
+                .map(|email| email.to_string()),
             groups: groups(&claims.additional_claims().all, &self.groups_claim),
         })
     }
@@ -282,7 +289,7 @@ impl TeamSource for Oidc {
                     ..Membership::default()
                 });
             }
-            return Err(SourceError::Gone(format!(
+            return Err(SourceError::Unasked(format!(
                 "{} gives no refresh token, so that your teams cannot be asked for: log in again",
                 self.issuer
             )));

@@ -11,7 +11,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{CREDENTIAL, heal, serve, team, tool};
+use crate::support::{CREDENTIAL, heal, look, seen, serve, team, tool};
 
 type Shared = State<Arc<Mutex<Option<Value>>>>;
 
@@ -102,4 +102,88 @@ fn a_description_is_tried_before_it_is_taken() {
     ] {
         assert_eq!(problems.len(), 1, "{problems:?}");
     }
+}
+
+/// With what says where the folder lists its people.
+fn listing(url: &str, members: Value) -> Value {
+    let mut config = config(url);
+    config["checks"][0]["members"] = members;
+    config
+}
+
+#[tokio::test]
+async fn of_a_list_that_is_not_whole_nobody_is_taken_out_but_who_has_left() {
+    let (url, folder) = folders().await;
+    let http = tool("http");
+    let config = listing(&url, json!({ "at": "/folder/users" }));
+    assert_eq!(http.check(&config), []);
+    let users = || folder.lock().unwrap().as_ref().unwrap()["folder"]["users"].clone();
+    heal(http.as_ref(), &config, &seen(&["ada", "bob"], &[])).await;
+    assert_eq!(users(), json!(["ada", "bob"]));
+    // Bob's login is over: nobody knows. Cy was never seen, and somebody has put them there.
+    folder.lock().unwrap().as_mut().unwrap()["folder"]["users"] = json!(["ada", "bob", "cy"]);
+    let healed = heal(http.as_ref(), &config, &seen(&["ada"], &[])).await;
+    assert!(healed.is_empty(), "{healed:?}");
+    // A joiner is taken in, and takes nobody out.
+    let healed = heal(http.as_ref(), &config, &seen(&["ada", "dan"], &[])).await;
+    let told = r#"folder/folder/users: ["ada","bob","cy"] -> ["ada","bob","cy","dan"]"#;
+    assert_eq!(healed, [told]);
+    heal(http.as_ref(), &config, &seen(&["dan"], &["bob"])).await;
+    assert_eq!(users(), json!(["ada", "cy", "dan"]));
+    // Of a list of all, whoever is not in it is out.
+    heal(http.as_ref(), &config, &team(&["dan"])).await;
+    assert_eq!(users(), json!(["dan"]));
+}
+
+#[tokio::test]
+async fn without_a_word_on_where_people_are_listed_a_list_that_is_not_whole_is_not_sent() {
+    let (url, folder) = folders().await;
+    let (http, config) = (tool("http"), config(&url));
+    // Where there is nothing, nobody can be taken out.
+    let healed = heal(http.as_ref(), &config, &seen(&["ada", "bob"], &[])).await;
+    assert_eq!(healed, ["folder: - -> present"]);
+    let found = look(http.as_ref(), &config, &seen(&["ada"], &["bob"])).await;
+    let found = found.unwrap();
+    assert!(found.repairs.is_empty(), "{found:?}");
+    assert!(found.obstacles[0].contains("`members`"), "{found:?}");
+    let folder = folder.lock().unwrap().clone().unwrap();
+    assert_eq!(folder["folder"]["users"], json!(["ada", "bob"]));
+}
+
+#[tokio::test]
+async fn people_are_known_as_the_tool_knows_them() {
+    let (url, folder) = folders().await;
+    let http = tool("http");
+    let body = "{\"users\": [{% for one in team.members %}{\"mail\": {{ one.email | tojson }}}
+        {{- \",\" if not loop.last }}{% endfor %}]}";
+    let config = json!({
+        "url": url,
+        "headers": { "Authorization": "Token {{ credential }}" },
+        "checks": [{
+            "name": "folder",
+            "get": "/api/folders/{{ team.name }}",
+            "members": { "at": "/folder/users", "item": "/mail", "by": "email" },
+            "equals": { "/folder": body },
+            "update": { "method": "PUT", "path": "/api/folders/{{ team.name }}", "body": body },
+        }],
+    });
+    assert_eq!(http.check(&config), []);
+    let mut wanted = seen(&["ada", "ada", "new"], &["bob"]);
+    for (member, email) in wanted.members.iter_mut().zip(["a@x.example", "b@x.example"]) {
+        member.email = Some(email.into());
+        member.subject = format!("hub:{email}");
+    }
+    wanted.left[0].email = Some("Bob@x.example".into());
+    *folder.lock().unwrap() = Some(json!({
+        "folder": { "users": [{ "mail": "bob@x.example" }, { "mail": "cy@x.example" }] },
+    }));
+    let found = look(http.as_ref(), &config, &wanted).await.unwrap();
+    assert_eq!(found.repairs.len(), 1, "{found:?}");
+    let sent = found.repairs[0].call.body.clone().unwrap();
+    let mails: Vec<_> = sent["users"].as_array().unwrap().iter().collect();
+    // Two people of one name are two.
+    let expected = ["a@x.example", "b@x.example", "cy@x.example"];
+    assert_eq!(json!(mails), json!(expected.map(|mail| json!({ "mail": mail }))));
+    let missing = "`new` has no address that is known: have their source tell it";
+    assert_eq!(found.obstacles, [missing]);
 }

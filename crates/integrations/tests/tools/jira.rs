@@ -15,7 +15,7 @@ use axum::{
 use kernel::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::support::{heal, look, serve, team, tool};
+use crate::support::{heal, look, seen, serve, team, tool};
 
 #[derive(Default)]
 pub(crate) struct Site {
@@ -25,6 +25,10 @@ pub(crate) struct Site {
     /// Accounts by role.
     pub(crate) roles: BTreeMap<String, BTreeSet<String>>,
     hides_roles: bool,
+    /// Whom a search finds.
+    pub(crate) users: Vec<Value>,
+    /// How often somebody was searched for.
+    pub(crate) searches: usize,
     /// Accounts that it takes into nothing.
     pub(crate) refused: BTreeSet<String>,
     /// Who was to be taken in (`+`) and out (`-`), in order.
@@ -37,6 +41,7 @@ pub(crate) async fn jira() -> (String, Arc<Mutex<Site>>) {
     let site = Arc::new(Mutex::new(Site::default()));
     let role = get(actors).post(add).delete(remove);
     let router = Router::new()
+        .route("/rest/api/3/user/search", get(search))
         .route("/rest/api/3/project", post(make))
         .route("/rest/api/3/project/{key}", get(show))
         .route("/rest/api/3/project/{key}/role", get(roles))
@@ -59,6 +64,37 @@ async fn make(State(site): Shared, headers: HeaderMap, Json(body): Json<Value>) 
         return StatusCode::BAD_GATEWAY.into_response();
     }
     (StatusCode::CREATED, Json(json!({ "id": 10000 }))).into_response()
+}
+
+/// As Jira searches: for beginnings of names and of addresses, hidden ones too, of those who are active.
+async fn search(
+    State(site): Shared,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Json<Vec<Value>> {
+    let mut site = site.lock().unwrap();
+    site.searches += 1;
+    let found = |user: &&Value| {
+        ["displayName", "address"].iter().any(|field| {
+            let text = user[*field].as_str().unwrap_or_default();
+            text.starts_with(&query["query"])
+        })
+    };
+    let shown = |user: &Value| {
+        let mut user = user.clone();
+        let address = user["address"].take();
+        let hides = user["hides"].take() == true;
+        user["emailAddress"] = if hides { json!("") } else { address };
+        user
+    };
+    Json(site.users.iter().filter(found).map(shown).collect())
+}
+
+/// Somebody whom Jira knows.
+pub(crate) fn user(account: &str, address: &str) -> Value {
+    json!({
+        "accountId": account, "accountType": "atlassian", "active": true,
+        "displayName": account, "address": address,
+    })
 }
 
 async fn show(State(site): Shared, Path(key): Path<String>) -> Response {
@@ -150,7 +186,8 @@ async fn a_project_is_made_and_its_roles_are_kept() {
         ]
     );
     let found = look(jira.as_ref(), &config, &wanted).await.unwrap();
-    let message = "`new` has no account at Jira: name it in `config.accounts`";
+    let message = "`new` has no account at Jira that can be told: have their source tell their address, or \
+                   name it in `config.accounts`";
     assert_eq!(found.obstacles, [message]);
     {
         let mut site = site.lock().unwrap();
@@ -182,4 +219,73 @@ async fn what_is_hidden_in_a_project_that_is_there_is_no_answer() {
     let error = look(tool("jira").as_ref(), &config, &team(&["ada"])).await;
     let error = error.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+}
+
+#[tokio::test]
+async fn joiners_are_found_by_their_address_and_nobody_is_mistaken_for_another() {
+    let (url, site) = jira().await;
+    let with = |account: &str, address: &str, change: Value| {
+        let mut user = user(account, address);
+        for (field, value) in change.as_object().unwrap() {
+            user[field] = value.clone();
+        }
+        user
+    };
+    site.lock().unwrap().users = vec![
+        user("acc-ada", "Ada@acme.example"),
+        user("acc-adams", "ada@acme.example.org"),
+        with("acc-bob", "bob@acme.example", json!({ "hides": true })),
+        // Whoever takes somebody's address for a name is not they.
+        with("acc-eve", "x@y.example", json!({ "hides": true, "displayName": "cy@acme.example" })),
+        with("acc-app", "dan@acme.example", json!({ "accountType": "app" })),
+        user("acc-max", "max@acme.example"),
+    ];
+    site.lock().unwrap().users[0]["address"] = json!("ada@acme.example");
+    let config = json!({
+        "url": url, "user": "ops@acme.example", "lead": "acc-lead",
+        "accounts": { "max": "acc-max-the-other" },
+    });
+    let mut wanted = team(&["ada", "bob", "cy", "dan", "max"]);
+    for member in &mut wanted.members {
+        member.email = Some(format!("{}@acme.example", member.name));
+    }
+    heal(tool("jira").as_ref(), &config, &wanted).await;
+    let roles = site.lock().unwrap().roles["10001"].clone();
+    let expected = ["acc-ada", "acc-bob", "acc-max-the-other"].map(str::to_owned);
+    assert_eq!(roles, expected.into());
+    let found = look(tool("jira").as_ref(), &config, &wanted).await.unwrap();
+    let message = |name: &str| {
+        format!(
+            "`{name}` has no account at Jira that can be told: have Jira know their address, or name it in \
+             `config.accounts`"
+        )
+    };
+    assert_eq!(found.obstacles, [message("cy"), message("dan")]);
+    assert_eq!(found.accounts["hub:bob"], "acc-bob");
+}
+
+#[tokio::test]
+async fn of_a_list_that_is_not_whole_only_those_who_have_left_are_taken_out() {
+    let (url, site) = jira().await;
+    let accounts: BTreeMap<_, _> = ["ada", "bob", "eve"]
+        .map(|name| (name, format!("acc-{name}")))
+        .into();
+    let config = json!({
+        "url": url, "user": "ops@acme.example", "lead": "acc-lead", "leads": "Administrators",
+        "accounts": accounts,
+    });
+    heal(tool("jira").as_ref(), &config, &team(&["ada", "bob*", "eve"])).await;
+    // Eve is silent.
+    let healed = heal(tool("jira").as_ref(), &config, &seen(&["ada"], &[])).await;
+    assert!(healed.is_empty(), "{healed:?}");
+    let healed = heal(tool("jira").as_ref(), &config, &seen(&["ada"], &["bob"])).await;
+    assert_eq!(
+        healed,
+        [
+            "projects/PAYMENTS/roles/Developers/acc-bob: present -> -",
+            "projects/PAYMENTS/roles/Administrators/acc-bob: present -> -",
+        ]
+    );
+    let left = ["acc-ada".to_owned(), "acc-eve".to_owned()];
+    assert_eq!(site.lock().unwrap().roles["10001"], left.into());
 }

@@ -24,7 +24,7 @@ use teams::{
     api::NewIntegration,
     model::{IntegrationState, IntegrationStatus, Offboarding, Step, Team, TeamSpec, Truth},
     port::{
-        Belongings, Credentials, Group, Left, LocalGroups, Member, MembershipSource, SecretNames,
+        Belongings, Credentials, Group, GroupsOf, Left, LocalGroups, Member, MembershipSource, SecretNames,
         Upstreams,
     },
     reconcile::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
@@ -50,6 +50,7 @@ impl MembershipSource for Source {
         let members = members.ok_or_else(|| kernel::Error::unavailable("it is away"))?;
         let member = |name: String| Member {
             subject: format!("local:{name}"),
+            email: Some(format!("{name}@acme.example")),
             name,
         };
         Ok(Group::Found(members.into_iter().map(member).collect()))
@@ -75,8 +76,12 @@ impl LocalGroups for Source {
     }
 }
 
-/// An upstream that tells of those who have logged in.
-struct Upstream(Arc<Mutex<BTreeSet<String>>>);
+/// An upstream that tells of those who have logged in, and of those who it says are out.
+#[derive(Clone)]
+struct Upstream {
+    seen: Arc<Mutex<BTreeSet<String>>>,
+    left: Arc<Mutex<BTreeSet<String>>>,
+}
 
 #[async_trait]
 impl MembershipSource for Upstream {
@@ -85,12 +90,18 @@ impl MembershipSource for Upstream {
     }
 
     async fn group(&self, _: &str, _: Option<&str>) -> Result<Group> {
-        let seen = self.0.lock().unwrap().clone();
-        let member = |name: String| Member {
-            subject: format!("corp:{name}"),
-            name,
+        let people = |of: &Mutex<BTreeSet<String>>| {
+            let member = |name: String| Member {
+                subject: format!("corp:{name}"),
+                email: Some(format!("{name}@acme.example")),
+                name,
+            };
+            of.lock().unwrap().clone().into_iter().map(member).collect()
         };
-        Ok(Group::Seen(seen.into_iter().map(member).collect()))
+        Ok(Group::Seen {
+            members: people(&self.seen),
+            left: people(&self.left),
+        })
     }
 }
 
@@ -100,7 +111,11 @@ struct Nothing;
 #[async_trait]
 impl Upstreams for Upstream {
     async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
-        Ok(vec![Box::new(Self(self.0.clone()))])
+        Ok(vec![Box::new(self.clone())])
+    }
+
+    async fn groups_of(&self, _: &str) -> Result<Option<GroupsOf>> {
+        Ok(None)
     }
 }
 
@@ -181,6 +196,8 @@ pub(crate) struct World {
     pub(crate) source: Arc<Source>,
     /// Who has logged in by the upstream.
     pub(crate) seen: Arc<Mutex<BTreeSet<String>>>,
+    /// Of whom the upstream has said that they are in the group no longer.
+    pub(crate) left: Arc<Mutex<BTreeSet<String>>>,
     wiki: Arc<Mutex<Wiki>>,
     url: String,
     pub(crate) driver: DriverHandle,
@@ -217,11 +234,15 @@ impl World {
         let url = serve(router).await;
         let members = ["ada".to_owned(), "bob".to_owned()].into();
         let source = Arc::new(Source(Mutex::new(Some(members))));
-        let seen = Arc::<Mutex<BTreeSet<String>>>::default();
+        let upstream = Upstream {
+            seen: Arc::default(),
+            left: Arc::default(),
+        };
+        let (seen, left) = (upstream.seen.clone(), upstream.left.clone());
         let reach = Reach::public_and(vec!["127.0.0.0/8".parse().unwrap()]);
         let ports = Ports {
             local: source.clone(),
-            upstreams: Arc::new(Upstream(seen.clone())),
+            upstreams: Arc::new(upstream),
             credentials: Arc::new(Nothing),
             secrets: Arc::new(Nothing),
             belongings: vec![Arc::new(Nothing)],
@@ -243,6 +264,7 @@ impl World {
             teams,
             source,
             seen,
+            left,
             wiki,
             url,
             driver,

@@ -1,6 +1,6 @@
 //! A tool, a team, and what a reconciler does with both.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::Router;
 use kernel::{Result, Secret, outbound::Reach};
@@ -20,7 +20,8 @@ pub(crate) fn tool(kind: &str) -> Arc<dyn Tool> {
 pub(crate) fn team(members: &[&str]) -> Wanted {
     let member = |text: &&str| WantedMember {
         name: text.trim_end_matches('*').into(),
-        subject: format!("hub:{text}"),
+        subject: format!("hub:{}", text.trim_end_matches('*')),
+        email: None,
         account: Some("github".into()),
         lead: text.ends_with('*'),
     };
@@ -30,7 +31,17 @@ pub(crate) fn team(members: &[&str]) -> Wanted {
         description: "Takes the money".into(),
         members: members.iter().map(member).collect(),
         complete: true,
+        left: vec![],
         secrets: None,
+    }
+}
+
+/// The same, as a source tells that cannot list them: of `left` it has said that they are out.
+pub(crate) fn seen(members: &[&str], left: &[&str]) -> Wanted {
+    Wanted {
+        complete: false,
+        left: team(left).members,
+        ..team(members)
     }
 }
 
@@ -41,6 +52,7 @@ pub(crate) async fn look(tool: &dyn Tool, config: &Value, wanted: &Wanted) -> Re
         config,
         credential: Some(&credential),
         ours: true,
+        accounts: &BTreeMap::new(),
     };
     tool.look(place, wanted).await
 }
@@ -52,6 +64,7 @@ pub(crate) async fn heal(tool: &dyn Tool, config: &Value, wanted: &Wanted) -> Ve
         config,
         credential: Some(&credential),
         ours: true,
+        accounts: &BTreeMap::new(),
     };
     let mut healed = Vec::new();
     for _ in 0..4 {

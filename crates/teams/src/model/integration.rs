@@ -1,5 +1,7 @@
 //! Integrations: other tools that are kept in step with teams.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kernel::Kind;
 use serde::{Deserialize, Serialize};
@@ -159,6 +161,9 @@ pub struct IntegrationStatus {
     /// What the team keeps there against the platform's rules, for people to mend.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<String>,
+    /// The accounts that the team's people have there, by subject.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accounts: BTreeMap<String, String>,
     /// How often drift was found.
     #[serde(default)]
     pub drifts: u32,
@@ -176,6 +181,7 @@ impl IntegrationStatus {
             holds: Some(holds),
             looked: self.looked,
             drifts: self.drifts,
+            accounts: self.accounts.clone(),
             ..Self::default()
         })
     }

@@ -23,6 +23,7 @@ use crate::{
     model::{
         Condition, Holding, Integration, IntegrationState, IntegrationStatus, Step, Team, Truth,
     },
+    port::Member,
     tool::{Wanted, WantedMember},
 };
 
@@ -116,6 +117,7 @@ impl Reconciler for Integrations {
                     place: places::Found::default(),
                     drifted: false,
                     violations: None,
+                    accounts: None,
                 };
                 passes.push(pass.run(team, &wanted));
             }
@@ -193,6 +195,7 @@ impl Integrations {
             description: team.spec.description.clone(),
             members: vec![],
             complete: true,
+            left: vec![],
             secrets: None,
         };
         if !team.spec.is_registered() {
@@ -221,15 +224,15 @@ impl Integrations {
             }
             known = true;
             let account = accounts.get(answer.source.as_str());
-            let account = account.map(|&account| account.to_owned());
-            wanted
-                .members
-                .extend(answer.members.into_iter().map(|one| WantedMember {
-                    account: account.clone(),
-                    lead: team.spec.leads.contains(&one.subject),
-                    name: one.name,
-                    subject: one.subject,
-                }));
+            let member = |one: Member| WantedMember {
+                account: account.map(|&account| account.to_owned()),
+                lead: team.spec.leads.contains(&one.subject),
+                email: one.email,
+                name: one.name,
+                subject: one.subject,
+            };
+            wanted.members.extend(answer.members.into_iter().map(member));
+            wanted.left.extend(answer.left.into_iter().map(member));
         }
         if !known {
             // Renamed, perhaps: that nobody is in it is not said.
@@ -240,14 +243,10 @@ impl Integrations {
         }
         // Who has told of nobody adds nobody to a list; alone, that says nothing of who is in it.
         wanted.complete &= listed;
+        // Of a list of all, whoever is not in it is out.
+        wanted.left.retain(|_| !wanted.complete);
         wanted.members.sort();
-        wanted.members.dedup_by(|next, kept| {
-            let is_same = next.name == kept.name;
-            if is_same && kept.account.is_none() {
-                kept.account = next.account.take();
-            }
-            is_same
-        });
+        wanted.left.sort();
         Ok(wanted)
     }
 }

@@ -7,6 +7,7 @@ mod follow;
 mod integrations;
 mod leave;
 mod pass;
+mod people;
 mod places;
 mod sync;
 
@@ -27,8 +28,9 @@ use crate::{
     service::namespaces::made,
 };
 
-pub use self::integrations::{
-    IntegrationChanges, Integrations, integrations_left, integrations_ready,
+pub use self::{
+    integrations::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
+    people::PeopleChanges,
 };
 
 /// Whose name the reconciler's events bear.

@@ -1,5 +1,7 @@
 //! One look at one tool for one team, and what comes of it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kernel::{
     Caller, Change, Error, ErrorKind, Key, NewEvent, Outcome, Resource, Result, reconciler::Context,
@@ -39,6 +41,8 @@ pub(super) struct Pass<'a> {
     pub(super) drifted: bool,
     /// What was found against the rules, where that was looked at.
     pub(super) violations: Option<Vec<String>>,
+    /// Whom the tool knows by what account, where that was looked at.
+    pub(super) accounts: Option<BTreeMap<String, String>>,
 }
 
 impl Pass<'_> {
@@ -112,10 +116,13 @@ impl Pass<'_> {
             }
         }
         let mut origin = home.as_ref().and_then(|home| self.origin(home));
+        let known = self.state.as_ref().map(|state| &state.status.accounts);
+        let known = known.cloned().unwrap_or_default();
         let place = Place {
             config: &spec.config,
             credential: credential.as_ref(),
             ours: home.is_none() || origin.is_some(),
+            accounts: &known,
         };
         let was = self
             .state
@@ -125,6 +132,7 @@ impl Pass<'_> {
         for _ in 0..ROUNDS {
             let mut found = tool.look(place, wanted).await?;
             self.violations = found.violations.take();
+            self.accounts = Some(remembered(wanted, &known, &found.accounts));
             // Who is in it without a right goes first.
             found.repairs.sort_by_key(|repair| repair.wanted.is_some());
             if leaves && found.presence != Presence::There {
@@ -397,6 +405,9 @@ impl Pass<'_> {
             ));
             state.status.violations = violations;
         }
+        if let Some(accounts) = self.accounts.take() {
+            state.status.accounts = accounts;
+        }
         state.status.drifts += u32::from(self.drifted);
         let same = state.status == before;
         state.status.looked = Some(Timestamp::now());
@@ -409,6 +420,19 @@ impl Pass<'_> {
         }
         self.context.store.commit(change).await.map(drop)
     }
+}
+
+/// The accounts to keep in mind: those that were found, and those of before as long as somebody may still be
+/// found to have left.
+fn remembered(
+    wanted: &Wanted,
+    before: &BTreeMap<String, String>,
+    found: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let all = before.iter().chain(found);
+    all.filter(|(subject, _)| !wanted.complete || found.contains_key(*subject))
+        .map(|(subject, account)| (subject.clone(), account.clone()))
+        .collect()
 }
 
 /// Two teams cannot have one place.

@@ -90,7 +90,7 @@ impl Pass<'_> {
             return elsewhere(State::Away(error.message));
         }
         match local.group(&spec.group, None).await {
-            Ok(Group::Found(members) | Group::Seen(members)) => {
+            Ok(Group::Found(members) | Group::Seen { members, .. }) => {
                 let mut digest = Sha256::new();
                 for member in &members {
                     digest.update(member.subject.as_bytes());

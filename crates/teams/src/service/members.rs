@@ -124,13 +124,17 @@ impl Teams {
 }
 
 async fn answer(source: &dyn MembershipSource, group: &str, id: Option<&str>) -> SourceAnswer {
+    let mut gone = Vec::new();
     let (state, members, message) = match source.group(group, id).await {
         Ok(Group::Found(members)) => (SourceState::Complete, members, String::new()),
-        Ok(Group::Seen(members)) => (
-            SourceState::Seen,
-            members,
-            "it cannot list a group: these are those of its members who are logged in".into(),
-        ),
+        Ok(Group::Seen { members, left }) => {
+            gone = left;
+            (
+                SourceState::Seen,
+                members,
+                "it cannot list a group: these are those of its members who are logged in".into(),
+            )
+        }
         Ok(Group::Missing) => (
             SourceState::Missing,
             vec![],
@@ -149,6 +153,7 @@ async fn answer(source: &dyn MembershipSource, group: &str, id: Option<&str>) ->
         source: source.name().into(),
         state,
         members,
+        left: gone,
         message,
     }
 }

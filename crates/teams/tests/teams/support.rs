@@ -22,7 +22,7 @@ use teams::{
     Registered, Registry, Settings, Teams,
     model::Team,
     port::{
-        Belongings, Credentials, Group, Identified, Left, LocalGroups, Member, MembershipSource,
+        Belongings, Credentials, Group, GroupsOf, Identified, Left, LocalGroups, Member, MembershipSource,
         SecretNames, Upstreams,
     },
     service::Ports,
@@ -117,6 +117,7 @@ impl MembershipSource for Local {
         let member = |name: &String| Member {
             subject: format!("local:{name}"),
             name: name.clone(),
+            email: None,
         };
         Ok(match groups.get(group) {
             Some(members) => Group::Found(members.iter().map(member).collect()),
@@ -194,8 +195,12 @@ impl MembershipSource for Upstream {
         let member = |name: String| Member {
             subject: format!("github:{name}"),
             name,
+            email: None,
         };
-        Ok(Group::Seen(people.into_iter().map(member).collect()))
+        Ok(Group::Seen {
+            members: people.into_iter().map(member).collect(),
+            left: vec![],
+        })
     }
 
     async fn end_gone(&self, _: &Caller, group: &str, id: Option<&str>) -> Result<usize> {
@@ -209,6 +214,15 @@ impl MembershipSource for Upstream {
 impl Upstreams for Upstream {
     async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
         Ok(vec![Box::new(Self(self.0.clone()))])
+    }
+
+    /// People are whom the test names, and in what it says.
+    async fn groups_of(&self, person: &str) -> Result<Option<GroupsOf>> {
+        Ok(Some(GroupsOf {
+            source: "github".into(),
+            names: self.0.of("github", person),
+            ids: self.0.ids_of("github", person),
+        }))
     }
 }
 

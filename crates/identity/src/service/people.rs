@@ -1,0 +1,125 @@
+//! What upstreams have said of their people: remembered beyond their sessions, so that who has left a group
+//! is told apart from who is not logged in.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kernel::{Change, Key, NewEvent, Record, Result, anew};
+use serde_json::json;
+
+use super::{Identity, as_themselves};
+use crate::{
+    PERSON,
+    clock::after,
+    source::local::LOCAL,
+    state::{Login, Person},
+    view::PERSON_CHANGED,
+};
+
+/// How long what was said of somebody is remembered: longer than a tool is away. Whoever was in a group when
+/// they were last heard of, and does not come back, is not known to have left it, and stays where they are.
+const REMEMBERED: Duration = Duration::from_hours(180 * 24);
+/// What is said again is written again when it is so old.
+const AGAIN: Duration = Duration::from_hours(24);
+
+/// The groups of one of an upstream's people, those that they have left too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonGroups {
+    /// The upstream.
+    pub source: String,
+    /// Their names.
+    pub names: Vec<String>,
+    /// The lasting ids of those that have one, by name.
+    pub ids: BTreeMap<String, String>,
+}
+
+impl Identity {
+    /// Remembers what an upstream has just said of somebody.
+    pub(super) async fn person_heard(&self, login: &Login) -> Result<()> {
+        self.person_is(login, |before| Person::of(login, before))
+            .await
+    }
+
+    /// Remembers that an upstream does not let somebody in any more.
+    pub(super) async fn person_refused(&self, login: &Login) -> Result<()> {
+        let now = self.clock.now();
+        self.person_is(login, |before| {
+            // Of a session from before people were remembered it is all that is known.
+            let known = before.cloned().unwrap_or_else(|| Person::of(login, None));
+            known.refused(now)
+        })
+        .await
+    }
+
+    async fn person_is(
+        &self,
+        login: &Login,
+        now: impl Fn(Option<&Person>) -> Person,
+    ) -> Result<()> {
+        if login.source == LOCAL {
+            // Of the platform's own people it is known anyhow.
+            return Ok(());
+        }
+        let name = Person::name_of(&login.subject);
+        anew(|| async {
+            let before = self.store.record::<Person>(&name).await?;
+            let version = before.as_ref().map_or(0, |before| before.version);
+            let before = before
+                .map(|before| before.value)
+                .filter(|before| before.subject == login.subject);
+            let person = now(before.as_ref());
+            let is_news = !before.as_ref().is_some_and(|before| before.says_as(&person));
+            let is_old = before
+                .as_ref()
+                .is_some_and(|before| after(before.heard, AGAIN) <= person.heard);
+            if !is_news && !is_old {
+                return Ok(());
+            }
+            let caller = as_themselves(&person.subject);
+            let mut change = Change::new().by(&caller);
+            if is_news {
+                // Nobody's name, and no group: whoever keeps in mind who is in which reads the record.
+                change.event(NewEvent::caused(
+                    PERSON_CHANGED,
+                    Key {
+                        kind: PERSON.into(),
+                        scope: String::new(),
+                        name: name.clone(),
+                    },
+                    "",
+                    &caller,
+                    None,
+                    json!({}),
+                ));
+            }
+            change.keep(&Record {
+                version,
+                ..Record::new(name.as_str(), after(person.heard, REMEMBERED), person)
+            })?;
+            self.store.commit(change).await.map(drop)
+        })
+        .await
+    }
+
+    /// The groups that somebody of an upstream is in or has left: of whoever an event of the kind
+    /// [`PERSON`] is about. None where nothing is known of them any more.
+    pub async fn person_groups(&self, name: &str) -> Result<Option<PersonGroups>> {
+        let Some(person) = self.store.record::<Person>(name).await? else {
+            return Ok(None);
+        };
+        let Person {
+            source,
+            groups,
+            left,
+            ..
+        } = person.value;
+        let all: BTreeMap<_, _> = left.into_iter().chain(groups).collect();
+        Ok(Some(PersonGroups {
+            source,
+            names: all.keys().cloned().collect(),
+            ids: all
+                .into_iter()
+                .filter_map(|(name, id)| Some((name, id?)))
+                .collect(),
+        }))
+    }
+}
