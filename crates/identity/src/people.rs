@@ -12,8 +12,8 @@ use crate::{logins::Group, state::Person};
 pub(crate) struct People {
     /// Each until when it is remembered.
     by_name: HashMap<String, (Person, Timestamp)>,
-    /// Those who have left a group or may have, by source, and by name as by id.
-    out_of: HashMap<(String, Group), BTreeSet<String>>,
+    /// Those who are or were in a group, by source, and by name as by id.
+    of_group: HashMap<(String, Group), BTreeSet<String>>,
 }
 
 impl People {
@@ -21,17 +21,20 @@ impl People {
     pub(crate) fn put(&mut self, name: &str, person: Option<(Person, Timestamp)>) {
         if let Some((before, _)) = self.by_name.remove(name) {
             for key in groups(&before) {
-                if let Some(names) = self.out_of.get_mut(&key) {
+                if let Some(names) = self.of_group.get_mut(&key) {
                     names.remove(name);
                     if names.is_empty() {
-                        self.out_of.remove(&key);
+                        self.of_group.remove(&key);
                     }
                 }
             }
         }
         if let Some((person, until)) = person {
             for key in groups(&person) {
-                self.out_of.entry(key).or_default().insert(name.to_owned());
+                self.of_group
+                    .entry(key)
+                    .or_default()
+                    .insert(name.to_owned());
             }
             self.by_name.insert(name.to_owned(), (person, until));
         }
@@ -52,23 +55,44 @@ impl People {
         id: Option<&str>,
         now: Timestamp,
     ) -> Vec<&Person> {
-        let listed = |group| self.out_of.get(&(source.to_owned(), group));
+        self.concerned(source, name, id, now)
+            .filter(|person| person.has_left(name, id, now))
+            .collect()
+    }
+
+    /// Whether somebody was in it when the source last spoke of them, whether or not they are logged in.
+    pub(crate) fn knows_of_some(
+        &self,
+        source: &str,
+        name: &str,
+        id: Option<&str>,
+        now: Timestamp,
+    ) -> bool {
+        self.concerned(source, name, id, now)
+            .any(|person| person.is_in(name, id, now))
+    }
+
+    fn concerned(
+        &self,
+        source: &str,
+        name: &str,
+        id: Option<&str>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Person> {
+        let listed = |group| self.of_group.get(&(source.to_owned(), group));
         let named = listed(Group::Named(name.to_owned()));
         let with_id = id.and_then(|id| listed(Group::WithId(id.to_owned())));
         let all: BTreeSet<&String> = named.into_iter().chain(with_id).flatten().collect();
         all.into_iter()
             .filter_map(|name| self.by_name.get(name))
-            .filter(|(_, until)| *until > now)
+            .filter(move |(_, until)| *until > now)
             .map(|(person, _)| person)
-            .filter(|person| person.has_left(name, id, now))
-            .collect()
     }
 }
 
-/// The groups that somebody has left, or has if they do not come back.
+/// The groups that somebody is or was in.
 fn groups(person: &Person) -> impl Iterator<Item = (String, Group)> {
-    let refused = person.refused.map(|_| &person.groups);
-    let all = [Some(&person.left), refused].into_iter().flatten().flatten();
+    let all = person.left.iter().chain(&person.groups);
     all.flat_map(|(name, id)| {
         let with_id = id.clone().map(Group::WithId);
         [Some(Group::Named(name.clone())), with_id]
@@ -122,8 +146,10 @@ mod tests {
         }
 
         fn left(&self, name: &str, id: Option<&str>, hour: i64) -> bool {
-            let left = self.0.left("corp", name, id, at(hour));
-            !left.is_empty()
+            let left = !self.0.left("corp", name, id, at(hour)).is_empty();
+            let is_in = self.0.knows_of_some("corp", name, id, at(hour));
+            assert!(!(left && is_in));
+            left
         }
     }
 

@@ -1,4 +1,4 @@
-//! The rotation of signing keys: level-triggered, idempotent, safe to run twice and to kill.
+//! The rotation of signing keys, and what upstreams say of their people: level-triggered, idempotent, safe to run twice and to kill.
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,5 +51,29 @@ impl Reconciler for Keys {
             .commit(change.fenced(context.fence.clone()))
             .await?;
         Ok(Next::After(LOOK))
+    }
+}
+
+/// How often it is looked of whom an upstream was last asked long ago.
+const ASK: Duration = Duration::from_mins(15);
+
+/// Asks upstreams for the groups of people who are logged in and do nothing.
+pub struct People(pub Arc<Identity>);
+
+#[async_trait]
+impl Reconciler for People {
+    fn name(&self) -> &'static str {
+        "identity-people"
+    }
+
+    /// Sessions are no resources: all are looked at in turn, by the one key ring that every platform has.
+    fn kind(&self) -> &'static str {
+        KeyRing::KIND
+    }
+
+    async fn reconcile(&self, context: &Context, _: &Key) -> Result<Next> {
+        let (fence, stop) = (&context.fence, &context.stop);
+        self.0.people_ask(Some(fence), stop).await?;
+        Ok(Next::After(ASK))
     }
 }

@@ -89,9 +89,7 @@ impl Person {
         if let Some(before) = before {
             let was_in = before.left.iter().chain(&before.groups);
             let left = was_in.filter(|(name, id)| !is_among(&person.groups, name, id.as_deref()));
-            person.left = left
-                .map(|(name, id)| (name.clone(), id.clone()))
-                .collect();
+            person.left = left.map(|(name, id)| (name.clone(), id.clone())).collect();
         }
         person
     }
@@ -108,8 +106,19 @@ impl Person {
     /// Whether they were in this group, and are told to be out of it.
     pub(crate) fn has_left(&self, name: &str, id: Option<&str>, now: Timestamp) -> bool {
         let is_in = is_among(&self.groups, name, id);
-        let is_out = self.refused.is_some_and(|at| after(at, Self::RETURNS) <= now);
-        if is_in { is_out } else { is_among(&self.left, name, id) }
+        let is_out = self
+            .refused
+            .is_some_and(|at| after(at, Self::RETURNS) <= now);
+        if is_in {
+            is_out
+        } else {
+            is_among(&self.left, name, id)
+        }
+    }
+
+    /// Whether they were in this group when their source last spoke of them.
+    pub(crate) fn is_in(&self, name: &str, id: Option<&str>, now: Timestamp) -> bool {
+        is_among(&self.groups, name, id) && !self.has_left(name, id, now)
     }
 
     /// Whether `other` says the same.

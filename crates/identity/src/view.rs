@@ -19,11 +19,11 @@ use crate::{
     clock::{Clock, after},
     jose::signing::{SigningKey, secret_name, verifying},
     logins::Logins,
-    people::People,
     model::{
         KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, WorkloadTrust,
         local_id, may_be_issued, parse_local_id,
     },
+    people::People,
     settings::SKEW,
     source::local::LOCAL,
     state::{EndedSession, Login, Person, Session, Withdrawal},

@@ -248,7 +248,12 @@ impl Check {
 impl Listed {
     /// The team as the tool should have it: of those who are there and of whom nobody knows whether they are
     /// in it, all stay. Beside it whom the tool cannot be told of.
-    fn merge(&self, is: Option<&Value>, wanted: &Wanted) -> (Wanted, Vec<String>) {
+    fn merge(
+        &self,
+        is: Option<&Value>,
+        wanted: &Wanted,
+        known: &BTreeMap<String, String>,
+    ) -> (Wanted, Vec<String>) {
         let (mut team, mut obstacles) = (wanted.clone(), Vec::new());
         let mut taken = BTreeSet::new();
         team.members.retain(|member| match self.by.of(member) {
@@ -274,7 +279,8 @@ impl Listed {
         let left: BTreeSet<String> = wanted
             .left
             .iter()
-            .filter_map(|member| self.by.of(member))
+            .flat_map(|member| [self.by.of(member), known.get(&member.subject).cloned()])
+            .flatten()
             .collect();
         let there = is.and_then(|is| is.pointer(&self.at)?.as_array());
         for item in there.into_iter().flatten() {
@@ -350,6 +356,7 @@ impl Tool for Described {
             description: String::new(),
             members: vec![],
             left: vec![],
+            listed: vec![],
             complete: true,
             secrets: None,
         };
@@ -392,9 +399,16 @@ impl Tool for Described {
         for check in &config.checks {
             let is = api.read::<Value>(&config.at(&check.get, &words)?).await?;
             let merged = check.members.as_ref();
-            let merged = merged.map(|listed| listed.merge(is.as_ref(), wanted));
+            let merged = merged.map(|listed| listed.merge(is.as_ref(), wanted, place.accounts));
             let (team, obstacles) = merged.unwrap_or_else(|| (wanted.clone(), vec![]));
             found.obstacles.extend(obstacles);
+            if let Some(listed) = &check.members {
+                let known = wanted
+                    .members
+                    .iter()
+                    .filter_map(|member| Some((member.subject.clone(), listed.by.of(member)?)));
+                found.accounts.extend(known);
+            }
             let words = Words {
                 base: &config.url,
                 team: &team,

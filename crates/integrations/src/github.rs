@@ -178,9 +178,7 @@ impl Github {
                 ));
                 continue;
             };
-            found
-                .accounts
-                .insert(member.subject.clone(), login.clone());
+            found.accounts.insert(member.subject.clone(), login.clone());
             let role = if member.lead { "maintainer" } else { "member" };
             let is = if invited.contains(&login) {
                 // What they become is said once they have accepted.

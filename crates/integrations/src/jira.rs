@@ -306,8 +306,7 @@ async fn actors(
     }
     // Who leads no longer, and is still in the team, is out of the leads' role.
     let stay = accounts(&wanted.members.iter().collect::<Vec<_>>());
-    let is_out =
-        |one: &&String| wanted.complete || left.contains(*one) || stay.contains(*one);
+    let is_out = |one: &&String| wanted.complete || left.contains(*one) || stay.contains(*one);
     for account in present.difference(&expected).filter(is_out) {
         let mut url = below(at, &[])?;
         url.query_pairs_mut().append_pair("user", account);

@@ -27,7 +27,7 @@ use secrets::{DeployCredentials, Sealed, SecretStore, Secrets, Vault};
 use subscriptions::{Deliveries, NatsOutlet, Subscriptions};
 use teams::{
     Registered, Registry, Teams,
-    reconcile::{IntegrationChanges, Integrations, Onboarding},
+    reconcile::{IntegrationChanges, Integrations, Onboarding, PeopleChanges},
 };
 use tokio::{
     net::TcpListener,
@@ -45,7 +45,9 @@ use crate::{
     metrics::{self, Metrics},
     rekey::{self, Rekey, Rekeying},
     routing::Routing,
-    team_ports::{OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, OfTeams, TeamDocuments},
+    team_ports::{
+        DeployAccounts, OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, OfTeams, TeamDocuments,
+    },
 };
 
 /// The largest request: a few workloads with their files inlined.
@@ -133,11 +135,14 @@ pub async fn start(config: Config) -> Result<Running> {
         teams::service::Ports {
             local: Arc::new(of_identity.clone()),
             upstreams: Arc::new(of_identity.clone()),
-            credentials: Arc::new(of_identity.clone()),
+            credentials: Arc::new(DeployAccounts {
+                identity: of_identity.clone(),
+                values: values.clone(),
+            }),
             secrets: Arc::new(OfSecrets(secrets.values().clone())),
             belongings: vec![
                 Arc::new(OfSubscriptions(subscriptions.clone())),
-                Arc::new(of_identity),
+                Arc::new(of_identity.clone()),
                 Arc::new(OfDelivery(delivery.clone())),
                 Arc::new(OfSecrets(secrets.values().clone())),
             ],
@@ -185,8 +190,12 @@ pub async fn start(config: Config) -> Result<Running> {
         .with(Arc::new(Onboarding(teams.clone())))
         .with(Arc::new(Integrations(teams.clone())))
         .with(Arc::new(IntegrationChanges(teams.clone())))
-        .with(Arc::new(PeopleChanges::new(teams.clone(), identity::PERSON)))
+        .with(Arc::new(PeopleChanges::new(
+            teams.clone(),
+            identity::PERSON,
+        )))
         .with(Arc::new(identity::reconcile::Keys(identity.clone())))
+        .with(Arc::new(identity::reconcile::People(identity.clone())))
         .with(Arc::new(DeployCredentials::new(
             values,
             Arc::new(DeployKeysOf(identity.clone())),

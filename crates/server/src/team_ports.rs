@@ -20,14 +20,17 @@ use identity::{
     service::{PersonGroups, UpstreamGroup, UpstreamMembers, Webhook, Webhooks, Whom},
 };
 use kernel::{Caller, Change, Error, ErrorKind, Event, Kind as _, Name, Query, Resource, Result};
-use secrets::{SecretStore, model::SecretRef};
+use secrets::{
+    SecretStore,
+    model::{DeployCredential, SecretRef},
+};
 use serde_json::Value;
 use subscriptions::{Subscriptions, model::Subscription, port::Customers};
 use teams::{
     Registry, Teams,
     port::{
-        Belongings, Credentials, Group, GroupsOf, Identified, Left, LocalGroups, Member, MembershipSource,
-        SecretNames, Upstreams,
+        Belongings, Credentials, Group, GroupsOf, Identified, Left, LocalGroups, Member,
+        MembershipSource, SecretNames, Upstreams,
     },
 };
 use uuid::Uuid;
@@ -70,19 +73,43 @@ impl LocalGroups for OfIdentity {
         (key.kind == LocalGroup::KIND).then_some(key.name)
     }
 
-    async fn ensure(&self, caller: &Caller, group: &str, people: &[String]) -> Result<bool> {
-        self.0.group_ensure(caller, group, people).await
+    async fn ensure(
+        &self,
+        caller: &Caller,
+        team: &str,
+        group: &str,
+        people: &[String],
+    ) -> Result<bool> {
+        self.0.group_ensure(caller, team, group, people).await
     }
 
-    async fn add(&self, caller: &Caller, group: &str, name: &str) -> Result<()> {
+    async fn add(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        team: &str,
+        group: &str,
+        name: &str,
+    ) -> Result<bool> {
         self.0
-            .group_member(caller, group, name, true)
+            .group_member_add(change, caller, team, group, name)
             .await
-            .map(drop)
     }
 
-    async fn remove(&self, caller: &Caller, group: &str, name: &str) -> Result<bool> {
-        self.0.group_member(caller, group, name, false).await
+    async fn remove(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        group: &str,
+        name: &str,
+    ) -> Result<bool> {
+        self.0
+            .group_member_remove(change, caller, group, name)
+            .await
+    }
+
+    async fn end(&self, caller: &Caller, team: &str, group: &str) -> Result<()> {
+        self.0.group_end(caller, team, group).await
     }
 }
 
@@ -113,9 +140,14 @@ impl MembershipSource for OfUpstream {
         let asked = self.identity.upstream_members(&self.name, group, id);
         Ok(match asked.await? {
             UpstreamMembers::Listed(all) => Group::Found(of_teams(all)),
-            UpstreamMembers::Seen { members, left } => Group::Seen {
+            UpstreamMembers::Seen {
+                members,
+                left,
+                some,
+            } => Group::Seen {
                 members: of_teams(members),
                 left: of_teams(left),
+                some,
             },
             UpstreamMembers::Missing => Group::Missing,
         })
@@ -132,7 +164,7 @@ impl MembershipSource for OfUpstream {
                     .await
             }
             // A group that is not found may be one that the token does not show.
-            UpstreamMembers::Seen(_) | UpstreamMembers::Missing => Ok(0),
+            UpstreamMembers::Seen { .. } | UpstreamMembers::Missing => Ok(0),
         }
     }
 }
@@ -158,22 +190,30 @@ impl Upstreams for OfIdentity {
     }
 }
 
+/// What deploys to teams' namespaces: accounts of identity's, whose keys are kept among the teams' secrets.
+pub(crate) struct DeployAccounts {
+    pub(crate) identity: OfIdentity,
+    pub(crate) values: Arc<dyn SecretStore>,
+}
+
 #[async_trait]
-impl Credentials for OfIdentity {
+impl Credentials for DeployAccounts {
     fn team_of(&self, event: &Event) -> Option<String> {
         let key = event.subject_key()?;
-        (key.kind == ServiceAccount::KIND).then_some(key.scope)
+        let kinds = [ServiceAccount::KIND, DeployCredential::KIND];
+        kinds.contains(&key.kind.as_str()).then_some(key.scope)
     }
 
-    async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()> {
+    async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<Option<String>> {
+        let identity = &self.identity.0;
         let name = format!("deploy-{namespace}");
-        let store = self.0.store();
+        let store = identity.store();
         let found = store.get::<ServiceAccount>(team, &name).await?;
         let is_for = |spec: &ServiceAccountSpec| {
             spec.kind == AccountKind::Deploy && spec.environment.as_deref() == Some(namespace)
         };
         match found {
-            Some(account) if is_for(&account.spec) => return Ok(()),
+            Some(account) if is_for(&account.spec) => return self.key_of(account).await,
             Some(_) => {
                 return Err(Error::conflict(format!(
                     "the service account `{name}` of team `{team}` is for something else"
@@ -188,27 +228,74 @@ impl Credentials for OfIdentity {
             environment: Some(namespace.into()),
             disabled: false,
         };
-        let made = self.0.account_put(caller, team, &name, spec, Some(0)).await;
+        let made = identity
+            .account_put(caller, team, &name, spec, Some(0))
+            .await;
         match made {
             // Another was faster.
-            Err(error) if error.kind == ErrorKind::Conflict => Ok(()),
-            made => made.map(drop),
+            Err(error) if error.kind == ErrorKind::Conflict => {}
+            made => drop(made?),
         }
+        Ok(Some(NO_KEY.into()))
     }
 
     async fn end(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()> {
+        self.identity.deploys_end(caller, team, namespace).await
+    }
+}
+
+/// Said of an account whose first key is on its way.
+const NO_KEY: &str = "its first key is being drawn";
+
+impl DeployAccounts {
+    /// What is waited for until the newest key of an account is kept where its team finds it, and good.
+    async fn key_of(&self, account: Resource<ServiceAccount>) -> Result<Option<String>> {
+        let (team, name) = (&account.meta.scope, &account.meta.name);
+        if account.spec.disabled {
+            return Ok(Some(format!(
+                "the service account `{name}` is disabled: a platform engineer or the team enables it"
+            )));
+        }
+        let store = self.identity.0.store();
+        let credential = store.get::<DeployCredential>(team, name).await?;
+        let stored = credential
+            .as_ref()
+            .and_then(|one| one.status.stored.as_ref());
+        let (Some(credential), Some(stored)) = (&credential, stored) else {
+            return Ok(Some(NO_KEY.into()));
+        };
+        if !account.status.keys.iter().any(|key| key.id == stored.id) {
+            return Ok(Some(
+                "the key that is kept is not good any more: another is being drawn".into(),
+            ));
+        }
+        let secret = credential.spec.secret(team, name)?;
+        let kept = self.values.info(&secret).await.map_err(|error| {
+            Error::unavailable(format!(
+                "whether its key is kept cannot be told: {}",
+                error.message
+            ))
+            .caused_by(error)
+        })?;
+        let missing =
+            || format!("its key is not kept as `{secret}` any more: it is when it is rotated");
+        Ok(kept.is_none().then(missing))
+    }
+}
+
+impl OfIdentity {
+    /// Ends all that deploys to an environment of a team.
+    async fn deploys_end(&self, caller: &Caller, team: &str, environment: &str) -> Result<()> {
         let accounts = Query::scope(team);
         let accounts = self.0.store().list_all::<ServiceAccount>(&accounts).await?;
         for account in accounts {
-            if account.spec.environment.as_deref() == Some(namespace) {
+            if account.spec.environment.as_deref() == Some(environment) {
                 self.account_end(caller, team, &account.meta.name).await?;
             }
         }
         Ok(())
     }
-}
 
-impl OfIdentity {
     /// Ends a service account, with what stands for it.
     async fn account_end(&self, caller: &Caller, team: &str, name: &str) -> Result<()> {
         let trusts = Query::scope(team);
@@ -230,7 +317,7 @@ impl OfIdentity {
 #[async_trait]
 impl Ends for OfIdentity {
     async fn end(&self, caller: &Caller, team: &str, name: &str) -> Result<()> {
-        Credentials::end(self, caller, team, name).await
+        self.deploys_end(caller, team, name).await
     }
 }
 

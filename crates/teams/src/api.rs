@@ -38,6 +38,9 @@ pub struct TeamFields {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// The domain that it answers for, and where that ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<String>,
     /// Whom to ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
@@ -85,6 +88,9 @@ pub struct SourceAnswer {
     /// Who was in it, and is told to be out of it: for tools, where `members` are not all. Shown to nobody.
     #[serde(skip)]
     pub left: Vec<Member>,
+    /// Whether there may be others, of whom the source is silent. Shown to nobody.
+    #[serde(skip)]
+    pub some: bool,
     /// Why it said nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,

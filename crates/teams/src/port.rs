@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use kernel::{Caller, Event, Result};
+use kernel::{Caller, Change, Event, Result};
 use serde::{Deserialize, Serialize};
 
 /// Somebody in a group.
@@ -33,6 +33,8 @@ pub enum Group {
         /// Those who were in it, and of whom the source has said since that they are not. Of everybody else
         /// nobody knows.
         left: Vec<Member>,
+        /// Whether somebody was in it when the source last spoke of them, whether or not it does now.
+        some: bool,
     },
     /// It has no such group.
     Missing,
@@ -105,15 +107,39 @@ pub trait LocalGroups: MembershipSource {
     /// The group whose members an event may have changed.
     fn group_of(&self, event: &Event) -> Option<String>;
 
-    /// Makes `group` with these people of its, where it is not there: each is the part of their subject after
-    /// the source's name. Answers whether it made it.
-    async fn ensure(&self, caller: &Caller, group: &str, people: &[String]) -> Result<bool>;
+    /// Makes `group` for `team` with these people of its, where it is not there: each is the part of their
+    /// subject after the source's name. Answers whether it made it.
+    async fn ensure(
+        &self,
+        caller: &Caller,
+        team: &str,
+        group: &str,
+        people: &[String],
+    ) -> Result<bool>;
 
-    /// Takes somebody in, by name; again is the same as once.
-    async fn add(&self, caller: &Caller, group: &str, name: &str) -> Result<()>;
+    /// Writes into `change` that `caller` takes somebody into `group`, by name, which is made for `team` where
+    /// it is not there. Answers whether that changes anything. Whoever calls has seen that `caller` may.
+    async fn add(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        team: &str,
+        group: &str,
+        name: &str,
+    ) -> Result<bool>;
 
-    /// Takes somebody out, by name. Answers whether they were in it.
-    async fn remove(&self, caller: &Caller, group: &str, name: &str) -> Result<bool>;
+    /// Writes into `change` that `caller` takes somebody out, by name. Answers whether they are in it. Whoever
+    /// calls has seen that `caller` may.
+    async fn remove(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        group: &str,
+        name: &str,
+    ) -> Result<bool>;
+
+    /// Takes `group` away, where it was made for `team`: again is the same as once.
+    async fn end(&self, caller: &Caller, team: &str, group: &str) -> Result<()>;
 }
 
 /// Draws what deploys to a team's namespaces.
@@ -122,8 +148,9 @@ pub trait Credentials: Send + Sync + 'static {
     /// The team whose credentials an event may have changed.
     fn team_of(&self, event: &Event) -> Option<String>;
 
-    /// Has `namespace` of `team` have its deploy credential: again is the same as once.
-    async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()>;
+    /// Has `namespace` of `team` have its deploy credential: again is the same as once. Answers what is waited
+    /// for; none: its newest key is kept, and good. An error where that could not be asked.
+    async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<Option<String>>;
 
     /// Ends all that deploys to `namespace` of `team`, whoever drew it: again is the same as once.
     async fn end(&self, caller: &Caller, team: &str, namespace: &str) -> Result<()>;

@@ -61,6 +61,9 @@ pub struct Wanted {
     pub complete: bool,
     /// Who was in it, and is told to be out of it, where these are not all.
     pub left: Vec<WantedMember>,
+    /// The sources that list all of their people who are in it: of these, whoever is not in `members` is out.
+    #[serde(skip)]
+    pub listed: Vec<String>,
     /// What its secrets are called, for those who look for copies; none where nobody does, or where that
     /// cannot be told.
     #[serde(skip)]
@@ -85,12 +88,36 @@ pub struct WantedMember {
 }
 
 impl Wanted {
-    /// Whether nobody else who is or was in the team is called as `member` is: only then the name alone says
-    /// who it is. Two people of two sources may have one.
+    /// Whether nobody else who is in the team is called as `member` is: only then the name alone says who it
+    /// is. Two people of two sources may have one.
     pub fn is_only(&self, member: &WantedMember) -> bool {
-        let all = self.members.iter().chain(&self.left);
-        all.filter(|one| one.name == member.name)
-            .all(|one| one.subject == member.subject)
+        let mut called = self.members.iter().filter(|one| one.name == member.name);
+        called.all(|one| one.subject == member.subject)
+    }
+
+    /// The same, where those whom a tool `knows` by what account are out, too, whose source lists all and not
+    /// them.
+    #[must_use]
+    pub fn without(&self, knows: &BTreeMap<String, String>) -> Self {
+        let mut wanted = self.clone();
+        if wanted.complete {
+            return wanted;
+        }
+        for subject in knows.keys() {
+            let (source, id) = subject.split_once(':').unwrap_or_default();
+            let mut known = self.members.iter().chain(&self.left);
+            let is_listed = self.listed.iter().any(|listed| listed == source);
+            if is_listed && !known.any(|one| one.subject == *subject) {
+                wanted.left.push(WantedMember {
+                    name: id.to_owned(),
+                    subject: subject.clone(),
+                    email: None,
+                    account: None,
+                    lead: false,
+                });
+            }
+        }
+        wanted
     }
 
     /// What people call `member`: with their subject, where the name alone does not say who it is.

@@ -42,6 +42,8 @@ async fn a_team_of_sixteen_is_onboarded() {
             ("IntegrationsReady", "True"),
             ("CredentialsReady", "True"),
             ("GroupFound", "True"),
+            ("LeadsInGroup", "True"),
+            ("TopologyDeclared", "False"),
         ]
     );
     assert_eq!(
@@ -773,6 +775,8 @@ async fn a_team_is_shown_and_changed_with_its_allowance_and_how_it_works_with_ot
         "search",
         "--mode",
         "facilitating",
+        "--skill",
+        "load tests",
         "--for",
         "30d",
     ];

@@ -101,6 +101,11 @@ impl Kind for LocalGroup {
     }
 }
 
+impl LocalGroup {
+    /// The label that says for which team the platform made it: it goes with that team.
+    pub const MADE_FOR: &str = "made-for";
+}
+
 /// Who belongs to a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

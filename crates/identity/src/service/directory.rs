@@ -44,6 +44,8 @@ pub enum UpstreamMembers {
         members: BTreeMap<String, Whom>,
         /// Those who were in it, and of whom it has said since that they are not.
         left: BTreeMap<String, Whom>,
+        /// Whether somebody was in it when it last spoke of them, logged in or not.
+        some: bool,
     },
     /// There is no such group.
     Missing,
@@ -80,9 +82,17 @@ impl Identity {
         let Some(directory) = self.directory(upstream).await? else {
             let seen = self.view.members(upstream, name, id).await?;
             let left = self.upstream_left(upstream, name, id).await?;
+            let now = self.clock.now();
+            let some = !seen.is_empty()
+                || self
+                    .view
+                    .known()
+                    .people
+                    .knows_of_some(upstream, name, id, now);
             return Ok(UpstreamMembers::Seen {
                 members: self.known_as(seen),
                 left,
+                some,
             });
         };
         let members = match directory.find(name, id).await? {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Error, Resource, Result, anew};
+use kernel::{Caller, Change, Error, Name, Resource, Result, anew};
 
 use super::{Identity, Whom, access::of_platform};
-use crate::model::{LocalGroup, LocalGroupSpec, LocalUser, parse_local_id};
+use crate::model::{LocalGroup, LocalGroupSpec, LocalUser, may_be_issued, parse_local_id};
 
 impl Identity {
     /// The members of a group of the local source, by subject; none where there is no such group.
@@ -24,12 +24,13 @@ impl Identity {
         ))
     }
 
-    /// Makes a group of the local source with those of `people` that there are, where there is none: each is
-    /// the part of a subject after the source, so that nobody stands for who had their name before. Answers
-    /// whether it made it.
+    /// Makes a group of the local source for `team` with those of `people` that there are, where there is
+    /// none: each is the part of a subject after the source, so that nobody stands for who had their name
+    /// before. Answers whether it made it.
     pub async fn group_ensure(
         &self,
         caller: &Caller,
+        team: &str,
         name: &str,
         people: &[String],
     ) -> Result<bool> {
@@ -49,10 +50,31 @@ impl Identity {
                 members,
                 ..LocalGroupSpec::default()
             };
-            // Where somebody has made it in between, it is theirs.
-            match self.group_put(caller, name, spec, Some(0)).await {
-                Err(error) if error.kind == kernel::ErrorKind::Conflict => Ok(false),
-                made => made.map(|_| true),
+            let mut change = Change::new().by(caller);
+            let name = issuable_name(name)?;
+            self.group_into(&mut change, caller, &name, spec, Some(0), Some(team))
+                .await?;
+            // Where somebody has made it in between, it is theirs: the next look finds it.
+            self.store.commit(change).await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Removes a group of the local source, where it was made for `team`: one that people have made stays.
+    pub async fn group_end(&self, caller: &Caller, team: &str, name: &str) -> Result<()> {
+        self.may_change(caller, &of_platform::<LocalGroup>(name))
+            .await?;
+        anew(|| async {
+            let group = self.store.get::<LocalGroup>("", name).await?;
+            let label =
+                |group: &Resource<LocalGroup>| group.meta.labels.get(LocalGroup::MADE_FOR).cloned();
+            match group.filter(|group| label(group).as_deref() == Some(team)) {
+                Some(group) => {
+                    self.group_delete(caller, name, Some(group.meta.revision))
+                        .await
+                }
+                None => Ok(()),
             }
         })
         .await
@@ -67,39 +89,60 @@ impl Identity {
         Ok(user.filter(|user| user.status.before == before))
     }
 
-    /// Takes a user into a group, or out of it, from the next call on. Again is the same as once. Answers
-    /// whether that changed anything.
-    pub async fn group_member(
+    /// Writes into `change` that `caller` takes a user into a group, from the next call on; the group is made
+    /// for `team` where it is not there. Answers whether that changes anything.
+    ///
+    /// Asks not whether `caller` may: whose group it is, whoever calls this knows.
+    pub async fn group_member_add(
         &self,
+        change: &mut Change,
+        caller: &Caller,
+        team: &str,
+        name: &str,
+        user: &str,
+    ) -> Result<bool> {
+        let group = self.store.get::<LocalGroup>("", name).await?;
+        let revision = group.as_ref().map_or(0, |group| group.meta.revision);
+        let mut spec = group.map(|group| group.spec).unwrap_or_default();
+        if spec.members.iter().any(|member| member == user) {
+            return Ok(false);
+        }
+        spec.members.push(user.to_owned());
+        let name = issuable_name(name)?;
+        self.group_into(change, caller, &name, spec, Some(revision), Some(team))
+            .await?;
+        Ok(true)
+    }
+
+    /// Writes into `change` that `caller` takes a user out of a group, from the next call on. Answers whether
+    /// they are in it. Asks not whether `caller` may, either.
+    pub async fn group_member_remove(
+        &self,
+        change: &mut Change,
         caller: &Caller,
         name: &str,
         user: &str,
-        belongs: bool,
     ) -> Result<bool> {
-        self.may_change(caller, &of_platform::<LocalGroup>(name))
+        let Some(group) = self.store.get::<LocalGroup>("", name).await? else {
+            return Ok(false);
+        };
+        let Resource { meta, mut spec, .. } = group;
+        let before = spec.members.len();
+        spec.members.retain(|member| member != user);
+        if spec.members.len() == before {
+            return Ok(false);
+        }
+        self.group_into(change, caller, name, spec, Some(meta.revision), None)
             .await?;
-        anew(|| async {
-            let Some(group) = self.store.get::<LocalGroup>("", name).await? else {
-                return if belongs {
-                    Err(Error::not_found(format!("group `{name}`")))
-                } else {
-                    Ok(false)
-                };
-            };
-            let Resource { meta, mut spec, .. } = group;
-            if spec.members.iter().any(|member| member == user) == belongs {
-                return Ok(false);
-            }
-            if belongs {
-                spec.members.push(user.to_owned());
-            } else {
-                spec.members.retain(|member| member != user);
-            }
-            self.group_put(caller, name, spec, Some(meta.revision))
-                .await?;
-            self.view.current().await?;
-            Ok(true)
-        })
-        .await
+        Ok(true)
     }
+}
+
+/// The name of a group that there may be.
+fn issuable_name(name: &str) -> Result<String> {
+    let name = Name::new(name)?;
+    if !may_be_issued(name.as_str()) {
+        return Err(Error::invalid(format!("a group cannot be called `{name}`")));
+    }
+    Ok(name.to_string())
 }

@@ -1,23 +1,34 @@
 //! What upstreams have said of their people: remembered beyond their sessions, so that who has left a group
 //! is told apart from who is not logged in.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use kernel::{Change, Key, NewEvent, Record, Result, anew};
+use kernel::{Caller, Change, Key, NewEvent, Record, Result, anew, lease::Fence};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::{Identity, as_themselves};
+use super::{
+    Identity,
+    sessions::{as_session, fenced, regrouped},
+};
 use crate::{
     PERSON,
     clock::after,
-    source::local::LOCAL,
-    state::{Login, Person},
+    source::{SourceError, local::LOCAL},
+    state::{Login, Person, Session},
     view::PERSON_CHANGED,
 };
 
 /// How long what was said of somebody is remembered: longer than a tool is away. Whoever was in a group when
 /// they were last heard of, and does not come back, is not known to have left it, and stays where they are.
 const REMEMBERED: Duration = Duration::from_hours(180 * 24);
+/// How old what an upstream has said of somebody gets before it is asked again: as a rule their own tokens are
+/// renewed by then.
+const ASKED: Duration = Duration::from_hours(1);
 /// What is said again is written again when it is so old.
 const AGAIN: Duration = Duration::from_hours(24);
 
@@ -67,14 +78,16 @@ impl Identity {
                 .map(|before| before.value)
                 .filter(|before| before.subject == login.subject);
             let person = now(before.as_ref());
-            let is_news = !before.as_ref().is_some_and(|before| before.says_as(&person));
+            let is_news = before
+                .as_ref()
+                .is_none_or(|before| !before.says_as(&person));
             let is_old = before
                 .as_ref()
                 .is_some_and(|before| after(before.heard, AGAIN) <= person.heard);
             if !is_news && !is_old {
                 return Ok(());
             }
-            let caller = as_themselves(&person.subject);
+            let caller = Caller::system("identity", Uuid::now_v7());
             let mut change = Change::new().by(&caller);
             if is_news {
                 // Nobody's name, and no group: whoever keeps in mind who is in which reads the record.
@@ -98,6 +111,66 @@ impl Identity {
             self.store.commit(change).await.map(drop)
         })
         .await
+    }
+
+    /// Asks upstreams for the groups of those of their people who are logged in and were last asked for an hour
+    /// ago: whoever has left and does not come back is known to have left while their login lasts, and what has
+    /// changed for somebody is known although they do nothing. An upstream that is away is asked another time.
+    ///
+    /// `fence` is that of a reconciler. Ends early with `stop`.
+    pub async fn people_ask(&self, fence: Option<&Fence>, stop: &CancellationToken) -> Result<()> {
+        let mut away = BTreeSet::new();
+        for record in self.store.records::<Session>("").await? {
+            let (login, now) = (&record.value.login, self.clock.now());
+            let is_due = record.expires > now && after(login.evaluated, ASKED) <= now;
+            let is_asked = record.value.refreshable && login.source != LOCAL;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            if !is_due || !is_asked || away.contains(&login.source) {
+                continue;
+            }
+            match self.membership(login).await {
+                Ok(login) => self.person_said(&record, login, fence).await?,
+                Err(SourceError::Gone(_)) => {
+                    self.person_refused(login).await?;
+                    self.session_refused(&record, fence).await?;
+                }
+                // It is said at the next refresh, to whom it concerns.
+                Err(SourceError::Unasked(_)) => {}
+                Err(SourceError::Away(error)) => {
+                    tracing::warn!(source = login.source, chain = error.chain(), "an upstream");
+                    away.insert(login.source.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down what a source says of somebody who is logged in.
+    async fn person_said(
+        &self,
+        asked: &Record<Session>,
+        login: Login,
+        fence: Option<&Fence>,
+    ) -> Result<()> {
+        anew(|| async {
+            // Whoever has refreshed it meanwhile knows better.
+            let now = self.store.record::<Session>(&asked.name).await?;
+            let Some(mut record) = now.filter(|now| now.version == asked.version) else {
+                return Ok(());
+            };
+            let was = std::mem::replace(&mut record.value.login, login.clone());
+            let caller = as_session(&record);
+            let mut change = fenced(Change::new().by(&caller), fence);
+            change.keep(&record)?;
+            if (&was.groups, &was.group_ids) != (&login.groups, &login.group_ids) {
+                change.event(regrouped(&record.name, &caller));
+            }
+            self.store.commit(change).await.map(drop)
+        })
+        .await?;
+        self.person_heard(&login).await
     }
 
     /// The groups that somebody of an upstream is in or has left: of whoever an event of the kind

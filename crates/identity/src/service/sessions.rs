@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use kernel::{
     Caller, Change, Contended as _, ErrorKind, Key, Means, NewEvent, Outcome, Record, Result,
-    Secret, anew, secret::same,
+    Secret, anew, lease::Fence, secret::same,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -143,11 +143,7 @@ impl Identity {
                 if let SourceError::Gone(_) = &error {
                     self.person_refused(&session.login).await?;
                 }
-                let caller = as_session(&record);
-                let mut change = Change::new().by(&caller);
-                self.session_end(&mut change, &caller, &record, "refused by its source")?;
-                self.upstream_forget(&mut change, &record).await?;
-                self.store.commit(change).await?;
+                self.session_refused(&record, None).await?;
                 return Err(Refusal::grant(format!(
                     "{}: the session was ended",
                     error.reason()
@@ -167,20 +163,24 @@ impl Identity {
         let mut change = Change::new().by(&caller);
         change.keep(&next)?;
         if (&was.groups, &was.group_ids) != (&is.groups, &is.group_ids) {
-            // Nobody's name, and no group: whoever keeps in mind who is in which reads the session.
-            let key = session_key(&next.name);
-            change.event(NewEvent::caused(
-                SESSION_REGROUPED,
-                key,
-                "",
-                &caller,
-                None,
-                json!({}),
-            ));
+            change.event(regrouped(&next.name, &caller));
         }
         self.store.commit(change).await?;
         self.person_heard(&next.value.login).await?;
         Ok(answer)
+    }
+
+    /// Ends a session that its source does not let go on.
+    pub(super) async fn session_refused(
+        &self,
+        record: &Record<Session>,
+        fence: Option<&Fence>,
+    ) -> Result<()> {
+        let caller = as_session(record);
+        let mut change = fenced(Change::new().by(&caller), fence);
+        self.session_end(&mut change, &caller, record, "refused by its source")?;
+        self.upstream_forget(&mut change, record).await?;
+        self.store.commit(change).await.map(drop)
     }
 
     /// Ends the session of a refresh token that is in the wrong hands; gives what is answered.
@@ -345,6 +345,21 @@ impl Identity {
 pub(super) fn as_session(record: &Record<Session>) -> Caller {
     let means = Means::Login(record.name.clone());
     as_themselves(&record.value.login.subject, means)
+}
+
+/// That the groups of a session's person are others. Nobody's name, and no group: whoever keeps in mind who is
+/// in which reads the session.
+pub(super) fn regrouped(sid: &str, caller: &Caller) -> NewEvent {
+    let key = session_key(sid);
+    NewEvent::caused(SESSION_REGROUPED, key, "", caller, None, json!({}))
+}
+
+/// `change`, as a reconciler writes it.
+pub(super) fn fenced(change: Change, fence: Option<&Fence>) -> Change {
+    match fence {
+        Some(fence) => change.fenced(fence.clone()),
+        None => change,
+    }
 }
 
 pub(super) fn session_key(sid: &str) -> Key {

@@ -173,20 +173,29 @@ impl Identity {
         if !may_be_issued(name.as_str()) {
             return Err(Error::invalid(format!("a group cannot be called `{name}`")));
         }
-        anew(|| self.group_put_once(caller, &name, spec.clone(), revision)).await
+        anew(|| async {
+            let mut change = Change::new().by(caller);
+            let (name, spec) = (name.as_str(), spec.clone());
+            self.group_into(&mut change, caller, name, spec, revision, None)
+                .await?;
+            written(self.store.commit(change).await?)
+        })
+        .await
     }
 
-    async fn group_put_once(
+    /// Writes a group into `change`; where it is not there yet, that it is made for `team`.
+    pub(super) async fn group_into(
         &self,
+        change: &mut Change,
         caller: &Caller,
-        name: &Name,
+        name: &str,
         mut spec: LocalGroupSpec,
         revision: Option<i64>,
-    ) -> Result<Resource<LocalGroup>> {
+        team: Option<&str>,
+    ) -> Result<()> {
         spec.members.sort();
         spec.members.dedup();
-        let mut change = Change::new().by(caller);
-        let before = self.store.get::<LocalGroup>("", name.as_str()).await?;
+        let before = self.store.get::<LocalGroup>("", name).await?;
         let known = before
             .as_ref()
             .map(|group| group.spec.members.clone())
@@ -205,10 +214,14 @@ impl Identity {
                 })?;
             change.require(&user)?;
         }
-        let mut group = match before {
-            Some(group) => group,
-            None => Resource::new("", name.as_str(), LocalGroupSpec::default()),
-        };
+        let mut group = before.unwrap_or_else(|| {
+            let mut new = Resource::new("", name, LocalGroupSpec::default());
+            if let Some(team) = team {
+                let labels = &mut new.meta.labels;
+                labels.insert(LocalGroup::MADE_FOR.into(), team.into());
+            }
+            new
+        });
         group.meta.require_revision(revision)?;
         group.spec = spec;
         if group.meta.revision == 0 {
@@ -219,12 +232,12 @@ impl Identity {
         change.event(NewEvent::caused(
             "group.changed",
             group.key(),
-            name.as_str(),
+            name,
             caller,
             Some(Outcome::Pass),
             json!({ "members": group.spec.members.len() }),
         ));
-        written(self.store.commit(change).await?)
+        Ok(())
     }
 
     /// Removes a group.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kernel::{Caller, Change, Key, NewEvent, Outcome, Record, Result, anew};
 use serde_json::json;
 
-use super::{Identity, access::of_platform, sessions::session_key};
+use super::{Identity, Whom, access::of_platform, sessions::session_key};
 use crate::{
     clock::after,
     model::Upstream,
@@ -26,7 +26,7 @@ impl Identity {
         upstream: &str,
         group: (&str, Option<&str>),
         asked: Timestamp,
-        listed: &BTreeMap<String, String>,
+        listed: &BTreeMap<String, Whom>,
     ) -> Result<usize> {
         self.may_change(caller, &of_platform::<Upstream>(upstream))
             .await?;

@@ -33,10 +33,20 @@ fn ids(tokens: &Value) -> Value {
 
 async fn seen(site: &Site, name: &str, id: Option<&str>) -> Vec<String> {
     let members = site.identity.upstream_members("github", name, id).await;
-    let UpstreamMembers::Seen(members) = members.unwrap() else {
+    let UpstreamMembers::Seen { members, left, .. } = members.unwrap() else {
         panic!("nobody has given a directory token")
     };
+    assert!(left.keys().all(|subject| !members.contains_key(subject)));
     members.into_keys().collect()
+}
+
+/// Those of whom GitHub has said that they are in a group no longer.
+async fn left(site: &Site, name: &str, id: Option<&str>) -> Vec<String> {
+    let members = site.identity.upstream_members("github", name, id).await;
+    let UpstreamMembers::Seen { left, .. } = members.unwrap() else {
+        panic!("nobody has given a directory token")
+    };
+    left.into_keys().collect()
 }
 
 fn group(id: &str, name: &str) -> Option<UpstreamGroup> {
@@ -182,12 +192,12 @@ async fn github_lists_a_team_to_the_organizations_token() {
         members.map(|members| match members {
             UpstreamMembers::Listed(members) => Some(members),
             UpstreamMembers::Missing => None,
-            UpstreamMembers::Seen(_) => panic!("it can be asked"),
+            UpstreamMembers::Seen { .. } => panic!("it can be asked"),
         })
     };
     let listed = members("epetech/pay", None).await.unwrap().unwrap();
     assert_eq!(listed.len(), 7, "over all pages");
-    assert_eq!(listed["github:6"], "person-6");
+    assert_eq!(listed["github:6"].name, "person-6");
     // Two pages of teams, three of members: asked again, nothing is sent again.
     let answered = || github.organization.lock().unwrap().answered;
     assert_eq!(answered(), (5, 0));
@@ -326,4 +336,141 @@ async fn an_openid_provider_takes_no_directory_token() {
     });
     let refused = site.admin("PUT", "/v1/identity/upstreams/corp", body).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn who_has_left_a_team_is_told_apart_from_who_is_not_logged_in() {
+    let (site, github) = github().await;
+    let mut replicas = settings();
+    replicas.allow_private_upstreams = true;
+    let replica = Site::on(site.store.clone(), replicas.clone(), site.clock.clone()).await;
+    is_in(&github, &[("pay", 42), ("web", 7)]);
+    let log_in = async || {
+        let browser = Browser::new(&site);
+        github_login(&site, &browser, "a-code").await.location();
+        device(&site, &browser).await.ok().json()
+    };
+    let tokens = log_in().await;
+    let pay = Some("42");
+    assert!(left(&site, "epetech/pay", pay).await.is_empty());
+
+    // Logged out, and over: nobody knows anything.
+    let fields = [
+        ("client_id", "towpath-cli"),
+        ("token", text(&tokens, "refresh_token")),
+    ];
+    site.post("/oauth/revoke", &fields).await.ok();
+    assert!(seen(&site, "epetech/pay", pay).await.is_empty());
+    assert!(left(&site, "epetech/pay", pay).await.is_empty());
+
+    // Back, and in one team less: that was not told while they were away.
+    is_in(&github, &[("web", 7)]);
+    let tokens = log_in().await;
+    let late = Site::on(site.store.clone(), replicas, site.clock.clone()).await;
+    for site in [&site, &replica, &late] {
+        assert_eq!(left(site, "epetech/pay", pay).await, [OCTOCAT]);
+        assert_eq!(seen(site, "epetech/web", Some("7")).await, [OCTOCAT]);
+        assert!(left(site, "epetech/web", Some("7")).await.is_empty());
+    }
+    // In again, as a refresh tells.
+    is_in(&github, &[("pay", 42), ("web", 7)]);
+    site.refresh(text(&tokens, "refresh_token")).await.ok();
+    assert_eq!(seen(&replica, "epetech/pay", pay).await, [OCTOCAT]);
+    assert!(left(&replica, "epetech/pay", pay).await.is_empty());
+}
+
+#[tokio::test]
+async fn who_is_refused_and_does_not_return_has_left() {
+    let (site, github) = github().await;
+    is_in(&github, &[("pay", 42)]);
+    let browser = Browser::new(&site);
+    github_login(&site, &browser, "a-code").await.location();
+    let tokens = device(&site, &browser).await.ok().json();
+    github.person.lock().unwrap().revoked = true;
+    let refused = site.refresh(text(&tokens, "refresh_token")).await;
+    assert_eq!(refused.error(), "invalid_grant");
+    // That may be no more than a token of GitHub's that has ended.
+    assert!(seen(&site, "epetech/pay", None).await.is_empty());
+    assert!(left(&site, "epetech/pay", None).await.is_empty());
+    site.advance(24 * 3600);
+    assert_eq!(left(&site, "epetech/pay", None).await, [OCTOCAT]);
+    github.person.lock().unwrap().revoked = false;
+    let browser = Browser::new(&site);
+    github_login(&site, &browser, "a-code").await.location();
+    device(&site, &browser).await.ok();
+    assert!(left(&site, "epetech/pay", None).await.is_empty());
+    assert_eq!(seen(&site, "epetech/pay", None).await, [OCTOCAT]);
+}
+
+#[tokio::test]
+async fn what_is_learnt_of_somebody_is_told_once_and_names_nobody() {
+    let (site, github) = github().await;
+    is_in(&github, &[("pay", 42)]);
+    let browser = Browser::new(&site);
+    github_login(&site, &browser, "a-code").await.location();
+    let tokens = device(&site, &browser).await.ok().json();
+    let told = async || {
+        let filter = kernel::EventFilter {
+            type_prefix: Some("dev.towpath.person.changed".into()),
+            ..kernel::EventFilter::default()
+        };
+        site.store.events(&filter, 0, 10).await.unwrap()
+    };
+    let first = told().await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].data, json!({}));
+    let key = first[0].subject_key().unwrap();
+    assert_eq!(key.kind, identity::PERSON);
+    // The same again is no news.
+    let tokens = site
+        .refresh(text(&tokens, "refresh_token"))
+        .await
+        .ok()
+        .json();
+    assert_eq!(told().await.len(), 1);
+    is_in(&github, &[("web", 7)]);
+    site.refresh(text(&tokens, "refresh_token")).await.ok();
+    assert_eq!(told().await.len(), 2);
+    let groups = site.identity.person_groups(&key.name).await.unwrap();
+    let groups = groups.unwrap();
+    assert_eq!(groups.source, "github");
+    // Those that they have left too: these teams are concerned as well.
+    assert_eq!(groups.names, ["epetech/pay", "epetech/web"]);
+    assert_eq!(groups.ids["epetech/pay"], "42");
+}
+
+#[tokio::test]
+async fn whoever_leaves_and_does_nothing_is_asked_for_while_their_login_lasts() {
+    let (site, github) = github().await;
+    is_in(&github, &[("pay", 42), ("web", 7)]);
+    let browser = Browser::new(&site);
+    github_login(&site, &browser, "a-code").await.location();
+    let tokens = device(&site, &browser).await.ok().json();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let ask = async || site.identity.people_ask(None, &stop).await.unwrap();
+    is_in(&github, &[("web", 7)]);
+    // They were asked for a moment ago.
+    ask().await;
+    assert_eq!(seen(&site, "epetech/pay", None).await, [OCTOCAT]);
+    site.advance(3600);
+    github.down.set(true);
+    ask().await;
+    assert_eq!(seen(&site, "epetech/pay", None).await, [OCTOCAT]);
+    github.down.set(false);
+    ask().await;
+    assert!(seen(&site, "epetech/pay", None).await.is_empty());
+    assert_eq!(left(&site, "epetech/pay", None).await, [OCTOCAT]);
+    assert_eq!(seen(&site, "epetech/web", None).await, [OCTOCAT]);
+    // Their login goes on as it was, and ends when GitHub does not know them any more.
+    let tokens = site
+        .refresh(text(&tokens, "refresh_token"))
+        .await
+        .ok()
+        .json();
+    github.person.lock().unwrap().revoked = true;
+    site.advance(3600);
+    ask().await;
+    assert_eq!(site.whoami(text(&tokens, "access_token")).await.status, 401);
+    site.advance(24 * 3600);
+    assert_eq!(left(&site, "epetech/web", None).await, [OCTOCAT]);
 }

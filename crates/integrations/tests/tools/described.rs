@@ -169,7 +169,11 @@ async fn people_are_known_as_the_tool_knows_them() {
     });
     assert_eq!(http.check(&config), []);
     let mut wanted = seen(&["ada", "ada", "new"], &["bob"]);
-    for (member, email) in wanted.members.iter_mut().zip(["a@x.example", "b@x.example"]) {
+    for (member, email) in wanted
+        .members
+        .iter_mut()
+        .zip(["a@x.example", "b@x.example"])
+    {
         member.email = Some(email.into());
         member.subject = format!("hub:{email}");
     }
@@ -183,7 +187,10 @@ async fn people_are_known_as_the_tool_knows_them() {
     let mails: Vec<_> = sent["users"].as_array().unwrap().iter().collect();
     // Two people of one name are two.
     let expected = ["a@x.example", "b@x.example", "cy@x.example"];
-    assert_eq!(json!(mails), json!(expected.map(|mail| json!({ "mail": mail }))));
+    assert_eq!(
+        json!(mails),
+        json!(expected.map(|mail| json!({ "mail": mail })))
+    );
     let missing = "`new` has no address that is known: have their source tell it";
     assert_eq!(found.obstacles, [missing]);
 }

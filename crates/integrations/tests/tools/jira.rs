@@ -236,8 +236,16 @@ async fn joiners_are_found_by_their_address_and_nobody_is_mistaken_for_another()
         user("acc-adams", "ada@acme.example.org"),
         with("acc-bob", "bob@acme.example", json!({ "hides": true })),
         // Whoever takes somebody's address for a name is not they.
-        with("acc-eve", "x@y.example", json!({ "hides": true, "displayName": "cy@acme.example" })),
-        with("acc-app", "dan@acme.example", json!({ "accountType": "app" })),
+        with(
+            "acc-eve",
+            "x@y.example",
+            json!({ "hides": true, "displayName": "cy@acme.example" }),
+        ),
+        with(
+            "acc-app",
+            "dan@acme.example",
+            json!({ "accountType": "app" }),
+        ),
         user("acc-max", "max@acme.example"),
     ];
     site.lock().unwrap().users[0]["address"] = json!("ada@acme.example");
@@ -274,7 +282,12 @@ async fn of_a_list_that_is_not_whole_only_those_who_have_left_are_taken_out() {
         "url": url, "user": "ops@acme.example", "lead": "acc-lead", "leads": "Administrators",
         "accounts": accounts,
     });
-    heal(tool("jira").as_ref(), &config, &team(&["ada", "bob*", "eve"])).await;
+    heal(
+        tool("jira").as_ref(),
+        &config,
+        &team(&["ada", "bob*", "eve"]),
+    )
+    .await;
     // Eve is silent.
     let healed = heal(tool("jira").as_ref(), &config, &seen(&["ada"], &[])).await;
     assert!(healed.is_empty(), "{healed:?}");

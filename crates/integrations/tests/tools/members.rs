@@ -35,7 +35,17 @@ async fn who_is_taken_out_here_is_taken_out_there_beside_an_upstream() {
         accounts().contains("acc-bob").then_some(())
     })
     .await;
+    // Of the group that is kept here it is known: whoever was in it and is not is out.
     *world.source.0.lock().unwrap() = Some(BTreeSet::new());
+    world.sync().await;
+    eventually("ada is out", SOON, async || {
+        (accounts() == ["acc-bob".into()].into()).then_some(())
+    })
+    .await;
+
+    // His login is over, and nobody else's is seen: that says nothing of him.
+    world.seen.lock().unwrap().clear();
+    *world.some.lock().unwrap() = true;
     let looked = world.is("payments", "board", Step::InStep).await.looked;
     world.sync().await;
     eventually("it is looked at", SOON, async || {
@@ -43,7 +53,13 @@ async fn who_is_taken_out_here_is_taken_out_there_beside_an_upstream() {
         (status.looked > looked).then_some(())
     })
     .await;
-    assert_eq!(accounts(), ["acc-ada".into(), "acc-bob".into()].into());
+    assert!(accounts().contains("acc-bob"));
+    world.left.lock().unwrap().insert("bob".into());
+    world.sync().await;
+    eventually("bob is out", SOON, async || {
+        (!accounts().contains("acc-bob")).then_some(())
+    })
+    .await;
     world.driver.shutdown().await;
 }
 
@@ -105,7 +121,11 @@ async fn two_people_of_one_name_are_two() {
     board["config"]["accounts"] = json!({ "ada": "acc-whose", "corp:ada": "acc-ada" });
     world.put("board", board.clone()).await;
     let status = world.is("payments", "board", Step::OutOfStep).await;
-    assert!(status.message.contains("`ada` (`local:ada`)"), "{}", status.message);
+    assert!(
+        status.message.contains("`ada` (`local:ada`)"),
+        "{}",
+        status.message
+    );
     let accounts = site.lock().unwrap().roles["10001"].clone();
     assert_eq!(accounts, ["acc-ada".to_owned()].into());
     world.driver.shutdown().await;

@@ -24,8 +24,8 @@ use teams::{
     api::NewIntegration,
     model::{IntegrationState, IntegrationStatus, Offboarding, Step, Team, TeamSpec, Truth},
     port::{
-        Belongings, Credentials, Group, GroupsOf, Left, LocalGroups, Member, MembershipSource, SecretNames,
-        Upstreams,
+        Belongings, Credentials, Group, GroupsOf, Left, LocalGroups, Member, MembershipSource,
+        SecretNames, Upstreams,
     },
     reconcile::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
     service::Ports,
@@ -63,16 +63,20 @@ impl LocalGroups for Source {
         None
     }
 
-    async fn ensure(&self, _: &Caller, _: &str, _: &[String]) -> Result<bool> {
+    async fn ensure(&self, _: &Caller, _: &str, _: &str, _: &[String]) -> Result<bool> {
         Ok(false)
     }
 
-    async fn add(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
+    async fn add(&self, _: &mut Change, _: &Caller, _: &str, _: &str, _: &str) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn remove(&self, _: &mut Change, _: &Caller, _: &str, _: &str) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn end(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
         Ok(())
-    }
-
-    async fn remove(&self, _: &Caller, _: &str, _: &str) -> Result<bool> {
-        Ok(false)
     }
 }
 
@@ -81,6 +85,7 @@ impl LocalGroups for Source {
 struct Upstream {
     seen: Arc<Mutex<BTreeSet<String>>>,
     left: Arc<Mutex<BTreeSet<String>>>,
+    some: Arc<Mutex<bool>>,
 }
 
 #[async_trait]
@@ -101,6 +106,7 @@ impl MembershipSource for Upstream {
         Ok(Group::Seen {
             members: people(&self.seen),
             left: people(&self.left),
+            some: *self.some.lock().unwrap() || !self.seen.lock().unwrap().is_empty(),
         })
     }
 }
@@ -132,8 +138,8 @@ impl Credentials for Nothing {
         None
     }
 
-    async fn ensure(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
-        Ok(())
+    async fn ensure(&self, _: &Caller, _: &str, _: &str) -> Result<Option<String>> {
+        Ok(None)
     }
 
     async fn end(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
@@ -198,6 +204,8 @@ pub(crate) struct World {
     pub(crate) seen: Arc<Mutex<BTreeSet<String>>>,
     /// Of whom the upstream has said that they are in the group no longer.
     pub(crate) left: Arc<Mutex<BTreeSet<String>>>,
+    /// Whether it has told of somebody who is not logged in.
+    pub(crate) some: Arc<Mutex<bool>>,
     wiki: Arc<Mutex<Wiki>>,
     url: String,
     pub(crate) driver: DriverHandle,
@@ -237,8 +245,10 @@ impl World {
         let upstream = Upstream {
             seen: Arc::default(),
             left: Arc::default(),
+            some: Arc::default(),
         };
         let (seen, left) = (upstream.seen.clone(), upstream.left.clone());
+        let some = upstream.some.clone();
         let reach = Reach::public_and(vec!["127.0.0.0/8".parse().unwrap()]);
         let ports = Ports {
             local: source.clone(),
@@ -265,6 +275,7 @@ impl World {
             source,
             seen,
             left,
+            some,
             wiki,
             url,
             driver,

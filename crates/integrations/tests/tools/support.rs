@@ -32,6 +32,7 @@ pub(crate) fn team(members: &[&str]) -> Wanted {
         members: members.iter().map(member).collect(),
         complete: true,
         left: vec![],
+        listed: vec![],
         secrets: None,
     }
 }

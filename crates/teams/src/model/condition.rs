@@ -44,6 +44,10 @@ impl Condition {
     pub const CREDENTIALS: &str = "CredentialsReady";
     /// The source knows the team's group.
     pub const GROUP: &str = "GroupFound";
+    /// Those who lead the team are in its group: else they lead nothing.
+    pub const LEADS: &str = "LeadsInGroup";
+    /// What it answers for, and for what and until when it helps others, is said.
+    pub const TOPOLOGY: &str = "TopologyDeclared";
 
     /// What must be so for a team to be onboarded.
     pub const ONBOARDED: [&str; 5] = [

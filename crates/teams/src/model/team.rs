@@ -37,6 +37,10 @@ pub struct TeamSpec {
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// The domain that it answers for, and where that ends. Wanted of all teams but enabling ones, which work in
+    /// others' domains.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boundary: String,
     /// Whom to ask: an address, a channel.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub contact: String,
@@ -69,6 +73,21 @@ impl TeamSpec {
     /// Whether people of this source may be in it.
     pub fn counts(&self, source: &str) -> bool {
         self.source.as_deref().is_none_or(|only| only == source)
+    }
+
+    /// What is not said of the team that should be, and what says it.
+    pub fn undeclared(&self) -> Vec<String> {
+        let open = self.interactions.iter().filter_map(|one| {
+            let lacks = one.lacks()?;
+            Some(format!(
+                "the interaction with `{}` is facilitating and {lacks}: say `expires` and `skill`",
+                one.with
+            ))
+        });
+        let bounded = self.kind == TeamType::Enabling || !self.boundary.trim().is_empty();
+        let boundary = (!bounded)
+            .then(|| "which domain it answers for is not said: say `boundary`".to_owned());
+        open.chain(boundary).collect()
     }
 
     /// Whether it is a customer.
@@ -134,10 +153,29 @@ pub struct Interaction {
     /// What for.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub purpose: String,
-    /// When it ends; without it, when somebody takes it out.
+    /// What the other team can do itself when it is over: of one that is facilitating.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub skill: String,
+    /// When it ends; without it, when somebody takes it out. One that is facilitating ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires: Option<Timestamp>,
+}
+
+impl Interaction {
+    /// What is not said although its mode wants it: an engagement that upskills is for a time, and for
+    /// something. None: nothing.
+    pub fn lacks(&self) -> Option<&'static str> {
+        if self.mode != InteractionMode::Facilitating {
+            return None;
+        }
+        match (self.expires.is_some(), self.skill.trim().is_empty()) {
+            (true, false) => None,
+            (true, true) => Some("says no skill"),
+            (false, false) => Some("has no end"),
+            (false, true) => Some("has no end and says no skill"),
+        }
+    }
 }
 
 /// The three ways in which teams work together.
@@ -170,12 +208,24 @@ pub struct Offboarding {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TeamStatus {
-    /// `onboarding`, `ready`, or `offboarded` with something left.
+    /// `onboarding`; `ready` from when it was onboarded on, whatever is not so at the moment; or `offboarded`
+    /// with something left.
     #[serde(default)]
     pub phase: String,
+    /// Since when it is being onboarded, or was: from when it was taken in, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub began: Option<Timestamp>,
+    /// When it was onboarded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub onboarded: Option<Timestamp>,
     /// What is so, and what is waited for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Whether it helps another team without an end or an aim, which was told once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open_ended: bool,
     /// What of an offboarded team remains, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<String>,

@@ -27,6 +27,12 @@ impl Pass<'_> {
             integrations,
             self.of_credentials(namespaces).await,
             group.condition(&self.team.spec.group),
+            group.leads(&self.team),
+            Condition::waiting_for(
+                Condition::TOPOLOGY,
+                &self.team.spec.undeclared(),
+                "what the team answers for is said",
+            ),
         ];
         let before = &self.team.status.conditions;
         Ok(found.map(|one| one.after(before)).into())
@@ -54,21 +60,27 @@ impl Pass<'_> {
 
     /// Has each namespace have its deploy credential.
     async fn of_credentials(&self, namespaces: &[Resource<Namespace>]) -> Condition {
-        let mut waits = Vec::new();
-        let mut drawn = 0;
+        let (mut waits, mut unknown, mut drawn) = (Vec::new(), false, 0);
         for namespace in namespaces.iter().filter(|one| !one.is_deleting()) {
             let name = &namespace.meta.name;
             let credentials = &self.teams.ports().credentials;
             match credentials.ensure(&self.caller, self.name(), name).await {
-                Ok(()) => drawn += 1,
+                Ok(None) => drawn += 1,
+                Ok(Some(why)) => waits.push(format!("{name}: {why}")),
                 Err(error) => {
+                    unknown = true;
                     tracing::warn!(namespace = name, chain = error.chain(), "a credential");
                     waits.push(format!("{name}: {}", error.message));
                 }
             }
         }
-        let done = format!("{drawn} service accounts deploy, one to each namespace");
-        Condition::waiting_for(Condition::CREDENTIALS, &waits, done)
+        let done =
+            format!("{drawn} service accounts deploy, one to each namespace: their keys are kept");
+        let condition = Condition::waiting_for(Condition::CREDENTIALS, &waits, done);
+        if unknown {
+            return Condition::new(Condition::CREDENTIALS, Truth::Unknown, condition.message);
+        }
+        condition
     }
 }
 

@@ -196,6 +196,7 @@ impl Integrations {
             members: vec![],
             complete: true,
             left: vec![],
+            listed: vec![],
             secrets: None,
         };
         if !team.spec.is_registered() {
@@ -219,8 +220,11 @@ impl Integrations {
                     )));
                 }
                 SourceState::Missing => continue,
-                SourceState::Seen => wanted.complete &= answer.members.is_empty(),
-                SourceState::Complete => listed = true,
+                SourceState::Seen => wanted.complete &= !answer.some,
+                SourceState::Complete => {
+                    listed = true;
+                    wanted.listed.push(answer.source.clone());
+                }
             }
             known = true;
             let account = accounts.get(answer.source.as_str());
@@ -231,7 +235,9 @@ impl Integrations {
                 name: one.name,
                 subject: one.subject,
             };
-            wanted.members.extend(answer.members.into_iter().map(member));
+            wanted
+                .members
+                .extend(answer.members.into_iter().map(member));
             wanted.left.extend(answer.left.into_iter().map(member));
         }
         if !known {
@@ -241,7 +247,7 @@ impl Integrations {
                 team.spec.group
             )));
         }
-        // Who has told of nobody adds nobody to a list; alone, that says nothing of who is in it.
+        // Who has never told of anybody adds nobody to a list; alone, that says nothing of who is in it.
         wanted.complete &= listed;
         // Of a list of all, whoever is not in it is out.
         wanted.left.retain(|_| !wanted.complete);

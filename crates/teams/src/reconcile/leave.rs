@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::{Next, Outcome, Resource, Result};
 use serde_json::json;
 
-use super::{Pass, SOON, integrations_left, sync::Found};
+use super::{LEFT, Pass, SOON, integrations_left, sync::Found};
 use crate::{
     model::{Namespace, Team},
     service::change::sync_event,
@@ -69,13 +69,18 @@ impl Pass<'_> {
         goes_on |= !tools.is_empty();
         remaining.extend(tools);
         if remaining.is_empty() {
+            let local = &self.teams.ports().local;
+            local
+                .end(&self.caller, &team, &self.team.spec.group)
+                .await?;
             change.remove(&self.team)?;
             let data = json!({ "team": team, "generation": self.team.meta.generation });
             change.event(self.event("team.deleted", Some(Outcome::Pass), data));
             self.commit(change).await?;
             return Ok(Next::Idle);
         }
-        self.team.status.phase = "offboarded".into();
+        self.team.status.phase = LEFT.into();
+        (self.team.status.began, self.team.status.onboarded) = (None, None);
         self.team.status.conditions.clear();
         self.team.status.remaining = remaining;
         if self.team.status.synced.as_ref().map(|last| last.generation)

@@ -39,6 +39,9 @@ const PART: &str = "teams";
 /// How soon a team is looked at again that waits for something nobody tells of.
 const SOON: Duration = Duration::from_secs(5);
 
+/// The same of one that is onboarded.
+const LATER: Duration = Duration::from_secs(30);
+
 /// The reconciler of [`Team`].
 pub struct Onboarding(pub Arc<Teams>);
 
@@ -144,18 +147,38 @@ impl Pass<'_> {
         let group = self.look_at_group().await;
         let conditions = self.conditions(&namespaces, &group).await?;
         let is_ready = conditions::are_met(&conditions);
-        let was_ready = self.team.status.phase == READY;
+        let (now, created) = (Timestamp::now(), self.team.meta.created);
         let status = &mut self.team.status;
+        // Once onboarded it stays so: what is not as it should be since is said by its conditions.
+        let was_onboarded = status.phase == READY;
+        // Taken in again, it is onboarded again.
+        let taken_in = if status.phase == LEFT { now } else { created };
+        let began = *status.began.get_or_insert(taken_in);
         status.conditions = conditions;
-        status.phase = if is_ready { READY } else { "onboarding" }.into();
         status.remaining.clear();
+        let is_onboarded = is_ready || was_onboarded;
+        let is_open = before
+            .spec
+            .interactions
+            .iter()
+            .any(|one| one.lacks().is_some());
+        status.open_ended = is_open;
+        status.phase = if is_onboarded { READY } else { "onboarding" }.into();
+        if is_ready && !was_onboarded {
+            status.onboarded = Some(now);
+        }
         let mut change = self.change();
         let matters = self.team.status != before.status;
-        if is_ready && !was_ready {
-            let seconds = Timestamp::now().duration_since(self.team.meta.created);
-            let seconds = seconds.as_secs_f64();
+        if is_ready && !was_onboarded {
+            let seconds = now.duration_since(began).as_secs_f64();
             let data = json!({ "team": self.name(), "seconds": seconds });
             change.event(self.event("team.onboarded", Some(Outcome::Pass), data));
+        }
+        if is_open && !before.status.open_ended {
+            let open = self.team.spec.interactions.iter();
+            let open: Vec<_> = open.filter(|one| one.lacks().is_some()).collect();
+            let data = json!({ "team": self.name(), "interactions": open });
+            change.event(self.event("team.interaction-warning", Some(Outcome::Fail), data));
         }
         let due = self.tell_if_due(&mut change, &group);
         if matters {
@@ -167,11 +190,17 @@ impl Pass<'_> {
         if !change.is_empty() {
             self.commit(change).await?;
         }
-        Ok(Next::After(self.wait(due, is_ready)))
+        let again = match (is_ready, is_onboarded) {
+            (true, _) => None,
+            // Most of what it waits for tells when it is there.
+            (false, true) => Some(LATER),
+            (false, false) => Some(SOON),
+        };
+        Ok(Next::After(self.wait(due, again)))
     }
 
     /// Until what comes next.
-    fn wait(&self, due: Duration, is_ready: bool) -> Duration {
+    fn wait(&self, due: Duration, again: Option<Duration>) -> Duration {
         let ends = self
             .team
             .spec
@@ -182,8 +211,7 @@ impl Pass<'_> {
             Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
         };
         let next_end = ends.min().map(until);
-        let waiting = (!is_ready).then_some(SOON);
-        let least = [Some(due), next_end, waiting].into_iter().flatten().min();
+        let least = [Some(due), next_end, again].into_iter().flatten().min();
         least.unwrap_or(due).max(Duration::from_millis(10))
     }
 
@@ -285,5 +313,8 @@ impl Pass<'_> {
     }
 }
 
-/// The phase of a team whose conditions are met.
+/// The phase of a team whose conditions were met once.
 const READY: &str = "ready";
+
+/// The phase of a team that is a customer no longer.
+const LEFT: &str = "offboarded";

@@ -117,22 +117,25 @@ impl Pass<'_> {
         }
         let mut origin = home.as_ref().and_then(|home| self.origin(home));
         let known = self.state.as_ref().map(|state| &state.status.accounts);
-        let known = known.cloned().unwrap_or_default();
-        let place = Place {
-            config: &spec.config,
-            credential: credential.as_ref(),
-            ours: home.is_none() || origin.is_some(),
-            accounts: &known,
-        };
+        let mut known = known.cloned().unwrap_or_default();
         let was = self
             .state
             .as_ref()
             .map(|state| state.status.wanted.as_str());
         let mut is_drift = was == Some(&digest);
         for _ in 0..ROUNDS {
-            let mut found = tool.look(place, wanted).await?;
+            let place = Place {
+                config: &spec.config,
+                credential: credential.as_ref(),
+                ours: home.is_none() || origin.is_some(),
+                accounts: &known,
+            };
+            let mut found = tool.look(place, &wanted.without(&known)).await?;
             self.violations = found.violations.take();
-            self.accounts = Some(remembered(wanted, &known, &found.accounts));
+            if found.presence == Presence::There {
+                known = remembered(wanted, &known, &found.accounts);
+                self.accounts = Some(known.clone());
+            }
             // Who is in it without a right goes first.
             found.repairs.sort_by_key(|repair| repair.wanted.is_some());
             if leaves && found.presence != Presence::There {
@@ -143,8 +146,10 @@ impl Pass<'_> {
                 origin = self.claim(name, home, origin, found.presence).await?;
             }
             let place = Place {
+                config: &spec.config,
+                credential: credential.as_ref(),
                 ours: true,
-                ..place
+                accounts: &known,
             };
             if found.repairs.is_empty() {
                 let step = if found.obstacles.is_empty() {

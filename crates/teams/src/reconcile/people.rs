@@ -43,9 +43,7 @@ impl Reconciler for PeopleChanges {
             let Some(team) = context.store.get::<Team>("", &name).await? else {
                 continue;
             };
-            let mut change = Change::new()
-                .by(&caller)
-                .fenced(context.fence.clone());
+            let mut change = Change::new().by(&caller).fenced(context.fence.clone());
             change.event(sync_event(&team, &caller));
             context.store.commit(change).await?;
         }

@@ -1,14 +1,14 @@
 //! `team.sync`: on each change of a team or of who is in it, and again and again.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
-use kernel::Change;
+use kernel::{Change, Resource};
 use sha2::{Digest as _, Sha256};
 
 use super::Pass;
 use crate::{
-    model::{Condition, Synced, Truth},
+    model::{Condition, Synced, Team, Truth},
     port::Group,
     service::change::sync_event,
 };
@@ -17,6 +17,10 @@ use crate::{
 pub(super) struct Found {
     /// Digest of who is in it; empty where nobody can say.
     members: String,
+    /// Who is in it, by subject; none where nobody can say.
+    subjects: Option<BTreeSet<String>>,
+    /// The local source's name.
+    source: String,
     state: State,
 }
 
@@ -64,6 +68,51 @@ impl Found {
         };
         Condition::new(Condition::GROUP, status, message)
     }
+
+    /// Whether those of the team's leads who are the local source's are in the group. Of others it is not known
+    /// before they log in.
+    pub(super) fn leads(&self, team: &Resource<Team>) -> Condition {
+        let (name, spec) = (&team.meta.name, &team.spec);
+        let is_local = |lead: &&String| {
+            let source = lead.split_once(':').map(|(source, _)| source);
+            source == Some(self.source.as_str())
+        };
+        let (local, others): (Vec<&String>, Vec<_>) = spec.leads.iter().partition(is_local);
+        let said = |status, message: String| Condition::new(Condition::LEADS, status, message);
+        if spec.leads.is_empty() {
+            let message = format!(
+                "nobody leads the team: `towpath team change {name} --lead SUBJECT` says who does"
+            );
+            return said(Truth::False, message);
+        }
+        let Some(subjects) = self.subjects.as_ref().filter(|_| !local.is_empty()) else {
+            let message = "whether its leads are in its group is said when they log in".to_owned();
+            return said(Truth::Unknown, message);
+        };
+        let out: Vec<String> = local
+            .iter()
+            .filter(|lead| !subjects.contains(**lead))
+            .map(|lead| format!("`{lead}`"))
+            .collect();
+        if !out.is_empty() {
+            let message = format!(
+                "{} of its leads {} not in the group `{}`, and {} nothing: take them in with `towpath team \
+                 member add {name}`, or name other leads",
+                out.join(", "),
+                if out.len() == 1 { "is" } else { "are" },
+                spec.group,
+                if out.len() == 1 { "leads" } else { "lead" },
+            );
+            return said(Truth::False, message);
+        }
+        if others.is_empty() {
+            let message = format!("its leads are in the group `{}`", spec.group);
+            return said(Truth::True, message);
+        }
+        let message =
+            "whether all of its leads are in its group is said when they log in".to_owned();
+        said(Truth::Unknown, message)
+    }
 }
 
 impl Pass<'_> {
@@ -74,6 +123,8 @@ impl Pass<'_> {
         let spec = &self.team.spec;
         let elsewhere = |state| Found {
             members: String::new(),
+            subjects: None,
+            source: local.name().to_owned(),
             state,
         };
         let counts = spec.counts(local.name());
@@ -86,7 +137,12 @@ impl Pass<'_> {
             .group_seen_at
             .iter()
             .any(|place| *place == seen(local.name(), &spec.group));
-        if !seen_before && let Err(error) = self.teams.ensure_group(&self.caller, spec).await {
+        if !seen_before
+            && let Err(error) = self
+                .teams
+                .ensure_group(&self.caller, self.name(), spec)
+                .await
+        {
             return elsewhere(State::Away(error.message));
         }
         match local.group(&spec.group, None).await {
@@ -102,6 +158,8 @@ impl Pass<'_> {
                     self.team.status.group_seen_at = vec![place];
                 }
                 Found {
+                    subjects: Some(members.iter().map(|one| one.subject.clone()).collect()),
+                    source: local.name().to_owned(),
                     members: kernel::bytes::hex(&digest[..8]),
                     state: State::Here,
                 }

@@ -9,6 +9,7 @@ use super::{
     access::{
         TEAM_ALLOW, TEAM_CHANGE, TEAM_GOVERN, TEAM_REASSIGN, TEAM_SYNC, of_platform, of_team,
     },
+    differences::differences,
     onboard::fill,
     written,
 };
@@ -176,6 +177,7 @@ impl Teams {
             json!({
                 "team": name, "generation": team.meta.generation + 1,
                 "before": says_whose(&before), "after": says_whose(&team.spec),
+                "changed": differences(&before, &team.spec, &[])?,
             }),
         ));
         Ok(Some(team))

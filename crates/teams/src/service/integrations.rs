@@ -6,7 +6,7 @@ use kernel::{
 };
 use serde_json::json;
 
-use super::{Teams, written};
+use super::{Teams, differences::differences, written};
 use crate::{
     api::NewIntegration,
     model::{Integration, IntegrationSpec, IntegrationState},
@@ -15,6 +15,9 @@ use crate::{
 
 const READ: Action = Action::see("integration.read");
 const CHANGE: Action = Action::act("integration.change");
+
+/// Where people write what may be secret, whatever they are told.
+const MAY_BE_SECRET: [&str; 1] = ["config.headers"];
 
 /// An integration is the platform's.
 fn of_platform(name: &str) -> Target<'_> {
@@ -196,6 +199,7 @@ impl Teams {
                     .remedy("make another integration, and remove this one"),
             );
         }
+        let changed = differences(&integration.spec, spec, &MAY_BE_SECRET)?;
         integration.spec = spec.clone();
         let what = if was_there {
             change.spec(&integration)?;
@@ -218,6 +222,7 @@ impl Teams {
                 "type": spec.tool,
                 "enabled": spec.enabled,
                 "credential": credential.is_some(),
+                "changed": changed,
             }),
         ));
         Ok((integration, was_there))

@@ -1,6 +1,6 @@
 //! Who is in a team: asked of its sources; changed where the source is the platform's own.
 
-use kernel::{Caller, Change, Error, Name, NewEvent, Outcome, Resource, Result};
+use kernel::{Caller, Change, Error, Name, NewEvent, Outcome, Resource, Result, anew};
 use serde_json::json;
 
 use super::{Teams, access::MEMBERS_CHANGE};
@@ -49,12 +49,18 @@ impl Teams {
     /// Takes somebody into a team, by name, where its group is kept here.
     pub async fn member_add(&self, caller: &Caller, team: &str, user: &str) -> Result<()> {
         let team = self.changeable(caller, team).await?;
-        let platform = Caller::system("teams", caller.correlation);
-        let (local, group) = (&self.ports.local, &team.spec.group);
-        local.ensure(&platform, group, &[]).await?;
-        let user = self.local_name(user);
-        local.add(&platform, group, user).await?;
-        self.told("team.member-added", &team, caller, user).await
+        let (local, user) = (&self.ports.local, self.local_name(user));
+        let (name, group) = (team.meta.name.as_str(), team.spec.group.as_str());
+        anew(|| async {
+            let mut change = Change::new().by(caller);
+            if !local.add(&mut change, caller, name, group, user).await? {
+                // Told is what has changed.
+                return Ok(());
+            }
+            change.event(self.told("team.member-added", &team, caller, user));
+            self.store.commit(change).await.map(drop)
+        })
+        .await
     }
 
     /// The name of one of the people that are kept here, who may be given as their subject.
@@ -68,15 +74,18 @@ impl Teams {
     /// Takes somebody out of a team: at once, on every replica.
     pub async fn member_remove(&self, caller: &Caller, team: &str, user: &str) -> Result<()> {
         let team = self.changeable(caller, team).await?;
-        let platform = Caller::system("teams", caller.correlation);
-        let (local, group) = (&self.ports.local, &team.spec.group);
-        let user = self.local_name(user);
-        if !local.remove(&platform, group, user).await? {
-            let name = &team.meta.name;
-            return Err(Error::not_found(format!("`{user}` in team `{name}`"))
-                .remedy(format!("see who is: `towpath team member list {name}`")));
-        }
-        self.told("team.member-removed", &team, caller, user).await
+        let (local, user) = (&self.ports.local, self.local_name(user));
+        let (name, group) = (team.meta.name.as_str(), team.spec.group.as_str());
+        anew(|| async {
+            let mut change = Change::new().by(caller);
+            if !local.remove(&mut change, caller, group, user).await? {
+                return Err(Error::not_found(format!("`{user}` in team `{name}`"))
+                    .remedy(format!("see who is: `towpath team member list {name}`")));
+            }
+            change.event(self.told("team.member-removed", &team, caller, user));
+            self.store.commit(change).await.map(drop)
+        })
+        .await
     }
 
     /// The team, where `caller` may change who is in it, and that can be done here.
@@ -102,33 +111,29 @@ impl Teams {
         .remedy("change the group there: the platform follows"))
     }
 
-    async fn told(
-        &self,
-        what: &str,
-        team: &Resource<Team>,
-        caller: &Caller,
-        user: &str,
-    ) -> Result<()> {
+    fn told(&self, what: &str, team: &Resource<Team>, caller: &Caller, user: &str) -> NewEvent {
         let subject = format!("{}:{user}", self.ports.local.name());
-        let mut change = Change::new().by(caller);
-        change.event(NewEvent::caused(
+        NewEvent::caused(
             what,
             team.key(),
             &team.meta.name,
             caller,
             Some(Outcome::Pass),
             json!({ "member": subject }),
-        ));
-        self.store.commit(change).await.map(drop)
+        )
     }
 }
 
 async fn answer(source: &dyn MembershipSource, group: &str, id: Option<&str>) -> SourceAnswer {
-    let mut gone = Vec::new();
+    let (mut gone, mut has_some) = (Vec::new(), false);
     let (state, members, message) = match source.group(group, id).await {
         Ok(Group::Found(members)) => (SourceState::Complete, members, String::new()),
-        Ok(Group::Seen { members, left }) => {
-            gone = left;
+        Ok(Group::Seen {
+            members,
+            left,
+            some,
+        }) => {
+            (gone, has_some) = (left, some);
             (
                 SourceState::Seen,
                 members,
@@ -154,6 +159,7 @@ async fn answer(source: &dyn MembershipSource, group: &str, id: Option<&str>) ->
         state,
         members,
         left: gone,
+        some: has_some,
         message,
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod access;
 mod apply;
 pub(crate) mod change;
+mod differences;
 mod integrations;
 mod members;
 mod names;

@@ -12,6 +12,7 @@ use super::{
         NAMESPACE_CHANGE, NAMESPACE_CREATE, NAMESPACE_DELETE, NAMESPACE_QUOTA, TEAM_UNPROTECT,
         of_namespace, of_team,
     },
+    differences::differences,
     written,
 };
 use crate::{
@@ -312,7 +313,10 @@ impl Teams {
             &namespace.meta.scope,
             caller,
             Some(Outcome::Pass),
-            json!({ "quota": namespace.spec.quota }),
+            json!({
+                "quota": namespace.spec.quota,
+                "changed": differences(&spec, &namespace.spec, &[])?,
+            }),
         ));
         Ok(true)
     }

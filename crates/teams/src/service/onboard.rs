@@ -41,7 +41,7 @@ impl Teams {
             let team = self.onboard_into(&mut change, caller, before, &new).await?;
             let committed = self.store.commit(change).await?;
             // The team is there, whatever becomes of its group: the reconciler sees to it as well.
-            if let Err(error) = self.ensure_group(caller, &team.spec).await {
+            if let Err(error) = self.ensure_group(caller, &team.meta.name, &team.spec).await {
                 tracing::info!(
                     error = error.chain(),
                     "a team's group is left to the reconciler"
@@ -105,7 +105,12 @@ impl Teams {
 
     /// Has the source that the platform keeps have the group, with those leads whom it knows, where
     /// the group is that source's and not there yet.
-    pub(crate) async fn ensure_group(&self, caller: &Caller, spec: &TeamSpec) -> Result<()> {
+    pub(crate) async fn ensure_group(
+        &self,
+        caller: &Caller,
+        team: &str,
+        spec: &TeamSpec,
+    ) -> Result<()> {
         let local = &self.ports.local;
         let prefix = format!("{}:", local.name());
         let people: Vec<String> = spec
@@ -121,8 +126,10 @@ impl Teams {
         }
         // In the platform's name: whoever onboards a team need not keep groups.
         let platform = Caller::system("teams", caller.correlation);
-        local.ensure(&platform, &spec.group, &people).await?;
-        Ok(())
+        local
+            .ensure(&platform, team, &spec.group, &people)
+            .await
+            .map(drop)
     }
 
     /// Everything that is wrong with what a team should be, at once. Interactions that it had `before` are as
@@ -159,6 +166,12 @@ impl Teams {
                 continue;
             }
             let place = format!("interactions[{index}]");
+            if let Some(lacks) = interaction.lacks() {
+                let why = format!("an interaction that is facilitating {lacks}");
+                problems.push(Problem::new("team/interaction", place.as_str(), why).remedy(
+                    "say in `expires` when it ends, and in `skill` what the other team can do itself then",
+                ));
+            }
             problems.extend(
                 self.wrong_interaction(caller, name, interaction, &place)
                     .await?,
@@ -265,6 +278,7 @@ pub(super) fn fill(spec: &mut TeamSpec, fields: &TeamFields) {
         spec.source = Some(source.clone()).filter(|source| !source.is_empty());
     }
     take(&mut spec.description, fields.description.as_ref());
+    take(&mut spec.boundary, fields.boundary.as_ref());
     take(&mut spec.contact, fields.contact.as_ref());
     take(&mut spec.kind, fields.kind.as_ref());
     take(&mut spec.leads, fields.leads.as_ref());

@@ -1,5 +1,6 @@
 //! Who is in a team: what its sources say, and nobody else.
 
+use kernel::EventFilter;
 use serde_json::{Value, json};
 
 use crate::support::Site;
@@ -103,6 +104,13 @@ async fn leads_say_who_is_in_a_group_that_is_kept_here(site: Site) {
     for _ in 0..2 {
         assert_eq!(member("local:ada", "PUT", "eve").await, 204);
     }
+    let filter = EventFilter {
+        type_prefix: Some("dev.towpath.team.member-added".into()),
+        ..EventFilter::default()
+    };
+    let added = site.store.events(&filter, 0, 10).await.unwrap();
+    assert_eq!(added.len(), 1, "again is the same as once");
+    assert_eq!(added[0].actor, "local:ada");
     assert_eq!(member("local:ada", "PUT", "nobody").await, 422);
     assert_eq!(site.teams_of("local:eve").await, json!(["payments"]));
     assert_eq!(member("local:ada", "DELETE", "eve").await, 204);

@@ -204,6 +204,8 @@ async fn a_manager_gives_nobody_a_team_that_is_somebodys(site: Site) {
             &json!({ "group": "payments-2", "source": null, "leads": ["local:bob"] }),
         )
     );
+    let changed = json!({ "group": { "from": "payments", "to": "payments-2" } });
+    assert_eq!(last["changed"], changed);
     // An operator may.
     site.outside.group("payments-2", &["bob"]);
     assert_eq!(change("admin", taken[0].clone()).await.0, 200);

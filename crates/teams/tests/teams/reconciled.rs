@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kernel::{Change, Driver, EventFilter, Resource, Store};
+use kernel::{Caller, Change, Driver, EventFilter, Key, NewEvent, Resource, Store};
 use serde_json::{Value, json};
 use teams::{
-    model::{Namespace, NamespaceStatus, Team},
-    reconcile::Onboarding,
+    model::{Namespace, NamespaceStatus, Team, Truth},
+    reconcile::{Onboarding, PeopleChanges},
 };
 use testkit::eventually;
 use uuid::Uuid;
@@ -16,6 +16,11 @@ use crate::support::Site;
 
 on_both!(
     a_team_waits_for_what_is_not_there_and_is_ready_once,
+    a_team_that_is_taken_in_again_is_onboarded_again_in_its_own_time,
+    credentials_are_ready_when_their_keys_are_kept,
+    a_group_that_was_made_for_a_team_goes_with_it,
+    who_helps_another_team_says_what_for_and_until_when,
+    what_is_learnt_of_somebody_is_told_of_their_teams_at_once,
     interactions_end_when_their_time_is_over,
     what_is_protected_goes_only_by_the_word_of_an_operator,
     what_stays_of_an_offboarded_team_is_said_with_its_reason,
@@ -103,6 +108,29 @@ async fn a_team_waits_for_what_is_not_there_and_is_ready_once(site: Site) {
     })
     .await;
     assert_eq!(told(&site.store, "team.onboarded").await, 1);
+    // What comes later is not so yet, and the team is what it is.
+    let path = "/v1/teams/payments/namespaces";
+    let new = json!({ "name": "payments-load" });
+    assert_eq!(site.ask("admin", "POST", path, new).await.0, 202);
+    let waits = eventually("it says what it waits for", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        let condition = found.status.condition("NamespacesReady")?;
+        (condition.message == "payments-load is being made").then_some(found)
+    })
+    .await;
+    assert_eq!(waits.status.phase, "ready");
+    back(&site.store, "payments-load", false).await;
+    eventually("it is so again", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        let condition = found.status.condition("NamespacesReady")?;
+        (condition.status == Truth::True).then_some(())
+    })
+    .await;
+    assert_eq!(told(&site.store, "team.onboarded").await, 1);
+    site.store
+        .expect::<Namespace>("payments", "payments-load")
+        .await
+        .unwrap();
     let drawn: Vec<_> = site
         .outside
         .credentials
@@ -111,7 +139,185 @@ async fn a_team_waits_for_what_is_not_there_and_is_ready_once(site: Site) {
         .iter()
         .cloned()
         .collect();
-    assert_eq!(drawn, ["payments-dev", "payments-prod"]);
+    assert_eq!(drawn, ["payments-dev", "payments-load", "payments-prod"]);
+    driver.shutdown().await;
+}
+
+async fn a_team_that_is_taken_in_again_is_onboarded_again_in_its_own_time(site: Site) {
+    site.onboard(json!({ "name": "payments", "environments": [] }))
+        .await;
+    *site.outside.stays.lock().unwrap() = vec!["a ledger, by law".into()];
+    let driver = driver(&site);
+    let is = async |phase: &str| {
+        eventually("it is so", LONG, || async {
+            let found = team(&site.store, "payments").await?;
+            (found.status.phase == phase).then_some(found)
+        })
+        .await
+    };
+    is("ready").await;
+    let path = "/v1/platforms/teams/payments?confirm=payments";
+    assert_eq!(site.ask("admin", "DELETE", path, Value::Null).await.0, 202);
+    is("offboarded").await;
+    site.onboard(json!({ "name": "payments" })).await;
+    let again = is("ready").await;
+    assert_eq!(told(&site.store, "team.onboarded").await, 2);
+    let (began, onboarded) = (again.status.began.unwrap(), again.status.onboarded.unwrap());
+    assert!(again.meta.created < began && began <= onboarded);
+    driver.shutdown().await;
+}
+
+async fn credentials_are_ready_when_their_keys_are_kept(site: Site) {
+    *site.outside.no_key.lock().unwrap() = Some("its first key is being drawn".into());
+    site.outside.group("payments", &["ada"]);
+    site.onboard(json!({ "name": "payments", "environments": ["dev"] }))
+        .await;
+    let driver = driver(&site);
+    back(&site.store, "payments-dev", false).await;
+    let condition = async |status: Truth| {
+        eventually("it is said", LONG, || async {
+            let found = team(&site.store, "payments").await?;
+            let condition = found.status.condition("CredentialsReady")?;
+            (condition.status == status)
+                .then(|| (condition.message.clone(), found.status.phase.clone()))
+        })
+        .await
+    };
+    let (why, phase) = condition(Truth::False).await;
+    assert_eq!(why, "payments-dev: its first key is being drawn");
+    assert_eq!(phase, "onboarding");
+    *site.outside.no_key.lock().unwrap() = None;
+    assert_eq!(condition(Truth::True).await.1, "ready");
+    driver.shutdown().await;
+}
+
+async fn a_group_that_was_made_for_a_team_goes_with_it(site: Site) {
+    site.outside.group("search", &["bob"]);
+    let driver = driver(&site);
+    let lead = |name: &str, who: &str| json!({ "name": name, "leads": [who], "environments": [] });
+    site.onboard(lead("payments", "local:ada")).await;
+    site.onboard(lead("search", "local:bob")).await;
+    let leads = async |name: &'static str, status: Truth| {
+        eventually("it is said of the leads", LONG, || async {
+            let found = team(&site.store, name).await?;
+            let condition = found.status.condition("LeadsInGroup")?;
+            (condition.status == status).then(|| condition.message.clone())
+        })
+        .await
+    };
+    leads("payments", Truth::True).await;
+    for name in ["payments", "search"] {
+        let path = format!("/v1/platforms/teams/{name}?confirm={name}");
+        assert_eq!(site.ask("admin", "DELETE", &path, Value::Null).await.0, 202);
+        eventually("it is gone", LONG, || async {
+            team(&site.store, name).await.is_none().then_some(())
+        })
+        .await;
+    }
+    // What people have made is theirs.
+    let groups = site.outside.groups.lock().unwrap().clone();
+    assert!(groups.contains_key("search") && !groups.contains_key("payments"));
+    // A team that is made later begins with its own lead.
+    site.onboard(lead("payments", "local:eve")).await;
+    leads("payments", Truth::True).await;
+    assert_eq!(site.teams_of("local:ada").await, json!([]));
+    assert_eq!(site.teams_of("local:eve").await, json!(["payments"]));
+    site.onboard(lead("search", "local:eve")).await;
+    let why = leads("search", Truth::False).await;
+    assert!(
+        why.contains("`local:eve` of its leads is not in the group `search`"),
+        "{why}"
+    );
+    driver.shutdown().await;
+}
+
+async fn who_helps_another_team_says_what_for_and_until_when(site: Site) {
+    for name in ["search", "payments"] {
+        site.onboard(json!({ "name": name, "environments": [] }))
+            .await;
+    }
+    let path = "/v1/platforms/teams/payments";
+    let with = |more: Value| {
+        let mut one = json!({ "with": "search", "mode": "facilitating" });
+        for (field, value) in more.as_object().unwrap() {
+            one[field] = value.clone();
+        }
+        json!({ "interactions": [one] })
+    };
+    let end = "2130-01-01T00:00:00Z";
+    for lacking in [
+        json!({}),
+        json!({ "expires": end }),
+        json!({ "skill": "tests" }),
+    ] {
+        let (status, answer) = site.ask("admin", "PATCH", path, with(lacking)).await;
+        assert_eq!(status, 422, "{answer}");
+        assert_eq!(answer["problems"][0]["path"], "interactions[0]", "{answer}");
+    }
+    let whole = with(json!({ "expires": end, "skill": "tests" }));
+    assert_eq!(site.ask("admin", "PATCH", path, whole).await.0, 200);
+    // One from before that was asked for.
+    let mut before = team(&site.store, "search").await.unwrap();
+    let open = json!([{ "with": "payments", "mode": "facilitating" }]);
+    before.spec.interactions = serde_json::from_value(open).unwrap();
+    let mut change = Change::new();
+    change.spec(&before).unwrap();
+    site.store.commit(change).await.unwrap();
+    let driver = driver(&site);
+    let flagged = eventually("it is flagged", LONG, || async {
+        let found = team(&site.store, "search").await?;
+        let condition = found.status.condition("TopologyDeclared")?;
+        condition.message.contains("has no end").then_some(found)
+    })
+    .await;
+    assert!(flagged.status.open_ended);
+    assert_eq!(told(&site.store, "team.interaction-warning").await, 1);
+    let boundary = json!({ "boundary": "what is paid, until it is booked" });
+    assert_eq!(site.ask("admin", "PATCH", path, boundary).await.0, 200);
+    eventually("all is said", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        let condition = found.status.condition("TopologyDeclared")?;
+        (condition.status == Truth::True).then_some(())
+    })
+    .await;
+    driver.shutdown().await;
+}
+
+async fn what_is_learnt_of_somebody_is_told_of_their_teams_at_once(site: Site) {
+    site.outside
+        .upstream(&[("acme/pay", "42", &["7"]), ("acme/search", "43", &[])]);
+    let driver = Driver::new(site.store.clone(), "test".into())
+        .with(Arc::new(PeopleChanges::new(site.teams.clone(), "Person")))
+        .start();
+    for (name, group) in [("payments", "acme/pay"), ("search", "acme/search")] {
+        let team = json!({ "name": name, "group": group, "source": "github", "environments": [] });
+        site.onboard(team).await;
+    }
+    let mut change = Change::new();
+    change.event(NewEvent::caused(
+        "person.changed",
+        Key {
+            kind: "Person".into(),
+            scope: String::new(),
+            name: "7".into(),
+        },
+        "",
+        &Caller::system("test", Uuid::now_v7()),
+        None,
+        json!({}),
+    ));
+    site.store.commit(change).await.unwrap();
+    let told = eventually("their team is told of", LONG, || async {
+        let filter = EventFilter {
+            type_prefix: Some("dev.towpath.team.sync".into()),
+            ..EventFilter::default()
+        };
+        let events = site.store.events(&filter, 0, 10).await.unwrap();
+        (!events.is_empty()).then_some(events)
+    })
+    .await;
+    let teams: Vec<_> = told.iter().map(|event| &event.data["team"]).collect();
+    assert_eq!(teams, [&json!("payments")]);
     driver.shutdown().await;
 }
 
@@ -122,7 +328,8 @@ async fn interactions_end_when_their_time_is_over(site: Site) {
     }
     let soon = Timestamp::now() + Duration::from_millis(700);
     let interactions = json!({ "interactions": [
-        { "with": "search", "mode": "facilitating", "expires": soon.to_string() },
+        { "with": "search", "mode": "facilitating", "skill": "to measure relevance",
+          "expires": soon.to_string() },
         { "with": "search", "mode": "collaboration" },
     ]});
     let path = "/v1/platforms/teams/payments";

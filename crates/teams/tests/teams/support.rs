@@ -22,8 +22,8 @@ use teams::{
     Registered, Registry, Settings, Teams,
     model::Team,
     port::{
-        Belongings, Credentials, Group, GroupsOf, Identified, Left, LocalGroups, Member, MembershipSource,
-        SecretNames, Upstreams,
+        Belongings, Credentials, Group, GroupsOf, Identified, Left, LocalGroups, Member,
+        MembershipSource, SecretNames, Upstreams,
     },
     service::Ports,
     tool::Tool,
@@ -42,6 +42,10 @@ pub(crate) struct Outside {
     /// Groups of which the upstream was asked who has left.
     pub(crate) looked: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) credentials: Mutex<BTreeSet<String>>,
+    /// Why keys are waited for.
+    pub(crate) no_key: Mutex<Option<String>>,
+    /// The groups that were made for a team, each with that.
+    pub(crate) made: Mutex<BTreeMap<String, String>>,
     /// Teams whose belongings were asked to go, and whether with what is protected.
     pub(crate) removed: Mutex<Vec<(String, bool)>>,
     /// A team that is taken in again as soon as the first of its belongings is asked to go.
@@ -133,28 +137,45 @@ impl LocalGroups for Local {
         (key.kind == "LocalGroup").then_some(key.name)
     }
 
-    async fn ensure(&self, _: &Caller, group: &str, people: &[String]) -> Result<bool> {
+    async fn ensure(&self, _: &Caller, team: &str, group: &str, people: &[String]) -> Result<bool> {
         let mut groups = self.0.groups.lock().unwrap();
         if groups.contains_key(group) {
             return Ok(false);
         }
         groups.insert(group.into(), people.iter().cloned().collect());
+        let mut made = self.0.made.lock().unwrap();
+        made.insert(group.into(), team.into());
         Ok(true)
     }
 
-    async fn add(&self, _: &Caller, group: &str, name: &str) -> Result<()> {
+    async fn add(
+        &self,
+        _: &mut Change,
+        _: &Caller,
+        _: &str,
+        group: &str,
+        name: &str,
+    ) -> Result<bool> {
         if name == "nobody" {
             return Err(Error::invalid("there is no user `nobody`"));
         }
         let mut groups = self.0.groups.lock().unwrap();
-        groups.entry(group.into()).or_default().insert(name.into());
-        Ok(())
+        Ok(groups.entry(group.into()).or_default().insert(name.into()))
     }
 
-    async fn remove(&self, _: &Caller, group: &str, name: &str) -> Result<bool> {
+    async fn remove(&self, _: &mut Change, _: &Caller, group: &str, name: &str) -> Result<bool> {
         let mut groups = self.0.groups.lock().unwrap();
         let members = groups.get_mut(group);
         Ok(members.is_some_and(|members| members.remove(name)))
+    }
+
+    async fn end(&self, _: &Caller, team: &str, group: &str) -> Result<()> {
+        let mut made = self.0.made.lock().unwrap();
+        if made.get(group).is_some_and(|of| of == team) {
+            made.remove(group);
+            self.0.groups.lock().unwrap().remove(group);
+        }
+        Ok(())
     }
 }
 
@@ -198,8 +219,9 @@ impl MembershipSource for Upstream {
             email: None,
         };
         Ok(Group::Seen {
-            members: people.into_iter().map(member).collect(),
+            members: people.iter().cloned().map(member).collect(),
             left: vec![],
+            some: !people.is_empty(),
         })
     }
 
@@ -241,9 +263,9 @@ impl Credentials for Drawer {
         None
     }
 
-    async fn ensure(&self, _: &Caller, _: &str, namespace: &str) -> Result<()> {
+    async fn ensure(&self, _: &Caller, _: &str, namespace: &str) -> Result<Option<String>> {
         self.0.credentials.lock().unwrap().insert(namespace.into());
-        Ok(())
+        Ok(self.0.no_key.lock().unwrap().clone())
     }
 
     async fn end(&self, _: &Caller, _: &str, namespace: &str) -> Result<()> {

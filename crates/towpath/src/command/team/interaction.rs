@@ -21,7 +21,7 @@ use crate::{
 /// See how a team works with others, begin it, and end it
 #[derive(Debug, Subcommand)]
 #[command(
-    after_long_help = "Examples:\n  towpath team interaction add payments --with search --mode x-as-a-service --purpose 'full text'\n  towpath team interaction add payments --with enablers --mode facilitating --for 60d\n  towpath team interaction list payments\n  towpath team interaction end payments --with search"
+    after_long_help = "Examples:\n  towpath team interaction add payments --with search --mode x-as-a-service --purpose 'full text'\n  towpath team interaction add payments --with enablers --mode facilitating --skill 'load tests' --for 60d\n  towpath team interaction list payments\n  towpath team interaction end payments --with search"
 )]
 pub(crate) enum Interaction {
     /// List how a team works with others
@@ -57,6 +57,9 @@ pub(crate) struct Add {
     /// What for
     #[arg(long, value_name = "TEXT", default_value = "")]
     purpose: String,
+    /// What the other team can do itself when it is over: of one that is facilitating, which has an end too
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    skill: String,
     /// How long: 30d, 12h [default: until somebody ends it]
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     lasts: Option<Duration>,
@@ -105,6 +108,7 @@ impl Add {
             with: self.with,
             mode: self.mode,
             purpose: self.purpose,
+            skill: self.skill,
             expires: self.lasts.map(ends).transpose()?,
         };
         let changed = change(context, &self.team, |all| {
