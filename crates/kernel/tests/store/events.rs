@@ -20,6 +20,7 @@ on_both!(
     a_log_from_before_there_were_means_goes_on,
     writes_take_their_cause_from_the_events_beside_them,
     filters_select,
+    a_place_in_the_log_is_found_by_its_time,
     a_subscriber_wakes_with_the_commit,
     the_log_refuses_change,
     nothing_of_a_failed_change_is_logged,
