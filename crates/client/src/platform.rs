@@ -6,7 +6,7 @@ use delivery::{
         PolicyList, RevisionDifference,
     },
     definition::Explanation,
-    model::{ResourceDefinition, ResourceDefinitionRevision, Route},
+    model::{Remnant, ResourceDefinition, ResourceDefinitionRevision, Route},
 };
 use jiff::Timestamp;
 use kernel::{
@@ -177,6 +177,27 @@ impl Client {
         self.call(Method::DELETE, &["resource-definitions", name])
             .if_match(revision)
             .read()
+            .await
+    }
+
+    /// `GET remnants`
+    pub async fn remnants(&self, page: &ListQuery) -> Result<Page<Resource<Remnant>>> {
+        self.call(Method::GET, &["remnants"])
+            .query(page)
+            .page()
+            .await
+    }
+
+    /// `GET remnants/{name}`
+    pub async fn remnant(&self, name: &str) -> Result<Resource<Remnant>> {
+        self.call(Method::GET, &["remnants", name]).resource().await
+    }
+
+    /// `DELETE remnants/{name}`: forgets what somebody has seen to.
+    pub async fn delete_remnant(&self, name: &str, revision: Option<i64>) -> Result<()> {
+        self.call(Method::DELETE, &["remnants", name])
+            .if_match(revision)
+            .done()
             .await
     }
 

@@ -3,7 +3,7 @@
 use delivery::{
     api::{Data, ListQuery, LogParams, OutputsQuery, Removal, RenderedRelease, ResourceOutputs},
     engine::LogLine,
-    model::{ResourceInstance, Workload},
+    model::{Remnant, ResourceInstance, Workload},
 };
 use kernel::{Page, Resource};
 use reqwest::Method;
@@ -145,6 +145,20 @@ impl Client {
     ) -> Result<Resource<ResourceInstance>> {
         let path = ["environments", environment, "resources", name, "rotate"];
         self.call(Method::POST, &path).resource().await
+    }
+
+    /// `POST environments/{env}/resources/{name}/abandon`: gives up what cannot be removed.
+    pub async fn abandon_resource(
+        &self,
+        environment: &str,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<Resource<Remnant>> {
+        let path = ["environments", environment, "resources", name, "abandon"];
+        self.call(Method::POST, &path)
+            .if_match(revision)
+            .resource()
+            .await
     }
 
     /// `GET environments/{env}/resources/{name}/outputs`, with the value of the secret that

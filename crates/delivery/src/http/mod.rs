@@ -3,6 +3,7 @@
 mod definitions;
 mod deployments;
 mod environments;
+mod remnants;
 mod resources;
 mod workloads;
 
@@ -24,7 +25,8 @@ use crate::{
 /// The routes, below `/v1`.
 pub fn routes(delivery: Arc<Delivery>) -> Router {
     use self::{
-        definitions as d, deployments as p, environments as e, resources as r, workloads as w,
+        definitions as d, deployments as p, environments as e, remnants as n, resources as r,
+        workloads as w,
     };
     Router::new()
         .route("/v1/environments", get(e::list).post(e::create))
@@ -79,6 +81,12 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
             "/v1/environments/{environment}/resources/{name}/outputs",
             get(r::outputs),
         )
+        .route(
+            "/v1/environments/{environment}/resources/{name}/abandon",
+            post(n::abandon),
+        )
+        .route("/v1/remnants", get(n::list))
+        .route("/v1/remnants/{name}", get(n::show).delete(n::delete))
         .route("/v1/resource-definitions", get(d::list))
         .route(
             "/v1/resource-definitions/{name}",
@@ -132,6 +140,10 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         resources::delete,
         resources::rotate,
         resources::outputs,
+        remnants::abandon,
+        remnants::list,
+        remnants::show,
+        remnants::delete,
         definitions::list,
         definitions::show,
         definitions::delete,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use jiff::Timestamp;
-use kernel::Kind;
+use kernel::{Kind, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -140,6 +140,10 @@ pub struct ResourceInstanceStatus {
     /// Tries since the last success. Counted without an event: only what is new has one.
     #[serde(default)]
     pub attempts: u32,
+    /// Since when its removal fails, where it was tried and did: only then may it be given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub removal_fails: Option<Timestamp>,
     /// The digest of the outputs of others that its parameters were resolved with.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub inputs_digest: String,
@@ -159,6 +163,17 @@ pub struct ResourceInstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub seen: Option<Timestamp>,
+}
+
+/// The provisioners that may have made something of `instance`: the one that its spec names, which may
+/// have begun, and the one that made what is there, where that was another.
+pub fn makers(instance: &Resource<ResourceInstance>) -> Vec<&str> {
+    let (present, former) = (&instance.spec.provisioner, &instance.status.made_by);
+    let mut makers = vec![present.as_str()];
+    if !former.is_empty() && former != present {
+        makers.push(former);
+    }
+    makers
 }
 
 /// The name of the instance of `node`: `postgres-default-notes-db`, with a digest where the plain

@@ -5,6 +5,7 @@ mod deployment;
 mod environment;
 mod graph;
 mod instance;
+mod remnant;
 mod route;
 mod workload;
 
@@ -13,5 +14,6 @@ pub use deployment::*;
 pub use environment::*;
 pub use graph::*;
 pub use instance::*;
+pub use remnant::*;
 pub use route::*;
 pub use workload::*;

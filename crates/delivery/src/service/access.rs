@@ -9,7 +9,7 @@ use kernel::{
 
 use super::Delivery;
 use crate::model::{
-    Deployment, Environment, EnvironmentRole, EnvironmentSpec, ResourceDefinition,
+    Deployment, Environment, EnvironmentRole, EnvironmentSpec, Remnant, ResourceDefinition,
     ResourceDefinitionRevision, ResourceInstance, Route, Workload,
 };
 
@@ -25,6 +25,10 @@ pub(super) const ENVIRONMENT_UNPROTECT: Action = Action::act("environment.unprot
 pub(super) const ROLE_CHANGE: Action = Action::act("environment-role.change");
 pub(super) const DEFINITION_CHANGE: Action = Action::act("resource-definition.change");
 pub(super) const DEFINITION_DELETE: Action = Action::act("resource-definition.delete");
+/// To forget what may be left of a resource that was given up.
+pub(super) const REMNANT_DELETE: Action = Action::act("remnant.delete");
+/// To give up a resource that cannot be removed.
+pub(super) const RESOURCE_ABANDON: Action = Action::act("resource.abandon");
 pub(super) const RESOURCE_DELETE: Action = Action::act("resource.delete");
 /// To be told the value of a secret output.
 pub(super) const RESOURCE_REVEAL: Action = Action::act("resource.reveal");
@@ -49,6 +53,10 @@ impl Seen for Environment {
 
 impl Seen for EnvironmentRole {
     const READ: Action = Action::see("environment-role.read");
+}
+
+impl Seen for Remnant {
+    const READ: Action = Action::see("remnant.read");
 }
 
 impl Seen for ResourceDefinition {

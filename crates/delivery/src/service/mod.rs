@@ -12,6 +12,7 @@ pub mod outputs;
 mod plans;
 mod preview;
 pub(crate) mod quota;
+mod remnants;
 mod resources;
 mod restore;
 pub(crate) mod shields;

@@ -187,7 +187,7 @@ impl Delivery {
         Ok(answer)
     }
 
-    async fn instance_for(
+    pub(super) async fn instance_for(
         &self,
         caller: &Caller,
         environment: &str,

@@ -43,13 +43,30 @@ pub struct Shelf {
     things: Mutex<BTreeMap<Uuid, Value>>,
     /// Every thing that was removed, as it was last made.
     removed: Mutex<Vec<Value>>,
-    /// The error of every call, while there is one: its text, and whether to try again.
-    fault: Mutex<Option<(&'static str, bool)>>,
+    /// The error of every call, while there is one.
+    fault: Mutex<Option<ProvisionError>>,
+    /// Every instance that it was asked to remove.
+    asked: Mutex<Vec<Uuid>>,
 }
 
 impl Shelf {
     pub fn fails(&self, message: &'static str, retry: bool) {
-        *self.fault.lock().unwrap() = Some((message, retry));
+        let error = if retry {
+            ProvisionError::transient(message).remedy("wait")
+        } else {
+            ProvisionError::permanent(message).remedy("order more")
+        };
+        *self.fault.lock().unwrap() = Some(error);
+    }
+
+    /// Fails for now, and advises nothing.
+    pub fn is_silent(&self, message: &'static str) {
+        *self.fault.lock().unwrap() = Some(ProvisionError::transient(message));
+    }
+
+    /// Somebody clears it by hand.
+    pub fn burns(&self) {
+        self.things.lock().unwrap().clear();
     }
 
     pub fn mends(&self) {
@@ -65,12 +82,14 @@ impl Shelf {
         self.removed.lock().unwrap().clone()
     }
 
+    /// The instances that it was asked to remove, whether it could or not.
+    pub fn asked_to_remove(&self) -> Vec<Uuid> {
+        self.asked.lock().unwrap().clone()
+    }
+
     fn check_fault(&self) -> Result<(), ProvisionError> {
-        match *self.fault.lock().unwrap() {
-            None => Ok(()),
-            Some((message, true)) => Err(ProvisionError::transient(message).remedy("wait")),
-            Some((message, false)) => Err(ProvisionError::permanent(message).remedy("order more")),
-        }
+        let fault = self.fault.lock().unwrap().clone();
+        fault.map_or(Ok(()), Err)
     }
 }
 
@@ -123,6 +142,7 @@ impl Provisioner for Shelf {
     }
 
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
+        self.asked.lock().unwrap().push(request.uid);
         self.check_fault()?;
         let gone = self.things.lock().unwrap().remove(&request.uid);
         self.removed.lock().unwrap().extend(gone);

@@ -133,6 +133,14 @@ impl Room {
         self.deploy_to("dev", image, resources, accept).await
     }
 
+    /// Deploys the workload `notes` with a tower, for which a test has a definition.
+    pub async fn deploy_tower(&self) -> Resource<Deployment> {
+        let tower = ("tower".to_owned(), json!({ "type": "tower" }));
+        let resources = serde_json::Map::from_iter([tower]);
+        let deployed = self.deploy_to("dev", "notes:1", resources, &[]).await;
+        deployed.unwrap()
+    }
+
     /// Deploys the workload `notes` with what it asks for, to an environment that need not be there.
     pub async fn deploy_to(
         &self,

@@ -19,7 +19,7 @@ use crate::{
     progress,
 };
 
-/// Remove a workload, an environment, a resource or a resource definition
+/// Remove a workload, an environment, a resource, a resource definition or a remnant
 ///
 /// What holds data stays unless --with-data is given. Ends once the platform says that it is gone.
 #[derive(Debug, Args)]
@@ -56,6 +56,9 @@ enum Deletable {
     /// How the platform meets a need.
     #[value(alias = "resource-definitions", alias = "definition")]
     ResourceDefinition,
+    /// What may be left of a resource that was given up, once somebody has seen to it.
+    #[value(alias = "remnants")]
+    Remnant,
 }
 
 impl Delete {
@@ -105,6 +108,12 @@ impl Delete {
                 let deleted = client.delete_definition(name, None).await?;
                 context.answer(&deleted, || {
                     definition_text(&what("resource definition"), &deleted)
+                })
+            }
+            Deletable::Remnant => {
+                client.delete_remnant(name, None).await?;
+                context.answer(&serde_json::json!({ "removal": "done" }), || {
+                    format!("{} is forgotten", what("remnant"))
                 })
             }
         }

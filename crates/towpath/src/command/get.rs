@@ -4,8 +4,8 @@ use clap::Args;
 use delivery::{
     engine::Phase,
     model::{
-        Deployment, Environment, EnvironmentRole, ResourceDefinition, ResourceInstance, Route,
-        Workload,
+        Deployment, Environment, EnvironmentRole, LeftBy, Remnant, ResourceDefinition,
+        ResourceInstance, Route, Workload,
     },
 };
 use jiff::Timestamp;
@@ -233,6 +233,34 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
                 "definition",
                 "used by",
                 "what it is",
+            ];
+            table(head, rows.collect(), &nothing)
+        }
+        Kind::Remnants => {
+            let place = |left: LeftBy| match left.listed_as {
+                Some(listed_as) => format!("{} {listed_as}", left.provisioner),
+                None => left.provisioner,
+            };
+            let rows = typed::<Remnant>(documents)?.into_iter().map(|r| {
+                let left_by: Vec<_> = r.spec.left_by.into_iter().map(place).collect();
+                [
+                    r.meta.name,
+                    format!("{}/{}", r.spec.environment, r.spec.node),
+                    left_by.join(", "),
+                    if r.spec.holds_data { "yes" } else { "no" }.into(),
+                    r.spec.given_up_by,
+                    quantity::age(r.spec.given_up, now),
+                    one_line(&r.spec.message),
+                ]
+            });
+            let head = [
+                "remnant",
+                "what it was",
+                "left by",
+                "data",
+                "given up by",
+                "age",
+                "why",
             ];
             table(head, rows.collect(), &nothing)
         }

@@ -31,6 +31,9 @@ pub(crate) enum Kind {
     /// What workloads use.
     #[value(alias = "resource")]
     Resources,
+    /// What may be left of resources that were given up.
+    #[value(alias = "remnant")]
+    Remnants,
     /// Which host and path leads where.
     #[value(alias = "route")]
     Routes,
@@ -62,6 +65,7 @@ impl Kind {
             Self::Resources => {
                 documents(&every(async |q| client.resources(environment, &q).await).await?)
             }
+            Self::Remnants => documents(&every(async |q| client.remnants(&q).await).await?),
             Self::Routes => documents(&every(async |q| client.routes(&q).await).await?),
             Self::Revisions | Self::Policies => Err(self.stands_apart()),
         }
@@ -81,6 +85,7 @@ impl Kind {
             Self::Workloads => client.workload(environment, name).await?.document(),
             Self::Resources => client.resource(environment, name).await?.document(),
             Self::Revisions | Self::Policies => return Err(self.stands_apart()),
+            Self::Remnants => client.remnant(name).await?.document(),
             // The API lists these only: there are few, and they are small.
             Self::EnvironmentRoles | Self::Routes => {
                 let all = self.list(client, environment).await?;
@@ -109,6 +114,7 @@ impl Kind {
             Self::Deployments => "deployment",
             Self::Workloads => "workload",
             Self::Resources => "resource",
+            Self::Remnants => "remnant",
             Self::Routes => "route",
             Self::Revisions => "revision",
             Self::Policies => "policy",

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{cli::EnvironmentArg, context::Context, failure::Result, progress, render};
 
-/// List resources, rotate their credentials, see their outputs, remove them
+/// List resources, rotate their credentials, see their outputs, remove them or give them up
 #[derive(Debug, Subcommand)]
 pub(crate) enum Resource {
     /// List the resources of an environment
@@ -49,6 +49,16 @@ pub(crate) enum Resource {
         with_data: bool,
         #[command(flatten)]
         wait: Wait,
+    },
+    /// Give up a resource whose removal fails, for good: what may be left of it is listed
+    ///
+    /// For operators. Its environment's removal goes on without it; `towpath get remnants` says what its
+    /// server may still have.
+    Abandon {
+        /// The resource's name, as `towpath resource list` gives it
+        name: String,
+        #[command(flatten)]
+        environment: EnvironmentArg,
     },
 }
 
@@ -117,6 +127,19 @@ impl Resource {
                         .map(|r| Some(vec![r.status.message]))
                 })
                 .await
+            }
+            Self::Abandon { name, environment } => {
+                let remnant = context
+                    .client()?
+                    .abandon_resource(&environment.environment, &name, None)
+                    .await?;
+                context.answer(&remnant.document()?, || {
+                    let remnant = remnant.meta.name;
+                    format!(
+                        "{name} was given up; what may be left of it: `towpath get remnant {remnant}`\nonce \
+                         that is seen to: `towpath delete remnant {remnant}`"
+                    )
+                })
             }
         }
     }

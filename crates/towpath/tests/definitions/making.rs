@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    desk::{Desk, LONG, definition, instances, says, score},
+    desk::{Desk, LONG, definition, instances, says, score, the_only},
     site::Site,
 };
 
@@ -156,4 +156,75 @@ async fn each_failure_of_a_program_is_told(desk: &Desk<'_>) {
     });
     let [a, b, c, d] = attempts;
     tokio::join!(a, b, c, d);
+}
+
+#[tokio::test]
+async fn what_a_broken_program_cannot_remove_is_given_up() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    program(&site, "broken", "echo 'the shop is closed' >&2; exit 3");
+    let running = site.start().await;
+    let client = running.client();
+    let desk = Desk::on(&site);
+    let broken = json!({ "provisioner": "command", "params": { "command": "broken" } });
+    desk.apply(&[definition("broken", "thing", &json!({}), &broken)])
+        .await;
+    let file = desk.file(
+        "score.json",
+        &score("web", "hello", &json!({ "th": { "type": "thing" } })),
+    );
+    desk.done(&["deploy", &file, "--no-wait"]).await;
+    let thing = the_only(client, "dev").await;
+    let name = thing.meta.name.as_str();
+    let abandon = ["resource", "abandon", name, "--env", "dev"];
+    says(
+        &desk.refused(6, &abandon).await,
+        &["nobody has asked for the removal of thing.default#web.th"],
+    );
+
+    desk.done(&["env", "delete", "dev", "--with-data", "--no-wait"])
+        .await;
+    let way_out = format!("towpath resource abandon {name} --env dev");
+    testkit::eventually("the environment says what to do", LONG, || async {
+        let status = client.environment("dev").await.unwrap().status;
+        let remaining = status.remaining.join("\n");
+        (remaining.contains("the shop is closed") && remaining.contains(&way_out)).then_some(())
+    })
+    .await;
+    let told = desk.done(&abandon).await;
+    let remnants = desk.json(&["get", "remnants"]).await;
+    let remnant = &remnants["items"][0];
+    let left = remnant["metadata"]["name"].as_str().unwrap();
+    says(&told, &[&format!("towpath get remnant {left}")]);
+    assert_eq!(remnant["spec"]["environment"], "dev");
+    assert_eq!(remnant["spec"]["node"], "thing.default#web.th");
+    assert_eq!(
+        remnant["spec"]["leftBy"],
+        json!([{ "provisioner": "command" }])
+    );
+    says(
+        &remnant["spec"]["message"].to_string(),
+        &["the shop is closed"],
+    );
+    testkit::eventually("the environment is gone", LONG, || async {
+        let found = client.environment("dev").await;
+        found.is_err_and(|error| error.is_not_found()).then_some(())
+    })
+    .await;
+    says(
+        &desk.done(&["get", "remnant", left]).await,
+        &["dev/thing.default#web.th", "command", "the shop is closed"],
+    );
+    desk.done(&["delete", "remnant", left]).await;
+    says(&desk.done(&["get", "remnants"]).await, &["No remnants."]);
+
+    // The name is free again.
+    desk.apply(&[definition(
+        "broken",
+        "thing",
+        &json!({ "a": "b" }),
+        &json!({}),
+    )])
+    .await;
+    desk.done(&["deploy", &file]).await;
 }

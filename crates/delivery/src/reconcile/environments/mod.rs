@@ -115,7 +115,12 @@ impl Pass<'_> {
         for instance in &instances {
             remaining.push(match instance.status.message.as_str() {
                 "" => format!("resource {}", instance.spec.node),
-                message => format!("resource {}: {message}", instance.spec.node),
+                message => match &instance.status.remedy {
+                    Some(remedy) if instance.status.removal_fails.is_some() => {
+                        format!("resource {}: {message}; {remedy}", instance.spec.node)
+                    }
+                    _ => format!("resource {}: {message}", instance.spec.node),
+                },
             });
             if !instance.is_deleting() {
                 change.delete(instance)?;

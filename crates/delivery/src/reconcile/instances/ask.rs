@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{Resource, Result};
+use kernel::Result;
 
 use super::Pass;
 use crate::{
@@ -33,27 +33,14 @@ impl Pass<'_> {
         &self,
         params: serde_json::Map<String, serde_json::Value>,
     ) -> Result<std::result::Result<Request, ProvisionError>> {
-        let Resource { meta, spec, status } = &self.instance;
         let machine_host = match self.machine_host().await? {
             Ok(host) => host,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(Ok(Request {
-            platform: self.context.store.platform(),
-            uid: meta.uid,
-            environment: meta.scope.clone(),
-            role: spec.role.clone(),
-            team: spec.team.clone(),
-            workload: spec.workload.clone(),
-            resource_type: spec.node.resource_type.clone(),
-            class: spec.node.class.clone(),
-            id: spec.node.id.clone(),
-            params,
-            seed: outputs::seed(&self.context.store, meta.uid).await?,
-            rotation: spec.rotation,
-            state: status.state.clone(),
-            machine_host,
-        }))
+        self.delivery
+            .request_of(&self.instance, params, machine_host)
+            .await
+            .map(Ok)
     }
 
     /// Where the environment's workloads reach this machine. Of no use to a removal, for which an

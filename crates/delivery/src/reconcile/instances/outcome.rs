@@ -91,9 +91,16 @@ impl Pass<'_> {
         Ok(Next::Idle)
     }
 
-    pub(super) async fn failed(mut self, error: ProvisionError) -> Result<Next> {
+    pub(super) async fn failed(mut self, mut error: ProvisionError) -> Result<Next> {
         let generation = self.instance.meta.generation;
         let removing = self.instance.is_deleting();
+        if removing {
+            self.instance
+                .status
+                .removal_fails
+                .get_or_insert_with(Timestamp::now);
+            error.remedy.get_or_insert_with(|| self.way_out());
+        }
         let status = &mut self.instance.status;
         if status.observed_generation != generation {
             status.attempts = 0;
@@ -143,5 +150,15 @@ impl Pass<'_> {
             self.nudge_dependents().await?;
         }
         Ok(Next::After(rest))
+    }
+
+    /// What to do about a removal that fails.
+    fn way_out(&self) -> String {
+        let meta = &self.instance.meta;
+        format!(
+            "it is tried again; where its server is gone for good, an operator gives it up: `towpath \
+             resource abandon {} --env {}`",
+            meta.name, meta.scope
+        )
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kernel::{Key, Next, Outcome, Result};
+use kernel::{Key, Next, Outcome, Resource, Result};
 use serde_json::json;
 
 use super::{Pass, lookout::Server};
 use crate::{
-    model::{Environment, InstancePhase, Workload},
+    model::{Environment, InstancePhase, ResourceInstance, Workload, instance_name, makers},
     provisioner::ProvisionError,
     service::outputs,
 };
@@ -23,6 +23,8 @@ impl Pass<'_> {
             {
                 self.instance.status.phase = InstancePhase::Removing;
                 self.instance.status.message = message;
+                self.instance.status.remedy = None;
+                self.instance.status.removal_fails = None;
                 let mut change = self.change();
                 change.status(&self.instance)?;
                 self.context.store.commit(change).await?;
@@ -32,31 +34,10 @@ impl Pass<'_> {
         if let Some(rest) = self.rest() {
             return Ok(Next::After(rest));
         }
-        let inputs = outputs::recorded(&self.context.store, &self.instance).await?;
-        let params = inputs.params_as_known(&self.instance.spec.params);
-        let request = match self.request_with(params).await? {
-            Ok(request) => request,
-            Err(error) => return self.failed(error).await,
-        };
-        // What is there was made by the provisioner of then; the present one may have begun, too.
-        let (made_by, present) = (
-            &self.instance.status.made_by,
-            &self.instance.spec.provisioner,
-        );
-        let mut makers = vec![present];
-        if !made_by.is_empty() && made_by != present {
-            makers.push(made_by);
-        }
-        for maker in makers {
-            let Some(provisioner) = self.delivery.provisioner(maker) else {
-                let error = ProvisionError::permanent(format!(
-                    "it was made by provisioner `{maker}`, which this platform lacks"
-                ));
-                return self.failed(error).await;
-            };
-            if let Err(error) = self.call(provisioner.remove(&request)).await {
-                return self.failed(error).await;
-            }
+        if !self.never_begun().await?
+            && let Err(error) = self.unmake().await?
+        {
+            return self.failed(error).await;
         }
         let mut change = self.change();
         for route in self.delivery.routes_of_instance(&self.instance).await? {
@@ -80,6 +61,52 @@ impl Pass<'_> {
         self.context
             .nudge(Key::of::<Environment>("", &self.instance.meta.scope));
         Ok(Next::Idle)
+    }
+
+    /// Has whoever made it, or may have, remove it.
+    async fn unmake(&self) -> Result<std::result::Result<(), ProvisionError>> {
+        let inputs = outputs::recorded(&self.context.store, &self.instance).await?;
+        let params = inputs.params_as_known(&self.instance.spec.params);
+        let request = match self.request_with(params).await? {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(error)),
+        };
+        for maker in makers(&self.instance) {
+            let Some(provisioner) = self.delivery.provisioner(maker) else {
+                return Ok(Err(ProvisionError::permanent(format!(
+                    "it was made by provisioner `{maker}`, which this platform lacks"
+                ))));
+            };
+            if let Err(error) = self.call(provisioner.remove(&request)).await {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether nobody was ever asked to make it: something that it is made on never was there. Then no
+    /// server has to be asked to remove it, and none can be in the way. What an instance is made on stays
+    /// until the instance has gone, and only a spec that is still the first one says what that was.
+    async fn never_begun(&self) -> Result<bool> {
+        let Resource { meta, spec, status } = &self.instance;
+        if !status.made_by.is_empty() || meta.generation > 1 {
+            return Ok(false);
+        }
+        for node in &spec.depends_on {
+            let beneath = self
+                .context
+                .store
+                .get::<ResourceInstance>(&meta.scope, &instance_name(node))
+                .await?;
+            // One that is not in the store any more may have been there once.
+            let never_there = |it: Resource<ResourceInstance>| {
+                it.status.made_by.is_empty() && it.spec.replacements == 0
+            };
+            if beneath.is_some_and(never_there) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Who stands in the way of its removal: running workloads, and instances that were made on it.

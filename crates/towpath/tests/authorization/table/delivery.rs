@@ -129,4 +129,19 @@ pub(super) const ROWS: &[Row] = &[
         "POST /v1/environments/{environment}/resources/{name}/rotate",
         "401 404 403 403 202 202 202 404 202",
     ),
+    // Nothing of it fails.
+    (
+        "POST /v1/environments/{environment}/resources/{name}/abandon",
+        "401 404 403 403 403 403 403 404 409",
+    ),
+    ("GET /v1/remnants", "401 200 200 200 200 200 200 200 200"),
+    // There is none of that name.
+    (
+        "GET /v1/remnants/{name}",
+        "401 404 404 404 404 404 404 404 404",
+    ),
+    (
+        "DELETE /v1/remnants/{name}",
+        "401 404 404 404 404 404 404 404 404",
+    ),
 ];

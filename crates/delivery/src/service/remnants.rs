@@ -1,0 +1,207 @@
+//! Resources that cannot be removed: given up by an operator, and what may be left of them kept in mind.
+
+use jiff::Timestamp;
+use kernel::{
+    Caller, Change, Error, ErrorKind, Kind as _, NewEvent, Outcome, Resource, Result, anew,
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Delivery,
+    access::{REMNANT_DELETE, RESOURCE_ABANDON, Seen as _, of_platform},
+    outputs,
+};
+use crate::{
+    model::{LeftBy, Remnant, RemnantSpec, ResourceInstance, makers, remnant_name},
+    provisioner::Request,
+};
+
+impl Delivery {
+    /// Gives up an instance whose removal was asked for and fails: its row goes, so that what waits for
+    /// it goes on, and a [`Remnant`] says what may be left. Fails with `Conflict` where nobody asked for
+    /// the removal, or where it has not failed: what can be removed is removed.
+    pub async fn resource_abandon(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<Resource<Remnant>> {
+        anew(|| self.resource_abandon_once(caller, environment, name, revision)).await
+    }
+
+    async fn resource_abandon_once(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<Resource<Remnant>> {
+        let (room, instance) = self
+            .instance_for(caller, environment, name, RESOURCE_ABANDON)
+            .await?;
+        instance.meta.require_revision(revision)?;
+        refuse_unless_removal_fails(&instance)?;
+        let (meta, spec, status) = (&instance.meta, &instance.spec, &instance.status);
+        let remnant = RemnantSpec {
+            environment: environment.into(),
+            team: room.spec.team.clone(),
+            node: spec.node.clone(),
+            holds_data: spec.holds_data,
+            instance: meta.uid,
+            left_by: self.left_by(&instance).await?,
+            summary: status.summary.clone(),
+            message: status.message.clone(),
+            given_up_by: caller.subject.clone(),
+            given_up: Timestamp::now(),
+        };
+        let remnant = Resource::<Remnant>::new("", remnant_name(&meta.name, meta.uid), remnant);
+        let mut change = Change::new().by(caller);
+        change.create(&remnant)?;
+        for route in self.routes_of_instance(&instance).await? {
+            change.remove(&route)?;
+        }
+        change.remove(&instance)?;
+        change.event(NewEvent::caused(
+            "resource-instance.abandoned",
+            instance.key(),
+            &room.spec.team,
+            caller,
+            None,
+            json!({
+                "node": spec.node,
+                "holdsData": spec.holds_data,
+                "remnant": remnant.meta.name,
+                "leftBy": remnant.spec.left_by,
+                "message": status.message,
+            }),
+        ));
+        Self::committed(self.store.commit(change).await?, &remnant)
+    }
+
+    /// Who may have made something of `instance`, and the names on their servers.
+    async fn left_by(&self, instance: &Resource<ResourceInstance>) -> Result<Vec<LeftBy>> {
+        let inputs = outputs::recorded(&self.store, instance).await?;
+        let params = inputs.params_as_known(&instance.spec.params);
+        let request = self
+            .request_of(instance, params, "127.0.0.1".into())
+            .await?;
+        let of = |maker: &str| LeftBy {
+            provisioner: maker.into(),
+            listed_as: self
+                .provisioner(maker)
+                .and_then(|provisioner| provisioner.listed_as(&request)),
+        };
+        Ok(makers(instance).into_iter().map(of).collect())
+    }
+
+    /// What a provisioner is asked about `instance`, with these parameters.
+    pub(crate) async fn request_of(
+        &self,
+        instance: &Resource<ResourceInstance>,
+        params: Map<String, Value>,
+        machine_host: String,
+    ) -> Result<Request> {
+        let Resource { meta, spec, status } = instance;
+        Ok(Request {
+            platform: self.store.platform(),
+            uid: meta.uid,
+            environment: meta.scope.clone(),
+            role: spec.role.clone(),
+            team: spec.team.clone(),
+            workload: spec.workload.clone(),
+            resource_type: spec.node.resource_type.clone(),
+            class: spec.node.class.clone(),
+            id: spec.node.id.clone(),
+            params,
+            seed: outputs::seed(&self.store, meta.uid).await?,
+            rotation: spec.rotation,
+            state: status.state.clone(),
+            machine_host,
+        })
+    }
+
+    /// Forgets a remnant, once somebody has seen to what was left. Fails with `Conflict` where a server
+    /// says that it still lists the thing; one that does not answer, or is not the provisioner's own, has
+    /// no say.
+    pub async fn remnant_delete(
+        &self,
+        caller: &Caller,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        let target = of_platform::<Remnant>(name);
+        let ruling = self.guard.require(caller, REMNANT_DELETE, &target).await;
+        ruling.map_err(|error| {
+            let sees = self.guard.allows(caller, Remnant::READ, &target);
+            if error.kind == ErrorKind::Forbidden && !sees {
+                return Remnant::not_found("", name);
+            }
+            error
+        })?;
+        let remnant = self.store.expect::<Remnant>("", name).await?;
+        remnant.meta.require_revision(revision)?;
+        self.refuse_if_listed(&remnant.spec).await?;
+        let mut change = Change::new().by(caller);
+        change.remove(&remnant)?;
+        change.event(NewEvent::caused(
+            "remnant.removed",
+            remnant.key(),
+            &remnant.spec.team,
+            caller,
+            Some(Outcome::Pass),
+            json!({ "leftBy": remnant.spec.left_by, "environment": remnant.spec.environment }),
+        ));
+        self.store.commit(change).await?;
+        Ok(())
+    }
+
+    async fn refuse_if_listed(&self, remnant: &RemnantSpec) -> Result<()> {
+        for left in &remnant.left_by {
+            let (Some(listed_as), Some(provisioner)) =
+                (&left.listed_as, self.provisioner(&left.provisioner))
+            else {
+                continue;
+            };
+            let listed = match provisioner.inventory(self.store.platform()).await {
+                Ok(listed) => listed,
+                Err(error) => {
+                    // A server that is gone for good is why there are remnants.
+                    tracing::info!(%error, listed_as, "a remnant is forgotten unseen");
+                    continue;
+                }
+            };
+            if listed.contains(listed_as) {
+                return Err(Error::conflict(format!(
+                    "the server of provisioner `{}` still lists `{listed_as}`",
+                    left.provisioner
+                ))
+                .remedy("remove it there first, with that server's own tools"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse_unless_removal_fails(instance: &Resource<ResourceInstance>) -> Result<()> {
+    let (node, meta) = (&instance.spec.node, &instance.meta);
+    if !instance.is_deleting() {
+        return Err(
+            Error::conflict(format!("nobody has asked for the removal of {node}")).remedy(format!(
+                "`towpath resource delete {} --env {}` asks for it; what cannot be removed can be given up",
+                meta.name, meta.scope
+            )),
+        );
+    }
+    if instance.status.removal_fails.is_some() {
+        return Ok(());
+    }
+    let why = match instance.status.message.as_str() {
+        "" => String::new(),
+        message => format!(": {message}"),
+    };
+    Err(
+        Error::conflict(format!("the removal of {node} has not failed{why}"))
+            .remedy("wait: what can be removed is removed"),
+    )
+}
