@@ -18,7 +18,10 @@ deny contains {
 warn contains {
 	"rule": "data/held",
 	"message": sprintf("the replacement of `%s` is held, since it would lose its data", [name]),
-	"remedy": sprintf("it stays as it is; accept the loss with `--accept %s`", [name]),
+	"remedy": sprintf(
+		"it stays as it is; `towpath resource dump %s --env %s --out %s.dump` keeps a copy, and `--accept %s` accepts the loss",
+		[name, input.environment.name, name, name],
+	),
 } if {
 	some name in input.plan.held
 }

@@ -116,10 +116,12 @@ impl Delivery {
             .remedy("deploy those workloads without it first, or delete them"));
         }
         if instance.spec.holds_data && !with_data {
-            return Err(Error::conflict(format!("{} holds data", instance.spec.node)).remedy(
-                "take a copy of what is still needed (`towpath resource outputs` gives the access), then \
-                 delete it again with --with-data (`data=remove`)",
-            ));
+            return Err(
+                Error::conflict(format!("{} holds data", instance.spec.node)).remedy(format!(
+                    "{}; then delete it again with --with-data (`data=remove`)",
+                    last_dumps([&instance])
+                )),
+            );
         }
         let mut change = Change::new().by(caller);
         change.delete(&instance)?;
@@ -214,4 +216,19 @@ impl Delivery {
         };
         Ok((room, instance))
     }
+}
+
+/// What keeps a copy of the data of `instances`, before it goes.
+pub(super) fn last_dumps<'a>(
+    instances: impl IntoIterator<Item = &'a Resource<ResourceInstance>>,
+) -> String {
+    let dump = |instance: &Resource<ResourceInstance>| {
+        let (name, environment) = (&instance.meta.name, &instance.meta.scope);
+        format!("`towpath resource dump {name} --env {environment} --out {name}.dump`")
+    };
+    let dumps: Vec<_> = instances.into_iter().map(dump).collect();
+    format!(
+        "keep a copy first, of what is still needed: {}",
+        dumps.join(", ")
+    )
 }

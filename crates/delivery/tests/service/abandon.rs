@@ -2,28 +2,16 @@
 
 use kernel::{Caller, ErrorKind, EventFilter, Query, Resource};
 use serde_json::json;
-use towpath_delivery::model::{Environment, InstancePhase, Remnant, ResourceInstance};
+use towpath_delivery::model::{InstancePhase, Remnant, ResourceInstance};
 
 use crate::room::{LONG, Room};
 
 impl Room {
-    async fn end(&self) {
-        let caller = Caller::local_admin();
-        self.delivery
-            .environment_delete(&caller, "dev", true, None)
-            .await
-            .unwrap();
-    }
-
     async fn abandon(&self, name: &str) -> kernel::Result<Resource<Remnant>> {
         let caller = Caller::local_admin();
         self.delivery
             .resource_abandon(&caller, "dev", name, None)
             .await
-    }
-
-    async fn environment(&self) -> Option<Resource<Environment>> {
-        self.delivery.store().get("", "dev").await.unwrap()
     }
 
     async fn remnants(&self) -> Vec<Resource<Remnant>> {
@@ -57,7 +45,7 @@ async fn what_cannot_be_removed_is_given_up_by_name_and_kept_in_mind() {
     );
 
     room.shelf.fails("the shelf burnt down", false);
-    room.end().await;
+    room.end("dev").await;
     let stuck = room.removal_fails("box").await;
     assert_eq!(stuck.status.phase, InstancePhase::Removing);
     let remedy = stuck.status.remedy.unwrap();
@@ -79,7 +67,7 @@ async fn what_cannot_be_removed_is_given_up_by_name_and_kept_in_mind() {
     let listed_as = thing.meta.uid.to_string();
     assert_eq!(kept.left_by[0].listed_as.as_ref(), Some(&listed_as));
     testkit::eventually("the environment goes", LONG, || async {
-        room.environment().await.is_none().then_some(())
+        room.environment("dev").await.is_none().then_some(())
     })
     .await;
     let filter = EventFilter {
@@ -145,7 +133,7 @@ async fn what_was_never_begun_goes_without_its_server() {
     .await;
     let tower = of_type("tower").await.unwrap();
 
-    room.end().await;
+    room.end("dev").await;
     let base = testkit::eventually("the removal of the base fails", LONG, || async {
         let base = of_type("thing").await?;
         base.status.removal_fails.is_some().then_some(base)
@@ -161,7 +149,7 @@ async fn what_was_never_begun_goes_without_its_server() {
 
     room.shelf.mends();
     testkit::eventually("the environment goes by itself", LONG, || async {
-        room.environment().await.is_none().then_some(())
+        room.environment("dev").await.is_none().then_some(())
     })
     .await;
     let late = room.abandon(&base.meta.name).await.unwrap_err();
@@ -175,13 +163,13 @@ async fn the_way_out_is_told_where_the_server_advises_nothing() {
     room.succeeded(&room.deploy("notes:1", &[("box", 1)], &[]).await)
         .await;
     room.shelf.is_silent("the shelf is gone");
-    room.end().await;
+    room.end("dev").await;
     let stuck = room.removal_fails("box").await;
     let way_out = format!("`towpath resource abandon {} --env dev`", stuck.meta.name);
     let remedy = stuck.status.remedy.unwrap();
     assert!(remedy.contains(&way_out), "{remedy}");
     testkit::eventually("the environment says it, too", LONG, || async {
-        let remaining = room.environment().await?.status.remaining.join("\n");
+        let remaining = room.environment("dev").await?.status.remaining.join("\n");
         (remaining.contains("the shelf is gone; ") && remaining.contains(&way_out)).then_some(())
     })
     .await;
@@ -189,7 +177,7 @@ async fn the_way_out_is_told_where_the_server_advises_nothing() {
     // It may be mended yet: then it goes as any other does.
     room.shelf.mends();
     testkit::eventually("the environment goes", LONG, || async {
-        room.environment().await.is_none().then_some(())
+        room.environment("dev").await.is_none().then_some(())
     })
     .await;
     assert_eq!(room.shelf.removed(), [json!(1)]);

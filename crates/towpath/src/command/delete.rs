@@ -19,7 +19,7 @@ use crate::{
     progress,
 };
 
-/// Remove a workload, an environment, a resource, a resource definition or a remnant
+/// Remove a workload, environment, resource, definition, remnant or starter kit
 ///
 /// What holds data stays unless --with-data is given. Ends once the platform says that it is gone.
 #[derive(Debug, Args)]
@@ -59,6 +59,9 @@ enum Deletable {
     /// What may be left of a resource that was given up, once somebody has seen to it.
     #[value(alias = "remnants")]
     Remnant,
+    /// A way to a new repository.
+    #[value(alias = "starter-kits", alias = "kit")]
+    StarterKit,
 }
 
 impl Delete {
@@ -93,7 +96,11 @@ impl Delete {
             }
             Deletable::Resource => {
                 let resource = client.resource(environment, name).await?;
-                require_consent(resource.spec.holds_data && !self.with_data, name)?;
+                require_consent(
+                    resource.spec.holds_data && !self.with_data,
+                    environment,
+                    name,
+                )?;
                 let (name, revision) = (&resource.meta.name, Some(resource.meta.revision));
                 client
                     .delete_resource(environment, name, data, revision)
@@ -108,6 +115,12 @@ impl Delete {
                 let deleted = client.delete_definition(name, None).await?;
                 context.answer(&deleted, || {
                     definition_text(&what("resource definition"), &deleted)
+                })
+            }
+            Deletable::StarterKit => {
+                client.delete_starter_kit(name, None).await?;
+                context.answer(&serde_json::json!({ "removal": "done" }), || {
+                    format!("{} is gone", what("starter kit"))
                 })
             }
             Deletable::Remnant => {
@@ -139,13 +152,16 @@ fn definition_text(what: &str, deleted: &DefinitionDeleted) -> String {
 }
 
 /// Refuses to lose the data of the resource `name` by accident.
-pub(crate) fn require_consent(missing: bool, name: &str) -> Result<()> {
+pub(crate) fn require_consent(missing: bool, environment: &str, name: &str) -> Result<()> {
     if !missing {
         return Ok(());
     }
     Err(
         Failure::new(Exit::Conflict, format!("resource {name} holds data"))
-            .remedy("take a copy of what is still needed, then add --with-data"),
+            .remedy(format!(
+                "keep a copy first, of what is still needed: `towpath resource dump {name} --env {environment} \
+                 --out {name}.dump`; then add --with-data"
+            )),
     )
 }
 

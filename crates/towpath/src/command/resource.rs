@@ -1,5 +1,7 @@
 //! `towpath resource`
 
+mod dump;
+
 use clap::Subcommand;
 use delivery::api::{Data, ResourceOutputs};
 
@@ -11,7 +13,7 @@ use super::{
 };
 use crate::{cli::EnvironmentArg, context::Context, failure::Result, progress, render};
 
-/// List resources, rotate their credentials, see their outputs, remove them or give them up
+/// List, copy, rotate, remove or give up resources, and see their outputs
 #[derive(Debug, Subcommand)]
 pub(crate) enum Resource {
     /// List the resources of an environment
@@ -37,6 +39,22 @@ pub(crate) enum Resource {
         /// Show the value of this secret output; recorded as an event
         #[arg(long, value_name = "OUTPUT")]
         reveal: Option<String>,
+    },
+    /// Write what a resource holds to a file: a copy, before its data goes
+    ///
+    /// For Postgres, MySQL, volumes and buckets, with the programs of this machine, which has to reach the
+    /// server. The password is revealed for it, which is recorded as an event.
+    #[command(
+        after_long_help = "Examples:\n  towpath resource dump db --out db.dump\n  pg_restore --no-owner --dbname \"$DATABASE_URL\" db.dump"
+    )]
+    Dump {
+        /// The resource's name, as `towpath resource list` gives it
+        name: String,
+        #[command(flatten)]
+        environment: EnvironmentArg,
+        /// The file, which is not there yet
+        #[arg(long, value_name = "FILE")]
+        out: std::path::PathBuf,
     },
     /// Remove a resource that no workload uses, data too
     Delete {
@@ -106,6 +124,11 @@ impl Resource {
                     .await?;
                 context.answer(&outputs, || text(&outputs))
             }
+            Self::Dump {
+                name,
+                environment,
+                out,
+            } => dump::run(context, &environment.environment, &name, &out).await,
             Self::Delete {
                 name,
                 environment,
@@ -115,7 +138,7 @@ impl Resource {
                 let environment = environment.environment;
                 let client = context.patient_client()?;
                 let resource = client.resource(&environment, &name).await?;
-                require_consent(resource.spec.holds_data && !with_data, &name)?;
+                require_consent(resource.spec.holds_data && !with_data, &environment, &name)?;
                 let meta = resource.meta;
                 client
                     .delete_resource(&environment, &meta.name, Data::Remove, Some(meta.revision))

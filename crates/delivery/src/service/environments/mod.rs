@@ -18,6 +18,7 @@ use self::change::{ends_in, refuse_protected_end};
 use super::{
     Delivery,
     access::{ENVIRONMENT_CREATE, ENVIRONMENT_DELETE},
+    resources::last_dumps,
 };
 use crate::{
     api::NewEnvironment,
@@ -166,22 +167,20 @@ impl Delivery {
             return Ok(environment);
         }
         self.refuse_if_protected(&environment, "be deleted").await?;
-        let holding: Vec<_> = self
-            .instances(name)
-            .await?
-            .into_iter()
-            .filter(|i| i.spec.holds_data)
-            .map(|i| i.spec.node.to_string())
-            .collect();
+        let mut holding = self.instances(name).await?;
+        holding.retain(|instance| instance.spec.holds_data);
         if !holding.is_empty() && !with_data {
+            let nodes = holding
+                .iter()
+                .map(|instance| instance.spec.node.to_string());
             return Err(Error::conflict(format!(
                 "environment `{name}` holds data: {}",
-                holding.join(", ")
+                nodes.collect::<Vec<_>>().join(", ")
             ))
-            .remedy(
-                "dump what you need (`towpath resource outputs` gives the access), then delete it \
-                 again with --with-data",
-            ));
+            .remedy(format!(
+                "{}; then delete it again with --with-data",
+                last_dumps(&holding)
+            )));
         }
         let mut change = Change::new().by(caller);
         change.delete(&environment)?;
