@@ -19,6 +19,7 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
+mod catalog;
 mod environments;
 mod error;
 mod identity;

@@ -82,6 +82,7 @@ fn every_caller_may_say_why(document: &mut utoipa::openapi::OpenApi) {
 fn parts() -> [utoipa::openapi::OpenApi; 9] {
     [
         delivery::http::ApiDoc::openapi(),
+        catalog::http::ApiDoc::openapi(),
         identity::http::ApiDoc::openapi(),
         teams::http::ApiDoc::openapi(),
         crate::rekey::ApiDoc::openapi(),

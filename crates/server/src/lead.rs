@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use catalog::Catalog;
 use delivery::{Engine, engine::ReleaseRef, model::Workload, service::Delivery};
 use kernel::{
     Key, Kind, Result, Store,
@@ -16,29 +17,38 @@ use tokio_util::sync::CancellationToken;
 /// The wait before the store is asked again after it did not answer.
 const STORE_AWAY: Duration = Duration::from_secs(1);
 
-/// Installs the definitions that come with the platform where nobody reconciles: before the API
+/// Installs the definitions and starter kits that come with the platform where nobody reconciles: before the API
 /// serves, so that the first deployment finds them. Where somebody does, they are there, and which
 /// they are is for that replica to say. Answers whether it did.
-pub(crate) async fn install_unless_led(delivery: &Delivery) -> Result<bool> {
+pub(crate) async fn install_unless_led(delivery: &Delivery, catalog: &Catalog) -> Result<bool> {
     if !delivery.store().held_for(LEASE).await?.is_zero() {
         return Ok(false);
     }
-    delivery.install_defaults().await?;
+    install(delivery, catalog).await?;
     Ok(true)
+}
+
+async fn install(delivery: &Delivery, catalog: &Catalog) -> Result<()> {
+    delivery.install_defaults().await?;
+    catalog.install().await
 }
 
 /// The same as soon as this replica reconciles: the one before may have been of another version.
 pub(crate) async fn install_once_leading(
     delivery: Arc<Delivery>,
+    catalog: Arc<Catalog>,
     mut leadership: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
     let installing = async {
         while leadership.wait_for(|leads| *leads).await.is_ok() {
-            match delivery.install_defaults().await {
+            match install(&delivery, &catalog).await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(error = error.chain(), "definitions could not be installed");
+                    tracing::warn!(
+                        error = error.chain(),
+                        "definitions and starter kits could not be installed"
+                    );
                     tokio::time::sleep(STORE_AWAY).await;
                 }
             }

@@ -9,6 +9,7 @@ mod adapters;
 mod api;
 mod callers;
 mod config;
+mod documents;
 mod http;
 mod keys;
 mod lead;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
+use catalog::Catalog;
 use delivery::{
     reconcile::{Deployments, Environments, Instances, Namespaces, Workloads},
     service::{Delivery, Settings},
@@ -41,6 +42,7 @@ use crate::{
     adapters::{Adapters, DeployKeysOf},
     api,
     callers::{Refusals, Workloads as CallingWorkloads},
+    documents::{AllDocuments, CatalogDocuments},
     keys, lead,
     metrics::{self, Metrics},
     rekey::{self, Rekey, Rekeying},
@@ -115,8 +117,15 @@ pub async fn start(config: Config) -> Result<Running> {
         key,
     ));
     let secrets = Arc::new(Secrets::new(store.clone(), guard.clone(), values.clone()));
-    let installed = lead::install_unless_led(&delivery).await?;
     let identity = config.identity(api_address);
+    let catalog = Arc::new(Catalog::new(
+        store.clone(),
+        guard.clone(),
+        catalog::service::Settings {
+            server: identity.issuer.clone(),
+        },
+    ));
+    let installed = lead::install_unless_led(&delivery, &catalog).await?;
     let identity = Identity::start(store.clone(), guard.clone(), identity, Clock::system());
     let identity = Arc::new(identity.await?);
     let subscriptions = Arc::new(Subscriptions::new(
@@ -151,7 +160,10 @@ pub async fn start(config: Config) -> Result<Running> {
         config.teams(),
     ));
     delivery.also_ends(Arc::new(OfIdentity(identity.clone())));
-    delivery.also_applies(Arc::new(TeamDocuments(teams.clone())));
+    delivery.also_applies(Arc::new(AllDocuments(vec![
+        Arc::new(TeamDocuments(teams.clone())),
+        Arc::new(CatalogDocuments(catalog.clone())),
+    ])));
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -219,6 +231,7 @@ pub async fn start(config: Config) -> Result<Running> {
     if !installed {
         tasks.spawn(lead::install_once_leading(
             delivery.clone(),
+            catalog.clone(),
             driver.leadership(),
             stop.clone(),
         ));
@@ -226,6 +239,7 @@ pub async fn start(config: Config) -> Result<Running> {
 
     let router = Router::new()
         .merge(delivery::http::routes(delivery.clone()))
+        .merge(catalog::http::routes(catalog))
         .merge(teams::http::routes(teams))
         .merge(subscriptions::http::routes(subscriptions))
         .merge(identity::http::routes(identity.clone()))

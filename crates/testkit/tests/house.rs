@@ -27,6 +27,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // Of identity the model alone: whose keys it keeps.
     ("towpath-secrets", &["towpath-kernel", "towpath-identity"]),
     ("towpath-subscriptions", &["towpath-kernel"]),
+    ("towpath-catalog", &["towpath-kernel"]),
     ("towpath-integrations", &["towpath-kernel", "towpath-teams"]),
     ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
     (
@@ -37,6 +38,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "towpath-client",
         &[
+            "towpath-catalog",
             "towpath-kernel",
             "towpath-delivery",
             "towpath-secrets",
@@ -57,6 +59,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "towpath-server",
         &[
+            "towpath-catalog",
             "towpath-kernel",
             "towpath-delivery",
             "towpath-identity",
@@ -74,6 +77,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "towpath",
         &[
+            "towpath-catalog",
             "towpath-client",
             "towpath-delivery",
             "towpath-kernel",

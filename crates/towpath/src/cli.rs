@@ -165,6 +165,7 @@ impl Confirm {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(command::demo::Demo),
+    New(command::new::New),
     Up(Box<command::up::Up>),
     Down(command::down::Down),
     Deploy(command::deploy::Deploy),
@@ -260,6 +261,7 @@ impl Cli {
 async fn dispatch(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Demo(demo) => demo.run(context).await,
+        Command::New(new) => new.run(context).await,
         Command::Up(up) => up.run(context).await,
         Command::Down(down) => down.run(context).await,
         Command::Deploy(deploy) => deploy.run(context).await,

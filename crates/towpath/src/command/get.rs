@@ -1,5 +1,6 @@
 //! `towpath get`
 
+use catalog::model::StarterKit;
 use clap::Args;
 use delivery::{
     engine::Phase,
@@ -262,6 +263,19 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
                 "age",
                 "why",
             ];
+            table(head, rows.collect(), &nothing)
+        }
+        Kind::StarterKits => {
+            let rows = typed::<StarterKit>(documents)?.into_iter().map(|k| {
+                let options: Vec<_> = k.spec.options.into_keys().collect();
+                [
+                    k.meta.name,
+                    options.join(","),
+                    if k.status.built_in { "yes" } else { "no" }.into(),
+                    one_line(&k.spec.description),
+                ]
+            });
+            let head = ["starter kit", "options", "built in", "description"];
             table(head, rows.collect(), &nothing)
         }
         Kind::Routes => {

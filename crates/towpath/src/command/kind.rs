@@ -34,6 +34,9 @@ pub(crate) enum Kind {
     /// What may be left of resources that were given up.
     #[value(alias = "remnant")]
     Remnants,
+    /// Ways to a new repository.
+    #[value(alias = "starter-kit", alias = "kits", alias = "kit")]
+    StarterKits,
     /// Which host and path leads where.
     #[value(alias = "route")]
     Routes,
@@ -66,6 +69,7 @@ impl Kind {
                 documents(&every(async |q| client.resources(environment, &q).await).await?)
             }
             Self::Remnants => documents(&every(async |q| client.remnants(&q).await).await?),
+            Self::StarterKits => documents(&every(async |q| client.starter_kits(&q).await).await?),
             Self::Routes => documents(&every(async |q| client.routes(&q).await).await?),
             Self::Revisions | Self::Policies => Err(self.stands_apart()),
         }
@@ -86,6 +90,7 @@ impl Kind {
             Self::Resources => client.resource(environment, name).await?.document(),
             Self::Revisions | Self::Policies => return Err(self.stands_apart()),
             Self::Remnants => client.remnant(name).await?.document(),
+            Self::StarterKits => client.starter_kit(name).await?.document(),
             // The API lists these only: there are few, and they are small.
             Self::EnvironmentRoles | Self::Routes => {
                 let all = self.list(client, environment).await?;
@@ -115,6 +120,7 @@ impl Kind {
             Self::Workloads => "workload",
             Self::Resources => "resource",
             Self::Remnants => "remnant",
+            Self::StarterKits => "starter kit",
             Self::Routes => "route",
             Self::Revisions => "revision",
             Self::Policies => "policy",

@@ -25,6 +25,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod namespace;
+pub(crate) mod new;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod program;

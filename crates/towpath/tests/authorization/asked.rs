@@ -60,6 +60,7 @@ impl World {
             _ if path.contains("/resources/") => &self.volume,
             _ if path.contains("/deployments/") => "d-1",
             _ if path.contains("/resource-definitions/") => "volume-default",
+            _ if path.contains("/starter-kits/") => "python-service",
             _ if path.contains("/namespaces/") => "payments-standing",
             _ if path.contains("/keys/") => "keyed",
             _ => STANDING,
@@ -105,6 +106,16 @@ impl World {
                     "apiVersion": "towpath.dev/v1", "kind": "ResourceDefinition",
                     "metadata": { "name": name },
                     "spec": { "type": name, "provisioner": "template", "params": { "outputs": { "a": "b" } } },
+                });
+                let body = json!({ "documents": [document] });
+                self.make(Method::POST, "/v1/apply", &body).await;
+                filled(path, &name)
+            }
+            "/v1/starter-kits/{name}" => {
+                let document = json!({
+                    "apiVersion": "towpath.dev/v1", "kind": "StarterKit",
+                    "metadata": { "name": name },
+                    "spec": { "description": "", "files": [{ "path": "a", "content": "b" }] },
                 });
                 let body = json!({ "documents": [document] });
                 self.make(Method::POST, "/v1/apply", &body).await;
@@ -172,6 +183,7 @@ impl World {
                 "apiVersion": "towpath.dev/v1", "kind": "EnvironmentRole",
                 "metadata": { "name": "trial" }, "spec": { "description": format!("for {caller}") },
             }]}),
+            "POST /v1/starter-kits/{name}/repositories" => json!({ "name": "made" }),
             "POST /v1/explain" => json!({ "type": "volume", "environment": "pay-dev" }),
             "POST /v1/environments/{environment}/plans"
             | "POST /v1/environments/{environment}/deployments" => plain_order("hello"),

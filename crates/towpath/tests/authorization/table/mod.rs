@@ -1,5 +1,6 @@
 //! What each kind of caller is answered, operation by operation: the rows of each domain.
 
+mod catalog;
 mod delivery;
 mod identity;
 mod integrations;
@@ -44,6 +45,7 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
     [
         platform::ROWS,
         delivery::ROWS,
+        catalog::ROWS,
         identity::ROWS,
         teams::ROWS,
         secrets::ROWS,

@@ -1,0 +1,83 @@
+//! Who takes which documents, of all domains beside delivery.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catalog::{Catalog, service::Done};
+use delivery::{
+    api::{Applied, ApplyOutcome},
+    documents::Documents,
+};
+use kernel::{Caller, Change, Error, Kind as _, Result};
+use serde_json::Value;
+
+/// Several domains' documents, each to the first that takes it.
+pub(crate) struct AllDocuments(pub(crate) Vec<Arc<dyn Documents>>);
+
+#[async_trait]
+impl Documents for AllDocuments {
+    fn takes(&self, document: &Value) -> bool {
+        self.0.iter().any(|one| one.takes(document))
+    }
+
+    async fn apply(
+        &self,
+        caller: &Caller,
+        documents: &[(String, Value)],
+        change: &mut Change,
+    ) -> Result<Vec<Applied>> {
+        let mut answers: Vec<Option<Applied>> = vec![None; documents.len()];
+        for domain in &self.0 {
+            let (mut indexes, mut theirs) = (Vec::new(), Vec::new());
+            for (index, (place, document)) in documents.iter().enumerate() {
+                let first = self.0.iter().find(|one| one.takes(document));
+                if first.is_some_and(|first| Arc::ptr_eq(first, domain)) {
+                    indexes.push(index);
+                    theirs.push((place.clone(), document.clone()));
+                }
+            }
+            if theirs.is_empty() {
+                continue;
+            }
+            let applied = domain.apply(caller, &theirs, change).await?;
+            for (index, applied) in indexes.into_iter().zip(applied) {
+                answers[index] = Some(applied);
+            }
+        }
+        let missing = || Error::internal("a document was applied by nobody", "of several domains");
+        answers
+            .into_iter()
+            .map(|one| one.ok_or_else(missing))
+            .collect()
+    }
+}
+
+/// The documents of the catalog, as delivery's `apply` takes them.
+pub(crate) struct CatalogDocuments(pub(crate) Arc<Catalog>);
+
+#[async_trait]
+impl Documents for CatalogDocuments {
+    fn takes(&self, document: &Value) -> bool {
+        Catalog::takes(document)
+    }
+
+    async fn apply(
+        &self,
+        caller: &Caller,
+        documents: &[(String, Value)],
+        change: &mut Change,
+    ) -> Result<Vec<Applied>> {
+        let applied = self.0.apply(caller, documents, change).await?.into_iter();
+        let answer = applied.map(|one| Applied {
+            kind: catalog::model::StarterKit::KIND.into(),
+            name: one.name,
+            outcome: match one.done {
+                Some(Done::Created) => ApplyOutcome::Created,
+                Some(Done::Changed) => ApplyOutcome::Changed,
+                None => ApplyOutcome::Unchanged,
+            },
+            revision: None,
+        });
+        Ok(answer.collect())
+    }
+}
