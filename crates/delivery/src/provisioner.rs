@@ -144,11 +144,16 @@ pub struct WorkloadPort {
     pub port: String,
 }
 
-/// Whether a thing is there: three answers. "Could not ask" deletes nothing and heals nothing.
+/// Whether a thing is there: present, as it was made or changed; absent; or unknown. "Could not ask"
+/// deletes nothing and heals nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
     /// The server lists it.
     Present,
+    /// The server lists it, and what the workloads were handed no longer works, for this reason: its
+    /// login was removed, or its password or rights were changed. It is brought to what its spec says;
+    /// what it holds stays, and so do the workloads that use it.
+    Changed(String),
     /// The server answers, and does not list it.
     Absent,
     /// It cannot be told, for this reason: mostly, the server does not answer.

@@ -6,18 +6,24 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use delivery::provisioner::{
     Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
 use kernel::{Problem, Secret};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
     params,
     servers::{AmqpServer, Servers, login_stem},
 };
+
+/// What a user may do in a virtual host, each to the names that an expression allows.
+const RIGHTS: [&str; 3] = ["configure", "write", "read"];
+const EVERYTHING: &str = ".*";
 
 /// Makes virtual hosts on RabbitMQ.
 pub struct Amqp {
@@ -90,7 +96,8 @@ impl Provisioner for Amqp {
                 ),
                 put(&server, format!("users/{user}"), login),
             )?;
-            let rights = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+            let rights = RIGHTS.map(|right| (right.to_owned(), json!(EVERYTHING)));
+            let rights = Value::Object(rights.into_iter().collect());
             put(&server, format!("permissions/{vhost}/{user}"), rights).await
         };
         self.answered(&server, made.await).await?;
@@ -142,12 +149,16 @@ impl Provisioner for Amqp {
             Ok(server) => server,
             Err(error) => return Presence::Unknown(error),
         };
-        let asked = has_vhost(&server, &Names::of(request).vhost).await;
-        match self.answered(&server, asked).await {
-            Ok(true) => Presence::Present,
-            Ok(false) => Presence::Absent,
-            Err(error) => Presence::Unknown(error),
-        }
+        let names = Names::of(request);
+        let password = request.credential("amqp");
+        let asked = async {
+            if !has_vhost(&server, &names.vhost).await? {
+                return Ok(Presence::Absent);
+            }
+            let wrong = wrong_with_login(&server, &names, &password).await?;
+            Ok(wrong.map_or(Presence::Present, Presence::Changed))
+        };
+        (self.answered(&server, asked.await).await).unwrap_or_else(Presence::Unknown)
     }
 
     async fn inventory(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
@@ -204,13 +215,58 @@ async fn delete(server: &AmqpServer, path: String) -> Result<(), ProvisionError>
 }
 
 async fn has_vhost(server: &AmqpServer, vhost: &str) -> Result<bool, ProvisionError> {
-    let path = format!("vhosts/{vhost}");
+    Ok(show(server, format!("vhosts/{vhost}")).await?.is_some())
+}
+
+/// What is at `path`; `None` where nothing is.
+async fn show(server: &AmqpServer, path: String) -> Result<Option<Value>, ProvisionError> {
     let answer = server.call(Method::GET, &path, None).await?;
     match answer.status {
-        StatusCode::OK => Ok(true),
-        StatusCode::NOT_FOUND => Ok(false),
+        StatusCode::OK => Ok(Some(answer.body)),
+        StatusCode::NOT_FOUND => Ok(None),
         _ => Err(server.refused(&format!("show {path}"), &answer)),
     }
+}
+
+/// Why the login that was handed out does not work, where it does not.
+async fn wrong_with_login(
+    server: &AmqpServer,
+    Names { vhost, user }: &Names,
+    password: &Secret,
+) -> Result<Option<String>, ProvisionError> {
+    let (found, rights) = tokio::try_join!(
+        show(server, format!("users/{user}")),
+        show(server, format!("permissions/{vhost}/{user}")),
+    )?;
+    let has = |right: &&str| (rights.as_ref()).is_some_and(|all| all[*right] == EVERYTHING);
+    Ok(match found {
+        None => Some(format!("the user `{user}` is gone")),
+        Some(found) if !takes(&found, password) => {
+            Some(format!("the user `{user}` has another password"))
+        }
+        Some(_) if !RIGHTS.iter().all(has) => Some(format!(
+            "the user `{user}` has no longer all rights in `{vhost}`"
+        )),
+        Some(_) => None,
+    })
+}
+
+/// Whether the user's password is `password`. RabbitMQ keeps, and shows to administrators, the base64
+/// of four bytes of salt and the SHA-256 of salt and password; of another way to hash nothing is said.
+fn takes(user: &Value, password: &Secret) -> bool {
+    const SALT: usize = 4;
+    if user["hashing_algorithm"] != "rabbit_password_hashing_sha256" {
+        return true;
+    }
+    let kept = user["password_hash"].as_str().unwrap_or_default();
+    let kept = STANDARD.decode(kept).unwrap_or_default();
+    let Some((salt, hash)) = kept.split_at_checked(SALT) else {
+        return false;
+    };
+    let ours = Sha256::new()
+        .chain_update(salt)
+        .chain_update(password.expose());
+    ours.finalize().as_slice() == hash
 }
 
 /// The names of all `things`.

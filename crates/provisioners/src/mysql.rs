@@ -134,16 +134,24 @@ impl Provisioner for Mysql {
         };
         let names = Names::of(request);
         let asked = sqlx::query_scalar::<_, i64>(
-            "SELECT EXISTS (SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?) \
-             AND EXISTS (SELECT 1 FROM mysql.user WHERE User = ?)",
+            "SELECT EXISTS (SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?)",
         )
-        .bind(names.database)
-        .bind(names.login)
+        .bind(&names.database)
         .fetch_one(&server.pool)
         .await;
         match asked {
             Ok(0) => Presence::Absent,
-            Ok(_) => Presence::Present,
+            Ok(_) => match login(&server, &names, &request.credential("mysql")).await {
+                Ok(()) => Presence::Present,
+                Err(NoLogin::Refused(words)) => {
+                    server.doubt();
+                    Presence::Changed(format!(
+                        "the login `{}` does not work: {words}",
+                        names.login
+                    ))
+                }
+                Err(NoLogin::Away(error)) => Presence::Unknown(error),
+            },
             Err(error) => {
                 self.servers.forget_mysql(&server).await;
                 Presence::Unknown(explain(&server, &error))
@@ -191,33 +199,60 @@ impl Provisioner for Mysql {
     }
 }
 
-/// Logs in as the workload will: an anonymous account of the server may stand in the way.
-async fn prove_login(
-    server: &MysqlServer,
-    names: &Names,
-    password: &Secret,
-) -> Result<(), ProvisionError> {
+/// Why a workload could not log in.
+enum NoLogin {
+    /// The server's words.
+    Refused(String),
+    /// It could not be asked.
+    Away(ProvisionError),
+}
+
+/// Logs in to its database as the workload does, and has all rights in it.
+async fn login(server: &MysqlServer, names: &Names, password: &Secret) -> Result<(), NoLogin> {
     let options = server
         .options
         .clone()
         .username(&names.login)
         .password(password.expose_str().unwrap_or_default())
         .database(&names.database);
-    match MySqlConnection::connect_with(&options).await {
-        Ok(connection) => {
-            server.prove();
-            connection.close().await.map_err(|e| explain(server, &e))
-        }
+    let asked = async {
+        let mut connection = MySqlConnection::connect_with(&options).await?;
+        let grants: Vec<String> = sqlx::query_scalar("SHOW GRANTS")
+            .fetch_all(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(grants)
+    };
+    match asked.await {
+        Ok(grants) if grants.iter().any(|it| sql::grants_all(it, names)) => Ok(()),
+        Ok(_) => Err(NoLogin::Refused(format!(
+            "it has no longer all rights in `{}`",
+            names.database
+        ))),
         Err(sqlx::Error::Database(refused)) if is_refusal(refused.as_ref()) => {
-            Err(ProvisionError::permanent(format!(
-                "the server at {} refuses the login `{}` that was just made: {}",
-                server.address,
-                names.login,
-                refused.message()
-            ))
-            .remedy("remove the server's anonymous accounts (`mariadb-secure-installation`)"))
+            Err(NoLogin::Refused(refused.message().to_owned()))
         }
-        Err(error) => Err(explain(server, &error)),
+        Err(error) => Err(NoLogin::Away(explain(server, &error))),
+    }
+}
+
+/// Logs in as the workload will: an anonymous account of the server may stand in the way.
+async fn prove_login(
+    server: &MysqlServer,
+    names: &Names,
+    password: &Secret,
+) -> Result<(), ProvisionError> {
+    match login(server, names, password).await {
+        Ok(()) => {
+            server.prove();
+            Ok(())
+        }
+        Err(NoLogin::Refused(words)) => Err(ProvisionError::permanent(format!(
+            "the server at {} refuses the login `{}` that was just made: {words}",
+            server.address, names.login
+        ))
+        .remedy("remove the server's anonymous accounts (`mariadb-secure-installation`)")),
+        Err(NoLogin::Away(error)) => Err(error),
     }
 }
 

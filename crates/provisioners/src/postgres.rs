@@ -149,16 +149,23 @@ impl Provisioner for Postgres {
         };
         let names = Names::of(request);
         let asked = sqlx::query_scalar::<_, bool>(
-            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) \
-             AND EXISTS (SELECT FROM pg_roles WHERE rolname = $1) \
-             AND EXISTS (SELECT FROM pg_roles WHERE rolname = $2)",
+            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
         )
         .bind(&names.database)
-        .bind(&names.login)
         .fetch_one(&server.pool)
         .await;
         match asked {
-            Ok(true) => Presence::Present,
+            Ok(true) => match login(&server, &names, &request.credential("postgres")).await {
+                Ok(()) => Presence::Present,
+                Err(NoLogin::Refused(words)) => {
+                    server.doubt();
+                    Presence::Changed(format!(
+                        "the login `{}` does not work: {words}",
+                        names.login
+                    ))
+                }
+                Err(NoLogin::Away(error)) => Presence::Unknown(error),
+            },
             Ok(false) => Presence::Absent,
             Err(error) => {
                 self.servers.forget_postgres(&server).await;
@@ -236,12 +243,17 @@ async fn create_extensions(
         .map_err(|error| explain(server, &error))
 }
 
-/// Logs in as the workload will: a server may let the administrator in and nobody else.
-async fn prove_login(
-    server: &PostgresServer,
-    names: &Names,
-    password: &Secret,
-) -> Result<(), ProvisionError> {
+/// Why a workload could not log in.
+enum NoLogin {
+    /// The server's words.
+    Refused(String),
+    /// It could not be asked.
+    Away(ProvisionError),
+}
+
+/// Logs in as the workload does, and sees that it acts as the database's owner.
+async fn login(server: &PostgresServer, names: &Names, password: &Secret) -> Result<(), NoLogin> {
+    let away = |error: &sqlx::Error| NoLogin::Away(explain(server, error));
     let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
         .host(&server.address.host)
         .port(server.address.port)
@@ -249,24 +261,45 @@ async fn prove_login(
         .password(password.expose_str().unwrap_or_default())
         .database(&names.database)
         .ssl_mode(server.options.get_ssl_mode());
-    match PgConnection::connect_with(&options).await {
-        Ok(connection) => {
-            server.prove();
-            connection.close().await.map_err(|e| explain(server, &e))
-        }
+    let mut connection = match PgConnection::connect_with(&options).await {
+        Ok(connection) => connection,
         Err(sqlx::Error::Database(refused)) if is_refusal(refused.as_ref()) => {
-            Err(ProvisionError::permanent(format!(
-                "Postgres at {} refuses the login `{}` that was just made: {}",
-                server.address,
-                names.login,
-                refused.message()
-            ))
-            .remedy(
-                "let logins in by password over TCP: in pg_hba.conf, \
-             `host all all 127.0.0.1/32 scram-sha-256`",
-            ))
+            return Err(NoLogin::Refused(refused.message().to_owned()));
         }
-        Err(error) => Err(explain(server, &error)),
+        Err(error) => return Err(away(&error)),
+    };
+    let acts_as: Result<String, _> = sqlx::query_scalar("SELECT current_user::text")
+        .fetch_one(&mut connection)
+        .await;
+    let acts_as = acts_as.map_err(|error| away(&error))?;
+    connection.close().await.map_err(|error| away(&error))?;
+    if acts_as != names.database {
+        let words = format!("it acts as `{acts_as}`, and not as `{}`", names.database);
+        return Err(NoLogin::Refused(words));
+    }
+    Ok(())
+}
+
+/// Logs in as the workload will: a server may let the administrator in and nobody else.
+async fn prove_login(
+    server: &PostgresServer,
+    names: &Names,
+    password: &Secret,
+) -> Result<(), ProvisionError> {
+    match login(server, names, password).await {
+        Ok(()) => {
+            server.prove();
+            Ok(())
+        }
+        Err(NoLogin::Refused(words)) => Err(ProvisionError::permanent(format!(
+            "Postgres at {} refuses the login `{}` that was just made: {words}",
+            server.address, names.login
+        ))
+        .remedy(
+            "let logins in by password over TCP: in pg_hba.conf, \
+             `host all all 127.0.0.1/32 scram-sha-256`",
+        )),
+        Err(NoLogin::Away(error)) => Err(error),
     }
 }
 

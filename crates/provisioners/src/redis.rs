@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::{
     params::{self, Param, Shape},
-    servers::{Address, Servers},
+    servers::{Address, RedisServer, Servers},
 };
 
 const PARAMS: [Param; 1] = [Param::optional(
@@ -143,6 +143,15 @@ impl Provisioner for Redis {
 
     fn listed_as(&self, request: &Request) -> Option<String> {
         Some(name(request))
+    }
+}
+
+/// Whether the login that was handed out works, and may ask after `key`.
+async fn login(server: &RedisServer, user: &str, password: &Secret, key: &str) -> Presence {
+    match server.lets_in(user, password, key).await {
+        Ok(None) => Presence::Present,
+        Ok(Some(words)) => Presence::Changed(format!("the login `{user}` does not work: {words}")),
+        Err(error) => Presence::Unknown(error),
     }
 }
 

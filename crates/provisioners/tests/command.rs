@@ -92,6 +92,44 @@ async fn one_that_does_not_end_is_ended_with_all_that_it_started() {
 }
 
 #[tokio::test]
+async fn what_has_detached_itself_is_ended_too() {
+    // One that takes too long, and one that fails at once.
+    for (then, said) in [("sleep 300", "within 1 s"), ("exit 3", "failed")] {
+        let directory = tempfile::tempdir().unwrap();
+        let pid = directory.path().join("pid");
+        let place = pid.display();
+        let body = format!(
+            "setsid sh -c 'sleep 300 & echo $! > {place}.new; mv {place}.new {place}; wait' \\
+             </dev/null >/dev/null 2>&1 &
+             while [ ! -e {place} ]; do sleep 0.01; done; {then}"
+        );
+        let request = script(&body, json!({ "timeout": 1 }));
+        let error = Command::new().provision(&request).await.unwrap_err();
+        assert!(error.retry && error.message.contains(said), "{error}");
+        assert!(error.remedy.is_some_and(|it| it.contains("by itself")));
+        ended(&pid).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_that_succeeds_leaves_behind_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid = directory.path().join("pid");
+    let body = format!(
+        "setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $! > {}; echo '{{}}'",
+        pid.display()
+    );
+    Command::new()
+        .provision(&script(&body, json!({})))
+        .await
+        .unwrap();
+    let pid = std::fs::read_to_string(&pid).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    // It is there to be ended.
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
 async fn one_whose_caller_gives_up_is_ended_too() {
     let directory = tempfile::tempdir().unwrap();
     let pid = directory.path().join("pid");

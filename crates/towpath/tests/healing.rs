@@ -92,7 +92,7 @@ async fn count(client: &Client, environment: &str, kind: &str) -> usize {
 }
 
 #[tokio::test]
-async fn what_is_removed_by_hand_comes_back() {
+async fn what_is_removed_or_changed_by_hand_comes_back() {
     let (Some(program), Some(admin)) = (notes(), testkit::servers::postgres().await) else {
         return;
     };
@@ -121,22 +121,29 @@ async fn what_is_removed_by_hand_comes_back() {
 
     let (_, name, login) = database(client, &environment).await;
     let mut server = PgConnection::connect(&admin).await.unwrap();
-    let drop_login = format!("DROP ROLE {login}");
-    server.execute(AssertSqlSafe(drop_login)).await.unwrap();
     let cut =
         format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
-    server.execute(AssertSqlSafe(cut)).await.unwrap();
-    testkit::eventually("the login is back", LONG, || async {
-        let healed = count(client, &environment, "resource-instance.drifted").await == 1;
-        let serves = listed(&site, &host).await == Some(vec!["before".into()]);
-        (healed && serves).then_some(())
-    })
-    .await;
+    for (times, sql) in [
+        (1, format!("DROP ROLE {login}")),
+        (2, format!("ALTER ROLE {login} PASSWORD 'other'")),
+        (3, format!("ALTER ROLE {login} NOLOGIN")),
+    ] {
+        server.execute(AssertSqlSafe(sql.as_str())).await.unwrap();
+        server.execute(AssertSqlSafe(cut.as_str())).await.unwrap();
+        testkit::eventually(&format!("the login works after {sql}"), LONG, || async {
+            let drifted = count(client, &environment, "resource-instance.drifted").await;
+            let serves = listed(&site, &host).await == Some(vec!["before".into()]);
+            (drifted == times && serves).then_some(())
+        })
+        .await;
+    }
+    // The data is where it was: nobody has to begin anew.
+    assert_eq!(count(client, &environment, "workload.rolled").await, 0);
 
     let drop_database = format!("DROP DATABASE {name} WITH (FORCE)");
     server.execute(AssertSqlSafe(drop_database)).await.unwrap();
     testkit::eventually("the database is back, empty", LONG, || async {
-        let healed = count(client, &environment, "resource-instance.drifted").await == 2;
+        let healed = count(client, &environment, "resource-instance.drifted").await == 4;
         (healed && listed(&site, &host).await == Some(vec![])).then_some(())
     })
     .await;

@@ -1,14 +1,15 @@
 //! One run of a program: within its time, within its size, and with all that it started.
 
-use std::{path::PathBuf, process::ExitStatus, process::Stdio, time::Duration};
+use std::{fs, path::PathBuf, process::ExitStatus, process::Stdio, time::Duration};
 
 use delivery::provisioner::ProvisionError;
 use kernel::Secret;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
 };
+use uuid::Uuid;
 
 /// The most that a program may answer, in bytes.
 const MOST: usize = 256 * 1024;
@@ -28,25 +29,75 @@ pub(super) struct Program {
     pub(super) time_limit: Duration,
 }
 
-/// A running program. Dropped before it has ended, it takes its whole process group with it.
-struct Running(Child);
+/// The environment variable by which what a run has started is found, wherever it has gone.
+const MARKER: &str = "TOWPATH_RUN";
+
+/// How often what carries a run's mark is looked for, until nothing is found: what is found may have
+/// started more since. Each look takes a few milliseconds.
+const LOOKS: usize = 50;
+
+/// A running program. Unless it has succeeded, all that it has started ends with it: its process group,
+/// and what has left that and carries the run's mark.
+struct Running {
+    child: Child,
+    /// `TOWPATH_RUN=...`, as it stands in the environment.
+    mark: String,
+    succeeded: bool,
+}
 
 impl Running {
     fn end(&self) {
         // No id: it has been waited for, and its number may be another's.
-        let pid = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let pid = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()));
         if let Some(pid) = pid
             && let Err(error) = kill_process_group(pid, Signal::KILL)
         {
             tracing::warn!(pid = pid.as_raw_nonzero(), %error, "cannot end a program's process group");
         }
+        for _ in 0..LOOKS {
+            let left = marked(&self.mark);
+            if left.is_empty() {
+                return;
+            }
+            for pid in left {
+                // One that has ended meanwhile needs no end.
+                if let Err(error) = kill_process(pid, Signal::KILL)
+                    && error != rustix::io::Errno::SRCH
+                {
+                    tracing::warn!(pid = pid.as_raw_nonzero(), %error, "cannot end what a program left");
+                }
+            }
+            // For the kernel to take them away.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        tracing::warn!(mark = self.mark, "a program's processes do not end");
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end();
+        if !self.succeeded {
+            self.end();
+        }
     }
+}
+
+/// The processes of this machine whose environment has the variable `mark`.
+fn marked(mark: &str) -> Vec<Pid> {
+    // Where the system has no such list there is nothing to find.
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+            // Of one that has ended, or is somebody else's, there is none to read.
+            let environment = fs::read(entry.path().join("environ")).ok()?;
+            let mut variables = environment.split(|byte| *byte == 0);
+            variables.any(|it| it == mark.as_bytes()).then_some(pid)
+        })
+        .collect()
 }
 
 impl Program {
@@ -59,9 +110,9 @@ impl Program {
     ) -> Result<Vec<u8>, ProvisionError> {
         let mut running = self.start()?;
         let (stdin, stdout, stderr) = (
-            running.0.stdin.take(),
-            running.0.stdout.take(),
-            running.0.stderr.take(),
+            running.child.stdin.take(),
+            running.child.stdout.take(),
+            running.child.stderr.take(),
         );
         let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             return Err(ProvisionError::transient("the program has no pipes"));
@@ -82,7 +133,7 @@ impl Program {
             );
             answer.map_err(str::to_owned)?;
             running
-                .0
+                .child
                 .wait()
                 .await
                 .map_err(|error| format!("could not be waited for: {error}"))
@@ -90,24 +141,31 @@ impl Program {
         let ended = tokio::time::timeout(self.time_limit, whole).await;
         let complaint = show(&complaint, hidden);
         match ended {
-            Ok(Ok(status)) if status.success() => Ok(said),
-            Ok(Ok(status)) => Err(self.failed(status, &complaint)),
-            Ok(Err(wrong)) => {
-                running.end();
-                Err(self.fault(&wrong, &complaint))
+            Ok(Ok(status)) if status.success() => {
+                running.succeeded = true;
+                Ok(said)
             }
+            Ok(Ok(status)) => Err(self.failed(status, &complaint)),
+            Ok(Err(wrong)) => Err(self.fault(&wrong, &complaint)),
             Err(_) => {
-                running.end();
                 let wrong = format!(
                     "did not end within {} s; it and what it started were ended",
                     self.time_limit.as_secs()
                 );
-                Err(self.fault(&wrong, &complaint))
+                let remedy = "see why it takes so long, or give it longer: the definition's parameter \
+                              `timeout`, up to 3600 s; it is run again by itself";
+                Err(self.fault(&wrong, &complaint).remedy(remedy))
             }
         }
     }
 
     fn start(&self) -> Result<Running, ProvisionError> {
+        let run = Uuid::now_v7();
+        let running = |child| Running {
+            child,
+            mark: format!("{MARKER}={run}"),
+            succeeded: false,
+        };
         Command::new(&self.path)
             .args(&self.arguments)
             .env_clear()
@@ -115,13 +173,14 @@ impl Program {
                 "PATH",
                 std::env::var_os("PATH").unwrap_or_else(|| PATH.into()),
             )
+            .env(MARKER, run.to_string())
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map(Running)
+            .map(running)
             .map_err(|error| {
                 ProvisionError::transient(format!(
                     "cannot start the program {}: {error}",
@@ -133,10 +192,15 @@ impl Program {
 
     fn failed(&self, status: ExitStatus, complaint: &str) -> ProvisionError {
         let error = self.fault(&format!("failed ({status})"), complaint);
-        ProvisionError {
-            retry: status.code() != Some(EXIT_PERMANENT),
-            ..error
+        if status.code() == Some(EXIT_PERMANENT) {
+            return ProvisionError {
+                retry: false,
+                ..error.remedy(
+                    "mend what it names, and deploy again: it says that to run it again is no use",
+                )
+            };
         }
+        error
     }
 
     fn fault(&self, wrong: &str, complaint: &str) -> ProvisionError {
@@ -149,6 +213,7 @@ impl Program {
             "the program {} {wrong}{complaint}",
             self.path.display()
         ))
+        .remedy("mend the program, or what it needs, by what it says; it is run again by itself")
     }
 }
 

@@ -6,7 +6,7 @@ use delivery::provisioner::ProvisionError;
 use sqlx::{MySql, pool::PoolConnection};
 
 use super::sql::Names;
-use crate::servers::{MysqlServer, Servers, login_stem, trusted};
+use crate::servers::{MYSQL, MysqlServer, Servers, login_stem, trusted};
 
 /// How long one call waits for another one of the same instance, in seconds.
 const LOCK_WAIT: i64 = 60;
@@ -158,7 +158,7 @@ impl<'a> Session<'a> {
 pub(super) fn explain(server: &MysqlServer, error: &sqlx::Error) -> ProvisionError {
     let address = &server.address;
     let Some(refused) = error.as_database_error() else {
-        return ProvisionError::transient(format!("MySQL at {address} does not answer: {error}"));
+        return MYSQL.away(address, error);
     };
     let message = format!("MySQL at {address}: {}", refused.message());
     let number = refused
@@ -166,13 +166,11 @@ pub(super) fn explain(server: &MysqlServer, error: &sqlx::Error) -> ProvisionErr
         .map_or(0, sqlx::mysql::MySqlDatabaseError::number);
     match number {
         // Too many connections, shutting down, out of memory or disk, lock waits, deadlocks.
-        1021 | 1037 | 1038 | 1040 | 1041 | 1053 | 1205 | 1213 | 1203 => {
-            ProvisionError::transient(message)
-        }
+        1021 | 1037 | 1038 | 1040 | 1041 | 1053 | 1205 | 1213 | 1203 => MYSQL.troubled(message),
         1044 | 1045 | 1142 | 1227 | 1410 => ProvisionError::permanent(message).remedy(format!(
             "give `{}` the rights: GRANT ALL PRIVILEGES ON *.* TO ... WITH GRANT OPTION",
             server.options.get_username()
         )),
-        _ => ProvisionError::permanent(message),
+        _ => MYSQL.refused(message),
     }
 }

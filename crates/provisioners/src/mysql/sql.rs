@@ -31,14 +31,26 @@ pub(super) fn provision(names: &Names, password: &Secret) -> String {
         database, login, ..
     } = names;
     let password = password.expose_str().unwrap_or_default();
-    // In a grant, an underscore stands for any character: it would open other databases too.
-    let pattern = database.replace('_', "\\_");
+    let pattern = pattern(names);
     format!(
         "CREATE DATABASE IF NOT EXISTS `{database}` CHARACTER SET utf8mb4; \
          CREATE USER IF NOT EXISTS '{login}'@'%' IDENTIFIED BY '{password}'; \
          ALTER USER '{login}'@'%' IDENTIFIED BY '{password}' ACCOUNT UNLOCK; \
          GRANT ALL PRIVILEGES ON `{pattern}`.* TO '{login}'@'%'"
     )
+}
+
+/// The database as a grant names it: there an underscore stands for any character, and would open
+/// other databases too.
+fn pattern(names: &Names) -> String {
+    names.database.replace('_', "\\_")
+}
+
+/// Whether a line of `SHOW GRANTS` gives all rights in the database.
+pub(super) fn grants_all(line: &str, names: &Names) -> bool {
+    // Servers escape the pattern's backslashes, or do not.
+    let line = line.replace("\\\\", "\\");
+    line.starts_with(&format!("GRANT ALL PRIVILEGES ON `{}`.*", pattern(names)))
 }
 
 /// Ends a login: drops it, or locks it where things run in its name.

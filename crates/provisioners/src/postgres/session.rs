@@ -6,7 +6,7 @@ use delivery::provisioner::{ProvisionError, Request};
 use sqlx::{Postgres, Row as _, pool::PoolConnection};
 
 use super::sql::{self, Names, trusted};
-use crate::servers::{PostgresServer, Servers};
+use crate::servers::{POSTGRES, PostgresServer, Servers};
 
 /// A connection of the pool. Where the call does not reach [`Session::end`], it is closed rather
 /// than given back, because the lock lives as long as the connection.
@@ -138,21 +138,27 @@ fn code(error: &sqlx::Error) -> Option<String> {
 pub(super) fn explain(server: &PostgresServer, error: &sqlx::Error) -> ProvisionError {
     let address = &server.address;
     let Some(refused) = error.as_database_error() else {
-        return ProvisionError::transient(format!(
-            "Postgres at {address} does not answer: {error}"
-        ));
+        return POSTGRES.away(address, error);
     };
     let message = format!("Postgres at {address}: {}", refused.message());
     let code = code(error).unwrap_or_default();
     // By class (Postgres' appendix A): away or starting, out of room, in each other's way.
     match code.get(..2).unwrap_or_default() {
-        "08" | "40" | "53" | "55" | "57" | "XX" => ProvisionError::transient(message),
+        "53" => ProvisionError::transient(message).remedy(match code.as_str() {
+            "53100" => "make room on the server's disk; it is tried again by itself",
+            "53300" => {
+                "end connections that nobody needs, or raise the server's max_connections; it is tried \
+                 again by itself"
+            }
+            _ => "give the server more memory, or less to do; it is tried again by itself",
+        }),
+        "08" | "40" | "55" | "57" | "XX" => POSTGRES.troubled(message),
         "28" => ProvisionError::permanent(message)
             .remedy("correct user and password in TOWPATH_POSTGRES_URL"),
         "42" if code == "42501" => ProvisionError::permanent(message).remedy(format!(
             "give the role `{}` the rights CREATEDB and CREATEROLE, or SUPERUSER",
             server.options.get_username()
         )),
-        _ => ProvisionError::permanent(message),
+        _ => POSTGRES.refused(message),
     }
 }

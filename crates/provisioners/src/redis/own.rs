@@ -4,7 +4,7 @@
 
 use delivery::provisioner::{Presence, ProvisionError, Provisioned, Request};
 
-use super::{Room, name, provisioned, rules};
+use super::{Room, login, name, provisioned, rules};
 use crate::servers::{RedisServer, Servers, explain_redis};
 
 const USER: &str = "default";
@@ -52,7 +52,7 @@ pub(super) async fn presence(servers: &Servers, request: &Request) -> Presence {
         return Presence::Absent;
     }
     match servers.own_redis(&name).await {
-        Ok(_) => Presence::Present,
+        Ok(server) => login(&server, USER, &request.credential("redis"), "towpath").await,
         Err(error) => Presence::Unknown(error),
     }
 }

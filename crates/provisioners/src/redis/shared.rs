@@ -5,7 +5,7 @@ use std::sync::Arc;
 use delivery::provisioner::{Presence, ProvisionError, Provisioned, Request};
 use redis::RedisResult;
 
-use super::{Room, name, provisioned, rules};
+use super::{Room, login, name, provisioned, rules};
 use crate::servers::{RedisServer, Servers, explain_redis};
 
 /// Keys that one round trip looks at while an instance's keys are removed.
@@ -84,12 +84,15 @@ pub(super) async fn presence(servers: &Servers, request: &Request) -> Presence {
         Ok(server) => server,
         Err(error) => return Presence::Unknown(error),
     };
-    let asked = has_user(&server, &name(request)).await;
+    let name = name(request);
+    let asked = has_user(&server, &name).await;
     match answered(servers, &server, asked).await {
-        Ok(true) => Presence::Present,
-        Ok(false) => Presence::Absent,
-        Err(error) => Presence::Unknown(error),
+        Ok(true) => {}
+        Ok(false) => return Presence::Absent,
+        Err(error) => return Presence::Unknown(error),
     }
+    let password = request.credential("redis");
+    login(&server, &name, &password, &format!("{name}:")).await
 }
 
 /// All users of the shared Redis, where one is in use.

@@ -58,13 +58,7 @@ impl AmqpServer {
         self.management
             .call(method, path, body)
             .await
-            .map_err(|error| {
-                ProvisionError::transient(format!(
-                    "RabbitMQ's management at {} does not answer: {}",
-                    self.management.address(),
-                    error.without_url()
-                ))
-            })
+            .map_err(|error| away(&self.management, &self.address, error))
     }
 
     /// RabbitMQ's words for a call that it refused.
@@ -83,10 +77,20 @@ impl AmqpServer {
                     "give the user of TOWPATH_AMQP_MANAGEMENT_URL the tag `administrator` \
                      (`rabbitmqctl set_user_tags USER administrator`)",
                 ),
-            status if status.is_server_error() => ProvisionError::transient(message),
-            _ => ProvisionError::permanent(message),
+            status if status.is_server_error() => SORT.troubled(message),
+            _ => SORT.refused(message),
         }
     }
+}
+
+/// The management of the RabbitMQ at `address` does not answer.
+fn away(management: &Management, address: &Address, error: reqwest::Error) -> ProvisionError {
+    ProvisionError::transient(format!(
+        "RabbitMQ's management at {} does not answer: {}",
+        management.address(),
+        error.without_url()
+    ))
+    .remedy(SORT.start_it(address))
 }
 
 impl Servers {
@@ -301,12 +305,18 @@ async fn configured(
         host,
         port: amqp.port().unwrap_or(STANDARD_PORT),
     };
+    if let Err(error) = management.call(Method::GET, "whoami", None).await {
+        return Err(away(&management, &address, error));
+    }
     management.administers().await.map_err(|why| {
         ProvisionError::transient(format!(
             "RabbitMQ's management at {} does not let Towpath in: {why}",
             management.address()
         ))
-        .remedy("correct TOWPATH_AMQP_MANAGEMENT_URL, or start the server")
+        .remedy(
+            "correct user and password in TOWPATH_AMQP_MANAGEMENT_URL, whose user needs the tag \
+             `administrator`; it is tried again by itself",
+        )
     })?;
     Ok(AmqpServer {
         management,

@@ -34,8 +34,8 @@ use uuid::Uuid;
 
 pub(crate) use amqp::AmqpServer;
 use container::Container;
-pub(crate) use mysql::MysqlServer;
-pub(crate) use postgres::{PostgresServer, trusted};
+pub(crate) use mysql::{MysqlServer, SORT as MYSQL};
+pub(crate) use postgres::{PostgresServer, SORT as POSTGRES, trusted};
 pub(crate) use redis::{RedisServer, explain as explain_redis};
 use slot::Slot;
 use supervise::Supervisor;

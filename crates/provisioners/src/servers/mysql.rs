@@ -35,7 +35,7 @@ use super::{
 const PID_FILE: &str = "mysqld.pid";
 
 const STANDARD_PORT: u16 = 3306;
-const SORT: Sort = Sort {
+pub(crate) const SORT: Sort = Sort {
     name: "MySQL or MariaDB",
     port: STANDARD_PORT,
     program: "mariadbd",
@@ -101,6 +101,11 @@ impl MysqlServer {
     /// It has let one in.
     pub(crate) fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// It has refused one: the next that is made has to be let in again.
+    pub(crate) fn doubt(&self) {
+        self.proven.store(false, Ordering::Relaxed);
     }
 }
 
@@ -214,9 +219,10 @@ impl Servers {
         let options = local_options(port, &administrator, Some(&password));
         let launch = launch(home, program, &data, &init_file, port, probe(&options));
         self.inner.supervisor.ensure(launch).await?;
-        MysqlServer::connect(options, Address::local(port))
+        let address = Address::local(port);
+        MysqlServer::connect(options, address.clone())
             .await
-            .map_err(|e| ProvisionError::transient(e.to_string()))
+            .map_err(|error| SORT.away(&address, error))
     }
 
     /// The MariaDB that Towpath runs in a container; there the administrator is `root`.
@@ -237,9 +243,10 @@ impl Servers {
         .await?;
         let options = local_options(port, "root", Some(&password));
         until_open(&SORT, &probe(&options)).await?;
-        MysqlServer::connect(options, Address::local(port))
+        let address = Address::local(port);
+        MysqlServer::connect(options, address.clone())
             .await
-            .map_err(|e| ProvisionError::transient(e.to_string()))
+            .map_err(|error| SORT.away(&address, error))
     }
 }
 
@@ -265,9 +272,7 @@ async fn configured(url: &Secret) -> Result<MysqlServer, ProvisionError> {
                 ))
                 .remedy("correct user and password in TOWPATH_MYSQL_URL")
             }
-            _ => ProvisionError::transient(format!(
-                "the server at {address} (TOWPATH_MYSQL_URL) does not answer: {error}"
-            )),
+            _ => SORT.away(&address, error),
         })
 }
 

@@ -35,7 +35,7 @@ use super::{
 const PID_FILE: &str = "postmaster.pid";
 
 const STANDARD_PORT: u16 = 5432;
-const SORT: Sort = Sort {
+pub(crate) const SORT: Sort = Sort {
     name: "Postgres",
     port: STANDARD_PORT,
     program: "initdb",
@@ -105,6 +105,11 @@ impl PostgresServer {
     /// It has let one in.
     pub(crate) fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// It has refused one: the next that is made has to be let in again.
+    pub(crate) fn doubt(&self) {
+        self.proven.store(false, Ordering::Relaxed);
     }
 }
 
@@ -253,7 +258,7 @@ impl Servers {
 
 /// A server of our own, on which a login of one database has no business in the others.
 async fn own(options: PgConnectOptions, port: u16) -> Result<PostgresServer, ProvisionError> {
-    let failed = |error: sqlx::Error| ProvisionError::transient(error.to_string());
+    let failed = |error: sqlx::Error| SORT.away(&Address::local(port), error);
     let server = PostgresServer::connect(options, Address::local(port))
         .await
         .map_err(failed)?;
@@ -290,9 +295,7 @@ async fn configured(url: &Secret) -> Result<PostgresServer, ProvisionError> {
                 ))
                 .remedy("correct user and password in TOWPATH_POSTGRES_URL")
             }
-            _ => ProvisionError::transient(format!(
-                "the Postgres at {address} (TOWPATH_POSTGRES_URL) does not answer: {error}"
-            )),
+            _ => SORT.away(&address, error),
         })
 }
 

@@ -89,6 +89,42 @@ impl RedisServer {
     }
 }
 
+impl RedisServer {
+    /// Logs in as a workload does, and asks after `key`, which it may: a login that the server no
+    /// longer takes, or that may no longer do that, is told apart from a server that is away.
+    pub(crate) async fn lets_in(
+        &self,
+        user: &str,
+        password: &Secret,
+        key: &str,
+    ) -> Result<Option<String>, ProvisionError> {
+        let settings = RedisConnectionInfo::default()
+            .set_username(user)
+            .set_password(password.expose_str().unwrap_or_default());
+        let info = self.client.get_connection_info().clone();
+        let asked = async {
+            let client = Client::open(info.set_redis_settings(settings))?;
+            let mut connection = client
+                .get_multiplexed_async_connection_with_config(&limits())
+                .await?;
+            redis::cmd("EXISTS")
+                .arg(key)
+                .query_async::<()>(&mut connection)
+                .await
+        };
+        match asked.await {
+            Ok(()) => Ok(None),
+            Err(error)
+                if error.kind() == redis::ErrorKind::AuthenticationFailed
+                    || matches!(error.code(), Some("WRONGPASS" | "NOPERM" | "NOAUTH")) =>
+            {
+                Ok(Some(error.to_string()))
+            }
+            Err(error) => Err(explain(&self.address, &error)),
+        }
+    }
+}
+
 impl Servers {
     /// The Redis that instances share: found, or started.
     pub(crate) async fn redis(&self) -> Result<Arc<RedisServer>, ProvisionError> {
@@ -380,15 +416,15 @@ fn version(info: &str) -> (u32, u32) {
 /// What Redis said, and what can be done about it.
 pub(crate) fn explain(address: &Address, error: &redis::RedisError) -> ProvisionError {
     if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
-        return ProvisionError::transient(format!("Redis at {address} does not answer: {error}"));
+        return SORT.away(address, error);
     }
     let message = format!("Redis at {address}: {error}");
     match error.code() {
-        Some("LOADING" | "BUSY" | "TRYAGAIN" | "MASTERDOWN") => ProvisionError::transient(message),
+        Some("LOADING" | "BUSY" | "TRYAGAIN" | "MASTERDOWN") => SORT.troubled(message),
         Some("NOAUTH" | "WRONGPASS") => ProvisionError::permanent(message)
             .remedy("correct user and password in TOWPATH_REDIS_URL"),
         Some("NOPERM") => ProvisionError::permanent(message)
             .remedy("give the user of TOWPATH_REDIS_URL the rights `~* &* +@all`"),
-        _ => ProvisionError::permanent(message),
+        _ => SORT.refused(message),
     }
 }

@@ -31,6 +31,49 @@ pub(crate) struct Sort {
     pub(crate) variable: &'static str,
 }
 
+impl Sort {
+    /// The variable's name alone.
+    fn variable_name(&self) -> &str {
+        (self.variable.split_once('=')).map_or(self.variable, |(name, _)| name)
+    }
+
+    /// The server at `address` does not answer, in the words of who asked it.
+    pub(crate) fn away(&self, address: &Address, why: impl std::fmt::Display) -> ProvisionError {
+        let name = self.name;
+        ProvisionError::transient(format!("{name} at {address} does not answer: {why}"))
+            .remedy(self.start_it(address))
+    }
+
+    /// What a person does about a server that does not answer.
+    pub(crate) fn start_it(&self, address: &Address) -> String {
+        let (by_hand, variable) = (self.by_hand, self.variable_name());
+        let place = match address.loopback() {
+            Some(_) => String::new(),
+            None => format!(" on {}", address.host),
+        };
+        format!(
+            "start it{place} (`{by_hand}`), or correct {variable} where that names it wrongly; it is asked \
+             again by itself, and what waits for it goes on when it answers"
+        )
+    }
+
+    /// What it said of its own trouble, which may pass.
+    pub(crate) fn troubled(&self, message: String) -> ProvisionError {
+        ProvisionError::transient(message).remedy(format!(
+            "it is tried again by itself; where it stays so, see the log of {} and mend what it says",
+            self.name
+        ))
+    }
+
+    /// What it refused, and will refuse again.
+    pub(crate) fn refused(&self, message: String) -> ProvisionError {
+        ProvisionError::permanent(message).remedy(format!(
+            "mend what {} says (its log may tell more), and deploy again",
+            self.name
+        ))
+    }
+}
+
 /// One search.
 pub(crate) struct Search<'a> {
     pub(crate) config: &'a ServersConfig,
@@ -96,7 +139,7 @@ impl Search<'_> {
 
     fn lost(&self, why: &str) -> ProvisionError {
         let sort = self.sort;
-        let (variable, _) = sort.variable.split_once('=').unwrap_or((sort.variable, ""));
+        let variable = sort.variable_name();
         ProvisionError::transient(format!(
             "the {} on {} that this platform uses does not let it in: {why}",
             sort.name,

@@ -7,8 +7,8 @@ use lapin::{
 use towpath_provisioners::Amqp;
 
 use crate::support::{
-    another, found, is_idempotent, keeps_its_description, listens, output, removes_all, request,
-    survives_being_dropped,
+    another, found, heals_a_change, is_idempotent, keeps_its_description, listens, output,
+    removes_all, request, survives_being_dropped,
 };
 
 async fn connect(url: &str) -> lapin::Result<Connection> {
@@ -113,4 +113,50 @@ async fn calls_that_are_dropped_anywhere_are_made_again() {
     let request = request("amqp", "jobs", "red");
     amqp.presence(&request).await;
     survives_being_dropped(&amqp, &request, 40_000).await;
+}
+
+/// One call of the management of the RabbitMQ on this machine, as its administrator.
+async fn manage(method: reqwest::Method, path: &str, body: Option<serde_json::Value>) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut call = client
+        .request(method, format!("http://127.0.0.1:15672/api/{path}"))
+        .basic_auth("guest", Some("guest"));
+    if let Some(body) = body {
+        call = call.json(&body);
+    }
+    let answer = call.send().await.unwrap();
+    assert!(answer.status().is_success(), "{path}: {}", answer.status());
+}
+
+#[tokio::test]
+async fn a_user_that_no_longer_works_is_noticed_and_mended() {
+    if !listens("amqp", 5672) {
+        return;
+    }
+    let amqp = Amqp::new(found());
+    let request = request("amqp", "jobs", "red");
+    let made = amqp.provision(&request).await.unwrap();
+    let (user, vhost) = (output(&made, "username"), output(&made, "vhost"));
+    let (users, rights) = (
+        format!("users/{user}"),
+        format!("permissions/{vhost}/{user}"),
+    );
+    let other = serde_json::json!({ "password": "other", "tags": "" });
+    let reads = serde_json::json!({ "configure": "", "write": "", "read": ".*" });
+    for (method, path, body, why) in [
+        (reqwest::Method::DELETE, &users, None, "is gone"),
+        (
+            reqwest::Method::PUT,
+            &users,
+            Some(other),
+            "another password",
+        ),
+        (reqwest::Method::DELETE, &rights, None, "all rights"),
+        (reqwest::Method::PUT, &rights, Some(reads), "all rights"),
+    ] {
+        manage(method, path, body).await;
+        heals_a_change(&amqp, &request, &made, why).await;
+        connect(&output(&made, "url")).await.unwrap();
+    }
+    removes_all(&amqp, &request).await;
 }

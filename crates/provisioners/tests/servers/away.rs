@@ -1,14 +1,15 @@
 //! A configured server that is away for a while.
 
-use delivery::provisioner::{Presence, Provisioner, Request};
+use delivery::provisioner::{Presence, ProvisionError, Provisioner, Request};
 use serde_json::json;
-use towpath_provisioners::{Mysql, Postgres, Redis, Servers, ServersConfig};
+use towpath_provisioners::{Amqp, Mysql, Postgres, Redis, Servers, ServersConfig};
 use uuid::Uuid;
 
 use crate::support::{Started, heals, installed, output, removes_all, request};
 
 type Make = fn(Servers) -> Box<dyn Provisioner>;
-type Configure = fn(&mut ServersConfig, String);
+/// Takes the URL where workloads connect, and the server's keeper.
+type Configure = fn(&mut ServersConfig, String, &Started);
 
 /// While it is away nothing is said to be absent, and nothing fails for good; when it is back, the
 /// same calls succeed. The server is one that another platform runs.
@@ -29,7 +30,7 @@ async fn comes_and_goes(sort: &str, scheme: &str, make: Make, configure: Configu
 
     let data = tempfile::tempdir().unwrap();
     let mut config = ServersConfig::new(Uuid::from_u128(rand::random()), data.path().to_owned());
-    configure(&mut config, url);
+    configure(&mut config, url, &started);
     let provisioner = make(Servers::new(config));
     let ours = Request {
         uid: Uuid::from_u128(rand::random()),
@@ -50,11 +51,13 @@ async fn comes_and_goes(sort: &str, scheme: &str, make: Make, configure: Configu
             panic!("{presence:?}");
         };
         assert!(unknown.message.contains("does not answer"), "{unknown}");
+        says_what_to_do(&unknown, sort);
         for failed in [provision.err(), retire.err(), remove.err(), inventory.err()] {
             let error = failed.expect("the server is away");
             assert!(error.retry, "{error}");
             assert!(error.message.contains("does not answer"), "{error}");
             assert!(!error.message.contains(&password), "{error}");
+            says_what_to_do(&error, sort);
         }
     }
 
@@ -63,6 +66,15 @@ async fn comes_and_goes(sort: &str, scheme: &str, make: Make, configure: Configu
     heals(&*provisioner, &ours).await;
     assert_eq!(provisioner.presence(&ours).await, Presence::Present);
     removes_all(&*provisioner, &ours).await;
+}
+
+/// How to start it, which variable names it, and that it heals by itself.
+fn says_what_to_do(error: &ProvisionError, sort: &str) {
+    let remedy = error.remedy.as_deref().unwrap_or_default();
+    let variable = format!("TOWPATH_{}_URL", sort.to_uppercase());
+    for part in ["start it (`", &variable, "again by itself"] {
+        assert!(remedy.contains(part), "{part}: {remedy}");
+    }
 }
 
 #[tokio::test]
@@ -74,7 +86,7 @@ async fn postgres_heals() {
             "postgres",
             "postgres",
             |servers| Box::new(Postgres::new(servers)),
-            |config, url| config.postgres = Some(url.into()),
+            |config, url, _| config.postgres = Some(url.into()),
         )
         .await;
     }
@@ -87,7 +99,7 @@ async fn mysql_heals() {
             "mysql",
             "mysql",
             |servers| Box::new(Mysql::new(servers)),
-            |config, url| config.mysql = Some(url.into()),
+            |config, url, _| config.mysql = Some(url.into()),
         )
         .await;
     }
@@ -103,7 +115,26 @@ async fn redis_heals() {
             "redis",
             "redis",
             |servers| Box::new(Redis::new(servers)),
-            |config, url| config.redis = Some(url.into()),
+            |config, url, _| config.redis = Some(url.into()),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn rabbitmq_heals() {
+    if installed("amqp", &["/usr/lib/rabbitmq/bin/rabbitmq-server"]) {
+        comes_and_goes(
+            "amqp",
+            "amqp",
+            |servers| Box::new(Amqp::new(servers)),
+            |config, url, started| {
+                let (user, password) = started.administrator("amqp");
+                let port = started.port("amqp", "management");
+                let management = format!("http://{user}:{password}@127.0.0.1:{port}");
+                config.amqp = Some(url.into());
+                config.amqp_management = Some(management.into());
+            },
         )
         .await;
     }

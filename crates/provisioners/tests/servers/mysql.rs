@@ -3,8 +3,8 @@ use sqlx::{Connection as _, MySqlConnection};
 use towpath_provisioners::Mysql;
 
 use crate::support::{
-    another, found, is_idempotent, keeps_its_description, listens, output, removes_all, request,
-    survives_being_dropped,
+    another, found, heals_a_change, is_idempotent, keeps_its_description, listens, output,
+    removes_all, request, survives_being_dropped,
 };
 
 async fn run(connection: &mut MySqlConnection, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -162,4 +162,40 @@ async fn calls_that_are_dropped_anywhere_are_made_again() {
     mysql.presence(&request).await;
     survives_being_dropped(&mysql, &request, 20_000).await;
     assert!(mysql.inventory(request.platform).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_login_that_no_longer_works_is_noticed_and_mended() {
+    let (true, Some(administrator)) = (listens("mysql", 3306), testkit::servers::mysql()) else {
+        return;
+    };
+    let mysql = Mysql::new(found());
+    let request = request("mysql", "db", "red");
+    let made = mysql.provision(&request).await.unwrap();
+    let (login, database) = (output(&made, "username"), output(&made, "database"));
+    let pattern = database.replace('_', "\\_");
+    for (sql, why) in [
+        (
+            format!("ALTER USER '{login}'@'%' IDENTIFIED BY 'other'"),
+            "Access denied",
+        ),
+        (format!("DROP USER '{login}'@'%'"), "Access denied"),
+        (
+            format!("REVOKE INSERT ON `{pattern}`.* FROM '{login}'@'%'"),
+            "all rights",
+        ),
+        (
+            format!("REVOKE ALL ON `{pattern}`.* FROM '{login}'@'%'"),
+            "Access denied",
+        ),
+    ] {
+        let mut administrator = MySqlConnection::connect(&administrator).await.unwrap();
+        let changed = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut administrator);
+        changed.await.unwrap();
+        heals_a_change(&mysql, &request, &made, why).await;
+        MySqlConnection::connect(&output(&made, "url"))
+            .await
+            .unwrap();
+    }
+    removes_all(&mysql, &request).await;
 }

@@ -4,8 +4,8 @@ use sqlx::{Connection as _, PgConnection};
 use towpath_provisioners::Postgres;
 
 use crate::support::{
-    another, found, is_idempotent, keeps_its_description, listens, output, removes_all, request,
-    survives_being_dropped,
+    another, found, heals_a_change, is_idempotent, keeps_its_description, listens, output,
+    removes_all, request, survives_being_dropped,
 };
 
 async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
@@ -183,5 +183,37 @@ async fn wrong_parameters_are_told_before_anything_is_made() {
     assert!(!error.retry);
     assert!(error.message.contains("extension `no_such`"), "{error}");
     assert!(error.remedy.unwrap().contains("install"));
+    removes_all(&postgres, &request).await;
+}
+
+#[tokio::test]
+async fn a_login_that_no_longer_works_is_noticed_and_mended() {
+    if !listens("postgres", 5432) {
+        return;
+    }
+    let postgres = Postgres::new(found());
+    let request = request("postgres", "db", "red");
+    let made = postgres.provision(&request).await.unwrap();
+    let (url, login) = (output(&made, "url"), output(&made, "username"));
+    let mut program = connect(&url).await.unwrap();
+    run(&mut program, "CREATE TABLE kept (id int)")
+        .await
+        .unwrap();
+
+    // The login is its own to change; its sessions act as the owner.
+    let sql = format!("SET ROLE NONE; ALTER ROLE {login} PASSWORD 'other'");
+    let changed = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut program);
+    changed.await.unwrap();
+    assert!(connect(&url).await.is_err());
+    heals_a_change(&postgres, &request, &made, "password authentication failed").await;
+
+    let mut program = connect(&url).await.unwrap();
+    let sql = format!("SET ROLE NONE; ALTER ROLE {login} RESET role");
+    let changed = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut program);
+    changed.await.unwrap();
+    heals_a_change(&postgres, &request, &made, "it acts as").await;
+
+    let mut program = connect(&url).await.unwrap();
+    run(&mut program, "SELECT * FROM kept").await.unwrap();
     removes_all(&postgres, &request).await;
 }

@@ -4,8 +4,8 @@ use serde_json::json;
 use towpath_provisioners::{Redis, Servers};
 
 use crate::support::{
-    Started, another, found, installed, is_idempotent, keeps_its_description, listens, output,
-    removes_all, request, survives_being_dropped,
+    Started, another, found, heals_a_change, installed, is_idempotent, keeps_its_description,
+    listens, output, removes_all, request, survives_being_dropped,
 };
 
 async fn connect(url: &str) -> redis::RedisResult<MultiplexedConnection> {
@@ -189,4 +189,29 @@ async fn calls_that_are_dropped_anywhere_are_made_again() {
         survives_being_dropped(&own, &request, 60_000).await;
         assert!(own.inventory(request.platform).await.unwrap().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_login_that_no_longer_works_is_noticed_and_mended() {
+    if !listens("redis", 6379) {
+        return;
+    }
+    let redis = Redis::new(found());
+    let request = prefixed("cache");
+    let made = redis.provision(&request).await.unwrap();
+    let user = output(&made, "username");
+    let mut administrator = connect("redis://127.0.0.1:6379").await.unwrap();
+    for change in [
+        &["resetpass", ">other"][..],
+        &["off"],
+        &["resetkeys"],
+        &["-exists"],
+    ] {
+        let mut words = redis::cmd("ACL");
+        words.arg("SETUSER").arg(&user).arg(change);
+        words.query_async::<()>(&mut administrator).await.unwrap();
+        heals_a_change(&redis, &request, &made, "does not work").await;
+        connect(&output(&made, "url")).await.unwrap();
+    }
+    removes_all(&redis, &request).await;
 }

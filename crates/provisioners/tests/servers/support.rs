@@ -59,6 +59,13 @@ impl Started {
         (format!("towpath_{}", &uid[uid.len() - 6..]), password)
     }
 
+    /// The port that the server it runs for `sort` has under `label`.
+    pub fn port(&self, sort: &str, label: &str) -> u16 {
+        let home = self.data.path().join("servers").join(sort);
+        let port = std::fs::read_to_string(home.join(format!("{label}.port"))).unwrap();
+        port.trim().parse().unwrap()
+    }
+
     /// The processes that work beneath the data directory.
     pub fn processes(&self) -> Vec<i32> {
         let entries = std::fs::read_dir("/proc").unwrap();
@@ -201,6 +208,23 @@ pub async fn survives_being_dropped(provisioner: &dyn Provisioner, request: &Req
         let _dropped = tokio::time::timeout(limit, provisioner.remove(request)).await;
     }
     removes_all(provisioner, request).await;
+}
+
+/// What somebody changed by hand is noticed, and told in words that hold `why`; made again, it is as it
+/// was, with the credentials that the workloads have.
+pub async fn heals_a_change(
+    provisioner: &dyn Provisioner,
+    request: &Request,
+    made: &Provisioned,
+    why: &str,
+) {
+    match provisioner.presence(request).await {
+        Presence::Changed(words) => assert!(words.contains(why), "{words}"),
+        other => panic!("{other:?}"),
+    }
+    let again = provisioner.provision(request).await.unwrap();
+    assert_eq!(again.outputs, made.outputs);
+    assert_eq!(provisioner.presence(request).await, Presence::Present);
 }
 
 /// After its removal the server lists nothing of the instance; removing it twice is no error.

@@ -67,6 +67,7 @@ impl Pass<'_> {
         };
         match self.presence(provisioner, &request).await {
             Presence::Present => {}
+            Presence::Changed(why) => return self.changed(why).await,
             Presence::Absent => return self.vanished().await,
             Presence::Unknown(error) => return self.troubled(Trouble::Unreachable, error).await,
         }
@@ -189,11 +190,23 @@ impl Pass<'_> {
 
     /// Records that somebody removed it by hand: the next look makes it again.
     async fn vanished(mut self) -> Result<Next> {
-        let message = "it is no longer there, although nobody asked Towpath to remove it";
+        self.instance.status.vanished = true;
+        self.drifted("it is no longer there, although nobody asked Towpath to remove it".into())
+            .await
+    }
+
+    /// Records that somebody changed it by hand: the next look brings it to what it should be.
+    async fn changed(self, why: String) -> Result<Next> {
+        self.drifted(format!(
+            "it is no longer as it was made, although nobody asked Towpath to change it: {why}"
+        ))
+        .await
+    }
+
+    async fn drifted(mut self, message: String) -> Result<Next> {
         let status = &mut self.instance.status;
         status.phase = InstancePhase::Pending;
-        status.vanished = true;
-        status.message = message.into();
+        status.message.clone_from(&message);
         let mut change = self.change();
         change.status(&self.instance)?;
         change.event(self.event(
