@@ -66,6 +66,7 @@ impl Connected {
             daemon: Arc::new(Daemon {
                 api,
                 platform: config.platform,
+                logins: config.logins.clone(),
             }),
             prober: Prober::new(config.timing.probe_timeout)?,
             logs: Logs {

@@ -15,7 +15,10 @@ use futures::StreamExt as _;
 use kernel::outbound::Network;
 use uuid::Uuid;
 
-use super::names;
+use super::{
+    logins::{self, Login, RegistryLogins},
+    names,
+};
 use crate::supervisor::Tell;
 
 /// The daemon, and the platform on whose behalf it is asked.
@@ -23,6 +26,7 @@ use crate::supervisor::Tell;
 pub(super) struct Daemon {
     pub(super) api: Docker,
     pub(super) platform: Uuid,
+    pub(super) logins: RegistryLogins,
 }
 
 /// The HTTP status of the daemon's answer, if it was an answer.
@@ -160,9 +164,16 @@ impl Daemon {
         let options = CreateImageOptionsBuilder::default()
             .from_image(&image)
             .build();
-        let mut progress = self.api.create_image(Some(options), None, None);
+        // Where logins cannot be read, the image may be one that needs none.
+        let login = self.logins.of(&image).await;
+        if let Err(why) = &login {
+            tracing::warn!(image, why, "pulls without a login");
+        }
+        let given = login.as_ref().ok().and_then(Option::as_ref);
+        let given = given.map(Login::for_daemon);
+        let mut progress = self.api.create_image(Some(options), None, given);
         while let Some(step) = progress.next().await {
-            let step = step.map_err(|error| not_pulled(&image, error))?;
+            let step = step.map_err(|error| self.not_pulled(&image, &login, error))?;
             if let Some(status) = step.status {
                 tell(format!("pulls the image {image}: {status}"));
             }
@@ -179,17 +190,53 @@ fn gateway(network: &NetworkInspect) -> Option<IpAddr> {
         .find_map(|config| config.gateway.as_ref()?.parse().ok())
 }
 
-/// Why `image` was not pulled, and what a person can do about it.
-fn not_pulled(image: &str, error: Error) -> EngineError {
+/// How a login to the registry of `image` is given.
+fn to_log_in(image: &str, logins: &RegistryLogins) -> String {
+    let (login, place) = match logins::registry(image) {
+        "docker.io" => ("docker login".to_owned(), "Docker Hub".to_owned()),
+        registry => (format!("docker login {registry}"), registry.to_owned()),
+    };
+    let file = logins.file().map_or_else(
+        || "the config.json of the directory that DOCKER_CONFIG names".to_owned(),
+        |file| {
+            format!(
+                "{} (DOCKER_CONFIG may name another directory)",
+                file.display()
+            )
+        },
+    );
+    format!(
+        "run `{login}` as the user that runs the platform, with a login that may pull from {place}: it is \
+         read from {file} at the next try, by itself; or pull it by hand: an image that is here is not pulled"
+    )
+}
+
+impl Daemon {
+    /// Why `image` was not pulled, and what a person can do about it.
+    fn not_pulled(
+        &self,
+        image: &str,
+        login: &Result<Option<Login>, String>,
+        error: Error,
+    ) -> EngineError {
+        let mut error = not_pulled(image, &self.logins, error);
+        match login {
+            Ok(None) => {}
+            Ok(Some(login)) => {
+                error.message = format!("{} (with the login of {})", error.message, login.user);
+            }
+            Err(why) => error.message = format!("{} (without a login: {why})", error.message),
+        }
+        error
+    }
+}
+
+fn not_pulled(image: &str, logins: &RegistryLogins, error: Error) -> EngineError {
     let error = failed(format!("pull the image {image}"), error);
     let said = error.message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let remedy = if says(&["unauthorized", "denied", "authentication", "no basic auth"]) {
-        format!(
-            "check the reference; where the registry wants a login, which the platform does not have, \
-             run `docker login` and `docker pull {image}` on this machine: an image that is here is \
-             not pulled"
-        )
+        format!("check the reference; {}", to_log_in(image, logins))
     } else if says(&["not found", "manifest unknown", "invalid reference"]) {
         format!("check the reference: `docker pull {image}` must find it")
     } else {

@@ -12,6 +12,7 @@ mod connected;
 mod create;
 mod daemon;
 mod forward;
+mod logins;
 mod logs;
 mod names;
 mod runtime;
@@ -31,6 +32,7 @@ use tokio::sync::{OnceCell, broadcast};
 use uuid::Uuid;
 
 use self::connected::Connected;
+pub use self::logins::RegistryLogins;
 use crate::{Timing, targets};
 
 /// How a [`DockerEngine`] is set up.
@@ -43,6 +45,8 @@ pub struct DockerConfig {
     /// The daemon's address: `unix:///run/docker.sock`. Without one, what `DOCKER_HOST` says, or the
     /// usual.
     pub host: Option<String>,
+    /// Where logins to registries are found, for images that are pulled.
+    pub logins: RegistryLogins,
     /// How often to probe, and how long to wait before a restart.
     pub timing: Timing,
 }
@@ -54,6 +58,7 @@ impl DockerConfig {
             data_dir: data_dir.into(),
             platform,
             host: None,
+            logins: RegistryLogins::of_this_user(),
             timing: Timing::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! CPU and memory limits by the kernel's control groups, version 2 or 1, where this user may make
+//! CPU and memory, limits and requests, by the kernel's control groups, version 2 or 1, where this user may make
 //! them.
 
 use std::{
@@ -24,11 +24,33 @@ pub(crate) enum Limits {
     AddressSpace,
 }
 
-/// The limits of one container.
+/// What one container may have at the most, and what it asks for where others want it too.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Quota {
     pub(crate) cpu_millis: Option<u64>,
     pub(crate) memory_bytes: Option<u64>,
+    pub(crate) asked_cpu_millis: Option<u64>,
+    pub(crate) asked_memory_bytes: Option<u64>,
+}
+
+impl Quota {
+    /// Its part of the CPU where it is short, as Kubernetes and Docker count it: 1024 for one CPU.
+    fn shares(&self) -> Option<u64> {
+        let least_and_most = 2..=262_144;
+        let shares = self.asked_cpu_millis? * 1024 / 1000;
+        Some(shares.clamp(*least_and_most.start(), *least_and_most.end()))
+    }
+
+    /// The same in the words of version 2, from 1 to 10000, as Kubernetes converts it.
+    fn weight(&self) -> Option<u64> {
+        Some(1 + (self.shares()? - 2) * 9999 / 262_142)
+    }
+
+    /// What the kernel leaves it where memory is short: no more than it may have.
+    fn kept_memory(&self) -> Option<u64> {
+        let asked = self.asked_memory_bytes?;
+        Some(self.memory_bytes.map_or(asked, |limit| asked.min(limit)))
+    }
 }
 
 impl Limits {
@@ -117,6 +139,12 @@ impl Limits {
                 if let Some(cpu) = cpu {
                     set(&group.join("cpu.max"), &format!("{cpu} {CPU_PERIOD}"))?;
                 }
+                if let Some(weight) = quota.weight() {
+                    set(&group.join("cpu.weight"), &weight.to_string())?;
+                }
+                if let Some(memory) = quota.kept_memory() {
+                    set(&group.join("memory.low"), &memory.to_string())?;
+                }
                 if let Some(memory) = quota.memory_bytes {
                     set(&group.join("memory.max"), &memory.to_string())?;
                     // Where there is no swap accounting there is no swap to limit.
@@ -130,6 +158,15 @@ impl Limits {
                         &CPU_PERIOD.to_string(),
                     )?;
                     set(&cpu_group.join("cpu.cfs_quota_us"), &cpu.to_string())?;
+                }
+                if let Some(shares) = quota.shares() {
+                    set(&cpu_group.join("cpu.shares"), &shares.to_string())?;
+                }
+                if let Some(memory) = quota.kept_memory() {
+                    set(
+                        &memory_group.join("memory.soft_limit_in_bytes"),
+                        &memory.to_string(),
+                    )?;
                 }
                 if let Some(memory) = quota.memory_bytes {
                     set(
@@ -232,4 +269,36 @@ fn set(file: &Path, value: &str) -> io::Result<()> {
             format!("cannot write {value} to {}: {error}", file.display()),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_told_in_each_versions_words() {
+        let quota = |millis| Quota {
+            asked_cpu_millis: Some(millis),
+            ..Quota::default()
+        };
+        let told = [0, 100, 1000, 64_000, 1_000_000].map(|millis| {
+            let quota = quota(millis);
+            (quota.shares().unwrap(), quota.weight().unwrap())
+        });
+        let expected = [
+            (2, 1),
+            (102, 4),
+            (1024, 39),
+            (65_536, 2500),
+            (262_144, 10_000),
+        ];
+        assert_eq!(told, expected);
+        let beyond = Quota {
+            memory_bytes: Some(32),
+            asked_memory_bytes: Some(64),
+            ..Quota::default()
+        };
+        assert_eq!(beyond.kept_memory(), Some(32));
+        assert_eq!(Quota::default().weight(), None);
+    }
 }

@@ -158,20 +158,34 @@ fn without_groups(path: &str, container: &score::Container, objections: &mut Vec
     let remedy = "run the platform as root, or with a delegated control group (systemd-run --user \
                   --scope -p Delegate=yes), or use the docker engine";
     let mut warn = |what: &str, message: &str| {
-        let path = format!("{path}.resources.limits.{what}");
+        let path = format!("{path}.resources.{what}");
         let problem = Problem::new("engine/limits", path, message).remedy(remedy);
         objections.push(Objection::Warn(problem));
     };
     if limits.is_some_and(|limits| limits.cpu.is_some()) {
         warn(
-            "cpu",
+            "limits.cpu",
             "CPU is not limited: this user may not make control groups",
         );
     }
     if limits.is_some_and(|limits| limits.memory.is_some()) {
         warn(
-            "memory",
+            "limits.memory",
             "memory is limited by each process's address space only",
+        );
+    }
+    let requests = (container.resources.as_ref()).and_then(|resources| resources.requests.as_ref());
+    let asks = |asked: fn(&score::Quantities) -> bool| requests.is_some_and(asked);
+    if asks(|requests| requests.cpu.is_some()) {
+        warn(
+            "requests.cpu",
+            "CPU is not kept for it: this user may not make control groups",
+        );
+    }
+    if asks(|requests| requests.memory.is_some()) {
+        warn(
+            "requests.memory",
+            "memory is not kept for it: this user may not make control groups",
         );
     }
 }

@@ -333,6 +333,8 @@ impl Runtime for Processes {
         let quota = Quota {
             cpu_millis: described.cpu_limit_millis,
             memory_bytes: described.memory_limit_bytes,
+            asked_cpu_millis: described.cpu_request_millis,
+            asked_memory_bytes: described.memory_request_bytes,
         };
         (self.machine.limits.create(self.id(), container, quota))
             .map_err(|error| wrong("make the control groups", &error))?;

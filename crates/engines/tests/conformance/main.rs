@@ -44,7 +44,7 @@ macro_rules! conformance {
 
 conformance!(
     serving: serves_at_its_endpoint, two_releases_run_beside_each_other, containers_of_a_workload_share_localhost, reaches_servers_of_this_machine;
-    places: gives_environment_files_and_working_directory, volumes_keep_their_content, a_volume_cannot_lead_out_of_itself, limits_are_kept;
+    places: gives_environment_files_and_working_directory, volumes_keep_their_content, a_volume_cannot_lead_out_of_itself, limits_are_kept, requests_are_kept;
     life: what_ends_is_started_again, what_is_not_alive_is_started_again, gets_ready_and_unready, starts_in_order, what_cannot_start_says_why;
     logs: logs_are_read_and_followed;
     callers: knows_whose_workload_calls, knows_who_is_no_workload;

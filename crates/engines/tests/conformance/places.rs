@@ -131,3 +131,33 @@ pub(crate) async fn limits_are_kept(subject: Subject) {
     assert_eq!(state.phase, Phase::Restarting);
     subject.removed(&id).await;
 }
+
+pub(crate) async fn requests_are_kept(subject: Subject) {
+    if subject.warns_of_limits() {
+        eprintln!("SKIP: requests by control groups: this user may not make any");
+        return;
+    }
+    let id = id("requests", 1);
+    let mut modest = container("exec sleep 1000");
+    modest.cpu_request_millis = Some(250);
+    modest.memory_request_bytes = Some(16 << 20);
+    modest.memory_limit_bytes = Some(32 << 20);
+    let release = subject.release(&id, &[("modest", modest)]);
+    subject.engine.apply(&release).await.expect("applies");
+    let state = subject.ready(&id).await;
+    let pid = subject.pid(&state.containers["modest"]);
+    let kept = |controller: &str, old: &str, new: &str| {
+        let (directory, is_old) = crate::support::control_group(pid, controller);
+        let file = directory.join(if is_old { old } else { new });
+        let text = std::fs::read_to_string(&file).expect("the kernel says it");
+        (text.trim().parse::<u64>().expect("a number"), is_old)
+    };
+    match kept("cpu", "cpu.shares", "cpu.weight") {
+        (shares, true) => assert_eq!(shares, 256),
+        // What Docker makes of shares differs from version to version; 100 is what nobody has asked for.
+        (weight, false) => assert!((2..100).contains(&weight), "{weight}"),
+    }
+    let (memory, _) = kept("memory", "memory.soft_limit_in_bytes", "memory.low");
+    assert_eq!(memory, 16 << 20);
+    subject.removed(&id).await;
+}

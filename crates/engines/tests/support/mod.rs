@@ -125,6 +125,24 @@ pub fn running(mark: &str) -> Vec<String> {
         .collect()
 }
 
+/// The directory of a process's control group for `controller`, and whether it is of version 1.
+pub fn control_group(pid: u32, controller: &str) -> (PathBuf, bool) {
+    let root = Path::new("/sys/fs/cgroup");
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it lives");
+    let of = |wanted: &str| {
+        groups.lines().find_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let controllers = parts.next()?;
+            let path = parts.next()?.trim_start_matches('/');
+            (controllers.split(',').any(|it| it == wanted)).then(|| path.to_owned())
+        })
+    };
+    match of(controller) {
+        Some(path) => (root.join(controller).join(path), true),
+        None => (root.join(of("").expect("a group")), false),
+    }
+}
+
 pub fn timing() -> towpath_engines::Timing {
     towpath_engines::Timing {
         probe: Duration::from_millis(100),
@@ -203,6 +221,18 @@ impl Subject {
         let objections = self.engine.check(&workload);
         (objections.iter())
             .any(|it| matches!(it, Objection::Warn(problem) if problem.rule == "engine/limits"))
+    }
+
+    /// The main process of a container that runs, as this machine numbers it.
+    pub fn pid(&self, state: &ContainerState) -> u32 {
+        let handle = state.handle.as_deref().expect("it runs");
+        if self.engine.name() != "docker" {
+            return handle.parse().expect("a pid");
+        }
+        let words = ["inspect", "--format", "{{.State.Pid}}", handle];
+        let said = Command::new("docker").args(words).output();
+        let said = String::from_utf8(said.expect("can be run").stdout).expect("is text");
+        said.trim().parse().expect("a pid")
     }
 
     /// Ends a container behind the engine's back.
