@@ -112,6 +112,34 @@ fn lists_anchors_and_merges_mean_the_same_as_what_they_stand_for() {
     );
 }
 
+/// Files that use each construct of the samples of score-spec and of the examples of its
+/// implementations in the same way.
+#[test]
+fn what_the_specifications_own_samples_use_is_read() {
+    let files = fs::read_dir(dir("samples")).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|it| it == "yaml"))
+        .collect();
+    assert!(files.len() >= 9);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut documents =
+            parse(&text).unwrap_or_else(|problems| panic!("{}", shown(&text, &problems)));
+        let [document] = documents.as_mut_slice() else {
+            panic!("{}: one workload", file.display());
+        };
+        score::inline_sources(document, &dir("samples"), &Limits::default()).unwrap();
+        let workload = &document.workload;
+        // An image of `.` is given with the deployment.
+        let mut problems = score::deployable(workload);
+        problems.retain(|problem| problem.rule != "score/image");
+        assert_eq!(problems, [], "{}", file.display());
+        let json = serde_json::to_value(workload).unwrap();
+        assert_eq!(score::validate(&json).unwrap(), *workload);
+    }
+}
+
 #[test]
 fn a_workload_survives_the_way_through_json() {
     for name in ["full.yaml", "lists.yaml"] {
