@@ -75,3 +75,31 @@ async fn an_image_that_cannot_be_pulled_says_what_to_do() {
     assert!(state.message.contains("cannot pull"), "{}", state.message);
     subject.removed(&id).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_has_one_network_whoever_asks_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(subject) = support::docker(directory.path()).await else {
+        return;
+    };
+    let _cleaned = support::Cleaned(subject.platform);
+    let replica = subject.replica().await;
+    let asked = (0..16).map(|i| {
+        let engine = if i % 2 == 0 { &subject } else { &replica };
+        let engine = std::sync::Arc::clone(&engine.engine);
+        tokio::spawn(async move { engine.machine_host("dev").await })
+    });
+    let asked: Vec<_> = asked.collect();
+    for answer in asked {
+        answer.await.unwrap().unwrap();
+    }
+    // Whichever was asked last has seen all of them.
+    let host = subject.engine.machine_host("dev").await.unwrap();
+    assert_eq!(replica.engine.machine_host("dev").await.unwrap(), host);
+    let filter = format!("label=dev.towpath.platform={}", subject.platform);
+    let listed = std::process::Command::new("docker")
+        .args(["network", "ls", "--quiet", "--filter", &filter])
+        .output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+}

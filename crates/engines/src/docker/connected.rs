@@ -67,6 +67,7 @@ impl Connected {
                 api,
                 platform: config.platform,
                 logins: config.logins.clone(),
+                makes_network: Arc::default(),
             }),
             prober: Prober::new(config.timing.probe_timeout)?,
             logs: Logs {

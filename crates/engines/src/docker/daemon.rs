@@ -1,11 +1,11 @@
 //! The Docker daemon, with its errors in words for people.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use bollard::{
     Docker,
     errors::Error,
-    models::{ContainerSummary, Network as BridgeNetwork, NetworkCreateRequest, NetworkInspect},
+    models::{ContainerSummary, Network as BridgeNetwork, NetworkCreateRequest},
     query_parameters::{
         CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
     },
@@ -13,6 +13,7 @@ use bollard::{
 use delivery::engine::EngineError;
 use futures::StreamExt as _;
 use kernel::outbound::Network;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{
@@ -27,6 +28,8 @@ pub(super) struct Daemon {
     pub(super) api: Docker,
     pub(super) platform: Uuid,
     pub(super) logins: RegistryLogins,
+    /// Held while a network is made or removed.
+    pub(super) makes_network: Arc<Mutex<()>>,
 }
 
 /// The HTTP status of the daemon's answer, if it was an answer.
@@ -74,33 +77,50 @@ impl Daemon {
     /// in it.
     pub(super) async fn network(&self, environment: &str) -> Result<(String, IpAddr), EngineError> {
         let name = names::network(self.platform, environment);
-        let what = || format!("make the network {name}");
-        let found = match self.api.inspect_network(&name, None).await {
-            Ok(found) => found,
-            Err(error) if status(&error) == Some(404) => {
-                let request = NetworkCreateRequest {
-                    name: name.clone(),
-                    driver: Some("bridge".into()),
-                    labels: Some(names::network_labels(self.platform, environment)),
-                    ..NetworkCreateRequest::default()
-                };
-                match self.api.create_network(request).await {
-                    // 409: another call has just made it.
-                    Ok(_) => {}
-                    Err(error) if status(&error) == Some(409) => {}
-                    Err(error) => return Err(no_network(&name, error)),
-                }
-                let made = self.api.inspect_network(&name, None).await;
-                made.map_err(|error| failed(what(), error))?
+        // Docker gives one name to several networks, and then to none of them: one is made at a time.
+        let _turn = self.makes_network.lock().await;
+        let mut found = self.networks(environment).await?;
+        if found.is_empty() {
+            let request = NetworkCreateRequest {
+                name: name.clone(),
+                driver: Some("bridge".into()),
+                labels: Some(names::network_labels(self.platform, environment)),
+                ..NetworkCreateRequest::default()
+            };
+            match self.api.create_network(request).await {
+                // 409: another replica has just made it.
+                Ok(_) => {}
+                Err(error) if status(&error) == Some(409) => {}
+                Err(error) => return Err(no_network(&name, error)),
             }
-            Err(error) => return Err(failed(what(), error)),
-        };
-        let gateway = gateway(&found).ok_or_else(|| EngineError {
+            found = self.networks(environment).await?;
+        }
+        let mut found = found.into_iter();
+        let gateway = (found.next().as_ref().and_then(gateway)).ok_or_else(|| EngineError {
             message: format!("the network {name} has no gateway address"),
             remedy: Some(format!("remove it: docker network rm {name}")),
             retry: false,
         })?;
+        // Another replica has made one at the same moment: all keep the eldest.
+        for other in found.filter_map(|network| network.id) {
+            self.remove_network_of(&name, &other).await?;
+        }
         Ok((name, gateway))
+    }
+
+    /// The networks of an environment, the eldest first.
+    async fn networks(&self, environment: &str) -> Result<Vec<BridgeNetwork>, EngineError> {
+        let options = ListNetworksOptionsBuilder::default()
+            .filters(&names::filter(self.platform, None))
+            .build();
+        let listed = self.api.list_networks(Some(options)).await;
+        let mut listed = listed.map_err(|error| failed("list networks", error))?;
+        listed.retain(|network| {
+            let of = network.labels.as_ref().and_then(names::environment);
+            of.as_deref() == Some(environment)
+        });
+        listed.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
+        Ok(listed)
     }
 
     /// The environment in whose network an address is. By the network, not by the containers in it: one
@@ -127,7 +147,20 @@ impl Daemon {
     /// Removes the network of an environment, unless something is still attached to it.
     pub(super) async fn remove_network(&self, environment: &str) -> Result<(), EngineError> {
         let name = names::network(self.platform, environment);
-        match self.api.remove_network(&name).await {
+        let _turn = self.makes_network.lock().await;
+        for id in self
+            .networks(environment)
+            .await?
+            .into_iter()
+            .filter_map(|it| it.id)
+        {
+            self.remove_network_of(&name, &id).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_network_of(&self, name: &str, id: &str) -> Result<(), EngineError> {
+        match self.api.remove_network(id).await {
             Ok(()) => Ok(()),
             // Not there, or in use.
             Err(error) if matches!(status(&error), Some(403 | 404)) => Ok(()),
@@ -183,7 +216,7 @@ impl Daemon {
 }
 
 /// This machine's address in a network.
-fn gateway(network: &NetworkInspect) -> Option<IpAddr> {
+fn gateway(network: &BridgeNetwork) -> Option<IpAddr> {
     let configs = network.ipam.as_ref()?.config.as_ref()?;
     configs
         .iter()
