@@ -12,7 +12,10 @@ use clap::Args;
 use kernel::{Error, Secret};
 use server::{Config, HostsFile, Lifetimes, S3Endpoint, Servers};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::{
     background::PidFile,
@@ -491,6 +494,12 @@ fn stop_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
     signal(kind).map_err(|e| Failure::io("signals cannot be received", &e))
 }
 
+/// Whether what a library says is fit for the log, whatever `RUST_LOG` asks for. Docker's client writes
+/// its requests down whole, and with them the environment of a container and the login to a registry.
+fn is_fit(about: &Metadata<'_>) -> bool {
+    *about.level() <= Level::INFO || !about.target().starts_with("bollard")
+}
+
 /// The platform's log, on standard error.
 fn write_log(context: &Context) {
     let filter = EnvFilter::try_from_default_env()
@@ -500,8 +509,8 @@ fn write_log(context: &Context) {
         .with_writer(std::io::stderr)
         .with_ansi(context.terminal.color);
     match context.global.output {
-        Format::Json => log.json().init(),
-        Format::Text | Format::Yaml => log.init(),
+        Format::Json => log.json().finish().with(filter_fn(is_fit)).init(),
+        Format::Text | Format::Yaml => log.finish().with(filter_fn(is_fit)).init(),
     }
 }
 

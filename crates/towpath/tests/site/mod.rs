@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod docker;
 pub mod listed;
+pub mod search;
 pub mod work;
 pub mod world;
 
