@@ -213,7 +213,7 @@ async fn what_a_broken_program_cannot_remove_is_given_up() {
     .await;
     says(
         &desk.done(&["get", "remnant", left]).await,
-        &["dev/thing.default#web.th", "command", "the shop is closed"],
+        &["dev/thing.default#web.th", "command", "exit status: 3"],
     );
     desk.done(&["delete", "remnant", left]).await;
     says(&desk.done(&["get", "remnants"]).await, &["No remnants."]);

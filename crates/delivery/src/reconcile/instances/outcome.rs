@@ -94,7 +94,8 @@ impl Pass<'_> {
     pub(super) async fn failed(mut self, mut error: ProvisionError) -> Result<Next> {
         let generation = self.instance.meta.generation;
         let removing = self.instance.is_deleting();
-        if removing {
+        // One that was cut short has not failed.
+        if removing && !self.context.stop.is_cancelled() {
             self.instance
                 .status
                 .removal_fails
