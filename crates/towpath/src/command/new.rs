@@ -38,7 +38,12 @@ pub(crate) struct New {
     #[arg(long = "with", value_name = "OPTION", value_delimiter = ',')]
     with: Vec<String>,
     /// The team whose workload it will be [default: yours, where you are in one]
-    #[arg(long, value_name = "TEAM")]
+    #[arg(
+        long,
+        env = "TOWPATH_TEAM",
+        hide_env_values = true,
+        value_name = "TEAM"
+    )]
     team: Option<String>,
     /// The directory, which is not there yet or is empty [default: the name]
     #[arg(long, value_name = "DIRECTORY")]
