@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Caller, CallerKind, Change, Error, Key, NewEvent, Outcome, Problem, Result, Store, Tallies,
+    Caller, CallerKind, Change, Error, Key, Means, NewEvent, Outcome, Problem, Reason, Result,
+    Store, Tallies,
 };
 
 /// What can be asked of the platform, as a stable word that rules name: `deployment.create`.
@@ -142,10 +143,13 @@ pub struct Guard {
     refusals: Arc<Tallies<Refused, NewEvent>>,
 }
 
-/// What counts as the same refusal again: who was refused what, with what.
+/// What counts as the same refusal again: who was refused what, with what, for the same reason by the same
+/// means.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Refused {
     actor: String,
+    means: Means,
+    reason: Option<Reason>,
     action: &'static str,
     subject: Key,
     team: String,
@@ -206,7 +210,7 @@ const MOST_RECENT: usize = 4096;
 /// What a caller is refused again within this time is counted, and told together.
 const QUIET: Duration = Duration::from_mins(10);
 
-/// Things with which one caller is refused something, each told by itself: further ones within [`QUIET`] are
+/// Refusals of one caller that are each told by itself: further ones within [`QUIET`] are
 /// counted together for each action, so that who tries names lengthens the log by no more than this.
 const MOST_TOLD: usize = 100;
 
@@ -380,6 +384,8 @@ impl Guard {
         };
         let kind = Refused {
             actor: caller.subject.clone(),
+            means: caller.means.clone(),
+            reason: caller.reason.clone(),
             action: action.word(),
             subject: event.subject.clone(),
             team: event.team.clone(),
@@ -404,8 +410,9 @@ impl Guard {
     /// The same, or, of a caller who was refused something with many things lately, that it was refused it
     /// with another.
     fn bounded(&self, kind: Refused, event: NewEvent) -> (Refused, NewEvent) {
+        // Those that are counted together bear no means; whoever is refused something has come by some.
         let is_another =
-            |one: &Refused| one.actor == kind.actor && !one.subject.name.is_empty() && *one != kind;
+            |one: &Refused| one.actor == kind.actor && one.means != Means::Nothing && *one != kind;
         if self.refusals.kinds(is_another) < MOST_TOLD {
             return (kind, event);
         }
@@ -420,6 +427,8 @@ impl Guard {
         };
         event.data["resource"] = json!(none);
         let kind = Refused {
+            means: Means::Nothing,
+            reason: None,
             subject: none.key(),
             team: String::new(),
             ..kind

@@ -100,7 +100,11 @@ impl Pass<'_> {
                 .status
                 .removal_fails
                 .get_or_insert_with(Timestamp::now);
-            error.remedy.get_or_insert_with(|| self.way_out());
+            let way_out = self.way_out();
+            error.remedy = Some(match error.remedy {
+                Some(remedy) => format!("{remedy}; {way_out}"),
+                None => way_out,
+            });
         }
         let status = &mut self.instance.status;
         if status.observed_generation != generation {

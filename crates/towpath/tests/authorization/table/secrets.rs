@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "POST /v1/teams/{team}/secret-rotations",
-        "401 404 403 403 200 200 200 403 200",
+        "401 403 403 403 200 200 200 403 200",
     ),
     (
         "DELETE /v1/teams/{team}/secrets/{name}",
