@@ -340,7 +340,7 @@ pub(crate) struct Withdrawal {
 
 impl Withdrawal {
     pub(crate) fn name(subject: &str, group: &str) -> String {
-        digest(&format!("{subject}\n{group}"))
+        digest(format!("{subject}\n{group}"))
     }
 }
 

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Tallies<K, L> {
     quiet: Duration,
-    tallies: Mutex<HashMap<K, Tally<L>>>,
+    counted: Mutex<HashMap<K, Tally<L>>>,
     due: Notify,
 }
 
@@ -56,7 +56,7 @@ impl<K: Eq + Hash + Clone, L: Clone> Tallies<K, L> {
     pub fn new(quiet: Duration) -> Self {
         Self {
             quiet,
-            tallies: Mutex::default(),
+            counted: Mutex::default(),
             due: Notify::new(),
         }
     }
@@ -65,15 +65,15 @@ impl<K: Eq + Hash + Clone, L: Clone> Tallies<K, L> {
     /// gives it back by [`Tallies::untold`].
     #[must_use = "what is not told must be given back"]
     pub fn count(&self, kind: K, last: L) -> Option<(u64, L)> {
-        let mut tallies = self.tallies();
-        let tally = Self::add(&mut tallies, kind, 1, last);
+        let mut counted = self.counted();
+        let tally = Self::add(&mut counted, kind, 1, last);
         (!tally.is_quiet(self.quiet)).then(|| tally.take())?
     }
 
     /// Counts one more, which [`Tallies::keep`] tells.
     pub fn leave(&self, kind: K, last: L) {
-        let mut tallies = self.tallies();
-        let tally = Self::add(&mut tallies, kind, 1, last);
+        let mut counted = self.counted();
+        let tally = Self::add(&mut counted, kind, 1, last);
         if !tally.is_quiet(self.quiet) {
             self.due.notify_one();
         }
@@ -81,8 +81,8 @@ impl<K: Eq + Hash + Clone, L: Clone> Tallies<K, L> {
 
     /// Takes back what could not be told: the next one of the kind is told at once, with it.
     pub fn untold(&self, kind: K, count: u64, last: L) {
-        let mut tallies = self.tallies();
-        let tally = tallies.entry(kind).or_insert_with(Tally::none);
+        let mut counted = self.counted();
+        let tally = counted.entry(kind).or_insert_with(Tally::none);
         tally.count += count;
         tally.told = None;
         // What has happened since is newer.
@@ -92,9 +92,9 @@ impl<K: Eq + Hash + Clone, L: Clone> Tallies<K, L> {
     /// How many kinds are counted at present.
     pub fn kinds(&self, of: impl Fn(&K) -> bool) -> usize {
         let quiet = self.quiet;
-        let mut tallies = self.tallies();
-        tallies.retain(|_, tally| tally.count > 0 || tally.is_quiet(quiet));
-        tallies.keys().filter(|kind| of(kind)).count()
+        let mut counted = self.counted();
+        counted.retain(|_, tally| tally.count > 0 || tally.is_quiet(quiet));
+        counted.keys().filter(|kind| of(kind)).count()
     }
 
     /// Has `tell` told what is counted when its time comes, until `stop`; then the rest.
@@ -125,9 +125,9 @@ impl<K: Eq + Hash + Clone, L: Clone> Tallies<K, L> {
     /// What is to be told now; `all` that is not told yet, where nobody counts on.
     fn take(&self, all: bool) -> Vec<(K, u64, L)> {
         let quiet = self.quiet;
-        let mut tallies = self.tallies();
-        tallies.retain(|_, tally| tally.count > 0 || tally.is_quiet(quiet));
-        let due = tallies
+        let mut counted = self.counted();
+        counted.retain(|_, tally| tally.count > 0 || tally.is_quiet(quiet));
+        let due = counted
             .iter_mut()
             .filter(|(_, tally)| all || !tally.is_quiet(quiet));
         due.filter_map(|(kind, tally)| {
@@ -137,15 +137,15 @@ impl<K: Eq + Hash + Clone, L: Clone> Tallies<K, L> {
         .collect()
     }
 
-    fn add(tallies: &mut HashMap<K, Tally<L>>, kind: K, count: u64, last: L) -> &mut Tally<L> {
-        let tally = tallies.entry(kind).or_insert_with(Tally::none);
+    fn add(counted: &mut HashMap<K, Tally<L>>, kind: K, count: u64, last: L) -> &mut Tally<L> {
+        let tally = counted.entry(kind).or_insert_with(Tally::none);
         tally.count += count;
         tally.last = Some(last);
         tally
     }
 
-    fn tallies(&self) -> MutexGuard<'_, HashMap<K, Tally<L>>> {
-        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counted(&self) -> MutexGuard<'_, HashMap<K, Tally<L>>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -170,41 +170,41 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_is_told_at_once_and_the_same_again_together() {
-        let tallies = Tallies::new(QUIET);
-        assert_eq!(tallies.count("a", 0), Some((1, 0)));
+        let counted = Tallies::new(QUIET);
+        assert_eq!(counted.count("a", 0), Some((1, 0)));
         for last in 1..=1000 {
-            assert_eq!(tallies.count("a", last), None);
+            assert_eq!(counted.count("a", last), None);
         }
-        assert_eq!(tallies.count("b", 0), Some((1, 0)));
-        assert!(tallies.take(false).is_empty());
+        assert_eq!(counted.count("b", 0), Some((1, 0)));
+        assert!(counted.take(false).is_empty());
         tokio::time::advance(QUIET).await;
-        assert_eq!(tallies.take(false), [("a", 1000, 1000)]);
-        assert_eq!(tallies.count("a", 7), None);
+        assert_eq!(counted.take(false), [("a", 1000, 1000)]);
+        assert_eq!(counted.count("a", 7), None);
         tokio::time::advance(QUIET).await;
-        assert_eq!(tallies.count("a", 8), Some((2, 8)));
+        assert_eq!(counted.count("a", 8), Some((2, 8)));
         tokio::time::advance(QUIET).await;
-        assert!(tallies.take(false).is_empty());
-        assert_eq!(tallies.kinds(|_| true), 0);
+        assert!(counted.take(false).is_empty());
+        assert_eq!(counted.kinds(|_| true), 0);
     }
 
     #[test]
     fn what_could_not_be_told_is_told_with_the_next() {
-        let tallies = Tallies::new(QUIET);
-        let (count, last) = tallies.count("a", 1).unwrap();
+        let counted = Tallies::new(QUIET);
+        let (count, last) = counted.count("a", 1).unwrap();
         // Meanwhile another.
-        assert_eq!(tallies.count("a", 2), None);
-        tallies.untold("a", count, last);
-        assert_eq!(tallies.count("a", 3), Some((3, 3)));
+        assert_eq!(counted.count("a", 2), None);
+        counted.untold("a", count, last);
+        assert_eq!(counted.count("a", 3), Some((3, 3)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn all_of_it_is_told_when_it_is_time_when_it_fails_again_and_at_the_end() {
-        let tallies = Arc::new(Tallies::new(QUIET));
+        let counted = Arc::new(Tallies::new(QUIET));
         let told = Arc::new(Mutex::new(vec![]));
         let fails = Arc::new(Mutex::new(true));
         let stop = CancellationToken::new();
         let keeping = tokio::spawn({
-            let (tallies, told, fails) = (tallies.clone(), told.clone(), fails.clone());
+            let (counted, told, fails) = (counted.clone(), told.clone(), fails.clone());
             let stop = stop.clone();
             async move {
                 let tell = |kind: &'static str, count: u64, last: u32| {
@@ -215,16 +215,16 @@ mod tests {
                     let away = Error::unavailable("the store is away");
                     std::future::ready(if fails { Err(away) } else { Ok(()) })
                 };
-                tallies.keep(stop, tell).await;
+                counted.keep(stop, tell).await;
             }
         });
         let told = || std::mem::take(&mut *told.lock().unwrap());
-        tallies.leave("a", 1);
+        counted.leave("a", 1);
         // In vain at once, then at the next look.
         tokio::time::sleep(LOOK * 2).await;
         assert_eq!(told(), [("a".to_owned(), 1, 1)]);
         for last in 2..5 {
-            tallies.leave("a", last);
+            counted.leave("a", last);
         }
         tokio::time::sleep(LOOK).await;
         assert!(told().is_empty());

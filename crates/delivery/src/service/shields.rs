@@ -64,12 +64,11 @@ impl Delivery {
         name: &str,
         query: DifferenceQuery,
     ) -> Result<RevisionDifference> {
-        let to = match query.to {
-            Some(to) => to,
-            None => {
-                let newest = self.show_shared::<ResourceDefinition>(caller, name).await?;
-                newest.typed::<ResourceDefinition>()?.status.revision
-            }
+        let to = if let Some(to) = query.to {
+            to
+        } else {
+            let newest = self.show_shared::<ResourceDefinition>(caller, name).await?;
+            newest.typed::<ResourceDefinition>()?.status.revision
         };
         let from = match query.from {
             Some(from) => from,

@@ -33,7 +33,7 @@ pub(super) struct Gate {
 
 impl Gate {
     fn new(what: &'static str, kind: &str, of: &str, free: u32, forgiving: bool) -> Self {
-        let name = digest(&format!("{kind}\n{of}"));
+        let name = digest(format!("{kind}\n{of}"));
         Self {
             what,
             name,
@@ -67,11 +67,11 @@ pub(super) enum Place<'a> {
 const KNOWN: Duration = Duration::from_hours(90 * 24);
 
 fn device_place(account: &str, device: &str) -> String {
-    digest(&format!("device\n{account}\n{device}"))
+    digest(format!("device\n{account}\n{device}"))
 }
 
 fn address_place(account: &str, address: &str) -> String {
-    digest(&format!("address\n{account}\n{address}"))
+    digest(format!("address\n{account}\n{address}"))
 }
 
 impl Identity {

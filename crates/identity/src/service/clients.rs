@@ -63,7 +63,7 @@ async fn install_one(
             change.spec(&client)?;
         }
         Some(_) => return Ok(()),
-    };
+    }
     match store.commit(change).await {
         Ok(_) => Ok(()),
         // Another replica was first.

@@ -226,7 +226,7 @@ impl Identity {
 
     /// What a form of this browser must bring back: another site does not know it.
     pub(crate) fn browser_csrf(cookie: &str) -> String {
-        digest(&format!("csrf\n{cookie}"))
+        digest(format!("csrf\n{cookie}"))
     }
 
     /// Now, as lifetimes are measured.

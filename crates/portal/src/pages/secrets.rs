@@ -15,6 +15,7 @@ use crate::{
 
 /// What somebody may do with a secret.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a right of its own")]
 pub(crate) struct Rights {
     pub(crate) write: bool,
     pub(crate) rotate: bool,

@@ -54,12 +54,11 @@ impl Set {
             .remedy("name a file for one of them"));
         }
         let client = context.client()?;
-        let (mut new, revision) = match &self.file {
-            Some(file) => (described(file, &self.name)?, None),
-            None => {
-                let held = client.integration(&self.name).await?;
-                (as_it_is(held.spec), Some(held.meta.revision))
-            }
+        let (mut new, revision) = if let Some(file) = &self.file {
+            (described(file, &self.name)?, None)
+        } else {
+            let held = client.integration(&self.name).await?;
+            (as_it_is(held.spec), Some(held.meta.revision))
         };
         if let Some(file) = &self.credential_file {
             let what = format!("the credential of integration {}", self.name);
