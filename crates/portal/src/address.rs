@@ -29,14 +29,15 @@ pub(crate) fn local(asked: &str) -> Option<String> {
     }
     let base = blank();
     let url = base.join(asked).ok()?;
+    if url.origin() != base.origin() {
+        return None;
+    }
     // Dots are resolved by now, encoded ones as well.
-    let ours = url.origin() == base.origin() && url.path().starts_with(HOME);
+    let page = url.path().strip_prefix(HOME)?.trim_end_matches('/');
     // Neither a login nor its end is a place to go back to.
-    let passes = ["login", "callback", "logout", "logged-out"]
-        .iter()
-        .any(|end| url.path()[HOME.len()..].trim_end_matches('/') == *end);
+    let passes = ["login", "callback", "logout", "logged-out"].contains(&page);
     let query = url.query().map(|query| format!("?{query}"));
-    (ours && !passes).then(|| format!("{}{}", url.path(), query.unwrap_or_default()))
+    (!passes).then(|| format!("{}{}", url.path(), query.unwrap_or_default()))
 }
 
 fn blank() -> Url {

@@ -224,16 +224,16 @@ async fn create_extensions(
             sql::identifier(extension)
         );
         if let Err(error) = sqlx::raw_sql(sql::trusted(sql)).execute(&mut inside).await {
-            let explained = explain(server, &error);
+            let mut explained = explain(server, &error);
+            if session::is_missing(&error) {
+                explained.remedy = Some(format!(
+                    "install the package of `{extension}` on the Postgres server, or leave it out of \
+                     `extensions`"
+                ));
+            }
             return Err(ProvisionError {
                 message: format!("extension `{extension}`: {}", explained.message),
-                remedy: explained.remedy.or_else(|| {
-                    Some(format!(
-                        "install the package of `{extension}` on the Postgres server, or leave it \
-                         out of `extensions`"
-                    ))
-                }),
-                retry: explained.retry,
+                ..explained
             });
         }
     }

@@ -134,6 +134,12 @@ fn code(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
+/// Whether the server lacks the files of what it was asked for: an extension that is not installed.
+pub(super) fn is_missing(error: &sqlx::Error) -> bool {
+    // `undefined_file`, and `feature_not_supported` from Postgres 16 on.
+    matches!(code(error).as_deref(), Some("58P01" | "0A000"))
+}
+
 /// What Postgres said, and what can be done about it.
 pub(super) fn explain(server: &PostgresServer, error: &sqlx::Error) -> ProvisionError {
     let address = &server.address;
