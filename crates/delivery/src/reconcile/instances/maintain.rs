@@ -161,9 +161,13 @@ impl Pass<'_> {
         let mut change = self.change();
         if is_news {
             change.status(&self.instance)?;
-            change.event(self.event(what, Some(Outcome::Fail), data));
         } else {
             change.note(&self.instance)?;
+        }
+        // A server that goes away says so in several ways, one after the other: that it is away is told once.
+        let told = matches!(trouble, Trouble::Unreachable) && before.0;
+        if is_news && !told {
+            change.event(self.event(what, Some(Outcome::Fail), data));
         }
         self.context.store.commit(change).await?;
         let answers = matches!(trouble, Trouble::Retirement);
