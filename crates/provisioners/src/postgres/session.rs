@@ -136,7 +136,7 @@ fn code(error: &sqlx::Error) -> Option<String> {
 
 /// Whether the server lacks the files of what it was asked for: an extension that is not installed.
 pub(super) fn is_missing(error: &sqlx::Error) -> bool {
-    // `undefined_file`, and `feature_not_supported` from Postgres 16 on.
+    // `undefined_file`; newer servers (15, for one) say `feature_not_supported`.
     matches!(code(error).as_deref(), Some("58P01" | "0A000"))
 }
 
