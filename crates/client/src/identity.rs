@@ -43,6 +43,8 @@ pub struct AutomationReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PersonalSession {
+    /// Its name.
+    pub id: String,
     /// Whose.
     pub subject: String,
     /// What people call them.
@@ -69,6 +71,9 @@ pub struct Departure {
     pub ends: Vec<PersonalSession>,
     /// Keys that they drew, and have seen.
     pub seen: Vec<SeenKey>,
+    /// Secrets whose present value they were told.
+    #[serde(default)]
+    pub told: Vec<Told>,
     /// What they made, and goes on.
     pub stays: Vec<Made>,
     /// Webhooks that they made, and go on sending.
@@ -87,6 +92,22 @@ pub struct SeenKey {
     pub key: String,
     /// When it was drawn.
     pub drawn: Timestamp,
+}
+
+/// A value that somebody was told, and that is still worth something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// What it is of.
+    pub kind: String,
+    /// What its name is unique in: a team, an environment.
+    pub scope: String,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub team: String,
+    /// When they were told last.
+    pub at: Timestamp,
 }
 
 /// Something that is there.

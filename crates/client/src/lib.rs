@@ -30,6 +30,7 @@ mod platform;
 mod provider;
 mod request;
 mod secrets;
+mod sessions;
 mod sse;
 mod subscriptions;
 mod teams;
@@ -40,12 +41,14 @@ mod workloads;
 pub use self::subscriptions::SubscriptionsOf;
 pub use error::{Error, ProblemDocument, Result};
 pub use identity::{
-    AutomationReport, Departure, Made, PersonalSession, SeenKey, SigningKey, SigningKeys, Webhook,
+    AutomationReport, Departure, Made, PersonalSession, SeenKey, SigningKey, SigningKeys, Told,
+    Webhook,
 };
 pub use machines::DrawnKey;
 pub use oauth::{CodeLogin, DeviceCode, DeviceState, Provider, Tokens};
 pub use platform::{EventQuery, WhoAmI};
 pub use provider::{ProgramSecret, UpstreamSecrets};
+pub use sessions::EndedSessions;
 pub use sse::{Events, Message, Parser};
 pub use token::TokenSource;
 

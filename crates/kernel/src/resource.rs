@@ -289,7 +289,7 @@ impl Query {
     pub const MAX_LIMIT: usize = 1000;
 
     /// Items on a page: what is asked for, within its bounds.
-    pub(crate) fn page_size(&self) -> usize {
+    pub fn page_size(&self) -> usize {
         match self.limit {
             0 => Self::DEFAULT_LIMIT,
             limit => limit.min(Self::MAX_LIMIT),

@@ -67,6 +67,13 @@ permitted if {
 	startswith(input.resource.name, concat("", ["deploy-credentials/", input.caller.environment, "/"]))
 }
 
+# Everybody sees and ends their own logins.
+permitted if {
+	input.caller.kind == "person"
+	input.action in {"session.end", "session.read"}
+	input.resource.scope == input.caller.subject
+}
+
 # An agent sees what its team has, and proposes: others decide.
 permitted if {
 	input.caller.kind == "agent"

@@ -44,6 +44,8 @@ pub(crate) const ACTIONS: &[&str] = &[
     "secret.reveal",
     "secret.rotate",
     "secret.write",
+    "session.end",
+    "session.read",
     "starter-kit.change",
     "starter-kit.delete",
     "starter-kit.read",

@@ -50,15 +50,15 @@ pub(crate) struct Asked {
 
 const DIGEST_KEY: &str = "digest-key";
 
-/// The keys that secrets are sealed by: `TOWPATH_KEY`, or the key's file, drawn at the first start; and those
-/// of before, in files and in `TOWPATH_FORMER_KEY`.
+/// The keys that secrets are sealed by: `TOWPATH_PLATFORM_KEY`, or the key's file, drawn at the first start; and those
+/// of before, in files and in `TOWPATH_FORMER_PLATFORM_KEY`.
 pub(crate) async fn sealer(config: &Config) -> Result<Sealer> {
     let transit = match (&config.transit_key, &config.vault) {
         (Some(key), Some(vault)) => Some(Transit::new(vault, key)?),
         _ => None,
     };
     let kms = transit.as_ref().map(|transit| transit as &dyn Kms);
-    let current = match PlatformKey::from_env("TOWPATH_KEY", kms).await? {
+    let current = match PlatformKey::from_env("TOWPATH_PLATFORM_KEY", kms).await? {
         Some(key) => key,
         None => PlatformKey::from_file(&key_file(config), kms).await?,
     };
@@ -69,7 +69,7 @@ pub(crate) async fn sealer(config: &Config) -> Result<Sealer> {
     for file in &config.former_key_files {
         sealer = sealer.with_former(PlatformKey::from_existing(file, kms).await?);
     }
-    if let Some(key) = PlatformKey::from_env("TOWPATH_FORMER_KEY", kms).await? {
+    if let Some(key) = PlatformKey::from_env("TOWPATH_FORMER_PLATFORM_KEY", kms).await? {
         sealer = sealer.with_former(key);
     }
     Ok(sealer)
@@ -80,13 +80,13 @@ pub(crate) async fn sealer(config: &Config) -> Result<Sealer> {
 fn unguarded(config: &Config, kms: &str) -> String {
     let file = key_file(config);
     let file = file.display();
-    let place = match std::env::var_os("TOWPATH_KEY") {
-        Some(_) => "TOWPATH_KEY".to_owned(),
+    let place = match std::env::var_os("TOWPATH_PLATFORM_KEY") {
+        Some(_) => "TOWPATH_PLATFORM_KEY".to_owned(),
         None => file.to_string(),
     };
     format!(
         "the platform's key in {place} is not encrypted: {kms} does not guard it, and whoever has it opens all \
-         secrets. To have another key that it guards, move {place} to {file}.former (and take TOWPATH_KEY out \
+         secrets. To have another key that it guards, move {place} to {file}.former (and take TOWPATH_PLATFORM_KEY out \
          of the environment), start with `--former-key-file {file}.former`, call `towpath rekey`, and destroy \
          the former key once that is done"
     )

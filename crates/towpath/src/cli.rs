@@ -203,6 +203,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Trust(command::trust::Trust),
     #[command(subcommand)]
+    Session(command::session::Session),
+    #[command(subcommand)]
     Client(command::client::Client),
     #[command(subcommand)]
     Upstream(command::upstream::Upstream),
@@ -288,6 +290,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Group(group) => group.run(context).await,
         Command::ServiceAccount(account) => account.run(context).await,
         Command::Trust(trust) => trust.run(context).await,
+        Command::Session(session) => session.run(context).await,
         Command::Client(client) => client.run(context).await,
         Command::Upstream(upstream) => upstream.run(context).await,
         Command::Login(login) => login.run(context).await,

@@ -91,6 +91,29 @@ async fn a_member_logs_in_works_and_logs_out() {
     let hangs = site.cli(&["identity", "automation", "local:ada"]).await;
     assert!(hangs.out.contains("payments-dev"), "{hangs:?}");
 
+    // What she was told is told with it, until it is another.
+    let secret = ["stripe/api-key", "--team", "payments"];
+    let set = [&["secret", "set"], &secret[..], &["--generate", "32"]].concat();
+    let get = [&["secret", "get"], &secret[..], &["--value"]].concat();
+    let rotate = [&["secret", "rotate"], &secret[..]].concat();
+    for command in [&set, &get] {
+        let ended = ada.run(command).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+    let told = async || {
+        let hangs = site
+            .cli(&["identity", "automation", "local:ada", "-o", "json"])
+            .await;
+        let hangs: Value = serde_json::from_str(&hangs.out).unwrap();
+        hangs["told"].as_array().unwrap().clone()
+    };
+    let known = told().await;
+    assert_eq!(known.len(), 1, "{known:?}");
+    assert_eq!(known[0]["name"], "stripe/api-key");
+    let ended = ada.run(&rotate).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(told().await, Vec::<Value>::new());
+
     let out = ada.run(&["logout"]).await;
     assert_eq!(out.code, 0, "{out:?}");
     assert!(!out.err.contains("warning"), "{}", out.err);
@@ -219,6 +242,33 @@ async fn what_somebody_leaves_behind_is_named_when_they_are_taken_out() {
     let shown: Value = serde_json::from_str(&shown.out).unwrap();
     assert_eq!(shown["spec"]["group"], "money");
     assert_eq!(site.cli(&["team", "change", "payments"]).await.code, 2);
+}
+
+#[tokio::test]
+async fn logins_are_listed_and_ended_from_elsewhere() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data, &[]).await;
+    let (laptop, desk) = (Person::new(), Person::new());
+    for one in [&laptop, &desk] {
+        assert_eq!(one.login(&site.server(), "ada", &[]).await.code, 0);
+    }
+    let list = laptop.run(&["session", "list", "-o", "json"]).await;
+    let list: Value = serde_json::from_str(&list.out).unwrap();
+    assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list}");
+    let newest = list["items"][1]["id"].as_str().unwrap();
+    let ended = laptop.run(&["session", "end", newest]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(desk.run(&["whoami"]).await.code, 7);
+    assert_eq!(laptop.run(&["whoami"]).await.code, 0);
+    assert_eq!(laptop.run(&["session", "end"]).await.code, 2);
+
+    let ended = site
+        .cli(&["session", "end", "--subject", "local:ada"])
+        .await;
+    assert!(ended.out.contains("one login of local:ada"), "{ended:?}");
+    assert_eq!(laptop.run(&["whoami"]).await.code, 7);
+    let none = site.cli(&["session", "list"]).await;
+    assert!(none.out.contains("Nobody is logged in."), "{none:?}");
 }
 
 #[tokio::test]

@@ -226,6 +226,12 @@ async fn an_account_is_kept_out_let_in_and_removed() {
         "towpath service-account key list bot --team payments",
     );
     assert_eq!(bot.run(&login).await.code, 2);
+    // Another secret is sent nowhere: not the platform's own key, which is said in a like way.
+    let platform = fs::read_to_string(site.data.join("platform.key")).unwrap();
+    let key = platform.trim().to_owned();
+    let wrong = bot.run_with(&login, &[("TOWPATH_KEY", key.as_str())]).await;
+    assert_eq!(wrong.code, 3, "{wrong:?}");
+    assert!(wrong.err.contains("was not sent"), "{wrong:?}");
 
     done(&account(&["disable", "bot"]).await);
     refused(&bot.run(&["whoami"]).await, "payments/bot");

@@ -182,7 +182,7 @@ impl Delivery {
                 &room.spec.team,
                 caller,
                 None,
-                json!({ "output": reveal }),
+                json!({ "output": reveal, "rotation": instance.status.rotation }),
             ));
             self.store.commit(change).await?;
         }

@@ -10,12 +10,16 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
-    Caller, CallerKind, Change, Error, EventFilter, Key, Kind as _, Query, Record, Result, Secret,
-    Store, Target, anew,
+    Caller, CallerKind, Change, EventFilter, Key, Kind as _, Query, Record, Result, Secret, Store,
+    Target, anew,
 };
 use serde::Serialize;
 
-use super::{Identity, sessions::sessions_of};
+use super::{
+    Identity,
+    oversight::{PersonalSession, expect_subject},
+    sessions::sessions_of,
+};
 use crate::{
     clock::after,
     model::{ServiceAccount, WorkloadTrust},
@@ -49,31 +53,6 @@ pub struct AutomationReport {
     pub unknown: Vec<String>,
 }
 
-/// A person's login at one program.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PersonalSession {
-    /// Whose.
-    pub subject: String,
-    /// What people call them.
-    pub name: String,
-    /// The program that logged them in.
-    pub client: String,
-    /// When.
-    #[schema(value_type = String, format = DateTime)]
-    pub began: Timestamp,
-    /// When its tokens were last renewed.
-    #[schema(value_type = String, format = DateTime)]
-    pub renewed: Timestamp,
-    /// When it ends if it is not renewed.
-    #[schema(value_type = String, format = DateTime)]
-    pub ends: Timestamp,
-    /// When automation last called with it, to the hour; none: not that anybody knows.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub automation: Option<Timestamp>,
-}
-
 /// What hangs on one person.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -84,6 +63,8 @@ pub struct Departure {
     pub ends: Vec<PersonalSession>,
     /// Keys that they drew, and have seen: these go on. Rotate them twice.
     pub seen: Vec<SeenKey>,
+    /// Secrets whose present value they were told, deploy credentials' keys with them: these go on. Rotate them.
+    pub told: Vec<Told>,
     /// What they made, or were the last to change, and that is still there: it is their team's, and goes
     /// on.
     pub stays: Vec<Made>,
@@ -130,6 +111,23 @@ pub struct SeenKey {
     pub drawn: Timestamp,
 }
 
+/// A value that somebody was told, and that has not been changed since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// What it is of: `TeamSecret`, `ResourceInstance`.
+    pub kind: String,
+    /// What its name is unique in: a team, an environment.
+    pub scope: String,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub team: String,
+    /// When they were told last.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
 /// Something that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -154,6 +152,33 @@ const MAKING: [&str; 4] = [
     "service-account.created",
     "service-account.changed",
     "workload-trust.changed",
+];
+
+/// What is told of a value by events.
+struct Telling {
+    /// That somebody was told it.
+    told: &'static str,
+    /// Which number it has, in this event and the next.
+    number: &'static str,
+    /// That it is worth nothing any more, where its number is lower.
+    renewed: &'static str,
+    /// That it has gone.
+    gone: &'static str,
+}
+
+const TELLING: [Telling; 2] = [
+    Telling {
+        told: "secret.revealed",
+        number: "version",
+        renewed: "secret.written",
+        gone: "secret.deleted",
+    },
+    Telling {
+        told: "resource-instance.secret-revealed",
+        number: "rotation",
+        renewed: "resource-instance.credentials-retired",
+        gone: "resource-instance.removed",
+    },
 ];
 
 /// Automation that hangs on people, or on one.
@@ -232,16 +257,14 @@ impl Identity {
     /// What hangs on one person: what would end with them, and what would not.
     pub async fn departure(&self, caller: &Caller, subject: &str) -> Result<Departure> {
         self.may_list(caller, &on_people(subject)).await?;
-        if !subject.contains(':') {
-            return Err(Error::invalid(format!("`{subject}` is nobody's subject"))
-                .remedy(format!("name the source as well: `local:{subject}`")));
-        }
+        expect_subject(subject)?;
         let mut ends = self.personal_sessions(&sessions_of(subject)).await?;
         ends.retain(|session| session.subject == subject);
         Ok(Departure {
             subject: subject.to_owned(),
             ends,
             seen: seen(&self.store, subject).await?,
+            told: told(&self.store, subject).await?,
             stays: stays(&self.store, subject).await?,
             webhooks: match self.webhooks.get() {
                 Some(webhooks) => webhooks.made_by(subject).await?,
@@ -249,34 +272,6 @@ impl Identity {
             },
             unknown: unknown(),
         })
-    }
-
-    /// The sessions whose names begin so, by person.
-    async fn personal_sessions(&self, prefix: &str) -> Result<Vec<PersonalSession>> {
-        let now = self.clock.now();
-        let used: HashMap<String, Timestamp> = self
-            .store
-            .records::<SessionUse>(prefix)
-            .await?
-            .into_iter()
-            .map(|record| (record.name, record.value.automation))
-            .collect();
-        let sessions = self.store.records::<Session>(prefix).await?;
-        let mut items: Vec<_> = sessions
-            .into_iter()
-            .filter(|record| record.expires > now)
-            .map(|record| PersonalSession {
-                automation: used.get(&record.name).copied(),
-                subject: record.value.login.subject,
-                name: record.value.login.name,
-                client: record.value.client_id,
-                began: record.value.created,
-                renewed: record.value.last_used,
-                ends: record.expires,
-            })
-            .collect();
-        items.sort_by(|one, other| (&one.subject, one.began).cmp(&(&other.subject, other.began)));
-        Ok(items)
     }
 }
 
@@ -307,8 +302,8 @@ async fn caused(
     mut each: impl FnMut(kernel::Event),
 ) -> Result<()> {
     let filter = EventFilter {
-        type_prefix: Some(format!("{}{kind}", kernel::NewEvent::PREFIX)),
-        ..EventFilter::default()
+        actor: Some(subject.to_owned()),
+        ..of_type(kind)
     };
     let mut after = 0;
     loop {
@@ -317,9 +312,65 @@ async fn caused(
             return Ok(());
         };
         after = last;
-        page.into_iter()
-            .filter(|event| event.actor == subject)
-            .for_each(&mut each);
+        page.into_iter().for_each(&mut each);
+    }
+}
+
+fn of_type(kind: &str) -> EventFilter {
+    EventFilter {
+        type_prefix: Some(format!("{}{kind}", kernel::NewEvent::PREFIX)),
+        ..EventFilter::default()
+    }
+}
+
+/// The values that somebody was told, as far as they are still worth something.
+async fn told(store: &Store, subject: &str) -> Result<Vec<Told>> {
+    let mut all = Vec::new();
+    for telling in TELLING {
+        let mut last = BTreeMap::new();
+        caused(store, telling.told, subject, |event| {
+            last.insert(event.subject.clone(), event);
+        })
+        .await?;
+        for event in last.into_values() {
+            if !telling.is_over(store, &event).await?
+                && let Some(Key { kind, scope, name }) = event.subject_key()
+            {
+                all.push(Told {
+                    kind,
+                    scope,
+                    name,
+                    team: event.team,
+                    at: event.time,
+                });
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl Telling {
+    /// Whether what `event` tells of has gone since, or was renewed.
+    async fn is_over(&self, store: &Store, event: &kernel::Event) -> Result<bool> {
+        let since = async |kind: &str| {
+            let filter = EventFilter {
+                subject: Some(event.subject.clone()),
+                ..of_type(kind)
+            };
+            let mut found = store.events(&filter, event.seq, Store::MAX_EVENTS).await?;
+            // The filter lets through what is below it, too.
+            found.retain(|one| one.subject == event.subject);
+            Ok::<_, kernel::Error>(found)
+        };
+        if !since(self.gone).await?.is_empty() {
+            return Ok(true);
+        }
+        let number = |event: &kernel::Event| event.data[self.number].as_u64();
+        let told = number(event);
+        Ok(since(self.renewed)
+            .await?
+            .iter()
+            .any(|one| number(one) > told))
     }
 }
 

@@ -56,6 +56,9 @@ pub struct Entered {
     pub(crate) then: Then,
 }
 
+/// Why sessions ended whose person has said so.
+const LOGGED_OUT: &str = "logged out";
+
 fn stale() -> Refusal {
     Refusal::request("this login page is no longer good: go back to the program, and begin again")
 }
@@ -236,45 +239,44 @@ impl Identity {
 
     /// Ends what began in this browser: its own session, and those of all programs that it has let in.
     pub(crate) async fn browser_end(&self, cookie: &str) -> Result<(), Refusal> {
-        self.browser_end_by_name(&digest(cookie)).await
+        let name = digest(cookie);
+        let Some(browser) = self.store.record::<Browser>(&name).await? else {
+            return Ok(());
+        };
+        let caller = as_themselves(&browser.value.login.subject, Means::Browser);
+        anew(|| self.browser_end_once(&caller, &name, LOGGED_OUT)).await?;
+        Ok(self.view.current().await?)
     }
 
-    async fn browser_end_by_name(&self, name: &str) -> Result<(), Refusal> {
-        anew(|| async {
-            let Some(browser) = self.store.record::<Browser>(name).await? else {
-                return Ok(());
-            };
-            let login = &browser.value.login;
-            let caller = as_themselves(&login.subject, Means::Browser);
-            let mut change = Change::new().by(&caller);
-            change.take(&browser);
-            self.sessions_end_of_browser(&mut change, &caller, name)
-                .await?;
-            // Nothing is left that would ask the upstream again.
-            if let Some(grant) = &login.upstream
-                && let Some(grant) = self.store.record::<UpstreamGrant>(grant).await?
-            {
-                change.take(&grant);
-            }
-            self.store.commit(change).await?;
-            Ok(self.view.current().await?)
-        })
-        .await
-    }
-
-    async fn sessions_end_of_browser(
+    /// The same for a browser by the name of its record. Answers how many sessions that ended.
+    async fn browser_end_once(
         &self,
-        change: &mut Change,
         caller: &Caller,
-        browser: &str,
-    ) -> kernel::Result<()> {
-        let prefix = super::sessions::sessions_of(&caller.subject);
+        name: &str,
+        reason: &str,
+    ) -> kernel::Result<usize> {
+        let Some(browser) = self.store.record::<Browser>(name).await? else {
+            return Ok(0);
+        };
+        let login = &browser.value.login;
+        let mut change = Change::new().by(caller);
+        change.take(&browser);
+        let mut ended = 0;
+        let prefix = super::sessions::sessions_of(&login.subject);
         for record in self.store.records::<Session>(&prefix).await? {
-            if record.value.login.browser.as_deref() == Some(browser) {
-                self.session_end(change, caller, &record, "logged out")?;
+            if record.value.login.browser.as_deref() == Some(name) {
+                self.session_end(&mut change, caller, &record, reason)?;
+                ended += 1;
             }
         }
-        Ok(())
+        // Nothing is left that would ask the upstream again.
+        if let Some(grant) = &login.upstream
+            && let Some(grant) = self.store.record::<UpstreamGrant>(grant).await?
+        {
+            change.take(&grant);
+        }
+        self.store.commit(change).await?;
+        Ok(ended)
     }
 
     /// What an ID token says whose session is to end, and for which client it was. The token may have
@@ -287,23 +289,34 @@ impl Identity {
 
     /// Ends a session, and what else began in the same browser (RP-initiated logout).
     pub(crate) async fn logout(&self, sid: &str) -> Result<(), Refusal> {
-        anew(|| async {
-            let Some(record) = self.store.record::<Session>(sid).await? else {
-                return Ok(());
-            };
-            if let Some(browser) = &record.value.login.browser
-                && self.store.record::<Browser>(browser).await?.is_some()
-            {
-                return self.browser_end_by_name(browser).await;
-            }
-            let caller = as_session(&record);
-            let mut change = Change::new().by(&caller);
-            self.session_end(&mut change, &caller, &record, "logged out")?;
-            self.upstream_forget(&mut change, &record).await?;
-            self.store.commit(change).await?;
-            Ok::<_, Refusal>(self.view.current().await?)
-        })
-        .await
+        let Some(record) = self.store.record::<Session>(sid).await? else {
+            return Ok(());
+        };
+        let caller = as_session(&record);
+        anew(|| self.logout_once(&caller, sid, LOGGED_OUT)).await?;
+        Ok(self.view.current().await?)
+    }
+
+    /// The same, by whoever may. Answers how many sessions that ended.
+    pub(super) async fn logout_once(
+        &self,
+        caller: &Caller,
+        sid: &str,
+        reason: &str,
+    ) -> kernel::Result<usize> {
+        let Some(record) = self.store.record::<Session>(sid).await? else {
+            return Ok(0);
+        };
+        if let Some(browser) = &record.value.login.browser
+            && self.store.record::<Browser>(browser).await?.is_some()
+        {
+            return self.browser_end_once(caller, browser, reason).await;
+        }
+        let mut change = Change::new().by(caller);
+        self.session_end(&mut change, caller, &record, reason)?;
+        self.upstream_forget(&mut change, &record).await?;
+        self.store.commit(change).await?;
+        Ok(1)
     }
 
     /// Where a browser may be sent after a logout: nowhere but where the client has said.

@@ -15,6 +15,7 @@ mod keys;
 mod login;
 mod membership;
 mod openings;
+mod oversight;
 mod people;
 mod sessions;
 mod tokens;
@@ -35,11 +36,12 @@ pub(crate) use self::login::Filled;
 pub use self::{
     accounts::NewKey,
     authorize::AuthorizeRefusal,
-    automation::{AutomationReport, Departure, Made, PersonalSession, SeenKey, Webhook, Webhooks},
+    automation::{AutomationReport, Departure, Made, SeenKey, Told, Webhook, Webhooks},
     clients::{CLI, ClientCredentials, NewSecret, PORTAL, PORTAL_CALLBACK},
     device::{DeviceAnswer, DeviceRequest},
     directory::{UpstreamGroup, UpstreamMembers, Whom},
     login::{Entered, LoginForm, Purpose},
+    oversight::{EndedSessions, PersonalSession},
     people::PersonGroups,
     tokens::TokenAnswer,
     upstreams::UpstreamSecrets,

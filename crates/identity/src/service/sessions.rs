@@ -324,20 +324,22 @@ impl Identity {
         Ok(())
     }
 
-    /// Ends all sessions of a subject.
+    /// Ends all sessions of a subject. Answers how many.
     pub(super) async fn sessions_end(
         &self,
         change: &mut Change,
         caller: &Caller,
         subject: &str,
         reason: &str,
-    ) -> Result<()> {
+    ) -> Result<usize> {
+        let mut ended = 0;
         for record in self.store.records::<Session>(&sessions_of(subject)).await? {
             if record.value.login.subject == subject {
                 self.session_end(change, caller, &record, reason)?;
+                ended += 1;
             }
         }
-        Ok(())
+        Ok(ended)
     }
 }
 

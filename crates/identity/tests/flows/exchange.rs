@@ -254,6 +254,110 @@ async fn what_does_not_fit_is_refused() {
     );
 }
 
+/// A trust, what a job's token says as its CI system documents it, and what another's says.
+struct System {
+    name: &'static str,
+    audience: Option<&'static str>,
+    rules: Value,
+    job: Value,
+    others: Value,
+}
+
+/// GitHub: docs.github.com/actions/reference/openid-connect-reference; GitLab:
+/// docs.gitlab.com/ci/secrets/id_token_authentication; CircleCI:
+/// circleci.com/docs/openid-connect-tokens (the audience is the organization, unless the job asks for another).
+fn systems() -> [System; 3] {
+    const ORG: &str = "6ae3cfbe-0f09-4f3a-8d0a-6c9c0c6a0e11";
+    const PROJECT: &str = "oidc.circleci.com/project-id";
+    let circle = |project: &str| {
+        json!({
+            "aud": ORG, "sub": format!("org/{ORG}/project/{project}/user/77"), PROJECT: project,
+            "oidc.circleci.com/context-ids": ["b0c1"], "oidc.circleci.com/vcs-ref": "refs/heads/main",
+            "oidc.circleci.com/vcs-origin": "github.com/acme/payments",
+        })
+    };
+    let gitlab = |path: &str, branch: &str, protected: &str| {
+        json!({
+            "aud": ISSUER, "sub": format!("project_path:{path}:ref_type:branch:ref:{branch}"),
+            "namespace_id": "72", "namespace_path": "acme", "project_id": "20", "project_path": path,
+            "user_id": "1", "user_login": "ada", "pipeline_id": "574", "pipeline_source": "push",
+            "job_id": "302", "ref": branch, "ref_type": "branch", "ref_path": format!("refs/heads/{branch}"),
+            "ref_protected": protected, "runner_environment": "gitlab-hosted", "sha": "714a629c",
+        })
+    };
+    let github = |repository: &str| {
+        json!({
+            "aud": ISSUER, "sub": format!("repo:{repository}:environment:prod"), "environment": "prod",
+            "repository": repository, "repository_id": "74", "repository_owner": "acme",
+            "repository_owner_id": "65", "repository_visibility": "private", "actor": "ada",
+            "actor_id": "12", "ref": "refs/heads/main", "ref_type": "branch", "ref_protected": "true",
+            "run_id": "1", "run_attempt": "2", "event_name": "workflow_dispatch", "workflow": "deploy",
+            "job_workflow_ref": format!("{repository}/.github/workflows/deploy.yml@refs/heads/main"),
+            "runner_environment": "github-hosted", "sha": "714a629c",
+        })
+    };
+    [
+        System {
+            name: "github",
+            audience: None,
+            rules: json!({ "repository": "acme/payments", "environment": "prod", "ref_protected": "true" }),
+            job: github("acme/payments"),
+            others: github("acme/web"),
+        },
+        System {
+            name: "gitlab",
+            audience: None,
+            rules: json!({ "project_path": "acme/payments", "ref_path": "refs/heads/*", "ref_protected": "true" }),
+            job: gitlab("acme/payments", "main", "true"),
+            others: gitlab("acme/payments", "evil", "false"),
+        },
+        System {
+            name: "circleci",
+            audience: Some(ORG),
+            rules: json!({ PROJECT: "f7b1", "oidc.circleci.com/context-ids": "b0c1" }),
+            job: circle("f7b1"),
+            others: circle("0000"),
+        },
+    ]
+}
+
+#[tokio::test]
+async fn the_tokens_of_each_ci_system_are_taken_as_it_documents_them() {
+    let setup = setup().await;
+    for system in systems() {
+        let System { name, audience, .. } = system;
+        account(&setup.site, name, json!({})).await;
+        let mut trust = json!({
+            "issuer": setup.ci.url, "claims": system.rules, "serviceAccount": name,
+        });
+        if let Some(audience) = audience {
+            trust["audience"] = json!(audience);
+        }
+        let path = format!("{TRUSTS}/of-{name}");
+        setup.site.admin("PUT", &path, trust).await.ok();
+        let exchange = async |claims: &Value| {
+            let mut all = claims.clone();
+            let now = setup.site.clock.now().as_second();
+            for (claim, value) in [("iat", now), ("nbf", now), ("exp", now + 300)] {
+                all[claim] = json!(value);
+            }
+            all["iss"] = json!(setup.ci.url);
+            let token = setup.signer.sign(&all);
+            setup.exchange_as(&format!("payments/{name}"), &token).await
+        };
+        let answer = exchange(&system.job).await.ok().json();
+        let who = setup.site.whoami(text(&answer, "access_token")).await;
+        let subject = who.ok().json()["subject"].clone();
+        assert_eq!(subject, format!("account:payments/{name}"));
+        assert_eq!(
+            exchange(&system.others).await.error(),
+            "invalid_grant",
+            "{name}"
+        );
+        setup.site.advance(60);
+    }
+}
+
 #[tokio::test]
 async fn only_the_issuers_own_keys_count() {
     let setup = setup().await;

@@ -16,6 +16,7 @@ mod pages;
 mod refresh;
 mod replicas;
 mod servers;
+mod sessions;
 mod support;
 mod tokens;
 mod upstream;

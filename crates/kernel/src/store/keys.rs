@@ -89,7 +89,7 @@ pub(super) async fn check(
     let by = sealer.sealed_by(platform, PROOF, &sealed).map_err(|error| {
         Error::forbidden("the platform's key is not the one that the store is sealed with")
             .remedy(
-                "restore platform.key (or TOWPATH_KEY), give the former key too, or start with a new data \
+                "restore platform.key (or TOWPATH_PLATFORM_KEY), give the former key too, or start with a new data \
                  directory",
             )
             .caused_by(error)

@@ -31,20 +31,31 @@ impl Store {
         const PAGE: usize = 1000;
         let mut all: Vec<Record<T>> = Vec::new();
         loop {
-            let mut select = Select::new(COLUMNS);
-            select.and("kind = ", T::KIND);
-            select.prefix("name", prefix);
-            if let Some(last) = all.last() {
-                select.and("name > ", last.name.as_str());
-            }
-            let rows = select.run(self, "name", PAGE).await?;
-            for row in &rows {
-                all.push(self.read_record(row)?);
-            }
-            if rows.len() < PAGE {
+            let after = all.last().map(|last| last.name.as_str());
+            let page = self.records_after(prefix, after, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            all.extend(page);
+            if is_last {
                 return Ok(all);
             }
         }
+    }
+
+    /// The first `limit` of them whose names come after this one.
+    pub async fn records_after<T: Transient>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Record<T>>> {
+        let mut select = Select::new(COLUMNS);
+        select.and("kind = ", T::KIND);
+        select.prefix("name", prefix);
+        if let Some(after) = after {
+            select.and("name > ", after);
+        }
+        let rows = select.run(self, "name", limit).await?;
+        rows.iter().map(|row| self.read_record(row)).collect()
     }
 
     fn read_record<T: Transient>(&self, row: &Row) -> Result<Record<T>> {

@@ -62,6 +62,8 @@ impl Kubernetes {
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(&self.kubectl);
         command.env_clear().env("PATH", "/usr/bin:/bin");
+        // Where it keeps what it has asked before.
+        command.env("HOME", self.directory.path());
         command
     }
 

@@ -15,8 +15,8 @@ pub(crate) enum Identity {
     /// List automation that calls with a person's login, or what hangs on one person
     ///
     /// What runs on somebody's login ends when they leave. With a subject: their logins, which end with
-    /// them; valid keys that they have seen, which are to be rotated; and what they made, which goes on, webhooks
-    /// with it.
+    /// them; valid keys and secrets that they have seen, which are to be rotated; and what they made, which goes
+    /// on, webhooks with it.
     /// For those who operate the platform.
     #[command(
         after_long_help = "Examples:\n  towpath identity automation\n  towpath identity automation local:ada"
@@ -61,6 +61,17 @@ fn text(departure: &Departure) -> String {
         .iter()
         .map(|key| [key.account.clone(), key.key.clone(), time(key.drawn)])
         .collect();
+    let told = departure
+        .told
+        .iter()
+        .map(|one| {
+            [
+                one.kind.clone(),
+                format!("{}/{}", one.scope, one.name),
+                time(one.at),
+            ]
+        })
+        .collect();
     let made = departure
         .stays
         .iter()
@@ -91,11 +102,13 @@ fn text(departure: &Departure) -> String {
         })
         .collect();
     format!(
-        "Ends with {}:\n{}\n\nGoes on, and they have seen it (rotate twice):\n{}\n\nGoes on, as their team's:\n{}\n\n\
+        "Ends with {}:\n{}\n\nGoes on, and they have seen it (rotate twice):\n{}\n\nGoes on, and they \
+         were told its value (rotate):\n{}\n\nGoes on, as their team's:\n{}\n\n\
          Goes on sending events, by a secret that they have seen (remove it, or draw another secret):\n{}\n\n{}",
         departure.subject,
         sessions(&departure.ends, "No login."),
         table(["account", "key", "drawn"], keys, "No key."),
+        table(["kind", "name", "told"], told, "No secret."),
         table(["kind", "name", "team", "made"], made, "Nothing."),
         table(["webhook", "team", "to", "made"], webhooks, "No webhook."),
         unknown(&departure.unknown),

@@ -36,6 +36,7 @@ pub(crate) mod rollback;
 pub(crate) mod secret;
 pub(crate) mod secrets;
 pub(crate) mod service_account;
+pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod subscription;
 pub(crate) mod team;

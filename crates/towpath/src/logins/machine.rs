@@ -34,6 +34,9 @@ pub(crate) enum Proof {
     WorkloadTokenFile { file: PathBuf },
 }
 
+/// What the keys of service accounts begin with.
+const KEY: &str = "twk_";
+
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,10 +59,10 @@ impl Proof {
     /// What is to be shown now: files are read anew each time.
     pub(crate) async fn shown(&self, account: &str) -> Result<Shown> {
         match self {
-            Self::Key { key } => Ok(Shown::Key(key.as_str().into())),
+            Self::Key { key } => Shown::key(account, key.as_str().into()),
             Self::KeyFile { file } => {
                 let what = format!("the key of {account}");
-                Ok(Shown::Key(secret_file::read(file, &what).await?))
+                Shown::key(account, secret_file::read(file, &what).await?)
             }
             Self::WorkloadTokenFile { file } => {
                 let what = format!("the job's token for {account}");
@@ -70,6 +73,21 @@ impl Proof {
 }
 
 impl Shown {
+    /// What is no key of a service account is another secret, and goes nowhere.
+    fn key(account: &str, key: Secret) -> Result<Self> {
+        let is_one = key.expose_str().is_some_and(|key| key.starts_with(KEY));
+        if is_one {
+            return Ok(Self::Key(key));
+        }
+        let why = format!(
+            "what was given as the key of {account} is none, and was not sent: keys begin with `{KEY}`"
+        );
+        let (team, name) = account.split_once('/').unwrap_or(("TEAM", account));
+        Err(Failure::new(Exit::Invalid, why).remedy(format!(
+            "have one drawn: `towpath service-account key create {name} --team {team}`"
+        )))
+    }
+
     /// A token for the service account.
     pub(crate) async fn tokens(
         &self,

@@ -71,6 +71,9 @@ impl World {
         if path.ends_with("/difference") {
             filled.push_str("?from=1&to=1");
         }
+        if operation == "DELETE /v1/identity/sessions" {
+            filled.push_str("?subject=local:lea");
+        }
         (filled, body)
     }
 
@@ -100,6 +103,16 @@ impl World {
             "/v1/environments/{environment}/resources/{name}" => {
                 let left = self.left_over(&format!("left-by-{caller}")).await;
                 filled(path, &left) + "?data=remove"
+            }
+            "/v1/identity/sessions" => {
+                self.somebody(&name).await;
+                format!("{path}?subject=local:{name}")
+            }
+            "/v1/identity/sessions/{id}" => {
+                self.somebody(&name).await;
+                let theirs = format!("/v1/identity/sessions?subject=local:{name}");
+                let session = self.all("admin", &theirs).await.remove(0);
+                path.replace("{id}", session["id"].as_str().unwrap())
             }
             "/v1/resource-definitions/{name}" => {
                 let document = json!({

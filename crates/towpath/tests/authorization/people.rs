@@ -49,4 +49,13 @@ impl World {
         });
         self.tokens.extend(futures::future::join_all(logins).await);
     }
+
+    /// Makes a user, and logs them in.
+    pub(crate) async fn somebody(&self, name: &str) {
+        let body = json!({ "spec": {}, "password": PASSWORD });
+        self.make(Method::PUT, &format!("/v1/identity/users/{name}"), &body)
+            .await;
+        let ended = Person::new().login(&self.site.server(), name, &[]).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod automation;
 mod provider;
+mod sessions;
 mod users;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use axum::{
     Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use kernel::{
     Caller, CallerKind, Document, Kind, Resource, Result,
@@ -24,7 +25,7 @@ use crate::Identity;
 type Service = State<Arc<Identity>>;
 
 pub(super) fn routes() -> Router<Arc<Identity>> {
-    use self::{accounts as a, automation as m, provider as p, users as u};
+    use self::{accounts as a, automation as m, provider as p, sessions as s, users as u};
     Router::new()
         .route("/v1/whoami", get(whoami))
         .route("/v1/identity/users", get(u::users))
@@ -55,6 +56,11 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
         )
         .route("/v1/identity/automation", get(m::automation))
         .route("/v1/identity/automation/{subject}", get(m::departure))
+        .route(
+            "/v1/identity/sessions",
+            get(s::sessions).delete(s::sessions_end),
+        )
+        .route("/v1/identity/sessions/{id}", delete(s::session_end))
         .route("/v1/identity/keys", get(p::keys))
         .route("/v1/identity/keys/rotations", post(p::keys_rotate))
         .route(
@@ -73,7 +79,7 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
         )
         .route(
             "/v1/identity/teams/{team}/service-accounts/{name}/keys/{key}",
-            axum::routing::delete(a::key_revoke),
+            delete(a::key_revoke),
         )
         .route("/v1/identity/teams/{team}/workload-trusts", get(a::trusts))
         .route(
@@ -117,6 +123,9 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
     accounts::trust_delete,
     automation::automation,
     automation::departure,
+    sessions::sessions,
+    sessions::sessions_end,
+    sessions::session_end,
 ))]
 pub struct ApiDoc;
 

@@ -71,19 +71,19 @@ pub(super) struct VaultArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The platform's key, by which secrets are sealed")]
 pub(super) struct KeyArgs {
-    /// The file with the key [default: what TOWPATH_KEY holds, else platform.key in the data directory]
-    #[arg(long, env = "TOWPATH_KEY_FILE", value_name = "FILE")]
+    /// The file with the key [default: what TOWPATH_PLATFORM_KEY holds, else platform.key in the data directory]
+    #[arg(long, env = "TOWPATH_PLATFORM_KEY_FILE", value_name = "FILE")]
     pub(super) key_file: Option<PathBuf>,
-    /// A file with a key that secrets may still be sealed by; TOWPATH_FORMER_KEY may hold one, too
+    /// A file with a key that secrets may still be sealed by; TOWPATH_FORMER_PLATFORM_KEY may hold one, too
     #[arg(
         long,
-        env = "TOWPATH_FORMER_KEY_FILE",
+        env = "TOWPATH_FORMER_PLATFORM_KEY_FILE",
         value_name = "FILE",
         value_delimiter = ','
     )]
     pub(super) former_key_file: Vec<PathBuf>,
     /// Have this key of the Transit engine of the Vault above encrypt the platform's key
-    #[arg(long, env = "TOWPATH_KEY_TRANSIT", value_name = "NAME")]
+    #[arg(long, env = "TOWPATH_PLATFORM_KEY_TRANSIT", value_name = "NAME")]
     pub(super) key_transit: Option<String>,
 }
 

@@ -47,6 +47,19 @@ pub(super) const ROWS: &[Row] = &[
         "GET /v1/identity/automation/{subject}",
         "401 403 403 403 403 403 403 403 200",
     ),
+    // Their own; another's are an operator's to see and to end.
+    (
+        "GET /v1/identity/sessions",
+        "401 403 403 403 403 200 200 200 200",
+    ),
+    (
+        "DELETE /v1/identity/sessions",
+        "401 403 403 403 403 403 403 403 200",
+    ),
+    (
+        "DELETE /v1/identity/sessions/{id}",
+        "401 403 403 403 403 403 403 403 204",
+    ),
     (
         "GET /v1/identity/keys",
         "401 403 403 403 403 403 403 403 200",

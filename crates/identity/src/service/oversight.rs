@@ -1,0 +1,253 @@
+//! Who is logged in, and where: everybody sees and ends their own logins, whoever operates the platform
+//! everybody's.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use kernel::{
+    Action, Caller, CallerKind, Change, Error, NewEvent, Outcome, Page, Query, Record, Result,
+    Target, anew,
+};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    Identity,
+    sessions::{session_key, sessions_of},
+};
+use crate::{
+    state::{
+        AuthorizationCode, Browser, Decision, DeviceGrant, Login, Session, SessionUse,
+        UpstreamGrant,
+    },
+    view::SESSION,
+};
+
+/// To see who is logged in.
+const READ: Action = Action::see("session.read");
+/// To log somebody out.
+const END: Action = Action::act("session.end");
+
+/// Why a session ended that somebody picked out.
+const ENDED: &str = "ended by whoever may";
+
+/// A person's login at one program.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonalSession {
+    /// Its name: what its tokens have as `sid`, and events as `login:ID`.
+    pub id: String,
+    /// Whose.
+    pub subject: String,
+    /// What people call them.
+    pub name: String,
+    /// The program that logged them in.
+    pub client: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub began: Timestamp,
+    /// When its tokens were last renewed.
+    #[schema(value_type = String, format = DateTime)]
+    pub renewed: Timestamp,
+    /// When it ends if it is not renewed.
+    #[schema(value_type = String, format = DateTime)]
+    pub ends: Timestamp,
+    /// When automation last called with it, to the hour; none: not that anybody knows.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automation: Option<Timestamp>,
+}
+
+/// How many logins were ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct EndedSessions {
+    /// Logins of programs that were going on.
+    pub ended: usize,
+}
+
+/// One session, or where no name is given all of a person's; of everybody's where no subject is.
+fn session_target<'a>(subject: &'a str, id: &'a str) -> Target<'a> {
+    Target {
+        kind: SESSION,
+        scope: subject,
+        name: id,
+        ..Target::default()
+    }
+}
+
+/// Refuses what cannot be anybody's subject: `SOURCE:ID`.
+pub(super) fn expect_subject(subject: &str) -> Result<()> {
+    if subject.contains(':') {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("`{subject}` is nobody's subject"))
+        .remedy(format!("name the source as well: `local:{subject}`")))
+}
+
+fn no_session(id: &str) -> Error {
+    Error::not_found(format!("session `{id}`"))
+        .remedy("`towpath session list` shows those that go on")
+}
+
+impl Identity {
+    /// A page of the logins that go on: of `subject`, or where nobody is named all that the caller may see.
+    pub async fn sessions(
+        &self,
+        caller: &Caller,
+        subject: Option<&str>,
+        query: &Query,
+    ) -> Result<Page<PersonalSession>> {
+        let subject = match subject {
+            Some(subject) => {
+                expect_subject(subject)?;
+                let target = session_target(subject, "");
+                self.guard.require(caller, READ, &target).await?;
+                Some(subject)
+            }
+            None if self.guard.allows(caller, READ, &session_target("", "")) => None,
+            None if caller.kind == CallerKind::Person => Some(caller.subject.as_str()),
+            None => {
+                let target = session_target("", "");
+                self.guard.require(caller, READ, &target).await?;
+                None
+            }
+        };
+        let prefix = subject.map(sessions_of).unwrap_or_default();
+        let limit = query.page_size();
+        let mut items = Vec::new();
+        let mut after = query.after.clone();
+        loop {
+            let page = self
+                .store
+                .records_after::<Session>(&prefix, after.as_deref(), limit + 1)
+                .await?;
+            let is_last = page.len() <= limit;
+            after = page.last().map(|record| record.name.clone());
+            for session in self.shown(&prefix, page).await? {
+                if subject.is_some_and(|subject| session.subject != subject) {
+                    continue;
+                }
+                if items.len() == limit {
+                    let next = items.last().map(|last: &PersonalSession| last.id.clone());
+                    return Ok(Page { items, next });
+                }
+                items.push(session);
+            }
+            if is_last {
+                return Ok(Page { items, next: None });
+            }
+        }
+    }
+
+    /// Ends one login, and with it what else its browser has let in. A token of it is refused from the next call
+    /// on; where Kubernetes takes ID tokens, when that one has expired.
+    pub async fn session_end_named(&self, caller: &Caller, id: &str) -> Result<()> {
+        let found = self.store.record::<Session>(id).await?;
+        let Some(session) = found.filter(|record| record.expires > self.clock.now()) else {
+            // Whether it is there is told to whoever may end it alone.
+            self.guard
+                .require(caller, END, &session_target("", id))
+                .await?;
+            return Err(no_session(id));
+        };
+        let target = session_target(&session.value.login.subject, id);
+        self.guard.require(caller, END, &target).await?;
+        if anew(|| self.logout_once(caller, id, ENDED)).await? == 0 {
+            return Err(no_session(id));
+        }
+        self.view.current().await
+    }
+
+    /// Ends all logins of a person, in browsers too, and what they have begun and not finished. They may log in
+    /// again: whoever is to stay out is disabled or removed where they are kept.
+    pub async fn sessions_end_of(&self, caller: &Caller, subject: &str) -> Result<EndedSessions> {
+        expect_subject(subject)?;
+        let target = session_target(subject, "");
+        self.guard.require(caller, END, &target).await?;
+        let ended = anew(|| self.sessions_end_of_once(caller, subject)).await?;
+        self.view.current().await?;
+        Ok(EndedSessions { ended })
+    }
+
+    async fn sessions_end_of_once(&self, caller: &Caller, subject: &str) -> Result<usize> {
+        let is_theirs = |login: &Login| login.subject == subject;
+        let mut change = Change::new().by(caller);
+        let mut grants = BTreeSet::new();
+        for record in self.store.records::<Browser>("").await? {
+            if is_theirs(&record.value.login) {
+                grants.extend(record.value.login.upstream.clone());
+                change.take(&record);
+            }
+        }
+        for record in self.store.records::<DeviceGrant>("").await? {
+            if matches!(&record.value.decision, Decision::Approved(login) if is_theirs(login)) {
+                change.take(&record);
+            }
+        }
+        for record in self.store.records::<AuthorizationCode>("").await? {
+            if is_theirs(&record.value.login) {
+                change.take(&record);
+            }
+        }
+        for record in self.store.records::<Session>(&sessions_of(subject)).await? {
+            // Nothing is left that would ask the upstream again.
+            if let Some(name) = &record.value.login.upstream
+                && is_theirs(&record.value.login)
+            {
+                grants.insert(name.clone());
+            }
+        }
+        for name in grants {
+            if let Some(grant) = self.store.record::<UpstreamGrant>(&name).await? {
+                change.take(&grant);
+            }
+        }
+        let ended = self
+            .sessions_end(&mut change, caller, subject, ENDED)
+            .await?;
+        // Told where there was none, too: somebody has asked for it.
+        change.event(NewEvent::caused(
+            "session.all-ended",
+            session_key(subject),
+            "",
+            caller,
+            Some(Outcome::Pass),
+            json!({ "ended": ended }),
+        ));
+        self.store.commit(change).await?;
+        Ok(ended)
+    }
+
+    /// The sessions whose names begin so, by person.
+    pub(super) async fn personal_sessions(&self, prefix: &str) -> Result<Vec<PersonalSession>> {
+        let sessions = self.store.records::<Session>(prefix).await?;
+        let mut items = self.shown(prefix, sessions).await?;
+        items.sort_by(|one, other| (&one.subject, one.began).cmp(&(&other.subject, other.began)));
+        Ok(items)
+    }
+
+    /// Sessions as they are shown, without those that are over; all their names begin with `prefix`.
+    async fn shown(
+        &self,
+        prefix: &str,
+        sessions: Vec<Record<Session>>,
+    ) -> Result<Vec<PersonalSession>> {
+        let now = self.clock.now();
+        let used = self.store.records::<SessionUse>(prefix).await?.into_iter();
+        let used: HashMap<String, Timestamp> = used
+            .map(|record| (record.name, record.value.automation))
+            .collect();
+        let sessions = sessions.into_iter().filter(|record| record.expires > now);
+        let shown = sessions.map(|record| PersonalSession {
+            automation: used.get(&record.name).copied(),
+            id: record.name,
+            subject: record.value.login.subject,
+            name: record.value.login.name,
+            client: record.value.client_id,
+            began: record.value.created,
+            renewed: record.value.last_used,
+            ends: record.expires,
+        });
+        Ok(shown.collect())
+    }
+}
