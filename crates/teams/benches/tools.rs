@@ -105,6 +105,7 @@ async fn ticks(teams: usize) -> (Duration, Duration) {
         site.outside.group(name, &["ada"]);
         let spec = TeamSpec {
             group: name.clone(),
+            source: Some("local".into()),
             ..TeamSpec::default()
         };
         change
@@ -129,9 +130,13 @@ async fn ticks(teams: usize) -> (Duration, Duration) {
         .with(Arc::new(Integrations(site.teams.clone())))
         .start();
     looked(teams).await;
+    // Whoever was looked at takes its place after it.
+    eventually("all have their places", long, || async {
+        let places = site.store.keys(IntegrationPlace::KIND, None).await.unwrap();
+        (places.len() == teams).then_some(())
+    })
+    .await;
     let first = start.elapsed();
-    let places = site.store.keys(IntegrationPlace::KIND, None).await.unwrap();
-    assert_eq!(places.len(), teams);
     let mut times = Vec::new();
     for _ in 0..TICKS {
         let before = tool.looks.load(Ordering::SeqCst);
