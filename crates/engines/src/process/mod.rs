@@ -156,7 +156,7 @@ impl ProcessEngine {
                 kept: config.logs_kept,
             },
             limits: Limits::detect(config.platform),
-            unshare: unshare().await,
+            unshare: walls::unshare().await,
             config,
         });
         let releases = Releases::default();
@@ -473,23 +473,6 @@ async fn kept(directory: RunDir, record: Record) -> std::io::Result<(RunDir, Rec
         Ok((directory, record))
     })
     .await
-}
-
-/// The command that gives a program mounts of its own, if this user may.
-async fn unshare() -> Option<Vec<OsString>> {
-    let mut words = vec!["unshare", "--mount", "--propagation", "private"];
-    if !rustix::process::geteuid().is_root() {
-        words.extend(["--user", "--map-current-user", "--keep-caps"]);
-    }
-    words.push("--");
-    let tried = tokio::process::Command::new(words[0])
-        .args(&words[1..])
-        .arg("true")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .await;
-    let may = tried.is_ok_and(|output| output.status.success());
-    may.then(|| words.into_iter().map(OsString::from).collect())
 }
 
 /// Sets logs aside as they grow.
