@@ -1,8 +1,8 @@
 //! The use cases of the catalog: authorize, check, write. The only place that changes its resources.
 
 use kernel::{
-    Action, Caller, Change, Document, Error, ErrorKind, Guard, Key, Kind as _, Name, NewEvent,
-    Outcome, Page, Problem, Query, Resource, Result, Store, Target, anew,
+    Action, Caller, Change, Document, Error, Guard, Key, Kind as _, Name, NewEvent, Outcome, Page,
+    Problem, Query, Resource, Result, Store, Target, installed,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -91,12 +91,7 @@ impl Catalog {
     /// stays.
     pub async fn install(&self) -> Result<()> {
         let caller = Caller::system("catalog", uuid::Uuid::now_v7());
-        let installed = anew(|| self.install_once(&caller)).await;
-        match installed {
-            // Another replica was faster.
-            Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
-            done => done,
-        }
+        installed(|| self.install_once(&caller)).await
     }
 
     async fn install_once(&self, caller: &Caller) -> Result<()> {

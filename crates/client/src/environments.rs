@@ -101,6 +101,15 @@ impl Client {
             .await
     }
 
+    /// `DELETE environment-roles/{name}`: refused while something has it. With `revision`, only while it is
+    /// at that revision.
+    pub async fn delete_environment_role(&self, name: &str, revision: Option<i64>) -> Result<()> {
+        self.call(Method::DELETE, &["environment-roles", name])
+            .if_match(revision)
+            .done()
+            .await
+    }
+
     /// `POST environments/{env}/plans`: what a deployment would do.
     pub async fn plan(&self, environment: &str, new: &NewDeployment) -> Result<PlanAnswer> {
         self.call(Method::POST, &["environments", environment, "plans"])

@@ -112,8 +112,8 @@ fn lists_anchors_and_merges_mean_the_same_as_what_they_stand_for() {
     );
 }
 
-/// Files that use each construct of the samples of score-spec and of the examples of its
-/// implementations in the same way.
+/// Files that use the constructs of the samples of score-spec, as far as they can be deployed, and of the
+/// examples of its implementations, in the same way.
 #[test]
 fn what_the_specifications_own_samples_use_is_read() {
     let files = fs::read_dir(dir("samples")).unwrap();

@@ -242,8 +242,6 @@ fn what_cannot_be_deployed_is_refused_before_anything_is_made() {
             "score/source",
             "score/volume",
             "score/volume",
-            "score/request",
-            "score/request",
             "score/probe"
         ]
     );
@@ -290,6 +288,34 @@ fn a_plain_name_and_a_rooted_path_mean_the_volume() {
     let mount = release(&workload).containers["web"].volumes[0].clone();
     assert_eq!(mount.source, Path::new("/srv/data"));
     assert_eq!(mount.path, Path::new("covers/large"));
+}
+
+#[test]
+fn a_request_above_its_limit_is_advised_against_and_counts_as_the_limit() {
+    let mut workload = full();
+    let web = workload.containers.get_mut("web").unwrap();
+    let requests = web.resources.as_mut().unwrap().requests.as_mut().unwrap();
+    (requests.cpu, requests.memory) = (Some("2".into()), Some("10Gi".into()));
+    let advice = score::advice(&workload);
+    let places: Vec<_> = advice.iter().map(|it| it.path.as_str()).collect();
+    let place = "containers.web.resources.requests";
+    assert_eq!(places, [format!("{place}.cpu"), format!("{place}.memory")]);
+    let web = &release(&workload).containers["web"];
+    assert_eq!(web.cpu_request_millis, Some(1500));
+    assert_eq!(web.memory_request_bytes, Some(1_000_000_000));
+}
+
+#[test]
+fn of_two_questions_of_a_probe_the_command_is_asked() {
+    let mut workload = full();
+    let web = workload.containers.get_mut("web").unwrap();
+    let exec = web.liveness_probe.clone().unwrap().exec;
+    web.readiness_probe.as_mut().unwrap().exec = exec;
+    let probe = release(&workload).containers["web"].readiness.clone();
+    let Probe::Exec { command } = probe.unwrap() else {
+        panic!("it is asked over HTTP");
+    };
+    assert_eq!(command, ["/bin/alive"]);
 }
 
 #[test]

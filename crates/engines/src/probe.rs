@@ -72,3 +72,120 @@ fn root(error: &dyn std::error::Error) -> String {
     }
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Read, Write},
+        net::TcpListener,
+        sync::Arc,
+        thread::{self, JoinHandle},
+    };
+
+    use base64::Engine as _;
+    use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+
+    use super::*;
+
+    /// A certificate that nobody but its own key has signed, for another host.
+    const CERTIFICATE: &str = "\
+        MIIBgTCCASegAwIBAgIUdczLlM2wlYCbLjroSkY7+RY84cgwCgYIKoZIzj0EAwIwFTETMBEGA1UEAwwKcHJvYmUudGVz\
+        dDAgFw0yNjExMjkyMTAxNDFaGA8yMTI2MTEwNTIxMDE0MVowFTETMBEGA1UEAwwKcHJvYmUudGVzdDBZMBMGByqGSM49\
+        AgEGCCqGSM49AwEHA0IABMHshYv2A9kWkYjVBuf5HQ6JqqGQF9Yb6Z0fVN8zdKU+oqsAfXaE+BTeBW36HSLVh4rs84pW\
+        GxP+4REl2qJDcrujUzBRMB0GA1UdDgQWBBSEPHnw4TBx93nxFFbXUIuVMPOKSzAfBgNVHSMEGDAWgBSEPHnw4TBx93nx\
+        FFbXUIuVMPOKSzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQD2ua13iAoSx0wte8rvLozB23/en31/\
+        eJI1yD6PFeYq5AIgMJEkDNTmcp9e/BFKQZ2X1jRH3ypPzXY0Aw84zOyLSA0=";
+    /// Its key, in PKCS #8.
+    const KEY: &str = "\
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgwhPFuxIkq01y5dsT/Z4pBWe8xqjQ/ocQ063BKY5StnKh\
+        RANCAATB7IWL9gPZFpGI1Qbn+R0OiaqhkBfWG+mdH1TfM3SlPqKrAH12hPgU3gVt+h0i1YeK7POKVhsT/uERJdqiQ3K7";
+
+    /// Reads the head of a request, answers that all is well, and gives what was asked.
+    fn answer(mut stream: impl Read + Write) -> io::Result<Vec<String>> {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")?;
+        stream.flush()?;
+        let head = String::from_utf8(head).map_err(io::Error::other)?;
+        Ok(head.lines().map(str::to_owned).collect())
+    }
+
+    /// Answers one request, over TLS where `tls` says how.
+    fn serve(
+        tls: Option<rustls::ServerConfig>,
+    ) -> (SocketAddr, JoinHandle<io::Result<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let served = thread::spawn(move || {
+            let (mut stream, _) = listener.accept()?;
+            let Some(tls) = tls else {
+                return answer(stream);
+            };
+            let mut tls = rustls::ServerConnection::new(Arc::new(tls)).map_err(io::Error::other)?;
+            answer(rustls::Stream::new(&mut tls, &mut stream))
+        });
+        (address, served)
+    }
+
+    fn probe(https: bool) -> HttpProbe {
+        HttpProbe {
+            host: Some("shop.example.com".into()),
+            https,
+            path: "ready?deep=1".into(),
+            port: 8080,
+            headers: vec![("X-Asked-By".into(), "the platform".into())],
+        }
+    }
+
+    async fn is_asked_as_it_says(https: bool, tls: Option<rustls::ServerConfig>) {
+        let prober = Prober::new(Duration::from_secs(20)).expect("a prober");
+        let (address, served) = serve(tls);
+        prober
+            .http(address, &probe(https))
+            .await
+            .expect("it answers");
+        let asked = served.join().expect("no panic").expect("it was asked");
+        assert_eq!(asked[0], "GET /ready?deep=1 HTTP/1.1");
+        for header in ["host: shop.example.com", "x-asked-by: the platform"] {
+            let is_there = asked
+                .iter()
+                .filter(|line| line.eq_ignore_ascii_case(header));
+            assert_eq!(is_there.count(), 1, "{header}: {asked:?}");
+        }
+        assert!(
+            !asked.iter().any(|line| line.contains("127.0.0.1")),
+            "{asked:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn host_and_headers_are_sent_as_the_probe_says() {
+        is_asked_as_it_says(false, None).await;
+    }
+
+    #[tokio::test]
+    async fn over_https_it_asks_whoever_answers() {
+        Prober::new(Duration::from_secs(1)).expect("the provider is installed");
+        let decode = |text: &str| {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(text);
+            decoded.expect("it is base64")
+        };
+        let certificate = CertificateDer::from(decode(CERTIFICATE));
+        let key = PrivatePkcs8KeyDer::from(decode(KEY)).into();
+        let tls = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("they belong together");
+        is_asked_as_it_says(true, Some(tls)).await;
+    }
+
+    #[tokio::test]
+    async fn what_speaks_http_is_not_ready_for_https() {
+        let prober = Prober::new(Duration::from_secs(20)).expect("a prober");
+        let (address, _served) = serve(None);
+        assert!(prober.http(address, &probe(true)).await.is_err());
+    }
+}

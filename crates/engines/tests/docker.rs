@@ -4,9 +4,37 @@ mod support;
 
 use std::time::Duration;
 
-use delivery::engine::{Objection, Phase};
+use delivery::engine::{Engine as _, Objection, Phase};
 use support::{container, id};
 use towpath_engines::docker::DockerEngine;
+
+/// Needs no daemon: nothing is made.
+#[tokio::test]
+async fn tells_what_it_cannot_honour_before_anything_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = support::docker_config(uuid::Uuid::now_v7(), directory.path());
+    let engine = DockerEngine::new(config);
+    let refused = |container: &str| -> Vec<(String, String)> {
+        let refused =
+            (engine.check(&support::workload(container)).into_iter()).filter_map(|objection| {
+                match objection {
+                    Objection::Refuse(problem) => Some((problem.rule, problem.path)),
+                    Objection::Warn(_) => None,
+                }
+            });
+        refused.collect()
+    };
+    assert_eq!(refused(r#"{"image": "busybox:1"}"#), []);
+    let image = (
+        "engine/image".to_owned(),
+        "containers.main.image".to_owned(),
+    );
+    assert_eq!(refused(r#"{"image": "/bin/busybox"}"#), [image]);
+    assert_eq!(
+        support::refused_targets(&engine, "busybox:1"),
+        support::NO_PLACES
+    );
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_comes_later_is_connected_to_and_one_that_goes_is_waited_for() {

@@ -40,3 +40,20 @@ where
     }
     work().await
 }
+
+/// Installs what comes with the platform, all or nothing by `work`, which leaves alone what is there: anew
+/// where somebody has made some of it in between, as replicas do that start together.
+pub async fn installed<T, F>(work: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    anew(|| async {
+        work().await.map_err(|mut error| {
+            if error.kind == ErrorKind::AlreadyExists {
+                error.kind = ErrorKind::Conflict;
+            }
+            error
+        })
+    })
+    .await
+}

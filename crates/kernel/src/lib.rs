@@ -39,7 +39,7 @@ pub use backoff::Backoff;
 pub use caller::{Caller, CallerKind};
 pub use cause::{Cause, Means, Reason};
 pub use change::Change;
-pub use contention::{Contended, anew};
+pub use contention::{Contended, anew, installed};
 pub use driver::{Driver, DriverHandle, QueueStats, Queues};
 pub use error::{Error, ErrorKind, Location, Problem, Result};
 pub use event::{Event, EventFilter, NewEvent, Outcome};

@@ -51,6 +51,11 @@ impl Dns {
         self.domains.claim(&asked, request)
     }
 
+    /// The file in which it keeps records: a route's host gets its own there.
+    pub(crate) fn records(&self) -> Option<&HostsFile> {
+        self.records.as_ref()
+    }
+
     /// The file that must have a record for `host`, if one must.
     fn records_for(&self, host: &str) -> Option<&HostsFile> {
         self.records.as_ref().filter(|_| !host::is_loopback(host))

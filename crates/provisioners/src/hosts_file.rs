@@ -14,6 +14,9 @@ use crate::atomic_file;
 pub(crate) struct HostsFile {
     path: PathBuf,
     address: IpAddr,
+    /// What its records are named with before their own names: provisioners that keep records in one file
+    /// know theirs by it. Empty, or with a colon at its end.
+    kind: &'static str,
     /// One change at a time.
     changing: Arc<Mutex<()>>,
 }
@@ -23,7 +26,16 @@ impl HostsFile {
         Self {
             path: path.into(),
             address,
+            kind: "",
             changing: Arc::default(),
+        }
+    }
+
+    /// The same file, for records of another kind.
+    pub(crate) fn of_kind(&self, kind: &'static str) -> Self {
+        Self {
+            kind,
+            ..self.clone()
         }
     }
 
@@ -39,7 +51,7 @@ impl HostsFile {
             if lines.contains(&line) {
                 return false;
             }
-            lines.retain(|other| !other.ends_with(&mark(platform, name)));
+            lines.retain(|other| !other.ends_with(&self.mark(platform, name)));
             lines.push(line.clone());
             true
         })
@@ -50,7 +62,7 @@ impl HostsFile {
     pub(crate) async fn remove(&self, platform: Uuid, name: &str) -> Result<(), ProvisionError> {
         self.change(|lines| {
             let before = lines.len();
-            lines.retain(|line| !line.ends_with(&mark(platform, name)));
+            lines.retain(|line| !line.ends_with(&self.mark(platform, name)));
             lines.len() != before
         })
         .await
@@ -67,20 +79,26 @@ impl HostsFile {
         Ok(self.lines().await?.contains(&line))
     }
 
-    /// The names of all records of the platform.
+    /// The names of all records of the platform that are of this kind.
     pub(crate) async fn names(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
-        let mark = mark(platform, "");
+        let mark = self.mark(platform, "");
         Ok(self
             .lines()
             .await?
             .iter()
             .filter_map(|line| line.split_once(&mark))
+            // Of another kind it has a colon.
+            .filter(|(_, name)| !name.contains(':'))
             .map(|(_, name)| name.to_owned())
             .collect())
     }
 
     fn line(&self, platform: Uuid, name: &str, host: &str) -> String {
-        format!("{} {host}{}", self.address, mark(platform, name))
+        format!("{} {host}{}", self.address, self.mark(platform, name))
+    }
+
+    fn mark(&self, platform: Uuid, name: &str) -> String {
+        format!(" # towpath {platform} {}{name}", self.kind)
     }
 
     async fn lines(&self) -> Result<Vec<String>, ProvisionError> {
@@ -120,8 +138,4 @@ impl fmt::Display for HostsFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.path.display().fmt(f)
     }
-}
-
-fn mark(platform: Uuid, name: &str) -> String {
-    format!(" # towpath {platform} {name}")
 }

@@ -1,5 +1,5 @@
 //! `route`: a host and path that lead to a workload's port. What it makes is the claim, which the
-//! platform's store keeps, and which the gateway follows.
+//! platform's store keeps, and which the gateway follows; and the host's record, as `dns` does.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{
+    Dns,
     host::{self, Domains},
+    hosts_file::HostsFile,
     params::{self, Param, Shape},
 };
 
@@ -22,16 +24,31 @@ use crate::{
 pub struct Route {
     domains: Domains,
     gateway: SocketAddr,
+    records: Option<HostsFile>,
 }
 
 impl Route {
-    /// Routes below `domains`, reached through the gateway that listens on `gateway`.
+    /// Routes below `domains`, reached through the gateway that listens on `gateway`, without records.
     pub fn new(domains: Domains, gateway: SocketAddr) -> Self {
-        Self { domains, gateway }
+        Self {
+            domains,
+            gateway,
+            records: None,
+        }
     }
-}
 
-impl Route {
+    /// Keeps records of the hosts where `dns` keeps its own.
+    #[must_use]
+    pub fn with_records_of(mut self, dns: &Dns) -> Self {
+        self.records = dns.records().map(|file| file.of_kind("route:"));
+        self
+    }
+
+    /// The file that must have a record for `host`, if one must.
+    fn records_for(&self, host: &str) -> Option<&HostsFile> {
+        self.records.as_ref().filter(|_| !host::is_loopback(host))
+    }
+
     /// What the instance gives: it follows from the request alone.
     fn decide(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
         let missing = |name: &str| {
@@ -106,30 +123,60 @@ impl Provisioner for Route {
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
-        self.decide(request)
+        let mut made = self.decide(request)?;
+        let Some(host) = made.state["host"].as_str() else {
+            return Ok(made);
+        };
+        if let Some(file) = self.records_for(host) {
+            file.set(request.platform, &name(request), host).await?;
+            made.summary += &format!(", with its record in {file}");
+        } else if !host::is_loopback(host) {
+            made.summary += &format!(
+                "; point {host} at the gateway: the platform keeps no records of this zone"
+            );
+        }
+        Ok(made)
     }
 
     async fn retire(&self, _: &Request) -> Result<(), ProvisionError> {
         Ok(())
     }
 
-    async fn remove(&self, _: &Request) -> Result<(), ProvisionError> {
-        Ok(())
-    }
-
-    async fn presence(&self, request: &Request) -> Presence {
-        if request.state.is_null() {
-            Presence::Absent
-        } else {
-            Presence::Present
+    async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
+        match &self.records {
+            Some(file) => file.remove(request.platform, &name(request)).await,
+            None => Ok(()),
         }
     }
 
-    async fn inventory(&self, _: Uuid) -> Result<Vec<String>, ProvisionError> {
-        Ok(Vec::new())
+    async fn presence(&self, request: &Request) -> Presence {
+        let Some(host) = request.state.get("host").and_then(Value::as_str) else {
+            return Presence::Absent;
+        };
+        let Some(file) = self.records_for(host) else {
+            return Presence::Present;
+        };
+        match file.has(request.platform, &name(request), host).await {
+            Ok(true) => Presence::Present,
+            Ok(false) => Presence::Absent,
+            Err(error) => Presence::Unknown(error),
+        }
     }
 
-    fn listed_as(&self, _: &Request) -> Option<String> {
-        None
+    async fn inventory(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
+        match &self.records {
+            Some(file) => file.names(platform).await,
+            None => Ok(Vec::new()),
+        }
     }
+
+    fn listed_as(&self, request: &Request) -> Option<String> {
+        let host = params::text(&request.params, "host")?;
+        let host = self.domains.claim(&host, request).ok()?;
+        self.records_for(&host).map(|_| name(request))
+    }
+}
+
+fn name(request: &Request) -> String {
+    request.unique_name(100, '-')
 }

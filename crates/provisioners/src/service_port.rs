@@ -118,7 +118,17 @@ impl Provisioner for ServicePort {
             })
         };
         let (workload, port) = (needed("workload")?, needed("port")?);
-        let before = serde_json::from_value::<ServicePortState>(request.state.clone()).ok();
+        let before = serde_json::from_value::<Option<ServicePortState>>(request.state.clone());
+        let before = before.map_err(|error| {
+            // Another port would leave behind whoever has this one.
+            ProvisionError::permanent(format!(
+                "the port that was given cannot be read from the record of the service port: {error}"
+            ))
+            .remedy(
+                "if another version of the platform wrote it, run that one; or deploy the workload \
+                 without this resource and then with it again, which gives another port",
+            )
+        })?;
         let listen = match before {
             Some(state) => {
                 self.keep(request.uid, &state);

@@ -120,6 +120,61 @@ async fn records_are_written_healed_and_removed_and_others_are_left_alone() {
 }
 
 #[tokio::test]
+async fn a_route_keeps_its_hosts_record_beside_those_of_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("hosts");
+    let gateway = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+    let dns_of = Dns::new(domains()).with_hosts_file(&file, gateway);
+    let route = Route::new(domains(), "127.0.0.1:80".parse().unwrap()).with_records_of(&dns_of);
+    let read = || std::fs::read_to_string(&file).unwrap();
+    let name = dns(Some("www.pay.example.com"));
+    dns_of.provision(&name).await.unwrap();
+    let asked = |host: &str| {
+        request(
+            "route",
+            "notes.route",
+            json!({ "host": host, "port": "web" }),
+        )
+    };
+    let mut way = asked("www.pay.example.com");
+    way.platform = name.platform;
+    way.state = route.provision(&way).await.unwrap().state;
+    assert_eq!(read().matches("192.0.2.7 www.pay.example.com ").count(), 2);
+    assert_eq!(route.presence(&way).await, Presence::Present);
+    // Each knows its own.
+    let listed = (
+        dns_of.inventory(way.platform).await.unwrap(),
+        route.inventory(way.platform).await.unwrap(),
+    );
+    let own = (
+        vec![dns_of.listed_as(&name).unwrap()],
+        vec![route.listed_as(&way).unwrap()],
+    );
+    assert_eq!(listed, own);
+
+    dns_of.remove(&name).await.unwrap();
+    assert_eq!(read().matches("192.0.2.7 www.pay.example.com ").count(), 1);
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(route.presence(&way).await, Presence::Absent);
+    route.provision(&way).await.unwrap();
+    assert_eq!(route.presence(&way).await, Presence::Present);
+    route.remove(&way).await.unwrap();
+    assert_eq!(read(), "");
+
+    let below = asked("notes.dev.localhost");
+    route.provision(&below).await.unwrap();
+    assert_eq!((read().as_str(), route.listed_as(&below)), ("", None));
+    let alone = Route::new(domains(), "127.0.0.1:80".parse().unwrap());
+    let made = alone.provision(&asked("pay.example.com")).await.unwrap();
+    assert!(
+        made.summary
+            .contains("point pay.example.com at the gateway"),
+        "{}",
+        made.summary
+    );
+}
+
+#[tokio::test]
 async fn a_name_below_localhost_needs_no_record() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("hosts");
@@ -181,6 +236,13 @@ async fn a_service_port_stays_and_is_nobody_elses() {
     assert_eq!(output(&made, "port"), state.listen.port().to_string());
 
     // Another process, whose like-minded instance would take the same port.
+    let mut unreadable = one.clone();
+    unreadable.state = json!({ "listen": "somewhere" });
+    let error = ports.provision(&unreadable).await.unwrap_err();
+    assert!(
+        !error.retry && error.remedy.is_some(),
+        "another port: {error}"
+    );
     let restarted = ServicePort::new();
     restarted.keep(one.uid, &state);
     let mut rival = one.clone();

@@ -7,6 +7,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "deployment.plan",
     "deployment.read",
     "environment-role.change",
+    "environment-role.delete",
     "environment-role.read",
     "environment.change",
     "environment.create",

@@ -8,7 +8,9 @@ use std::{path::Path, time::Duration};
 
 use client::Client;
 use delivery::{
-    api::{ApplyOutcome, CreateEnvironment, Data, End, EnvironmentChange, NewEnvironment},
+    api::{
+        ApplyOutcome, CreateEnvironment, Data, End, EnvironmentChange, ListQuery, NewEnvironment,
+    },
     model::DeploymentPhase,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -281,6 +283,13 @@ async fn roles_are_data() {
         ..NewEnvironment::default()
     };
     client.create_environment(&new).await.unwrap();
+    let refused = site.cli(&["delete", "environment-role", "vault"]).await;
+    assert_eq!(refused.code, 6, "{}", refused.err);
+    assert!(
+        refused.err.contains("used by environment `safe`"),
+        "{}",
+        refused.err
+    );
     let refused = site.cli(&["env", "delete", "safe", "--with-data"]).await;
     assert_eq!(refused.code, 5, "{}", refused.err);
     assert!(refused.err.contains("role `vault`"), "{}", refused.err);
@@ -296,6 +305,20 @@ async fn roles_are_data() {
         .await
         .unwrap();
     gone(client, "safe").await;
+
+    // Nothing has it any more.
+    let deleted = site.cli(&["delete", "environment-role", "vault"]).await;
+    assert_eq!(deleted.code, 0, "{}", deleted.err);
+    let roles = client
+        .environment_roles(&ListQuery::default())
+        .await
+        .unwrap();
+    assert!(roles.items.iter().all(|role| role.meta.name != "vault"));
+    let missing = client.delete_environment_role("vault", None).await;
+    assert!(missing.unwrap_err().is_not_found());
+    let refused = client.delete_environment_role("dev", None).await;
+    let refused = words(&refused.unwrap_err());
+    assert!(refused.contains("comes with the platform"), "{refused}");
 }
 
 #[tokio::test]

@@ -376,6 +376,33 @@ async fn what_is_taken_names_its_holder() {
     client.ready().await.expect("the first one goes on");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_at_the_port_of_s3_is_waited_for_and_the_option_is_named() {
+    let data = tempfile::tempdir().expect("a directory");
+    let site = Site::new(data.path());
+    let stranger = std::net::TcpListener::bind(("127.0.0.1", site.s3)).expect("the port is free");
+    let running = site.start().await;
+    let client = running.client();
+    let bucket = json!({ "photos": { "type": "s3" } });
+    let score = work::score("hello", &json!({}), &bucket);
+    let begun = client.deploy("dev", &work::deployment(score)).await;
+    let begun = begun.expect("it is accepted");
+    testkit::eventually("it says what it waits for", LONG, || async {
+        let open = client.deployment("dev", &begun.meta.name).await.ok()?;
+        let waiting = open.status.waiting_for.join("\n");
+        (waiting.contains("--s3-listen") && waiting.contains(&site.s3.to_string())).then_some(())
+    })
+    .await;
+    drop(stranger);
+    let end = work::ended(client, &begun, LONG).await;
+    assert_eq!(
+        end.status.phase,
+        DeploymentPhase::Succeeded,
+        "{:?}",
+        end.status.failure
+    );
+}
+
 async fn up(listen: &str, gateway: &str, data: &Path) -> work::Ended {
     let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_towpath"))
         .args([

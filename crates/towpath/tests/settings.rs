@@ -207,16 +207,32 @@ async fn a_teams_own_domain_gets_its_record_in_the_hosts_file() {
 
     succeeds(&running, score("www.shop.example.com")).await;
     let text = std::fs::read_to_string(&hosts).unwrap();
-    let [theirs, ours] = text.lines().collect::<Vec<_>>()[..] else {
+    // One of the name, one of the way.
+    let [theirs, ours @ ..] = &text.lines().collect::<Vec<_>>()[..] else {
         panic!("{text}");
     };
-    assert_eq!(theirs, "10.0.0.9 printer");
-    assert!(
-        ours.starts_with("192.0.2.7 www.shop.example.com "),
-        "{ours}"
-    );
+    assert_eq!(*theirs, "10.0.0.9 printer");
+    let record = |line: &&str| line.starts_with("192.0.2.7 www.shop.example.com ");
+    assert!(ours.len() == 2 && ours.iter().all(record), "{ours:?}");
     let (status, greeting) = site.get("www.shop.example.com").await.unwrap();
     assert_eq!((status, greeting.trim()), (200, "welcome"));
+
+    // A route alone has its record, too.
+    let way = json!({ "type": "route", "params": { "host": "shop.example.com", "port": "www" } });
+    let score = work::score(
+        "shop",
+        &json!({ "GREETING": "hello" }),
+        &json!({ "way": way }),
+    );
+    succeeds(&running, score).await;
+    testkit::eventually("its record is the only one", LONG, || async {
+        let text = std::fs::read_to_string(&hosts).unwrap();
+        let ours = text.strip_prefix("10.0.0.9 printer\n")?;
+        (ours.lines().count() == 1 && ours.starts_with("192.0.2.7 shop.example.com ")).then_some(())
+    })
+    .await;
+    let (status, greeting) = site.get("shop.example.com").await.unwrap();
+    assert_eq!((status, greeting.trim()), (200, "hello"));
 
     removed(&site).await;
     let text = std::fs::read_to_string(&hosts).unwrap();

@@ -151,3 +151,19 @@ pub(super) async fn roles(
 ) -> Result<Json<Page<Document>>> {
     page_shared::<EnvironmentRole>(&delivery, &caller, None, query).await
 }
+
+/// Removes an environment role that no environment, namespace or team has. What came with the platform stays.
+#[utoipa::path(delete, path = "/v1/environment-roles/{name}", operation_id = "environment_role_delete", tag = "environments",
+    params(("name" = String, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 204), (status = 403), (status = 404), (status = 409)))]
+pub(super) async fn delete_role(
+    State(delivery): Service,
+    caller: Caller,
+    IfMatch(revision): IfMatch,
+    Path(name): Path<String>,
+) -> Result<StatusCode> {
+    delivery
+        .environment_role_delete(&caller, &name, revision)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}

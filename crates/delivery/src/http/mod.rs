@@ -38,6 +38,7 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         .route("/v1/environments/{environment}/pins", delete(e::unpin))
         .route("/v1/environments/{environment}/graph", get(e::graph))
         .route("/v1/environment-roles", get(e::roles))
+        .route("/v1/environment-roles/{name}", delete(e::delete_role))
         .route("/v1/environments/{environment}/plans", post(p::plan))
         .route(
             "/v1/environments/{environment}/deployments",
@@ -124,6 +125,7 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         environments::summary,
         environments::graph,
         environments::roles,
+        environments::delete_role,
         deployments::plan,
         deployments::list,
         deployments::create,

@@ -58,7 +58,6 @@ pub fn deployable(workload: &Workload) -> Vec<Problem> {
             }
         }
         below_files(container, &at, &mut problems);
-        compute(container, &at, &mut problems);
         let probes = [
             ("livenessProbe", &container.liveness_probe),
             ("readinessProbe", &container.readiness_probe),
@@ -109,6 +108,7 @@ pub fn advice(workload: &Workload) -> Vec<Problem> {
         .collect();
     let mut problems = Vec::new();
     for (name, container) in &workload.containers {
+        compute(name, container, &mut problems);
         let probes = [
             ("livenessProbe", &container.liveness_probe),
             ("readinessProbe", &container.readiness_probe),
@@ -133,7 +133,8 @@ pub fn advice(workload: &Workload) -> Vec<Problem> {
     problems
 }
 
-fn compute(container: &Container, at: &dyn Fn(&[&str]) -> String, problems: &mut Vec<Problem>) {
+/// No more can be kept for a container than it may have.
+fn compute(name: &str, container: &Container, problems: &mut Vec<Problem>) {
     let Some(Compute {
         limits: Some(limits),
         requests: Some(requests),
@@ -155,8 +156,8 @@ fn compute(container: &Container, at: &dyn Fn(&[&str]) -> String, problems: &mut
             problems.push(
                 Problem::new(
                     "score/request",
-                    at(&["resources", "requests", what]),
-                    format!("the request of {what} is above its limit"),
+                    join_path(["containers", name, "resources", "requests", what]),
+                    format!("the request of {what} is above its limit, and counts as the limit"),
                 )
                 .remedy("raise the limit, or lower the request"),
             );

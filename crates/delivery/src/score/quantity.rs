@@ -1,5 +1,44 @@
 //! Amounts of CPU and memory, and file modes, in Score's notation.
 
+use super::{Compute, Quantities};
+
+/// CPU and memory, in numbers; none where it is not said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amounts {
+    /// Thousandths of a core.
+    pub cpu_millis: Option<u64>,
+    /// Bytes.
+    pub memory_bytes: Option<u64>,
+}
+
+impl Amounts {
+    fn of(said: Option<&Quantities>) -> Self {
+        Self {
+            cpu_millis: said.and_then(|it| cpu_millis(it.cpu.as_deref()?)),
+            memory_bytes: said.and_then(|it| memory_bytes(it.memory.as_deref()?)),
+        }
+    }
+}
+
+impl Compute {
+    /// What is reserved, and what there may be at the most. Of a request beyond its limit only the limit
+    /// can be kept.
+    pub fn amounts(&self) -> (Amounts, Amounts) {
+        let (asked, limits) = (
+            Amounts::of(self.requests.as_ref()),
+            Amounts::of(self.limits.as_ref()),
+        );
+        let within = |asked: Option<u64>, limit: Option<u64>| {
+            asked.map(|asked| limit.map_or(asked, |limit| asked.min(limit)))
+        };
+        let requests = Amounts {
+            cpu_millis: within(asked.cpu_millis, limits.cpu_millis),
+            memory_bytes: within(asked.memory_bytes, limits.memory_bytes),
+        };
+        (requests, limits)
+    }
+}
+
 /// Thousandths of a core: `2`, `0.5`, `.5`, `125m`. `None` where it is none of these, or is more
 /// precise than a thousandth.
 pub fn cpu_millis(text: &str) -> Option<u64> {

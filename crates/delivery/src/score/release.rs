@@ -130,10 +130,7 @@ impl Resolver<'_> {
         let volumes = volumes.filter_map(|(target, volume)| self.volume(name, target, volume));
         let volumes = volumes.collect();
         let compute = container.resources.clone().unwrap_or_default();
-        let limits = compute.limits.unwrap_or_default();
-        let requests = compute.requests.unwrap_or_default();
-        let cpu = |text: Option<String>| text.as_deref().and_then(quantity::cpu_millis);
-        let memory = |text: Option<String>| text.as_deref().and_then(quantity::memory_bytes);
+        let (requests, limits) = compute.amounts();
         engine::Container {
             image: container.image.clone(),
             command: container.command.clone(),
@@ -141,10 +138,10 @@ impl Resolver<'_> {
             variables,
             files,
             volumes,
-            cpu_limit_millis: cpu(limits.cpu),
-            memory_limit_bytes: memory(limits.memory),
-            cpu_request_millis: cpu(requests.cpu),
-            memory_request_bytes: memory(requests.memory),
+            cpu_limit_millis: limits.cpu_millis,
+            memory_limit_bytes: limits.memory_bytes,
+            cpu_request_millis: requests.cpu_millis,
+            memory_request_bytes: requests.memory_bytes,
             liveness: container.liveness_probe.as_ref().and_then(probe),
             readiness: container.readiness_probe.as_ref().and_then(probe),
             before: container

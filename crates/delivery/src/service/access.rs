@@ -23,6 +23,7 @@ pub(super) const ENVIRONMENT_MISNAME: Action = Action::act("environment.misname"
 /// To take an environment out of a protected role.
 pub(super) const ENVIRONMENT_UNPROTECT: Action = Action::act("environment.unprotect");
 pub(super) const ROLE_CHANGE: Action = Action::act("environment-role.change");
+pub(super) const ROLE_DELETE: Action = Action::act("environment-role.delete");
 pub(super) const DEFINITION_CHANGE: Action = Action::act("resource-definition.change");
 pub(super) const DEFINITION_DELETE: Action = Action::act("resource-definition.delete");
 /// To forget what may be left of a resource that was given up.

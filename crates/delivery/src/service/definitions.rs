@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kernel::{
     Caller, Change, Error, ErrorKind, Kind, NewEvent, Outcome, Problem, Query, Resource, Result,
-    anew,
+    anew, installed,
 };
 use serde_json::{Value, json};
 
@@ -101,15 +101,13 @@ impl Delivery {
     /// Applies what comes with the platform: what people have changed since stays as they want it.
     pub async fn install_defaults(&self) -> Result<()> {
         let caller = Caller::system("defaults", uuid::Uuid::now_v7());
-        let defaults = definition::defaults().into_iter();
-        let defaults = defaults.map(|document| (String::new(), document)).collect();
-        match self.apply_all(&caller, defaults, true).await {
-            // Another replica was faster.
-            Err(error) if error.retryable() || error.kind == kernel::ErrorKind::AlreadyExists => {
-                Ok(())
-            }
-            done => done.map(drop),
-        }
+        // Another replica, or a person, may have been faster with one of them: the others are still missing.
+        installed(|| async {
+            let defaults = definition::defaults().into_iter();
+            let defaults = defaults.map(|document| (String::new(), document)).collect();
+            self.apply_all(&caller, defaults, true).await.map(drop)
+        })
+        .await
     }
 
     fn check_documents(&self, documents: &[(String, Applicable)]) -> Vec<Problem> {

@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 mod claims;
+pub(crate) mod confidence;
 mod definitions;
 mod deploy;
 mod environments;
@@ -16,6 +17,7 @@ mod remnants;
 mod resources;
 mod restore;
 pub(crate) mod shields;
+pub(crate) mod takeover;
 mod teams;
 mod workloads;
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     definition::as_written,
     model::{InstancePhase, NodeId, ResourceInstance, instance_name},
-    provisioner::{Output, Provisioned},
+    provisioner::Output,
     score::{
         output_at,
         placeholder::{self, Reference},
@@ -50,27 +50,6 @@ pub fn digest(seed: &Secret, outputs: &BTreeMap<String, Output>) -> String {
     hex(&hash.finalize())
 }
 
-/// What was made, with whatever shows a secret of `inputs` kept as one: what a provisioner is told in
-/// confidence it may repeat without knowing.
-pub fn in_confidence(mut made: Provisioned, inputs: &Resolved) -> Provisioned {
-    for output in made.outputs.values_mut() {
-        let text = match output {
-            Output::Plain(Value::String(text)) => text.clone(),
-            Output::Plain(other) => other.to_string(),
-            Output::Secret(_) => continue,
-        };
-        if inputs.shows_secret(&text) {
-            *output = Output::Secret(Secret::from(text));
-        }
-    }
-    if inputs.shows_secret(&made.state.to_string()) {
-        let hidden = inputs.without_secrets(&made.state.to_string());
-        made.state = serde_json::from_str(&hidden).unwrap_or(Value::Null);
-    }
-    made.summary = inputs.without_secrets(&made.summary);
-    made
-}
-
 /// What other instances give to one that depends on them.
 pub enum Inputs {
     /// All are there.
@@ -103,29 +82,12 @@ impl Resolved {
         output_at(self.outputs.get(alias)?, path)
     }
 
-    /// Whether `text` shows any of the secret outputs.
-    pub fn shows_secret(&self, text: &str) -> bool {
-        self.secrets().any(|secret| text.contains(secret))
-    }
-
-    /// `text` without the secret outputs.
-    pub fn without_secrets(&self, text: &str) -> String {
-        self.secrets().fold(text.to_owned(), |text, secret| {
-            text.replace(secret, "[secret]")
+    /// The secret outputs.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        (self.outputs.values().flat_map(BTreeMap::values)).filter_map(|output| match output {
+            Output::Secret(secret) => Some(secret),
+            Output::Plain(_) => None,
         })
-    }
-
-    /// Secret outputs that are long enough to be told from ordinary words.
-    fn secrets(&self) -> impl Iterator<Item = &str> {
-        const SHORTEST: usize = 6;
-        self.outputs
-            .values()
-            .flat_map(BTreeMap::values)
-            .filter_map(|output| match output {
-                Output::Secret(secret) => secret.expose_str(),
-                Output::Plain(_) => None,
-            })
-            .filter(|text| text.len() >= SHORTEST)
     }
 
     /// `params` with every `${resources.ALIAS.OUTPUT}` in place. The error says which is missing.
@@ -296,9 +258,10 @@ pub fn not_ready(instance: &Resource<ResourceInstance>) -> Option<String> {
     let current = status.observed_generation == meta.generation && status.rotation == spec.rotation;
     match status.phase {
         InstancePhase::Ready if current => None,
-        InstancePhase::Retrying | InstancePhase::Failed => {
-            Some(format!("{node}: {}", status.message))
-        }
+        InstancePhase::Retrying | InstancePhase::Failed => Some(match &status.remedy {
+            Some(remedy) => format!("{node}: {} ({remedy})", status.message),
+            None => format!("{node}: {}", status.message),
+        }),
         _ => Some(node.to_string()),
     }
 }

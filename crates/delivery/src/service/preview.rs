@@ -116,8 +116,20 @@ fn unreachable(asker: &str, wanted: &WorkloadPort, there: &Reachable<'_>) -> Opt
         ));
     };
     let ports = || found.service.iter().flat_map(|service| &service.ports);
-    if ports().any(|(name, declared)| name == port || declared.port.to_string() == *port) {
-        return None;
+    let is_udp = |port: &score::ServicePort| port.protocol == Some(score::Protocol::Udp);
+    // One number may stand for both.
+    let mut named = ports()
+        .filter(|(name, declared)| *name == port || declared.port.to_string() == *port)
+        .peekable();
+    if named.peek().is_some() {
+        return named.all(|(_, declared)| is_udp(declared)).then(|| {
+            let message = format!(
+                "port `{port}` of workload `{workload}` is UDP, and what leads there carries TCP alone"
+            );
+            Problem::new("resource/udp-port", format!("{asker}.params.port"), message).remedy(
+                format!("name a TCP port of `{workload}`; its UDP ports have no stable address"),
+            )
+        });
     }
     let known: Vec<String> = ports()
         .map(|(name, declared)| format!("{name} ({})", declared.port))

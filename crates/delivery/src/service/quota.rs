@@ -12,7 +12,7 @@ use teams::model::{Amounts, Cpu, Memory, Namespace, Quota, Team, Usage};
 use super::{Delivery, deploy::Order};
 use crate::{
     model::{Environment, Workload},
-    score::{self, quantity},
+    score,
 };
 
 /// What workloads ask for together.
@@ -30,24 +30,20 @@ pub(crate) fn asked<'a>(workloads: impl IntoIterator<Item = &'a score::Workload>
     };
     for container in workloads.into_iter().flat_map(|w| w.containers.values()) {
         let said = container.resources.clone().unwrap_or_default();
-        let (requests, limits) = (
-            said.requests.unwrap_or_default(),
-            said.limits.unwrap_or_default(),
-        );
-        let cpu = |text: Option<&String>| text.and_then(|text| quantity::cpu_millis(text));
-        let memory = |text: Option<&String>| text.and_then(|text| quantity::memory_bytes(text));
-        let (cpu_request, cpu_limit) = (cpu(requests.cpu.as_ref()), cpu(limits.cpu.as_ref()));
-        let (memory_request, memory_limit) = (
-            memory(requests.memory.as_ref()),
-            memory(limits.memory.as_ref()),
-        );
+        let (request, limit) = said.amounts();
         let amounts = |cpu: Option<u64>, memory: Option<u64>| Amounts {
             cpu: Cpu(cpu.unwrap_or(0)),
             memory: Memory(memory.unwrap_or(0)),
         };
         let one = Quota {
-            requests: amounts(cpu_request.or(cpu_limit), memory_request.or(memory_limit)),
-            limits: amounts(cpu_limit.or(cpu_request), memory_limit.or(memory_request)),
+            requests: amounts(
+                request.cpu_millis.or(limit.cpu_millis),
+                request.memory_bytes.or(limit.memory_bytes),
+            ),
+            limits: amounts(
+                limit.cpu_millis.or(request.cpu_millis),
+                limit.memory_bytes.or(request.memory_bytes),
+            ),
         };
         sum.unbounded += usize::from(one == Quota::NONE);
         sum.quota = sum.quota.plus(&one);

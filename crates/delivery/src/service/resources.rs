@@ -7,10 +7,11 @@ use super::{
     Delivery,
     access::{RESOURCE_DELETE, RESOURCE_REVEAL, RESOURCE_ROTATE, Seen as _},
     outputs,
+    takeover::release_users,
 };
 use crate::{
     api::ResourceOutputs,
-    model::{Environment, ResourceInstance, Workload, begin_release},
+    model::{Environment, ResourceInstance},
     provisioner::Output,
 };
 
@@ -45,14 +46,15 @@ impl Delivery {
         instance.spec.correlation = caller.correlation;
         let mut change = Change::new().by(caller);
         change.spec(&instance)?;
-        for user in &instance.status.used_by {
-            let Some(mut workload) = self.store.get::<Workload>(environment, user).await? else {
-                continue;
-            };
-            begin_release(&mut workload);
-            workload.spec.correlation = caller.correlation;
-            change.spec(&workload)?;
-        }
+        let everybody = |_: &str| false;
+        release_users(
+            &self.store,
+            &mut change,
+            &instance,
+            caller.correlation,
+            everybody,
+        )
+        .await?;
         change.event(NewEvent::caused(
             "resource-instance.rotation-requested",
             instance.key(),

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{
     Delivery,
     access::{WORKLOAD_DELETE, WORKLOAD_LOGS},
+    confidence::Confidence,
     outputs,
 };
 use crate::{
@@ -122,13 +123,7 @@ impl Delivery {
                 }
             }
         }
-        let hide = |line: String| {
-            secrets
-                .iter()
-                .filter_map(Secret::expose_str)
-                .filter(|s| s.len() >= 8)
-                .fold(line, |line, secret| line.replace(secret, "[secret]"))
-        };
-        Ok(lines.into_iter().map(hide).collect())
+        let confidence = Confidence::new(&secrets);
+        Ok(lines.iter().map(|line| confidence.hide(line)).collect())
     }
 }

@@ -1,12 +1,17 @@
 //! A provisioner that fails when it is told to, and an engine that runs nothing.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream::BoxStream};
 use kernel::{Action, Authorizer, Caller, Problem, Ruling, Target};
 use serde_json::{Map, Value, json};
-use tokio::sync::broadcast;
+use tokio::sync::{Barrier, broadcast};
 use towpath_delivery::{
     Engine, Provisioner, Verifier,
     ending::Ends,
@@ -47,6 +52,8 @@ pub struct Shelf {
     fault: Mutex<Option<ProvisionError>>,
     /// Every instance that it was asked to remove.
     asked: Mutex<Vec<Uuid>>,
+    /// Who makes something waits here for others who do.
+    meeting: Mutex<Option<Arc<Barrier>>>,
 }
 
 impl Shelf {
@@ -62,6 +69,11 @@ impl Shelf {
     /// Fails for now, and advises nothing.
     pub fn is_silent(&self, message: &'static str) {
         *self.fault.lock().unwrap() = Some(ProvisionError::transient(message));
+    }
+
+    /// Makes nothing before it is asked for so many at once.
+    pub fn wants_at_once(&self, number: usize) {
+        *self.meeting.lock().unwrap() = Some(Arc::new(Barrier::new(number)));
     }
 
     /// Somebody clears it by hand.
@@ -126,6 +138,10 @@ impl Provisioner for Shelf {
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
         self.check_fault()?;
+        let meeting = self.meeting.lock().unwrap().clone();
+        if let Some(meeting) = meeting {
+            meeting.wait().await;
+        }
         let size = request.params["size"].clone();
         self.things
             .lock()
@@ -172,6 +188,8 @@ impl Provisioner for Shelf {
 pub struct Stage {
     runs: Mutex<BTreeMap<ReleaseRef, ReleaseState>>,
     removed: Mutex<Vec<ReleaseRef>>,
+    /// Whether nothing is removed.
+    pub holds_on: Mutex<bool>,
     changes: broadcast::Sender<ReleaseRef>,
 }
 
@@ -180,6 +198,7 @@ impl Default for Stage {
         Self {
             runs: Mutex::default(),
             removed: Mutex::default(),
+            holds_on: Mutex::default(),
             changes: broadcast::channel(16).0,
         }
     }
@@ -244,6 +263,13 @@ impl Engine for Stage {
     }
 
     async fn remove(&self, id: &ReleaseRef, _: Duration) -> Result<(), EngineError> {
+        if *self.holds_on.lock().unwrap() {
+            return Err(EngineError {
+                message: "the stage holds on to it".into(),
+                remedy: None,
+                retry: true,
+            });
+        }
         if self.runs.lock().unwrap().remove(id).is_some() {
             self.removed.lock().unwrap().push(id.clone());
         }

@@ -185,3 +185,27 @@ async fn more_documents_than_are_written_as_one_are_refused() {
     let refused = room.apply(documents).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::TooLarge, "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn things_that_need_nothing_of_each_other_are_made_at_once() {
+    let room = Room::open().await;
+    room.shelf.wants_at_once(2);
+    let deployment = room.deploy("notes:1", &[("box", 1), ("bag", 2)], &[]).await;
+    room.succeeded(&deployment).await;
+    assert_eq!(room.shelf.sizes().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_credentials_begin_no_release_of_what_is_being_removed() {
+    let room = Room::open().await;
+    let deployment = room.deploy("notes:1", &[("box", 1)], &[]).await;
+    room.succeeded(&deployment).await;
+    *room.stage.holds_on.lock().unwrap() = true;
+    room.delete_workload().await;
+    let thing = room.thing("box").await.unwrap();
+    room.rotate(&thing).await;
+    let workload = room.workload().await;
+    assert!(workload.is_deleting());
+    assert_eq!(workload.spec.highest_release, 1);
+    assert_eq!(room.thing("box").await.unwrap().spec.rotation, 2);
+}

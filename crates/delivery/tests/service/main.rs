@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod abandon;
+mod defaults;
 mod ending;
 mod fakes;
 mod hosts;

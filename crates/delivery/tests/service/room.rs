@@ -267,6 +267,21 @@ impl Room {
         asked.await.map(drop)
     }
 
+    /// Asks for the removal of the workload `notes`.
+    pub async fn delete_workload(&self) {
+        let asked = self
+            .delivery
+            .workload_delete(&self.caller, "dev", "notes", false, None);
+        asked.await.unwrap();
+    }
+
+    /// Gives a thing new credentials.
+    pub async fn rotate(&self, thing: &Resource<ResourceInstance>) {
+        let name = &thing.meta.name;
+        let asked = self.delivery.resource_rotate(&self.caller, "dev", name);
+        asked.await.unwrap();
+    }
+
     /// The environments that routes of a host lead to.
     pub async fn holders(&self, host: &str) -> Vec<String> {
         let all = self.store.list_all::<Route>(&Query::default()).await;

@@ -22,6 +22,7 @@ use super::{
     runtime::Containers,
 };
 use crate::{
+    blocking::blocking,
     connection::is_of_this_machine,
     logs::Logs,
     probe::Prober,
@@ -235,7 +236,7 @@ impl Connected {
                 retry: true,
             });
         }
-        self.forwards.close(id);
+        self.forwards.close(id).await;
         self.releases.lock().expect("no holder panics").remove(id);
         // Without a listener there is nobody to nudge.
         let _ = self.changes.send(id.clone());
@@ -289,13 +290,14 @@ impl Connected {
         environment: &str,
         workload: &str,
     ) -> Result<(), EngineError> {
-        self.logs
-            .remove(environment, workload)
-            .map_err(|error| EngineError {
-                message: format!("cannot remove the logs of {environment}/{workload}: {error}"),
-                remedy: None,
-                retry: true,
-            })?;
+        let logs = self.logs.clone();
+        let of = (environment.to_owned(), workload.to_owned());
+        let removed = blocking(move || logs.remove(&of.0, &of.1)).await;
+        removed.map_err(|error| EngineError {
+            message: format!("cannot remove the logs of {environment}/{workload}: {error}"),
+            remedy: None,
+            retry: true,
+        })?;
         let left = self.labels().await?;
         if left
             .iter()
@@ -353,7 +355,7 @@ impl Connected {
         let all = std::mem::take(&mut *self.releases.lock().expect("no holder panics"));
         for (id, looked) in all {
             looked.supervision.release().await;
-            self.forwards.close(&id);
+            self.forwards.close(&id).await;
         }
     }
 }

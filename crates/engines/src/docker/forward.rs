@@ -21,7 +21,9 @@ use crate::probe::listens;
 /// The listeners, and who uses them.
 #[derive(Debug, Default)]
 pub(super) struct Forwards {
-    open: Mutex<BTreeMap<SocketAddr, Forward>>,
+    /// Held while a listener is made: of two releases that want one address at once, the second finds
+    /// what the first has made.
+    open: tokio::sync::Mutex<BTreeMap<SocketAddr, Forward>>,
     passed_on: PassedOn,
 }
 
@@ -84,9 +86,10 @@ impl Forwards {
         gateway: IpAddr,
         servers: &[SocketAddr],
     ) -> Result<(), EngineError> {
+        let mut open = self.open.lock().await;
         for server in servers {
             let at = SocketAddr::new(gateway, server.port());
-            if let Some(forward) = self.open.lock().expect("no holder panics").get_mut(&at) {
+            if let Some(forward) = open.get_mut(&at) {
                 forward.users.insert(user.clone());
                 continue;
             }
@@ -114,20 +117,17 @@ impl Forwards {
                 users: [user.clone()].into(),
                 task: task.abort_handle(),
             };
-            (self.open.lock().expect("no holder panics")).insert(at, forward);
+            open.insert(at, forward);
         }
         Ok(())
     }
 
     /// Closes what only `user` used.
-    pub(super) fn close(&self, user: &ReleaseRef) {
-        self.open
-            .lock()
-            .expect("no holder panics")
-            .retain(|_, forward| {
-                forward.users.remove(user);
-                !forward.users.is_empty()
-            });
+    pub(super) async fn close(&self, user: &ReleaseRef) {
+        self.open.lock().await.retain(|_, forward| {
+            forward.users.remove(user);
+            !forward.users.is_empty()
+        });
     }
 }
 
@@ -178,5 +178,54 @@ async fn serve(
             },
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    fn release(workload: &str) -> ReleaseRef {
+        ReleaseRef {
+            environment: "dev".into(),
+            workload: workload.into(),
+            release: 1,
+        }
+    }
+
+    /// What another replica serves is looked at before it is waited for: in between others come.
+    #[tokio::test]
+    async fn two_that_open_one_address_at_once_share_it() {
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = server.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = server.accept().await {
+                client.write_all(b"x").await.expect("it is read");
+            }
+        });
+        let gateway = IpAddr::from([127, 0, 0, 2]);
+        let other = TcpListener::bind((gateway, address.port())).await;
+        let other = other.expect("the same port elsewhere");
+        let forwards = Forwards::default();
+        let (a, b) = (release("a"), release("b"));
+        let servers = [address];
+        let (first, second) = tokio::join!(
+            forwards.open(&a, gateway, &servers),
+            forwards.open(&b, gateway, &servers)
+        );
+        first.and(second).expect("it is open");
+        drop(other);
+        forwards.close(&b).await;
+        testkit::eventually(
+            "the first still reaches the server",
+            Duration::from_secs(20),
+            || async {
+                let mut client = TcpStream::connect((gateway, address.port())).await.ok()?;
+                client.read_u8().await.ok()
+            },
+        )
+        .await;
     }
 }

@@ -113,8 +113,7 @@ impl Engine for DockerEngine {
                 );
                 objections.push(Objection::Refuse(problem));
             }
-            let files = container.files.keys();
-            objections.extend(files.filter_map(|target| targets::kernels(&path, "files", target)));
+            objections.extend(targets::check(&path, container));
         }
         if !self.connected.initialized() {
             let problem = Problem::new(

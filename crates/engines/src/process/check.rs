@@ -21,21 +21,7 @@ pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Object
         if machine.unshare.is_none() {
             without_mounts(&path, container, &mut objections);
         }
-        let targets = container.files.keys().map(|target| ("files", target));
-        for (field, target) in targets.chain(container.volumes.keys().map(|it| ("volumes", it))) {
-            if Path::new(target)
-                .components()
-                .any(|part| part.as_os_str() == "..")
-                || Path::new(target).file_name().is_none()
-            {
-                let message = format!("{target} names no place in the container");
-                let problem =
-                    Problem::new("engine/target", format!("{path}.{field}.{target}"), message)
-                        .remedy("give a path without .., below / or below the working directory");
-                objections.push(Objection::Refuse(problem));
-            }
-            objections.extend(targets::kernels(&path, field, target));
-        }
+        objections.extend(targets::check(&path, container));
         if machine.limits == Limits::AddressSpace {
             without_groups(&path, container, &mut objections);
         }

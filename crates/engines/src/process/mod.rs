@@ -156,7 +156,7 @@ impl ProcessEngine {
                 kept: config.logs_kept,
             },
             limits: Limits::detect(config.platform),
-            unshare: unshare().await,
+            unshare: walls::unshare().await,
             config,
         });
         let releases = Releases::default();
@@ -228,7 +228,10 @@ impl ProcessEngine {
     }
 
     /// Where the ports of `release` are served.
-    fn endpoints(&self, release: &Release) -> Result<BTreeMap<String, SocketAddr>, EngineError> {
+    async fn endpoints(
+        &self,
+        release: &Release,
+    ) -> Result<BTreeMap<String, SocketAddr>, EngineError> {
         let host = self.machine.config.host;
         if release.fixed_ports {
             let fixed = |(name, port): (&String, &delivery::engine::Port)| {
@@ -236,12 +239,18 @@ impl ProcessEngine {
             };
             return Ok(release.ports.iter().map(fixed).collect());
         }
-        let releases = self.releases.lock().expect("no holder panics");
-        let known = (releases.values()).map(|running| running.processes.record.clone());
+        let known: Vec<Record> = {
+            let releases = self.releases.lock().expect("no holder panics");
+            (releases.values())
+                .map(|running| running.processes.record.clone())
+                .collect()
+        };
         // Those that another replica on this machine has promised count as well.
-        let recorded = RunDir::all(&self.machine.config.data_dir)
+        let data_dir = self.machine.config.data_dir.clone();
+        let recorded = (blocking(move || RunDir::all(&data_dir)).await)
             .map_err(|error| failed("read the run directory", &error))?;
         let taken: BTreeSet<u16> = known
+            .into_iter()
             .chain(recorded.into_iter().map(|(_, record)| record))
             .flat_map(|record| record.endpoints.into_values())
             .map(|endpoint| endpoint.port())
@@ -252,10 +261,11 @@ impl ProcessEngine {
 
     /// Brings what is known of a release up to what the run directory says: another replica on this
     /// machine may have started it since, or started it anew, or taken it away.
-    fn catch_up(&self, id: &ReleaseRef) -> Result<(), EngineError> {
+    async fn catch_up(&self, id: &ReleaseRef) -> Result<(), EngineError> {
         let directory = RunDir::new(&self.machine.config.data_dir, id);
-        let record = (directory.record())
-            .map_err(|error| failed(format!("read the record of {id}"), &error))?;
+        let read = blocking(move || Ok((directory.record()?, directory))).await;
+        let (record, directory) =
+            read.map_err(|error| failed(format!("read the record of {id}"), &error))?;
         let known = self.running(id);
         if known.as_ref().map(|running| &running.processes.record) == record.as_ref() {
             return Ok(());
@@ -340,7 +350,7 @@ impl Engine for ProcessEngine {
     async fn apply(&self, release: &Release) -> Result<(), EngineError> {
         let id = &release.id;
         let _turn = self.turns.of(id).await;
-        self.catch_up(id)?;
+        self.catch_up(id).await?;
         if let Some(running) = self.running(id) {
             if running.supervision.digest() == release.digest {
                 if running.supervision.starts() {
@@ -352,7 +362,8 @@ impl Engine for ProcessEngine {
                 let processes = &running.processes;
                 let record = processes.record.clone();
                 let directory = processes.directory.clone();
-                (directory.create(&record))
+                let (directory, record) = kept(directory, record)
+                    .await
                     .map_err(|error| failed(format!("keep the record of {id}"), &error))?;
                 let plan = Plan::new(release, record.endpoints.clone());
                 self.supervise(plan, directory, record, Some(release.clone()));
@@ -362,7 +373,7 @@ impl Engine for ProcessEngine {
                 .await?;
         }
         let ports = self.ports.lock().await;
-        let endpoints = self.endpoints(release)?;
+        let endpoints = self.endpoints(release).await?;
         let plan = Plan::new(release, endpoints.clone());
         let record = Record {
             id: id.clone(),
@@ -372,7 +383,8 @@ impl Engine for ProcessEngine {
             containers: release.containers.keys().cloned().collect(),
         };
         let directory = RunDir::new(&self.machine.config.data_dir, id);
-        (directory.create(&record))
+        let (directory, record) = kept(directory, record)
+            .await
             .map_err(|error| failed(format!("make the run directory of {id}"), &error))?;
         drop(ports);
         self.supervise(plan, directory, record, Some(release.clone()));
@@ -382,14 +394,14 @@ impl Engine for ProcessEngine {
     async fn observe(&self, id: &ReleaseRef) -> Result<Option<ReleaseState>, EngineError> {
         if self.running(id).is_none() {
             let _turn = self.turns.of(id).await;
-            self.catch_up(id)?;
+            self.catch_up(id).await?;
         }
         Ok(self.running(id).map(|running| running.supervision.state()))
     }
 
     async fn remove(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
         let _turn = self.turns.of(id).await;
-        self.catch_up(id)?;
+        self.catch_up(id).await?;
         self.remove_now(id, grace).await
     }
 
@@ -454,21 +466,13 @@ impl Engine for ProcessEngine {
     }
 }
 
-/// The command that gives a program mounts of its own, if this user may.
-async fn unshare() -> Option<Vec<OsString>> {
-    let mut words = vec!["unshare", "--mount", "--propagation", "private"];
-    if !rustix::process::geteuid().is_root() {
-        words.extend(["--user", "--map-current-user", "--keep-caps"]);
-    }
-    words.push("--");
-    let tried = tokio::process::Command::new(words[0])
-        .args(&words[1..])
-        .arg("true")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .await;
-    let may = tried.is_ok_and(|output| output.status.success());
-    may.then(|| words.into_iter().map(OsString::from).collect())
+/// Keeps `record` in the run directory, which is made where it is not there.
+async fn kept(directory: RunDir, record: Record) -> std::io::Result<(RunDir, Record)> {
+    blocking(move || {
+        directory.create(&record)?;
+        Ok((directory, record))
+    })
+    .await
 }
 
 /// Sets logs aside as they grow.

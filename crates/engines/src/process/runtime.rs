@@ -122,7 +122,8 @@ impl Processes {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
-        self.directory.remove()
+        let directory = self.directory.clone();
+        blocking(move || directory.remove()).await
     }
 
     fn orders(&self, name: &str, beside: Option<u32>) -> Result<shim::Orders, EngineError> {

@@ -8,6 +8,7 @@
 //! it could go around Landlock as well.
 
 use std::{
+    ffi::OsString,
     fs, io,
     os::{
         fd::{AsRawFd as _, OwnedFd},
@@ -87,4 +88,21 @@ pub(super) fn confine() -> Result<(), RulesetError> {
         .create()?
         .restrict_self()
         .map(drop)
+}
+
+/// The command that gives a program mounts of its own, if this user may.
+pub(super) async fn unshare() -> Option<Vec<OsString>> {
+    let mut words = vec!["unshare", "--mount", "--propagation", "private"];
+    if !rustix::process::geteuid().is_root() {
+        words.extend(["--user", "--map-current-user", "--keep-caps"]);
+    }
+    words.push("--");
+    let tried = tokio::process::Command::new(words[0])
+        .args(&words[1..])
+        .arg("true")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await;
+    let may = tried.is_ok_and(|output| output.status.success());
+    may.then(|| words.into_iter().map(OsString::from).collect())
 }

@@ -1,8 +1,9 @@
 //! The life of one container: waits for its predecessors, starts, is probed, ends, starts again.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use delivery::engine::Probe;
+use futures::FutureExt as _;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -43,6 +44,24 @@ impl<R> Shared<R> {
             *view != old
         });
     }
+}
+
+/// Does `work` for `containers`. Where it panics, they are shown as failed: nobody looks after them any more,
+/// and whoever waits for them must not wait for ever.
+pub(super) async fn or_broken<R: Runtime>(
+    shared: Shared<R>,
+    containers: impl IntoIterator<Item = String>,
+    work: impl Future<Output = ()>,
+) {
+    if AssertUnwindSafe(work).catch_unwind().await.is_ok() {
+        return;
+    }
+    tracing::error!(release = %shared.plan.id, "the supervision of a release has broken off");
+    shared.change(|view| {
+        for name in containers {
+            view.ended(&name, &Exit::Unsupervised);
+        }
+    });
 }
 
 /// Supervises the container `name` until it has completed.

@@ -4,6 +4,8 @@
 
 mod container;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -41,6 +43,8 @@ pub(crate) enum Exit {
     CannotStart(String),
     /// Its liveness probe failed: why.
     NotAlive(String),
+    /// The platform's own supervision of it has broken off: whether it runs is not known.
+    Unsupervised,
 }
 
 impl std::fmt::Display for Exit {
@@ -52,6 +56,10 @@ impl std::fmt::Display for Exit {
             Self::Unseen => f.write_str("ended while the platform was away"),
             Self::CannotStart(why) => write!(f, "cannot start: {why}"),
             Self::NotAlive(why) => write!(f, "liveness probe failed: {why}"),
+            Self::Unsupervised => f.write_str(
+                "the platform no longer looks after it, by a fault of its own, which its log tells: \
+                 deploy again, or start the platform again",
+            ),
         }
     }
 }
@@ -197,9 +205,12 @@ impl Supervision {
             view: view.clone(),
         };
         for name in plan.containers.keys() {
-            tasks.spawn(container::supervise(shared.clone(), name.clone()));
+            let work = container::supervise(shared.clone(), name.clone());
+            tasks.spawn(container::or_broken(shared.clone(), [name.clone()], work));
         }
-        tasks.spawn(container::watch_ports(shared));
+        let all: Vec<String> = plan.containers.keys().cloned().collect();
+        let work = container::watch_ports(shared.clone());
+        tasks.spawn(container::or_broken(shared, all, work));
         tasks.spawn(announce(view.subscribe(), changes, plan.id.clone()));
         Self {
             plan,

@@ -75,6 +75,7 @@ impl View {
         seen.why = exit.to_string();
         seen.cannot = match exit {
             Exit::CannotStart(why) => Some(why.clone()),
+            Exit::Unsupervised => Some(exit.to_string()),
             _ => None,
         };
         self.served = false;

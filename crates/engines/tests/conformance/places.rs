@@ -115,26 +115,56 @@ pub(crate) async fn limits_are_kept(subject: Subject) {
     let id = id("limits", 1);
     let mut greedy = container("echo begins; x=x; while true; do x=$x$x; done");
     greedy.memory_limit_bytes = Some(32 << 20);
-    greedy.cpu_limit_millis = Some(500);
-    let release = subject.release(&id, &[("greedy", greedy)]);
+    let mut slow = container("exec sleep 1000");
+    slow.cpu_limit_millis = Some(500);
+    let release = subject.release(&id, &[("greedy", greedy), ("slow", slow)]);
     subject.engine.apply(&release).await.expect("applies");
     let state = subject
-        .until(&id, |state| state.containers["greedy"].last_exit.is_some())
+        .until(&id, |state| {
+            state.containers["greedy"].last_exit.is_some() && state.containers["slow"].running
+        })
         .await;
     // Where this user may not make control groups, the allocation fails instead: the program's end.
-    if subject.warns_of_limits() {
-        eprintln!("SKIP: limits by control groups: this user may not make any");
-    } else {
+    if subject.makes_control_groups() {
         let exit = state.containers["greedy"].last_exit.as_deref();
         assert_eq!(exit, Some("out of memory"));
+        let pid = subject.pid(&state.containers["slow"]);
+        assert_eq!(cpu_share(pid), (1, 2), "half a core");
     }
     assert_eq!(state.phase, Phase::Restarting);
     subject.removed(&id).await;
 }
 
+/// Of how much time a process may use how much, as a fraction in lowest terms.
+fn cpu_share(pid: u32) -> (u64, u64) {
+    let (directory, is_old) = crate::support::control_group(pid, "cpu");
+    let read =
+        |file: &str| std::fs::read_to_string(directory.join(file)).expect("the kernel says it");
+    let text = if is_old {
+        format!(
+            "{} {}",
+            read("cpu.cfs_quota_us").trim(),
+            read("cpu.cfs_period_us").trim()
+        )
+    } else {
+        read("cpu.max")
+    };
+    let mut numbers = text
+        .split_whitespace()
+        .map(|it| it.parse::<u64>().expect("a number"));
+    let (quota, period) = (
+        numbers.next().expect("a quota"),
+        numbers.next().expect("a period"),
+    );
+    let (mut a, mut b) = (quota, period);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    (quota / a, period / a)
+}
+
 pub(crate) async fn requests_are_kept(subject: Subject) {
-    if subject.warns_of_limits() {
-        eprintln!("SKIP: requests by control groups: this user may not make any");
+    if !subject.makes_control_groups() {
         return;
     }
     let id = id("requests", 1);

@@ -27,6 +27,48 @@ use towpath_engines::{
 };
 use uuid::Uuid;
 
+/// A Score workload of one container.
+pub fn workload(container: &str) -> delivery::score::Workload {
+    let text = format!(
+        r#"{{"apiVersion": "score.dev/v1b1", "metadata": {{"name": "it"}},
+            "containers": {{"main": {container}}}}}"#
+    );
+    serde_json::from_str(&text).expect("is a workload")
+}
+
+/// Where neither files nor volumes can be, whatever the engine.
+pub const NO_PLACES: [&str; 7] = [
+    "/",
+    "..",
+    "../x",
+    "/a/../b",
+    "/proc/self/x",
+    "/sys/x",
+    "/dev/x",
+];
+
+/// Those of [`NO_PLACES`], and of good places, that `engine` refuses for a file and for a volume.
+pub fn refused_targets(engine: &dyn Engine, image: &str) -> Vec<&'static str> {
+    let refused = |what: &str| {
+        let container = format!(r#"{{"image": "{image}", {what}}}"#);
+        let target =
+            |it: &Objection| matches!(it, Objection::Refuse(it) if it.rule == "engine/target");
+        engine.check(&workload(&container)).iter().any(target)
+    };
+    let all = ["/data", "conf/x", "/device/x"]
+        .into_iter()
+        .chain(NO_PLACES);
+    all.filter(|target| {
+        let file = refused(&format!(r#""files": {{"{target}": {{"content": ""}}}}"#));
+        let volume = refused(&format!(
+            r#""volumes": {{"{target}": {{"source": "data"}}}}"#
+        ));
+        assert_eq!(file, volume, "{target}");
+        file
+    })
+    .collect()
+}
+
 /// An engine under test, and what differs between engines as far as tests see it.
 pub struct Subject {
     pub engine: Arc<dyn Engine>,
@@ -221,6 +263,17 @@ impl Subject {
         let objections = self.engine.check(&workload);
         (objections.iter())
             .any(|it| matches!(it, Objection::Warn(problem) if problem.rule == "engine/limits"))
+    }
+
+    /// Whether this user may make control groups; where not, a test says so, or fails where they are
+    /// required.
+    pub fn makes_control_groups(&self) -> bool {
+        let made = if self.warns_of_limits() {
+            Err("this user may not make any".to_owned())
+        } else {
+            Ok(())
+        };
+        testkit::servers::require("cgroups", made).is_some()
     }
 
     /// The main process of a container that runs, as this machine numbers it.

@@ -42,11 +42,22 @@ struct Running {
     child: Child,
     /// `TOWPATH_RUN=...`, as it stands in the environment.
     mark: String,
-    succeeded: bool,
+    /// It has succeeded, or all that it has started has been ended.
+    settled: bool,
 }
 
 impl Running {
-    fn end(&self) {
+    /// Ends what a failed run has started, and waits until it is gone.
+    async fn end(&mut self) {
+        self.end_group();
+        let mark = self.mark.clone();
+        // Looking through the processes takes its time, and others run on this thread.
+        self.settled = tokio::task::spawn_blocking(move || end_marked(&mark))
+            .await
+            .is_ok();
+    }
+
+    fn end_group(&self) {
         // No id: it has been waited for, and its number may be another's.
         let pid = self
             .child
@@ -57,32 +68,38 @@ impl Running {
         {
             tracing::warn!(pid = pid.as_raw_nonzero(), %error, "cannot end a program's process group");
         }
-        for _ in 0..LOOKS {
-            let left = marked(&self.mark);
-            if left.is_empty() {
-                return;
-            }
-            for pid in left {
-                // One that has ended meanwhile needs no end.
-                if let Err(error) = kill_process(pid, Signal::KILL)
-                    && error != rustix::io::Errno::SRCH
-                {
-                    tracing::warn!(pid = pid.as_raw_nonzero(), %error, "cannot end what a program left");
-                }
-            }
-            // For the kernel to take them away.
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        tracing::warn!(mark = self.mark, "a program's processes do not end");
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.succeeded {
-            self.end();
+        // Whoever ran it has gone in the middle, with the platform perhaps: there is no other time.
+        if !self.settled {
+            self.end_group();
+            end_marked(&self.mark);
         }
     }
+}
+
+/// Ends every process that carries `mark`.
+fn end_marked(mark: &str) {
+    for _ in 0..LOOKS {
+        let left = marked(mark);
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            // One that has ended meanwhile needs no end.
+            if let Err(error) = kill_process(pid, Signal::KILL)
+                && error != rustix::io::Errno::SRCH
+            {
+                tracing::warn!(pid = pid.as_raw_nonzero(), %error, "cannot end what a program left");
+            }
+        }
+        // For the kernel to take them away.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    tracing::warn!(mark, "a program's processes do not end");
 }
 
 /// The processes of this machine whose environment has the variable `mark`.
@@ -140,11 +157,13 @@ impl Program {
         };
         let ended = tokio::time::timeout(self.time_limit, whole).await;
         let complaint = show(&complaint, hidden);
+        if matches!(&ended, Ok(Ok(status)) if status.success()) {
+            running.settled = true;
+        } else {
+            running.end().await;
+        }
         match ended {
-            Ok(Ok(status)) if status.success() => {
-                running.succeeded = true;
-                Ok(said)
-            }
+            Ok(Ok(status)) if status.success() => Ok(said),
             Ok(Ok(status)) => Err(self.failed(status, &complaint)),
             Ok(Err(wrong)) => Err(self.fault(&wrong, &complaint)),
             Err(_) => {
@@ -164,7 +183,7 @@ impl Program {
         let running = |child| Running {
             child,
             mark: format!("{MARKER}={run}"),
-            succeeded: false,
+            settled: false,
         };
         Command::new(&self.path)
             .args(&self.arguments)

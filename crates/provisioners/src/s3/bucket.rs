@@ -132,13 +132,17 @@ impl Bucket {
 
     async fn put_record(&self, record: Record) -> io::Result<Arc<Record>> {
         let path = self.record_path(&record.key);
-        if let Some(shard) = path.parent() {
-            make_directory(shard)?;
-        }
         let json = serde_json::to_vec(&record)?;
-        if let Err(error) = atomic_file::write(&path, &json, 0o600).await {
-            // The bytes have no record: nobody will ever ask for them.
-            let _ = fs::remove_file(self.data(record.data)).await;
+        let written = match path.parent().map_or(Ok(()), make_directory) {
+            Ok(()) => atomic_file::write(&path, &json, 0o600).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            // Without a record nobody will ever ask for the bytes. One that has found its place, and is
+            // perhaps not on the disk yet, may be the object after the next start.
+            if !may_name(&path, record.data).await {
+                let _ = fs::remove_file(self.data(record.data)).await;
+            }
             return Err(error);
         }
         let record = Arc::new(record);
@@ -156,7 +160,11 @@ impl Bucket {
             return Ok(());
         };
         let path = self.record_path(key);
-        fs::remove_file(&path).await?;
+        match fs::remove_file(&path).await {
+            // A removal that was cut short has come as far as this.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
         atomic_file::sync_parent(&path).await?;
         write(&self.objects).remove(key);
         self.forget_data(&record).await;
@@ -193,10 +201,96 @@ impl Bucket {
     }
 }
 
+/// Whether the record at `path` names the bytes `data`, or that cannot be told.
+async fn may_name(path: &Path, data: Uuid) -> bool {
+    match fs::read(path).await {
+        Ok(bytes) => {
+            serde_json::from_slice::<Record>(&bytes).is_ok_and(|record| record.data == data)
+        }
+        Err(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        ),
+    }
+}
+
 /// Reads a JSON file; an error names it.
 fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     let explain =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let bytes = std::fs::read(path).map_err(explain)?;
     serde_json::from_slice(&bytes).map_err(|error| explain(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::record, *};
+
+    fn bucket(directory: &Path) -> Bucket {
+        for part in ["objects", "data", "uploads"] {
+            std::fs::create_dir_all(directory.join(part)).expect("a directory");
+        }
+        let about = BucketRecord {
+            platform: Uuid::nil(),
+            created: record::now(),
+        };
+        let about = serde_json::to_vec(&about).expect("it is JSON");
+        std::fs::write(directory.join("bucket.json"), about).expect("it is written");
+        Bucket::open(directory.to_owned()).expect("a bucket")
+    }
+
+    fn record(key: &str) -> Record {
+        Record {
+            key: key.into(),
+            data: Uuid::now_v7(),
+            size: 1,
+            etag: "e".into(),
+            modified: record::now(),
+            about: record::About::default(),
+            sums: record::Sums::default(),
+        }
+    }
+
+    async fn put(bucket: &Bucket, record: Record) -> io::Result<Arc<Record>> {
+        let incoming = Incoming(bucket.directory.join("incoming"));
+        std::fs::write(&incoming.0, "x").expect("it is written");
+        bucket.put(&incoming, record).await
+    }
+
+    #[tokio::test]
+    async fn a_removal_that_was_cut_short_is_made_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let bucket = bucket(directory.path());
+        put(&bucket, record("a")).await.expect("it is put");
+        std::fs::remove_file(bucket.record_path("a")).expect("it is there");
+        bucket.delete("a").await.expect("the rest is removed");
+        assert!(bucket.object("a").is_none());
+        let left = std::fs::read_dir(directory.path().join("data")).expect("a directory");
+        assert_eq!(left.count(), 0);
+    }
+
+    /// Whether a rename has reached the disk is not known when its directory could not be written out.
+    #[tokio::test]
+    async fn bytes_go_only_where_no_record_can_name_them() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let bucket = bucket(directory.path());
+        let first = put(&bucket, record("a")).await.expect("it is put");
+        let path = bucket.record_path("a");
+        assert!(may_name(&path, first.data).await);
+        assert!(!may_name(&path, Uuid::now_v7()).await);
+        assert!(!may_name(&bucket.record_path("b"), first.data).await);
+        assert!(
+            may_name(directory.path(), first.data).await,
+            "it cannot be told"
+        );
+
+        // The shard cannot be made: there is no record, and the bytes go.
+        let other = record("other");
+        let shard = bucket.record_path("other");
+        let shard = shard.parent().expect("a shard");
+        std::fs::write(shard, "in its way").expect("it is written");
+        let data = bucket.data(other.data);
+        put(&bucket, other).await.expect_err("its place is taken");
+        assert!(!data.exists());
+    }
 }

@@ -90,8 +90,8 @@ impl Adapters {
             Arc::new(provisioners::Amqp::new(servers)),
             s3,
             Arc::new(provisioners::Volume::new(config.data.join("volumes"))),
+            Arc::new(provisioners::Route::new(domains.clone(), gateway).with_records_of(&dns)),
             Arc::new(dns),
-            Arc::new(provisioners::Route::new(domains.clone(), gateway)),
             service_ports.clone(),
             Arc::new(provisioners::Secret::new(Arc::new(secrets::OfTeams(
                 secrets,

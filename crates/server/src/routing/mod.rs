@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use delivery::model::{ResourceInstance, Route};
 use gateway::{Callers, RoutingTable};
-use kernel::{EventFilter, Key, Kind, Query, Result, Store};
+use kernel::{Document, EventFilter, Key, Kind, Query, Result, Store};
 use provisioners::ServicePort;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,11 @@ pub(crate) struct Routing {
     view: View,
     /// The place in the log up to which the view is what the store says.
     seen: i64,
+    /// What the view has taken in and the table does not say yet: kept over a reading that fails, since
+    /// the log is not read again from before it.
+    unpublished: bool,
+    /// The same of the service ports.
+    unserved: bool,
     table: watch::Sender<Arc<RoutingTable>>,
     forwards: Forwards,
 }
@@ -52,6 +57,8 @@ impl Routing {
                 store,
                 view: View::default(),
                 seen: 0,
+                unpublished: false,
+                unserved: false,
                 table,
                 forwards: Forwards::new(service_ports, callers),
             },
@@ -103,7 +110,7 @@ impl Routing {
             loop {
                 let page = self.store.documents(kind, &query).await?;
                 for document in page.items {
-                    view.put(document)?;
+                    take_in(&mut view, document);
                 }
                 match page.next {
                     Some(next) => query.after = Some(next),
@@ -113,43 +120,62 @@ impl Routing {
         }
         self.view = view;
         self.seen = head;
-        self.publish();
-        self.forwards.follow(&self.view).await;
+        (self.unpublished, self.unserved) = (true, true);
+        self.publish().await;
         Ok(())
     }
 
     /// Takes in what has changed since.
     async fn catch_up(&mut self) -> Result<()> {
-        let (mut routes, mut ports) = (false, false);
-        loop {
-            let filter = EventFilter::default();
-            let events = self.store.events(&filter, self.seen, EVENTS).await?;
-            let Some(last) = events.last() else { break };
-            let concerned: BTreeSet<Key> = events
-                .iter()
-                .filter_map(kernel::Event::subject_key)
-                .filter(|key| View::concerns(&key.kind))
-                .collect();
-            for key in concerned {
-                let changed = match self.store.document(&key).await? {
-                    Some(document) => self.view.put(document)?,
-                    None => self.view.remove(&key),
-                };
-                routes |= changed && key.kind != ResourceInstance::KIND;
-                ports |= changed && key.kind != Route::KIND;
-            }
-            self.seen = last.seq;
-        }
-        if routes {
-            self.publish();
-        }
-        if ports || !self.forwards.all_served() {
-            self.forwards.follow(&self.view).await;
-        }
+        while self.read_on().await? {}
+        self.publish().await;
         Ok(())
     }
 
-    fn publish(&self) {
-        self.table.send_replace(Arc::new(self.view.table()));
+    /// Takes in the next part of the log; says whether there was any.
+    async fn read_on(&mut self) -> Result<bool> {
+        let filter = EventFilter::default();
+        let events = self.store.events(&filter, self.seen, EVENTS).await?;
+        let Some(last) = events.last() else {
+            return Ok(false);
+        };
+        let concerned: BTreeSet<Key> = events
+            .iter()
+            .filter_map(kernel::Event::subject_key)
+            .filter(|key| View::concerns(&key.kind))
+            .collect();
+        for key in concerned {
+            let changed = match self.store.document(&key).await? {
+                Some(document) => take_in(&mut self.view, document),
+                None => self.view.remove(&key),
+            };
+            self.unpublished |= changed && key.kind != ResourceInstance::KIND;
+            self.unserved |= changed && key.kind != Route::KIND;
+        }
+        self.seen = last.seq;
+        Ok(true)
     }
+
+    /// Has the gateway follow the view.
+    async fn publish(&mut self) {
+        if self.unpublished {
+            self.table.send_replace(Arc::new(self.view.table()));
+            self.unpublished = false;
+        }
+        if self.unserved || !self.forwards.all_served() {
+            self.forwards.follow(&self.view).await;
+            self.unserved = false;
+        }
+    }
+}
+
+/// Takes `document` into `view`; says whether anything may lead elsewhere. One that cannot be read leaves
+/// what is known of it: it must not keep the others from being served.
+fn take_in(view: &mut View, document: Document) -> bool {
+    let key = document.key();
+    view.put(document).unwrap_or_else(|error| {
+        let error = error.chain();
+        tracing::error!(%key, error, "a document cannot be read; what it led to before stands");
+        false
+    })
 }

@@ -205,6 +205,60 @@ async fn a_change_costs_what_it_concerns() {
     assert_eq!(leads(&table, "w500"), None);
 }
 
+/// The store may go away between two readings of the log.
+#[tokio::test]
+async fn what_was_read_before_the_store_went_away_is_served_once_it_is_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
+    routing.refresh().await.expect("it can be read");
+    written(&store, |change| {
+        change.create(&workload("a"))?;
+        change.create(&route("a"))
+    })
+    .await;
+    assert!(routing.read_on().await.expect("it can be read"));
+    // Here the store does not answer; the next try finds no news.
+    routing.catch_up().await.expect("it can be read");
+    assert_eq!(leads(&table, "a"), Some(vec![address(1)]));
+}
+
+/// A route as another version of the platform may have written it.
+#[derive(Debug)]
+struct StrangeRoute;
+
+impl Kind for StrangeRoute {
+    const KIND: &'static str = Route::KIND;
+    type Spec = Value;
+    type Status = Value;
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_read_keeps_no_other_from_being_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
+    let strange = |name: &str| {
+        Resource::<StrangeRoute>::new("", format!("route-{name}"), json!({ "host": 7 }))
+    };
+    written(&store, |change| {
+        change.create(&workload("a"))?;
+        change.create(&workload("b"))?;
+        change.create(&strange("before"))?;
+        change.create(&route("a"))
+    })
+    .await;
+    routing.refresh().await.expect("the others can be read");
+    assert_eq!(leads(&table, "a"), Some(vec![address(1)]));
+    written(&store, |change| {
+        change.create(&strange("after"))?;
+        change.create(&route("b"))
+    })
+    .await;
+    routing.catch_up().await.expect("the others can be read");
+    assert_eq!(leads(&table, "b"), Some(vec![address(1)]));
+}
+
 /// What the log leads to is what reading everything gives.
 #[tokio::test]
 async fn what_follows_is_what_would_be_made_anew() {

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use delivery::model::{Environment, InstancePhase, ResourceInstance, Route, RouteSpec, Workload};
+use delivery::{
+    model::{Environment, InstancePhase, ResourceInstance, Route, RouteSpec, Workload},
+    score::Protocol,
+};
 use gateway::{Absence, Admission, RoutingTable, Target, tcp::Backends};
 use kernel::{Document, Key, Kind, Result};
 use provisioners::ServicePortState;
@@ -68,7 +71,9 @@ impl View {
         Ok(match document.kind.as_str() {
             Workload::KIND => {
                 let workload = document.typed::<Workload>()?;
+                // What is passed on is TCP; a number may be declared for both.
                 let ports = workload.spec.score.service.iter().flat_map(|s| &s.ports);
+                let ports = ports.filter(|(_, port)| port.protocol != Some(Protocol::Udp));
                 let serving = Serving {
                     deleting: workload.is_deleting(),
                     declared: ports.map(|(name, p)| (name.clone(), p.port)).collect(),

@@ -19,7 +19,7 @@ use crate::{
     progress,
 };
 
-/// Remove a workload, environment, resource, definition, remnant or starter kit
+/// Remove a workload, environment, environment role, resource, definition, remnant or starter kit
 ///
 /// What holds data stays unless --with-data is given. Ends once the platform says that it is gone.
 #[derive(Debug, Args)]
@@ -50,6 +50,9 @@ enum Deletable {
     /// Everything in an environment.
     #[value(alias = "env", alias = "environments")]
     Environment,
+    /// A purpose that environments have, once none has it.
+    #[value(alias = "environment-roles", alias = "role")]
+    EnvironmentRole,
     /// What workloads use.
     #[value(alias = "resources")]
     Resource,
@@ -121,6 +124,12 @@ impl Delete {
                 client.delete_starter_kit(name, None).await?;
                 context.answer(&serde_json::json!({ "removal": "done" }), || {
                     format!("{} is gone", what("starter kit"))
+                })
+            }
+            Deletable::EnvironmentRole => {
+                client.delete_environment_role(name, None).await?;
+                context.answer(&serde_json::json!({ "removal": "done" }), || {
+                    format!("{} is gone", what("environment role"))
                 })
             }
             Deletable::Remnant => {

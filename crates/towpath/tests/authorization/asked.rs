@@ -60,6 +60,7 @@ impl World {
             _ if path.contains("/resources/") => &self.volume,
             _ if path.contains("/deployments/") => "d-1",
             _ if path.contains("/resource-definitions/") => "volume-default",
+            _ if path.contains("/environment-roles/") => "qa",
             _ if path.contains("/starter-kits/") => "python-service",
             _ if path.contains("/namespaces/") => "payments-standing",
             _ if path.contains("/keys/") => "keyed",
@@ -119,6 +120,15 @@ impl World {
                     "apiVersion": "towpath.dev/v1", "kind": "ResourceDefinition",
                     "metadata": { "name": name },
                     "spec": { "type": name, "provisioner": "template", "params": { "outputs": { "a": "b" } } },
+                });
+                let body = json!({ "documents": [document] });
+                self.make(Method::POST, "/v1/apply", &body).await;
+                filled(path, &name)
+            }
+            "/v1/environment-roles/{name}" => {
+                let document = json!({
+                    "apiVersion": "towpath.dev/v1", "kind": "EnvironmentRole",
+                    "metadata": { "name": name }, "spec": {},
                 });
                 let body = json!({ "documents": [document] });
                 self.make(Method::POST, "/v1/apply", &body).await;

@@ -193,12 +193,13 @@ impl World {
     pub(crate) async fn all(&self, caller: &str, path: &str) -> Vec<Value> {
         let mut items: Vec<Value> = Vec::new();
         let mut after = String::new();
+        let joint = if path.contains('?') { '&' } else { '?' };
         loop {
             let (status, page) = self
                 .ask(
                     caller,
                     Method::GET,
-                    &format!("{path}?limit=2{after}"),
+                    &format!("{path}{joint}limit=2{after}"),
                     &Value::Null,
                 )
                 .await;

@@ -221,12 +221,14 @@ async fn what_cannot_be_is_refused_with_the_plan(desk: &Desk<'_>) {
 
     let image = site::hello().display().to_string();
     let wrong = format!(
-        "apiVersion: score.dev/v1b1\nmetadata: {{name: wrong}}\nservice:\n  ports: {{www: {{port: 80}}}}\n\
+        "apiVersion: score.dev/v1b1\nmetadata: {{name: wrong}}\nservice:\n  ports: {{www: {{port: 80}}, talk: {{port: 53, protocol: UDP}}}}\n\
          containers:\n  main:\n    image: {image}\n    variables:\n      A: ${{resources.thing.bye}}\n\
          resources:\n  thing: {{type: thing}}\n  there: {{type: service-port, params: {{workload: one, port: www}}}}\n\
          \x20 no-port: {{type: service-port, params: {{workload: one, port: 81}}}}\n\
          \x20 nobody:\n    type: service-port\n    params:\n      workload: onne\n      port: www\n\
-         \x20 route: {{type: route, params: {{host: w.dev.localhost, port: wwww}}}}\n"
+         \x20 route: {{type: route, params: {{host: w.dev.localhost, port: wwww}}}}\n\
+         \x20 udp: {{type: route, params: {{host: u.dev.localhost, port: talk}}}}\n\
+         \x20 udp-port: {{type: service-port, params: {{workload: wrong, port: 53}}}}\n"
     );
     let file = desk.file("wrong.yaml", &wrong);
     let said = desk.refused(3, &["plan", &file]).await;
@@ -241,6 +243,10 @@ async fn what_cannot_be_is_refused_with_the_plan(desk: &Desk<'_>) {
             "wrong.yaml:17:17: there is no workload `onne`",
             "did you mean `one`?",
             "workload `wrong` has no port `wwww`",
+            "wrong.yaml:20:",
+            "port `talk` of workload `wrong` is UDP",
+            "port `53` of workload `wrong` is UDP",
+            "name a TCP port of `wrong`",
         ],
     );
     assert!(!said.contains("wrong.yaml:12:"), "{said}");

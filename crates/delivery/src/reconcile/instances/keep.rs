@@ -8,7 +8,7 @@ use super::Pass;
 use crate::{
     model::InstancePhase,
     provisioner::{ProvisionError, Request},
-    service::outputs,
+    service::{confidence::in_confidence, outputs},
 };
 
 impl Pass<'_> {
@@ -45,7 +45,7 @@ impl Pass<'_> {
         }
         match self.call(provisioner.provision(&request)).await {
             Ok(made) => {
-                let made = outputs::in_confidence(made, &inputs);
+                let made = in_confidence(made, &inputs);
                 self.made(made, inputs_digest).await
             }
             Err(error) => self.failed(error).await,

@@ -12,10 +12,10 @@ use super::{
     lookout::{Server, Turn},
 };
 use crate::{
-    model::{InstancePhase, ResourceInstance, Workload, begin_release},
+    model::{InstancePhase, ResourceInstance, Workload},
     provisioner::{Presence, ProvisionError, Provisioner},
     reconcile::BACKOFF,
-    service::outputs,
+    service::{outputs, takeover::release_users},
 };
 
 /// What was seen so lately is not looked for again without a reason. A workload in trouble asks every
@@ -225,16 +225,10 @@ impl Pass<'_> {
     /// After what held data was made again, empty: those who use it start anew, so that they set up
     /// in it what they need.
     pub(super) async fn roll_users(&self, change: &mut Change) -> Result<()> {
-        let (scope, store) = (&self.instance.meta.scope, &self.context.store);
-        for name in &self.instance.status.used_by {
-            let Some(mut workload) = store.get::<Workload>(scope, name).await? else {
-                continue;
-            };
-            if workload.is_deleting() {
-                continue;
-            }
-            let release = begin_release(&mut workload);
-            change.spec(&workload)?;
+        let (store, correlation) = (&self.context.store, self.instance.spec.correlation);
+        let everybody = |_: &str| false;
+        let begun = release_users(store, change, &self.instance, correlation, everybody).await?;
+        for (workload, release) in begun {
             let mut event = self.event(
                 "rolled",
                 None,

@@ -15,7 +15,7 @@ use crate::{
     },
     plan::Action,
     score,
-    service::{claims::Claims, outputs, plans::Draft},
+    service::{claims::Claims, outputs, plans::Draft, takeover::release_users},
 };
 
 impl Delivery {
@@ -208,7 +208,9 @@ impl Delivery {
             instance.spec.role.clone_from(&room.spec.role);
             if draft.outdated.contains_key(id) {
                 instance.spec.rotation += 1;
-                self.take_over(change, caller, &instance, order).await?;
+                // Those of this deployment have a release already.
+                let ours = |user: &str| order.workloads.contains_key(user);
+                release_users(&self.store, change, &instance, caller.correlation, ours).await?;
             }
             if instance.status.phase == InstancePhase::Failed {
                 // Whoever asks again has mended the cause, or believes so: it is tried at once, and
@@ -227,29 +229,6 @@ impl Delivery {
             } else {
                 // Nobody may let go of it meanwhile.
                 change.require(&instance)?;
-            }
-        }
-        Ok(())
-    }
-    /// Begins a release of every other workload that uses `instance`, which is made anew: those of this
-    /// deployment have one already.
-    async fn take_over(
-        &self,
-        change: &mut Change,
-        caller: &Caller,
-        instance: &Resource<ResourceInstance>,
-        order: &Order,
-    ) -> Result<()> {
-        let others = instance.status.used_by.iter();
-        for user in others.filter(|user| !order.workloads.contains_key(*user)) {
-            let found = self
-                .store
-                .get::<Workload>(&instance.meta.scope, user)
-                .await?;
-            if let Some(mut workload) = found.filter(|workload| !workload.is_deleting()) {
-                begin_release(&mut workload);
-                workload.spec.correlation = caller.correlation;
-                change.spec(&workload)?;
             }
         }
         Ok(())

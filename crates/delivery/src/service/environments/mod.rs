@@ -3,6 +3,7 @@
 mod change;
 mod names;
 mod pins;
+mod roles;
 mod summary;
 
 use std::collections::BTreeMap;

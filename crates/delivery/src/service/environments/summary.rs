@@ -2,11 +2,10 @@
 
 use kernel::{Caller, Query, Resource, Result};
 
-use super::super::Delivery;
+use super::super::{Delivery, quota};
 use crate::{
     api::{ComputeSummary, EnvironmentSummary, ResourceSummary, RouteSummary, WorkloadSummary},
     model::{ResourceInstance, RouteSpec, Workload},
-    score::quantity,
 };
 
 impl Delivery {
@@ -103,29 +102,12 @@ fn resource_summary(instance: Resource<ResourceInstance>) -> ResourceSummary {
     }
 }
 
-/// What workloads ask for: what is reserved; where only a limit is given, the limit.
+/// What workloads ask for, counted as their quota counts it.
 fn compute(workloads: &[Resource<Workload>]) -> ComputeSummary {
-    let mut sum = ComputeSummary::default();
-    for container in workloads
-        .iter()
-        .flat_map(|w| w.spec.score.containers.values())
-    {
-        let asked = container.resources.clone().unwrap_or_default();
-        let (requests, limits) = (
-            asked.requests.unwrap_or_default(),
-            asked.limits.unwrap_or_default(),
-        );
-        let cpu = requests
-            .cpu
-            .or(limits.cpu)
-            .and_then(|q| quantity::cpu_millis(&q));
-        let memory = requests
-            .memory
-            .or(limits.memory)
-            .and_then(|q| quantity::memory_bytes(&q));
-        sum.unbounded_containers += usize::from(cpu.is_none() && memory.is_none());
-        sum.cpu_millis += cpu.unwrap_or(0);
-        sum.memory_bytes += memory.unwrap_or(0);
+    let asked = quota::asked(workloads.iter().map(|workload| &workload.spec.score));
+    ComputeSummary {
+        cpu_millis: asked.quota.requests.cpu.0,
+        memory_bytes: asked.quota.requests.memory.0,
+        unbounded_containers: asked.unbounded,
     }
-    sum
 }

@@ -8,6 +8,10 @@ pub(super) const ROWS: &[Row] = &[
         "401 200 200 200 200 200 200 200 200",
     ),
     (
+        "DELETE /v1/environment-roles/{name}",
+        "401 403 403 403 403 403 403 403 204",
+    ),
+    (
         "GET /v1/resource-definitions",
         "401 200 200 200 200 200 200 200 200",
     ),

@@ -1,0 +1,91 @@
+//! What comes with the platform, installed while others write too.
+
+use std::{sync::Arc, time::Duration};
+
+use kernel::{Caller, Guard, Kind, Query, Resource, Sealer, Secret, Store};
+use serde_json::json;
+use towpath_delivery::{
+    api::ApplyRequest,
+    model::{EnvironmentRole, ResourceDefinition},
+    service::{Delivery, Settings},
+};
+
+use crate::fakes::{Lenient, Operators, Shelf, Stage};
+
+fn delivery(store: &Store) -> Delivery {
+    Delivery::new(
+        store.clone(),
+        vec![Arc::new(Stage::default())],
+        vec![Arc::new(Shelf::default())],
+        Arc::new(Lenient),
+        Guard::new(store.clone(), Arc::new(Operators)),
+        Settings {
+            domain: "localhost".into(),
+            gateway_port: 80,
+            default_engine: "stage".into(),
+            default_timeout_seconds: 20,
+        },
+        Secret::new([7; 32]),
+    )
+}
+
+async fn all<K: Kind>(store: &Store) -> Vec<Resource<K>> {
+    store.list_all(&Query::default()).await.unwrap()
+}
+
+/// Makes one of the defaults, as somebody does who wants it otherwise.
+async fn postgres_otherwise(delivery: &Delivery) {
+    let postgres = json!({
+        "apiVersion": "towpath.dev/v1", "kind": "ResourceDefinition",
+        "metadata": { "name": "postgres-default" },
+        "spec": { "type": "postgres", "provisioner": "shelf" },
+    });
+    let request = ApplyRequest {
+        documents: vec![postgres],
+    };
+    // Whoever comes second may be told so.
+    let _ = delivery.apply(&Caller::local_admin(), request).await;
+}
+
+/// At another moment each time: before what is there is read, in between, and after all is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_makes_in_between_keeps_nothing_else_from_being_installed() {
+    for moment in 0..24 {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/store.db", directory.path().display());
+        let store = Store::open(&url, Sealer::generate().unwrap())
+            .await
+            .unwrap();
+        let (this, other) = (delivery(&store), delivery(&store));
+        let overtakes = async {
+            tokio::time::sleep(Duration::from_micros(250 * moment)).await;
+            postgres_otherwise(&other).await;
+        };
+        let (installed, ()) = tokio::join!(this.install_defaults(), overtakes);
+        installed.unwrap();
+        let definitions: Vec<Resource<ResourceDefinition>> = all(&store).await;
+        for name in ["postgres-default", "redis-default"] {
+            let is_there = definitions.iter().any(|one| one.meta.name == name);
+            assert!(is_there, "{name}, overtaken at {moment}");
+        }
+        let roles: Vec<Resource<EnvironmentRole>> = all(&store).await;
+        assert!(roles.iter().any(|role| role.meta.name == "dev"), "{moment}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_start_together_both_find_everything_installed() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/store.db", directory.path().display());
+    let store = Store::open(&url, Sealer::generate().unwrap())
+        .await
+        .unwrap();
+    let (this, other) = (delivery(&store), delivery(&store));
+    let (first, second) = tokio::join!(this.install_defaults(), other.install_defaults());
+    first.and(second).unwrap();
+    let installed: Vec<Resource<ResourceDefinition>> = all(&store).await;
+    assert!(installed.len() > 5);
+    this.install_defaults().await.unwrap();
+    let again: Vec<Resource<ResourceDefinition>> = all(&store).await;
+    assert_eq!(again.len(), installed.len());
+}
