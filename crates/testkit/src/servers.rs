@@ -6,6 +6,7 @@
 
 mod kubernetes;
 mod nats;
+mod npm;
 mod postgres;
 mod postgres_server;
 
@@ -18,6 +19,7 @@ use std::{
 
 pub use self::kubernetes::{Kubernetes, kubernetes};
 pub use self::nats::{NatsServer, nats};
+pub use self::npm::npm;
 pub use self::postgres::{PostgresDatabase, postgres, postgres_database};
 pub use self::postgres_server::{PostgresServer, postgres_server};
 
