@@ -153,16 +153,19 @@ def handler(consumer, key):
 
 def main():
     arguments = argparse.ArgumentParser(description="A consumer of Towpath's events.")
-    arguments.add_argument("--port", type=int, default=9000, help="0 for any that is free")
-    arguments.add_argument("--database", default="consumer.db")
+    # A platform says by variables what its workloads are given.
+    arguments.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
+    port = int(os.environ.get("PORT", "9000"))
+    arguments.add_argument("--port", type=int, default=port, help="0 for any that is free")
+    arguments.add_argument("--database", default=os.environ.get("DATABASE", "consumer.db"))
     given = arguments.parse_args()
     secret = os.environ.get("WEBHOOK_SECRET", "")
     if not secret.startswith("whsec_"):
         sys.exit("set WEBHOOK_SECRET to the subscription's secret: whsec_...")
     key = base64.b64decode(secret[len("whsec_") :])
     consumer = Consumer(given.database)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", given.port), handler(consumer, key))
-    print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
+    server = http.server.ThreadingHTTPServer((given.host, given.port), handler(consumer, key))
+    print(f"listening on http://{given.host}:{server.server_port}/", flush=True)
     server.serve_forever()
 
 

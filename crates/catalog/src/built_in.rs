@@ -16,23 +16,26 @@ macro_rules! folder {
         Folder {
             kit: include_str!(concat!("../kits/", $kit, "/kit.yaml")),
             files: &[
-                (".github/workflows/delivery.yaml", include_str!("../kits/common/delivery.yaml")),
-                ("README.md", include_str!("../kits/common/README.md")),
-                ("score.yaml", include_str!("../kits/common/score.yaml")),
                 $(($path, include_str!(concat!("../kits/", $kit, "/", $file)))),*
             ],
         }
     };
 }
 
-const FOLDERS: [Folder; 3] = [
+const FOLDERS: [Folder; 4] = [
     folder!("python-service":
+        "../common/delivery.yaml" => ".github/workflows/delivery.yaml",
+        "../common/README.md" => "README.md",
+        "../common/score.yaml" => "score.yaml",
         "service.py" => "service.py",
         "test_service.py" => "test_service.py",
         "Dockerfile" => "Dockerfile",
         "gitignore" => ".gitignore",
     ),
     folder!("node-service":
+        "../common/delivery.yaml" => ".github/workflows/delivery.yaml",
+        "../common/README.md" => "README.md",
+        "../common/score.yaml" => "score.yaml",
         "service.js" => "service.js",
         "service.test.js" => "service.test.js",
         "package.json" => "package.json",
@@ -40,8 +43,20 @@ const FOLDERS: [Folder; 3] = [
         "gitignore" => ".gitignore",
     ),
     folder!("rust-service":
+        "../common/delivery.yaml" => ".github/workflows/delivery.yaml",
+        "../common/README.md" => "README.md",
+        "../common/score.yaml" => "score.yaml",
         "main.rs" => "src/main.rs",
         "Cargo.toml.in" => "Cargo.toml",
+        "Dockerfile" => "Dockerfile",
+        "gitignore" => ".gitignore",
+    ),
+    folder!("python-consumer":
+        "../common/delivery.yaml" => ".github/workflows/delivery.yaml",
+        "README.md" => "README.md",
+        "score.yaml" => "score.yaml",
+        "../../../../examples/consumer/consumer.py" => "consumer.py",
+        "test_consumer.py" => "test_consumer.py",
         "Dockerfile" => "Dockerfile",
         "gitignore" => ".gitignore",
     ),
@@ -75,7 +90,15 @@ mod tests {
     fn the_built_in_kits_are_right_and_use_every_text() {
         let kits = kits().expect("they are right");
         let names: Vec<_> = kits.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["python-service", "node-service", "rust-service"]);
+        assert_eq!(
+            names,
+            [
+                "python-service",
+                "node-service",
+                "rust-service",
+                "python-consumer"
+            ]
+        );
         for ((_, spec), folder) in kits.iter().zip(&FOLDERS) {
             assert_eq!(spec.files.len(), folder.files.len());
         }

@@ -6,7 +6,9 @@
 
 mod kubernetes;
 mod nats;
+mod npm;
 mod postgres;
+mod postgres_server;
 
 use std::{
     env,
@@ -17,7 +19,9 @@ use std::{
 
 pub use self::kubernetes::{Kubernetes, kubernetes};
 pub use self::nats::{NatsServer, nats};
+pub use self::npm::npm;
 pub use self::postgres::{PostgresDatabase, postgres, postgres_database};
+pub use self::postgres_server::{PostgresServer, postgres_server};
 
 /// How long a server on this machine may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(2);

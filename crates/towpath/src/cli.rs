@@ -211,6 +211,7 @@ pub(crate) enum Command {
     Login(command::login::Login),
     Logout(command::logout::Logout),
     Whoami(command::whoami::Whoami),
+    Can(command::can::Can),
     #[command(subcommand)]
     Context(command::context::Contexts),
     #[command(subcommand)]
@@ -296,6 +297,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Login(login) => login.run(context).await,
         Command::Logout(logout) => logout.run(context).await,
         Command::Whoami(whoami) => whoami.run(context).await,
+        Command::Can(can) => can.run(context).await,
         Command::Context(contexts) => contexts.run(context).await,
         Command::Identity(identity) => identity.run(context).await,
         Command::Kubeconfig(kubeconfig) => kubeconfig.run(context),

@@ -80,8 +80,8 @@ pub(crate) struct Documents {
     pub(crate) ours: Vec<Value>,
     /// Where these came from.
     pub(crate) places: Places,
-    /// Files that hold Score workloads.
-    pub(crate) workloads: Vec<PathBuf>,
+    /// Files that hold Score workloads. As they were read: standard input gives its text once.
+    pub(crate) workloads: Vec<File>,
 }
 
 /// Reads files of documents, with everything that is wrong with any of them told at once.
@@ -89,8 +89,7 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
     let mut all = Documents::default();
     let mut problems = Vec::new();
     for path in files {
-        let name = path.display().to_string();
-        let bytes = read(path)?;
+        let File { name, bytes } = File::read(path)?;
         let found = match yaml(&bytes) {
             Ok(found) => found,
             Err(reason) => {
@@ -102,7 +101,7 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
             |value: &Value| value.get("apiVersion").and_then(Value::as_str) == Some(SCORE);
         let scores = found.iter().filter(|value| is_score(value)).count();
         if scores > 0 && scores == found.len() {
-            all.workloads.push(path.clone());
+            all.workloads.push(File { name, bytes });
             continue;
         }
         if scores > 0 {
@@ -230,7 +229,8 @@ mod tests {
         let score = file(&directory, "score.yaml", "apiVersion: score.dev/v1b1\n");
         let all = documents(&[ours, score.clone()]).unwrap();
         assert_eq!(all.ours.len(), 2);
-        assert_eq!(all.workloads, [score]);
+        assert_eq!(all.workloads.len(), 1);
+        assert_eq!(all.workloads[0].name, score.display().to_string());
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod exit;
 mod failure;
 mod input;
 mod logins;
+#[cfg(test)]
+mod operations;
 mod progress;
 mod prompt;
 #[cfg(test)]

@@ -97,6 +97,10 @@ async fn a_list_of_what_is_not_there_says_so() {
             "team `nope` does not exist",
         ),
         (
+            &["subscription", "discard", "nope", "one", "--platform"],
+            "subscription `nope` does not exist",
+        ),
+        (
             &["service-account", "create", "ci", "--team", "nope"],
             "team `nope` does not exist",
         ),
@@ -175,6 +179,28 @@ async fn a_plan_asks_what_its_deployment_asks() {
         // Its reason is said once.
         let said = ended.err.matches("frozen until Monday").count();
         assert_eq!(said, 1, "{ended:?}");
+    }
+    // The same is answered to whoever asks by itself.
+    for (question, code, says) in [
+        (
+            &["deployment.create", "Deployment", "--env", "payments-dev"][..],
+            5,
+            "no\n",
+        ),
+        (
+            &["deployment.plan", "Deployment", "--env", "payments-dev"],
+            0,
+            "yes\n",
+        ),
+        (
+            &["secret.write", "TeamSecret/x", "--team", "payments"],
+            0,
+            "yes\n",
+        ),
+        (&["deployment.dream", "Deployment"], 3, ""),
+    ] {
+        let ended = site.cli(&[&["can"][..], question].concat()).await;
+        assert_eq!((ended.code, ended.out.as_str()), (code, says), "{ended:?}");
     }
     // Who only asked has tried nothing.
     let refused = "dev.towpath.authorization.refused";

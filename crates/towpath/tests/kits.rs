@@ -18,16 +18,45 @@ use tokio::process::Command;
 
 const LONG: Duration = Duration::from_mins(1);
 
-/// A kit, the program that its language needs, what builds it, and what then runs.
-const KITS: [(&str, &str, Option<&str>, &str); 3] = [
-    ("python-service", "python3", None, "service.py"),
-    ("node-service", "node", None, "service.js"),
-    (
-        "rust-service",
-        "cargo",
-        Some("cargo build --offline"),
-        "target/debug/service",
-    ),
+/// A kit, and what is done with what it writes.
+struct Tried {
+    kit: &'static str,
+    /// The program that its language needs.
+    language: &'static str,
+    build: Option<&'static str>,
+    /// What then runs.
+    program: &'static str,
+    with: &'static str,
+    /// What it says that it has.
+    needs: &'static [&'static str],
+}
+
+/// One of them with all that can be had.
+const KITS: [Tried; 3] = [
+    Tried {
+        kit: "python-service",
+        language: "python3",
+        build: None,
+        program: "service.py",
+        with: "postgres,amqp,s3,route",
+        needs: &["DATABASE_URL", "AMQP_URL", "S3_ENDPOINT"],
+    },
+    Tried {
+        kit: "node-service",
+        language: "node",
+        build: None,
+        program: "service.js",
+        with: "postgres",
+        needs: &["DATABASE_URL"],
+    },
+    Tried {
+        kit: "rust-service",
+        language: "cargo",
+        build: Some("cargo build --offline"),
+        program: "target/debug/service",
+        with: "postgres",
+        needs: &["DATABASE_URL"],
+    },
 ];
 
 /// A repository that `towpath new` has written.
@@ -113,7 +142,7 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
 
 #[tokio::test]
 async fn what_a_kit_writes_tests_itself_deploys_itself_and_answers() {
-    if testkit::servers::postgres().await.is_none() {
+    if testkit::servers::postgres().await.is_none() || testkit::servers::amqp().is_none() {
         return;
     }
     let data = tempfile::tempdir().unwrap();
@@ -121,7 +150,8 @@ async fn what_a_kit_writes_tests_itself_deploys_itself_and_answers() {
     let _running = site.start().await;
     let desk = tempfile::tempdir().unwrap();
     let listed = site.cli(&["get", "starter-kits"]).await.out;
-    for (kit, language, build, program) in KITS {
+    for tried in KITS {
+        let Tried { kit, language, .. } = tried;
         assert!(listed.contains(kit), "{listed}");
         if testkit::servers::require(language, testkit::servers::program(language)).is_none() {
             continue;
@@ -130,28 +160,29 @@ async fn what_a_kit_writes_tests_itself_deploys_itself_and_answers() {
         let into = root.to_str().unwrap();
         let ended = site
             .cli(&[
-                "new", kit, "--kit", kit, "--with", "postgres", "--into", into,
+                "new", kit, "--kit", kit, "--with", tried.with, "--into", into,
             ])
             .await;
         assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
         let written = Written { site: &site, root };
-        let needs = written.read("score.yaml");
-        assert!(
-            needs.contains("type: postgres") && !needs.contains("type: amqp"),
-            "{needs}"
-        );
+        let score = written.read("score.yaml");
+        for option in ["postgres", "amqp", "s3", "route"] {
+            let is_wanted = tried.with.split(',').any(|one| one == option);
+            let has = score.contains(&format!("type: {option}\n"));
+            assert_eq!(has, is_wanted, "{option}: {score}");
+        }
 
         let tests = written.step("test", "Test");
         written.done(&tests, &[]).await;
         assert!(written.read("README.md").contains(&tests));
-        if let Some(build) = build {
+        if let Some(build) = tried.build {
             written.done(build, &[]).await;
         }
         let environment = written.chosen("refs/heads/main").await;
         assert_eq!(environment, "dev");
         assert_eq!(written.chosen("refs/tags/qa-7").await, "qa");
         assert_eq!(written.chosen("refs/tags/v1.0").await, "prod");
-        let program = written.root.join(program);
+        let program = written.root.join(tried.program);
         let variables = [
             ("IMAGE", program.to_str().unwrap()),
             ("ENVIRONMENT", environment.as_str()),
@@ -170,16 +201,84 @@ async fn what_a_kit_writes_tests_itself_deploys_itself_and_answers() {
         })
         .await;
         let body: Value = serde_json::from_str(&body).unwrap();
+        let needs: BTreeMap<_, _> = tried.needs.iter().map(|name| (*name, true)).collect();
         assert_eq!(
             (status, body),
-            (
-                200,
-                json!({ "service": kit, "needs": { "DATABASE_URL": true } })
-            )
+            (200, json!({ "service": kit, "needs": needs }))
         );
+        if tried.with.contains("route") {
+            let routes = site.cli(&["get", "routes", "-o", "json"]).await.out;
+            assert!(routes.contains(&host), "{routes}");
+        }
     }
     let ended = site.cli(&["env", "delete", "dev", "--with-data"]).await;
     assert_eq!(ended.code, 0, "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_consumer_takes_an_event_of_the_platform() {
+    let python = testkit::servers::program("python3");
+    if testkit::servers::require("python", python).is_none() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let mut site = Site::new(data.path());
+    site.options = vec!["--webhooks-allow".into(), "127.0.0.1/32".into()];
+    let _running = site.start().await;
+    let desk = tempfile::tempdir().unwrap();
+    let root = desk.path().join("board");
+    let into = root.to_str().unwrap();
+    let ended = site
+        .cli(&["new", "board", "--kit", "python-consumer", "--into", into])
+        .await;
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    let written = Written { site: &site, root };
+    written.done(&written.step("test", "Test"), &[]).await;
+
+    // As its README says, but for the port, which may be taken here.
+    let readme = written.read("README.md");
+    let (_, here) = readme.split_once("towpath up").unwrap();
+    let (_, commands) = here.split_once('\n').unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    let port = testkit::free_port().to_string();
+    let script = commands
+        .replace(
+            "python3 consumer.py &",
+            "PORT=PORT_HERE python3 consumer.py >/dev/null 2>&1 &\nended=$!",
+        )
+        .replace("curl http", "sleep 2; curl --noproxy '*' -s http")
+        .replace("9000", &port)
+        .replace("PORT_HERE", &port)
+        + "\nkill $ended";
+    let said = written.done(&script, &[]).await;
+    let board = r#"{"Environment/trial": "dev.towpath.environment.created"}"#;
+    assert!(said.contains(board), "{script}: {said}");
+
+    // What it is deployed with can be planned, once its secret is kept.
+    let secret = written.root.join("secret");
+    fs::write(&secret, "whsec_c2VjcmV0").unwrap();
+    let secret = secret.to_str().unwrap();
+    let kept = [
+        "secret",
+        "set",
+        "webhooks/board",
+        "--team",
+        "default",
+        "--from-file",
+        secret,
+    ];
+    let ended = site.cli(&kept).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let score = written.root.join("score.yaml");
+    let program = written.root.join("consumer.py");
+    let plan = [
+        "plan",
+        score.to_str().unwrap(),
+        "--image",
+        program.to_str().unwrap(),
+    ];
+    let ended = site.cli(&plan).await;
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
 }
 
 #[tokio::test]
@@ -216,7 +315,7 @@ async fn a_repository_is_written_whole_or_not_at_all() {
     let refused = new(&free, &["--kit", "python-service", "--with", "postgras"]).await;
     assert_eq!(refused.code, 3, "{}", refused.err);
     assert!(
-        refused.err.contains("choose of: amqp, postgres, s3"),
+        refused.err.contains("choose of: amqp, postgres, route, s3"),
         "{}",
         refused.err
     );

@@ -3,11 +3,7 @@
 
 mod site;
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use client::Client;
 use delivery::{
@@ -18,6 +14,7 @@ use kernel::Resource;
 use serde_json::{Value, json};
 use site::{Site, processes_marked, work};
 use sqlx::{Connection as _, PgConnection};
+use testkit::servers::PostgresServer;
 
 /// A server that is away is noticed within half a minute, and tried again within another.
 const NOTICED: Duration = Duration::from_secs(60);
@@ -25,114 +22,10 @@ const NOTICED: Duration = Duration::from_secs(60);
 /// Longest wait between two tries, and then the work itself.
 const HEALED: Duration = Duration::from_secs(45);
 
-/// A Postgres of this test alone, which it can stop.
-struct Postgres {
-    programs: PathBuf,
-    directory: tempfile::TempDir,
-    port: u16,
-}
-
-impl Postgres {
-    /// Made, not yet started; none where this machine has no Postgres.
-    fn new() -> Option<Self> {
-        let programs = std::fs::read_dir("/usr/lib/postgresql")
-            .ok()
-            .and_then(|versions| Some(versions.flatten().next()?.path().join("bin")))
-            .filter(|programs| programs.join("initdb").exists())
-            .ok_or_else(|| "Postgres is not installed in /usr/lib/postgresql".to_owned());
-        let programs = testkit::servers::require("postgres", programs)?;
-        let directory = tempfile::tempdir().expect("a directory");
-        let made = Self {
-            programs,
-            directory,
-            port: testkit::free_port(),
-        };
-        if rustix::process::geteuid().is_root() {
-            run(Command::new("chown")
-                .arg("postgres")
-                .arg(made.directory.path()));
-        }
-        let data = made.data();
-        run(made
-            .program("initdb")
-            .args(["--auth=trust", "--no-sync", "-U", "admin", "-D"])
-            .arg(data));
-        Some(made)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
-    }
-
-    fn url(&self) -> String {
-        format!(
-            "postgres://admin:hush-of-the-admin@127.0.0.1:{}/postgres",
-            self.port
-        )
-    }
-
-    /// A program of the server, as a user whom it takes.
-    fn program(&self, name: &str) -> Command {
-        let program = self.programs.join(name);
-        let mut command = if rustix::process::geteuid().is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.current_dir("/");
-        command
-    }
-
-    fn start(&self) {
-        let options = format!(
-            "-p {} -k {} -c fsync=off",
-            self.port,
-            self.directory.path().display()
-        );
-        let log = self.directory.path().join("log");
-        run(self
-            .program("pg_ctl")
-            .args(["start", "-w", "-o", &options, "-l"])
-            .arg(log)
-            .arg("-D")
-            .arg(self.data()));
-    }
-
-    fn stop(&self) {
-        run(self
-            .program("pg_ctl")
-            .args(["stop", "-w", "-m", "immediate", "-D"])
-            .arg(self.data()));
-    }
-
-    async fn connect(&self) -> PgConnection {
-        PgConnection::connect(&self.url())
-            .await
-            .expect("it answers")
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        // It may be stopped already.
-        let _ = self
-            .program("pg_ctl")
-            .args(["stop", "-m", "immediate", "-D"])
-            .arg(self.data())
-            .output();
-    }
-}
-
-fn run(command: &mut Command) {
-    // Output to files only: a server that stays would keep a pipe open.
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    assert!(status.expect("it can be run").success(), "{command:?}");
+async fn connect(postgres: &PostgresServer) -> PgConnection {
+    PgConnection::connect(&postgres.url())
+        .await
+        .expect("it answers")
 }
 
 fn score(name: &str) -> Value {
@@ -140,7 +33,7 @@ fn score(name: &str) -> Value {
     work::score(name, &variables, &json!({ "db": { "type": "postgres" } }))
 }
 
-async fn up(data: &Path, postgres: &Postgres) -> (Site, site::Running) {
+async fn up(data: &Path, postgres: &PostgresServer) -> (Site, site::Running) {
     let mut site = Site::new(data);
     site.options = vec![
         "--no-start-servers".into(),
@@ -214,14 +107,14 @@ async fn tries_leave_no_trace_but_the_count(client: &Client, environment: &str, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_waits_says_for_what_and_heals_by_itself() {
-    let Some(postgres) = Postgres::new() else {
+    let Some(postgres) = testkit::servers::postgres_server() else {
         return;
     };
     postgres.start();
     let data = tempfile::tempdir().expect("a directory");
     let (site, running) = up(data.path(), &postgres).await;
     let client = running.client();
-    let environment = format!("o{}", postgres.port);
+    let environment = format!("o{}", postgres.port());
     let long = Duration::from_secs(30);
 
     let mut first = work::deployment(score("early"));
@@ -262,7 +155,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     .await;
     let status = &instance.status;
     assert_eq!(status.phase, InstancePhase::Retrying);
-    let address = format!("127.0.0.1:{}", postgres.port);
+    let address = format!("127.0.0.1:{}", postgres.port());
     for part in [&address, "does not answer", "Connection refused"] {
         assert!(status.message.contains(part), "{part}: {}", status.message);
     }
@@ -354,7 +247,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     .await;
     let reachable = told_of(client, "reachable", "steady").await;
     assert_eq!(reachable, 1);
-    let mut connection = postgres.connect().await;
+    let mut connection = connect(&postgres).await;
     let databases: Vec<String> =
         sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE '%' || $1 || '%'")
             .bind(&environment)

@@ -148,6 +148,7 @@ impl Catalogue {
             candidates.push(Candidate {
                 definition,
                 holds: top.is_some(),
+                learn: spec.learn.clone(),
                 criteria: judged,
             });
         }

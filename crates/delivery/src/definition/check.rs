@@ -26,6 +26,16 @@ pub fn check<'p>(
             &spec.resource_type,
         ));
     }
+    if let Some(learn) = spec.learn.as_ref().filter(|learn| !is_web_address(learn)) {
+        problems.push(
+            Problem::new(
+                "definition/learn",
+                format!("{place}.spec.learn"),
+                format!("`{}` is no address of a page", learn.escape_debug()),
+            )
+            .remedy("write an absolute URL: https://www.postgresql.org/docs/current/"),
+        );
+    }
     match provisioner(&spec.provisioner) {
         Some(found) => {
             // Their paths begin with `params`.
@@ -75,6 +85,15 @@ pub fn check<'p>(
     }
     references(place, spec, &mut problems);
     problems
+}
+
+/// Whether it can be followed: what else it says is its author's affair.
+fn is_web_address(text: &str) -> bool {
+    let host = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// Outputs that are declared, although the provisioner gives no such output.

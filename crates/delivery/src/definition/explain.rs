@@ -40,6 +40,9 @@ pub struct Candidate {
     pub definition: DefinitionRef,
     /// Whether any of its criteria holds.
     pub holds: bool,
+    /// Where people learn to use what it makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learn: Option<String>,
     /// Its criteria; one that names nothing stands for "everywhere".
     pub criteria: Vec<Judged>,
 }
@@ -163,6 +166,9 @@ impl Explanation {
                     let _ = write!(text, " ({})", judged.failed.join(", "));
                 }
                 text.push('\n');
+            }
+            if let (Some(learn), "chosen") = (&candidate.learn, mark) {
+                let _ = writeln!(text, "    learn more: {learn}");
             }
         }
         if self.chosen.is_none() {

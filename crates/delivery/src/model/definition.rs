@@ -42,6 +42,9 @@ pub struct ResourceDefinitionSpec {
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// Where people learn to use what it makes: a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learn: Option<String>,
     /// The contexts that it is for: any of these. Empty: every context, at the lowest specificity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<Criterion>,

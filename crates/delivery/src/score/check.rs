@@ -51,6 +51,11 @@ impl<'s> Check<'s> {
         self.problems
     }
 
+    /// How many mistakes there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len() + self.untold
+    }
+
     /// Goes one name down, and up again after `then`.
     pub(super) fn within(&mut self, name: &str, then: impl FnOnce(&mut Self)) {
         self.path.push(name.to_owned());

@@ -31,28 +31,24 @@ pub fn inline_sources(
             let Some(source) = file.source.clone() else {
                 continue;
             };
-            let content = read(base, &source, limits).and_then(|bytes| {
-                match String::from_utf8(bytes) {
-                    Ok(text) => {
-                        if !file.no_expand {
-                            whole(&source, &text)?;
+            match content(base, &source, file.no_expand, limits) {
+                Ok(content) => {
+                    match content {
+                        Ok(text) => file.content = Some(text),
+                        Err(bytes) => {
+                            let engine = base64::engine::general_purpose::STANDARD;
+                            file.binary_content = Some(engine.encode(bytes));
                         }
-                        file.content = Some(text);
                     }
-                    Err(error) => {
-                        let engine = base64::engine::general_purpose::STANDARD;
-                        file.binary_content = Some(engine.encode(error.as_bytes()));
-                    }
+                    file.source = None;
                 }
-                file.source = None;
-                Ok(())
-            });
-            if let Err((message, remedy)) = content {
-                let path = join_path(["containers", name, "files", target, "source"]);
-                let location = document.locate(&path);
-                let mut problem = Problem::new("score/source", path, message).remedy(remedy);
-                problem.location = location;
-                problems.push(problem);
+                Err((message, remedy)) => {
+                    let path = join_path(["containers", name, "files", target, "source"]);
+                    let location = document.locate(&path);
+                    let mut problem = Problem::new("score/source", path, message).remedy(remedy);
+                    problem.location = location;
+                    problems.push(problem);
+                }
             }
         }
     }
@@ -80,7 +76,21 @@ fn placeholders(document: &Document, workload: &Workload) -> Vec<Problem> {
 }
 
 /// What is wrong, and how to mend it.
-type Wrong = (String, String);
+pub(super) type Wrong = (String, String);
+
+/// What is in the file `source` beside the Score file: a text, or other bytes.
+pub(super) fn content(
+    base: &Path,
+    source: &str,
+    no_expand: bool,
+    limits: &Limits,
+) -> Result<Result<String, Vec<u8>>, Wrong> {
+    let content = String::from_utf8(read(base, source, limits)?);
+    if let (Ok(text), false) = (&content, no_expand) {
+        whole(source, text)?;
+    }
+    Ok(content.map_err(std::string::FromUtf8Error::into_bytes))
+}
 
 /// Whether the placeholders of a text that is taken in can be read at all.
 fn whole(source: &str, text: &str) -> Result<(), Wrong> {

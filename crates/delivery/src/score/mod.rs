@@ -1,7 +1,7 @@
 //! Score (`score.dev/v1b1`): a workload's description.
 //!
 //! <https://github.com/score-spec/spec>, schema at its head: `containers.*.before` included, files and
-//! volumes by target or as a list. [`load`] and [`parse`] read files, [`validate`] JSON, by one
+//! volumes by target or as a list. [`load`], [`examine`] and [`parse`] read files, [`validate`] JSON, by one
 //! table; [`deployable`] says what is missing for a deployment; [`release`] resolves placeholders.
 
 #![allow(
@@ -12,6 +12,7 @@
 mod check;
 mod deployable;
 mod digest;
+mod draft;
 mod files;
 mod model;
 mod overrides;
@@ -29,10 +30,11 @@ mod tree;
 mod yaml;
 
 pub use deployable::{advice, deployable};
+pub use draft::Draft;
 pub use files::inline_sources;
 pub use model::*;
-pub use overrides::{Input, load};
-pub use read::{Document, Places, Source, parse, validate};
+pub use overrides::{Input, examine, load};
+pub use read::{Document, Examined, Places, Source, parse, validate};
 pub use references::{OutputReference, output_references};
 pub use release::{FIXED_PORT, Lookup, metadata_at, output_at, release};
 pub use yaml::Limits;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use kernel::Problem;
 
 use super::{
-    Document, Limits, Source,
+    Document, Examined, Limits, Source,
     placeholder::{join_path, split_path},
-    read::{documents, name, trees},
+    read::{self, name, trees},
     tree::{Content, Entry, Node, Sources, Span},
     yaml,
 };
@@ -52,6 +52,12 @@ impl Input {
 
 /// Reads all workloads of `input`, overrides applied. Every mistake is reported.
 pub fn load(input: &Input, limits: &Limits) -> Result<Vec<Document>, Vec<Problem>> {
+    examine(input, limits).faultless()
+}
+
+/// The same, with the workloads that have no mistake beside those that have: for whoever has more to say
+/// of them.
+pub fn examine(input: &Input, limits: &Limits) -> Examined {
     let mut loader = Loader {
         sources: Sources::default(),
         limits,
@@ -72,7 +78,7 @@ pub fn load(input: &Input, limits: &Limits) -> Result<Vec<Document>, Vec<Problem
     if let Some(image) = &input.image {
         loader.image(image);
     }
-    documents(&Arc::new(loader.sources), loader.workloads, loader.problems)
+    read::examine(&Arc::new(loader.sources), loader.workloads, loader.problems)
 }
 
 struct Loader<'l> {

@@ -6,7 +6,7 @@ use kernel::{Location, Problem};
 use serde_json::{Map, Value};
 
 use super::{
-    Workload,
+    Draft, Workload,
     check::{Check, is_extension},
     placeholder::split_path,
     relations,
@@ -47,6 +47,28 @@ impl Document {
     }
 }
 
+/// Workloads as they were found: those that keep the schema, those that do not, and every mistake.
+#[derive(Debug, Clone, Default)]
+pub struct Examined {
+    /// The workloads without a mistake.
+    pub documents: Vec<Document>,
+    /// The others, as far as they could be read.
+    pub drafts: Vec<Draft>,
+    /// What is wrong; nothing may be done with any of them before it is mended.
+    pub problems: Vec<Problem>,
+}
+
+impl Examined {
+    /// The workloads, where nothing is wrong with any of them.
+    pub(super) fn faultless(self) -> Result<Vec<Document>, Vec<Problem>> {
+        if self.problems.is_empty() {
+            Ok(self.documents)
+        } else {
+            Err(self.problems)
+        }
+    }
+}
+
 /// Where things stand in the documents of a YAML text, whatever they describe.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
@@ -80,7 +102,7 @@ pub fn parse(source: &Source, limits: &Limits) -> Result<Vec<Document>, Vec<Prob
     let mut sources = Sources::default();
     let (file, nodes, problems) = trees(&mut sources, source, limits).map_err(|p| vec![p])?;
     let trees = nodes.into_iter().map(|node| (file, node)).collect();
-    documents(&Arc::new(sources), trees, problems)
+    examine(&Arc::new(sources), trees, problems).faultless()
 }
 
 /// Reads a file: its number, its trees, and what is wrong with it already (keys that are there
@@ -104,17 +126,19 @@ pub(super) fn trees(
 }
 
 /// Checks trees, each with the number of its file, and makes workloads of them.
-pub(super) fn documents(
+pub(super) fn examine(
     sources: &Arc<Sources>,
     trees: Vec<(usize, Node)>,
     problems: Vec<Problem>,
-) -> Result<Vec<Document>, Vec<Problem>> {
+) -> Examined {
     let mut check = Check::new(sources, problems);
+    let mut found = Examined::default();
     let mut names = BTreeSet::new();
-    for (_, tree) in &trees {
-        all_rules(&mut check, tree);
-        if let Some(name) = name(tree)
-            && !names.insert(name)
+    for (file, tree) in trees {
+        let before = check.count();
+        all_rules(&mut check, &tree);
+        if let Some(name) = name(&tree)
+            && !names.insert(name.to_owned())
         {
             let path = ["metadata", "name"].map(str::to_owned);
             check.path = path.to_vec();
@@ -126,22 +150,30 @@ pub(super) fn documents(
             );
             check.path.clear();
         }
-    }
-    let problems = check.finish();
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    trees
-        .into_iter()
-        .map(|(file, tree)| {
-            Ok(Document {
-                workload: workload(&tree).map_err(|problem| vec![problem])?,
+        let made = if check.count() == before {
+            workload(&tree)
+                .map_err(|problem| check.problems.push(problem))
+                .ok()
+        } else {
+            None
+        };
+        let sources = Arc::clone(sources);
+        match made {
+            Some(workload) => found.documents.push(Document {
+                workload,
                 tree,
-                sources: Arc::clone(sources),
+                sources,
                 file,
-            })
-        })
-        .collect()
+            }),
+            None => found.drafts.push(Draft {
+                tree,
+                sources,
+                file,
+            }),
+        }
+    }
+    found.problems = check.finish();
+    found
 }
 
 /// The workload's name, as far as it has one.

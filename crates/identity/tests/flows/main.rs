@@ -11,6 +11,7 @@ mod device;
 mod directory;
 mod endings;
 mod exchange;
+mod foreign;
 mod keys;
 mod pages;
 mod refresh;

@@ -2,11 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::Extension;
 use identity::{
@@ -21,33 +17,7 @@ use policy::{Bundle, RegoAuthorizer};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, process::Command};
 
-const CLIENT: &str = "openid-client@6";
 const PASSWORD: &str = "correct horse battery";
-
-/// Where the client is installed, by npm; kept between runs.
-async fn installed() -> Result<PathBuf, String> {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openid-client");
-    if place.join("node_modules/openid-client").exists() {
-        return Ok(place);
-    }
-    std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
-    let install = Command::new("npm")
-        .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-        .args([place.as_os_str(), CLIENT.as_ref()])
-        .output();
-    let done = tokio::time::timeout(Duration::from_secs(120), install)
-        .await
-        .map_err(|_| "npm does not come to an end".to_owned())?
-        .map_err(|error| format!("npm is not there: {error}"))?;
-    if done.status.success() {
-        Ok(place)
-    } else {
-        Err(format!(
-            "npm installs no {CLIENT}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        ))
-    }
-}
 
 /// An issuer on a port of its own, with one user in one group.
 async fn issuer(directory: &Path) -> String {
@@ -90,7 +60,8 @@ async fn issuer(directory: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openid_client_completes_code_flow_and_device_grant() {
-    let Some(modules) = testkit::servers::require("openid-client", installed().await) else {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let Some(modules) = testkit::servers::npm("openid-client", "6", place).await else {
         return;
     };
     let directory = tempfile::tempdir().unwrap();

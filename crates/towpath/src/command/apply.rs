@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use delivery::api::{Applied, ApplyOutcome};
 
-use super::deploy::{self, Edits, Source, Target, Wait};
+use super::deploy::{self, Edits, Target, Wait};
 use crate::{
     context::Context,
     failure::{Failure, Result},
@@ -34,15 +34,18 @@ pub(crate) struct Apply {
 
 impl Apply {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
-        let input = input::documents(&self.files)?;
+        let mut input = input::documents(&self.files)?;
         if input.ours.is_empty() && input.workloads.is_empty() {
             return Err(Failure::usage("there is no document in these files"));
         }
         self.edits.need_a_workload(!input.workloads.is_empty())?;
-        let workloads = input.workloads.clone();
+        // Everything is read and checked before anything is sent.
+        let request = match std::mem::take(&mut input.workloads) {
+            none if none.is_empty() => None,
+            files => Some(self.edits.request(files)?),
+        };
         ours(context, input).await?;
-        if !workloads.is_empty() {
-            let mut request = Source::of_files(workloads, self.edits).request()?;
+        if let Some(mut request) = request {
             self.target.fill(&mut request.body);
             deploy::deploy(context, self.target.environment(), &request, &self.wait).await?;
         }

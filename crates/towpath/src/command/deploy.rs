@@ -80,22 +80,27 @@ impl Source {
 
     /// Reads the files, with everything that is wrong with any of them told at once.
     pub(crate) fn request(&self) -> Result<Request> {
-        let read = |path: &PathBuf| input::File::read(path);
-        let files = self.positional.iter().chain(&self.files).map(read);
-        let files: Vec<_> = files.collect::<Result<_>>()?;
-        let override_files = self.edits.override_files.iter().map(read);
-        input::workloads(
-            files,
-            Changes {
-                overrides: self.edits.overrides.clone(),
-                override_files: override_files.collect::<Result<_>>()?,
-                images: self.edits.images.clone(),
-            },
-        )
+        let files = self.positional.iter().chain(&self.files);
+        let files = files.map(|path| input::File::read(path));
+        self.edits.request(files.collect::<Result<_>>()?)
     }
 }
 
 impl Edits {
+    /// The workloads in `files`, so changed.
+    pub(crate) fn request(&self, files: Vec<input::File>) -> Result<Request> {
+        let override_files = self.override_files.iter();
+        let override_files = override_files.map(|path| input::File::read(path));
+        input::workloads(
+            files,
+            Changes {
+                overrides: self.overrides.clone(),
+                override_files: override_files.collect::<Result<_>>()?,
+                images: self.images.clone(),
+            },
+        )
+    }
+
     /// Refuses where there is no workload that they could change.
     pub(crate) fn need_a_workload(&self, there: bool) -> Result<()> {
         if there

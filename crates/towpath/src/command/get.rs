@@ -143,6 +143,7 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
                         d.status.revision.to_string(),
                         if d.status.built_in { "yes" } else { "no" }.into(),
                         one_line(&d.spec.description),
+                        d.spec.learn.unwrap_or_default(),
                     ]
                 });
             let head = [
@@ -152,6 +153,7 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
                 "revision",
                 "built in",
                 "description",
+                "learn more",
             ];
             table(head, rows.collect(), &nothing)
         }

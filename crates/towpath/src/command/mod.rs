@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments, the calls, the answer.
 
 pub(crate) mod apply;
+pub(crate) mod can;
 pub(crate) mod client;
 pub(crate) mod completion;
 pub(crate) mod context;

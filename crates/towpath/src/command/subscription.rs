@@ -72,6 +72,16 @@ pub(crate) enum Subscription {
         #[command(flatten)]
         of: Of,
     },
+    /// Give dead letters up: they are not sent any more
+    Discard {
+        /// The subscription
+        name: String,
+        /// The events' ids, as `towpath subscription dead-letters` gives them
+        #[arg(required = true)]
+        events: Vec<String>,
+        #[command(flatten)]
+        of: Of,
+    },
 }
 
 /// Whose subscriptions they are.
@@ -174,6 +184,13 @@ impl Subscription {
                 for event in &events {
                     client.replay_dead_letter(&of, &name, event).await?;
                     context.say(&format!("{event} is delivered"));
+                }
+                Ok(())
+            }
+            Self::Discard { name, events, of } => {
+                for event in &events {
+                    client.discard_dead_letter(&of.them(), &name, event).await?;
+                    context.say(&format!("{event} is given up"));
                 }
                 Ok(())
             }

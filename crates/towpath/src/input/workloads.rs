@@ -88,17 +88,20 @@ pub(crate) fn workloads(files: Vec<File>, changes: Changes) -> Result<Request> {
         overrides: changes.overrides,
         image: None,
     };
-    let mut problems = Vec::new();
-    let mut documents = match score::load(&input, &limits) {
-        Ok(documents) => documents,
-        Err(found) => return Err(mistakes(&input, found)),
-    };
-    problems.extend(images(&mut documents, &changes.images));
+    let score::Examined {
+        mut documents,
+        drafts,
+        mut problems,
+    } = score::examine(&input, &limits);
+    problems.extend(images(&mut documents, &drafts, &changes.images));
     for document in &mut documents {
-        let folder = folder(document);
+        let folder = folder(document.file());
         if let Err(found) = score::inline_sources(document, &folder, &limits) {
             problems.extend(found);
         }
+    }
+    for draft in &drafts {
+        problems.extend(draft.check_sources(&folder(draft.file()), &limits));
     }
     if !problems.is_empty() {
         return Err(mistakes(&input, problems));
@@ -125,8 +128,8 @@ fn source(file: File) -> score::Source {
 }
 
 /// Where a workload's file lies: what it names is looked for there.
-fn folder(document: &score::Document) -> PathBuf {
-    let parent = Path::new(document.file()).parent();
+fn folder(file: &str) -> PathBuf {
+    let parent = Path::new(file).parent();
     parent.unwrap_or(Path::new("")).to_owned()
 }
 
@@ -152,11 +155,16 @@ fn mistakes(input: &score::Input, problems: Vec<Problem>) -> Failure {
 }
 
 /// Puts the images in, and makes the paths of programs absolute: those of the command line are
-/// relative to the working directory, those of a file to the file.
-fn images(documents: &mut [score::Document], images: &[String]) -> Vec<Problem> {
+/// relative to the working directory, those of a file to the file. One that is meant for a draft is no
+/// mistake.
+fn images(
+    documents: &mut [score::Document],
+    drafts: &[score::Draft],
+    images: &[String],
+) -> Vec<Problem> {
     let mut problems = Vec::new();
     for document in documents.iter_mut() {
-        let folder = folder(document);
+        let folder = folder(document.file());
         for container in document.workload.containers.values_mut() {
             container.image = absolute(&container.image, &folder);
         }
@@ -172,7 +180,13 @@ fn images(documents: &mut [score::Document], images: &[String]) -> Vec<Problem> 
         } else {
             absolute(image, Path::new(""))
         };
-        let mut fits = 0;
+        let is_of_draft = |draft: &score::Draft| match name {
+            Some(name) => draft.containers().any(|container| {
+                name == container || name == format!("{}.{container}", draft.name())
+            }),
+            None => true,
+        };
+        let mut fits = drafts.iter().filter(|draft| is_of_draft(draft)).count();
         let single = documents
             .iter()
             .map(|d| d.workload.containers.len())
@@ -334,6 +348,37 @@ mod tests {
             color: false,
         };
         insta::assert_snapshot!(render::failure::text(&failure, plain));
+    }
+
+    #[test]
+    fn a_mistake_hides_none_in_another_place() {
+        let files = "files:\n      /a: { source: away.txt }\n      /b: { source: gone.txt, noExpand: true }\n";
+        let sound = format!("{}    {files}", score("aa", &[("web", "x:1")]));
+        let broken = format!("{}    imge: y\n    {files}", score("bb", &[("web", "y:1")]));
+        let failure = workloads(
+            vec![file("a.yaml", &sound), file("b.yaml", &broken)],
+            Changes {
+                images: vec!["db=z:2".into(), "bb.web=z:2".into()],
+                ..Changes::default()
+            },
+        )
+        .unwrap_err();
+        let told: Vec<(&str, Option<usize>)> = failure
+            .problems
+            .iter()
+            .map(|p| (p.rule.as_str(), p.location.as_ref().map(|at| at.line)))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("score/unknown-field", Some(7)),
+                ("cli/image", None),
+                ("score/source", Some(8)),
+                ("score/source", Some(9)),
+                ("score/source", Some(9)),
+                ("score/source", Some(10)),
+            ]
+        );
     }
 
     #[test]

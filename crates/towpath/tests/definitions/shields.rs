@@ -41,6 +41,37 @@ async fn everything_that_was_made_of_a_deployment_is_shown_without_its_secrets()
     what_policy_was_asked_is_kept(&desk, &file).await;
 }
 
+#[tokio::test]
+async fn who_asks_for_something_is_told_where_to_learn_of_it() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let _running = site.start().await;
+    let desk = Desk::on(&site);
+    desk.done(&["env", "create", "dev", "--role", "dev"]).await;
+    let url = "https://docs.example.com/vaults";
+    desk.apply(&[vault("one", &json!({ "learn": url }))]).await;
+    for told in [
+        desk.done(&["explain", "vault"]).await,
+        desk.done(&["describe", "definition", "vaults"]).await,
+        desk.done(&["get", "definitions"]).await,
+    ] {
+        says(&told, &[url]);
+    }
+    // What the platform comes with says so of itself.
+    let told = desk.done(&["explain", "postgres"]).await;
+    says(&told, &["learn more: https://www.postgresql.org/docs/"]);
+    for bad in [
+        "docs/vaults.md",
+        "javascript:alert(1)",
+        "https://",
+        "https://a b",
+    ] {
+        let file = desk.file("bad.yaml", &vault("one", &json!({ "learn": bad })));
+        let told = desk.refused(3, &["apply", "-f", &file]).await;
+        says(&told, &["definition/learn", "write an absolute URL"]);
+    }
+}
+
 async fn revisions_are_compared(desk: &Desk<'_>) {
     let more = json!({ "criteria": [{ "role": "dev" }], "description": "words" });
     desk.apply(&[vault("two", &more)]).await;

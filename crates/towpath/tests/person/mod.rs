@@ -108,6 +108,18 @@ impl Person {
 
     /// Logs in, and approves that in a browser.
     pub async fn login(&self, server: &str, name: &str, arguments: &[&str]) -> Ended {
+        self.login_after(server, name, arguments, std::future::ready(()))
+            .await
+    }
+
+    /// The same; approves it after `meanwhile`, while the command line asks whether it is approved.
+    pub async fn login_after(
+        &self,
+        server: &str,
+        name: &str,
+        arguments: &[&str],
+        meanwhile: impl Future<Output = ()>,
+    ) -> Ended {
         let base = ["login", "--no-browser", "--server", server];
         let before = self.secrets();
         let mut child = self
@@ -118,6 +130,7 @@ impl Person {
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
+        let mut meanwhile = Some(meanwhile);
         let approved = async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 said.push_str(&line);
@@ -125,6 +138,9 @@ impl Person {
                 let Some(url) = line.trim().strip_prefix("http") else {
                     continue;
                 };
+                if let Some(meanwhile) = meanwhile.take() {
+                    meanwhile.await;
+                }
                 let browser = Browser::trusting(self.authority.as_deref());
                 let page = browser
                     .device_page(&format!("http{url}"), name, PASSWORD)

@@ -6,6 +6,8 @@
     reason = "what was compared is part of the result"
 )]
 
+mod logins;
+#[path = "../site/mod.rs"]
 mod site;
 
 use std::time::Duration;
@@ -18,7 +20,6 @@ use delivery::{
 use rand::Rng as _;
 use serde_json::{Value, json};
 use site::{Site, listed::Servers};
-use sqlx::{Connection, PgConnection};
 
 /// How often the platform is killed, unless `TOWPATH_KILL_ROUNDS` says otherwise.
 const ROUNDS: u32 = 100;
@@ -133,8 +134,13 @@ async fn compare(site: &Site, servers: &Servers, environment: &str) -> bool {
         let host = format!("hello.{environment}.localhost");
         let (status, body) = site.get(&host).await.expect("the gateway answers");
         assert_eq!(status, 200, "{body}\n{}", site.log());
-        if servers.types().contains(&"postgres") {
-            use_database(running.client(), environment).await;
+        let used = logins::use_all(running.client(), environment).await;
+        println!("logged in: {used:?}");
+        let types = servers.types().into_iter();
+        for sort in types.filter(|sort| *sort != "volume") {
+            // The bundle has a bucket, too.
+            let expected = if sort == "s3" { 2 } else { 1 };
+            assert_eq!(used.get(sort), Some(&expected), "{sort}");
         }
     }
     running.kill();
@@ -173,28 +179,6 @@ async fn settled(client: &Client, site: &Site, environment: &str) -> bool {
         (summary.remaining.is_empty() && alone).then_some(true)
     })
     .await
-}
-
-/// The credentials that the platform hands out are those that the server takes.
-async fn use_database(client: &Client, environment: &str) {
-    let all = client::every(async |page| client.resources(environment, &page).await).await;
-    let all = all.expect("resources are listed");
-    let database = all
-        .iter()
-        .find(|r| r.spec.node.resource_type == "postgres")
-        .expect("there is a database");
-    let outputs = client
-        .resource_outputs(environment, &database.meta.name, Some("url"))
-        .await
-        .expect("its outputs");
-    let url = outputs.revealed.get("url").expect("the URL was asked for");
-    let mut connection = PgConnection::connect(url)
-        .await
-        .expect("the credentials are good");
-    sqlx::query("CREATE TABLE IF NOT EXISTS kept (id int)")
-        .execute(&mut connection)
-        .await
-        .expect("the database is ours");
 }
 
 /// Ends the environment, and finds nothing of it anywhere.
