@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ClientCredentials, Identity, TokenAnswer, access::of_team, tokens::Signing, written};
+use super::{ClientCredentials, Identity, TokenAnswer, access::of_team, tokens::Signing};
 use crate::{
     clock::after,
     model::{AccountKind, IssuedKey, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
@@ -106,7 +106,7 @@ impl Identity {
                 Some(Outcome::Pass),
                 json!({ "disabled": account.spec.disabled }),
             ));
-            written(self.store.commit(change).await?)
+            self.store.commit(change).await?.resource(&account.key())
         })
         .await
     }
@@ -329,11 +329,9 @@ impl Identity {
         &self,
         credentials: &ClientCredentials,
     ) -> Result<Option<(Resource<ServiceAccount>, String)>> {
-        let secret = credentials
-            .secret
-            .as_ref()
-            .and_then(Secret::expose_str)
-            .unwrap_or_default();
+        let Some(secret) = credentials.secret.as_ref().and_then(Secret::expose_str) else {
+            return Ok(None);
+        };
         let Some((team, name)) = account_named(&credentials.id) else {
             return Ok(None);
         };

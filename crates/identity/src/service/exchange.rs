@@ -17,7 +17,7 @@ use kernel::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Identity, TokenAnswer, access::of_team, accounts::account_named, written};
+use super::{Identity, TokenAnswer, access::of_team, accounts::account_named};
 use crate::{
     clock::after,
     jose::provider,
@@ -161,7 +161,7 @@ impl Identity {
                 Some(Outcome::Pass),
                 json!({ "issuer": trust.spec.issuer, "serviceAccount": trust.spec.service_account }),
             ));
-            written(self.store.commit(change).await?)
+            self.store.commit(change).await?.resource(&trust.key())
         })
         .await
     }

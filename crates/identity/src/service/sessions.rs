@@ -4,8 +4,8 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Contended as _, ErrorKind, Key, Means, NewEvent, Outcome, Record, Result,
-    Secret, anew, lease::Fence, secret::same,
+    Caller, Change, ErrorKind, Key, Means, NewEvent, Outcome, Record, Result, Secret, anew,
+    lease::Fence, secret::same,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -254,7 +254,7 @@ impl Identity {
         self.session_mark_ended(&mut change, &caller, team, &claims.sid, "revoked")?;
         match self.store.commit(change).await {
             // Somebody else has ended it at the same moment.
-            Err(error) if error.is_conflict() => {}
+            Err(error) if error.is_overtaken() => {}
             committed => drop(committed?),
         }
         Ok(self.view.current().await?)

@@ -12,6 +12,7 @@ mod directory;
 mod endings;
 mod exchange;
 mod keys;
+mod overtaken;
 mod pages;
 mod refresh;
 mod replicas;

@@ -305,17 +305,18 @@ impl Applying<'_, '_> {
         let key = document.key();
         let read_at = self.touched.get(&key).map(|touched| touched.read_at);
         let Some(now) = self.row(&key).await? else {
-            return Err(Error::conflict(format!(
-                "{} was removed since it was read",
-                key.called()
-            )));
+            return Err(
+                Error::conflict(format!("{} was removed since it was read", key.called()))
+                    .overtaken(),
+            );
         };
         let read_at = read_at.unwrap_or(now.meta.revision);
         if now.meta.uid != document.meta.uid {
             return Err(Error::conflict(format!(
                 "{} was removed and made anew since it was read",
                 key.called()
-            )));
+            ))
+            .overtaken());
         }
         if document.meta.revision != read_at {
             return Err(Error::conflict(format!(
@@ -324,7 +325,8 @@ impl Applying<'_, '_> {
                 document.meta.revision,
                 now.meta.revision
             ))
-            .remedy("read it again, and repeat the change on what it is now"));
+            .remedy("read it again, and repeat the change on what it is now")
+            .overtaken());
         }
         Ok((now, read_at))
     }
@@ -417,7 +419,8 @@ impl Applying<'_, '_> {
             if found.is_none() && owner != self.tx.platform {
                 return Err(Error::conflict(format!(
                     "the resource {owner}, for which a secret was to be kept, does not exist"
-                )));
+                ))
+                .overtaken());
             }
         }
         Ok(())
@@ -448,46 +451,6 @@ async fn check_fence(tx: &mut Transaction<'_>, fence: &Fence) -> Result<()> {
         _ => Err(Error::conflict(format!(
             "the lease `{}` has passed to another replica",
             fence.lease
-        ))),
-    }
-}
-
-/// A key's parts are joined by `/` in the subject of events, and must come apart again: only a name
-/// that follows a scope may be a path.
-fn check_key(key: &Key) -> Result<()> {
-    let slash = |part: &str| part.contains('/');
-    let joined = slash(&key.kind) || slash(&key.scope) || key.scope.is_empty() && slash(&key.name);
-    let path = key.name.split('/').all(|word| !word.is_empty());
-    let control = |part: &String| part.chars().any(char::is_control);
-    if key.kind.is_empty()
-        || !path
-        || joined
-        || [&key.kind, &key.scope, &key.name].into_iter().any(control)
-    {
-        return Err(Error::invalid(format!(
-            "`{}` cannot name a resource",
-            key.to_string().escape_debug()
-        ))
-        .remedy(
-            "kind and name are not empty, contain no control characters, and no `/` but within the \
-             name of a thing that is in a scope",
-        ));
-    }
-    Ok(())
-}
-
-fn check_labels(document: &Document) -> Result<()> {
-    let bad = |text: &String| text.contains('\0');
-    match document
-        .meta
-        .labels
-        .iter()
-        .find(|(name, value)| bad(name) || bad(value))
-    {
-        None => Ok(()),
-        Some((name, _)) => Err(Error::invalid(format!(
-            "the label `{}` contains a NUL character",
-            name.escape_debug()
         ))),
     }
 }
