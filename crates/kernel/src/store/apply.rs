@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{
     Committed,
-    document::{COLUMNS_BY_KEY, json_text, read_document},
+    document::{COLUMNS_BY_KEY, check_key, check_labels, json_text, read_document},
+    idempotency::Held,
     keys,
     line::Line,
     record,
@@ -21,8 +22,11 @@ use crate::{
     lease::Fence,
 };
 
-/// A change with what its own events say of who caused it.
-pub(super) struct Apply(pub(super) Change);
+/// A change, and the request under an idempotency key that it is part of.
+pub(super) struct Apply {
+    pub(super) change: Change,
+    pub(super) held: Option<Held>,
+}
 
 /// What the transaction knows of a row that this change has touched already: two writes of one
 /// resource in one change both carry the revision at which it was read.
@@ -47,7 +51,7 @@ impl Work for Apply {
     type Output = Committed;
 
     fn lines(&self) -> Option<Vec<Line>> {
-        let change = &self.0;
+        let change = &self.change;
         if change.fence.is_some() || !change.writes.is_empty() {
             return None;
         }
@@ -68,7 +72,9 @@ impl Work for Apply {
             events,
             fence,
             cause,
-        } = self.0;
+        } = self.change;
+        // Events alone (a refusal, say) are not what the request was for.
+        let held = self.held.filter(|_| !writes.is_empty());
         if let Some(fence) = &fence {
             check_fence(tx, fence).await?;
         }
@@ -90,6 +96,9 @@ impl Work for Apply {
             applying.write(write).await?;
         }
         applying.check_owners().await?;
+        if let Some(held) = held {
+            held.worked(applying.tx).await?;
+        }
         for event in events {
             applying.append(event).await?;
         }

@@ -38,7 +38,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use self::{
-    idempotency::{Idempotency, Replay},
+    idempotency::{Ended, Held, Idempotency, Replay},
     keys::{Progress, SealedBy},
 };
 use self::{
@@ -169,7 +169,11 @@ impl Store {
                 head: *self.inner.head.borrow(),
             });
         }
-        self.write(apply::Apply(change)).await
+        let apply = apply::Apply {
+            change,
+            held: Held::present(),
+        };
+        self.write(apply).await
     }
 
     /// The newest event's place in the log, as it grows: by this store's commits at once, by other
