@@ -197,7 +197,7 @@ impl Identity {
             if account.status.keys.iter().any(|known| known.id == id) {
                 return Ok(());
             }
-            let secret = key.expose_str().unwrap_or_default().to_owned();
+            let secret = key.text()?.to_owned();
             self.account_take(caller, account, id.to_owned(), secret)
                 .await
                 .map(drop)
@@ -352,8 +352,7 @@ impl Identity {
             .await?;
         let good = kept
             .as_ref()
-            .and_then(Secret::expose_str)
-            .is_some_and(|kept| same(kept, digest(secret)));
+            .is_some_and(|kept| same(kept.expose(), digest(secret)));
         Ok(good.then_some((account, key.id)))
     }
 

@@ -249,10 +249,7 @@ impl Identity {
         }
         let kept = self.store.secret(client.meta.uid, SECRET).await?;
         let good = match (&kept, &credentials.secret) {
-            (Some(kept), Some(given)) => same(
-                kept.expose_str().unwrap_or_default(),
-                digest(given.expose_str().unwrap_or_default()),
-            ),
+            (Some(kept), Some(given)) => same(kept.expose(), digest(given.expose())),
             _ => false,
         };
         if good {

@@ -225,7 +225,9 @@ impl Identity {
     }
 
     async fn exchanged(&self, client_id: &str, token: &Secret) -> Result<TokenAnswer, Untaken> {
-        let token = token.expose_str().unwrap_or_default();
+        let token = token
+            .text()
+            .map_err(|_| Refusal::request("the subject_token is not a signed token"))?;
         let claimed: Peek = insecure_decode_claims(token)
             .map_err(|_| Refusal::request("the subject_token is not a signed token"))?;
         let (team, name) = account_named(client_id).ok_or_else(|| {
