@@ -10,10 +10,9 @@ use axum::{
     routing::{get, post},
 };
 use kernel::{
-    Caller, Document, Page, Query as Selection, Result,
-    http::{ETag, IfMatch, Json, Path, Query},
+    Caller, Document, Page, Result,
+    http::{ETag, IfMatch, Json, PageQuery, Path, Query},
 };
-use serde::Deserialize;
 
 use crate::{
     Catalog,
@@ -39,14 +38,6 @@ pub fn routes(catalog: Arc<Catalog>) -> Router {
 )]
 pub struct ApiDoc;
 
-/// The query of the list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
 /// Starter kits, by name.
 #[utoipa::path(get, path = "/v1/starter-kits", operation_id = "starter_kits", tag = "catalog",
     params(("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
@@ -54,16 +45,9 @@ struct ListQuery {
 async fn list(
     State(catalog): Service,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<Document>>> {
-    let mut selection = Selection {
-        after: query.after,
-        ..Selection::default()
-    };
-    if let Some(limit) = query.limit {
-        selection.limit = limit;
-    }
-    catalog.list(&caller, selection).await.map(Json)
+    catalog.list(&caller, page.into()).await.map(Json)
 }
 
 /// One starter kit, with its files.

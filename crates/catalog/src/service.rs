@@ -173,19 +173,22 @@ impl Catalog {
         self.guard
             .require(caller, KIT_DELETE, &target(name))
             .await?;
-        let held = self.store.expect::<StarterKit>("", name).await?;
-        held.meta.require_revision(revision)?;
-        let mut change = Change::new().by(caller);
-        change.remove(&held)?;
-        change.event(NewEvent::caused(
-            "starter-kit.deleted",
-            held.key(),
-            "",
-            caller,
-            Some(Outcome::Pass),
-            json!({ "builtIn": held.status.built_in }),
-        ));
-        self.store.commit(change).await.map(drop)
+        anew(|| async {
+            let held = self.store.expect::<StarterKit>("", name).await?;
+            held.meta.require_revision(revision)?;
+            let mut change = Change::new().by(caller);
+            change.remove(&held)?;
+            change.event(NewEvent::caused(
+                "starter-kit.deleted",
+                held.key(),
+                "",
+                caller,
+                Some(Outcome::Pass),
+                json!({ "builtIn": held.status.built_in }),
+            ));
+            self.store.commit(change).await.map(drop)
+        })
+        .await
     }
 
     /// The files of a new repository. Nothing of it is kept.

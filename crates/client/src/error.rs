@@ -49,6 +49,9 @@ pub enum Error {
     /// There is no token to call with; the source of tokens says why.
     #[error("there is no token to call with")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What would be sent as text is none.
+    #[error(transparent)]
+    Text(#[from] kernel::Error),
     /// The answer is not of a shape that this version knows.
     #[error("{server} answered what this version does not understand: {reason}")]
     Protocol {
@@ -86,7 +89,7 @@ impl Error {
             Self::Grant { code, .. } => {
                 matches!(code.as_str(), "temporarily_unavailable" | "server_error")
             }
-            Self::Address { .. } | Self::Token(_) | Self::Protocol { .. } => false,
+            Self::Address { .. } | Self::Token(_) | Self::Text(_) | Self::Protocol { .. } => false,
         }
     }
 }

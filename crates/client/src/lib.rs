@@ -54,8 +54,7 @@ pub use token::TokenSource;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use delivery::api::ListQuery;
-use kernel::{Page, Reason, Secret};
+use kernel::{Page, Reason, Secret, http::PageQuery};
 use reqwest::Url;
 
 use token::Token;
@@ -212,14 +211,15 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// All items of a list, page after page.
-pub async fn every<T, F>(list: impl Fn(ListQuery) -> F) -> Result<Vec<T>>
+pub async fn every<Q, T, F>(list: impl Fn(Q) -> F) -> Result<Vec<T>>
 where
+    Q: From<PageQuery>,
     F: Future<Output = Result<Page<T>>>,
 {
     let mut all = Vec::new();
-    let mut query = ListQuery::default();
+    let mut query = PageQuery::default();
     loop {
-        let page = list(query.clone()).await?;
+        let page = list(query.clone().into()).await?;
         all.extend(page.items);
         match page.next {
             Some(next) => query.after = Some(next),

@@ -2,25 +2,18 @@
 //! PKCE (RFC 6749, 7636), keys of service accounts, tokens of other issuers (RFC 8693), refresh, revocation,
 //! logout.
 
+mod wire;
+
 use std::{fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kernel::{Secret, secret::same};
-use reqwest::{StatusCode, Url, header};
+use reqwest::Url;
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
+use self::wire::{answer, ask};
 use crate::{Error, Result, http_client, is_loopback, local_http};
-
-/// How long one request may take.
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Tries of a request that broke on the way, the first included: the provider gives the answer to a
-/// refresh once more for a minute.
-const TRIES: u32 = 3;
-
-/// The wait between two of them.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What is asked for: who one is, for programs and for Kubernetes, and to stay logged in.
 const SCOPE: &str = "openid profile email offline_access";
@@ -30,9 +23,6 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-
-/// The longest answer that is read: tokens with some hundred teams.
-const MAX_BYTES: usize = 1 << 20;
 
 /// A platform's provider, as it describes itself, and the public client that logs in there.
 #[derive(Debug, Clone)]
@@ -153,13 +143,6 @@ impl From<TokenAnswer> for Tokens {
     }
 }
 
-#[derive(Deserialize)]
-struct Refusal {
-    error: String,
-    #[serde(default)]
-    error_description: String,
-}
-
 impl Provider {
     /// The provider of the platform at `server`. Where the platform says that users reach it at another
     /// address, that address is asked, and has to say so too: nobody can name another's issuer, and be
@@ -254,7 +237,7 @@ impl Provider {
         let fields = [
             ("grant_type", DEVICE_GRANT),
             ("client_id", self.client_id.as_str()),
-            ("device_code", device_code.expose_str().unwrap_or_default()),
+            ("device_code", device_code.text()?),
         ];
         match self
             .post::<TokenAnswer>(&self.metadata.token_endpoint, &fields)
@@ -296,12 +279,9 @@ impl Provider {
         let fields = [
             ("grant_type", "authorization_code"),
             ("client_id", self.client_id.as_str()),
-            ("code", code.expose_str().unwrap_or_default()),
+            ("code", code.text()?),
             ("redirect_uri", &login.redirect_uri),
-            (
-                "code_verifier",
-                login.verifier.expose_str().unwrap_or_default(),
-            ),
+            ("code_verifier", login.verifier.text()?),
         ];
         let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
         let id = answer.id_token.as_deref().and_then(claims);
@@ -324,7 +304,7 @@ impl Provider {
     pub async fn end_session(&self, id: &Secret) -> Result<()> {
         let fields = [
             ("client_id", self.client_id.as_str()),
-            ("id_token_hint", id.expose_str().unwrap_or_default()),
+            ("id_token_hint", id.text()?),
         ];
         let endpoint = &self.metadata.end_session_endpoint;
         answer(self.issuer(), || self.http.post(endpoint).form(&fields))
@@ -337,7 +317,7 @@ impl Provider {
         let fields = [
             ("grant_type", "refresh_token"),
             ("client_id", self.client_id.as_str()),
-            ("refresh_token", refresh.expose_str().unwrap_or_default()),
+            ("refresh_token", refresh.text()?),
         ];
         let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
         Ok(answer.into())
@@ -349,7 +329,7 @@ impl Provider {
         let fields = [
             ("grant_type", "client_credentials"),
             ("client_id", account),
-            ("client_secret", key.expose_str().unwrap_or_default()),
+            ("client_secret", key.text()?),
         ];
         let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
         Ok(answer.into())
@@ -362,7 +342,7 @@ impl Provider {
             ("grant_type", EXCHANGE),
             ("client_id", account),
             ("subject_token_type", JWT),
-            ("subject_token", token.expose_str().unwrap_or_default()),
+            ("subject_token", token.text()?),
         ];
         let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
         Ok(answer.into())
@@ -372,7 +352,7 @@ impl Provider {
     pub async fn revoke(&self, token: &Secret) -> Result<()> {
         let fields = [
             ("client_id", self.client_id.as_str()),
-            ("token", token.expose_str().unwrap_or_default()),
+            ("token", token.text()?),
         ];
         let request = || {
             self.http
@@ -423,97 +403,4 @@ fn secure(url: &str) -> Result<Url> {
             "a login goes by https, or by http to this machine".into(),
         )),
     }
-}
-
-async fn ask<T: DeserializeOwned>(
-    server: &str,
-    request: impl Fn() -> reqwest::RequestBuilder,
-) -> Result<T> {
-    let body = answer(server, request).await?;
-    serde_json::from_slice(&body).map_err(|error| Error::Protocol {
-        server: server.into(),
-        // Not the text of the answer: it may hold a token.
-        reason: format!("an answer that is not as expected ({})", fault(&error)),
-    })
-}
-
-/// What is wrong with JSON, without a word of it.
-fn fault(error: &serde_json::Error) -> &'static str {
-    use serde_json::error::Category;
-    match error.classify() {
-        Category::Data => "a field is missing or of another type",
-        Category::Eof => "it breaks off",
-        Category::Io | Category::Syntax => "no JSON",
-    }
-}
-
-/// The body of a good answer; tried again where the connection broke.
-async fn answer(server: &str, request: impl Fn() -> reqwest::RequestBuilder) -> Result<Vec<u8>> {
-    let mut tries = 1;
-    loop {
-        match once(server, request()).await {
-            Err(error @ Error::Broken { .. }) if tries < TRIES => {
-                tracing::debug!(%error, tries, "trying again");
-                tokio::time::sleep(PAUSE).await;
-                tries += 1;
-            }
-            done => return done,
-        }
-    }
-}
-
-async fn once(server: &str, request: reqwest::RequestBuilder) -> Result<Vec<u8>> {
-    let broken = |source: reqwest::Error| Error::Broken {
-        server: server.into(),
-        source: source.without_url(),
-    };
-    let request = request
-        .header(header::ACCEPT, "application/json")
-        .timeout(TIMEOUT);
-    let mut response = request.send().await.map_err(|error| {
-        if error.is_connect() {
-            Error::Unreachable {
-                server: server.into(),
-                source: error.without_url(),
-            }
-        } else {
-            broken(error)
-        }
-    })?;
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_BYTES {
-            return Err(Error::Protocol {
-                server: server.into(),
-                reason: "an answer longer than any of a provider".into(),
-            });
-        }
-    }
-    if status.is_success() {
-        return Ok(body);
-    }
-    Err(match serde_json::from_slice::<Refusal>(&body) {
-        Ok(refusal) => Error::Grant {
-            description: if refusal.error_description.is_empty() {
-                refusal.error.clone()
-            } else {
-                refusal.error_description
-            },
-            code: refusal.error,
-        },
-        Err(_) if unavailable(status) => Error::Grant {
-            code: "temporarily_unavailable".into(),
-            description: format!("{server} answered {status}"),
-        },
-        Err(_) => Error::Protocol {
-            server: server.into(),
-            reason: format!("status {status}; is it a Towpath platform?"),
-        },
-    })
-}
-
-fn unavailable(status: StatusCode) -> bool {
-    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }

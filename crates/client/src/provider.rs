@@ -97,17 +97,15 @@ impl Client {
         revision: Option<i64>,
     ) -> Result<Document> {
         let text = |secret: &Option<Secret>| {
-            secret
-                .as_ref()
-                .and_then(Secret::expose_str)
-                .map(str::to_owned)
+            let text = secret.as_ref().map(Secret::text).transpose();
+            text.map(|text| text.map(str::to_owned))
         };
         self.call(Method::PUT, &["identity", "upstreams", name])
             .if_match(revision)
             .json(&json!({
                 "spec": spec,
-                "secret": text(&secrets.secret),
-                "directoryToken": text(&secrets.directory_token),
+                "secret": text(&secrets.secret)?,
+                "directoryToken": text(&secrets.directory_token)?,
             }))
             .read()
             .await

@@ -151,7 +151,7 @@ impl Call<'_> {
             let mut attempt = request
                 .try_clone()
                 .expect("a body in memory can be sent again");
-            if let Some(token) = token.as_ref().and_then(Secret::expose_str) {
+            if let Some(token) = token.as_ref().map(Secret::text).transpose()? {
                 attempt = attempt.bearer_auth(token);
             }
             let error = match once(self.client, attempt).await {

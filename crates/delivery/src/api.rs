@@ -11,7 +11,7 @@ mod summary;
 
 use std::collections::BTreeMap;
 
-use kernel::{Error, Problem, Result};
+use kernel::{Error, Problem, Result, http::PageQuery};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -87,6 +87,16 @@ pub struct ListQuery {
     /// Only those with all of these labels: `KEY=VALUE`, separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+}
+
+impl From<PageQuery> for ListQuery {
+    fn from(page: PageQuery) -> Self {
+        Self {
+            after: page.after,
+            limit: page.limit,
+            label: None,
+        }
+    }
 }
 
 impl ListQuery {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use kernel::{Problem, Secret};
+use kernel::{Problem, Secret, SecretText};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -79,12 +79,12 @@ impl Request {
 
     /// A credential of the present rotation: 32 letters and digits, a function of seed, rotation and
     /// `label` (HKDF-SHA-256, RFC 5869).
-    pub fn credential(&self, label: &str) -> Secret {
+    pub fn credential(&self, label: &str) -> SecretText {
         self.credential_of(label, self.rotation)
     }
 
     /// The same of another rotation.
-    pub fn credential_of(&self, label: &str, rotation: u32) -> Secret {
+    pub fn credential_of(&self, label: &str, rotation: u32) -> SecretText {
         const ALPHABET: &[u8; 62] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let info = format!("towpath credential {label} {rotation}");
@@ -97,7 +97,7 @@ impl Request {
             .take(32)
             .map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()]))
             .collect();
-        Secret::from(text)
+        SecretText::from(text)
     }
 }
 

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinHandle,
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -49,6 +50,9 @@ pub struct GatewayHandle {
     slots: Arc<Semaphore>,
     most: usize,
     kill: DropGuard,
+    /// Those that run for as long as the gateway does.
+    upkeep: JoinHandle<()>,
+    accepting: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -85,14 +89,14 @@ impl Gateway {
         });
         let upkeep = keep_pool(proxy.pool.clone(), proxy.table.clone());
         let (ended, killed) = (stop.clone(), kill.clone());
-        tasks.spawn(async move {
+        let upkeep = tasks.spawn(async move {
             tokio::select! {
                 () = upkeep => {}
                 () = ended.cancelled() => {}
                 () = killed.cancelled() => {}
             }
         });
-        tasks.spawn(accept(listener, proxy, slots.clone(), stop.clone()));
+        let accepting = tasks.spawn(accept(listener, proxy, slots.clone(), stop.clone()));
         Ok(GatewayHandle {
             address,
             stop,
@@ -100,6 +104,8 @@ impl Gateway {
             slots,
             most,
             kill: kill.drop_guard(),
+            upkeep,
+            accepting,
         })
     }
 }
@@ -113,6 +119,18 @@ impl GatewayHandle {
     /// How many clients are connected.
     pub fn connections(&self) -> usize {
         self.most - self.slots.available_permits()
+    }
+
+    /// Waits until the gateway ends without having been shut down, which a fault of ours alone makes it do.
+    /// May be given up, and asked for again until it has answered.
+    pub async fn failed(&mut self) {
+        let ended = tokio::select! {
+            ended = &mut self.upkeep => ended,
+            ended = &mut self.accepting => ended,
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "the gateway panicked");
+        }
     }
 
     /// Takes no new connection, lets what is under way finish within `grace`, then ends the rest.

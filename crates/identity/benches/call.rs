@@ -59,7 +59,7 @@ async fn run() -> Result<(), Failure> {
     let callers = Registered::new(callers, Registry::load(store.clone(), vec![]).await?);
     let keys = identity.keys(&Caller::local_admin()).await?;
 
-    let signature = of_signature(&keys, token.expose_str().unwrap_or_default())?;
+    let signature = of_signature(&keys, token.text()?)?;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,

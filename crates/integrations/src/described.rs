@@ -147,7 +147,10 @@ impl Described {
         struct Words<'a> {
             credential: &'a str,
         }
-        let credential = credential.and_then(Secret::expose_str).unwrap_or_default();
+        let credential = credential
+            .map(Secret::text)
+            .transpose()?
+            .unwrap_or_default();
         let render = |(name, text): (&String, &String)| {
             let value = render(text, &Words { credential })?;
             Ok((name.clone(), value))

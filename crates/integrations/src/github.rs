@@ -127,21 +127,21 @@ impl Github {
         }
     }
 
-    fn api(&self, credential: Option<&Secret>) -> Api<'_> {
+    fn api(&self, credential: Option<&Secret>) -> Result<Api<'_>> {
         let mut headers = vec![
             ("accept".into(), "application/vnd.github+json".into()),
             ("x-github-api-version".into(), "2022-11-28".into()),
         ];
-        if let Some(token) = credential.and_then(Secret::expose_str) {
+        if let Some(token) = credential.map(Secret::text).transpose()? {
             headers.push(("authorization".into(), format!("Bearer {token}")));
         }
-        Api {
+        Ok(Api {
             outbound: &self.outbound,
             limits: &self.limits,
             kept: Some(&self.kept),
             who: "GitHub",
             headers,
-        }
+        })
     }
 
     /// Compares who is in the team with who should be. False where it has no members, not even a list of
@@ -402,7 +402,7 @@ impl Tool for Github {
 
     async fn look(&self, place: Place<'_>, wanted: &Wanted) -> Result<Found> {
         let config: Config = config(place.config)?;
-        let api = self.api(place.credential);
+        let api = self.api(place.credential)?;
         let mut found = Found::default();
         let known = place.accounts;
         let is_known = place.ours
@@ -439,6 +439,6 @@ impl Tool for Github {
     }
 
     async fn mend(&self, place: Place<'_>, call: &Call) -> Result<()> {
-        self.api(place.credential).call(call).await
+        self.api(place.credential)?.call(call).await
     }
 }

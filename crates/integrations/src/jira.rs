@@ -116,19 +116,19 @@ impl Jira {
         Self { outbound, limits }
     }
 
-    fn api(&self, config: &Config, credential: Option<&Secret>) -> Api<'_> {
+    fn api(&self, config: &Config, credential: Option<&Secret>) -> Result<Api<'_>> {
         let mut headers = vec![("accept".into(), "application/json".into())];
-        if let Some(token) = credential.and_then(Secret::expose_str) {
+        if let Some(token) = credential.map(Secret::text).transpose()? {
             let basic = STANDARD.encode(format!("{}:{token}", config.user));
             headers.push(("authorization".into(), format!("Basic {basic}")));
         }
-        Api {
+        Ok(Api {
             outbound: &self.outbound,
             limits: &self.limits,
             kept: None,
             who: "Jira",
             headers,
-        }
+        })
     }
 }
 
@@ -155,7 +155,7 @@ impl Tool for Jira {
 
     async fn look(&self, place: Place<'_>, wanted: &Wanted) -> Result<Found> {
         let config: Config = config(place.config)?;
-        let api = self.api(&config, place.credential);
+        let api = self.api(&config, place.credential)?;
         let mut found = Found::default();
         let key = config.key(&wanted.name);
         let project = config.at(&["project", &key])?;
@@ -225,7 +225,7 @@ impl Tool for Jira {
 
     async fn mend(&self, place: Place<'_>, call: &Call) -> Result<()> {
         let config: Config = config(place.config)?;
-        self.api(&config, place.credential).call(call).await
+        self.api(&config, place.credential)?.call(call).await
     }
 }
 

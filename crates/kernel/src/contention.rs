@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Error, ErrorKind};
+use crate::Error;
 
 /// How often work is done anew because something changed beneath it.
 const TRIES: u32 = 8;
@@ -13,13 +13,14 @@ const PAUSE: Duration = Duration::from_millis(8);
 
 /// An error that may say that somebody else has written in between.
 pub trait Contended {
-    /// Whether it says so: read again, the same work may succeed.
-    fn is_conflict(&self) -> bool;
+    /// Whether it says so: read again, the same work may succeed. Not every conflict does: that something
+    /// is used, or not at the revision that the caller named, is so however often it is read.
+    fn is_overtaken(&self) -> bool;
 }
 
 impl Contended for Error {
-    fn is_conflict(&self) -> bool {
-        self.kind == ErrorKind::Conflict
+    fn is_overtaken(&self) -> bool {
+        Self::is_overtaken(self)
     }
 }
 
@@ -32,7 +33,7 @@ where
 {
     for tried in 1..TRIES {
         match work().await {
-            Err(error) if error.is_conflict() => {}
+            Err(error) if error.is_overtaken() => {}
             done => return done,
         }
         let longest = PAUSE * 2u32.pow(tried - 1);

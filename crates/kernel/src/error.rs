@@ -103,6 +103,8 @@ pub struct Error {
     pub remedy: Option<String>,
     /// Every rule that the input breaks: public.
     pub problems: Vec<Problem>,
+    /// See [`Error::overtaken`].
+    overtaken: bool,
     /// What lies beneath: for the log only.
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -115,6 +117,7 @@ impl Error {
             message: message.into(),
             remedy: None,
             problems: Vec::new(),
+            overtaken: false,
             source: None,
         }
     }
@@ -165,6 +168,19 @@ impl Error {
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
+    }
+
+    /// Marks it as saying that what was read has moved on before it was written: read again, the same
+    /// work may succeed ([`crate::anew`]). A refusal that reading again would not change is not marked.
+    #[must_use]
+    pub fn overtaken(mut self) -> Self {
+        self.overtaken = true;
+        self
+    }
+
+    /// See [`Error::overtaken`].
+    pub fn is_overtaken(&self) -> bool {
+        self.overtaken
     }
 
     /// Keeps what lies beneath, for the log.

@@ -50,6 +50,6 @@ pub use reconciler::{Next, Reconciler};
 pub use record::{Record, Transient};
 pub use resource::{Document, Key, Kind, Meta, Page, Query, Resource};
 pub use sealer::Sealer;
-pub use secret::Secret;
+pub use secret::{Secret, SecretText};
 pub use store::{Committed, SealedBy, Store};
 pub use tally::Tallies;

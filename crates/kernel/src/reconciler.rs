@@ -1,8 +1,13 @@
 //! Level-triggered work: closes the gap between what should be and what is, again and again.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use crate::{Event, Key, Result, Store, lease::Fence};
 
@@ -76,19 +81,97 @@ impl Context {
 
 /// Wakes reconcilers of this process; cheap to clone. See [`Context::nudge`].
 #[derive(Debug, Clone)]
-pub struct Nudges(tokio::sync::mpsc::UnboundedSender<Key>);
+pub struct Nudges(Arc<Waiting>);
+
+/// Where nudges arrive; what is nudged after it is dropped wakes nobody.
+#[derive(Debug)]
+pub struct Nudged(Arc<Waiting>);
+
+/// The keys that were nudged and not taken yet: a set, so that however slow who takes them is and however
+/// often one is nudged, no more wait than there are resources.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// None once nobody takes them any more.
+    keys: Mutex<Option<BTreeSet<Key>>>,
+    some: Notify,
+}
+
+impl Waiting {
+    fn keys(&self) -> MutexGuard<'_, Option<BTreeSet<Key>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Nudges {
-    /// Nudges, and where they arrive. Unbounded, because the receiver only ever marks a key in a
-    /// set: what waits there is bounded by the number of resources.
-    pub fn channel() -> (Self, tokio::sync::mpsc::UnboundedReceiver<Key>) {
-        let (send, receive) = tokio::sync::mpsc::unbounded_channel();
-        (Self(send), receive)
+    /// Nudges, and where they arrive.
+    pub fn channel() -> (Self, Nudged) {
+        let waiting = Arc::new(Waiting {
+            keys: Mutex::new(Some(BTreeSet::new())),
+            some: Notify::new(),
+        });
+        (Self(waiting.clone()), Nudged(waiting))
     }
 
     /// As [`Context::nudge`]; does nothing once the driver has stopped.
     pub fn nudge(&self, key: Key) {
-        // A driver that has stopped has nothing left to wake.
-        let _ = self.0.send(key);
+        if let Some(keys) = self.0.keys().as_mut()
+            && keys.insert(key)
+        {
+            self.0.some.notify_one();
+        }
+    }
+}
+
+impl Nudged {
+    /// The keys that were nudged since the last time, each once; waits for the first.
+    pub async fn take(&mut self) -> BTreeSet<Key> {
+        loop {
+            let keys = self.0.keys().as_mut().map(std::mem::take);
+            match keys {
+                Some(keys) if !keys.is_empty() => return keys,
+                _ => self.0.some.notified().await,
+            }
+        }
+    }
+}
+
+impl Drop for Nudged {
+    fn drop(&mut self) {
+        *self.0.keys() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key {
+            kind: "Thing".into(),
+            scope: String::new(),
+            name: name.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn however_often_a_key_is_nudged_it_waits_once() {
+        let (nudges, mut nudged) = Nudges::channel();
+        for _ in 0..1000 {
+            nudges.nudge(key("a"));
+            nudges.nudge(key("b"));
+        }
+        assert_eq!(nudged.take().await, BTreeSet::from([key("a"), key("b")]));
+        let later = nudges.clone();
+        let (taken, ()) = tokio::join!(nudged.take(), async move { later.nudge(key("c")) });
+        assert_eq!(taken, BTreeSet::from([key("c")]));
+    }
+
+    #[test]
+    fn what_nobody_takes_is_not_kept() {
+        let (nudges, nudged) = Nudges::channel();
+        nudges.nudge(key("a"));
+        drop(nudged);
+        nudges.nudge(key("b"));
+        assert!(nudges.0.keys().is_none());
     }
 }

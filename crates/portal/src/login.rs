@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use client::CodeLogin;
 use kernel::{
-    Result, Secret,
+    Result, Secret, SecretText,
     secret::{random_token, same},
 };
 
@@ -14,14 +14,14 @@ use crate::address::{HOME, local};
 const LONGEST_WAY: usize = 1000;
 
 /// A browser in which logins are under way: several tabs may be.
-pub(crate) struct Logins(Secret);
+pub(crate) struct Logins(SecretText);
 
 impl Logins {
     /// Those of the browser with this cookie; with one that is drawn where it has none of ours.
     pub(crate) fn of(cookie: Option<&str>) -> Result<Self> {
         // As long as we make them: whoever sets a shorter one could be guessed.
         let known = cookie.filter(|cookie| cookie.len() == 43);
-        Ok(Self(Secret::from(match known {
+        Ok(Self(SecretText::from(match known {
             Some(cookie) => cookie.to_owned(),
             None => random_token()?,
         })))
@@ -29,7 +29,7 @@ impl Logins {
 
     /// What the browser keeps.
     pub(crate) fn cookie(&self) -> &str {
-        self.0.expose_str().unwrap_or_default()
+        self.0.expose()
     }
 
     /// Begins one that leads to `way`.
@@ -53,9 +53,8 @@ impl Logins {
 
     fn login(&self, about: &str, redirect_uri: &str) -> CodeLogin {
         let derived = |what: &str| {
-            let bytes = self
-                .0
-                .derive(&format!("towpath portal {what}: {about}"), 32);
+            let cookie = Secret::from(self.0.clone());
+            let bytes = cookie.derive(&format!("towpath portal {what}: {about}"), 32);
             URL_SAFE_NO_PAD.encode(bytes.expose())
         };
         CodeLogin {

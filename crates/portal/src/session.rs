@@ -37,26 +37,26 @@ impl Transient for Session {
 }
 
 impl Session {
-    fn new(tokens: &Tokens, now: Timestamp) -> Self {
-        let text = |secret: &Secret| secret.expose_str().unwrap_or_default().to_owned();
+    fn new(tokens: &Tokens, now: Timestamp) -> kernel::Result<Self> {
+        let text = |secret: &Secret| secret.text().map(str::to_owned);
         let life = tokens.expires_in;
-        Self {
-            access: text(&tokens.access),
-            refresh: tokens.refresh.as_ref().map(text),
-            id: tokens.id.as_ref().map(text),
+        Ok(Self {
+            access: text(&tokens.access)?,
+            refresh: tokens.refresh.as_ref().map(text).transpose()?,
+            id: tokens.id.as_ref().map(text).transpose()?,
             renew_at: later(now, life.saturating_sub(MARGIN.min(life / 4))),
             expires: later(now, life),
-        }
+        })
     }
 
     /// The same with what the provider gives for its refresh token.
-    fn renewed(&self, tokens: &Tokens, now: Timestamp) -> Self {
-        let new = Self::new(tokens, now);
-        Self {
+    fn renewed(&self, tokens: &Tokens, now: Timestamp) -> kernel::Result<Self> {
+        let new = Self::new(tokens, now)?;
+        Ok(Self {
             refresh: new.refresh.or_else(|| self.refresh.clone()),
             id: new.id.or_else(|| self.id.clone()),
             ..new
-        }
+        })
     }
 
     /// Whether its access token is to be shown. `refused`: the one that the platform has just refused.
@@ -87,7 +87,7 @@ impl Portal {
         change.keep(&Record::new(
             digest(&cookie),
             ends,
-            Session::new(tokens, now),
+            Session::new(tokens, now)?,
         ))?;
         self.store.commit(change).await?;
         Ok(cookie)
@@ -214,7 +214,10 @@ impl Portal {
                 }
                 Err(error) => return Err(Lost::Provider(error)),
             };
-            record.value = record.value.renewed(&tokens, Timestamp::now());
+            record.value = record
+                .value
+                .renewed(&tokens, Timestamp::now())
+                .map_err(Lost::Store)?;
             let mut change = Change::new();
             change.keep(&record).map_err(Lost::Store)?;
             match self.store.commit(change).await {
@@ -284,6 +287,7 @@ mod tests {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let renewed = |seconds| {
             Session::new(&tokens(seconds, None), now)
+                .unwrap()
                 .renew_at
                 .as_second()
         };
@@ -295,12 +299,16 @@ mod tests {
     #[test]
     fn what_is_not_given_anew_stays() {
         let now = Timestamp::now();
-        let session = Session::new(&tokens(60, Some("one")), now);
+        let session = Session::new(&tokens(60, Some("one")), now).unwrap();
         assert_eq!(
-            session.renewed(&tokens(60, None), now).refresh.as_deref(),
+            session
+                .renewed(&tokens(60, None), now)
+                .unwrap()
+                .refresh
+                .as_deref(),
             Some("one")
         );
-        let next = session.renewed(&tokens(60, Some("two")), now);
+        let next = session.renewed(&tokens(60, Some("two")), now).unwrap();
         assert_eq!(next.refresh.as_deref(), Some("two"));
     }
 

@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use delivery::provisioner::{
     Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
-use kernel::{Problem, Secret};
+use kernel::{Problem, Secret, SecretText};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -87,7 +87,7 @@ impl Provisioner for Amqp {
             request.resource_type, request.id, request.environment, request.team
         );
         let made = async {
-            let login = json!({ "password": password.expose_str(), "tags": "" });
+            let login = json!({ "password": password.expose(), "tags": "" });
             tokio::try_join!(
                 put(
                     &server,
@@ -232,7 +232,7 @@ async fn show(server: &AmqpServer, path: String) -> Result<Option<Value>, Provis
 async fn wrong_with_login(
     server: &AmqpServer,
     Names { vhost, user }: &Names,
-    password: &Secret,
+    password: &SecretText,
 ) -> Result<Option<String>, ProvisionError> {
     let (found, rights) = tokio::try_join!(
         show(server, format!("users/{user}")),
@@ -253,7 +253,7 @@ async fn wrong_with_login(
 
 /// Whether the user's password is `password`. RabbitMQ keeps, and shows to administrators, the base64
 /// of four bytes of salt and the SHA-256 of salt and password; of another way to hash nothing is said.
-fn takes(user: &Value, password: &Secret) -> bool {
+fn takes(user: &Value, password: &SecretText) -> bool {
     const SALT: usize = 4;
     if user["hashing_algorithm"] != "rabbit_password_hashing_sha256" {
         return true;
@@ -293,22 +293,22 @@ fn provisioned(
     request: &Request,
     server: &AmqpServer,
     names: &Names,
-    password: &Secret,
+    password: &SecretText,
 ) -> Provisioned {
     let host = server.address.host_for(request);
     let port = server.address.port;
     let Names { vhost, user } = names;
-    let url = format!(
-        "amqp://{user}:{}@{host}:{port}/{vhost}",
-        password.expose_str().unwrap_or_default()
-    );
+    let url = format!("amqp://{user}:{}@{host}:{port}/{vhost}", password.expose());
     Provisioned {
         outputs: BTreeMap::from([
             ("host".to_owned(), Output::Plain(json!(host))),
             ("port".to_owned(), Output::Plain(json!(port))),
             ("vhost".to_owned(), Output::Plain(json!(vhost))),
             ("username".to_owned(), Output::Plain(json!(user))),
-            ("password".to_owned(), Output::Secret(password.clone())),
+            (
+                "password".to_owned(),
+                Output::Secret(password.clone().into()),
+            ),
             ("url".to_owned(), Output::Secret(Secret::from(url))),
         ]),
         state: json!({ "vhost": vhost, "server": server.address.to_string() }),

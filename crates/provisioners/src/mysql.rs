@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use delivery::provisioner::{
     Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
-use kernel::{Problem, Secret};
+use kernel::{Problem, Secret, SecretText};
 use serde_json::{Map, Value, json};
 use sqlx::{Connection as _, MySqlConnection};
 use uuid::Uuid;
@@ -208,12 +208,12 @@ enum NoLogin {
 }
 
 /// Logs in to its database as the workload does, and has all rights in it.
-async fn login(server: &MysqlServer, names: &Names, password: &Secret) -> Result<(), NoLogin> {
+async fn login(server: &MysqlServer, names: &Names, password: &SecretText) -> Result<(), NoLogin> {
     let options = server
         .options
         .clone()
         .username(&names.login)
-        .password(password.expose_str().unwrap_or_default())
+        .password(password.expose())
         .database(&names.database);
     let asked = async {
         let mut connection = MySqlConnection::connect_with(&options).await?;
@@ -240,7 +240,7 @@ async fn login(server: &MysqlServer, names: &Names, password: &Secret) -> Result
 async fn prove_login(
     server: &MysqlServer,
     names: &Names,
-    password: &Secret,
+    password: &SecretText,
 ) -> Result<(), ProvisionError> {
     match login(server, names, password).await {
         Ok(()) => {
@@ -260,7 +260,7 @@ fn provisioned(
     request: &Request,
     server: &MysqlServer,
     names: &Names,
-    password: &Secret,
+    password: &SecretText,
 ) -> Provisioned {
     let host = server.address.host_for(request);
     let port = server.address.port;
@@ -269,7 +269,7 @@ fn provisioned(
     } = names;
     let url = format!(
         "mysql://{login}:{}@{host}:{port}/{database}",
-        password.expose_str().unwrap_or_default()
+        password.expose()
     );
     Provisioned {
         outputs: BTreeMap::from([
@@ -278,7 +278,10 @@ fn provisioned(
             ("name".to_owned(), Output::Plain(json!(database))),
             ("database".to_owned(), Output::Plain(json!(database))),
             ("username".to_owned(), Output::Plain(json!(login))),
-            ("password".to_owned(), Output::Secret(password.clone())),
+            (
+                "password".to_owned(),
+                Output::Secret(password.clone().into()),
+            ),
             ("url".to_owned(), Output::Secret(Secret::from(url))),
         ]),
         state: json!({ "database": database, "server": server.address.to_string() }),

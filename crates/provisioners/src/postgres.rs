@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use delivery::provisioner::{
     Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
-use kernel::{Problem, Secret};
+use kernel::{Problem, Secret, SecretText};
 use serde_json::{Map, Value, json};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
@@ -252,13 +252,17 @@ enum NoLogin {
 }
 
 /// Logs in as the workload does, and sees that it acts as the database's owner.
-async fn login(server: &PostgresServer, names: &Names, password: &Secret) -> Result<(), NoLogin> {
+async fn login(
+    server: &PostgresServer,
+    names: &Names,
+    password: &SecretText,
+) -> Result<(), NoLogin> {
     let away = |error: &sqlx::Error| NoLogin::Away(explain(server, error));
     let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
         .host(&server.address.host)
         .port(server.address.port)
         .username(&names.login)
-        .password(password.expose_str().unwrap_or_default())
+        .password(password.expose())
         .database(&names.database)
         .ssl_mode(server.options.get_ssl_mode());
     let mut connection = match PgConnection::connect_with(&options).await {
@@ -284,7 +288,7 @@ async fn login(server: &PostgresServer, names: &Names, password: &Secret) -> Res
 async fn prove_login(
     server: &PostgresServer,
     names: &Names,
-    password: &Secret,
+    password: &SecretText,
 ) -> Result<(), ProvisionError> {
     match login(server, names, password).await {
         Ok(()) => {
@@ -307,14 +311,14 @@ fn provisioned(
     request: &Request,
     server: &PostgresServer,
     names: &Names,
-    password: &Secret,
+    password: &SecretText,
 ) -> Provisioned {
     let host = server.address.host_for(request);
     let port = server.address.port;
     let Names { database, login } = names;
     let url = format!(
         "postgres://{login}:{}@{host}:{port}/{database}",
-        password.expose_str().unwrap_or_default()
+        password.expose()
     );
     let plain = |value: Value| Output::Plain(value);
     Provisioned {
@@ -324,7 +328,10 @@ fn provisioned(
             ("name".to_owned(), plain(json!(database))),
             ("database".to_owned(), plain(json!(database))),
             ("username".to_owned(), plain(json!(login))),
-            ("password".to_owned(), Output::Secret(password.clone())),
+            (
+                "password".to_owned(),
+                Output::Secret(password.clone().into()),
+            ),
             ("url".to_owned(), Output::Secret(Secret::from(url))),
         ]),
         state: json!({ "database": database, "server": server.address.to_string() }),

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use delivery::provisioner::{
     Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
-use kernel::{Problem, Secret};
+use kernel::{Problem, Secret, SecretText};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -147,7 +147,7 @@ impl Provisioner for Redis {
 }
 
 /// Whether the login that was handed out works, and may ask after `key`.
-async fn login(server: &RedisServer, user: &str, password: &Secret, key: &str) -> Presence {
+async fn login(server: &RedisServer, user: &str, password: &SecretText, key: &str) -> Presence {
     match server.lets_in(user, password, key).await {
         Ok(None) => Presence::Present,
         Ok(Some(words)) => Presence::Changed(format!("the login `{user}` does not work: {words}")),
@@ -164,21 +164,21 @@ struct Room<'a> {
     summary: String,
 }
 
-fn provisioned(request: &Request, password: &Secret, room: Room<'_>) -> Provisioned {
+fn provisioned(request: &Request, password: &SecretText, room: Room<'_>) -> Provisioned {
     let host = room.address.host_for(request);
     let port = room.address.port;
     let username = room.username;
-    let url = format!(
-        "redis://{username}:{}@{host}:{port}/0",
-        password.expose_str().unwrap_or_default()
-    );
+    let url = format!("redis://{username}:{}@{host}:{port}/0", password.expose());
     let listens: Option<SocketAddr> = room.address.loopback();
     Provisioned {
         outputs: BTreeMap::from([
             ("host".to_owned(), Output::Plain(json!(host))),
             ("port".to_owned(), Output::Plain(json!(port))),
             ("username".to_owned(), Output::Plain(json!(username))),
-            ("password".to_owned(), Output::Secret(password.clone())),
+            (
+                "password".to_owned(),
+                Output::Secret(password.clone().into()),
+            ),
             ("url".to_owned(), Output::Secret(Secret::from(url))),
             ("prefix".to_owned(), Output::Plain(json!(room.prefix))),
         ]),

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
     sync::Arc,
 };
 
@@ -11,8 +10,8 @@ use delivery::provisioner::{
     Description, Output, Presence, ProvisionError, Provisioned, Provisioner, Request,
 };
 use kernel::{Problem, Secret};
-use minijinja::{Environment, UndefinedBehavior};
 use serde_json::{Map, Value, json};
+use template::{Fault, Sandbox};
 use uuid::Uuid;
 
 use crate::params::{self, Param, Shape};
@@ -75,10 +74,10 @@ impl Provisioner for Template {
                 .remedy("add `outputs`, `secrets` or both"),
             );
         }
-        let engine = bounded();
+        let sandbox = Sandbox::new(FUEL, MOST);
         for part in PARTS {
             if let Some(value) = given.get(part) {
-                check_syntax(&engine, &format!("params.{part}"), value, &mut problems);
+                check_syntax(&sandbox, &format!("params.{part}"), value, &mut problems);
             }
         }
         problems
@@ -114,13 +113,12 @@ impl Provisioner for Template {
             let Some(source) = request.params.get(part) else {
                 return Ok(Map::new());
             };
-            let engine = engine(request, part);
-            let seen = minijinja::Value::from(minijinja::value::Serde(json!({
+            let seen = json!({
                 "values": values, "context": context, "state": state, "outputs": outputs,
-            })));
+            });
             Part {
                 name: part,
-                engine,
+                sandbox: sandbox(request, part),
                 seen,
             }
             .render(source)
@@ -179,32 +177,27 @@ impl Provisioner for Template {
     }
 }
 
-/// The engine for `part`, with the functions that it may use.
-fn engine(request: &Request, part: &str) -> Environment<'static> {
-    let mut engine = bounded();
-    engine.set_undefined_behavior(UndefinedBehavior::Strict);
-    engine.set_fuel(Some(FUEL));
-    engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+/// What renders `part`, with the functions that it may use.
+fn sandbox(request: &Request, part: &str) -> Sandbox {
     let request = Arc::new(request.clone());
     let named = Arc::clone(&request);
-    engine.add_function("unique_name", move |most: usize| {
+    let sandbox = Sandbox::new(FUEL, MOST).with("unique_name", move |most: usize| {
         // Nine bytes are the part that makes it unique; 255 are the longest name of anything.
         named.unique_name(most.clamp(12, 255), '-')
     });
-    if part == "secrets" {
-        engine.add_function("credential", move |label: &str| {
-            let secret = request.credential(label);
-            secret.expose_str().unwrap_or_default().to_owned()
-        });
+    if part != "secrets" {
+        return sandbox;
     }
-    engine
+    sandbox.with("credential", move |label: &str| {
+        request.credential(label).expose().to_owned()
+    })
 }
 
 /// One of state, outputs and secrets on its way from template to values.
 struct Part {
     name: &'static str,
-    engine: Environment<'static>,
-    seen: minijinja::Value,
+    sandbox: Sandbox,
+    seen: Value,
 }
 
 impl Part {
@@ -247,22 +240,28 @@ impl Part {
     }
 
     fn text(&self, path: &str, source: &str) -> Result<String, ProvisionError> {
-        let mut bounded = Bounded(Vec::new());
-        self.engine
-            .template_from_str(source)
-            .and_then(|template| template.render_captured_to(&self.seen, &mut bounded))
-            .map_err(|error| {
-                // What the engine says of a secret's template could hold the secret.
-                let what = match error.detail() {
-                    _ if bounded.0.len() >= MOST => format!("gives more than {MOST} bytes"),
-                    Some(detail) if self.name != "secrets" => format!("{}: {detail}", error.kind()),
-                    _ => error.kind().to_string(),
-                };
-                let line = error.line().map(|line| format!(", line {line}"));
-                fault(path, &format!("{what}{}", line.unwrap_or_default()))
-            })?;
-        String::from_utf8(bounded.0).map_err(|_| fault(path, "gives what is no text"))
+        self.sandbox.render(source, &self.seen).map_err(|found| {
+            let error = match found {
+                Fault::Forbidden(statement) => return fault(path, &uses(statement)),
+                Fault::TooLarge(most) => {
+                    return fault(path, &format!("gives more than {most} bytes"));
+                }
+                Fault::NotText => return fault(path, "gives what is no text"),
+                Fault::Template(error) => error,
+            };
+            // What the engine says of a secret's template could hold the secret.
+            let what = match error.detail() {
+                Some(detail) if self.name != "secrets" => format!("{}: {detail}", error.kind()),
+                _ => error.kind().to_string(),
+            };
+            let line = error.line().map(|line| format!(", line {line}"));
+            fault(path, &format!("{what}{}", line.unwrap_or_default()))
+        })
     }
+}
+
+fn uses(statement: &str) -> String {
+    format!("a template here cannot use `{{% {statement} %}}`")
 }
 
 fn fault(path: &str, what: &str) -> ProvisionError {
@@ -270,69 +269,11 @@ fn fault(path: &str, what: &str) -> ProvisionError {
         .remedy("mend the resource definition; it sees `values`, `context`, `state` and `outputs`")
 }
 
-/// Takes [`MOST`] bytes and no more.
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = MOST - self.0.len();
-        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if bytes.len() > room {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "output too large",
-            ));
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// An engine in which no value grows faster than the template that makes it: steps and output are
-/// counted, memory is not.
-fn bounded() -> Environment<'static> {
-    let mut engine = Environment::new();
-    engine.remove_global("namespace");
-    for filter in [
-        "replace", "join", "indent", "batch", "slice", "format", "tojson", "pprint",
-    ] {
-        engine.remove_filter(filter);
-    }
-    engine
-}
-
-/// Statements that keep a value for later ones: by them text could double with every line.
-const FORBIDDEN: [&str; 5] = ["set", "macro", "call", "filter", "with"];
-
-/// A statement of `text` that is not allowed.
-fn forbidden(text: &str) -> Option<&'static str> {
-    text.split("{%").skip(1).find_map(|statement| {
-        let statement = statement.trim_start_matches(['-', '+']).trim_start();
-        let word: String = statement
-            .chars()
-            .take_while(char::is_ascii_alphabetic)
-            .collect();
-        FORBIDDEN.into_iter().find(|forbidden| *forbidden == word)
-    })
-}
-
-fn check_syntax(engine: &Environment<'_>, path: &str, value: &Value, problems: &mut Vec<Problem>) {
+fn check_syntax(sandbox: &Sandbox, path: &str, value: &Value, problems: &mut Vec<Problem>) {
     match value {
-        Value::String(text) => {
-            if let Some(statement) = forbidden(text) {
-                problems.push(
-                    Problem::new(
-                        "params/template",
-                        path,
-                        format!("a template here cannot use `{{% {statement} %}}`"),
-                    )
-                    .remedy("write the expression where its value is needed, or use a `command`"),
-                );
-            }
-            if let Err(error) = engine.template_from_str(text) {
+        Value::String(text) => match sandbox.check(text) {
+            Ok(()) => {}
+            Err(Fault::Template(error)) => {
                 let detail = error.detail().unwrap_or("it is no template");
                 let line = error.line().unwrap_or(1);
                 problems.push(
@@ -340,15 +281,21 @@ fn check_syntax(engine: &Environment<'_>, path: &str, value: &Value, problems: &
                         .remedy("see the syntax of Jinja templates"),
                 );
             }
-        }
+            Err(Fault::Forbidden(statement)) => problems.push(
+                Problem::new("params/template", path, uses(statement))
+                    .remedy("write the expression where its value is needed, or use a `command`"),
+            ),
+            // Found when it is rendered.
+            Err(Fault::TooLarge(_) | Fault::NotText) => {}
+        },
         Value::Array(list) => {
             for (i, item) in list.iter().enumerate() {
-                check_syntax(engine, &format!("{path}[{i}]"), item, problems);
+                check_syntax(sandbox, &format!("{path}[{i}]"), item, problems);
             }
         }
         Value::Object(map) => {
             for (key, item) in map {
-                check_syntax(engine, &format!("{path}.{key}"), item, problems);
+                check_syntax(sandbox, &format!("{path}.{key}"), item, problems);
             }
         }
         _ => {}

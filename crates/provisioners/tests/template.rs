@@ -27,7 +27,7 @@ async fn outputs_follow_from_values_context_and_state() {
     assert_eq!(output(&made, "size"), "6");
     assert_eq!(output(&made, "count"), "1");
     let credential = request.credential("db");
-    let expected = format!("user:{}@payments-dev", credential.expose_str().unwrap());
+    let expected = format!("user:{}@payments-dev", credential.expose());
     assert_eq!(output(&made, "url"), expected);
     assert!(is_secret(&made, "url") && !is_secret(&made, "name"));
 
@@ -58,7 +58,7 @@ async fn an_error_of_a_secrets_template_does_not_quote_it() {
     let request = request("template", "notes.t", params);
     let error = Template::new().provision(&request).await.unwrap_err();
     let credential = request.credential("x");
-    assert!(!error.message.contains(credential.expose_str().unwrap()));
+    assert!(!error.message.contains(credential.expose()));
     assert!(error.message.contains("secrets.a"), "{error}");
 }
 

@@ -78,7 +78,7 @@ impl Sealed {
         match self.store.commit(change).await {
             // Somebody else has written the first version in between.
             Err(error) if error.kind == ErrorKind::AlreadyExists => {
-                Err(conflict(secret, 0).caused_by(error))
+                Err(conflict(secret, 0).caused_by(error).overtaken())
             }
             committed => committed.map(|_| info(&resource)),
         }
@@ -114,10 +114,6 @@ impl SecretStore for Sealed {
     }
 
     async fn put(&self, by: &Caller, secret: &SecretRef, write: Write) -> Result<SecretInfo> {
-        if write.expected.is_some() {
-            // Whoever expects a version decides anew themselves.
-            return self.put_once(by, secret, &write).await;
-        }
         anew(|| self.put_once(by, secret, &write)).await
     }
 
@@ -148,10 +144,9 @@ impl SecretStore for Sealed {
                     written: kept.created,
                     value: value?,
                 })),
-                _ => {
-                    Err(Error::conflict("the secret is being written")
-                        .remedy("try again in a moment"))
-                }
+                _ => Err(Error::conflict("the secret is being written")
+                    .remedy("try again in a moment")
+                    .overtaken()),
             }
         })
         .await

@@ -14,6 +14,7 @@ mod http;
 mod keys;
 mod lead;
 mod metrics;
+mod parts;
 mod patience;
 mod rekey;
 mod routing;

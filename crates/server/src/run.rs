@@ -20,7 +20,7 @@ use identity::{
     service::{PORTAL, PORTAL_CALLBACK},
 };
 use kernel::{
-    Driver, DriverHandle, Error, Guard, Result, Secret, Store,
+    Driver, DriverHandle, Error, ErrorKind, Guard, Result, Secret, Store,
     http::{AdminToken, Authenticator},
 };
 use portal::Portal;
@@ -30,10 +30,7 @@ use teams::{
     Registered, Registry, Teams,
     reconcile::{IntegrationChanges, Integrations, Onboarding, PeopleChanges},
 };
-use tokio::{
-    net::TcpListener,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -45,6 +42,7 @@ use crate::{
     documents::{AllDocuments, CatalogDocuments},
     keys, lead,
     metrics::{self, Metrics},
+    parts::Parts,
     rekey::{self, Rekey, Rekeying},
     routing::Routing,
     team_ports::{
@@ -70,8 +68,9 @@ pub struct Running {
     adapters: Adapters,
     driver: DriverHandle,
     gateway_handle: GatewayHandle,
-    api_task: JoinHandle<()>,
-    tasks: JoinSet<()>,
+    /// What serves the API: it stops last.
+    serving: Parts,
+    parts: Parts,
     stop: CancellationToken,
 }
 
@@ -166,11 +165,16 @@ pub async fn start(config: Config) -> Result<Running> {
     ])));
 
     let stop = CancellationToken::new();
-    let mut tasks = JoinSet::new();
+    let mut parts = Parts::default();
     let (refusing, until) = (guard.clone(), stop.clone());
-    tasks.spawn(async move { refusing.tell_refusals(until).await });
+    parts.run("the log of refusals", async move {
+        refusing.tell_refusals(until).await;
+    });
     let refusals = Arc::new(Refusals::default());
-    tasks.spawn(refusals.clone().keep(store.clone(), stop.clone()));
+    parts.run(
+        "the log of refused connections",
+        refusals.clone().keep(store.clone(), stop.clone()),
+    );
     let callers: Arc<dyn gateway::Callers> =
         Arc::new(CallingWorkloads::new(adapters.engines.clone(), refusals));
     let (mut routing, table) = Routing::new(
@@ -179,12 +183,19 @@ pub async fn start(config: Config) -> Result<Running> {
         Some(callers.clone()),
     );
     routing.refresh().await?;
-    tasks.spawn(routing.follow(stop.clone()));
-    tasks.spawn(identity.clone().follow(stop.clone()));
-    tasks.spawn(registry.follow(stop.clone()));
-    tasks.spawn(Deliveries::new(subscriptions.clone(), &holder()).run(stop.clone()));
+    parts.run("the gateway's routing", routing.follow(stop.clone()));
+    parts.run(
+        "the view of identities",
+        identity.clone().follow(stop.clone()),
+    );
+    parts.run("the view of teams", registry.follow(stop.clone()));
+    parts.run(
+        "the delivery of events to subscriptions",
+        Deliveries::new(subscriptions.clone(), &holder()).run(stop.clone()),
+    );
     if let Some(url) = config.nats.clone() {
-        tasks.spawn(NatsOutlet::new(store.clone(), url, &holder())?.run(stop.clone()));
+        let outlet = NatsOutlet::new(store.clone(), url, &holder())?;
+        parts.run("the delivery of events to NATS", outlet.run(stop.clone()));
     }
     let limits = Limits {
         connections,
@@ -216,25 +227,25 @@ pub async fn start(config: Config) -> Result<Running> {
         .start();
     for engine in &adapters.engines {
         let changes = engine.changes();
-        tasks.spawn(lead::relay(
-            changes,
-            store.clone(),
-            driver.nudger(),
-            stop.clone(),
-        ));
-        tasks.spawn(lead::stand_down(
-            engine.clone(),
-            driver.leadership(),
-            stop.clone(),
-        ));
+        parts.run(
+            "the watch over engines",
+            lead::relay(changes, store.clone(), driver.nudger(), stop.clone()),
+        );
+        parts.run(
+            "the handing over of engines",
+            lead::stand_down(engine.clone(), driver.leadership(), stop.clone()),
+        );
     }
     if !installed {
-        tasks.spawn(lead::install_once_leading(
-            delivery.clone(),
-            catalog.clone(),
-            driver.leadership(),
-            stop.clone(),
-        ));
+        parts.run_once(
+            "the installation of what comes with the platform",
+            lead::install_once_leading(
+                delivery.clone(),
+                catalog.clone(),
+                driver.leadership(),
+                stop.clone(),
+            ),
+        );
     }
 
     let router = Router::new()
@@ -269,7 +280,11 @@ pub async fn start(config: Config) -> Result<Running> {
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(Extension(Arc::new(authenticator) as Arc<dyn Authenticator>))
         .layer(middleware::from_fn(kernel::http::correlate));
-    let api_task = tokio::spawn(api::serve(api_listener, router, connections, stop.clone()));
+    let mut serving = Parts::default();
+    serving.run(
+        "the API",
+        api::serve(api_listener, router, connections, stop.clone()),
+    );
     tracing::info!(api = %api_address, %gateway, data = %config.data.display(), "towpath is up");
     Ok(Running {
         api: api_address,
@@ -279,8 +294,8 @@ pub async fn start(config: Config) -> Result<Running> {
         adapters,
         driver,
         gateway_handle,
-        api_task,
-        tasks,
+        serving,
+        parts,
         stop,
     })
 }
@@ -296,24 +311,31 @@ impl Running {
         self.driver.is_leader()
     }
 
+    /// Waits until a part of the platform fails that should run for as long as it does; says which. Whoever
+    /// runs the platform stops it then, and starts it anew: half a platform would be taken for a whole one.
+    pub async fn failed(&mut self) -> Error {
+        tokio::select! {
+            error = self.driver.failed() => error,
+            error = self.parts.failed() => error,
+            error = self.serving.failed() => error,
+            () = self.gateway_handle.failed() => Error::new(
+                ErrorKind::Internal,
+                "the gateway has failed, and the platform cannot go on without",
+            )
+            .remedy("start it again; its log says what went before"),
+        }
+    }
+
     /// Stops in order: no new work, then the work under way, then what serves. Workloads and the
     /// servers behind them go on, and are found again at the next start.
     pub async fn stop(mut self) -> Result<()> {
         self.driver.shutdown().await;
         self.stop.cancel();
         self.gateway_handle.shutdown(GRACE).await;
-        let api = self.api_task.abort_handle();
-        match tokio::time::timeout(GRACE, self.api_task).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the API's task failed"),
-            // Streams that follow events have no end of their own.
-            Err(_) => api.abort(),
-        }
-        while let Some(done) = self.tasks.join_next().await {
-            if let Err(error) = done {
-                tracing::warn!(%error, "a task failed");
-            }
-        }
+        // Streams that follow events have no end of their own: they end with the value.
+        let _ = tokio::time::timeout(GRACE, self.serving.end()).await;
+        drop(self.serving);
+        self.parts.end().await;
         self.adapters.stop().await;
         self.delivery.store().close().await;
         Ok(())
@@ -385,4 +407,40 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
     listener
         .local_addr()
         .map_err(|e| Error::internal("a listener has no address", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A platform of its own that starts no server.
+    async fn platform(data: &Path) -> Running {
+        let somewhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = Config {
+            listen: somewhere,
+            gateway_listen: somewhere,
+            s3_listen: somewhere,
+            start_servers: false,
+            ..Config::local(data)
+        };
+        start(config).await.expect("it starts")
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_platform_whose_part_dies_says_which_and_can_be_stopped() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut running = platform(directory.path()).await;
+        let quiet = tokio::time::timeout(Duration::from_millis(300), running.failed()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        running
+            .parts
+            .run("the canary", async { panic!("it is dead") });
+        let failed = tokio::time::timeout(GRACE, running.failed()).await;
+        let error = failed.expect("it is seen");
+        assert!(
+            error.message.starts_with("the canary has failed"),
+            "{error}"
+        );
+        running.stop().await.expect("it stops");
+    }
 }

@@ -19,7 +19,7 @@ pub fn draw() -> Result<Secret> {
 
 /// The key that a secret stands for. The error does not show it.
 pub fn key(secret: &Secret) -> Result<Secret> {
-    let text = secret.expose_str().unwrap_or_default();
+    let text = secret.text()?;
     let text = text.strip_prefix(PREFIX).unwrap_or(text);
     match STANDARD.decode(text) {
         Ok(bytes) if GIVEN.contains(&bytes.len()) => Ok(Secret::new(bytes)),

@@ -145,6 +145,7 @@ impl From<client::Error> for Failure {
                 Failure::new(Exit::Unreachable, format!("{message}: {reason}"))
                     .remedy("see whether the platform still runs: `towpath status`")
             }
+            client::Error::Text(error) => error.into(),
             _ => Failure::new(Exit::Failed, message),
         }
     }

@@ -107,7 +107,7 @@ impl Pass<'_> {
                 self.end(
                     DeploymentPhase::Superseded,
                     change,
-                    "superseded",
+                    "deployment.superseded",
                     None,
                     json!({}),
                 )
@@ -211,9 +211,9 @@ impl Pass<'_> {
         change.status(&self.deployment)?;
         if new {
             let what = match phase {
-                DeploymentPhase::Creating => "creating",
-                DeploymentPhase::Deploying => "deploying",
-                _ => "observing",
+                DeploymentPhase::Creating => "deployment.creating",
+                DeploymentPhase::Deploying => "deployment.deploying",
+                _ => "deployment.observing",
             };
             change.event(self.event(
                 what,
@@ -243,7 +243,7 @@ impl Pass<'_> {
             .end(
                 DeploymentPhase::Succeeded,
                 change,
-                "succeeded",
+                "deployment.succeeded",
                 Some(Outcome::Pass),
                 json!({ "urls": urls }),
             )
@@ -268,9 +268,9 @@ impl Pass<'_> {
             DeploymentPhase::Failed
         };
         let what = if returned.is_some() {
-            "rolled-back"
+            "deployment.rolled-back"
         } else {
-            "failed"
+            "deployment.failed"
         };
         let data = json!({ "failure": failure });
         self.deployment.status.failure = Some(failure);
@@ -354,7 +354,7 @@ impl Pass<'_> {
 
     fn event(&self, what: &str, outcome: Option<Outcome>, data: serde_json::Value) -> NewEvent {
         NewEvent {
-            kind: format!("dev.towpath.deployment.{what}"),
+            kind: format!("{}{what}", NewEvent::PREFIX),
             subject: self.deployment.key(),
             team: self.team.clone(),
             cause: Cause::system("deployments", self.deployment.spec.correlation),

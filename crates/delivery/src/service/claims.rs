@@ -139,7 +139,8 @@ impl Delivery {
                 return Err(Error::conflict(format!(
                     "`{host}` was just taken by another environment"
                 ))
-                .remedy("choose another host"));
+                .remedy("choose another host")
+                .overtaken());
             }
             let is_first = held.is_none();
             let claim = HostClaim::again(held, host, environment);

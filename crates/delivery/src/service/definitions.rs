@@ -375,32 +375,35 @@ impl Delivery {
         self.guard
             .require(caller, DEFINITION_DELETE, &target)
             .await?;
-        let held = self.store.expect::<ResourceDefinition>("", name).await?;
-        held.meta.require_revision(revision)?;
-        let instances = self
-            .store
-            .list_all::<ResourceInstance>(&Query::default())
-            .await?;
-        let in_use: Vec<String> = instances
-            .iter()
-            .filter(|instance| instance.spec.definition.name == name)
-            .map(|instance| format!("{}/{}", instance.meta.scope, instance.meta.name))
-            .collect();
-        let mut change = Change::new().by(caller);
-        change.remove(&held)?;
-        change.event(NewEvent::caused(
-            "resource-definition.deleted",
-            held.key(),
-            "",
-            caller,
-            Some(Outcome::Pass),
-            json!({ "revision": held.status.revision, "inUse": in_use }),
-        ));
-        self.store.commit(change).await?;
-        Ok(DefinitionDeleted {
-            in_use,
-            built_in: held.status.built_in,
+        anew(|| async {
+            let held = self.store.expect::<ResourceDefinition>("", name).await?;
+            held.meta.require_revision(revision)?;
+            let instances = self
+                .store
+                .list_all::<ResourceInstance>(&Query::default())
+                .await?;
+            let in_use: Vec<String> = instances
+                .iter()
+                .filter(|instance| instance.spec.definition.name == name)
+                .map(|instance| format!("{}/{}", instance.meta.scope, instance.meta.name))
+                .collect();
+            let mut change = Change::new().by(caller);
+            change.remove(&held)?;
+            change.event(NewEvent::caused(
+                "resource-definition.deleted",
+                held.key(),
+                "",
+                caller,
+                Some(Outcome::Pass),
+                json!({ "revision": held.status.revision, "inUse": in_use }),
+            ));
+            self.store.commit(change).await?;
+            Ok(DefinitionDeleted {
+                in_use,
+                built_in: held.status.built_in,
+            })
         })
+        .await
     }
 
     /// Which definition meets a need in an environment, and why.

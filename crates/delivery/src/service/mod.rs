@@ -26,7 +26,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use kernel::{Committed, Error, Guard, Kind, Query, Resource, Result, Secret, Store};
+use kernel::{Error, Guard, Kind, Query, Resource, Result, Secret, Store};
 
 use crate::{
     Engine, Provisioner, Verifier,
@@ -205,17 +205,5 @@ impl Delivery {
             ..Query::default()
         };
         self.store.list_all(&query).await
-    }
-
-    /// `resource` as the commit has left it: at its present revision, even where it has gone since.
-    fn committed<K: Kind>(committed: Committed, resource: &Resource<K>) -> Result<Resource<K>> {
-        let key = resource.key();
-        let mut written = committed.documents.into_iter().rev();
-        written
-            .find(|document| document.key() == key)
-            .ok_or_else(|| {
-                Error::internal("a commit did not answer what it wrote", key.to_string())
-            })?
-            .typed()
     }
 }

@@ -76,7 +76,7 @@ impl Delivery {
                 "message": status.message,
             }),
         ));
-        Self::committed(self.store.commit(change).await?, &remnant)
+        self.store.commit(change).await?.resource(&remnant.key())
     }
 
     /// Who may have made something of `instance`, and the names on their servers.
@@ -139,21 +139,24 @@ impl Delivery {
             }
             error
         })?;
-        let remnant = self.store.expect::<Remnant>("", name).await?;
-        remnant.meta.require_revision(revision)?;
-        self.refuse_if_listed(&remnant.spec).await?;
-        let mut change = Change::new().by(caller);
-        change.remove(&remnant)?;
-        change.event(NewEvent::caused(
-            "remnant.removed",
-            remnant.key(),
-            &remnant.spec.team,
-            caller,
-            Some(Outcome::Pass),
-            json!({ "leftBy": remnant.spec.left_by, "environment": remnant.spec.environment }),
-        ));
-        self.store.commit(change).await?;
-        Ok(())
+        anew(|| async {
+            let remnant = self.store.expect::<Remnant>("", name).await?;
+            remnant.meta.require_revision(revision)?;
+            self.refuse_if_listed(&remnant.spec).await?;
+            let mut change = Change::new().by(caller);
+            change.remove(&remnant)?;
+            change.event(NewEvent::caused(
+                "remnant.removed",
+                remnant.key(),
+                &remnant.spec.team,
+                caller,
+                Some(Outcome::Pass),
+                json!({ "leftBy": remnant.spec.left_by, "environment": remnant.spec.environment }),
+            ));
+            self.store.commit(change).await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn refuse_if_listed(&self, remnant: &RemnantSpec) -> Result<()> {

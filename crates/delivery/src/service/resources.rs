@@ -63,7 +63,7 @@ impl Delivery {
             None,
             json!({ "rotation": instance.spec.rotation, "usedBy": instance.status.used_by }),
         ));
-        Self::committed(self.store.commit(change).await?, &instance)
+        self.store.commit(change).await?.resource(&instance.key())
     }
 
     /// An instance, by its name or by what it is in the graph: `postgres.default#notes.db`.
@@ -135,7 +135,7 @@ impl Delivery {
             None,
             json!({ "holdsData": instance.spec.holds_data }),
         ));
-        Self::committed(self.store.commit(change).await?, &instance)
+        self.store.commit(change).await?.resource(&instance.key())
     }
 
     /// The outputs of an instance: plain ones with their value, secret ones by name, save the

@@ -61,7 +61,7 @@ impl Delivery {
             None,
             json!({ "withData": with_data }),
         ));
-        Self::committed(self.store.commit(change).await?, &workload)
+        self.store.commit(change).await?.resource(&workload.key())
     }
 
     /// Lines of a workload's log.

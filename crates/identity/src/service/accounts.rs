@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ClientCredentials, Identity, TokenAnswer, access::of_team, tokens::Signing, written};
+use super::{ClientCredentials, Identity, TokenAnswer, access::of_team, tokens::Signing};
 use crate::{
     clock::after,
     model::{AccountKind, IssuedKey, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
@@ -106,7 +106,7 @@ impl Identity {
                 Some(Outcome::Pass),
                 json!({ "disabled": account.spec.disabled }),
             ));
-            written(self.store.commit(change).await?)
+            self.store.commit(change).await?.resource(&account.key())
         })
         .await
     }
@@ -197,7 +197,7 @@ impl Identity {
             if account.status.keys.iter().any(|known| known.id == id) {
                 return Ok(());
             }
-            let secret = key.expose_str().unwrap_or_default().to_owned();
+            let secret = key.text()?.to_owned();
             self.account_take(caller, account, id.to_owned(), secret)
                 .await
                 .map(drop)
@@ -329,11 +329,9 @@ impl Identity {
         &self,
         credentials: &ClientCredentials,
     ) -> Result<Option<(Resource<ServiceAccount>, String)>> {
-        let secret = credentials
-            .secret
-            .as_ref()
-            .and_then(Secret::expose_str)
-            .unwrap_or_default();
+        let Some(secret) = credentials.secret.as_ref().and_then(Secret::expose_str) else {
+            return Ok(None);
+        };
         let Some((team, name)) = account_named(&credentials.id) else {
             return Ok(None);
         };
@@ -354,8 +352,7 @@ impl Identity {
             .await?;
         let good = kept
             .as_ref()
-            .and_then(Secret::expose_str)
-            .is_some_and(|kept| same(kept, digest(secret)));
+            .is_some_and(|kept| same(kept.expose(), digest(secret)));
         Ok(good.then_some((account, key.id)))
     }
 

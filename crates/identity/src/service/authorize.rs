@@ -172,7 +172,7 @@ impl Identity {
         verifier: &str,
     ) -> Result<TokenAnswer, Refusal> {
         let unknown = || Refusal::grant("the code is not good any more: log in again");
-        let name = digest(code.expose_str().unwrap_or_default());
+        let name = digest(code.expose());
         let mut record = self
             .store
             .record::<AuthorizationCode>(&name)

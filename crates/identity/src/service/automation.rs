@@ -202,11 +202,7 @@ impl Identity {
     }
 
     async fn automation_note(&self, token: &Secret) -> Result<()> {
-        let Ok(verified) = self
-            .verifier
-            .verify(token.expose_str().unwrap_or_default())
-            .await
-        else {
+        let Ok(verified) = self.verifier.verify(token.text()?).await else {
             return Ok(());
         };
         if verified.caller.kind != CallerKind::Person {

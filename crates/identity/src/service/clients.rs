@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use url::Url;
 
-use super::{Identity, access::of_platform, written};
+use super::{Identity, access::of_platform};
 use crate::{
     model::{OidcClient, OidcClientSpec},
     refusal::{Refusal, RefusalCode},
@@ -152,7 +152,7 @@ impl Identity {
                 done,
                 json!({}),
             ));
-            written(self.store.commit(change).await?)
+            self.store.commit(change).await?.resource(&client.key())
         })
         .await
     }
@@ -166,21 +166,24 @@ impl Identity {
     ) -> Result<()> {
         self.may_change(caller, &of_platform::<OidcClient>(name))
             .await?;
-        let client = self.store.expect::<OidcClient>("", name).await?;
-        client.meta.require_revision(revision)?;
-        let mut change = Change::new().by(caller);
-        change.remove(&client)?;
-        let done = Some(Outcome::Pass);
-        change.event(NewEvent::caused(
-            "client.removed",
-            client.key(),
-            "",
-            caller,
-            done,
-            json!({}),
-        ));
-        self.store.commit(change).await?;
-        Ok(())
+        anew(|| async {
+            let client = self.store.expect::<OidcClient>("", name).await?;
+            client.meta.require_revision(revision)?;
+            let mut change = Change::new().by(caller);
+            change.remove(&client)?;
+            let done = Some(Outcome::Pass);
+            change.event(NewEvent::caused(
+                "client.removed",
+                client.key(),
+                "",
+                caller,
+                done,
+                json!({}),
+            ));
+            self.store.commit(change).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Draws a secret for a confidential client, in place of the one before.
@@ -246,10 +249,7 @@ impl Identity {
         }
         let kept = self.store.secret(client.meta.uid, SECRET).await?;
         let good = match (&kept, &credentials.secret) {
-            (Some(kept), Some(given)) => same(
-                kept.expose_str().unwrap_or_default(),
-                digest(given.expose_str().unwrap_or_default()),
-            ),
+            (Some(kept), Some(given)) => same(kept.expose(), digest(given.expose())),
             _ => false,
         };
         if good {

@@ -143,7 +143,7 @@ impl Identity {
         address: &str,
     ) -> Result<TokenAnswer, Refusal> {
         self.client_proved(credentials, address).await?;
-        let name = digest(device_code.expose_str().unwrap_or_default());
+        let name = digest(device_code.expose());
         let unknown =
             || Refusal::grant("there is no such device code, or it was used: start again");
         let mut record = self

@@ -17,7 +17,7 @@ use kernel::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Identity, TokenAnswer, access::of_team, accounts::account_named, written};
+use super::{Identity, TokenAnswer, access::of_team, accounts::account_named};
 use crate::{
     clock::after,
     jose::provider,
@@ -161,7 +161,7 @@ impl Identity {
                 Some(Outcome::Pass),
                 json!({ "issuer": trust.spec.issuer, "serviceAccount": trust.spec.service_account }),
             ));
-            written(self.store.commit(change).await?)
+            self.store.commit(change).await?.resource(&trust.key())
         })
         .await
     }
@@ -225,7 +225,9 @@ impl Identity {
     }
 
     async fn exchanged(&self, client_id: &str, token: &Secret) -> Result<TokenAnswer, Untaken> {
-        let token = token.expose_str().unwrap_or_default();
+        let token = token
+            .text()
+            .map_err(|_| Refusal::request("the subject_token is not a signed token"))?;
         let claimed: Peek = insecure_decode_claims(token)
             .map_err(|_| Refusal::request("the subject_token is not a signed token"))?;
         let (team, name) = account_named(client_id).ok_or_else(|| {

@@ -282,8 +282,8 @@ impl Identity {
     /// What an ID token says whose session is to end, and for which client it was. The token may have
     /// expired, and is verified otherwise.
     pub(crate) fn logout_hint(&self, hint: &Secret) -> Result<IdClaims, Refusal> {
-        self.verifier
-            .id_token_hint(hint.expose_str().unwrap_or_default())
+        hint.text()
+            .and_then(|hint| self.verifier.id_token_hint(hint))
             .map_err(|error| Refusal::request(error.message))
     }
 

@@ -135,20 +135,9 @@ impl Identity {
 }
 
 impl Contended for crate::Refusal {
-    fn is_conflict(&self) -> bool {
-        self.cause.as_ref().is_some_and(Contended::is_conflict)
+    fn is_overtaken(&self) -> bool {
+        self.cause.as_ref().is_some_and(Error::is_overtaken)
     }
-}
-
-/// The one resource that a change wrote.
-fn written<K: kernel::Kind>(committed: kernel::Committed) -> Result<Resource<K>> {
-    let of_kind = |document: &kernel::Document| document.kind == K::KIND;
-    committed
-        .documents
-        .into_iter()
-        .rfind(of_kind)
-        .ok_or_else(|| Error::internal("a change wrote nothing", K::KIND))?
-        .typed()
 }
 
 /// The caller behind what somebody does to their own login: themselves, by these means.

@@ -219,10 +219,7 @@ impl Identity {
 
     /// What a token says of whoever shows it: `userinfo`.
     pub async fn userinfo(&self, token: &Secret) -> Result<Value> {
-        let verified = self
-            .verifier
-            .verify(token.expose_str().unwrap_or_default())
-            .await?;
+        let verified = self.verifier.verify(token.text()?).await?;
         let claims = verified.claims;
         let mut groups = verified.caller.groups;
         groups.extend(verified.caller.teams);

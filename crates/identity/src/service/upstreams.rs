@@ -9,7 +9,7 @@ use kernel::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Entered, Identity, access::of_platform, sessions::sessions_of, written};
+use super::{Entered, Identity, access::of_platform, sessions::sessions_of};
 use crate::{
     clock::{Clock, after},
     model::{Upstream, UpstreamKind, UpstreamSpec},
@@ -113,7 +113,7 @@ impl Identity {
                     "directoryToken": secrets.directory_token.is_some(),
                 }),
             ));
-            written(self.store.commit(change).await?)
+            self.store.commit(change).await?.resource(&upstream.key())
         })
         .await
     }
@@ -127,20 +127,23 @@ impl Identity {
     ) -> Result<()> {
         self.may_change(caller, &of_platform::<Upstream>(name))
             .await?;
-        let upstream = self.store.expect::<Upstream>("", name).await?;
-        upstream.meta.require_revision(revision)?;
-        let mut change = Change::new().by(caller);
-        change.remove(&upstream)?;
-        change.event(NewEvent::caused(
-            "upstream.removed",
-            upstream.key(),
-            "",
-            caller,
-            Some(Outcome::Pass),
-            json!({}),
-        ));
-        self.store.commit(change).await?;
-        Ok(())
+        anew(|| async {
+            let upstream = self.store.expect::<Upstream>("", name).await?;
+            upstream.meta.require_revision(revision)?;
+            let mut change = Change::new().by(caller);
+            change.remove(&upstream)?;
+            change.event(NewEvent::caused(
+                "upstream.removed",
+                upstream.key(),
+                "",
+                caller,
+                Some(Outcome::Pass),
+                json!({}),
+            ));
+            self.store.commit(change).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// The upstreams that people may choose from: name and title.

@@ -1,9 +1,9 @@
 //! The local source's users and groups.
 
-use kernel::{Caller, Change, Error, Name, NewEvent, Outcome, Resource, Result, Secret, anew};
+use kernel::{Caller, Change, Error, Key, Name, NewEvent, Outcome, Resource, Result, Secret, anew};
 use serde_json::json;
 
-use super::{Identity, access::of_platform, written};
+use super::{Identity, access::of_platform};
 use crate::{
     model::{
         LocalGroup, LocalGroupSpec, LocalUser, LocalUserSpec, UserName, UserNameSpec, local_id,
@@ -88,7 +88,7 @@ impl Identity {
             Some(Outcome::Pass),
             json!({ "disabled": user.spec.disabled }),
         ));
-        written(self.store.commit(change).await?)
+        self.store.commit(change).await?.resource(&user.key())
     }
 
     /// Writes down that one more is called so; gives how many were before.
@@ -178,7 +178,10 @@ impl Identity {
             let (name, spec) = (name.as_str(), spec.clone());
             self.group_into(&mut change, caller, name, spec, revision, None)
                 .await?;
-            written(self.store.commit(change).await?)
+            self.store
+                .commit(change)
+                .await?
+                .resource(&Key::of::<LocalGroup>("", name))
         })
         .await
     }
@@ -249,19 +252,22 @@ impl Identity {
     ) -> Result<()> {
         self.may_change(caller, &of_platform::<LocalGroup>(name))
             .await?;
-        let group = self.store.expect::<LocalGroup>("", name).await?;
-        group.meta.require_revision(revision)?;
-        let mut change = Change::new().by(caller);
-        change.remove(&group)?;
-        change.event(NewEvent::caused(
-            "group.removed",
-            group.key(),
-            name,
-            caller,
-            Some(Outcome::Pass),
-            json!({}),
-        ));
-        self.store.commit(change).await?;
-        Ok(())
+        anew(|| async {
+            let group = self.store.expect::<LocalGroup>("", name).await?;
+            group.meta.require_revision(revision)?;
+            let mut change = Change::new().by(caller);
+            change.remove(&group)?;
+            change.event(NewEvent::caused(
+                "group.removed",
+                group.key(),
+                name,
+                caller,
+                Some(Outcome::Pass),
+                json!({}),
+            ));
+            self.store.commit(change).await?;
+            Ok(())
+        })
+        .await
     }
 }

@@ -91,7 +91,7 @@ impl Local {
         let too_long = password.expose().len() > LONGEST;
         let good = self
             .work(move || {
-                let text = hash.expose_str().unwrap_or_default();
+                let text = hash.text()?;
                 let hash = PasswordHash::new(text).map_err(|error| {
                     Error::internal("a kept password is not readable", error.to_string())
                 })?;

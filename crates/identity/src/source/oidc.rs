@@ -133,7 +133,7 @@ impl Oidc {
             .map_err(|error| {
                 broken("its discovery document cannot be used".into()).caused_by(error)
             })?;
-        let secret = self.client_secret.as_ref().and_then(Secret::expose_str);
+        let secret = self.client_secret.as_ref().map(Secret::text).transpose()?;
         Ok(Client::from_provider_metadata(
             metadata,
             ClientId::new(self.client_id.clone()),
@@ -358,7 +358,7 @@ impl UpstreamSource for Oidc {
         let client = self.client().await?;
         let redirect = RedirectUrl::new(visit.redirect_uri.clone())
             .map_err(|error| Error::internal("our own address is no URL", error))?;
-        let code = AuthorizationCode::new(code.expose_str().unwrap_or_default().to_owned());
+        let code = AuthorizationCode::new(code.text()?.to_owned());
         let http = self.http();
         let tokens = client
             .exchange_code(code)

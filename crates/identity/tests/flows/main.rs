@@ -13,6 +13,7 @@ mod endings;
 mod exchange;
 mod foreign;
 mod keys;
+mod overtaken;
 mod pages;
 mod refresh;
 mod replicas;

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use self::work::{Worker, feed, relay};
 use crate::{
-    Reconciler, Store,
+    Error, Reconciler, Store,
     lease::{Fence, LEASE_TTL},
     reconciler::{Context, Nudges},
 };
@@ -37,6 +37,14 @@ pub const LEASE: &str = "reconcile";
 
 /// How long work that goes on at a shutdown may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How a term of leading ended.
+enum Ended {
+    /// The platform stops, or the lease is another's.
+    InOrder,
+    /// A part of the work has ended before its time.
+    Failed,
+}
 
 /// Written by a reconciler's worker, read by the handle.
 type SharedStats = Arc<Mutex<QueueStats>>;
@@ -132,14 +140,17 @@ impl Driver {
                 Ok(Some(fence)) => {
                     tracing::info!(epoch = fence.epoch, "this replica reconciles");
                     self.leads.send_replace(true);
-                    self.lead(&fence, asked + self.ttl, &stop).await;
+                    let ended = self.lead(&fence, asked + self.ttl, &stop).await;
                     self.leads.send_replace(false);
                     tracing::info!(epoch = fence.epoch, "this replica no longer reconciles");
                     // Expired, or given up: in both cases nothing of this term works any more.
                     if let Err(error) = self.store.release(&fence, &self.holder).await {
                         tracing::warn!(error = error.chain(), "the lease was not given up");
                     }
-                    continue;
+                    match ended {
+                        Ended::InOrder => continue,
+                        Ended::Failed => self.ttl / 10,
+                    }
                 }
                 Ok(None) => self.until_free().await,
                 Err(error) => {
@@ -163,8 +174,9 @@ impl Driver {
         }
     }
 
-    /// Works until stopped, or until the lease is lost or can no longer be renewed in time.
-    async fn lead(&self, fence: &Fence, expires: Instant, stop: &CancellationToken) {
+    /// Works until stopped, until the lease is lost or can no longer be renewed in time, or until a part of
+    /// the work ends that should not: half a leader would keep the lease from whoever does the whole.
+    async fn lead(&self, fence: &Fence, expires: Instant, stop: &CancellationToken) -> Ended {
         let term = CancellationToken::new();
         let (nudges, nudged) = Nudges::channel();
         self.nudger.set(nudges.clone());
@@ -196,12 +208,16 @@ impl Driver {
             tasks.spawn(relay(context.clone(), nudged, told.clone()));
             tasks.spawn(feed(context.clone(), head, told));
             // They end with the term only.
-            std::future::pending::<()>().await;
+            match tasks.join_next().await {
+                Some(Err(error)) => tracing::error!(%error, "a part of the work panicked"),
+                _ => tracing::error!("a part of the work has ended by itself"),
+            }
         };
-        let deadline = tokio::select! {
-            () = work => expires,
-            () = stop.cancelled() => Instant::now() + GRACE,
-            expires = self.keep(fence, expires) => expires,
+        let (ended, deadline) = tokio::select! {
+            // The lease is renewed before less than this is left of it.
+            () = work => (Ended::Failed, Instant::now() + self.margin()),
+            () = stop.cancelled() => (Ended::InOrder, Instant::now() + GRACE),
+            expires = self.keep(fence, expires) => (Ended::InOrder, expires),
         };
         term.cancel();
         let all = async { while tasks.join_next().await.is_some() {} };
@@ -209,12 +225,18 @@ impl Driver {
             tracing::warn!("reconciliations that did not end in time are aborted");
             tasks.shutdown().await;
         }
+        ended
+    }
+
+    /// The time by which work ends before its lease does, at the least.
+    fn margin(&self) -> Duration {
+        self.ttl / 5
     }
 
     /// Renews the lease; ends when it is lost or can no longer be renewed, and gives the time by
     /// which all work must have ended.
     async fn keep(&self, fence: &Fence, mut expires: Instant) -> Instant {
-        let margin = self.ttl / 5;
+        let margin = self.margin();
         let mut wait = self.ttl / 3;
         loop {
             sleep(wait).await;
@@ -312,6 +334,17 @@ impl DriverHandle {
     /// The same, for those who look again and again.
     pub fn queues(&self) -> Queues {
         self.queues.clone()
+    }
+
+    /// Waits until the driver ends without having been stopped, which a fault of ours alone makes it do.
+    pub async fn failed(&mut self) -> Error {
+        let ended = match self.task.as_mut() {
+            Some(task) => task.await,
+            None => std::future::pending().await,
+        };
+        self.task = None;
+        let why = ended.map_or_else(|error| error.to_string(), |()| "it ended".to_owned());
+        Error::internal("nothing is reconciled any more: the driver has failed", why)
     }
 
     /// Stops the work, waits a few seconds for what runs, and gives the lease up.

@@ -9,12 +9,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Backoff, Error, ErrorKind, Key, Next, Result};
+use crate::{Backoff, Error, Key, Next, Result};
 
 /// The waits after errors.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_mins(1));
-/// Conflicts in a row that are tried again at once: each means that the resource was changed while
-/// it was looked at, so that a new look is likely to succeed.
+/// Times in a row that work which was overtaken is tried again at once: each means that the resource was
+/// changed while it was looked at, so that a new look is likely to succeed.
 const CONFLICTS: u32 = 5;
 
 /// One key's place. A key that there is nothing to do for has none.
@@ -179,7 +179,7 @@ impl Queue {
 impl State {
     /// Counts the error; says how long to wait.
     fn after(&mut self, error: &Error, jitter: fn() -> f64) -> Duration {
-        if error.kind == ErrorKind::Conflict && self.conflicts < CONFLICTS {
+        if error.is_overtaken() && self.conflicts < CONFLICTS {
             self.conflicts += 1;
             return Duration::ZERO;
         }
@@ -302,16 +302,21 @@ mod tests {
     }
 
     #[test]
-    fn conflicts_are_tried_at_once_a_few_times() {
+    fn what_was_overtaken_is_tried_at_once_a_few_times_and_a_refusal_is_not() {
         let (mut queue, now) = (queue(1), Instant::now());
+        let moved_on = || Err(Error::conflict("moved on").overtaken());
         queue.nudge(key("a"), false, now);
         for _ in 0..CONFLICTS {
             taken(&mut queue, now);
-            let wait = queue.done(&key("a"), &Err(Error::conflict("moved on")), now);
+            let wait = queue.done(&key("a"), &moved_on(), now);
             assert_eq!(wait, Some(Duration::ZERO));
         }
         taken(&mut queue, now);
-        let wait = queue.done(&key("a"), &Err(Error::conflict("moved on")), now);
+        let wait = queue.done(&key("a"), &moved_on(), now);
+        assert_eq!(wait, Some(BACKOFF.after(1)));
+        queue.nudge(key("b"), false, now);
+        taken(&mut queue, now);
+        let wait = queue.done(&key("b"), &Err(Error::conflict("it is used")), now);
         assert_eq!(wait, Some(BACKOFF.after(1)));
     }
 

@@ -15,7 +15,8 @@ use tokio::{
 
 use super::{QueueStats, queue::Queue};
 use crate::{
-    Caller, Error, EventFilter, Guard, Key, Next, Reconciler, Result, Store, reconciler::Context,
+    Caller, Error, EventFilter, Guard, Key, Next, Reconciler, Result, Store,
+    reconciler::{Context, Nudged},
 };
 
 /// All resources of a kind are looked at once in this time, spread over it.
@@ -178,21 +179,19 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
 type Told = (Arc<dyn Reconciler>, mpsc::Sender<Nudge>);
 
 /// Passes on what reconcilers want others to look at, until `context` stops.
-pub(super) async fn relay(
-    context: Context,
-    mut nudged: mpsc::UnboundedReceiver<Key>,
-    reconcilers: Vec<Told>,
-) {
+pub(super) async fn relay(context: Context, mut nudged: Nudged, reconcilers: Vec<Told>) {
     let relaying = async {
-        while let Some(key) = nudged.recv().await {
-            let concerned = |(reconciler, _): &&Told| reconciler.kind() == key.kind;
-            for (_, nudges) in reconcilers.iter().filter(concerned) {
-                let nudge = Nudge {
-                    key: key.clone(),
-                    person: false,
-                };
-                // Its worker ends only with this task's own end.
-                let _ = nudges.send(nudge).await;
+        loop {
+            for key in nudged.take().await {
+                let concerned = |(reconciler, _): &&Told| reconciler.kind() == key.kind;
+                for (_, nudges) in reconcilers.iter().filter(concerned) {
+                    let nudge = Nudge {
+                        key: key.clone(),
+                        person: false,
+                    };
+                    // Where its worker has ended, so does the term.
+                    let _ = nudges.send(nudge).await;
+                }
             }
         }
     };
@@ -247,7 +246,7 @@ async fn tell(store: &Store, after: i64, reconcilers: &[Told]) -> Result<i64> {
                 vec![]
             });
             for key in keys {
-                // Its worker ends only with this task's own end.
+                // Where its worker has ended, so does the term.
                 let _ = nudges.send(Nudge { key, person }).await;
             }
         }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::Future};
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::IdempotencyKey;
 use crate::{
-    Caller, Error, Result, Store,
-    store::{Idempotency, Replay},
+    Caller, Error, ErrorKind, Result, Store,
+    store::{Ended, Held, Idempotency, Replay},
 };
 
 /// Headers that are part of an answer, and not of its transport.
@@ -27,13 +27,22 @@ struct Kept {
     body: String,
 }
 
+/// Said of work that broke off after it had committed something.
+const LOOK: &str = "it was carried out at least in part: look at what there is now, and send what is still \
+                    missing with a new Idempotency-Key";
+
 /// Runs `work` for a request that may be sent several times with one key, and gives later ones the
 /// first one's answer. `request` is all that makes it this request: operation, path, body.
 ///
-/// The work goes on where the caller hangs up. An error is not kept: nothing was done, and the
-/// request may be sent again. A process that is killed between the work's commit and the keeping
-/// leaves the key taken for a minute, then free: work names what it makes, so that a second run
-/// finds it made.
+/// The work goes on where the caller hangs up. What it commits to the store carries the key in the same
+/// transaction ([`Held::during`]), and so holds, whatever is killed when:
+/// - Work that has committed nothing frees its key, at once or within a minute: sent again, it is run.
+/// - Work that was refused frees its key: its caller knows why, and may send it again.
+/// - Work that has committed something is not run again under the key. Where it broke off, or its answer
+///   was lost with the process, whoever sends it again is told so for a day, and looks.
+///
+/// What work does at other servers is in no transaction of ours: it names what it makes there, so that a
+/// second run finds it.
 pub async fn idempotent<F, W>(
     store: &Store,
     caller: &Caller,
@@ -51,35 +60,63 @@ where
     let digest: [u8; 32] = serde_json::to_vec(request)
         .map(|bytes| Sha256::digest(bytes).into())
         .map_err(|error| Error::internal("a request could not be serialized", error))?;
-    let subject = caller.subject.clone();
-    if let Idempotency::Answered(replay) = store.idempotent(&subject, &key, digest).await? {
-        return replayed(&replay);
-    }
+    let held = match store.idempotent(&caller.subject, &key, digest).await? {
+        Idempotency::Answered(replay) => return replayed(&replay),
+        Idempotency::First(held) => held,
+    };
     let (store, work) = (store.clone(), work());
     tokio::spawn(async move {
-        match work.await {
-            Ok(response) => {
-                let (replay, response) = kept(response).await?;
-                store.keep_answer(&subject, &key, replay).await?;
-                Ok(response)
-            }
-            Err(error) => {
-                store.forget_answer(&subject, &key).await?;
-                Err(error)
-            }
+        match held.clone().during(work).await {
+            Ok(response) => Ok(keep(&store, held, response).await?),
+            Err(error) => Err(forget(&store, held, error).await),
         }
     })
     .await
     .map_err(|error| Error::internal("a request's work did not end well", error))?
 }
 
-async fn kept(response: Response) -> Result<(Replay, Response)> {
+/// Keeps the answer. The work is done, whether that succeeds or not.
+async fn keep(store: &Store, held: Held, response: Response) -> Result<Response> {
+    let longest = response.body().size_hint().upper();
+    if longest.is_none_or(|length| length > LONGEST as u64) {
+        tracing::warn!("an answer is too long to be kept");
+        return Ok(response);
+    }
+    let (replay, response) = kept(response).await?;
+    if let Some(replay) = replay
+        && let Err(error) = store.keep_answer(held, replay).await
+    {
+        tracing::warn!(error = error.chain(), "an answer could not be kept");
+    }
+    Ok(response)
+}
+
+/// Frees the key where that is safe; gives what the caller is told.
+async fn forget(store: &Store, held: Held, error: Error) -> Error {
+    let ended = match error.kind {
+        ErrorKind::Unavailable | ErrorKind::Internal => Ended::BrokenOff,
+        _ => Ended::Refused,
+    };
+    match store.forget_answer(held, ended).await {
+        Ok(true) => error,
+        Ok(false) => error.remedy(LOOK),
+        Err(other) => {
+            tracing::warn!(error = other.chain(), "an idempotency key was not freed");
+            error
+        }
+    }
+}
+
+/// The answer as it is kept, where it is text; and as it is given.
+async fn kept(response: Response) -> Result<(Option<Replay>, Response)> {
     let (parts, body) = response.into_parts();
     let body: Bytes = to_bytes(body, LONGEST)
         .await
-        .map_err(|error| Error::internal("an answer is too long to be kept", error))?;
-    let text = String::from_utf8(body.to_vec())
-        .map_err(|error| Error::internal("an answer that is not text cannot be kept", error))?;
+        .map_err(|error| Error::internal("an answer could not be read", error))?;
+    let Ok(text) = String::from_utf8(body.to_vec()) else {
+        tracing::warn!("an answer that is not text is not kept");
+        return Ok((None, Response::from_parts(parts, Body::from(body))));
+    };
     let headers = KEPT
         .iter()
         .filter_map(|name| {
@@ -95,7 +132,7 @@ async fn kept(response: Response) -> Result<(Replay, Response)> {
         })
         .map_err(|error| Error::internal("an answer could not be kept", error))?,
     };
-    Ok((replay, Response::from_parts(parts, Body::from(body))))
+    Ok((Some(replay), Response::from_parts(parts, Body::from(body))))
 }
 
 fn replayed(replay: &Replay) -> Result<Response> {

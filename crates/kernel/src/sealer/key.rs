@@ -87,8 +87,7 @@ impl PlatformKey {
         let wrapped = text.expose().contains(&b':');
         let bytes = match (wrapped, kms) {
             (false, _) => {
-                let text = text.expose_str().unwrap_or_default();
-                let bytes = STANDARD.decode(text.trim()).map(Secret::new);
+                let bytes = STANDARD.decode(text.expose().trim_ascii()).map(Secret::new);
                 bytes.map_err(|_| malformed(place))?
             }
             (true, Some(kms)) => kms.unwrap(text).await?,

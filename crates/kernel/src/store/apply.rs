@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{
     Committed,
-    document::{COLUMNS_BY_KEY, json_text, read_document},
+    document::{COLUMNS_BY_KEY, check_key, check_labels, json_text, read_document},
+    idempotency::Held,
     keys,
     line::Line,
     record,
@@ -21,8 +22,11 @@ use crate::{
     lease::Fence,
 };
 
-/// A change with what its own events say of who caused it.
-pub(super) struct Apply(pub(super) Change);
+/// A change, and the request under an idempotency key that it is part of.
+pub(super) struct Apply {
+    pub(super) change: Change,
+    pub(super) held: Option<Held>,
+}
 
 /// What the transaction knows of a row that this change has touched already: two writes of one
 /// resource in one change both carry the revision at which it was read.
@@ -47,7 +51,7 @@ impl Work for Apply {
     type Output = Committed;
 
     fn lines(&self) -> Option<Vec<Line>> {
-        let change = &self.0;
+        let change = &self.change;
         if change.fence.is_some() || !change.writes.is_empty() {
             return None;
         }
@@ -68,7 +72,9 @@ impl Work for Apply {
             events,
             fence,
             cause,
-        } = self.0;
+        } = self.change;
+        // Events alone (a refusal, say) are not what the request was for.
+        let held = self.held.filter(|_| !writes.is_empty());
         if let Some(fence) = &fence {
             check_fence(tx, fence).await?;
         }
@@ -90,6 +96,9 @@ impl Work for Apply {
             applying.write(write).await?;
         }
         applying.check_owners().await?;
+        if let Some(held) = held {
+            held.worked(applying.tx).await?;
+        }
         for event in events {
             applying.append(event).await?;
         }
@@ -305,17 +314,18 @@ impl Applying<'_, '_> {
         let key = document.key();
         let read_at = self.touched.get(&key).map(|touched| touched.read_at);
         let Some(now) = self.row(&key).await? else {
-            return Err(Error::conflict(format!(
-                "{} was removed since it was read",
-                key.called()
-            )));
+            return Err(
+                Error::conflict(format!("{} was removed since it was read", key.called()))
+                    .overtaken(),
+            );
         };
         let read_at = read_at.unwrap_or(now.meta.revision);
         if now.meta.uid != document.meta.uid {
             return Err(Error::conflict(format!(
                 "{} was removed and made anew since it was read",
                 key.called()
-            )));
+            ))
+            .overtaken());
         }
         if document.meta.revision != read_at {
             return Err(Error::conflict(format!(
@@ -324,7 +334,8 @@ impl Applying<'_, '_> {
                 document.meta.revision,
                 now.meta.revision
             ))
-            .remedy("read it again, and repeat the change on what it is now"));
+            .remedy("read it again, and repeat the change on what it is now")
+            .overtaken());
         }
         Ok((now, read_at))
     }
@@ -417,7 +428,8 @@ impl Applying<'_, '_> {
             if found.is_none() && owner != self.tx.platform {
                 return Err(Error::conflict(format!(
                     "the resource {owner}, for which a secret was to be kept, does not exist"
-                )));
+                ))
+                .overtaken());
             }
         }
         Ok(())
@@ -448,46 +460,6 @@ async fn check_fence(tx: &mut Transaction<'_>, fence: &Fence) -> Result<()> {
         _ => Err(Error::conflict(format!(
             "the lease `{}` has passed to another replica",
             fence.lease
-        ))),
-    }
-}
-
-/// A key's parts are joined by `/` in the subject of events, and must come apart again: only a name
-/// that follows a scope may be a path.
-fn check_key(key: &Key) -> Result<()> {
-    let slash = |part: &str| part.contains('/');
-    let joined = slash(&key.kind) || slash(&key.scope) || key.scope.is_empty() && slash(&key.name);
-    let path = key.name.split('/').all(|word| !word.is_empty());
-    let control = |part: &String| part.chars().any(char::is_control);
-    if key.kind.is_empty()
-        || !path
-        || joined
-        || [&key.kind, &key.scope, &key.name].into_iter().any(control)
-    {
-        return Err(Error::invalid(format!(
-            "`{}` cannot name a resource",
-            key.to_string().escape_debug()
-        ))
-        .remedy(
-            "kind and name are not empty, contain no control characters, and no `/` but within the \
-             name of a thing that is in a scope",
-        ));
-    }
-    Ok(())
-}
-
-fn check_labels(document: &Document) -> Result<()> {
-    let bad = |text: &String| text.contains('\0');
-    match document
-        .meta
-        .labels
-        .iter()
-        .find(|(name, value)| bad(name) || bad(value))
-    {
-        None => Ok(()),
-        Some((name, _)) => Err(Error::invalid(format!(
-            "the label `{}` contains a NUL character",
-            name.escape_debug()
         ))),
     }
 }

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::sql::Row;
-use crate::{Document, Error, Event, Meta, Outcome, Result};
+use crate::{Document, Error, Event, Key, Meta, Outcome, Result};
 
 pub(super) const COLUMNS: &str = "SELECT kind, scope, name, uid, revision, generation, labels, \
      spec, status, created, updated, deleting FROM resource";
@@ -76,4 +76,45 @@ where
 {
     text.parse()
         .map_err(|error: T::Err| Error::internal("a stored value is not readable", error))
+}
+
+/// A key's parts are joined by `/` in the subject of events, and must come apart again: only a name
+/// that follows a scope may be a path.
+pub(super) fn check_key(key: &Key) -> Result<()> {
+    let slash = |part: &str| part.contains('/');
+    let joined = slash(&key.kind) || slash(&key.scope) || key.scope.is_empty() && slash(&key.name);
+    let path = key.name.split('/').all(|word| !word.is_empty());
+    let control = |part: &String| part.chars().any(char::is_control);
+    if key.kind.is_empty()
+        || !path
+        || joined
+        || [&key.kind, &key.scope, &key.name].into_iter().any(control)
+    {
+        return Err(Error::invalid(format!(
+            "`{}` cannot name a resource",
+            key.to_string().escape_debug()
+        ))
+        .remedy(
+            "kind and name are not empty, contain no control characters, and no `/` but within the \
+             name of a thing that is in a scope",
+        ));
+    }
+    Ok(())
+}
+
+/// Postgres keeps no NUL in a text.
+pub(super) fn check_labels(document: &Document) -> Result<()> {
+    let bad = |text: &String| text.contains('\0');
+    match document
+        .meta
+        .labels
+        .iter()
+        .find(|(name, value)| bad(name) || bad(value))
+    {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::invalid(format!(
+            "the label `{}` contains a NUL character",
+            name.escape_debug()
+        ))),
+    }
 }

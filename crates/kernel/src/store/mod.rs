@@ -38,7 +38,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use self::{
-    idempotency::{Idempotency, Replay},
+    idempotency::{Ended, Held, Idempotency, Replay},
     keys::{Progress, SealedBy},
 };
 use self::{
@@ -46,7 +46,7 @@ use self::{
     sql::{Connection, Readers, args},
     writer::{Work, Writer},
 };
-use crate::{Change, Document, Error, Result, Sealer, Secret, lease};
+use crate::{Change, Document, Error, Key, Kind, Resource, Result, Sealer, Secret, lease};
 
 /// The store; cheap to clone.
 #[derive(Clone)]
@@ -74,6 +74,19 @@ pub struct Committed {
     pub documents: Vec<Document>,
     /// The newest event's place in the log: whoever has read up to here has seen this commit.
     pub head: i64,
+}
+
+impl Committed {
+    /// The resource `key` as the commit has left it, even where others have changed it since.
+    pub fn resource<K: Kind>(self, key: &Key) -> Result<Resource<K>> {
+        let mut written = self.documents.into_iter().rev();
+        written
+            .find(|document| document.key() == *key)
+            .ok_or_else(|| {
+                Error::internal("a commit did not answer what it wrote", key.to_string())
+            })?
+            .typed()
+    }
 }
 
 impl Store {
@@ -156,7 +169,11 @@ impl Store {
                 head: *self.inner.head.borrow(),
             });
         }
-        self.write(apply::Apply(change)).await
+        let apply = apply::Apply {
+            change,
+            held: Held::present(),
+        };
+        self.write(apply).await
     }
 
     /// The newest event's place in the log, as it grows: by this store's commits at once, by other

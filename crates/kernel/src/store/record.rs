@@ -82,6 +82,7 @@ pub(super) fn place(kind: &str, name: &str) -> String {
 fn moved_on(kind: &str) -> Error {
     Error::conflict(format!("the {kind} was changed since it was read"))
         .remedy("read it again, and repeat the change on what it is now")
+        .overtaken()
 }
 
 /// How long a record stays after its end: those who read it go by their own clock, which may be behind

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kernel::{Caller, Change, Driver, Error, Guard, NewEvent, Next, Resource};
+use kernel::{
+    Caller, Change, Driver, Error, ErrorKind, Event, Guard, Key, Kind as _, NewEvent, Next,
+    Reconciler, Resource, Result, reconciler::Context,
+};
 use serde_json::json;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -217,4 +220,83 @@ async fn a_shutdown_waits_for_what_runs_and_lets_it_commit() {
     gate.add_permits(1);
     timeout(PATIENCE, shutdown).await.unwrap().unwrap();
     assert_eq!(store.expect::<Thing>("", "a").await.unwrap().status, 7);
+}
+
+/// Its kind is asked for by its worker alone, which panics the first time.
+struct Fragile {
+    inner: Arc<Scripted>,
+    asked: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Reconciler for Fragile {
+    fn name(&self) -> &'static str {
+        "fragile"
+    }
+
+    fn kind(&self) -> &'static str {
+        assert!(
+            self.asked.fetch_add(1, Ordering::SeqCst) > 0,
+            "the first time"
+        );
+        self.inner.kind()
+    }
+
+    fn concerns(&self, _: &Event) -> Vec<Key> {
+        vec![]
+    }
+
+    async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
+        self.inner.reconcile(context, key).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_panics_ends_the_term_and_the_next_one_does_the_work() {
+    let (store, _directory) = sqlite().await;
+    create(&store, "a").await;
+    let scripted = Scripted::new(|_, _, _| async { Ok(Next::Idle) });
+    let fragile = Arc::new(Fragile {
+        inner: scripted.clone(),
+        asked: AtomicUsize::new(0),
+    });
+    let driver = Driver::new(store.clone(), host())
+        .with(fragile)
+        .lease_ttl(Duration::from_secs(2))
+        .start();
+    scripted.ran("a", 1).await;
+    assert!(driver.is_leader());
+    driver.shutdown().await;
+}
+
+/// How many it works on at once is asked by the driver itself.
+struct Broken;
+
+#[async_trait::async_trait]
+impl Reconciler for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn kind(&self) -> &'static str {
+        Thing::KIND
+    }
+
+    fn concurrency(&self) -> usize {
+        panic!("a canary");
+    }
+
+    async fn reconcile(&self, _: &Context, _: &Key) -> Result<Next> {
+        Ok(Next::Idle)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_that_panics_says_so() {
+    let (store, _directory) = sqlite().await;
+    let mut driver = Driver::new(store, host()).with(Arc::new(Broken)).start();
+    let error = timeout(PATIENCE, driver.failed()).await.unwrap();
+    assert_eq!(error.kind, ErrorKind::Internal);
+    assert!(error.chain().contains("a canary"), "{}", error.chain());
+    driver.shutdown().await;
 }

@@ -16,7 +16,7 @@ use axum::{
     routing::post,
 };
 use kernel::{
-    Caller, Error, Result,
+    Caller, Change, Error, Kind, Resource, Result,
     http::{ETag, IdempotencyKey, Json, idempotent},
 };
 use serde_json::{Value, json};
@@ -114,4 +114,87 @@ async fn who_hangs_up_finds_the_answer_later_and_nothing_runs_twice() {
     .await;
     assert_eq!(answer.json()["run"], 1);
     assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+struct Made;
+
+impl Kind for Made {
+    const KIND: &'static str = "Made";
+    type Spec = u32;
+    type Status = ();
+}
+
+/// Makes the next of its kind, where it is asked to, and breaks off.
+async fn breaking() -> (Router, Arc<AtomicU32>, tempfile::TempDir) {
+    let (store, directory) = store().await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = runs.clone();
+    let make = move |caller: Caller, key: IdempotencyKey, Json(body): Json<Value>| async move {
+        let (makes, refuses) = (body["makes"] == true, body["refuses"] == true);
+        let (by, within) = (caller.clone(), store.clone());
+        let work = || async move {
+            let run = counter.fetch_add(1, Ordering::SeqCst);
+            if makes {
+                let mut change = Change::new().by(&by);
+                change.create(&Resource::<Made>::new("", format!("m-{run}"), run))?;
+                within.commit(change).await?;
+            }
+            if refuses {
+                return Err(Error::conflict("not so"));
+            }
+            Err(Error::unavailable("the other server is away").remedy("try again"))
+        };
+        let answer: Result<Response> =
+            idempotent(&store, &caller, key, &("make", &body), work).await;
+        answer
+    };
+    let router = service(Router::new().route("/count", post(make)));
+    (router, runs, directory)
+}
+
+#[tokio::test]
+async fn what_broke_off_after_a_commit_is_not_run_twice() {
+    let (router, runs, _directory) = breaking().await;
+    let first = count(&router, Some("k"), json!({"makes": true})).await;
+    let problem = first.problem();
+    assert_eq!(
+        (problem.status, &*problem.detail),
+        (503, "the other server is away")
+    );
+    let remedy = problem.remedy.unwrap();
+    assert!(remedy.contains("look at what there is now"), "{remedy}");
+    let second = count(&router, Some("k"), json!({"makes": true}))
+        .await
+        .problem();
+    assert_eq!(second.status, 409);
+    assert!(
+        second.detail.contains("was carried out, at least in part"),
+        "{}",
+        second.detail
+    );
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_broke_off_before_it_did_anything_is_run_again() {
+    let (router, runs, _directory) = breaking().await;
+    for expected in 1..=2 {
+        let answer = count(&router, Some("k"), json!({})).await.problem();
+        assert_eq!(
+            (answer.status, answer.remedy.as_deref()),
+            (503, Some("try again"))
+        );
+        assert_eq!(runs.load(Ordering::SeqCst), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_is_run_again_whatever_it_had_committed() {
+    let (router, runs, _directory) = breaking().await;
+    for expected in 1..=2 {
+        let body = json!({"makes": true, "refuses": true});
+        let answer = count(&router, Some("k"), body).await.problem();
+        assert_eq!(&*answer.detail, "not so");
+        assert_eq!(runs.load(Ordering::SeqCst), expected);
+    }
 }

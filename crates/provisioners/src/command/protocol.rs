@@ -57,7 +57,7 @@ pub(super) fn question(action: Action, request: &Request) -> String {
             "params": request.params.get("params").cloned().unwrap_or_else(|| json!({})),
             "state": request.state,
             "rotation": request.rotation,
-            "credential": credential.expose_str(),
+            "credential": credential.expose(),
             "machineHost": request.machine_host,
         }
     })
@@ -72,7 +72,7 @@ pub(super) fn hidden(request: &Request) -> Vec<(Secret, String)> {
     let mut hidden: Vec<_> = (1..=request.rotation)
         .map(|rotation| {
             (
-                request.credential_of("command", rotation),
+                Secret::from(request.credential_of("command", rotation)),
                 "[secret]".to_owned(),
             )
         })

@@ -2,7 +2,7 @@
 //! digits: nothing needs quoting but the wildcards in grants.
 
 use delivery::provisioner::Request;
-use kernel::Secret;
+use kernel::SecretText;
 
 /// The names of an instance on the server.
 pub(super) struct Names {
@@ -26,11 +26,11 @@ impl Names {
 }
 
 /// Makes database and login, and gives the login its rights.
-pub(super) fn provision(names: &Names, password: &Secret) -> String {
+pub(super) fn provision(names: &Names, password: &SecretText) -> String {
     let Names {
         database, login, ..
     } = names;
-    let password = password.expose_str().unwrap_or_default();
+    let password = password.expose();
     let pattern = pattern(names);
     format!(
         "CREATE DATABASE IF NOT EXISTS `{database}` CHARACTER SET utf8mb4; \

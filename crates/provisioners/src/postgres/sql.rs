@@ -1,7 +1,7 @@
 //! The statements. Each batch is one round trip, and one transaction where Postgres allows.
 
 use delivery::provisioner::Request;
-use kernel::Secret;
+use kernel::SecretText;
 
 pub(super) use crate::servers::trusted;
 
@@ -47,9 +47,9 @@ fn literal(text: &str) -> String {
 
 /// Takes the lock, makes owner and login, and asks whether the database is there (one row) and
 /// whether it lets anyone in.
-pub(super) fn prepare(request: &Request, names: &Names, password: &Secret) -> String {
+pub(super) fn prepare(request: &Request, names: &Names, password: &SecretText) -> String {
     let Names { database, login } = names;
-    let password = literal(password.expose_str().unwrap_or_default());
+    let password = literal(password.expose());
     format!(
         "SET lock_timeout = '{LOCK_WAIT}'; SELECT pg_advisory_lock({lock});\n\
          DO $towpath$ BEGIN\n\

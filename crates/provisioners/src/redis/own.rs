@@ -16,10 +16,7 @@ pub(super) async fn provision(
     let name = name(request);
     let server = servers.own_redis(&name).await?;
     let password = request.credential("redis");
-    let mut words = vec![
-        "on".to_owned(),
-        format!(">{}", password.expose_str().unwrap_or_default()),
-    ];
+    let mut words = vec!["on".to_owned(), format!(">{}", password.expose())];
     words.extend(rules::OWN.map(str::to_owned));
     set_user(&server, &words).await?;
     Ok(provisioned(
@@ -38,10 +35,7 @@ pub(super) async fn provision(
 pub(super) async fn retire(servers: &Servers, request: &Request) -> Result<(), ProvisionError> {
     let server = servers.own_redis(&name(request)).await?;
     let password = request.credential("redis");
-    let words = [
-        "resetpass".to_owned(),
-        format!(">{}", password.expose_str().unwrap_or_default()),
-    ];
+    let words = ["resetpass".to_owned(), format!(">{}", password.expose())];
     set_user(&server, &words).await
 }
 

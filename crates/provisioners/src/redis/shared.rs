@@ -19,10 +19,7 @@ pub(super) async fn provision(
     let name = name(request);
     let prefix = format!("{name}:");
     let password = request.credential("redis");
-    let mut words = vec![
-        "on".to_owned(),
-        format!(">{}", password.expose_str().unwrap_or_default()),
-    ];
+    let mut words = vec!["on".to_owned(), format!(">{}", password.expose())];
     words.extend(rules::shared(&prefix, server.version));
     let made = set_user(&server, &name, &words).await;
     answered(servers, &server, made).await?;
@@ -42,10 +39,7 @@ pub(super) async fn provision(
 pub(super) async fn retire(servers: &Servers, request: &Request) -> Result<(), ProvisionError> {
     let server = servers.redis().await?;
     let password = request.credential("redis");
-    let words = [
-        "resetpass".to_owned(),
-        format!(">{}", password.expose_str().unwrap_or_default()),
-    ];
+    let words = ["resetpass".to_owned(), format!(">{}", password.expose())];
     let retired = set_user(&server, &name(request), &words).await;
     answered(servers, &server, retired).await
 }

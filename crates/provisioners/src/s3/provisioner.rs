@@ -308,11 +308,8 @@ fn access_key(request: &Request, bucket: &str) -> Result<(String, AccessKey), Pr
     let uid = request.uid.simple().to_string().to_uppercase();
     let id = format!("TP{}{:04}", &uid[uid.len() - 14..], request.rotation);
     let secret = request.credential("s3 secret access key");
-    let secret = secret
-        .expose_str()
-        .ok_or_else(|| ProvisionError::permanent("the derived credential is no text"))?;
     let key = AccessKey {
-        secret: secret.to_owned(),
+        secret: secret.expose().to_owned(),
         bucket: bucket.to_owned(),
         instance: request.uid,
         rotation: request.rotation,

@@ -5,7 +5,7 @@ mod management;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use delivery::provisioner::ProvisionError;
-use kernel::Secret;
+use kernel::{Secret, SecretText};
 use reqwest::{Method, StatusCode, Url};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -158,8 +158,8 @@ impl Servers {
         let password = home.password().map_err(words)?;
         let ours =
             Management::local(MANAGEMENT_PORT, &administrator, password.clone()).map_err(words)?;
-        let untouched =
-            Management::local(MANAGEMENT_PORT, "guest", Secret::from("guest")).map_err(words)?;
+        let untouched = Management::local(MANAGEMENT_PORT, "guest", SecretText::from("guest"))
+            .map_err(words)?;
         let mut last = String::new();
         for management in [ours.clone(), untouched] {
             match management.administers().await {
@@ -236,10 +236,7 @@ impl Servers {
             image: "rabbitmq:3-management",
             env: vec![
                 format!("RABBITMQ_DEFAULT_USER={administrator}"),
-                format!(
-                    "RABBITMQ_DEFAULT_PASS={}",
-                    password.expose_str().unwrap_or_default()
-                ),
+                format!("RABBITMQ_DEFAULT_PASS={}", password.expose()),
             ],
             command: None,
             data: "/var/lib/rabbitmq",
@@ -299,7 +296,7 @@ async fn configured(
         "" => "guest",
         user => user,
     };
-    let password = Secret::from(login.password().unwrap_or("guest"));
+    let password = SecretText::from(login.password().unwrap_or("guest"));
     let management = Management::new(base, user, password)?;
     let address = Address {
         host,
@@ -342,8 +339,8 @@ async fn tool(name: &str, args: &[&str], input: &str) -> Result<(), ProvisionErr
 }
 
 /// Makes our administrator with the server's own tool, which root may use.
-async fn make_administrator(name: &str, password: &Secret) -> Result<(), ProvisionError> {
-    let line = format!("{}\n", password.expose_str().unwrap_or_default());
+async fn make_administrator(name: &str, password: &SecretText) -> Result<(), ProvisionError> {
+    let line = format!("{}\n", password.expose());
     // One that is there already, with another password, is given this one.
     if tool("rabbitmqctl", &["add_user", name], &line)
         .await
@@ -358,7 +355,7 @@ fn write_settings(
     home: &Home,
     ports: &Ports,
     administrator: &str,
-    password: &Secret,
+    password: &SecretText,
 ) -> Result<(), ProvisionError> {
     let settings = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\n\
@@ -368,7 +365,7 @@ fn write_settings(
          default_pass = {}\n",
         ports.amqp,
         ports.management,
-        password.expose_str().unwrap_or_default()
+        password.expose()
     );
     home.write_for_server(&home.directory.join("rabbitmq.conf"), settings.as_bytes())?;
     home.write_for_server(

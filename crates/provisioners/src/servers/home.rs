@@ -10,7 +10,7 @@ use std::{
 };
 
 use delivery::provisioner::ProvisionError;
-use kernel::Secret;
+use kernel::SecretText;
 use rand::{Rng as _, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -117,10 +117,10 @@ impl Home {
     }
 
     /// The administrator's password: made once, readable by us alone.
-    pub(crate) fn password(&self) -> Result<Secret, ProvisionError> {
+    pub(crate) fn password(&self) -> Result<SecretText, ProvisionError> {
         let file = self.notes.join("password");
         let read = |file: &Path| match fs::read_to_string(file) {
-            Ok(text) => Ok(Some(Secret::from(text))),
+            Ok(text) => Ok(Some(SecretText::from(text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(on_disk("read", file, &error)),
         };

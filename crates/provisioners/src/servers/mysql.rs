@@ -11,7 +11,7 @@ use std::{
 };
 
 use delivery::provisioner::ProvisionError;
-use kernel::Secret;
+use kernel::{Secret, SecretText};
 use rustix::process::Signal;
 use sqlx::{
     ConnectOptions as _, Connection as _, MySql, MySqlConnection, MySqlPool,
@@ -232,10 +232,7 @@ impl Servers {
         self.contain(Container {
             name: self.container_name("mysql"),
             image: "mariadb:11",
-            env: vec![format!(
-                "MARIADB_ROOT_PASSWORD={}",
-                password.expose_str().unwrap_or_default()
-            )],
+            env: vec![format!("MARIADB_ROOT_PASSWORD={}", password.expose())],
             command: None,
             data: "/var/lib/mysql",
             ports: vec![(STANDARD_PORT, port)],
@@ -282,12 +279,12 @@ async fn opened(options: MySqlConnectOptions, address: Address) -> Result<MysqlS
         .map_err(|error| error.to_string())
 }
 
-fn local_options(port: u16, user: &str, password: Option<&Secret>) -> MySqlConnectOptions {
+fn local_options(port: u16, user: &str, password: Option<&SecretText>) -> MySqlConnectOptions {
     let options = MySqlConnectOptions::new()
         .host("127.0.0.1")
         .port(port)
         .username(user);
-    match password.and_then(Secret::expose_str) {
+    match password.map(SecretText::expose) {
         Some(password) => options.password(password),
         None => options,
     }
@@ -319,8 +316,8 @@ async fn administers(options: &MySqlConnectOptions) -> Result<(), String> {
 }
 
 /// Over TCP a login comes from `localhost` where names are resolved, from `127.0.0.1` elsewhere.
-fn administrator_sql(name: &str, password: &Secret) -> String {
-    let password = password.expose_str().unwrap_or_default();
+fn administrator_sql(name: &str, password: &SecretText) -> String {
+    let password = password.expose();
     // One statement a line: a server's start reads the file so.
     let hosts = ["localhost", "127.0.0.1"].map(|host| {
         let who = format!("'{name}'@'{host}'");
@@ -334,7 +331,7 @@ fn administrator_sql(name: &str, password: &Secret) -> String {
 }
 
 /// Makes our administrator through the server's own client, as root over the socket.
-async fn make_administrator(name: &str, password: &Secret) -> Result<(), String> {
+async fn make_administrator(name: &str, password: &SecretText) -> Result<(), String> {
     let Some(client) = program::find("mariadb", &[]).or_else(|| program::find("mysql", &[])) else {
         return Err("there is no `mariadb` or `mysql` to make an administrator with".to_owned());
     };

@@ -11,7 +11,7 @@ use std::{
 };
 
 use delivery::provisioner::ProvisionError;
-use kernel::Secret;
+use kernel::{Secret, SecretText};
 use rustix::process::Signal;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres,
@@ -239,10 +239,7 @@ impl Servers {
             image: "postgres:16",
             env: vec![
                 format!("POSTGRES_USER={administrator}"),
-                format!(
-                    "POSTGRES_PASSWORD={}",
-                    password.expose_str().unwrap_or_default()
-                ),
+                format!("POSTGRES_PASSWORD={}", password.expose()),
                 "POSTGRES_DB=postgres".to_owned(),
             ],
             command: None,
@@ -305,7 +302,7 @@ async fn opened(options: PgConnectOptions, address: Address) -> Result<PostgresS
         .map_err(|error| error.to_string())
 }
 
-fn local_options(port: u16, user: &str, password: Option<&Secret>) -> PgConnectOptions {
+fn local_options(port: u16, user: &str, password: Option<&SecretText>) -> PgConnectOptions {
     let options = PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
         .port(port)
@@ -313,7 +310,7 @@ fn local_options(port: u16, user: &str, password: Option<&Secret>) -> PgConnectO
         .database("postgres")
         // Over the loopback, encryption only costs time.
         .ssl_mode(PgSslMode::Disable);
-    match password.and_then(Secret::expose_str) {
+    match password.map(SecretText::expose) {
         Some(password) => options.password(password),
         None => options,
     }
@@ -363,14 +360,14 @@ async fn administers(options: &PgConnectOptions) -> Result<(), String> {
 
 /// Makes our administrator through `psql`, as the account that an untouched server trusts. It is a
 /// superuser, because extensions that are not marked as trusted need one.
-async fn make_administrator(name: &str, password: &Secret) -> Result<(), String> {
+async fn make_administrator(name: &str, password: &SecretText) -> Result<(), String> {
     let Some(account) = become_one_of(&["postgres"]) else {
         return Err("there is no account `postgres` to make an administrator with".to_owned());
     };
     let Some(psql) = program::find("psql", &postgres_places()) else {
         return Err("there is no `psql` to make an administrator with".to_owned());
     };
-    let password = password.expose_str().unwrap_or_default();
+    let password = password.expose();
     let sql = format!(
         "SET log_statement = 'none';\n\
          DO $$ BEGIN CREATE ROLE {name} SUPERUSER LOGIN; \
@@ -408,11 +405,11 @@ async fn initialize(
     initdb: &Path,
     data: &Path,
     administrator: &str,
-    password: &Secret,
+    password: &SecretText,
 ) -> Result<(), ProvisionError> {
     let half = home.directory.join("data.new");
     let password_file = home.directory.join("password.new");
-    home.write_for_server(&password_file, password.expose())?;
+    home.write_for_server(&password_file, password.expose().as_bytes())?;
     let mut outcome = Ok(());
     // Not every C library knows C.UTF-8.
     for locale in ["--locale=C.UTF-8", "--no-locale"] {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use delivery::provisioner::ProvisionError;
-use kernel::Secret;
+use kernel::{Secret, SecretText};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
     RedisConnectionInfo, aio::MultiplexedConnection,
@@ -95,12 +95,12 @@ impl RedisServer {
     pub(crate) async fn lets_in(
         &self,
         user: &str,
-        password: &Secret,
+        password: &SecretText,
         key: &str,
     ) -> Result<Option<String>, ProvisionError> {
         let settings = RedisConnectionInfo::default()
             .set_username(user)
-            .set_password(password.expose_str().unwrap_or_default());
+            .set_password(password.expose());
         let info = self.client.get_connection_info().clone();
         let asked = async {
             let client = Client::open(info.set_redis_settings(settings))?;
@@ -248,7 +248,7 @@ impl Servers {
             "--appendonly",
             "yes",
             "--requirepass",
-            password.expose_str().unwrap_or_default(),
+            password.expose(),
         ];
         self.contain(Container {
             name: self.container_name("redis"),
@@ -333,7 +333,7 @@ async fn found() -> Result<RedisServer, String> {
         return Err("nothing listens".to_owned());
     }
     // The variable that redis-cli reads.
-    let password = std::env::var("REDISCLI_AUTH").ok().map(Secret::from);
+    let password = std::env::var("REDISCLI_AUTH").ok().map(SecretText::from);
     RedisServer::connect(local(STANDARD_PORT, None, password.as_ref()), address)
         .await
         .map_err(|error| error.to_string())
@@ -366,12 +366,12 @@ fn limits() -> AsyncConnectionConfig {
         .set_response_timeout(Some(LIMIT))
 }
 
-fn local(port: u16, user: Option<&str>, password: Option<&Secret>) -> ConnectionInfo {
+fn local(port: u16, user: Option<&str>, password: Option<&SecretText>) -> ConnectionInfo {
     let mut settings = RedisConnectionInfo::default();
     if let Some(user) = user {
         settings = settings.set_username(user);
     }
-    if let Some(password) = password.and_then(Secret::expose_str) {
+    if let Some(password) = password.map(SecretText::expose) {
         settings = settings.set_password(password);
     }
     // Two parts that are always well-formed.

@@ -126,7 +126,7 @@ impl Client {
         if let Some(namespace) = &self.namespace {
             request = request.header("X-Vault-Namespace", namespace);
         }
-        if let Some(token) = token.and_then(Secret::expose_str) {
+        if let Some(token) = token.map(Secret::text).transpose()? {
             let mut value = reqwest::header::HeaderValue::from_str(token).map_err(|_| {
                 Error::invalid("the token for Vault holds characters that no header may")
                     .remedy("give the token as Vault gave it, on one line")
@@ -167,7 +167,7 @@ impl Client {
         let path = format!("auth/{mount}/login");
         let body = json!({
             "role_id": role_id,
-            "secret_id": secret_id.expose_str().unwrap_or_default(),
+            "secret_id": secret_id.text()?,
         });
         let (status, text) = self
             .send(Method::POST, &path, &[], Some(&body), None)

@@ -61,13 +61,14 @@ impl Vault {
                 if saying.is_some() {
                     self.say(secret, &before.said()).await?;
                 }
-                return Err(conflict(secret, newest));
+                return Err(conflict(secret, newest).overtaken());
             }
             Answer::Absent => return Err(self.no_mount()),
         };
         let vanished = || {
             Error::conflict(format!("{secret} was removed while it was written"))
                 .remedy("look at what it is now, and decide anew")
+                .overtaken()
         };
         let now = self.metadata(secret).await?.ok_or_else(vanished)?;
         Ok((version, now))
@@ -179,11 +180,7 @@ impl SecretStore for Vault {
     async fn put(&self, by: &Caller, secret: &SecretRef, write: Write) -> Result<SecretInfo> {
         let words = ("secret.write-asked", "secret.written");
         self.kept(by, secret, words, async {
-            let put = || self.put_once(secret, &write);
-            let (version, metadata) = match write.expected {
-                Some(_) => put().await?,
-                None => anew(put).await?,
-            };
+            let (version, metadata) = anew(|| self.put_once(secret, &write)).await?;
             let data = json!({ "version": version, "origin": write.origin });
             let info = metadata.info(secret).ok_or_else(|| {
                 Error::conflict(format!("{secret} was removed as soon as it was written"))

@@ -78,7 +78,7 @@ impl Kms for Transit {
 
     async fn unwrap(&self, wrapped: &Secret) -> Result<Secret> {
         let path = format!("transit/decrypt/{}", self.key);
-        let body = json!({ "ciphertext": wrapped.expose_str().unwrap_or_default() });
+        let body = json!({ "ciphertext": wrapped.text()? });
         let answer = self
             .client
             .call(Method::POST, &path, &[], Some(&body))

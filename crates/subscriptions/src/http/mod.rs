@@ -116,7 +116,11 @@ async fn written(
     } else {
         StatusCode::OK
     };
-    let secret = written.secret.as_ref().and_then(kernel::Secret::expose_str);
+    let secret = written
+        .secret
+        .as_ref()
+        .map(kernel::Secret::text)
+        .transpose()?;
     let answer = WrittenSubscription {
         secret: secret.map(str::to_owned),
         document: written.subscription.document()?,
@@ -136,7 +140,7 @@ async fn drawn(
     let request = ("subscription-secret", team.clone(), name.clone());
     idempotent(&store, &by, key, &request, || async move {
         let secret = service.subscription_secret(&caller, &team, &name).await?;
-        let secret = secret.expose_str().unwrap_or_default().to_owned();
+        let secret = secret.text()?.to_owned();
         Ok((StatusCode::CREATED, Json(DrawnSecret { secret })).into_response())
     })
     .await

@@ -51,8 +51,8 @@ struct Server {
 impl NatsOutlet {
     /// What is wrong with the address of a server; none where it is as it should be.
     pub fn wrong_url(url: &Secret) -> Option<Problem> {
-        let text = url.expose_str().unwrap_or_default();
-        let good = Url::parse(text).is_ok_and(|url| {
+        let parsed = url.text().ok().and_then(|text| Url::parse(text).ok());
+        let good = parsed.is_some_and(|url| {
             matches!(url.scheme(), "nats" | "tls") && url.host_str().is_some_and(|h| !h.is_empty())
         });
         (!good).then(|| {
@@ -69,7 +69,7 @@ impl NatsOutlet {
         }
         // Already installed is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let parsed = Url::parse(url.expose_str().unwrap_or_default());
+        let parsed = Url::parse(url.text()?);
         let shown = parsed.map(|url| kernel::outbound::shown(&url));
         Ok(Self {
             server: Server {
@@ -159,7 +159,7 @@ async fn follow(store: &Store, server: &Server) -> Result<()> {
 }
 
 async fn connect(server: &Server) -> Result<jetstream::Context> {
-    let url = server.url.expose_str().unwrap_or_default();
+    let url = server.url.text()?;
     let options = ConnectOptions::new()
         .name("towpath")
         .connection_timeout(PATIENCE);

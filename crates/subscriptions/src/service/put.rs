@@ -114,7 +114,7 @@ impl Subscriptions {
             }
             told(&mut change, caller, &subscription, is_new);
             Ok(Written {
-                subscription: written(self.store.commit(change).await?)?,
+                subscription: self.store.commit(change).await?.resource(&subscription.key())?,
                 is_new,
                 secret: drawn,
             })
@@ -266,14 +266,4 @@ fn told(change: &mut Change, caller: &Caller, subscription: &Resource<Subscripti
         // The address may have a secret in it.
         json!({ "types": subscription.spec.types, "enabled": subscription.spec.enabled }),
     ));
-}
-
-/// The one subscription of a commit.
-fn written(committed: kernel::Committed) -> Result<Resource<Subscription>> {
-    let document = committed.documents.into_iter().next();
-    document
-        .ok_or_else(|| {
-            Error::internal("a commit did not answer what it wrote", Subscription::KIND)
-        })?
-        .typed()
 }

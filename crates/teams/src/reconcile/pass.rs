@@ -248,9 +248,9 @@ impl Pass<'_> {
         }
         let written = self.write(team, change).await;
         written.map_err(|error| match error.kind {
-            ErrorKind::AlreadyExists => {
-                Error::conflict("a place was given to another team").caused_by(error)
-            }
+            ErrorKind::AlreadyExists => Error::conflict("a place was given to another team")
+                .caused_by(error)
+                .overtaken(),
             _ => error,
         })?;
         if let Some(at) = at {

@@ -11,7 +11,6 @@ use super::{
     },
     differences::differences,
     onboard::fill,
-    written,
 };
 use crate::{
     api::{SourceState, TeamFields},
@@ -39,7 +38,7 @@ impl Teams {
                 .change_into(&mut change, caller, team.clone(), fields)
                 .await?
             {
-                Some(_) => written(self.store.commit(change).await?),
+                Some(_) => self.store.commit(change).await?.resource(&team.key()),
                 None => Ok(team),
             }
         })

@@ -6,7 +6,7 @@ use kernel::{
 };
 use serde_json::json;
 
-use super::{Teams, differences::differences, written};
+use super::{Teams, differences::differences};
 use crate::{
     api::NewIntegration,
     model::{Integration, IntegrationSpec, IntegrationState},
@@ -134,7 +134,7 @@ impl Teams {
                 // A new credential alone leaves the resource as it was.
                 return Ok(integration);
             }
-            written(committed)
+            committed.resource(&integration.key())
         })
         .await
     }

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 
 pub use self::apply::{Applied, Outcome};
-use kernel::{Committed, Error, Guard, Kind, Resource, Result, Store};
+use kernel::{Guard, Store};
 
 use crate::{
     Registry,
@@ -114,15 +114,4 @@ impl Teams {
     pub(crate) fn places(&self) -> &OnceCell<()> {
         &self.places
     }
-}
-
-/// The one resource of a kind that a change wrote.
-fn written<K: Kind>(committed: Committed) -> Result<Resource<K>> {
-    let of_kind = |document: &kernel::Document| document.kind == K::KIND;
-    committed
-        .documents
-        .into_iter()
-        .rfind(of_kind)
-        .ok_or_else(|| Error::internal("a change wrote nothing", K::KIND))?
-        .typed()
 }

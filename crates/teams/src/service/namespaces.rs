@@ -1,8 +1,8 @@
 //! A team's namespaces: those that it asks for, within its allowance, and their quotas.
 
 use kernel::{
-    Caller, Change, Error, ErrorKind, Name, NewEvent, Outcome, Problem, Query, Resource, Result,
-    anew,
+    Caller, Change, Error, ErrorKind, Key, Name, NewEvent, Outcome, Problem, Query, Resource,
+    Result, anew,
 };
 use serde_json::json;
 
@@ -13,7 +13,6 @@ use super::{
         of_namespace, of_team,
     },
     differences::differences,
-    written,
 };
 use crate::{
     api::{NamespaceFields, NewNamespace},
@@ -158,7 +157,10 @@ impl Teams {
             self.room_create_into(&mut change, caller, &mut rooms, &new)?;
             self.refuse_taken(team, &new.name).await?;
             rooms.take(&mut change)?;
-            written(self.store.commit(change).await?)
+            self.store
+                .commit(change)
+                .await?
+                .resource(&Key::of::<Namespace>(team, &*new.name))
         })
         .await
     }
@@ -244,12 +246,13 @@ impl Teams {
             let missing = || <Namespace as kernel::Kind>::not_found(team, name);
             let index = rooms.position(name).ok_or_else(missing)?;
             rooms.namespaces[index].meta.require_revision(revision)?;
+            let key = rooms.namespaces[index].key();
             let mut change = Change::new().by(caller);
             if !Self::room_change_into(&mut change, caller, &mut rooms, index, fields)? {
                 return Ok(rooms.namespaces.swap_remove(index));
             }
             rooms.take(&mut change)?;
-            written(self.store.commit(change).await?)
+            self.store.commit(change).await?.resource(&key)
         })
         .await
     }
@@ -377,8 +380,9 @@ impl Teams {
                 json!({}),
             ));
             namespace.meta.deleting = Some(jiff::Timestamp::now());
+            let key = namespace.key();
             rooms.take(&mut change)?;
-            written(self.store.commit(change).await?)
+            self.store.commit(change).await?.resource(&key)
         })
         .await
     }

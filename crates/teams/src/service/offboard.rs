@@ -7,7 +7,6 @@ use serde_json::json;
 use super::{
     Teams,
     access::{TEAM_OFFBOARD, TEAM_UNPROTECT, of_team},
-    written,
 };
 use crate::{
     api::Offboard,
@@ -67,7 +66,7 @@ impl Teams {
                 Some(Outcome::Pass),
                 json!({ "team": name, "includeProtected": include_protected }),
             ));
-            let team = written(self.store.commit(change).await?)?;
+            let team = self.store.commit(change).await?.resource(&team.key())?;
             self.registry.current().await?;
             Ok(team)
         })

@@ -8,7 +8,6 @@ use serde_json::json;
 use super::{
     Teams,
     access::{TEAM_ALLOW, TEAM_CREATE, of_platform, of_team},
-    written,
 };
 use crate::{
     api::{NewTeam, TeamFields},
@@ -47,7 +46,7 @@ impl Teams {
                     "a team's group is left to the reconciler"
                 );
             }
-            written(committed)
+            committed.resource(&team.key())
         })
         .await
     }

@@ -78,7 +78,7 @@ impl Login {
             Some(login) => login,
             None => (self.by_person(&provider).await?, None),
         };
-        let tokens = Tokens::new(&given, Timestamp::now());
+        let tokens = Tokens::new(&given, Timestamp::now())?;
         let who = keep(&file, &name, &issuer, tokens, machine).await?;
         let answer = json!({
             "context": name, "server": issuer, "subject": who.subject, "teams": who.teams,

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use client::{Client, SubscriptionsOf};
-use kernel::{Resource, http::PageQuery};
+use client::{Client, SubscriptionsOf, every};
+use kernel::Resource;
 use serde_json::json;
 use subscriptions::{
     api::NewSubscription,
@@ -229,23 +229,6 @@ impl Create {
             ),
             None => format!("subscription {} is written", self.name),
         })
-    }
-}
-
-/// All, page after page.
-async fn every<T, F>(list: impl Fn(PageQuery) -> F) -> Result<Vec<T>>
-where
-    F: Future<Output = client::Result<kernel::Page<T>>>,
-{
-    let mut all = Vec::new();
-    let mut query = PageQuery::default();
-    loop {
-        let page = list(query.clone()).await?;
-        all.extend(page.items);
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(all),
-        }
     }
 }
 

@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use client::{Client, SubscriptionsOf, every};
-use delivery::api::ListQuery;
-use kernel::{Resource, http::PageQuery};
+use kernel::Resource;
 use teams::{
     api::{NewTeam, Offboard, TeamFields},
     model::{Team as Kind, TeamType},
@@ -329,13 +328,7 @@ async fn webhooks_of(
     subject: &str,
 ) -> Result<BTreeMap<String, String>> {
     let of = SubscriptionsOf::Team(team.to_owned());
-    let all = every(async |page: ListQuery| {
-        let page = PageQuery {
-            after: page.after,
-            limit: page.limit,
-        };
-        client.subscriptions(&of, &page).await
-    });
+    let all = every(async |page| client.subscriptions(&of, &page).await);
     let theirs = all.await?.into_iter();
     let theirs = theirs.filter(|one| one.spec.created_by == subject);
     Ok(theirs.map(|one| (one.meta.name, one.spec.url)).collect())

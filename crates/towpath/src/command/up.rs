@@ -1,5 +1,7 @@
 //! `towpath up`
 
+mod log;
+mod s3;
 mod secrets;
 
 use std::{
@@ -9,17 +11,13 @@ use std::{
 };
 
 use clap::Args;
-use kernel::{Error, Secret};
-use server::{Config, HostsFile, Lifetimes, S3Endpoint, Servers};
+use kernel::Secret;
+use server::{Config, HostsFile, Lifetimes, Servers};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{Level, Metadata};
-use tracing_subscriber::{
-    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
 
 use crate::{
     background::PidFile,
-    context::{Context, Format, address_file},
+    context::{Context, address_file},
     failure::{Failure, Result},
     logins::LoginFile,
     render::quantity::parse_duration,
@@ -77,7 +75,7 @@ pub(crate) struct Up {
     #[command(flatten)]
     servers: ServerArgs,
     #[command(flatten)]
-    s3: S3Args,
+    s3: s3::S3Args,
     #[command(flatten)]
     vault: secrets::VaultArgs,
     #[command(flatten)]
@@ -240,74 +238,6 @@ struct NameArgs {
     hosts_address: Option<IpAddr>,
 }
 
-/// The endpoint that buckets are made on.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Buckets (default: on the embedded S3 server)")]
-struct S3Args {
-    /// Make buckets on this S3 endpoint
-    #[arg(
-        long = "s3-endpoint",
-        env = "TOWPATH_S3_ENDPOINT",
-        value_name = "URL",
-        requires = "access_key_id"
-    )]
-    endpoint: Option<String>,
-    /// Its region
-    #[arg(
-        long = "s3-region",
-        env = "TOWPATH_S3_REGION",
-        value_name = "REGION",
-        default_value = "us-east-1"
-    )]
-    region: String,
-    /// The id of an access key that may make buckets there
-    #[arg(
-        long = "s3-access-key-id",
-        env = "TOWPATH_S3_ACCESS_KEY_ID",
-        value_name = "ID"
-    )]
-    access_key_id: Option<String>,
-    /// The file with its secret [default: what TOWPATH_S3_SECRET_ACCESS_KEY holds]
-    #[arg(
-        long = "s3-secret-access-key-file",
-        env = "TOWPATH_S3_SECRET_ACCESS_KEY_FILE",
-        value_name = "FILE"
-    )]
-    secret_access_key_file: Option<PathBuf>,
-}
-
-/// Holds the secret of the S3 endpoint's access key: an option would show it to all on the machine.
-const S3_SECRET: &str = "TOWPATH_S3_SECRET_ACCESS_KEY";
-
-impl S3Args {
-    fn endpoint(&self) -> Result<Option<S3Endpoint>> {
-        let (Some(url), Some(id)) = (&self.endpoint, &self.access_key_id) else {
-            return Ok(None);
-        };
-        let secret = match &self.secret_access_key_file {
-            Some(file) => std::fs::read_to_string(file)
-                .map_err(|e| Failure::io(&format!("{} cannot be read", file.display()), &e))?,
-            None => std::env::var(S3_SECRET).unwrap_or_default(),
-        };
-        let secret = secret.trim();
-        if secret.is_empty() {
-            return Err(Error::invalid(format!(
-                "the S3 endpoint {url} is configured without the secret of its access key"
-            ))
-            .remedy(format!(
-                "set {S3_SECRET}, or name a file with --s3-secret-access-key-file"
-            ))
-            .into());
-        }
-        Ok(Some(S3Endpoint {
-            url: url.clone(),
-            region: self.region.clone(),
-            access_key_id: id.clone(),
-            secret_access_key: Secret::from(secret),
-        }))
-    }
-}
-
 /// `DOMAIN=TEAM`.
 fn allotment(text: &str) -> std::result::Result<(String, String), String> {
     let (domain, team) = text
@@ -382,7 +312,7 @@ fn write_address(data: &Path, api: SocketAddr) -> Result<()> {
 
 impl Up {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
-        write_log(context);
+        log::write(context);
         if std::env::args().any(|argument| has_password(&argument)) {
             context.say(
                 "warning: other users of this machine can read a password on the command line: give \
@@ -393,7 +323,7 @@ impl Up {
         let pid = PidFile::of(&data);
         let mut interrupt = stop_signal(SignalKind::interrupt())?;
         let mut terminate = stop_signal(SignalKind::terminate())?;
-        let running = server::start(self.config(&data)?).await?;
+        let mut running = server::start(self.config(&data)?).await?;
         pid.write()?;
         write_address(&data, running.api)?;
         context.say(&format!(
@@ -402,14 +332,16 @@ impl Up {
             self.domain,
             running.gateway.port(),
         ));
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        let ended = tokio::select! {
+            _ = interrupt.recv() => Ok(()),
+            _ = terminate.recv() => Ok(()),
+            failure = running.failed() => Err(failure),
+        };
         context.say("towpath stops; workloads go on");
-        running.stop().await?;
+        let stopped = running.stop().await;
         pid.remove();
-        Ok(())
+        ended?;
+        Ok(stopped?)
     }
 
     fn config(&self, data: &Path) -> Result<Config> {
@@ -492,26 +424,6 @@ fn has_password(argument: &str) -> bool {
 
 fn stop_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
     signal(kind).map_err(|e| Failure::io("signals cannot be received", &e))
-}
-
-/// Whether what a library says is fit for the log, whatever `RUST_LOG` asks for. Docker's client writes
-/// its requests down whole, and with them the environment of a container and the login to a registry.
-fn is_fit(about: &Metadata<'_>) -> bool {
-    *about.level() <= Level::INFO || !about.target().starts_with("bollard")
-}
-
-/// The platform's log, on standard error.
-fn write_log(context: &Context) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,hyper=warn,lapin=warn"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(context.terminal.color);
-    match context.global.output {
-        Format::Json => log.json().finish().with(filter_fn(is_fit)).init(),
-        Format::Text | Format::Yaml => log.finish().with(filter_fn(is_fit)).init(),
-    }
 }
 
 #[cfg(test)]

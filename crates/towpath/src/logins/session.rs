@@ -96,7 +96,7 @@ impl Session {
         };
         match (asked, good) {
             (Ok(given), _) => {
-                let renewed = Tokens::new(&given, Timestamp::now());
+                let renewed = Tokens::new(&given, Timestamp::now())?;
                 self.keep(&lock, Some(renewed.clone()))?;
                 Ok(renewed)
             }
@@ -228,24 +228,24 @@ enum Unrenewed {
 
 impl Tokens {
     /// Those that were given at `now`.
-    pub(crate) fn new(given: &client::Tokens, now: Timestamp) -> Self {
-        let text = |secret: &Secret| secret.expose_str().unwrap_or_default().to_owned();
+    pub(crate) fn new(given: &client::Tokens, now: Timestamp) -> Result<Self> {
+        let text = |secret: &Secret| secret.text().map(str::to_owned);
         let expires = later(now, given.expires_in);
-        let id = given.id.as_ref().and_then(|token| {
-            let token = text(token);
+        let id = given.id.as_ref().map(text).transpose()?;
+        let id = id.and_then(|token| {
             let expires = expiry(&token)?;
             Some(IdToken { token, expires })
         });
         // Whichever of both ends first.
         let end = id.as_ref().map_or(expires, |id| id.expires.min(expires));
         let life = Duration::try_from(end.duration_since(now)).unwrap_or_default();
-        Self {
-            access: text(&given.access),
+        Ok(Self {
+            access: text(&given.access)?,
             expires,
             renew_at: later(now, life.saturating_sub(MARGIN.min(life / 4))),
             id,
-            refresh: given.refresh.as_ref().map(text),
-        }
+            refresh: given.refresh.as_ref().map(text).transpose()?,
+        })
     }
 }
 
@@ -286,13 +286,13 @@ mod tests {
     #[test]
     fn tokens_are_renewed_before_the_first_of_them_ends() {
         let now = Timestamp::from_second(1_000_000).unwrap();
-        let hour = Tokens::new(&given(3600, Some(id_token(1_003_600))), now);
+        let hour = Tokens::new(&given(3600, Some(id_token(1_003_600))), now).unwrap();
         assert_eq!(hour.renew_at.as_second(), 1_003_540);
-        let shorter = Tokens::new(&given(3600, Some(id_token(1_000_600))), now);
+        let shorter = Tokens::new(&given(3600, Some(id_token(1_000_600))), now).unwrap();
         assert_eq!(shorter.renew_at.as_second(), 1_000_540);
-        let brief = Tokens::new(&given(8, None), now);
+        let brief = Tokens::new(&given(8, None), now).unwrap();
         assert_eq!(brief.renew_at.as_second(), 1_000_006);
-        let over = Tokens::new(&given(0, Some(id_token(1))), now);
+        let over = Tokens::new(&given(0, Some(id_token(1))), now).unwrap();
         assert!(over.renew_at <= now);
     }
 

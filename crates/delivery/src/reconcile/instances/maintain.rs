@@ -114,11 +114,15 @@ impl Pass<'_> {
         }
         if let Some(since) = since {
             let data = json!({ "since": since });
-            change.event(self.event("reachable", Some(Outcome::Pass), data));
+            change.event(self.event("resource-instance.reachable", Some(Outcome::Pass), data));
         }
         if retired {
             let data = json!({ "rotation": rotation });
-            change.event(self.event("credentials-retired", Some(Outcome::Pass), data));
+            change.event(self.event(
+                "resource-instance.credentials-retired",
+                Some(Outcome::Pass),
+                data,
+            ));
         }
         if !change.is_empty() {
             self.context.store.commit(change).await?;
@@ -140,12 +144,12 @@ impl Pass<'_> {
             Trouble::Unreachable => {
                 status.unreachable.get_or_insert(now);
                 status.message = error.message;
-                "unreachable"
+                "resource-instance.unreachable"
             }
             Trouble::Retirement => {
                 status.unreachable = None;
                 status.message = format!("earlier credentials still work: {}", error.message);
-                "retirement-failed"
+                "resource-instance.retirement-failed"
             }
         };
         status.remedy = error.remedy;
@@ -214,7 +218,7 @@ impl Pass<'_> {
         let mut change = self.change();
         change.status(&self.instance)?;
         change.event(self.event(
-            "drifted",
+            "resource-instance.drifted",
             Some(Outcome::Fail),
             json!({ "message": message, "holdsData": self.instance.spec.holds_data }),
         ));
@@ -230,14 +234,13 @@ impl Pass<'_> {
         let begun = release_users(store, change, &self.instance, correlation, everybody).await?;
         for (workload, release) in begun {
             let mut event = self.event(
-                "rolled",
+                "workload.rolled",
                 None,
                 json!({
                     "release": release,
                     "message": format!("{} was made again", self.instance.spec.node),
                 }),
             );
-            event.kind = "dev.towpath.workload.rolled".into();
             event.subject = workload.key();
             change.event(event);
         }

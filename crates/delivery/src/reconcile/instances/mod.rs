@@ -127,7 +127,7 @@ impl Pass<'_> {
         data: serde_json::Value,
     ) -> kernel::NewEvent {
         kernel::NewEvent {
-            kind: format!("dev.towpath.resource-instance.{what}"),
+            kind: format!("{}{what}", kernel::NewEvent::PREFIX),
             subject: self.instance.key(),
             team: self.instance.spec.team.clone(),
             cause: Cause::system("resource-instances", self.instance.spec.correlation),

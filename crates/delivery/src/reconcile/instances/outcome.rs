@@ -63,7 +63,7 @@ impl Pass<'_> {
             self.roll_users(&mut change).await?;
         }
         change.event(self.event(
-            "ready",
+            "resource-instance.ready",
             Some(Outcome::Pass),
             json!({
                 "node": self.instance.spec.node,
@@ -138,7 +138,7 @@ impl Pass<'_> {
         if is_news {
             change.status(&self.instance)?;
             change.event(self.event(
-                "failed",
+                "resource-instance.failed",
                 Some(Outcome::Fail),
                 json!({
                     "node": self.instance.spec.node,

@@ -45,7 +45,7 @@ impl Pass<'_> {
         }
         change.remove(&self.instance)?;
         change.event(self.event(
-            "removed",
+            "resource-instance.removed",
             Some(Outcome::Pass),
             json!({
                 "node": self.instance.spec.node,

@@ -43,7 +43,11 @@ impl Pass<'_> {
         };
         let mut happened = Vec::new();
         if fresh {
-            happened.push(self.event("started", None, json!({ "release": release.id.release })));
+            happened.push(self.event(
+                "workload.started",
+                None,
+                json!({ "release": release.id.release }),
+            ));
         }
         happened.extend(self.take_in(release.id.release, state));
         happened.extend(self.look_at_others().await?);
@@ -148,7 +152,7 @@ impl Pass<'_> {
         let mut change = self.change();
         change.spec(&self.workload)?;
         change.event(self.event(
-            "rolled",
+            "workload.rolled",
             None,
             json!({
                 "release": release,

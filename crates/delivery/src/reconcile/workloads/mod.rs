@@ -138,7 +138,7 @@ impl Pass<'_> {
 
     fn event(&self, what: &str, outcome: Option<Outcome>, data: serde_json::Value) -> NewEvent {
         NewEvent {
-            kind: format!("dev.towpath.workload.{what}"),
+            kind: format!("{}{what}", NewEvent::PREFIX),
             subject: self.workload.key(),
             team: self.team.clone(),
             cause: Cause::system("workloads", self.workload.spec.correlation),

@@ -22,7 +22,7 @@ impl Pass<'_> {
             let from = std::mem::replace(&mut status.active_release, number);
             status.switched = Some(Timestamp::now());
             let data = json!({ "release": number, "previousRelease": from });
-            Some(self.event("ready", Some(Outcome::Pass), data))
+            Some(self.event("workload.ready", Some(Outcome::Pass), data))
         } else {
             self.health(number, earlier, &state)
         };
@@ -40,11 +40,11 @@ impl Pass<'_> {
         let unwell = |phase: Phase| matches!(phase, Phase::Restarting | Phase::Failed);
         if unwell(state.phase) && earlier != Some(state.phase) {
             let data = json!({ "release": number, "message": state.message });
-            return Some(self.event("unhealthy", Some(Outcome::Fail), data));
+            return Some(self.event("workload.unhealthy", Some(Outcome::Fail), data));
         }
         if state.phase == Phase::Ready && earlier.is_some_and(|e| e != Phase::Ready) {
             let data = json!({ "release": number });
-            return Some(self.event("recovered", Some(Outcome::Pass), data));
+            return Some(self.event("workload.recovered", Some(Outcome::Pass), data));
         }
         None
     }

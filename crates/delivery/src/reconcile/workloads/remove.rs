@@ -41,7 +41,7 @@ impl Pass<'_> {
             change.remove(&route)?;
         }
         change.remove(&self.workload)?;
-        change.event(self.event("removed", Some(Outcome::Pass), json!({})));
+        change.event(self.event("workload.removed", Some(Outcome::Pass), json!({})));
         self.context.store.commit(change).await?;
         for key in touched {
             self.context.nudge(key);
@@ -70,7 +70,7 @@ impl Pass<'_> {
             return Ok(next);
         }
         let data = json!({ "message": self.workload.status.removal_failure });
-        let event = self.event("removal-failed", Some(Outcome::Fail), data);
+        let event = self.event("workload.removal-failed", Some(Outcome::Fail), data);
         let change = self.change();
         self.commit(change, &before, vec![event]).await?;
         self.context

@@ -299,9 +299,8 @@ impl Delivery {
                 return Err(self.refuse(caller, &room, draft).await?);
             }
             match self.write(caller, room, order, draft).await {
-                Err(error)
-                    if matches!(error.kind, ErrorKind::Conflict | ErrorKind::AlreadyExists) =>
-                {
+                // A key that was free when it was read, and is taken, was overtaken as well.
+                Err(error) if error.is_overtaken() || error.kind == ErrorKind::AlreadyExists => {
                     last = error;
                 }
                 done => return done,

@@ -96,7 +96,7 @@ impl Delivery {
             let what = "team.quota-warning";
             change.event(NewEvent::caused(what, key, team, caller, outcome, near));
         }
-        Self::committed(self.store.commit(change).await?, &deployment)
+        self.store.commit(change).await?.resource(&deployment.key())
     }
 
     /// Takes the routes that nobody holds. Those that the same workloads hold lead where they did until
@@ -118,7 +118,8 @@ impl Delivery {
                         "`{}{}` was just taken by another workload",
                         claim.host, claim.path
                     ))
-                    .remedy("choose another host or path"));
+                    .remedy("choose another host or path")
+                    .overtaken());
                 }
             }
         }

@@ -51,7 +51,10 @@ impl Delivery {
         }
         let mut change = Change::new().by(caller);
         Self::environment_rewrite(&mut change, caller, &environment)?;
-        Self::committed(self.store.commit(change).await?, &environment)
+        self.store
+            .commit(change)
+            .await?
+            .resource(&environment.key())
     }
 
     /// Checks `request` and does it to `environment`, without writing, for a caller who may change it.

@@ -38,7 +38,10 @@ impl Delivery {
             .await?;
         let mut change = Change::new().by(caller);
         Self::environment_write(&mut change, caller, &environment)?;
-        Self::committed(self.store.commit(change).await?, &environment)
+        self.store
+            .commit(change)
+            .await?
+            .resource(&environment.key())
     }
 
     /// Checks `request` and makes the environment of it, without writing. `roles` are applied along
@@ -193,7 +196,10 @@ impl Delivery {
             None,
             json!({ "withData": with_data }),
         ));
-        Self::committed(self.store.commit(change).await?, &environment)
+        self.store
+            .commit(change)
+            .await?
+            .resource(&environment.key())
     }
 
     /// Data of protected roles is safe from deletion.

@@ -76,7 +76,10 @@ impl Delivery {
             Some(Outcome::Pass),
             json!({ "definitions": lifted }),
         ));
-        Self::committed(self.store.commit(change).await?, &environment)
+        self.store
+            .commit(change)
+            .await?
+            .resource(&environment.key())
     }
 
     /// The pins of an environment, each with what its definition says now.

@@ -105,7 +105,7 @@ impl Directory {
     ) -> Result<Option<Page<T>>> {
         let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().get(url).cloned();
-        let token = self.token.expose_str().unwrap_or_default();
+        let token = self.token.text()?;
         let mut request = self.github.request(url, token)?;
         if let Some(known) = &known {
             request = request.header(IF_NONE_MATCH, &known.etag);

@@ -227,11 +227,8 @@ impl UpstreamSource for GitHub {
             .header(ACCEPT, "application/json")
             .form(&[
                 ("client_id", self.client_id.as_str()),
-                (
-                    "client_secret",
-                    self.client_secret.expose_str().unwrap_or_default(),
-                ),
-                ("code", code.expose_str().unwrap_or_default()),
+                ("client_secret", self.client_secret.text()?),
+                ("code", code.text()?),
                 ("redirect_uri", &visit.redirect_uri),
                 ("code_verifier", &visit.verifier),
             ]);

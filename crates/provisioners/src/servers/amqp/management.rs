@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use delivery::provisioner::ProvisionError;
-use kernel::Secret;
+use kernel::SecretText;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
@@ -21,11 +21,11 @@ pub(super) struct Management {
     http: reqwest::Client,
     base: Url,
     user: String,
-    password: Secret,
+    password: SecretText,
 }
 
 impl Management {
-    pub(super) fn new(base: Url, user: &str, password: Secret) -> Result<Self, ProvisionError> {
+    pub(super) fn new(base: Url, user: &str, password: SecretText) -> Result<Self, ProvisionError> {
         // Fails where a provider is installed already, which is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -41,7 +41,11 @@ impl Management {
         })
     }
 
-    pub(super) fn local(port: u16, user: &str, password: Secret) -> Result<Self, ProvisionError> {
+    pub(super) fn local(
+        port: u16,
+        user: &str,
+        password: SecretText,
+    ) -> Result<Self, ProvisionError> {
         let base = format!("http://127.0.0.1:{port}");
         let base = Url::parse(&base).map_err(|e| ProvisionError::permanent(e.to_string()))?;
         Self::new(base, user, password)
@@ -57,7 +61,7 @@ impl Management {
         let base = self.base.as_str().trim_end_matches('/');
         self.http
             .request(method, format!("{base}/api/{path}"))
-            .basic_auth(&self.user, self.password.expose_str())
+            .basic_auth(&self.user, Some(self.password.expose()))
     }
 
     pub(super) async fn call(

@@ -6,7 +6,7 @@ use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use client::{Client, every};
-use kernel::Secret;
+use kernel::{Secret, http::PageQuery};
 use secrets::{
     api::{Encoded, PutSecret, RotatedSecrets, Rotation, SecretsQuery},
     model::{SecretInfo, SecretRef},
@@ -274,7 +274,7 @@ impl SecretCommand {
             Self::List { path, team } => {
                 let client = context.client()?;
                 let team = team.name()?;
-                let found: Vec<SecretInfo> = every(async |page| {
+                let found: Vec<SecretInfo> = every(async |page: PageQuery| {
                     let query = SecretsQuery {
                         path: path.clone(),
                         after: page.after,

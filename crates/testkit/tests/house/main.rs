@@ -1,11 +1,16 @@
 //! The house's rules that a compiler does not check: which crate may know which, where a language or
-//! a protocol may be spoken, under which licences we build, and that the guides name places that
-//! exist.
+//! a protocol may be spoken, under which licences we build, how long a file may be, that the API's
+//! description names what is routed, and that the guides name places that exist.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, its helpers too"
 )]
+
+mod api;
+mod events;
+mod licences;
+mod sizes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +25,7 @@ use serde_json::Value;
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("towpath-kernel", &[]),
     ("towpath-gateway", &[]),
+    ("towpath-template", &[]),
     ("towpath-testkit", &["towpath-kernel"]),
     ("towpath-delivery", &["towpath-kernel", "towpath-teams"]),
     ("towpath-identity", &["towpath-kernel"]),
@@ -27,12 +33,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // Of identity the model alone: whose keys it keeps.
     ("towpath-secrets", &["towpath-kernel", "towpath-identity"]),
     ("towpath-subscriptions", &["towpath-kernel"]),
-    ("towpath-catalog", &["towpath-kernel"]),
+    ("towpath-catalog", &["towpath-kernel", "towpath-template"]),
     ("towpath-integrations", &["towpath-kernel", "towpath-teams"]),
     ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
     (
         "towpath-provisioners",
-        &["towpath-kernel", "towpath-delivery"],
+        &["towpath-kernel", "towpath-delivery", "towpath-template"],
     ),
     ("towpath-engines", &["towpath-kernel", "towpath-delivery"]),
     (
@@ -162,11 +168,10 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The shipped files of all crates that speak of `mark` in code, by path from the root.
-fn speaking_of(mark: &str) -> Vec<String> {
-    let root = root();
+/// The shipped files of all crates, by path.
+fn shipped() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(root.join("crates")).unwrap() {
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
         sources(&entry.unwrap().path().join("src"), &mut files);
     }
     assert!(
@@ -175,6 +180,24 @@ fn speaking_of(mark: &str) -> Vec<String> {
         files.len()
     );
     files
+}
+
+/// The code of each shipped file, without its comments and its own tests.
+fn shipped_code() -> impl Iterator<Item = String> {
+    shipped().into_iter().map(|file| {
+        let source = fs::read_to_string(file).unwrap();
+        let code = source.split("\n#[cfg(test)]").next().unwrap_or_default();
+        let lines = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        lines.collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// The shipped files of all crates that speak of `mark` in code, by path from the root.
+fn speaking_of(mark: &str) -> Vec<String> {
+    let root = root();
+    shipped()
         .into_iter()
         .filter(|file| {
             let source = fs::read_to_string(file).unwrap();
@@ -311,93 +334,6 @@ fn access_reviews_know_every_action() {
         .map(str::to_owned)
         .collect();
     assert_eq!(known, actions(), "crates/server/src/actions.rs");
-}
-
-/// The licences that `deny.toml` allows: one list for both.
-fn allowed_licences() -> BTreeSet<String> {
-    let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
-    let (_, list) = deny.split_once("\nallow = [").unwrap();
-    let (list, _) = list.split_once(']').unwrap();
-    list.split('"')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect()
-}
-
-/// Whether an SPDX expression can be met with `allowed` licences. `AND` binds closer than `OR`;
-/// older manifests write `/` for `OR`.
-fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
-    type Words = std::iter::Peekable<std::vec::IntoIter<String>>;
-    fn any(words: &mut Words, ok: &BTreeSet<String>) -> bool {
-        let mut met = all(words, ok);
-        while words.next_if(|word| word == "OR").is_some() {
-            met |= all(words, ok);
-        }
-        met
-    }
-    fn all(words: &mut Words, ok: &BTreeSet<String>) -> bool {
-        let mut met = one(words, ok);
-        while words.next_if(|word| word == "AND").is_some() {
-            met &= one(words, ok);
-        }
-        met
-    }
-    fn one(words: &mut Words, ok: &BTreeSet<String>) -> bool {
-        let word = words.next().unwrap_or_default();
-        if word == "(" {
-            let met = any(words, ok);
-            words.next();
-            return met;
-        }
-        match words
-            .next_if(|word| word == "WITH")
-            .and_then(|_| words.next())
-        {
-            Some(exception) => ok.contains(&format!("{word} WITH {exception}")),
-            None => ok.contains(&word),
-        }
-    }
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
-    let words: Vec<String> = spaced.split_whitespace().map(str::to_owned).collect();
-    any(&mut words.into_iter().peekable(), allowed)
-}
-
-#[test]
-fn every_dependency_has_a_licence_that_we_allow() {
-    let allowed = allowed_licences();
-    assert!(is_allowed("MIT/Apache-2.0", &allowed));
-    assert!(is_allowed("GPL-3.0 OR (MIT AND ISC)", &allowed));
-    assert!(!is_allowed("GPL-3.0 AND MIT", &allowed));
-    assert!(!is_allowed("", &allowed));
-    // Only what is built here: packages for other systems need not have been fetched.
-    let rustc = Command::new("rustc").arg("-vV").output().unwrap();
-    let about = String::from_utf8(rustc.stdout).unwrap();
-    let host = about
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .unwrap();
-    let metadata = metadata(&["--filter-platform", host]);
-    let wrong: Vec<String> = metadata["packages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|package| !is_allowed(text(&package["license"]), &allowed))
-        .map(|package| {
-            format!(
-                "{} {}: {}",
-                package["name"], package["version"], package["license"]
-            )
-        })
-        .collect();
-    assert!(
-        wrong.is_empty(),
-        "licences beyond deny.toml:\n{}",
-        wrong.join("\n")
-    );
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! Where buckets are made.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kernel::{Error, Secret};
+use server::S3Endpoint;
+
+use crate::failure::{Failure, Result};
+
+/// The endpoint that buckets are made on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Buckets (default: on the embedded S3 server)")]
+pub(super) struct S3Args {
+    /// Make buckets on this S3 endpoint
+    #[arg(
+        long = "s3-endpoint",
+        env = "TOWPATH_S3_ENDPOINT",
+        value_name = "URL",
+        requires = "access_key_id"
+    )]
+    endpoint: Option<String>,
+    /// Its region
+    #[arg(
+        long = "s3-region",
+        env = "TOWPATH_S3_REGION",
+        value_name = "REGION",
+        default_value = "us-east-1"
+    )]
+    region: String,
+    /// The id of an access key that may make buckets there
+    #[arg(
+        long = "s3-access-key-id",
+        env = "TOWPATH_S3_ACCESS_KEY_ID",
+        value_name = "ID"
+    )]
+    access_key_id: Option<String>,
+    /// The file with its secret [default: what TOWPATH_S3_SECRET_ACCESS_KEY holds]
+    #[arg(
+        long = "s3-secret-access-key-file",
+        env = "TOWPATH_S3_SECRET_ACCESS_KEY_FILE",
+        value_name = "FILE"
+    )]
+    secret_access_key_file: Option<PathBuf>,
+}
+
+/// Holds the secret of the S3 endpoint's access key: an option would show it to all on the machine.
+const S3_SECRET: &str = "TOWPATH_S3_SECRET_ACCESS_KEY";
+
+impl S3Args {
+    /// The endpoint, where one is named.
+    pub(super) fn endpoint(&self) -> Result<Option<S3Endpoint>> {
+        let (Some(url), Some(id)) = (&self.endpoint, &self.access_key_id) else {
+            return Ok(None);
+        };
+        let secret = match &self.secret_access_key_file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|e| Failure::io(&format!("{} cannot be read", file.display()), &e))?,
+            None => std::env::var(S3_SECRET).unwrap_or_default(),
+        };
+        let secret = secret.trim();
+        if secret.is_empty() {
+            return Err(Error::invalid(format!(
+                "the S3 endpoint {url} is configured without the secret of its access key"
+            ))
+            .remedy(format!(
+                "set {S3_SECRET}, or name a file with --s3-secret-access-key-file"
+            ))
+            .into());
+        }
+        Ok(Some(S3Endpoint {
+            url: url.clone(),
+            region: self.region.clone(),
+            access_key_id: id.clone(),
+            secret_access_key: Secret::from(secret),
+        }))
+    }
+}

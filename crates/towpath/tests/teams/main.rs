@@ -1,0 +1,10 @@
+//! Teams on a whole platform: onboarded, within their quotas, in step, and gone.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod command_line;
+mod documents;
+mod lifecycle;
+mod quotas;
+#[path = "../site/mod.rs"]
+mod site;

@@ -1,0 +1,105 @@
+//! Within their quotas and allowances.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::eventually;
+
+use crate::site::world::{LONG, World};
+
+#[tokio::test]
+async fn a_namespace_keeps_to_its_quota_and_says_when_it_is_nearly_used_up() {
+    let world = World::new(&[]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev"] }))
+        .await;
+    world.ready("payments").await;
+    let (status, answer) = world.deploy("payments-dev", "big", "2500m").await;
+    assert_eq!(status, 422, "{answer}");
+    let problem = &answer["problems"][0];
+    assert_eq!(problem["rule"], "namespace/quota");
+    assert_eq!(
+        problem["message"],
+        "namespace `payments-dev` would have 2500m of requests.cpu, and its quota is 2: big asks for 2500m, \
+         the other workloads for 0, and 2 is left"
+    );
+    let (status, answer) = world.deploy("payments-dev", "hello", "1500m").await;
+    assert_eq!(status, 202, "{answer}");
+    let (status, answer) = world.deploy("payments-dev", "more", "600m").await;
+    assert_eq!(status, 422, "{answer}");
+    assert!(world.events("namespace.quota-warning").await.is_empty());
+    // The same again is no more than there is.
+    let (status, answer) = world.deploy("payments-dev", "hello", "1700m").await;
+    assert_eq!(status, 202, "{answer}");
+    let warned = eventually("the quota's end is near", LONG, || async {
+        world.events("namespace.quota-warning").await.pop()
+    })
+    .await;
+    assert_eq!(warned["data"]["parts"], json!(["requests.cpu"]));
+    assert_eq!(warned["team"], "payments");
+    // The team raises it by itself, up to its allowance.
+    let path = "/v1/teams/payments/namespaces/payments-dev";
+    let quota = |cpu: u64| {
+        json!({ "quota": {
+            "requests": { "cpu": cpu, "memory": "2Gi" }, "limits": { "cpu": cpu, "memory": "20Gi" },
+        }})
+    };
+    let (status, answer) = world.ask(Method::PATCH, path, quota(21)).await;
+    assert_eq!(status, 409, "{answer}");
+    assert_eq!(answer["problems"][0]["rule"], "namespace/allowance");
+    let (status, answer) = world.ask(Method::PATCH, path, quota(4)).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = world.deploy("payments-dev", "more", "600m").await;
+    assert_eq!(status, 202, "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_team_has_beside_its_namespaces_keeps_to_its_allowance() {
+    let world = World::new(&[]).await;
+    let amounts = |cpu: u64| json!({ "cpu": cpu, "memory": "8Gi" });
+    let quota = json!({ "requests": amounts(2), "limits": amounts(4) });
+    let allowance = json!({
+        "namespaces": 3, "quota": { "requests": amounts(20), "limits": amounts(20) },
+        "environments": quota,
+    });
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev"], "allowance": allowance }))
+        .await;
+    world.ready("payments").await;
+    for name in ["pr-1", "pr-2"] {
+        let body = json!({ "name": name, "team": "payments", "role": "dev" });
+        let (status, made) = world.ask(Method::POST, "/v1/environments", body).await;
+        assert_eq!(status, 201, "{made}");
+    }
+    // The namespace counts for itself.
+    let (status, answer) = world.deploy("payments-dev", "hello", "1900m").await;
+    assert_eq!(status, 202, "{answer}");
+    let (status, answer) = world.deploy("pr-1", "hello", "1500m").await;
+    assert_eq!(status, 202, "{answer}");
+    assert!(world.events("team.quota-warning").await.is_empty());
+    let (status, answer) = world.deploy("pr-2", "hello", "600m").await;
+    assert_eq!(status, 422, "{answer}");
+    let problem = &answer["problems"][0];
+    assert_eq!(problem["rule"], "team/allowance");
+    assert_eq!(
+        problem["message"],
+        "what team `payments` has beside its namespaces would have 2100m of requests.cpu, and its quota is \
+         2: hello asks for 600m, the other workloads for 1500m, and 500m is left"
+    );
+    // The same again is no more than there is, and the end is told of once.
+    for _ in 0..2 {
+        let (status, answer) = world.deploy("pr-2", "hello", "100m").await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    let warned = world.events("team.quota-warning").await;
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert_eq!(warned[0]["data"]["parts"], json!(["requests.cpu"]));
+    assert_eq!(warned[0]["team"], "payments");
+    let path = "/v1/environments/pr-1";
+    assert_eq!(world.ask(Method::DELETE, path, Value::Null).await.0, 202);
+    eventually("what has gone counts no more", LONG, || async {
+        let (status, answer) = world.deploy("pr-2", "hello", "600m").await;
+        assert!(matches!(status, 202 | 422), "{answer}");
+        (status == 202).then_some(())
+    })
+    .await;
+}
