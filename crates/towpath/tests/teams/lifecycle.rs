@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::site::world::{LONG, World};
@@ -149,7 +149,7 @@ async fn names_that_begin_with_a_teams_are_that_teams() {
         assert_eq!(status, 201, "{made}");
     }
     // A deployment that would make it, and a document, ask the same; what operates the platform may.
-    let order = serde_json::to_value(site::work::deployment(site::work::score(
+    let order = serde_json::to_value(crate::site::work::deployment(crate::site::work::score(
         "hello",
         &json!({}),
         &json!({}),
