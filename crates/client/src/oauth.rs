@@ -303,7 +303,10 @@ impl Provider {
                 login.verifier.expose_str().unwrap_or_default(),
             ),
         ];
-        let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
+        // Once: who shows a code again is taken for a thief, and the session ends.
+        let request = self.http.post(&self.metadata.token_endpoint).form(&fields);
+        let body = once(self.issuer(), request).await?;
+        let answer: TokenAnswer = read(self.issuer(), &body)?;
         let id = answer.id_token.as_deref().and_then(claims);
         let ours = id.is_some_and(|id| {
             id.iss == self.metadata.issuer
@@ -429,8 +432,11 @@ async fn ask<T: DeserializeOwned>(
     server: &str,
     request: impl Fn() -> reqwest::RequestBuilder,
 ) -> Result<T> {
-    let body = answer(server, request).await?;
-    serde_json::from_slice(&body).map_err(|error| Error::Protocol {
+    read(server, &answer(server, request).await?)
+}
+
+fn read<T: DeserializeOwned>(server: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| Error::Protocol {
         server: server.into(),
         // Not the text of the answer: it may hold a token.
         reason: format!("an answer that is not as expected ({})", fault(&error)),
@@ -447,7 +453,7 @@ fn fault(error: &serde_json::Error) -> &'static str {
     }
 }
 
-/// The body of a good answer; tried again where the connection broke.
+/// The body of a good answer; tried again where the connection broke. Not for what counts once.
 async fn answer(server: &str, request: impl Fn() -> reqwest::RequestBuilder) -> Result<Vec<u8>> {
     let mut tries = 1;
     loop {
