@@ -24,6 +24,8 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+pub use teams::TeamData;
+
 use kernel::{Committed, Error, Guard, Kind, Query, Resource, Result, Secret, Store};
 
 use crate::{
