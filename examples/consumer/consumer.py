@@ -8,6 +8,8 @@ It takes signed webhooks, and keeps what every consumer has to:
   anywhere, it has done both or neither.
 - It keeps order: of each thing the newest event counts, by its place in the log (`seq`). One that comes
   late is taken, and changes nothing.
+- It fetches and acts: an event says that something is other than it was. What is so by now it asks the
+  platform, where it may: who is in a team, as a service account of a team that `towpath up --keepers` names.
 
 Needs Python 3.9, and nothing else.
 """
@@ -23,6 +25,9 @@ import sqlite3
 import sys
 import threading
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 
 # Older than this, or from the future by as much, a request is not what it claims to be.
 TOLERANCE = 300
@@ -42,12 +47,17 @@ def act(db, event):
         "ON CONFLICT (subject) DO UPDATE SET says = excluded.says",
         (event["subject"], event["type"]),
     )
+    kind, _, name = event["subject"].partition("/")
+    if kind == "Team":
+        db.execute("INSERT OR IGNORE INTO wanted (team) VALUES (?)", (name,))
 
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS taken (id TEXT PRIMARY KEY, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS newest (subject TEXT PRIMARY KEY, seq INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS board (subject TEXT PRIMARY KEY, says TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS wanted (team TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS members (team TEXT PRIMARY KEY, subjects TEXT NOT NULL);
 """
 
 
@@ -69,11 +79,58 @@ def verify(key, headers, body, now):
         raise Refused("its signature is not the platform's")
 
 
+class Platform:
+    """What is so by now, as a service account is told it."""
+
+    def __init__(self, server, account, key):
+        self.server, self.account, self.key = server.rstrip("/"), account, key
+
+    def ask(self, path, fields=None, token=None):
+        body = urllib.parse.urlencode(fields).encode() if fields else None
+        request = urllib.request.Request(self.server + path, data=body)
+        if token:
+            request.add_header("authorization", "Bearer " + token)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def members(self, team):
+        """The subjects of those who are in a team; none where there is no such team any more."""
+        proof = {
+            "grant_type": "client_credentials",
+            "client_id": self.account,
+            "client_secret": self.key,
+        }
+        token = self.ask("/oauth/token", proof)["access_token"]
+        path = "/v1/platforms/teams/" + urllib.parse.quote(team, safe="") + "/members"
+        try:
+            answer = self.ask(path, token=token)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+        if any(source["state"] == "unavailable" for source in answer["sources"]):
+            raise OSError("a source cannot say who is in the team")
+        return sorted({one["subject"] for source in answer["sources"] for one in source["members"]})
+
+
+def keep(consumer, platform):
+    """Fetches what is wanted, until it is had: what fails is wanted still."""
+    while True:
+        consumer.wake.wait(5)
+        consumer.wake.clear()
+        for team in consumer.wanted():
+            try:
+                consumer.fetched(team, lambda: platform.members(team))
+            except (OSError, ValueError) as error:
+                print(f"{team}: {error}", file=sys.stderr, flush=True)
+
+
 class Consumer:
     """What was taken, in an SQLite database."""
 
     def __init__(self, path):
         self.lock = threading.Lock()
+        self.wake = threading.Event()
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.db.executescript(SCHEMA)
 
@@ -84,6 +141,7 @@ class Consumer:
             try:
                 outcome = self._take(event_id, event)
                 self.db.execute("COMMIT")
+                self.wake.set()
                 return outcome
             except BaseException:
                 self.db.execute("ROLLBACK")
@@ -110,6 +168,34 @@ class Consumer:
         with self.lock:
             return dict(self.db.execute("SELECT subject, says FROM board ORDER BY subject"))
 
+    def wanted(self):
+        with self.lock:
+            return [team for (team,) in self.db.execute("SELECT team FROM wanted")]
+
+    def fetched(self, team, fetch):
+        """Keeps what `fetch` gives. What is wanted meanwhile is fetched once more."""
+        with self.lock:
+            self.db.execute("DELETE FROM wanted WHERE team = ?", (team,))
+        try:
+            subjects = fetch()
+        except BaseException:
+            with self.lock:
+                self.db.execute("INSERT OR IGNORE INTO wanted (team) VALUES (?)", (team,))
+            raise
+        with self.lock:
+            if subjects is None:
+                self.db.execute("DELETE FROM members WHERE team = ?", (team,))
+            else:
+                self.db.execute(
+                    "INSERT OR REPLACE INTO members (team, subjects) VALUES (?, ?)",
+                    (team, json.dumps(subjects)),
+                )
+
+    def members(self):
+        with self.lock:
+            all_of = self.db.execute("SELECT team, subjects FROM members ORDER BY team")
+            return {team: json.loads(subjects) for team, subjects in all_of}
+
 
 def handler(consumer, key):
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -129,7 +215,7 @@ def handler(consumer, key):
             self.answer(200, {"outcome": outcome})
 
         def do_GET(self):
-            self.answer(200, consumer.board())
+            self.answer(200, consumer.members() if self.path == "/members" else consumer.board())
 
         def body(self):
             length = self.headers.get("content-length", "")
@@ -164,6 +250,10 @@ def main():
         sys.exit("set WEBHOOK_SECRET to the subscription's secret: whsec_...")
     key = base64.b64decode(secret[len("whsec_") :])
     consumer = Consumer(given.database)
+    names = ("TOWPATH_SERVER", "TOWPATH_ACCOUNT", "TOWPATH_KEY")
+    if all(os.environ.get(name) for name in names):
+        platform = Platform(*(os.environ[name] for name in names))
+        threading.Thread(target=keep, args=(consumer, platform), daemon=True).start()
     server = http.server.ThreadingHTTPServer((given.host, given.port), handler(consumer, key))
     print(f"listening on http://{given.host}:{server.server_port}/", flush=True)
     server.serve_forever()

@@ -67,7 +67,8 @@ pub struct PersonalSession {
 pub struct Departure {
     /// Who.
     pub subject: String,
-    /// Their logins, which end with them.
+    /// Their logins, which end with them; nothing is said of them where a team asks.
+    #[serde(default)]
     pub ends: Vec<PersonalSession>,
     /// Keys that they drew, and have seen.
     pub seen: Vec<SeenKey>,
@@ -165,6 +166,13 @@ impl Client {
     /// `GET identity/automation/{subject}`: what hangs on one person.
     pub async fn departure(&self, subject: &str) -> Result<Departure> {
         self.call(Method::GET, &["identity", "automation", subject])
+            .read()
+            .await
+    }
+
+    /// `GET teams/{team}/departures/{subject}`: what of a team hangs on one person.
+    pub async fn team_departure(&self, team: &str, subject: &str) -> Result<Departure> {
+        self.call(Method::GET, &["teams", team, "departures", subject])
             .read()
             .await
     }

@@ -12,7 +12,7 @@ use reqwest::Url;
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use self::wire::{answer, ask};
+use self::wire::{answer, ask, ask_once};
 use crate::{Error, Result, http_client, is_loopback, local_http};
 
 /// What is asked for: who one is, for programs and for Kubernetes, and to stay logged in.
@@ -283,7 +283,9 @@ impl Provider {
             ("redirect_uri", &login.redirect_uri),
             ("code_verifier", login.verifier.text()?),
         ];
-        let answer: TokenAnswer = self.post(&self.metadata.token_endpoint, &fields).await?;
+        // Once: who shows a code again is taken for a thief, and the session ends.
+        let request = self.http.post(&self.metadata.token_endpoint).form(&fields);
+        let answer: TokenAnswer = ask_once(self.issuer(), request).await?;
         let id = answer.id_token.as_deref().and_then(claims);
         let ours = id.is_some_and(|id| {
             id.iss == self.metadata.issuer

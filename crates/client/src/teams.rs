@@ -127,10 +127,16 @@ impl Client {
             .await
     }
 
-    /// `DELETE teams/{team}/namespaces/{namespace}`, with everything in it.
-    pub async fn delete_namespace(&self, team: &str, name: &str) -> Result<Resource<Namespace>> {
+    /// `DELETE teams/{team}/namespaces/{namespace}`, with everything in it. `confirm` is its name once more:
+    /// the refusal without it says what data goes.
+    pub async fn delete_namespace(
+        &self,
+        team: &str,
+        name: &str,
+        confirm: Option<&str>,
+    ) -> Result<Resource<Namespace>> {
         let confirm = Confirm {
-            confirm: Some(name.into()),
+            confirm: confirm.map(str::to_owned),
         };
         self.call(Method::DELETE, &["teams", team, "namespaces", name])
             .query(&confirm)

@@ -19,7 +19,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kernel::Secret;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
 use towpath_client::{Client, CodeLogin, DeviceState, Error, Provider, TokenSource};
 
 /// What the token endpoint answers, one after the other, and what it was asked.
@@ -359,6 +359,45 @@ async fn a_code_is_exchanged_by_who_asked_for_it() {
         asked[0]["code_verifier"],
         "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
     );
+}
+
+/// A provider whose token endpoint takes requests, and breaks off before it answers.
+async fn breaking() -> (Provider, Script) {
+    let script = Script::default();
+    let asked = script.clone();
+    let (listener, own) = listen().await;
+    let mut document = metadata(&own);
+    let (broken, token) = listen().await;
+    document["token_endpoint"] = json!(token);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = broken.accept().await {
+            let mut request = vec![0; 1 << 14];
+            let read = stream.read(&mut request).await.unwrap();
+            let text = String::from_utf8_lossy(&request[..read]).into_owned();
+            let form = HashMap::from([("request".to_owned(), text)]);
+            asked.asked.lock().unwrap().push(form);
+        }
+    });
+    let router = Router::new().route(
+        "/.well-known/openid-configuration",
+        get(move || async move { Json(document) }),
+    );
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let provider = Provider::discover(&own, "towpath-portal").await.unwrap();
+    (provider, script)
+}
+
+#[tokio::test]
+async fn a_code_is_shown_once_though_its_answer_is_lost() {
+    let (provider, script) = breaking().await;
+    let code = Secret::from("canary-code");
+    let lost = provider.code_exchange(&login(), &code).await.unwrap_err();
+    assert!(matches!(lost, Error::Broken { .. }), "{lost:?}");
+    assert_eq!(script.asked.lock().unwrap().len(), 1);
+    // What may be repeated is.
+    let lost = provider.refresh(&"refresh".into()).await.unwrap_err();
+    assert!(matches!(lost, Error::Broken { .. }), "{lost:?}");
+    assert_eq!(script.asked.lock().unwrap().len(), 4);
 }
 
 #[tokio::test]

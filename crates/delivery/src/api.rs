@@ -162,6 +162,9 @@ pub struct Applied {
     /// The revision that it has now, for kinds that keep revisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// What it still wants, that no document holds: a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// What applying a document did.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// How often work is done anew because something changed beneath it.
 const TRIES: u32 = 8;
@@ -49,11 +49,11 @@ where
     F: Future<Output = Result<T, Error>>,
 {
     anew(|| async {
-        work().await.map_err(|mut error| {
-            if error.kind == ErrorKind::AlreadyExists {
-                error.kind = ErrorKind::Conflict;
+        work().await.map_err(|error| {
+            match error.kind {
+                ErrorKind::AlreadyExists => error.overtaken(),
+                _ => error,
             }
-            error
         })
     })
     .await

@@ -30,7 +30,7 @@ permitted if {
 	input.action == "identity.change"
 }
 
-# Its leads say who is in it, how its allowance is spent, and when it ends: people, of its members.
+# Its leads say what it is, who is in it, what hangs on one of them, and when it ends: people, of its members.
 permitted if {
 	lead
 	input.action in of_leads
@@ -40,6 +40,14 @@ permitted if {
 permitted if {
 	manager
 	input.action in of_managers
+	input.resource.team == ""
+}
+
+# Service accounts of the keepers, the teams whose automation keeps other tools in step with teams, see which teams
+# there are and who is in them, and nothing else of theirs.
+permitted if {
+	keeper
+	input.action == "team.oversee"
 	input.resource.team == ""
 }
 
@@ -104,6 +112,13 @@ manager if {
 	startswith(input.caller.subject, concat("", [input.settings.managers.source, ":"]))
 }
 
+# Which teams are keepers is configuration.
+keeper if {
+	input.caller.kind == "service-account"
+	some team in input.caller.teams
+	team in input.settings.keepers
+}
+
 reads := {
 	"deployment.read",
 	"environment.read",
@@ -129,6 +144,7 @@ of_teams := reads | {
 	"namespace.change",
 	"namespace.create",
 	"namespace.delete",
+	"namespace.quota",
 	"resource.delete",
 	"resource.reveal",
 	"resource.rotate",
@@ -144,7 +160,7 @@ of_teams := reads | {
 }
 
 of_leads := {
-	"namespace.quota",
+	"departure.read",
 	"team.change",
 	"team.members.change",
 	"team.offboard",

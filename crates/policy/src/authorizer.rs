@@ -24,8 +24,8 @@ const PACKAGE: &str = "data.towpath.authz";
 /// organization cannot add to it. Its `deny` is asked of both together.
 pub struct RegoAuthorizer {
     modules: Vec<Module>,
-    /// The group whose members onboard teams: `[SOURCE:]GROUP`.
-    managers: String,
+    /// What the rules see of the platform's configuration.
+    settings: serde_json::Value,
     own: Engine,
     /// With the organization's rules, where it has any of this package.
     tightened: Option<Engine>,
@@ -44,15 +44,24 @@ impl RegoAuthorizer {
     /// Compiles the rules, with those of `organization`. One that does not compile, or that fails over a
     /// caller who asks for nothing, is an error that names it.
     pub fn new(organization: &Bundle) -> Result<Self> {
-        Self::with_managers(organization, Self::MANAGERS)
+        Self::with_overseers(organization, Self::MANAGERS, &[])
     }
 
     /// The group whose members onboard teams where nothing else is said.
     pub const MANAGERS: &str = "managers";
 
-    /// The same, where the members of the group `managers` onboard teams: `[SOURCE:]GROUP`, of the local source
-    /// where none is named.
-    pub fn with_managers(organization: &Bundle, managers: &str) -> Result<Self> {
+    /// The same, where the members of the group `managers` onboard teams (`[SOURCE:]GROUP`, of the local source
+    /// where none is named), and the service accounts of the teams `keepers` see all teams.
+    pub fn with_overseers(
+        organization: &Bundle,
+        managers: &str,
+        keepers: &[String],
+    ) -> Result<Self> {
+        let (source, group) = managers.split_once(':').unwrap_or(("local", managers));
+        let settings = json!({
+            "managers": { "source": source, "group": group },
+            "keepers": keepers,
+        });
         let built_in = Module {
             name: "built-in/authz.rego".into(),
             source: include_str!("../policies/authz.rego").into(),
@@ -69,7 +78,7 @@ impl RegoAuthorizer {
         let mut authorizer = Self {
             tightened: (modules.len() > 1).then_some(both),
             modules,
-            managers: managers.into(),
+            settings,
             own,
         };
         // The first evaluation resolves names across modules; a clone of what was evaluated once need
@@ -78,7 +87,7 @@ impl RegoAuthorizer {
             &Caller::local_admin(),
             Action::see("nothing"),
             &Target::default(),
-            managers,
+            &authorizer.settings,
         ));
         let broken = |reason: String| {
             Error::invalid(format!(
@@ -120,7 +129,7 @@ impl RegoAuthorizer {
 
 impl Authorizer for RegoAuthorizer {
     fn decide(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Ruling {
-        let input = input(caller, action, target, &self.managers);
+        let input = input(caller, action, target, &self.settings);
         tracing::trace!(%input, "asked");
         match self.rule(Value::from(input)) {
             Ok(ruling) => ruling,
@@ -152,9 +161,8 @@ fn input(
     caller: &Caller,
     action: Action,
     target: &Target<'_>,
-    managers: &str,
+    settings: &serde_json::Value,
 ) -> serde_json::Value {
-    let (source, group) = managers.split_once(':').unwrap_or(("local", managers));
     json!({
         "action": action.word(),
         "caller": {
@@ -167,7 +175,7 @@ fn input(
             "admin": caller.admin,
         },
         "resource": target,
-        "settings": { "managers": { "source": source, "group": group } },
+        "settings": settings,
     })
 }
 

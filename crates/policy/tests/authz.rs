@@ -81,13 +81,39 @@ fn managers_are_those_of_the_source_that_is_meant() {
         ("github:acme/m", ("github", "acme/m"), ("local", "acme/m")),
         ("corp:m", ("corp", "m"), ("corp2", "m")),
     ] {
-        let policy = RegoAuthorizer::with_managers(&Bundle::default(), managers).unwrap();
+        let policy = RegoAuthorizer::with_overseers(&Bundle::default(), managers, &[]).unwrap();
         let decide =
             |(source, group)| policy.decide(&of(source, group), onboard, &Target::default());
         assert!(decide(may).allowed, "{managers}");
         let refused = decide(may_not);
         assert_eq!(rules(&refused), ["authz/manager"], "{managers}");
         assert!(refused.reasons[0].message.contains(may.0), "{refused:?}");
+    }
+}
+
+#[test]
+fn keepers_are_service_accounts_and_see_teams_alone() {
+    let keepers = ["watch".to_owned()];
+    let policy = RegoAuthorizer::with_overseers(&Bundle::default(), "managers", &keepers).unwrap();
+    let all = Target {
+        kind: "Team",
+        name: "payments",
+        ..Target::default()
+    };
+    let oversee = Action::see("team.oversee");
+    for (kind, team, may) in [
+        (CallerKind::ServiceAccount, "watch", true),
+        (CallerKind::ServiceAccount, "shop", false),
+        (CallerKind::Person, "watch", false),
+        (CallerKind::Agent, "watch", false),
+        (CallerKind::DeployCredential, "watch", false),
+    ] {
+        let one = caller(kind, &[team]);
+        assert_eq!(policy.decide(&one, oversee, &all).allowed, may, "{kind:?}");
+        for action in ["team.create", "team.govern", "integration.read"] {
+            let ruling = policy.decide(&one, Action::act(action), &all);
+            assert!(!ruling.allowed, "{kind:?} {team} {action}");
+        }
     }
 }
 

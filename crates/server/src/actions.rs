@@ -3,6 +3,7 @@
 
 /// Every action, by name.
 pub(crate) const ACTIONS: &[&str] = &[
+    "departure.read",
     "deployment.create",
     "deployment.plan",
     "deployment.read",

@@ -54,6 +54,8 @@ pub struct Config {
     pub admin_groups: Vec<String>,
     /// Members of this group onboard teams: `[SOURCE:]GROUP` likewise.
     pub managers_group: String,
+    /// Service accounts of these teams see all teams and who is in them.
+    pub keepers: Vec<String>,
     /// How often each team is told of (`team.sync`) although nothing has changed.
     pub sync_every: Duration,
     /// The claim of tokens that lists a person's groups, beside `groups`.
@@ -188,6 +190,7 @@ impl Config {
             issuer: None,
             admin_groups: vec!["platform".into()],
             managers_group: RegoAuthorizer::MANAGERS.into(),
+            keepers: vec![],
             sync_every: teams::Settings::SYNC_EVERY,
             teams_claim: identity::Settings::TEAMS_CLAIM.into(),
             local_login: true,

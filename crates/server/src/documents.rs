@@ -77,6 +77,7 @@ impl Documents for CatalogDocuments {
                 None => ApplyOutcome::Unchanged,
             },
             revision: None,
+            missing: None,
         });
         Ok(answer.collect())
     }

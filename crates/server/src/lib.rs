@@ -9,6 +9,7 @@ mod adapters;
 mod api;
 mod callers;
 mod config;
+mod declared;
 mod documents;
 mod http;
 mod keys;

@@ -39,6 +39,7 @@ use crate::{
     adapters::{Adapters, DeployKeysOf},
     api,
     callers::{Refusals, Workloads as CallingWorkloads},
+    declared::DeclaredDocuments,
     documents::{AllDocuments, CatalogDocuments},
     keys, lead,
     metrics::{self, Metrics},
@@ -162,6 +163,10 @@ pub async fn start(config: Config) -> Result<Running> {
     delivery.also_applies(Arc::new(AllDocuments(vec![
         Arc::new(TeamDocuments(teams.clone())),
         Arc::new(CatalogDocuments(catalog.clone())),
+        Arc::new(DeclaredDocuments {
+            identity: identity.clone(),
+            subscriptions: subscriptions.clone(),
+        }),
     ])));
 
     let stop = CancellationToken::new();

@@ -29,8 +29,8 @@ use subscriptions::{Subscriptions, model::Subscription, port::Customers};
 use teams::{
     Registry, Teams,
     port::{
-        Belongings, Credentials, Group, GroupsOf, Identified, Left, LocalGroups, Member,
-        MembershipSource, SecretNames, Upstreams,
+        Belongings, Credentials, Group, GroupsOf, Held, Identified, Left, LocalGroups, Member,
+        MembershipSource, Role, SecretNames, Upstreams,
     },
 };
 use uuid::Uuid;
@@ -89,10 +89,10 @@ impl LocalGroups for OfIdentity {
         caller: &Caller,
         team: &str,
         group: &str,
-        name: &str,
-    ) -> Result<bool> {
+        who: &str,
+    ) -> Result<Option<String>> {
         self.0
-            .group_member_add(change, caller, team, group, name)
+            .group_member_add(change, caller, team, group, who)
             .await
     }
 
@@ -101,11 +101,9 @@ impl LocalGroups for OfIdentity {
         change: &mut Change,
         caller: &Caller,
         group: &str,
-        name: &str,
-    ) -> Result<bool> {
-        self.0
-            .group_member_remove(change, caller, group, name)
-            .await
+        who: &str,
+    ) -> Result<Option<String>> {
+        self.0.group_member_remove(change, caller, group, who).await
     }
 
     async fn end(&self, caller: &Caller, team: &str, group: &str) -> Result<()> {
@@ -427,10 +425,25 @@ impl Belongings for OfDelivery {
         Ok(found.map(|environment| environment.spec.team))
     }
 
-    async fn roles(&self) -> Result<Option<Vec<String>>> {
+    async fn roles(&self) -> Result<Option<Vec<Role>>> {
         let store = self.0.store();
         let roles = store.list_all::<EnvironmentRole>(&Query::default()).await?;
-        Ok(Some(roles.into_iter().map(|role| role.meta.name).collect()))
+        let role = |role: Resource<EnvironmentRole>| Role {
+            standard: role.spec.is_standard(&role.meta.name),
+            name: role.meta.name,
+        };
+        Ok(Some(roles.into_iter().map(role).collect()))
+    }
+
+    async fn holds(&self, team: &str, namespace: Option<&str>) -> Result<Vec<Held>> {
+        let all = self.0.team_data(team, namespace).await?.into_iter();
+        let held = all.map(|one| Held {
+            environment: one.environment,
+            what: one.what,
+            dump: one.dump,
+            protected: one.protected,
+        });
+        Ok(held.collect())
     }
 
     async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<Left>> {
@@ -465,6 +478,7 @@ impl Documents for TeamDocuments {
                 teams::service::Outcome::Unchanged => ApplyOutcome::Unchanged,
             },
             revision: None,
+            missing: None,
         });
         Ok(answer.collect())
     }

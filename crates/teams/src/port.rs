@@ -117,26 +117,27 @@ pub trait LocalGroups: MembershipSource {
         people: &[String],
     ) -> Result<bool>;
 
-    /// Writes into `change` that `caller` takes somebody into `group`, by name, which is made for `team` where
-    /// it is not there. Answers whether that changes anything. Whoever calls has seen that `caller` may.
+    /// Writes into `change` that `caller` takes somebody into `group`, which is made for `team` where it is not
+    /// there. `who` is their subject, the part of it after the source, or a name, which is whose it is now.
+    /// Answers their subject; none where that changes nothing. Whoever calls has seen that `caller` may.
     async fn add(
         &self,
         change: &mut Change,
         caller: &Caller,
         team: &str,
         group: &str,
-        name: &str,
-    ) -> Result<bool>;
+        who: &str,
+    ) -> Result<Option<String>>;
 
-    /// Writes into `change` that `caller` takes somebody out, by name. Answers whether they are in it. Whoever
-    /// calls has seen that `caller` may.
+    /// Writes into `change` that `caller` takes somebody out. Answers their subject; none where they are not in
+    /// it. Whoever calls has seen that `caller` may.
     async fn remove(
         &self,
         change: &mut Change,
         caller: &Caller,
         group: &str,
-        name: &str,
-    ) -> Result<bool>;
+        who: &str,
+    ) -> Result<Option<String>>;
 
     /// Takes `group` away, where it was made for `team`: again is the same as once.
     async fn end(&self, caller: &Caller, team: &str, group: &str) -> Result<()>;
@@ -172,6 +173,28 @@ pub struct Left {
     pub kept: bool,
 }
 
+/// What holds data of a team's, which goes with the team or with the namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Where it is.
+    pub environment: String,
+    /// What it is: `postgres.default#orders.db`.
+    pub what: String,
+    /// The command that keeps a copy of it.
+    pub dump: String,
+    /// Whether it stays with a team that is offboarded, until somebody says otherwise.
+    pub protected: bool,
+}
+
+/// A role that what backs a namespace may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// Whether new teams get a namespace of it where nothing else is said.
+    pub standard: bool,
+}
+
 /// What another domain keeps for teams, and takes away when one is a customer no longer.
 #[async_trait]
 pub trait Belongings: Send + Sync + 'static {
@@ -187,8 +210,14 @@ pub trait Belongings: Send + Sync + 'static {
     }
 
     /// The roles that what backs a namespace may have; none: another domain knows them.
-    async fn roles(&self) -> Result<Option<Vec<String>>> {
+    async fn roles(&self) -> Result<Option<Vec<Role>>> {
         Ok(None)
+    }
+
+    /// What holds data of `team`'s, of its namespace `namespace` alone where one is named.
+    async fn holds(&self, team: &str, namespace: Option<&str>) -> Result<Vec<Held>> {
+        let _ = (team, namespace);
+        Ok(vec![])
     }
 
     /// Takes away what is `team`'s, as far as it may go: what is protected with the rest where that is

@@ -151,6 +151,11 @@ pub(crate) struct Confirm {
 }
 
 impl Confirm {
+    /// What was given, for the platform to judge.
+    pub(crate) fn given(&self) -> Option<&str> {
+        self.confirm.as_deref()
+    }
+
     /// Refuses unless the end of `name` is confirmed; `what` says what ends.
     pub(crate) fn check(&self, name: &str, what: &str) -> Result<()> {
         if self.confirm.as_deref() == Some(name) {

@@ -118,9 +118,9 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
         let places = all.places.file(&name, &bytes, found.len());
         for (index, value) in found.into_iter().enumerate() {
             for (below, value) in listed(value) {
-                if holds_credential(&value) {
+                if let Some(held) = HELD.iter().find(|held| held.is_in(&value)) {
                     // Neither sent nor shown: the platform would refuse it by its line.
-                    problems.push(credential_in(&name));
+                    problems.push(held.problem(&name));
                     continue;
                 }
                 all.places.document(places, index, below, &value);
@@ -135,19 +135,56 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
     }
 }
 
-/// Whether a document has in it what is sealed of its kind.
-fn holds_credential(document: &Value) -> bool {
-    document["kind"] == "Integration" && !document["spec"]["credential"].is_null()
+/// What is sealed of a kind, and no document holds.
+struct Held {
+    kind: &'static str,
+    /// Where people write it.
+    pointers: &'static [&'static str],
+    rule: &'static str,
+    remedy: &'static str,
 }
 
-/// That a file holds a credential: without the line, which shows it.
-fn credential_in(file: &str) -> Problem {
-    Problem::new(
-        "integration/credential",
-        file,
-        "a document that is applied is kept where others read it, and holds no credential",
-    )
-    .remedy("leave it out, and give it by `towpath integration set NAME --credential-file FILE`")
+const HELD: [Held; 3] = [
+    Held {
+        kind: "Integration",
+        pointers: &["/spec/credential"],
+        rule: "integration/credential",
+        remedy: "leave it out, and give it by `towpath integration set NAME --credential-file FILE`",
+    },
+    Held {
+        kind: "Subscription",
+        pointers: &["/spec/secret", "/secret"],
+        rule: "subscription/secret",
+        remedy: "leave it out, and draw one for the receiver by `towpath subscription secret NAME`",
+    },
+    Held {
+        kind: "Upstream",
+        pointers: &[
+            "/spec/secret",
+            "/secret",
+            "/spec/directoryToken",
+            "/directoryToken",
+        ],
+        rule: "upstream/secret",
+        remedy: "leave it out, and give it by `towpath upstream set NAME --secret-file FILE`",
+    },
+];
+
+impl Held {
+    fn is_in(&self, document: &Value) -> bool {
+        let is_said = |pointer: &&str| document.pointer(pointer).is_some_and(|it| !it.is_null());
+        document["kind"] == self.kind && self.pointers.iter().any(is_said)
+    }
+
+    /// That a file holds it: without the line, which shows it.
+    fn problem(&self, file: &str) -> Problem {
+        Problem::new(
+            self.rule,
+            file,
+            "a document that is applied is kept where others read it, and holds no credential",
+        )
+        .remedy(self.remedy)
+    }
 }
 
 /// The documents of one YAML or JSON file, whatever they are; `-` is standard input.

@@ -220,11 +220,20 @@ async fn what_somebody_leaves_behind_is_named_when_they_are_taken_out() {
     let made = [&made[..], &["--type", "deployment.*", "--url", url]].concat();
     let ended = ada.run(&made).await;
     assert_eq!(ended.code, 0, "{ended:?}");
+    // By their name, and as the list calls them.
+    for who in ["ada", "local:ada"] {
+        let ended = site
+            .cli(&["team", "member", "remove", "payments", who])
+            .await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(ended.out.contains(&format!("audit -> {url}")), "{ended:?}");
+        let back = site.cli(&["team", "member", "add", "payments", who]).await;
+        assert_eq!(back.code, 0, "{back:?}");
+    }
     let ended = site
         .cli(&["team", "member", "remove", "payments", "ada"])
         .await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(ended.out.contains(&format!("audit -> {url}")), "{ended:?}");
     let hangs = site.cli(&["identity", "automation", "local:ada"]).await;
     assert!(
         hangs.out.contains("audit") && hangs.out.contains(url),

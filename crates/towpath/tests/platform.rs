@@ -28,10 +28,11 @@ fn towpath(data: &Path) -> Command {
     command
 }
 
-/// Starts a platform on free ports, and gives its address.
-async fn up(data: &Path) -> (Child, String) {
+/// A platform on free ports, with these variables.
+fn platform(data: &Path, variables: &[(&str, &str)]) -> Command {
     let free = "127.0.0.1:0";
-    let mut child = towpath(data)
+    let mut command = towpath(data);
+    command
         .args([
             "up",
             "--no-start-servers",
@@ -41,6 +42,18 @@ async fn up(data: &Path) -> (Child, String) {
             free,
         ])
         .args(["--s3-listen", free])
+        .envs(variables.iter().copied());
+    command
+}
+
+/// Starts a platform on free ports, and gives its address.
+async fn up(data: &Path) -> (Child, String) {
+    up_with(data, &[]).await
+}
+
+/// The same, with these variables.
+async fn up_with(data: &Path, variables: &[(&str, &str)]) -> (Child, String) {
+    let mut child = platform(data, variables)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -133,6 +146,51 @@ async fn a_workload_is_deployed_changed_returned_and_removed() {
     assert_eq!(
         run(&data, &server, &["status"]).await.status.code(),
         Some(7)
+    );
+}
+
+/// Has a platform with these variables run, do this, and end.
+async fn once(data: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+    let (mut platform, server) = up_with(data, variables).await;
+    let said = match arguments {
+        [] => String::new(),
+        arguments => succeeds(data, &server, arguments).await,
+    };
+    succeeds(data, &server, &["down"]).await;
+    timeout(LONG, platform.wait()).await.unwrap().unwrap();
+    said
+}
+
+#[tokio::test]
+async fn the_platforms_key_may_be_in_its_environment() {
+    const KEY: &str = "TOWPATH_PLATFORM_KEY";
+    let directory = tempfile::tempdir().unwrap();
+    let places = ["own", "other"].map(|name| directory.path().join(name));
+    for place in &places {
+        once(place, &[], &[]).await;
+    }
+    let [own, other] = places
+        .each_ref()
+        .map(|place| std::fs::read_to_string(place.join("platform.key")).unwrap());
+    let (own, other) = (own.trim(), other.trim());
+    let data = &places[0];
+    std::fs::remove_file(data.join("platform.key")).unwrap();
+
+    let refused = timeout(LONG, platform(data, &[(KEY, other)]).output()).await;
+    let refused = refused.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("the platform's key is not the one"), "{said}");
+    once(data, &[(KEY, own)], &[]).await;
+
+    let both = [(KEY, other), ("TOWPATH_FORMER_PLATFORM_KEY", own)];
+    let done = once(data, &both, &["rekey", "-o", "json"]).await;
+    let state: serde_json::Value = serde_json::from_str(&done).unwrap();
+    assert_eq!(state["former"], serde_json::json!([]), "{done}");
+    once(data, &[(KEY, other)], &[]).await;
+    assert!(
+        !data.join("platform.key").exists(),
+        "none is drawn beside it"
     );
 }
 

@@ -32,8 +32,19 @@ pub(super) async fn ask<T: DeserializeOwned>(
     server: &str,
     request: impl Fn() -> reqwest::RequestBuilder,
 ) -> Result<T> {
-    let body = answer(server, request).await?;
-    serde_json::from_slice(&body).map_err(|error| Error::Protocol {
+    read(server, &answer(server, request).await?)
+}
+
+/// The same, asked for once: for what may not be shown a second time.
+pub(super) async fn ask_once<T: DeserializeOwned>(
+    server: &str,
+    request: reqwest::RequestBuilder,
+) -> Result<T> {
+    read(server, &once(server, request).await?)
+}
+
+fn read<T: DeserializeOwned>(server: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| Error::Protocol {
         server: server.into(),
         // Not the text of the answer: it may hold a token.
         reason: format!("an answer that is not as expected ({})", fault(&error)),

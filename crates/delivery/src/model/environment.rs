@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use kernel::Kind;
 use serde::{Deserialize, Serialize};
+use teams::model::TeamSpec;
 
 /// Where a team's workloads run together. Scope: the platform.
 #[derive(Debug)]
@@ -94,4 +95,17 @@ pub struct EnvironmentRoleSpec {
     /// How long an environment lives where its maker does not say; none: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_ttl_seconds: Option<u64>,
+    /// Whether new teams get a namespace of this role where nothing else is said. Where that is not said, `dev`,
+    /// `qa`, `preview` and `prod` are such roles, and no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard: Option<bool>,
+}
+
+impl EnvironmentRoleSpec {
+    /// Whether new teams get a namespace of this role, which is called `name`.
+    pub fn is_standard(&self, name: &str) -> bool {
+        let usual = TeamSpec::default_environments();
+        self.standard
+            .unwrap_or_else(|| usual.iter().any(|one| one == name))
+    }
 }

@@ -485,5 +485,6 @@ fn applied<K: Kind>(name: &str, outcome: ApplyOutcome, revision: Option<u64>) ->
         name: name.into(),
         outcome,
         revision,
+        missing: None,
     }
 }

@@ -26,6 +26,8 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+pub use teams::TeamData;
+
 use kernel::{Error, Guard, Kind, Query, Resource, Result, Secret, Store};
 
 use crate::{

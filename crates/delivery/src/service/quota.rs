@@ -124,8 +124,8 @@ impl Delivery {
                 rule: "namespace/quota",
                 most: &namespace.spec.quota,
                 remedy: format!(
-                    "ask for less, delete what is not needed, or have a lead of team `{team}` raise the \
-                     quota: `towpath namespace quota {name} --team {team}`, up to the team's allowance"
+                    "ask for less, delete what is not needed, or raise the quota: `towpath namespace quota \
+                     {name} --team {team}`, up to the team's allowance"
                 ),
                 now: count(&mut running.iter()),
                 others: count(&mut running.iter().filter(stays)),

@@ -220,14 +220,17 @@ impl Delivery {
     }
 }
 
+/// The command that keeps a copy of the data of `instance`.
+pub(super) fn dump_command(instance: &Resource<ResourceInstance>) -> String {
+    let (name, environment) = (&instance.meta.name, &instance.meta.scope);
+    format!("towpath resource dump {name} --env {environment} --out {name}.dump")
+}
+
 /// What keeps a copy of the data of `instances`, before it goes.
 pub(super) fn last_dumps<'a>(
     instances: impl IntoIterator<Item = &'a Resource<ResourceInstance>>,
 ) -> String {
-    let dump = |instance: &Resource<ResourceInstance>| {
-        let (name, environment) = (&instance.meta.name, &instance.meta.scope);
-        format!("`towpath resource dump {name} --env {environment} --out {name}.dump`")
-    };
+    let dump = |instance| format!("`{}`", dump_command(instance));
     let dumps: Vec<_> = instances.into_iter().map(dump).collect();
     format!(
         "keep a copy first, of what is still needed: {}",

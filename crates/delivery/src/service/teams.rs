@@ -2,14 +2,55 @@
 
 use std::collections::BTreeSet;
 
-use kernel::{Caller, Change, Key, Kind, NewEvent, Query, Result};
+use kernel::{Caller, Change, Key, Kind, NewEvent, Query, Resource, Result};
 use serde_json::json;
 use teams::model::Namespace;
 
-use super::Delivery;
+use super::{Delivery, resources::dump_command};
 use crate::model::Environment;
 
+/// What holds data of a team's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamData {
+    /// Where it is.
+    pub environment: String,
+    /// What it is, in the graph of that environment.
+    pub what: String,
+    /// The command that keeps a copy of it.
+    pub dump: String,
+    /// Whether the environment is protected.
+    pub protected: bool,
+}
+
 impl Delivery {
+    /// What holds data in the environments of `team`, or where one is named in the one that backs that
+    /// namespace. Whoever calls has seen that it may be told.
+    pub async fn team_data(&self, team: &str, namespace: Option<&str>) -> Result<Vec<TeamData>> {
+        let all = self
+            .store
+            .list_all::<Environment>(&Query::default())
+            .await?;
+        let is_meant = |one: &Resource<Environment>| {
+            one.spec.team == team && namespace.is_none_or(|name| one.meta.name == name)
+        };
+        let mut data = Vec::new();
+        for environment in all.into_iter().filter(is_meant) {
+            let name = environment.meta.name.clone();
+            let protected = self.place(environment).await?.is_protected();
+            for instance in self.instances(&name).await? {
+                if instance.spec.holds_data {
+                    data.push(TeamData {
+                        environment: name.clone(),
+                        what: instance.spec.node.to_string(),
+                        dump: dump_command(&instance),
+                        protected,
+                    });
+                }
+            }
+        }
+        Ok(data)
+    }
+
     /// Asks for the end of all environments of `team` that back no namespace, with what is in them; of
     /// those whose role is protected where that is said. Says what is left, why, and whether it stays.
     pub async fn team_remove(

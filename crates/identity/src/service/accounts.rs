@@ -1,10 +1,10 @@
 //! Service accounts: a team's automation, with keys that overlap when they are rotated.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use kernel::{
-    Caller, CallerKind, Change, Error, Name, NewEvent, Outcome, Query, Resource, Result, Secret,
-    anew, secret::same,
+    Caller, CallerKind, Change, Error, Name, NewEvent, Outcome, Query, Record, Resource, Result,
+    Secret, anew, secret::same,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -15,9 +15,12 @@ use crate::{
     clock::after,
     model::{AccountKind, IssuedKey, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
     refusal::{Refusal, RefusalCode},
-    state::{digest, random_token},
+    state::{StoodFor, digest, random_token},
     verify::{ACCOUNT, key_session, key_token_session},
 };
+
+/// How long it is known that somebody has decided: longer than any takes from looking to its commit.
+const STOOD_FOR: Duration = Duration::from_mins(10);
 
 /// What keys begin with, so that scanners of repositories know one.
 const PREFIX: &str = "twk_";
@@ -50,6 +53,17 @@ fn slot_name(slot: u8) -> String {
     format!("key-{slot}")
 }
 
+/// Refuses what cannot be a service account.
+pub(super) fn account_check(spec: &ServiceAccountSpec) -> Result<()> {
+    let for_one = spec.environment.is_some();
+    if for_one != (spec.kind == AccountKind::Deploy) {
+        return Err(Error::invalid(
+            "an account of kind `deploy`, and no other, names the environment that it deploys to",
+        ));
+    }
+    Ok(())
+}
+
 impl Identity {
     /// Makes a service account of a team, or writes what one should be.
     pub async fn account_put(
@@ -63,52 +77,62 @@ impl Identity {
         self.may_change(caller, &of_team::<ServiceAccount>(team, name))
             .await?;
         let (team, name) = (Name::new(team)?, Name::new(name)?);
-        let for_one = spec.environment.is_some();
-        if for_one != (spec.kind == AccountKind::Deploy) {
-            return Err(Error::invalid(
-                "an account of kind `deploy`, and no other, names the environment that it deploys to",
-            ));
-        }
+        account_check(&spec)?;
         anew(|| async {
-            let before = self
-                .store
-                .get::<ServiceAccount>(team.as_str(), name.as_str())
-                .await?;
-            let is_new = before.is_none();
-            let mut account = match before {
-                Some(account) => account,
-                None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
-            };
-            account.meta.require_revision(revision)?;
-            if account.spec.kind != spec.kind || account.spec.environment != spec.environment {
-                return Err(
-                    Error::conflict("what an account is for stays as it was made")
-                        .remedy("make another account, and remove this one when nothing uses it"),
-                );
-            }
-            account.spec = spec.clone();
-            account.meta.labels.insert("team".into(), team.to_string());
             let mut change = Change::new().by(caller);
-            if is_new {
-                change.create(&account)?;
-            } else {
-                change.spec(&account)?;
-            }
-            change.event(NewEvent::caused(
-                if is_new {
-                    "service-account.created"
-                } else {
-                    "service-account.changed"
-                },
-                account.key(),
-                team.as_str(),
-                caller,
-                Some(Outcome::Pass),
-                json!({ "disabled": account.spec.disabled }),
-            ));
-            self.store.commit(change).await?.resource(&account.key())
+            let (written, _) = self
+                .account_into(&mut change, caller, (&team, &name), &spec, revision)
+                .await?;
+            self.store.commit(change).await?.resource(&written.key())
         })
         .await
+    }
+
+    /// Writes a service account, by team and name, into `change`; answers it, and whether it is new.
+    pub(super) async fn account_into(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        (team, name): (&Name, &Name),
+        spec: &ServiceAccountSpec,
+        revision: Option<i64>,
+    ) -> Result<(Resource<ServiceAccount>, bool)> {
+        let before = self
+            .store
+            .get::<ServiceAccount>(team.as_str(), name.as_str())
+            .await?;
+        let is_new = before.is_none();
+        let mut account = match before {
+            Some(account) => account,
+            None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
+        };
+        account.meta.require_revision(revision)?;
+        if account.spec.kind != spec.kind || account.spec.environment != spec.environment {
+            return Err(
+                Error::conflict("what an account is for stays as it was made")
+                    .remedy("make another account, and remove this one when nothing uses it"),
+            );
+        }
+        account.spec = spec.clone();
+        account.meta.labels.insert("team".into(), team.to_string());
+        if is_new {
+            change.create(&account)?;
+        } else {
+            change.spec(&account)?;
+        }
+        change.event(NewEvent::caused(
+            if is_new {
+                "service-account.created"
+            } else {
+                "service-account.changed"
+            },
+            account.key(),
+            team.as_str(),
+            caller,
+            Some(Outcome::Pass),
+            json!({ "disabled": account.spec.disabled }),
+        ));
+        Ok((account, is_new))
     }
 
     /// Removes a service account: its keys and its tokens end at once. Refused while a trust names it.
@@ -122,6 +146,7 @@ impl Identity {
         self.may_change(caller, &of_team::<ServiceAccount>(team, name))
             .await?;
         anew(|| async {
+            let stood = self.account_stood_for(team, name).await?;
             let account = self.store.expect::<ServiceAccount>(team, name).await?;
             account.meta.require_revision(revision)?;
             let trusts = self
@@ -140,6 +165,7 @@ impl Identity {
             }
             let mut change = Change::new().by(caller);
             change.remove(&account)?;
+            change.keep(&stood)?;
             for key in &account.status.keys {
                 self.session_mark_ended(
                     &mut change,
@@ -161,6 +187,21 @@ impl Identity {
             self.view.current().await
         })
         .await
+    }
+
+    /// What is kept by whoever decides upon what stands for an account, to be read before all else.
+    pub(super) async fn account_stood_for(
+        &self,
+        team: &str,
+        name: &str,
+    ) -> Result<Record<StoodFor>> {
+        let named = format!("{team}/{name}");
+        let before = self.store.record::<StoodFor>(&named).await?;
+        let expires = after(self.clock.now(), STOOD_FOR);
+        Ok(Record {
+            version: before.map_or(0, |record| record.version),
+            ..Record::new(named, expires, StoodFor {})
+        })
     }
 
     /// Draws a key. The one before it stays valid until the next rotation, when it ends with its

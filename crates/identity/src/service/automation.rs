@@ -182,7 +182,7 @@ const TELLING: [Telling; 2] = [
 ];
 
 /// Automation that hangs on people, or on one.
-fn on_people(subject: &str) -> Target<'_> {
+pub(super) fn on_people(subject: &str) -> Target<'_> {
     Target {
         kind: "Automation",
         name: subject,
@@ -262,12 +262,16 @@ impl Identity {
             seen: seen(&self.store, subject).await?,
             told: told(&self.store, subject).await?,
             stays: stays(&self.store, subject).await?,
-            webhooks: match self.webhooks.get() {
-                Some(webhooks) => webhooks.made_by(subject).await?,
-                None => vec![],
-            },
+            webhooks: self.webhooks_of(subject).await?,
             unknown: unknown(),
         })
+    }
+
+    pub(super) async fn webhooks_of(&self, subject: &str) -> Result<Vec<Webhook>> {
+        match self.webhooks.get() {
+            Some(webhooks) => webhooks.made_by(subject).await,
+            None => Ok(vec![]),
+        }
     }
 }
 
@@ -286,7 +290,7 @@ impl Noted {
     }
 }
 
-fn unknown() -> Vec<String> {
+pub(super) fn unknown() -> Vec<String> {
     UNKNOWN.map(str::to_owned).to_vec()
 }
 
@@ -320,7 +324,7 @@ fn of_type(kind: &str) -> EventFilter {
 }
 
 /// The values that somebody was told, as far as they are still worth something.
-async fn told(store: &Store, subject: &str) -> Result<Vec<Told>> {
+pub(super) async fn told(store: &Store, subject: &str) -> Result<Vec<Told>> {
     let mut all = Vec::new();
     for telling in TELLING {
         let mut last = BTreeMap::new();
@@ -371,7 +375,7 @@ impl Telling {
 }
 
 /// The valid keys that somebody drew.
-async fn seen(store: &Store, subject: &str) -> Result<Vec<SeenKey>> {
+pub(super) async fn seen(store: &Store, subject: &str) -> Result<Vec<SeenKey>> {
     let mut drawn = Vec::new();
     caused(store, "service-account.rotated", subject, |event| {
         drawn.extend(event.data["key"].as_str().map(str::to_owned));
@@ -394,7 +398,7 @@ async fn seen(store: &Store, subject: &str) -> Result<Vec<SeenKey>> {
 }
 
 /// What somebody made, or was the last to change, and that is still there.
-async fn stays(store: &Store, subject: &str) -> Result<Vec<Made>> {
+pub(super) async fn stays(store: &Store, subject: &str) -> Result<Vec<Made>> {
     let mut made: BTreeMap<(String, String, String), Made> = BTreeMap::new();
     for kind in MAKING {
         caused(store, kind, subject, |event| {

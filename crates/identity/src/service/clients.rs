@@ -102,6 +102,25 @@ pub struct ClientCredentials {
     pub secret: Option<Secret>,
 }
 
+/// Refuses what cannot be a client.
+pub(super) fn client_check(spec: &OidcClientSpec) -> Result<()> {
+    let uris = spec
+        .redirect_uris
+        .iter()
+        .chain(&spec.post_logout_redirect_uris);
+    for uri in uris {
+        let url = Url::parse(uri)
+            .map_err(|error| Error::invalid(format!("`{uri}` is not a URL: {error}")))?;
+        let plain = url.scheme() == "http" && is_loopback(&url);
+        if (url.scheme() != "https" && !plain) || url.fragment().is_some() {
+            return Err(Error::invalid(format!(
+                "`{uri}` is neither https nor on the loopback interface, or has a fragment"
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl Identity {
     /// Makes a client, or writes what one should be.
     pub async fn client_put(
@@ -114,47 +133,49 @@ impl Identity {
         self.may_change(caller, &of_platform::<OidcClient>(name))
             .await?;
         let name = Name::new(name)?;
-        let uris = spec
-            .redirect_uris
-            .iter()
-            .chain(&spec.post_logout_redirect_uris);
-        for uri in uris {
-            let url = Url::parse(uri)
-                .map_err(|error| Error::invalid(format!("`{uri}` is not a URL: {error}")))?;
-            let plain = url.scheme() == "http" && is_loopback(&url);
-            if (url.scheme() != "https" && !plain) || url.fragment().is_some() {
-                return Err(Error::invalid(format!(
-                    "`{uri}` is neither https nor on the loopback interface, or has a fragment"
-                )));
-            }
-        }
+        client_check(&spec)?;
         anew(|| async {
-            let before = self.store.get::<OidcClient>("", name.as_str()).await?;
-            let is_new = before.is_none();
-            let mut client = match before {
-                Some(client) => client,
-                None => Resource::new("", name.as_str(), spec.clone()),
-            };
-            client.meta.require_revision(revision)?;
-            client.spec = spec.clone();
             let mut change = Change::new().by(caller);
-            if is_new {
-                change.create(&client)?;
-            } else {
-                change.spec(&client)?;
-            }
-            let done = Some(Outcome::Pass);
-            change.event(NewEvent::caused(
-                "client.changed",
-                client.key(),
-                "",
-                caller,
-                done,
-                json!({}),
-            ));
-            self.store.commit(change).await?.resource(&client.key())
+            let (written, _) = self
+                .client_into(&mut change, caller, &name, &spec, revision)
+                .await?;
+            self.store.commit(change).await?.resource(&written.key())
         })
         .await
+    }
+
+    /// Writes a client into `change`; answers it, and whether it is new.
+    pub(super) async fn client_into(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        name: &Name,
+        spec: &OidcClientSpec,
+        revision: Option<i64>,
+    ) -> Result<(Resource<OidcClient>, bool)> {
+        let before = self.store.get::<OidcClient>("", name.as_str()).await?;
+        let is_new = before.is_none();
+        let mut client = match before {
+            Some(client) => client,
+            None => Resource::new("", name.as_str(), spec.clone()),
+        };
+        client.meta.require_revision(revision)?;
+        client.spec = spec.clone();
+        if is_new {
+            change.create(&client)?;
+        } else {
+            change.spec(&client)?;
+        }
+        let done = Some(Outcome::Pass);
+        change.event(NewEvent::caused(
+            "client.changed",
+            client.key(),
+            "",
+            caller,
+            done,
+            json!({}),
+        ));
+        Ok((client, is_new))
     }
 
     /// Removes a client: its sessions end at their next refresh.

@@ -121,49 +121,78 @@ impl Identity {
         self.may_change(caller, &of_team::<WorkloadTrust>(team, name))
             .await?;
         let (team, name) = (Name::new(team)?, Name::new(name)?);
-        self.outbound.check(&spec.issuer)?;
-        if !spec
-            .claims
-            .iter()
-            .any(|(claim, pattern)| narrows(claim, pattern))
-        {
-            return Err(Error::invalid(
-                "a trust names at least one claim that says whose token it is, by more than stars",
-            )
-            .remedy(format!(
-                "say which repository or project, by one of {}: everybody's pipelines have tokens of this issuer, and choose their own audience and branch",
-                IDENTIFYING.join(", ")
-            )));
-        }
+        self.trust_check(&spec)?;
         anew(|| async {
-            let account = self.store.expect::<ServiceAccount>(team.as_str(), &spec.service_account).await?;
-            let before = self.store.get::<WorkloadTrust>(team.as_str(), name.as_str()).await?;
-            let is_new = before.is_none();
-            let mut trust = match before {
-                Some(trust) => trust,
-                None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
-            };
-            trust.meta.require_revision(revision)?;
-            trust.spec = spec.clone();
-            trust.meta.labels.insert("team".into(), team.to_string());
             let mut change = Change::new().by(caller);
+            let account = &spec.service_account;
+            let stood = self.account_stood_for(team.as_str(), account).await?;
+            let account = self
+                .store
+                .expect::<ServiceAccount>(team.as_str(), account)
+                .await?;
             change.require(&account)?;
-            if is_new {
-                change.create(&trust)?;
-            } else {
-                change.spec(&trust)?;
-            }
-            change.event(NewEvent::caused(
-                "workload-trust.changed",
-                trust.key(),
-                team.as_str(),
-                caller,
-                Some(Outcome::Pass),
-                json!({ "issuer": trust.spec.issuer, "serviceAccount": trust.spec.service_account }),
-            ));
-            self.store.commit(change).await?.resource(&trust.key())
+            change.keep(&stood)?;
+            let (written, _) = self
+                .trust_into(&mut change, caller, (&team, &name), &spec, revision)
+                .await?;
+            self.store.commit(change).await?.resource(&written.key())
         })
         .await
+    }
+
+    /// Refuses what trusts everybody.
+    pub(super) fn trust_check(&self, spec: &WorkloadTrustSpec) -> Result<()> {
+        self.outbound.check(&spec.issuer)?;
+        let mut claims = spec.claims.iter();
+        if claims.any(|(claim, pattern)| narrows(claim, pattern)) {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "a trust names at least one claim that says whose token it is, by more than stars",
+        )
+        .remedy(format!(
+            "say which repository or project, by one of {}: everybody's pipelines have tokens of this \
+             issuer, and choose their own audience and branch",
+            IDENTIFYING.join(", ")
+        )))
+    }
+
+    /// Writes a trust, by team and name, into `change`; answers it, and whether it is new. Whoever calls has
+    /// seen to it that its account is there.
+    pub(super) async fn trust_into(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        (team, name): (&Name, &Name),
+        spec: &WorkloadTrustSpec,
+        revision: Option<i64>,
+    ) -> Result<(Resource<WorkloadTrust>, bool)> {
+        let before = self
+            .store
+            .get::<WorkloadTrust>(team.as_str(), name.as_str())
+            .await?;
+        let is_new = before.is_none();
+        let mut trust = match before {
+            Some(trust) => trust,
+            None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
+        };
+        trust.meta.require_revision(revision)?;
+        trust.spec = spec.clone();
+        trust.meta.labels.insert("team".into(), team.to_string());
+        if is_new {
+            change.create(&trust)?;
+        } else {
+            change.spec(&trust)?;
+        }
+        change.event(NewEvent::caused(
+            "workload-trust.changed",
+            trust.key(),
+            team.as_str(),
+            caller,
+            Some(Outcome::Pass),
+            json!({ "issuer": trust.spec.issuer, "serviceAccount": trust.spec.service_account }),
+        ));
+        Ok((trust, is_new))
     }
 
     /// Ends a trust, and with it, from the next call on, the tokens that were given for it. A trust that is

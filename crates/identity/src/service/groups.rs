@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use kernel::{Caller, Change, Error, Name, Resource, Result, anew};
 
-use super::{Identity, Whom, access::of_platform};
-use crate::model::{LocalGroup, LocalGroupSpec, LocalUser, may_be_issued, parse_local_id};
+use super::{Identity, Whom, access::of_platform, users::subject};
+use crate::{
+    model::{LocalGroup, LocalGroupSpec, LocalUser, may_be_issued, parse_local_id},
+    source::local::LOCAL,
+};
 
 impl Identity {
     /// The members of a group of the local source, by subject; none where there is no such group.
@@ -89,8 +92,37 @@ impl Identity {
         Ok(user.filter(|user| user.status.before == before))
     }
 
+    /// Who is meant by `who`: a subject (`local:ada.2`) and the part of it after the source (`ada.2`) are one
+    /// person's for ever, a name is whose it is now.
+    async fn user_meant(&self, who: &str) -> Result<Option<Resource<LocalUser>>> {
+        match who.split_once(':') {
+            Some((LOCAL, id)) => self.local_user(id).await,
+            Some(_) => Ok(None),
+            None if who.contains('.') => self.local_user(who).await,
+            None => self.store.get("", who).await,
+        }
+    }
+
+    /// That nobody is meant by `who`, and who has that name by now.
+    async fn nobody(&self, who: &str) -> Result<Error> {
+        let error = Error::invalid(format!("there is no user `{who}`"));
+        let id = who.strip_prefix(&format!("{LOCAL}:")).unwrap_or(who);
+        let name = id.split('.').next().unwrap_or_default();
+        let now = self.store.get::<LocalUser>("", name).await?;
+        Ok(error.remedy(match now {
+            Some(now) => format!(
+                "`{name}` is somebody else by now: `{}`",
+                subject(&now)
+            ),
+            None => format!(
+                "name one that there is, or have a platform engineer make the user: `towpath user set {name}`"
+            ),
+        }))
+    }
+
     /// Writes into `change` that `caller` takes a user into a group, from the next call on; the group is made
-    /// for `team` where it is not there. Answers whether that changes anything.
+    /// for `team` where it is not there. `who` is a subject, the part of it after the source, or a name.
+    /// Answers their subject; none where that changes nothing.
     ///
     /// Asks not whether `caller` may: whose group it is, whoever calls this knows.
     pub async fn group_member_add(
@@ -99,47 +131,56 @@ impl Identity {
         caller: &Caller,
         team: &str,
         name: &str,
-        user: &str,
-    ) -> Result<bool> {
+        who: &str,
+    ) -> Result<Option<String>> {
+        let Some(user) = self.user_meant(who).await? else {
+            return Err(self.nobody(who).await?);
+        };
         let group = self.store.get::<LocalGroup>("", name).await?;
         let revision = group.as_ref().map_or(0, |group| group.meta.revision);
         let mut spec = group.map(|group| group.spec).unwrap_or_default();
-        if spec.members.iter().any(|member| member == user) {
-            return Ok(false);
+        if spec.members.contains(&user.meta.name) {
+            return Ok(None);
         }
-        spec.members.push(user.to_owned());
+        spec.members.push(user.meta.name.clone());
         let name = issuable_name(name)?;
+        change.require(&user)?;
         self.group_into(change, caller, &name, spec, Some(revision), Some(team))
             .await?;
-        Ok(true)
+        Ok(Some(subject(&user)))
     }
 
-    /// Writes into `change` that `caller` takes a user out of a group, from the next call on. Answers whether
-    /// they are in it. Asks not whether `caller` may, either.
+    /// Writes into `change` that `caller` takes a user out of a group, from the next call on. Answers their
+    /// subject; none where they are not in it. Asks not whether `caller` may, either.
     pub async fn group_member_remove(
         &self,
         change: &mut Change,
         caller: &Caller,
         name: &str,
-        user: &str,
-    ) -> Result<bool> {
+        who: &str,
+    ) -> Result<Option<String>> {
+        let Some(user) = self.user_meant(who).await? else {
+            return Ok(None);
+        };
         let Some(group) = self.store.get::<LocalGroup>("", name).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         let Resource { meta, mut spec, .. } = group;
         let before = spec.members.len();
-        spec.members.retain(|member| member != user);
+        spec.members.retain(|member| *member != user.meta.name);
         if spec.members.len() == before {
-            return Ok(false);
+            return Ok(None);
         }
+        // Their name may become somebody else's in between.
+        change.require(&user)?;
         self.group_into(change, caller, name, spec, Some(meta.revision), None)
             .await?;
-        Ok(true)
+        Ok(Some(subject(&user)))
     }
 }
 
 /// The name of a group that there may be.
-fn issuable_name(name: &str) -> Result<String> {
+pub(super) fn issuable_name(name: &str) -> Result<String> {
     let name = Name::new(name)?;
     if !may_be_issued(name.as_str()) {
         return Err(Error::invalid(format!("a group cannot be called `{name}`")));

@@ -3,10 +3,12 @@
 
 mod access;
 mod accounts;
+mod apply;
 mod attempts;
 mod authorize;
 mod automation;
 mod clients;
+mod departure;
 mod device;
 mod directory;
 mod exchange;
@@ -35,9 +37,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::login::Filled;
 pub use self::{
     accounts::NewKey,
+    apply::{Applied, Beside, Declared},
     authorize::AuthorizeRefusal,
     automation::{AutomationReport, Departure, Made, SeenKey, Told, Webhook, Webhooks},
     clients::{CLI, ClientCredentials, NewSecret, PORTAL, PORTAL_CALLBACK},
+    departure::TeamDeparture,
     device::{DeviceAnswer, DeviceRequest},
     directory::{UpstreamGroup, UpstreamMembers, Whom},
     login::{Entered, LoginForm, Purpose},

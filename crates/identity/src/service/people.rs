@@ -18,6 +18,7 @@ use super::{
 use crate::{
     PERSON,
     clock::after,
+    model::Upstream,
     source::{SourceError, local::LOCAL},
     state::{Login, Person, Session},
     view::PERSON_CHANGED,
@@ -43,6 +44,17 @@ pub struct PersonGroups {
     pub ids: BTreeMap<String, String>,
 }
 
+/// That something else is known of somebody, or nothing any more. Nobody's name, and no group: whoever keeps in
+/// mind who is in which reads the record.
+fn person_changed(name: &str, caller: &Caller) -> NewEvent {
+    let key = Key {
+        kind: PERSON.into(),
+        scope: String::new(),
+        name: name.into(),
+    };
+    NewEvent::caused(PERSON_CHANGED, key, "", caller, None, json!({}))
+}
+
 impl Identity {
     /// Remembers what an upstream has just said of somebody.
     pub(super) async fn person_heard(&self, login: &Login) -> Result<()> {
@@ -59,6 +71,22 @@ impl Identity {
             known.refused(now)
         })
         .await
+    }
+
+    /// Forgets within `change` all people of an upstream.
+    pub(super) async fn people_forget(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        upstream: &str,
+    ) -> Result<()> {
+        for person in self.store.records::<Person>("").await? {
+            if person.value.source == upstream {
+                change.take(&person);
+                change.event(person_changed(&person.name, caller));
+            }
+        }
+        Ok(())
     }
 
     async fn person_is(
@@ -87,22 +115,15 @@ impl Identity {
             if !is_news && !is_old {
                 return Ok(());
             }
+            let Some(upstream) = self.store.get::<Upstream>("", &login.source).await? else {
+                // Its people were forgotten with it.
+                return Ok(());
+            };
             let caller = Caller::system("identity", Uuid::now_v7());
             let mut change = Change::new().by(&caller);
+            change.require(&upstream)?;
             if is_news {
-                // Nobody's name, and no group: whoever keeps in mind who is in which reads the record.
-                change.event(NewEvent::caused(
-                    PERSON_CHANGED,
-                    Key {
-                        kind: PERSON.into(),
-                        scope: String::new(),
-                        name: name.clone(),
-                    },
-                    "",
-                    &caller,
-                    None,
-                    json!({}),
-                ));
+                change.event(person_changed(&name, &caller));
             }
             change.keep(&Record {
                 version,

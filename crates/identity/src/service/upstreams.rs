@@ -53,19 +53,7 @@ impl Identity {
         self.may_change(caller, &of_platform::<Upstream>(name))
             .await?;
         let name = Name::new(name)?;
-        if [LOCAL, ACCOUNT, "system"].contains(&name.as_str()) {
-            return Err(
-                Error::invalid(format!("an upstream cannot be called `{name}`"))
-                    .remedy("its name begins the names of its people: choose the organization's"),
-            );
-        }
-        match &spec.provider {
-            UpstreamKind::Oidc { issuer, .. } => drop(self.outbound.check(issuer)?),
-            UpstreamKind::Github { url, api_url, .. } => {
-                self.outbound.check(url)?;
-                self.outbound.check(api_url)?;
-            }
-        }
+        self.upstream_check(&name, &spec)?;
         let lists = matches!(spec.provider, UpstreamKind::Github { .. });
         if !lists
             && secrets
@@ -79,46 +67,81 @@ impl Identity {
             .remedy("leave `directoryToken` out"));
         }
         anew(|| async {
-            let before = self.store.get::<Upstream>("", name.as_str()).await?;
-            let is_new = before.is_none();
-            let mut upstream = match before {
-                Some(upstream) => upstream,
-                None => Resource::new("", name.as_str(), spec.clone()),
-            };
-            upstream.meta.require_revision(revision)?;
-            upstream.spec = spec.clone();
             let mut change = Change::new().by(caller);
-            if is_new {
-                change.create(&upstream)?;
-            } else {
-                change.spec(&upstream)?;
-            }
-            let sealed = [
-                (SECRET, &secrets.client_secret),
-                (DIRECTORY, &secrets.directory_token),
-            ];
-            for (name, secret) in sealed {
-                if let Some(secret) = secret.clone() {
-                    change.seal(upstream.meta.uid, name, secret);
-                }
-            }
-            change.event(NewEvent::caused(
-                "upstream.changed",
-                upstream.key(),
-                "",
-                caller,
-                Some(Outcome::Pass),
-                json!({
-                    "secret": secrets.client_secret.is_some(),
-                    "directoryToken": secrets.directory_token.is_some(),
-                }),
-            ));
-            self.store.commit(change).await?.resource(&upstream.key())
+            let (written, _) = self
+                .upstream_into(&mut change, caller, &name, &spec, &secrets, revision)
+                .await?;
+            self.store.commit(change).await?.resource(&written.key())
         })
         .await
     }
 
-    /// Removes an upstream: its people's sessions end at their next refresh.
+    /// Refuses what cannot be an upstream.
+    pub(super) fn upstream_check(&self, name: &Name, spec: &UpstreamSpec) -> Result<()> {
+        if [LOCAL, ACCOUNT, "system"].contains(&name.as_str()) {
+            return Err(
+                Error::invalid(format!("an upstream cannot be called `{name}`"))
+                    .remedy("its name begins the names of its people: choose the organization's"),
+            );
+        }
+        match &spec.provider {
+            UpstreamKind::Oidc { issuer, .. } => drop(self.outbound.check(issuer)?),
+            UpstreamKind::Github { url, api_url, .. } => {
+                self.outbound.check(url)?;
+                self.outbound.check(api_url)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an upstream into `change`; answers it, and whether it is new.
+    pub(super) async fn upstream_into(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        name: &Name,
+        spec: &UpstreamSpec,
+        secrets: &UpstreamSecrets,
+        revision: Option<i64>,
+    ) -> Result<(Resource<Upstream>, bool)> {
+        let before = self.store.get::<Upstream>("", name.as_str()).await?;
+        let is_new = before.is_none();
+        let mut upstream = match before {
+            Some(upstream) => upstream,
+            None => Resource::new("", name.as_str(), spec.clone()),
+        };
+        upstream.meta.require_revision(revision)?;
+        upstream.spec = spec.clone();
+        if is_new {
+            change.create(&upstream)?;
+        } else {
+            change.spec(&upstream)?;
+        }
+        let sealed = [
+            (SECRET, &secrets.client_secret),
+            (DIRECTORY, &secrets.directory_token),
+        ];
+        for (name, secret) in sealed {
+            if let Some(secret) = secret.clone() {
+                change.seal(upstream.meta.uid, name, secret);
+            }
+        }
+        change.event(NewEvent::caused(
+            "upstream.changed",
+            upstream.key(),
+            "",
+            caller,
+            Some(Outcome::Pass),
+            json!({
+                "secret": secrets.client_secret.is_some(),
+                "directoryToken": secrets.directory_token.is_some(),
+            }),
+        ));
+        Ok((upstream, is_new))
+    }
+
+    /// Removes an upstream: its people's sessions end at their next refresh, and what it said of them is
+    /// forgotten at once.
     pub async fn upstream_delete(
         &self,
         caller: &Caller,
@@ -132,6 +155,7 @@ impl Identity {
             upstream.meta.require_revision(revision)?;
             let mut change = Change::new().by(caller);
             change.remove(&upstream)?;
+            self.people_forget(&mut change, caller, name).await?;
             change.event(NewEvent::caused(
                 "upstream.removed",
                 upstream.key(),
@@ -141,7 +165,7 @@ impl Identity {
                 json!({}),
             ));
             self.store.commit(change).await?;
-            Ok(())
+            self.view.current().await
         })
         .await
     }

@@ -12,7 +12,8 @@ use crate::{
     source::local::{LOCAL, PASSWORD},
 };
 
-fn subject(user: &Resource<LocalUser>) -> String {
+/// Who a user is, in tokens and everywhere else.
+pub(super) fn subject(user: &Resource<LocalUser>) -> String {
     format!("{LOCAL}:{}", local_id(&user.meta.name, user.status.before))
 }
 

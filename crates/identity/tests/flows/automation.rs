@@ -147,6 +147,15 @@ async fn what_a_person_leaves_behind_is_told_apart_from_what_ends() {
         (&json!("payments"), &json!("audit"))
     );
     assert_eq!(webhook["url"], "https://hooks.example.com/");
+    // Of one team, what is that team's.
+    for (team, keys, others) in [("payments", 2, 1), ("shop", 0, 0)] {
+        let path = format!("/v1/teams/{team}/departures/local:ada");
+        let left = site.admin("GET", &path, Value::Null).await.ok().json();
+        let count = |list: &str| left[list].as_array().unwrap().len();
+        assert_eq!(count("seen"), keys, "{left}");
+        assert_eq!((count("stays"), count("webhooks")), (others, others));
+        assert!(left["ends"].is_null(), "{left}");
+    }
     let path = "/v1/identity/automation/local:nobody";
     let nobody = site.admin("GET", path, Value::Null).await.ok().json();
     for list in ["ends", "seen", "stays", "webhooks"] {

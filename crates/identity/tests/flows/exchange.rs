@@ -454,3 +454,30 @@ async fn a_trust_must_narrow_its_issuer_down() {
         .await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test]
+async fn no_trust_outlives_the_account_that_it_stands_for() {
+    let setup = setup().await;
+    let trust = |name: &str| {
+        json!({
+            "issuer": setup.ci.url, "claims": { "repository": "acme/payments" },
+            "serviceAccount": name,
+        })
+    };
+    for round in 0..12 {
+        let name = format!("round-{round}");
+        account(&setup.site, &name, json!({})).await;
+        let one = format!("/v1/identity/teams/payments/service-accounts/{name}");
+        let path = format!("{TRUSTS}/{name}");
+        // Both look before either has written.
+        let (put, delete) = tokio::join!(
+            setup.site.admin("PUT", &path, trust(&name)),
+            setup.site.admin("DELETE", &one, Value::Null),
+        );
+        let (trusted, there) = (
+            setup.site.admin("GET", &path, Value::Null).await.status,
+            setup.site.admin("GET", &one, Value::Null).await.status,
+        );
+        assert_eq!(trusted, there, "{round}: {}, {}", put.status, delete.status);
+    }
+}

@@ -67,12 +67,19 @@ impl LocalGroups for Source {
         Ok(false)
     }
 
-    async fn add(&self, _: &mut Change, _: &Caller, _: &str, _: &str, _: &str) -> Result<bool> {
-        Ok(false)
+    async fn add(
+        &self,
+        _: &mut Change,
+        _: &Caller,
+        _: &str,
+        _: &str,
+        _: &str,
+    ) -> Result<Option<String>> {
+        Ok(None)
     }
 
-    async fn remove(&self, _: &mut Change, _: &Caller, _: &str, _: &str) -> Result<bool> {
-        Ok(false)
+    async fn remove(&self, _: &mut Change, _: &Caller, _: &str, _: &str) -> Result<Option<String>> {
+        Ok(None)
     }
 
     async fn end(&self, _: &Caller, _: &str, _: &str) -> Result<()> {

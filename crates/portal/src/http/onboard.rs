@@ -50,6 +50,7 @@ async fn show(visitor: &Visitor, typed: Typed, refused: Refused, status: u16) ->
     let client = &visitor.client;
     let roles = every(async |page| client.environment_roles(&page).await).await?;
     let roles = roles.into_iter().map(|role| Choice {
+        standard: role.spec.is_standard(&role.meta.name),
         name: role.meta.name,
         description: role.spec.description,
     });
@@ -69,6 +70,7 @@ fn typed(form: &Form) -> Typed {
         group: text("group"),
         source: text("source"),
         description: text("description"),
+        boundary: text("boundary"),
         contact: text("contact"),
         kind: text("type"),
         leads: form.lines("leads"),
@@ -87,6 +89,7 @@ fn asked(typed: &Typed) -> NewTeam {
             group: said(&typed.group),
             source: said(&typed.source),
             description: said(&typed.description),
+            boundary: said(&typed.boundary),
             contact: said(&typed.contact),
             kind: kind_of(&typed.kind),
             leads: Some(leads.map(str::to_owned).collect()),

@@ -1,7 +1,7 @@
 //! The form by which a team joins.
 
 use maud::{Markup, html};
-use teams::model::{TeamSpec, TeamType};
+use teams::model::TeamType;
 
 use super::{
     Refused, crumbs, csrf,
@@ -16,6 +16,7 @@ pub(crate) struct Typed {
     pub(crate) group: String,
     pub(crate) source: String,
     pub(crate) description: String,
+    pub(crate) boundary: String,
     pub(crate) contact: String,
     pub(crate) kind: String,
     pub(crate) leads: String,
@@ -27,6 +28,8 @@ pub(crate) struct Typed {
 pub(crate) struct Choice {
     pub(crate) name: String,
     pub(crate) description: String,
+    /// Whether it is chosen before anybody has chosen.
+    pub(crate) standard: bool,
 }
 
 /// The types of teams: the API's word, and what it means.
@@ -59,11 +62,12 @@ pub(crate) fn kind_of(word: &str) -> Option<TeamType> {
     found.map(|(_, kind, _)| *kind)
 }
 
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "name",
     "group",
     "source",
     "description",
+    "boundary",
     "contact",
     "type",
     "leads",
@@ -90,6 +94,9 @@ pub(crate) fn page(
                     .hint("Lower-case letters, digits and hyphens: payments. Its namespaces' names begin with it")
                     .show(refused))
                 (Field::new("description", "Description", &typed.description).show(refused))
+                (Field::new("boundary", "Answers for", &typed.boundary)
+                    .hint("The domain, and where it ends. An enabling team works in others' and needs none")
+                    .show(refused))
                 (Field::new("contact", "Contact", &typed.contact)
                     .hint("Whom to ask: an address, or a channel").show(refused))
                 (kind(typed, refused))
@@ -133,8 +140,10 @@ fn environments(typed: &Typed, roles: &[Choice], refused: &Refused) -> Markup {
         "The team gets a namespace for each",
         refused,
     );
-    let usual = TeamSpec::default_environments();
-    let chosen = typed.environments.as_ref().unwrap_or(&usual);
+    let is_chosen = |role: &Choice| match &typed.environments {
+        Some(chosen) => chosen.contains(&role.name),
+        None => role.standard,
+    };
     html! {
         fieldset aria-describedby=[about.described()] {
             legend { "Environments" }
@@ -142,7 +151,7 @@ fn environments(typed: &Typed, roles: &[Choice], refused: &Refused) -> Markup {
             @for role in roles {
                 label {
                     input type="checkbox" name="environments" value=(role.name)
-                        checked[chosen.contains(&role.name)];
+                        checked[is_chosen(role)];
                     (role.name)
                     @if !role.description.is_empty() { span.hint { (role.description) } }
                 }

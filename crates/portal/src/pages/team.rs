@@ -87,6 +87,7 @@ fn about(team: &Resource<Team>) -> Markup {
                     @if index > 0 { ", " } code { (lead) }
                 } }
             }
+            @if !spec.boundary.is_empty() { dt { "Answers for" } dd { (spec.boundary) } }
             @if !spec.contact.is_empty() { dt { "Contact" } dd { (spec.contact) } }
             dt { "A customer since" } dd { (time::at(team.meta.created)) }
         }

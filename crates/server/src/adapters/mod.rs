@@ -109,7 +109,11 @@ impl Adapters {
             engines: engines(config, store).await?,
             provisioners,
             verifier: Arc::new(RegoVerifier::new(bundle)?),
-            authorizer: Arc::new(RegoAuthorizer::with_managers(&own, &config.managers_group)?),
+            authorizer: Arc::new(RegoAuthorizer::with_overseers(
+                &own,
+                &config.managers_group,
+                &config.keepers,
+            )?),
             service_ports,
             tasks,
             stop,

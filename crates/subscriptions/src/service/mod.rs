@@ -13,7 +13,6 @@ use kernel::{
     Query, Resource, Result, Secret, Store, anew,
 };
 use serde_json::json;
-use tokio::sync::Mutex;
 
 use self::access::{CHANGE, READ, target};
 use crate::{
@@ -29,8 +28,6 @@ pub struct Subscriptions {
     customers: Arc<dyn Customers>,
     outbound: Outbound,
     settings: Settings,
-    /// Held while one is made, from the counting to the writing.
-    making: Mutex<()>,
 }
 
 /// A subscription that was written, with its secret where that was drawn: it is not shown again. It has
@@ -59,7 +56,6 @@ impl Subscriptions {
             customers,
             outbound,
             settings,
-            making: Mutex::new(()),
         })
     }
 

@@ -1,12 +1,16 @@
 //! Making and changing a subscription, and drawing its secret.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Error, Kind as _, Name, NewEvent, Outcome, Problem, Resource, Result, Secret,
-    anew, secret::same,
+    Caller, Change, Error, Kind as _, Name, NewEvent, Outcome, Problem, Record, Resource, Result,
+    Secret, Transient, anew, secret::same,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -25,6 +29,19 @@ use crate::{
 const TYPES: usize = 64;
 /// The longest address.
 const LONGEST_URL: usize = 2000;
+
+/// How long it is known that one was made: longer than any takes from the counting to its commit.
+const MADE: Duration = Duration::from_mins(10);
+
+/// That a team has made a subscription. Each is committed over the last one that was there when the team's were
+/// counted, so that of two that were counted beside each other, on whichever replicas, one is counted anew.
+/// Named by the team.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Made {}
+
+impl Transient for Made {
+    const KIND: &'static str = "team-subscribed";
+}
 
 impl Subscriptions {
     /// Makes a subscription of a team, or of the platform where `team` is empty; or writes what one
@@ -45,81 +62,160 @@ impl Subscriptions {
             Name::new(team)?;
         }
         let types = self.checked(&new)?;
-        let given = new.secret.map(Secret::from);
-        if let Some(given) = &given {
-            sign::key(given)?;
+        if let Some(given) = &new.secret {
+            sign::key(&Secret::from(given.as_str()))?;
         }
-        // One at a time: what is counted is what there is.
-        let _making = self.making.lock().await;
         anew(|| async {
-            let before = self.store.get::<Subscription>(team, name.as_str()).await?;
-            let is_new = before.is_none();
-            let owner = self.owner(team, before.as_ref())?;
-            if is_new {
-                self.has_room(team).await?;
-            }
-            if let (None, Some(revision)) = (&before, revision) {
-                return Err(Error::conflict(format!(
-                    "there is no subscription `{name}` at revision {revision}"
-                ))
-                .remedy("leave If-Match out to make one"));
-            }
-            let after = match &before {
-                Some(before) => before.spec.after,
-                None => match new.after {
-                    Some(after) => after,
-                    None => self.store.head().await?,
-                },
-            };
-            if new.after.is_some_and(|asked| asked != after) {
-                return Err(Error::conflict(format!(
-                    "subscription `{name}` begins after {after}: where one begins stays as it was made"
-                ))
-                .remedy("make another subscription that begins elsewhere"));
-            }
-            let spec = SubscriptionSpec {
-                description: new.description.clone(),
-                types: types.clone(),
-                url: new.url.clone(),
-                enabled: new.enabled,
-                after,
-                created_by: match &before {
-                    Some(before) => before.spec.created_by.clone(),
-                    None => caller.subject.clone(),
-                },
-                owner,
-            };
-            let mut subscription = match before {
-                Some(before) => before,
-                None => Resource::new(team, name.as_str(), spec.clone()),
-            };
-            subscription.meta.require_revision(revision)?;
-            subscription.spec = spec;
-            if !team.is_empty() {
-                let labels = &mut subscription.meta.labels;
-                labels.insert(kernel::Meta::TEAM.into(), team.into());
-            }
-            let drawn = match (&given, is_new) {
-                (None, true) => Some(sign::draw()?),
-                _ => None,
-            };
             let mut change = Change::new().by(caller);
-            if let Some(secret) = given.as_ref().or(drawn.as_ref()) {
-                self.seal(&mut change, &mut subscription, secret).await?;
-            }
-            if is_new {
-                change.create(&subscription)?;
-            } else {
-                change.spec(&subscription)?;
-            }
-            told(&mut change, caller, &subscription, is_new);
+            let names = (team, &name);
+            let made = self
+                .subscription_into(&mut change, caller, names, &new, &types, revision, 0)
+                .await?;
             Ok(Written {
-                subscription: self.store.commit(change).await?.resource(&subscription.key())?,
-                is_new,
-                secret: drawn,
+                subscription: self.store.commit(change).await?.resource(&made.subscription.key())?,
+                ..made
             })
         })
         .await
+    }
+
+    /// Writes into `change` what a document says of a subscription under this name of `team`, of the platform where
+    /// that is empty. `beside` counts those that the change makes already, by team. None: it is as it says. No
+    /// document holds a secret: the one that there is stays, and where there was none one is drawn that is shown to
+    /// nobody.
+    pub async fn subscription_apply(
+        &self,
+        caller: &Caller,
+        (team, name): (&str, &str),
+        new: &NewSubscription,
+        beside: &mut BTreeMap<String, usize>,
+        change: &mut Change,
+    ) -> Result<Option<bool>> {
+        self.guard
+            .require(caller, CHANGE, &target(team, name))
+            .await?;
+        let name = Name::new(name)?;
+        if !team.is_empty() {
+            Name::new(team)?;
+        }
+        let types = self.checked(new)?;
+        if new.secret.is_some() {
+            return Err(Error::problems(
+                "a document that is applied is kept where others read it",
+                vec![
+                    Problem::new("subscription/secret", "secret", "it holds no secret").remedy(
+                        "leave it out, and draw one for the receiver: `towpath subscription secret NAME`",
+                    ),
+                ],
+            ));
+        }
+        let before = self.store.get::<Subscription>(team, name.as_str()).await?;
+        if let Some(before) = &before {
+            let spec = &before.spec;
+            let asked = (&new.description, &types, &new.url, new.enabled);
+            if asked == (&spec.description, &spec.types, &spec.url, spec.enabled)
+                && new.after.is_none_or(|after| after == spec.after)
+            {
+                return Ok(None);
+            }
+        }
+        let made = beside.entry(team.to_owned()).or_default();
+        let names = (team, &name);
+        let written = self
+            .subscription_into(change, caller, names, new, &types, None, *made)
+            .await?;
+        *made += usize::from(written.is_new);
+        Ok(Some(written.is_new))
+    }
+
+    /// Writes a subscription into `change`, which makes `beside` others of the same team already.
+    #[allow(clippy::too_many_arguments, reason = "each is of the one writing")]
+    async fn subscription_into(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        (team, name): (&str, &Name),
+        new: &NewSubscription,
+        types: &[Pattern],
+        revision: Option<i64>,
+        beside: usize,
+    ) -> Result<Written> {
+        // Read before what is counted.
+        let made = self.store.record::<Made>(team).await?;
+        let before = self.store.get::<Subscription>(team, name.as_str()).await?;
+        let is_new = before.is_none();
+        let owner = self.owner(team, before.as_ref())?;
+        if is_new {
+            self.has_room(team, beside).await?;
+        }
+        if let (None, Some(revision)) = (&before, revision) {
+            return Err(Error::conflict(format!(
+                "there is no subscription `{name}` at revision {revision}"
+            ))
+            .remedy("leave If-Match out to make one"));
+        }
+        let after = match &before {
+            Some(before) => before.spec.after,
+            None => match new.after {
+                Some(after) => after,
+                None => self.store.head().await?,
+            },
+        };
+        if new.after.is_some_and(|asked| asked != after) {
+            return Err(Error::conflict(format!(
+                "subscription `{name}` begins after {after}: where one begins stays as it was made"
+            ))
+            .remedy("make another subscription that begins elsewhere"));
+        }
+        let spec = SubscriptionSpec {
+            description: new.description.clone(),
+            types: types.to_vec(),
+            url: new.url.clone(),
+            enabled: new.enabled,
+            after,
+            created_by: match &before {
+                Some(before) => before.spec.created_by.clone(),
+                None => caller.subject.clone(),
+            },
+            owner,
+        };
+        let mut subscription = match before {
+            Some(before) => before,
+            None => Resource::new(team, name.as_str(), spec.clone()),
+        };
+        subscription.meta.require_revision(revision)?;
+        subscription.spec = spec;
+        if !team.is_empty() {
+            let labels = &mut subscription.meta.labels;
+            labels.insert(kernel::Meta::TEAM.into(), team.into());
+        }
+        let given = new.secret.as_deref().map(Secret::from);
+        let drawn = match (&given, is_new) {
+            (None, true) => Some(sign::draw()?),
+            _ => None,
+        };
+        if let Some(secret) = given.as_ref().or(drawn.as_ref()) {
+            self.seal(change, &mut subscription, secret).await?;
+        }
+        if is_new {
+            change.create(&subscription)?;
+            if !team.is_empty() && beside == 0 {
+                let (version, expires) =
+                    (made.map_or(0, |made| made.version), Timestamp::now() + MADE);
+                change.keep(&Record {
+                    version,
+                    ..Record::new(team, expires, Made {})
+                })?;
+            }
+        } else {
+            change.spec(&subscription)?;
+        }
+        told(change, caller, &subscription, is_new);
+        Ok(Written {
+            subscription,
+            is_new,
+            secret: drawn,
+        })
     }
 
     /// Draws another secret, and answers it this once. What is sent is signed by both for a day, so that
@@ -172,10 +268,11 @@ impl Subscriptions {
         }
     }
 
-    /// Refuses one more where a team has all that it may have.
-    async fn has_room(&self, team: &str) -> Result<()> {
+    /// Refuses one more where a team has all that it may have, with those that are made `beside` it.
+    async fn has_room(&self, team: &str, beside: usize) -> Result<()> {
         let most = self.settings.per_team;
-        if team.is_empty() || self.store.keys(Subscription::KIND, Some(team)).await?.len() < most {
+        let there = self.store.keys(Subscription::KIND, Some(team)).await?;
+        if team.is_empty() || there.len() + beside < most {
             return Ok(());
         }
         Err(Error::conflict(format!(

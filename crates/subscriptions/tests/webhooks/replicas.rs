@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use kernel::{Sealer, Store};
+use serde_json::json;
+use subscriptions::Settings;
 use testkit::eventually;
 
 use crate::{
@@ -76,4 +78,29 @@ async fn of_two_replicas_one_delivers_and_the_other_takes_over() {
     .await;
     assert_all_in_order(&receiver, 150);
     second.stop().await;
+}
+
+#[tokio::test]
+async fn two_replicas_give_a_team_no_more_than_it_may_have() {
+    let (store, _directory) = store().await;
+    let settings = Settings {
+        per_team: 3,
+        ..settings()
+    };
+    let replicas = [(); 2].map(|()| Replica::new(store.clone(), settings.clone()));
+    let body = json!({ "types": ["thing.made"], "url": "http://127.0.0.1:1/" });
+    // All are counted beside each other.
+    let puts = (0..8).map(|number| {
+        let path = format!("/v1/teams/pay/subscriptions/hook-{number}");
+        let (replica, body) = (&replicas[number % 2], body.clone());
+        async move { replica.ask("pay", "PUT", &path, body).await.0 }
+    });
+    let mut answers = futures::future::join_all(puts).await;
+    answers.sort_unstable();
+    let there = store.keys("Subscription", Some("pay")).await.unwrap();
+    assert_eq!(there.len(), 3, "{answers:?}");
+    assert_eq!(answers, [201, 201, 201, 409, 409, 409, 409, 409]);
+    for replica in replicas {
+        replica.stop().await;
+    }
 }

@@ -65,7 +65,7 @@ pub struct TeamSpec {
 }
 
 impl TeamSpec {
-    /// The roles of which every team has a namespace where nothing else is said.
+    /// The roles of which every team has a namespace where neither it nor the roles themselves say otherwise.
     pub fn default_environments() -> Vec<String> {
         ["dev", "qa", "preview", "prod"].map(str::to_owned).to_vec()
     }

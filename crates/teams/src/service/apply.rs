@@ -199,7 +199,7 @@ impl Teams {
                 Outcome::Created
             }
             Some(index) => {
-                self.require_namespace_change(caller, team, &new.name, &new.fields)
+                self.require_namespace_change(caller, &room.namespaces[index], &new.fields)
                     .await?;
                 if Self::room_change_into(change, caller, room, index, &new.fields)? {
                     Outcome::Changed

@@ -46,43 +46,40 @@ impl Teams {
         Ok(answers)
     }
 
-    /// Takes somebody into a team, by name, where its group is kept here.
+    /// Takes somebody into a team, where its group is kept here: by their name, or as the list of its members
+    /// calls them.
     pub async fn member_add(&self, caller: &Caller, team: &str, user: &str) -> Result<()> {
-        let team = self.changeable(caller, team).await?;
-        let (local, user) = (&self.ports.local, self.local_name(user));
-        let (name, group) = (team.meta.name.as_str(), team.spec.group.as_str());
         anew(|| async {
+            let team = self.changeable(caller, team).await?;
+            let (name, group) = (team.meta.name.as_str(), team.spec.group.as_str());
             let mut change = Change::new().by(caller);
-            if !local.add(&mut change, caller, name, group, user).await? {
+            // Its group may become another team's in between.
+            change.require(&team)?;
+            let local = &self.ports.local;
+            let added = local.add(&mut change, caller, name, group, user).await?;
+            let Some(subject) = added else {
                 // Told is what has changed.
                 return Ok(());
-            }
-            change.event(self.told("team.member-added", &team, caller, user));
+            };
+            change.event(told("team.member-added", &team, caller, &subject));
             self.store.commit(change).await.map(drop)
         })
         .await
     }
 
-    /// The name of one of the people that are kept here, who may be given as their subject.
-    fn local_name<'u>(&self, user: &'u str) -> &'u str {
-        match user.split_once(':') {
-            Some((source, name)) if source == self.ports.local.name() => name,
-            _ => user,
-        }
-    }
-
     /// Takes somebody out of a team: at once, on every replica.
     pub async fn member_remove(&self, caller: &Caller, team: &str, user: &str) -> Result<()> {
-        let team = self.changeable(caller, team).await?;
-        let (local, user) = (&self.ports.local, self.local_name(user));
-        let (name, group) = (team.meta.name.as_str(), team.spec.group.as_str());
         anew(|| async {
+            let team = self.changeable(caller, team).await?;
+            let (name, group) = (team.meta.name.as_str(), team.spec.group.as_str());
             let mut change = Change::new().by(caller);
-            if !local.remove(&mut change, caller, group, user).await? {
+            change.require(&team)?;
+            let local = &self.ports.local;
+            let Some(subject) = local.remove(&mut change, caller, group, user).await? else {
                 return Err(Error::not_found(format!("`{user}` in team `{name}`"))
                     .remedy(format!("see who is: `towpath team member list {name}`")));
-            }
-            change.event(self.told("team.member-removed", &team, caller, user));
+            };
+            change.event(told("team.member-removed", &team, caller, &subject));
             self.store.commit(change).await.map(drop)
         })
         .await
@@ -110,18 +107,17 @@ impl Teams {
         ))
         .remedy("change the group there: the platform follows"))
     }
+}
 
-    fn told(&self, what: &str, team: &Resource<Team>, caller: &Caller, user: &str) -> NewEvent {
-        let subject = format!("{}:{user}", self.ports.local.name());
-        NewEvent::caused(
-            what,
-            team.key(),
-            &team.meta.name,
-            caller,
-            Some(Outcome::Pass),
-            json!({ "member": subject }),
-        )
-    }
+fn told(what: &str, team: &Resource<Team>, caller: &Caller, subject: &str) -> NewEvent {
+    NewEvent::caused(
+        what,
+        team.key(),
+        &team.meta.name,
+        caller,
+        Some(Outcome::Pass),
+        json!({ "member": subject }),
+    )
 }
 
 async fn answer(source: &dyn MembershipSource, group: &str, id: Option<&str>) -> SourceAnswer {

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Teams;
-use crate::model::{Namespace, Team, TeamSpec};
+use crate::{
+    model::{Namespace, Team, TeamSpec},
+    port::Role,
+};
 
 /// How long it is remembered for whom a group was asked last: until every replica knows the team.
 const REMEMBERED: Duration = Duration::from_mins(1);
@@ -98,12 +101,34 @@ impl Teams {
         }
     }
 
-    /// Refuses roles that there are not: what has one of them would be waited for in vain.
-    pub(super) async fn refuse_unknown_roles(&self, field: &str, roles: &[String]) -> Result<()> {
+    async fn roles(&self) -> Result<Vec<Role>> {
         let mut known = Vec::new();
         for belongings in &self.ports.belongings {
             known.extend(belongings.roles().await?.into_iter().flatten());
         }
+        Ok(known)
+    }
+
+    /// The roles of which a new team has a namespace where nothing is said, the usual ones first.
+    pub(super) async fn standard_roles(&self) -> Result<Vec<String>> {
+        let usual = TeamSpec::default_environments();
+        let known = self.roles().await?;
+        if known.is_empty() {
+            return Ok(usual);
+        }
+        let standard = known.into_iter().filter(|role| role.standard);
+        let mut names: Vec<String> = standard.map(|role| role.name).collect();
+        names.sort_by_key(|name| {
+            let place = usual.iter().position(|one| one == name);
+            (place.unwrap_or(usual.len()), name.clone())
+        });
+        Ok(names)
+    }
+
+    /// Refuses roles that there are not: what has one of them would be waited for in vain.
+    pub(super) async fn refuse_unknown_roles(&self, field: &str, roles: &[String]) -> Result<()> {
+        let known = self.roles().await?.into_iter();
+        let known: Vec<String> = known.map(|role| role.name).collect();
         if known.is_empty() {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use super::{
         of_namespace, of_team,
     },
     differences::differences,
+    offboard::unconfirmed,
 };
 use crate::{
     api::{NamespaceFields, NewNamespace},
@@ -239,12 +240,16 @@ impl Teams {
         fields: &NamespaceFields,
         revision: Option<i64>,
     ) -> Result<Resource<Namespace>> {
-        self.require_namespace_change(caller, team, name, fields)
+        let target = of_namespace(team, name, "");
+        self.require(caller, NAMESPACE_CHANGE, &target, team)
             .await?;
         anew(|| async {
             let mut rooms = self.rooms(team).await?;
             let missing = || <Namespace as kernel::Kind>::not_found(team, name);
             let index = rooms.position(name).ok_or_else(missing)?;
+            // Of the namespace as it is written.
+            self.require_namespace_change(caller, &rooms.namespaces[index], fields)
+                .await?;
             rooms.namespaces[index].meta.require_revision(revision)?;
             let key = rooms.namespaces[index].key();
             let mut change = Change::new().by(caller);
@@ -257,22 +262,21 @@ impl Teams {
         .await
     }
 
-    /// Refuses who may not change of the namespace what `fields` says.
+    /// Refuses who may not change of the namespace what `fields` says otherwise than it is.
     pub(super) async fn require_namespace_change(
         &self,
         caller: &Caller,
-        team: &str,
-        name: &str,
+        namespace: &Resource<Namespace>,
         fields: &NamespaceFields,
     ) -> Result<()> {
-        let target = of_namespace(team, name, "");
+        let team = namespace.meta.scope.as_str();
+        let target = of_namespace(team, &namespace.meta.name, "");
         self.require(caller, NAMESPACE_CHANGE, &target, team)
             .await?;
-        let Some(quota) = fields.quota else {
-            return Ok(());
-        };
-        let now = self.store.get::<Namespace>(team, name).await?;
-        if now.is_some_and(|now| now.spec.quota == quota) {
+        if fields
+            .quota
+            .is_none_or(|quota| namespace.spec.quota == quota)
+        {
             return Ok(());
         }
         self.require(caller, NAMESPACE_QUOTA, &target, team).await
@@ -357,10 +361,8 @@ impl Teams {
                 .remedy("take its role out of the team's `environments` first"));
             }
             if confirm != Some(name) {
-                return Err(Error::invalid(format!(
-                    "the end of namespace `{name}` and of all that is in it is not confirmed"
-                ))
-                .remedy(format!("repeat its name: `confirm={name}`")));
+                let goes = self.held(team, Some(name)).await?;
+                return Err(unconfirmed(&format!("namespace `{name}`"), name, &goes));
             }
             if namespace.is_deleting() {
                 return Ok(rooms.namespaces.swap_remove(index));

@@ -1,5 +1,7 @@
 //! Offboarding: a team is a customer no longer. What goes is reconciled; what stays is said.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kernel::{Caller, Change, Error, NewEvent, Outcome, Resource, Result, anew};
 use serde_json::json;
@@ -11,6 +13,7 @@ use super::{
 use crate::{
     api::Offboard,
     model::{Offboarding, Team},
+    port::Held,
 };
 
 impl Teams {
@@ -44,10 +47,9 @@ impl Teams {
             let mut team = self.store.expect::<Team>("", name).await?;
             team.meta.require_revision(revision)?;
             if how.confirm.as_deref() != Some(name) {
-                return Err(Error::invalid(format!(
-                    "the end of team `{name}` and of all that is its is not confirmed"
-                ))
-                .remedy(format!("repeat its name: `confirm={name}`")));
+                let mut goes = self.held(name, None).await?;
+                goes.retain(|one| include_protected || !one.protected);
+                return Err(unconfirmed(&format!("team `{name}`"), name, &goes));
             }
             let before = team.spec.offboarding.clone();
             let goes_on = before.as_ref().is_some_and(|b| b.include_protected);
@@ -72,4 +74,40 @@ impl Teams {
         })
         .await
     }
+
+    /// What holds data of a team's, of its namespace `namespace` alone where one is named.
+    pub(super) async fn held(&self, team: &str, namespace: Option<&str>) -> Result<Vec<Held>> {
+        let mut held = Vec::new();
+        for keeper in &self.ports.belongings {
+            held.extend(keeper.holds(team, namespace).await?);
+        }
+        Ok(held)
+    }
+}
+
+/// That the end of `what` is not confirmed: with the data that goes with it, by environment, and how a copy of
+/// each is kept.
+pub(super) fn unconfirmed(what: &str, name: &str, goes: &[Held]) -> Error {
+    let confirm = format!("repeat its name, `--confirm {name}` (`confirm={name}`)");
+    let message = format!("the end of {what} and of all that is in it is not confirmed");
+    if goes.is_empty() {
+        return Error::invalid(message).remedy(confirm);
+    }
+    let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for one in goes {
+        let place = places.entry(&one.environment).or_default();
+        place.push(&one.what);
+    }
+    let data = places
+        .iter()
+        .map(|(environment, what)| format!("{} in `{environment}`", what.join(", ")));
+    let dumps = goes.iter().map(|one| format!("`{}`", one.dump));
+    Error::invalid(format!(
+        "{message}: with it goes the data of {}",
+        data.collect::<Vec<_>>().join("; ")
+    ))
+    .remedy(format!(
+        "keep a copy first, of what is still needed: {}; then {confirm}",
+        dumps.collect::<Vec<_>>().join(", ")
+    ))
 }

@@ -67,7 +67,7 @@ impl Teams {
         }
         let fresh = TeamSpec {
             group: name.to_string(),
-            environments: TeamSpec::default_environments(),
+            environments: self.standard_roles().await?,
             ..TeamSpec::default()
         };
         let mut team = match before {

@@ -12,6 +12,7 @@ on_both!(
     leads_are_of_the_team_or_lead_nothing,
     each_source_answers_for_itself,
     leads_say_who_is_in_a_group_that_is_kept_here,
+    nobody_is_taken_into_a_group_that_the_team_has_no_more,
 );
 
 const MEMBERS: &str = "/v1/platforms/teams/payments/members";
@@ -150,4 +151,24 @@ async fn a_group_that_becomes_reserved_is_no_teams_any_more(before: Site) {
         site.teams_of("pipeline payments").await,
         json!(["payments"])
     );
+}
+
+async fn nobody_is_taken_into_a_group_that_the_team_has_no_more(site: Site) {
+    site.outside.group("payments", &["ada"]);
+    site.outside.group("pay", &["ada"]);
+    site.onboard(json!({ "name": "payments", "leads": ["local:ada"] }))
+        .await;
+    let other = site.replica().await;
+    *site.outside.meanwhile.lock().unwrap() = Some(Box::pin(async move {
+        let path = "/v1/platforms/teams/payments";
+        let body = json!({ "group": "pay" });
+        let (status, answer) = other.ask("admin", "PATCH", path, body).await;
+        assert_eq!(status, 200, "{answer}");
+    }));
+    let path = format!("{MEMBERS}/eve");
+    let (status, answer) = site.ask("local:ada", "PUT", &path, Value::Null).await;
+    assert_eq!(status, 204, "{answer}");
+    let groups = site.outside.groups.lock().unwrap();
+    assert!(groups["pay"].contains("eve"), "{groups:?}");
+    assert!(!groups["payments"].contains("eve"), "{groups:?}");
 }

@@ -7,7 +7,7 @@ use crate::support::Site;
 on_both!(
     lists_hold_the_teams_of_their_reader,
     whom_a_team_works_with_tells_no_lead_which_teams_there_are,
-    another_quota_than_the_first_is_for_leads_to_say,
+    a_namespaces_quota_is_its_teams_to_say,
     sync_tells_a_name_and_a_generation_and_nothing_else,
 );
 
@@ -73,7 +73,7 @@ async fn whom_a_team_works_with_tells_no_lead_which_teams_there_are(site: Site) 
     assert_eq!(name("admin", "no-such-either").await.0, 422);
 }
 
-async fn another_quota_than_the_first_is_for_leads_to_say(site: Site) {
+async fn a_namespaces_quota_is_its_teams_to_say(site: Site) {
     site.outside.group("payments", &["ada", "bob"]);
     let team = json!({ "name": "payments", "leads": ["local:ada"], "environments": [] });
     site.onboard(team).await;
@@ -84,13 +84,23 @@ async fn another_quota_than_the_first_is_for_leads_to_say(site: Site) {
         let path = "/v1/teams/payments/namespaces";
         site.ask(who, "POST", path, body).await
     };
-    for who in ["local:bob", "pipeline payments"] {
-        let (status, answer) = make(who, "payments-load", 4).await;
-        assert_eq!(status, 403, "{who}: {answer}");
-        assert_eq!(answer["problems"][0]["rule"], "authz/lead", "{answer}");
+    // Nobody is asked: whoever is in the team, and its pipelines, up to the allowance.
+    assert_eq!(make("local:bob", "payments-load", 4).await.0, 202);
+    assert_eq!(make("pipeline payments", "payments-more", 4).await.0, 202);
+    let change = async |who: &str, cpu: u64| {
+        let amounts = |cpu: u64, memory: &str| json!({ "cpu": cpu, "memory": memory });
+        let quota =
+            json!({ "requests": amounts(cpu, "2Gi"), "limits": amounts(cpu.max(10), "20Gi") });
+        let path = "/v1/teams/payments/namespaces/payments-load";
+        site.ask(who, "PATCH", path, json!({ "quota": quota }))
+            .await
+    };
+    assert_eq!(change("local:bob", 6).await.0, 200);
+    let (status, answer) = change("local:bob", 30).await;
+    assert_eq!(status, 409, "{answer}");
+    for (who, status) in [("agent payments", 403), ("pipeline shop", 404)] {
+        assert_eq!(change(who, 2).await.0, status, "{who}");
     }
-    assert_eq!(make("local:bob", "payments-load", 2).await.0, 202);
-    assert_eq!(make("local:ada", "payments-more", 4).await.0, 202);
 }
 
 async fn sync_tells_a_name_and_a_generation_and_nothing_else(site: Site) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::Pin,
     sync::{Arc, Mutex},
 };
 
@@ -32,6 +33,9 @@ use tempfile::TempDir;
 use testkit::servers::PostgresDatabase;
 use tower::ServiceExt as _;
 
+/// What a test has happen at its time.
+type Happening = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Who is in which group, and which credentials were drawn: what the test says, and what teams did.
 #[derive(Default)]
 pub(crate) struct Outside {
@@ -56,6 +60,8 @@ pub(crate) struct Outside {
     pub(crate) environments: Mutex<BTreeMap<String, String>>,
     /// What of them stays.
     pub(crate) stays: Mutex<Vec<String>>,
+    /// What happens between the look at a group and the writing into it, once.
+    pub(crate) meanwhile: Mutex<Option<Happening>>,
 }
 
 impl Outside {
@@ -154,19 +160,33 @@ impl LocalGroups for Local {
         _: &Caller,
         _: &str,
         group: &str,
-        name: &str,
-    ) -> Result<bool> {
-        if name == "nobody" {
+        who: &str,
+    ) -> Result<Option<String>> {
+        if who == "nobody" {
             return Err(Error::invalid("there is no user `nobody`"));
         }
+        let meanwhile = self.0.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+            // What is written goes with the rest of the change.
+            return Ok(Some(format!("local:{who}")));
+        }
         let mut groups = self.0.groups.lock().unwrap();
-        Ok(groups.entry(group.into()).or_default().insert(name.into()))
+        let is_new = groups.entry(group.into()).or_default().insert(who.into());
+        Ok(is_new.then(|| format!("local:{who}")))
     }
 
-    async fn remove(&self, _: &mut Change, _: &Caller, group: &str, name: &str) -> Result<bool> {
+    async fn remove(
+        &self,
+        _: &mut Change,
+        _: &Caller,
+        group: &str,
+        who: &str,
+    ) -> Result<Option<String>> {
         let mut groups = self.0.groups.lock().unwrap();
         let members = groups.get_mut(group);
-        Ok(members.is_some_and(|members| members.remove(name)))
+        let was_there = members.is_some_and(|members| members.remove(who));
+        Ok(was_there.then(|| format!("local:{who}")))
     }
 
     async fn end(&self, _: &Caller, team: &str, group: &str) -> Result<()> {

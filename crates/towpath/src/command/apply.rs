@@ -12,7 +12,8 @@ use crate::{
     input,
 };
 
-/// Apply documents: definitions, roles, environments, teams, namespaces, integrations, workloads
+/// Apply documents: definitions, roles, environments, teams, namespaces, integrations, who logs in and by what,
+/// subscriptions, workloads
 ///
 /// A file may hold several documents. Those of `towpath.dev/v1` are applied together or not at all;
 /// Score workloads are then deployed to the environment.
@@ -78,5 +79,12 @@ fn line(applied: &Applied) -> String {
     let revision = applied
         .revision
         .map_or_else(String::new, |revision| format!(" (revision {revision})"));
-    format!("{}/{} {word}{revision}", applied.kind, applied.name)
+    let missing = match &applied.missing {
+        Some(missing) => format!("\n  still wanted: {missing}"),
+        None => String::new(),
+    };
+    format!(
+        "{}/{} {word}{revision}{missing}",
+        applied.kind, applied.name
+    )
 }

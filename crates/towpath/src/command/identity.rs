@@ -56,6 +56,16 @@ impl Identity {
 }
 
 fn text(departure: &Departure) -> String {
+    format!(
+        "Ends with {}:\n{}\n\n{}",
+        departure.subject,
+        sessions(&departure.ends, "No login."),
+        left_behind(departure)
+    )
+}
+
+/// What goes on when somebody leaves.
+pub(crate) fn left_behind(departure: &Departure) -> String {
     let keys = departure
         .seen
         .iter()
@@ -102,11 +112,9 @@ fn text(departure: &Departure) -> String {
         })
         .collect();
     format!(
-        "Ends with {}:\n{}\n\nGoes on, and they have seen it (rotate twice):\n{}\n\nGoes on, and they \
+        "Goes on, and they have seen it (rotate twice):\n{}\n\nGoes on, and they \
          were told its value (rotate):\n{}\n\nGoes on, as their team's:\n{}\n\n\
          Goes on sending events, by a secret that they have seen (remove it, or draw another secret):\n{}\n\n{}",
-        departure.subject,
-        sessions(&departure.ends, "No login."),
         table(["account", "key", "drawn"], keys, "No key."),
         table(["kind", "name", "told"], told, "No secret."),
         table(["kind", "name", "team", "made"], made, "Nothing."),

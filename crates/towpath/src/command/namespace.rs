@@ -139,9 +139,11 @@ impl Namespace {
                 confirm,
                 wait,
             } => {
-                let what = format!("namespace {name} and of all that is in it");
-                confirm.check(&name, &what)?;
-                client.delete_namespace(&team.team, &name).await?;
+                // What is lost by it the platform says where it is not confirmed.
+                let confirmed = confirm.given();
+                client
+                    .delete_namespace(&team.team, &name, confirmed)
+                    .await?;
                 gone(context, &wait, &format!("namespace {name}"), async || {
                     let left = client.namespace(&team.team, &name).await?;
                     Ok(Some(vec![left.status.message]))

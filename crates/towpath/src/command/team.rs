@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 use client::{Client, SubscriptionsOf, every};
 use kernel::Resource;
 use teams::{
-    api::{NewTeam, Offboard, TeamFields},
+    api::{Members, NewTeam, Offboard, TeamFields},
     model::{Team as Kind, TeamType},
 };
 
 mod allowance;
 mod interaction;
 
-use super::{apply, deploy::Wait};
+use super::{apply, deploy::Wait, identity::left_behind};
 use crate::{
     context::Context,
     failure::{Failure, Result},
@@ -35,6 +35,15 @@ pub(crate) enum Team {
     Change(Change),
     #[command(subcommand)]
     Member(Member),
+    /// Show what of a team hangs on a person: valid keys and secrets of it that they have seen, which are to be
+    /// rotated, and what they made, which goes on, webhooks with it. For its leads, before or after somebody leaves
+    #[command(after_long_help = "Examples:\n  towpath team departure payments local:ada")]
+    Departure {
+        /// The team
+        team: String,
+        /// The person, as `towpath team member list` shows them: local:ada, github:583231
+        subject: String,
+    },
     #[command(subcommand)]
     Interaction(interaction::Interaction),
     /// Have everything of a team looked at now, and everybody who is in step with it told
@@ -52,7 +61,7 @@ pub(crate) enum Team {
 /// there.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath team onboard payments --lead local:ada --contact '#payments'\n  towpath team onboard payments --group acme/payments --source github"
+    after_long_help = "Examples:\n  towpath team onboard payments --lead local:ada --contact '#payments' --boundary 'what is paid, until it is booked'\n  towpath team onboard payments --group acme/payments --source github"
 )]
 pub(crate) struct Onboard {
     /// Its name
@@ -63,6 +72,9 @@ pub(crate) struct Onboard {
     /// The only source whose group counts: local, or an upstream's name [default: whichever]
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Which domain it answers for, and where that ends; of an enabling team it is not wanted
+    #[arg(long, value_name = "TEXT")]
+    boundary: Option<String>,
     /// Whom to ask
     #[arg(long, value_name = "TEXT")]
     contact: Option<String>,
@@ -75,7 +87,7 @@ pub(crate) struct Onboard {
     /// Who leads it, as `towpath whoami` shows them: local:ada. May be given again
     #[arg(long = "lead", value_name = "SUBJECT")]
     leads: Vec<String>,
-    /// An environment role of which it has a namespace. May be given again [default: dev, qa, preview, prod]
+    /// An environment role of which it has a namespace. May be given again [default: those that are standard]
     #[arg(long = "environment", value_name = "ROLE")]
     environments: Vec<String>,
     #[command(flatten)]
@@ -98,6 +110,9 @@ pub(crate) struct Change {
     /// The only source whose group counts: local, or an upstream's name; empty: whichever
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Which domain it answers for, and where that ends; of an enabling team it is not wanted
+    #[arg(long, value_name = "TEXT")]
+    boundary: Option<String>,
     /// Whom to ask
     #[arg(long, value_name = "TEXT")]
     contact: Option<String>,
@@ -215,6 +230,16 @@ impl Team {
             Self::Interaction(interaction) => interaction.run(context).await,
             Self::Change(change) => change.run(context).await,
             Self::Member(member) => member.run(context).await,
+            Self::Departure { team, subject } => {
+                let departure = context.client()?.team_departure(&team, &subject).await?;
+                // Of their logins nothing is said, which is not that there are none.
+                let mut answer = serde_json::json!(departure);
+                answer["team"] = team.into();
+                if let Some(answer) = answer.as_object_mut() {
+                    answer.remove("ends");
+                }
+                context.answer(&answer, || left_behind(&departure))
+            }
             Self::Sync { name } => {
                 let team = context.client()?.sync_team(&name).await?;
                 context.answer(&team.document()?, || format!("team {name} is looked at"))
@@ -240,6 +265,7 @@ impl Onboard {
                 group: self.group,
                 source: self.source,
                 description: self.description,
+                boundary: self.boundary,
                 contact: self.contact,
                 kind: self.kind,
                 leads: some(self.leads),
@@ -267,6 +293,7 @@ impl Change {
         let mut fields = TeamFields {
             group: self.group,
             source: self.source,
+            boundary: self.boundary,
             contact: self.contact,
             description: self.description,
             kind: self.kind,
@@ -307,9 +334,13 @@ impl Member {
                 done(format!("{user} is in team {team}"))
             }
             Self::Remove { team, user } => {
+                // Read before: whoever has gone is listed nowhere.
+                let members = client.team_members(&team).await?;
                 client.remove_member(&team, &user).await?;
-                let subject = format!("{LOCAL_SOURCE}:{user}");
-                let left = webhooks_of(&client, &team, &subject).await?;
+                let left = match subject_of(&members, &user) {
+                    Some(subject) => webhooks_of(&client, &team, subject).await?,
+                    None => BTreeMap::new(),
+                };
                 let what = format!("{user} is no longer in team {team}");
                 let answer = serde_json::json!({ "done": what, "webhooks": left });
                 context.answer(&answer, || render::teams::left(&what, &team, &user, &left))
@@ -320,6 +351,19 @@ impl Member {
 
 /// The source whose people a team takes in and out by name.
 const LOCAL_SOURCE: &str = "local";
+
+/// The subject of one of a team's members, who may be named by it, by the part of it after the source, or by
+/// their name.
+fn subject_of<'m>(members: &'m Members, user: &str) -> Option<&'m str> {
+    let mut sources = members.sources.iter();
+    let local = sources.find(|one| one.source == LOCAL_SOURCE)?;
+    let subject = format!("{LOCAL_SOURCE}:{user}");
+    let found = local
+        .members
+        .iter()
+        .find(|one| [user, subject.as_str()].contains(&one.subject.as_str()) || one.name == user);
+    found.map(|member| member.subject.as_str())
+}
 
 /// The webhooks of a team that `subject` made, by name, with where they send events.
 async fn webhooks_of(
@@ -337,11 +381,7 @@ async fn webhooks_of(
 impl OffboardArgs {
     async fn run(self, context: &Context) -> Result<()> {
         let name = &self.name;
-        if self.confirm.as_ref() != Some(name) {
-            return Err(Failure::usage(format!(
-                "the end of team {name} and of all that is its is not confirmed: add `--confirm {name}`"
-            )));
-        }
+        // What is lost by it the platform says where it is not confirmed.
         let how = Offboard {
             confirm: self.confirm.clone(),
             include: self.include,

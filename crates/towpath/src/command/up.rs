@@ -108,6 +108,15 @@ struct IdentityArgs {
         default_value = "managers"
     )]
     managers_group: String,
+    /// Let service accounts of this team, which keeps other tools in step with teams, see all teams and who is in
+    /// them. May be given again; the variable takes several, with commas between them
+    #[arg(
+        long = "keepers",
+        env = "TOWPATH_KEEPERS",
+        value_name = "TEAM",
+        value_delimiter = ','
+    )]
+    keepers: Vec<String>,
     /// Tell of each team this often although nothing has changed (`team.sync`)
     #[arg(long, env = "TOWPATH_TEAM_SYNC", value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
     team_sync: std::time::Duration,
@@ -365,6 +374,7 @@ impl Up {
             issuer: self.identity.issuer.clone(),
             admin_groups: self.identity.admin_group.clone(),
             managers_group: self.identity.managers_group.clone(),
+            keepers: self.identity.keepers.clone(),
             teams_claim: self.identity.teams_claim.clone(),
             local_login: self.identity.local_login,
             sync_every: self.identity.team_sync,

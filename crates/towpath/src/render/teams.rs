@@ -46,6 +46,7 @@ pub(crate) fn one(team: &Resource<Team>, rooms: &[Resource<Namespace>]) -> Strin
         ("leads", spec.leads.join(", ")),
         ("contact", spec.contact.clone()),
         ("about", spec.description.clone()),
+        ("boundary", spec.boundary.clone()),
     ]);
     if !team.status.conditions.is_empty() {
         let rows = team.status.conditions.iter().map(|one| {

@@ -42,6 +42,7 @@ impl World {
         self.make(Method::POST, namespaces, &body).await;
         self.past(&id, &secret).await;
         self.key = self.drawn().await;
+        self.remnant = self.given_up("pay-burnt").await;
     }
 
     /// The path and body with which `caller` asks for `operation`. Whoever `may` take something away gets
@@ -64,6 +65,7 @@ impl World {
             _ if path.contains("/starter-kits/") => "python-service",
             _ if path.contains("/namespaces/") => "payments-standing",
             _ if path.contains("/keys/") => "keyed",
+            _ if path.contains("/remnants/") => &self.remnant,
             _ => STANDING,
         };
         let mut filled = filled(path, name)
@@ -73,7 +75,8 @@ impl World {
             filled.push_str("?from=1&to=1");
         }
         if operation == "DELETE /v1/identity/sessions" {
-            filled.push_str("?subject=local:lea");
+            // One who does not ask: everybody ends their own.
+            filled.push_str("?subject=local:out");
         }
         (filled, body)
     }
@@ -155,6 +158,7 @@ impl World {
                 self.make(Method::POST, "/v1/platforms/teams", &body).await;
                 format!("/v1/platforms/teams/{name}?confirm={name}")
             }
+            "/v1/remnants/{name}" => filled(path, &self.given_up(&name).await),
             "/v1/teams/{team}/namespaces/{name}" => {
                 let name = format!("payments-{name}");
                 let namespaces = "/v1/teams/payments/namespaces";

@@ -1,4 +1,4 @@
-//! People: a member of the team and its lead, somebody who onboards teams, a platform engineer, and one
+//! People: a member of the team and its lead, the same of another team, somebody who onboards teams, a platform engineer, and one
 //! who has logged out.
 
 use reqwest::Method;
@@ -10,10 +10,12 @@ use crate::{
 };
 
 /// Who they are, and what group they are in.
-const PEOPLE: [(&str, &str); 5] = [
+const PEOPLE: [(&str, &str); 7] = [
     ("out", "payments"),
     ("ada", "payments"),
     ("lea", "payments"),
+    ("sid", "shop"),
+    ("sol", "shop"),
     ("max", "managers"),
     ("eng", "platform"),
 ];
@@ -26,7 +28,7 @@ impl World {
             self.make(Method::PUT, &format!("/v1/identity/users/{name}"), &body)
                 .await;
         }
-        for group in ["payments", "managers", "platform"] {
+        for group in ["payments", "shop", "managers", "platform"] {
             let members = PEOPLE.iter().filter(|(_, of)| *of == group);
             let members: Vec<_> = members.map(|(name, _)| name).collect();
             let body = json!({ "members": members });

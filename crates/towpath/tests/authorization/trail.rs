@@ -52,16 +52,10 @@ const NOTHING_NEW: [(&str, &str); 3] = [
 
 /// What is asked here of what is not there, or is not so, by those who may: nothing is changed, and nobody
 /// was refused a right; and why that is so here.
-const NOT_SO: [(&str, &str); 2] = [
-    (
-        "POST /v1/environments/{environment}/resources/{name}/abandon",
-        "the removal of the resource was not asked for, and has not failed",
-    ),
-    (
-        "DELETE /v1/remnants/{name}",
-        "nothing was left behind anywhere",
-    ),
-];
+const NOT_SO: [(&str, &str); 1] = [(
+    "POST /v1/environments/{environment}/resources/{name}/abandon",
+    "the removal of the resource was not asked for, and has not failed",
+)];
 
 /// The callers who may what those ask.
 const OPERATORS: [&str; 2] = ["eng", "admin"];
@@ -138,10 +132,13 @@ impl Asked {
 }
 
 /// Who a caller is, and by which means they come.
-fn came(caller: &str) -> (String, &'static str) {
+pub(crate) fn came(caller: &str) -> (String, &'static str) {
     match caller {
         "admin" => ("local-admin".into(), "admin-token"),
-        "stranger" => ("account:shop/stranger".into(), "key"),
+        "stranger" | "other-agent" | "other-credential" => {
+            (format!("account:shop/{caller}"), "key")
+        }
+        "keeper" => ("account:watch/keeper".into(), "key"),
         "agent" | "credential" | "pipeline" => (format!("account:payments/{caller}"), "key"),
         person => (format!("local:{person}"), "login"),
     }

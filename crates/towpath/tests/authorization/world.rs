@@ -19,6 +19,8 @@ pub(crate) struct World {
     pub(crate) volume: String,
     /// Where events are taken.
     pub(crate) receiver: String,
+    /// The name of what may be left of a resource that was given up: see [`World::furnish`].
+    pub(crate) remnant: String,
     /// The id of a key of the service account `keyed`: see [`World::furnish`].
     pub(crate) key: String,
     _data: tempfile::TempDir,
@@ -28,8 +30,8 @@ impl World {
     pub(crate) async fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut site = Site::new(data.path());
-        let webhooks = ["--webhooks-allow", "127.0.0.0/8"];
-        site.options.extend(webhooks.map(str::to_owned));
+        let options = ["--webhooks-allow", "127.0.0.0/8", "--keepers", "watch"];
+        site.options.extend(options.map(str::to_owned));
         let running = site.start().await;
         let admin = std::fs::read_to_string(data.path().join("admin.token")).unwrap();
         let mut world = Self {
@@ -39,10 +41,15 @@ impl World {
             tokens: [("admin", admin.trim().to_owned())].into(),
             volume: String::new(),
             receiver: receiver().await,
+            remnant: String::new(),
             key: String::new(),
             _data: data,
         };
-        for (team, leads) in [("payments", &["local:lea"][..]), ("shop", &[])] {
+        for (team, leads) in [
+            ("payments", &["local:lea"][..]),
+            ("shop", &["local:sol"]),
+            ("watch", &[]),
+        ] {
             // The environments of these tests are made one by one.
             let body = json!({
                 "name": team, "environments": [], "leads": leads,
@@ -58,12 +65,15 @@ impl World {
             let body = json!({ "name": name, "team": team, "role": "dev" });
             world.make(Method::POST, "/v1/environments", &body).await;
         }
-        let deploys = json!({ "kind": "deploy", "environment": "pay-dev" });
+        let deploys = |environment: &str| json!({ "kind": "deploy", "environment": environment });
         for (caller, team, spec) in [
             ("stranger", "shop", json!({})),
             ("pipeline", "payments", json!({})),
             ("agent", "payments", json!({ "kind": "agent" })),
-            ("credential", "payments", deploys),
+            ("credential", "payments", deploys("pay-dev")),
+            ("other-agent", "shop", json!({ "kind": "agent" })),
+            ("other-credential", "shop", deploys("shop-dev")),
+            ("keeper", "watch", json!({})),
         ] {
             let (id, secret) = world.account(caller, team, &spec).await;
             let token = world.token(&id, &secret).await;
@@ -118,6 +128,58 @@ impl World {
             volume["metadata"]["name"].as_str().map(str::to_owned)
         })
         .await
+    }
+
+    /// What may be left of a thing in an environment of its own, whose removal fails and was given up.
+    pub(crate) async fn given_up(&self, environment: &str) -> String {
+        let programs = self.site.data.join("commands");
+        std::fs::create_dir_all(&programs).unwrap();
+        let program = programs.join("broken");
+        std::fs::write(
+            &program,
+            "#!/bin/sh\necho 'the shop is closed' >&2\nexit 3\n",
+        )
+        .unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, executable).unwrap();
+        let definition = json!({
+            "apiVersion": "towpath.dev/v1", "kind": "ResourceDefinition",
+            "metadata": { "name": "broken" },
+            "spec": { "type": "broken", "provisioner": "command", "params": { "command": "broken" } },
+        });
+        self.make(
+            Method::POST,
+            "/v1/apply",
+            &json!({ "documents": [definition] }),
+        )
+        .await;
+        let path = format!("/v1/environments/{environment}");
+        let body = json!({ "name": environment, "team": "payments", "role": "dev" });
+        self.make(Method::POST, "/v1/environments", &body).await;
+        let resources = json!({ "thing": { "type": "broken" } });
+        let score = work::score("wanting", &json!({}), &resources);
+        let mut order = serde_json::to_value(work::deployment(score)).unwrap();
+        order["createEnvironment"] = Value::Null;
+        self.make(Method::POST, &format!("{path}/deployments"), &order)
+            .await;
+        let thing = self.all("admin", &format!("{path}/resources")).await;
+        let thing = thing[0]["metadata"]["name"].as_str().unwrap();
+        let delete = format!("{path}?data=remove");
+        self.make(Method::DELETE, &delete, &Value::Null).await;
+        let abandon = format!("{path}/resources/{thing}/abandon");
+        let within = Duration::from_mins(1);
+        testkit::eventually("its removal has failed", within, || async {
+            let asked = self.ask("admin", Method::POST, &abandon, &Value::Null);
+            (200..300).contains(&asked.await.0).then_some(())
+        })
+        .await;
+        let remnants = self.all("admin", "/v1/remnants").await;
+        let mut remnants = remnants.iter();
+        let left = remnants.find(|one| one["spec"]["environment"] == environment);
+        left.unwrap()["metadata"]["name"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// A new service account: its id and key.

@@ -92,7 +92,7 @@ async fn the_command_line_knows_teams() {
         (&["namespace", "list", "--team", "search"], 0),
         (
             &["namespace", "delete", "search-load", "--team", "search"],
-            2,
+            3,
         ),
         (
             &[
@@ -106,7 +106,7 @@ async fn the_command_line_knows_teams() {
             ],
             0,
         ),
-        (&["team", "offboard", "search"], 2),
+        (&["team", "offboard", "search"], 3),
         (&["team", "offboard", "search", "--confirm", "search"], 0),
     ] {
         let ended = world.site.cli(arguments).await;
@@ -115,7 +115,7 @@ async fn the_command_line_knows_teams() {
 }
 
 /// What a command that must end with `code` answers.
-async fn cli(world: &World, code: i32, arguments: &[&str]) -> String {
+pub(crate) async fn cli(world: &World, code: i32, arguments: &[&str]) -> String {
     let ended = world.site.cli(arguments).await;
     assert_eq!(
         ended.code, code,

@@ -272,7 +272,27 @@ async fn a_member_is_who_they_are_and_not_who_had_their_name() {
     assert_eq!(added.code, 0, "{added:?}");
     assert_eq!(members().await, ["local:ada.2", "local:bob"]);
 
-    // As the list calls them.
+    // Who had the name before is nobody now, and takes nobody with them.
+    let former = member(&["remove", "payments", "local:ada"]).await;
+    assert_eq!(former.code, 4, "{former:?}");
+    let former = member(&["add", "payments", "local:ada"]).await;
+    assert_eq!(former.code, 3, "{former:?}");
+    assert!(former.err.contains("`local:ada.2`"), "{}", former.err);
+    assert_eq!(members().await, ["local:ada.2", "local:bob"]);
+    // As the list calls them, and as they are told of.
+    for who in ["local:ada.2", "ada.2", "ada"] {
+        let removed = member(&["remove", "payments", who]).await;
+        assert_eq!(removed.code, 0, "{who}: {removed:?}");
+        assert_eq!(members().await, ["local:bob"], "{who}");
+        let added = member(&["add", "payments", who]).await;
+        assert_eq!(added.code, 0, "{who}: {added:?}");
+        assert_eq!(members().await, ["local:ada.2", "local:bob"], "{who}");
+    }
+    for what in ["team.member-added", "team.member-removed"] {
+        for event in world.events(what).await {
+            assert_eq!(event["data"]["member"], "local:ada.2", "{event}");
+        }
+    }
     let removed = member(&["remove", "payments", "local:bob"]).await;
     assert_eq!(removed.code, 0, "{removed:?}");
     assert_eq!(members().await, ["local:ada.2"]);

@@ -7,7 +7,7 @@ use kernel::{
 };
 
 use super::Service;
-use crate::service::{AutomationReport, Departure};
+use crate::service::{AutomationReport, Departure, TeamDeparture};
 
 /// Automation that calls with people's logins, and ends with them.
 #[utoipa::path(get, path = "/v1/identity/automation", tag = "identity",
@@ -29,4 +29,17 @@ pub(super) async fn departure(
     Path(subject): Path<String>,
 ) -> Result<Json<Departure>> {
     identity.departure(&caller, &subject).await.map(Json)
+}
+
+/// What of a team hangs on one person, for its leads: what goes on when they leave it.
+#[utoipa::path(get, path = "/v1/teams/{team}/departures/{subject}", tag = "identity",
+    params(("team" = String, Path), ("subject" = String, Path)),
+    responses((status = 200, body = TeamDeparture), (status = 403), (status = 404)))]
+pub(super) async fn team_departure(
+    State(identity): Service,
+    caller: Caller,
+    Path((team, subject)): Path<(String, String)>,
+) -> Result<Json<TeamDeparture>> {
+    let found = identity.team_departure(&caller, &team, &subject).await?;
+    Ok(Json(found))
 }

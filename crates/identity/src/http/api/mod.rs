@@ -57,6 +57,10 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
         .route("/v1/identity/automation", get(m::automation))
         .route("/v1/identity/automation/{subject}", get(m::departure))
         .route(
+            "/v1/teams/{team}/departures/{subject}",
+            get(m::team_departure),
+        )
+        .route(
             "/v1/identity/sessions",
             get(s::sessions).delete(s::sessions_end),
         )
@@ -123,6 +127,7 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
     accounts::trust_delete,
     automation::automation,
     automation::departure,
+    automation::team_departure,
     sessions::sessions,
     sessions::sessions_end,
     sessions::session_end,

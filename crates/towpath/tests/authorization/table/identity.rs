@@ -47,6 +47,10 @@ pub(super) const ROWS: &[Row] = &[
         "GET /v1/identity/automation/{subject}",
         "401 403 403 403 403 403 403 403 200",
     ),
+    (
+        "GET /v1/teams/{team}/departures/{subject}",
+        "401 404 403 403 403 403 200 403 200",
+    ),
     // Their own; another's are an operator's to see and to end.
     (
         "GET /v1/identity/sessions",

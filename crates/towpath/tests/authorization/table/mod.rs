@@ -13,8 +13,11 @@ mod teams;
 pub(crate) const COLUMNS: [(&str, &[&str]); 9] = [
     // Nobody; a token whose lifetime is over; one of a session that was ended.
     ("none", &["nobody", "expired", "out"]),
-    // A pipeline of another team.
-    ("stranger", &["stranger"]),
+    // Another team: its pipeline, agent and deploy credential, a member and its lead.
+    (
+        "stranger",
+        &["stranger", "other-agent", "other-credential", "sid", "sol"],
+    ),
     // Automation of the team: an agent, the deploy credential of `pay-dev`, a pipeline.
     ("agent", &["agent"]),
     ("credential", &["credential"]),
@@ -22,8 +25,8 @@ pub(crate) const COLUMNS: [(&str, &[&str]); 9] = [
     // Its people.
     ("member", &["ada"]),
     ("lead", &["lea"]),
-    // Somebody who onboards teams, and is in none.
-    ("manager", &["max"]),
+    // Somebody who onboards teams, and is in none; the automation of a team that keeps other tools in step.
+    ("manager", &["max", "keeper"]),
     // A platform engineer, and the local admin.
     ("operator", &["eng", "admin"]),
 ];
@@ -32,12 +35,43 @@ pub(crate) const COLUMNS: [(&str, &[&str]); 9] = [
 /// not see them.
 pub(crate) type Row = (&'static str, &'static str);
 
+/// Who is answered otherwise than the rest of their column.
+const OTHERWISE: [(&str, &str, u16); 6] = [
+    // People see their own logins, and have some.
+    ("GET /v1/identity/sessions", "sid", 200),
+    ("GET /v1/identity/sessions", "sol", 200),
+    ("GET /v1/identity/sessions", "keeper", 403),
+    // It is for one environment, whether there is another of the name that it asks for or not.
+    (
+        "POST /v1/environments/{environment}/plans",
+        "other-credential",
+        403,
+    ),
+    (
+        "POST /v1/environments/{environment}/deployments",
+        "other-credential",
+        403,
+    ),
+    // To see which teams there are is not to say it.
+    ("POST /v1/platforms/teams", "keeper", 403),
+];
+
 /// Each caller of a row, with what they are answered.
-pub(crate) fn answers(row: &str) -> impl Iterator<Item = (&'static str, u16)> {
+pub(crate) fn answers(
+    operation: &'static str,
+    row: &str,
+) -> impl Iterator<Item = (&'static str, u16)> {
     let expected: Vec<u16> = row.split(' ').map(|one| one.parse().unwrap()).collect();
     assert_eq!(expected.len(), COLUMNS.len(), "{row}");
     let columns = COLUMNS.iter().zip(expected);
-    columns.flat_map(|((_, callers), status)| callers.iter().map(move |caller| (*caller, status)))
+    let all = columns
+        .flat_map(|((_, callers), status)| callers.iter().map(move |caller| (*caller, status)));
+    all.map(move |(caller, status)| {
+        let other = OTHERWISE
+            .iter()
+            .find(|other| (other.0, other.1) == (operation, caller));
+        (caller, other.map_or(status, |other| other.2))
+    })
 }
 
 /// All rows.

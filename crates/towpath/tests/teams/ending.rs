@@ -1,0 +1,107 @@
+//! The end of a team, and of a namespace: what is lost by it is said before, and what of it hangs on whom.
+
+use serde_json::{Value, json};
+
+use crate::{
+    command_line::cli,
+    site::{
+        work,
+        world::{LONG, World},
+    },
+};
+
+#[tokio::test]
+async fn the_end_of_a_team_says_first_which_data_goes_with_it() {
+    let world = World::new(&[]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev", "prod"] }))
+        .await;
+    world.ready("payments").await;
+    let end = ["team", "offboard", "payments"];
+    let said = cli(&world, 3, &end).await;
+    assert!(said.contains("--confirm payments"), "{said}");
+    assert!(!said.contains("data"), "{said}");
+
+    let resources = json!({ "files": { "type": "volume" } });
+    for environment in ["payments-dev", "payments-prod"] {
+        let score = work::score("hello", &json!({}), &resources);
+        let (status, answer) = world.order(environment, score).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    let dump = async |environment: &str| {
+        let path = format!("/v1/environments/{environment}/resources");
+        testkit::eventually("its volume is there", LONG, || async {
+            let all = world.get(&path).await;
+            let name = all["items"][0]["metadata"]["name"].as_str()?;
+            Some(format!("towpath resource dump {name} --env {environment}"))
+        })
+        .await
+    };
+    let (dev, prod) = (dump("payments-dev").await, dump("payments-prod").await);
+    let said = cli(&world, 3, &end).await;
+    for what in ["`payments-dev`", &dev, "volume.default#hello.files"] {
+        assert!(said.contains(what), "{what}: {said}");
+    }
+    // What is protected stays, until it is said that it goes too.
+    assert!(!said.contains(&prod), "{said}");
+    let all = [&end[..], &["--include", "prod"]].concat();
+    let said = cli(&world, 3, &all).await;
+    assert!(said.contains(&prod) && said.contains(&dev), "{said}");
+
+    // The same of one namespace.
+    let create = ["namespace", "create", "payments-load", "--team", "payments"];
+    cli(&world, 0, &create).await;
+    let delete = ["namespace", "delete", "payments-load", "--team", "payments"];
+    let said = cli(&world, 3, &delete).await;
+    assert!(!said.contains("data"), "{said}");
+    let score = work::score("hello", &json!({}), &resources);
+    let (status, answer) = world.order("payments-load", score).await;
+    assert_eq!(status, 202, "{answer}");
+    let load = dump("payments-load").await;
+    let said = cli(&world, 3, &delete).await;
+    assert!(said.contains(&load) && !said.contains(&dev), "{said}");
+    cli(
+        &world,
+        0,
+        &[&delete[..], &["--confirm", "payments-load"]].concat(),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_of_a_team_hangs_on_somebody_its_leads_are_told_and_no_more() {
+    let world = World::new(&[]).await;
+    let team = [
+        "team",
+        "onboard",
+        "payments",
+        "--environment",
+        "dev",
+        "--no-wait",
+    ];
+    cli(
+        &world,
+        0,
+        &[&team[..], &["--boundary", "what is paid"]].concat(),
+    )
+    .await;
+    let show = ["team", "departure", "payments", "local:ada"];
+    let said = cli(&world, 0, &[&show[..], &["-o", "json"]].concat()).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["seen"], json!([]), "{said}");
+    let text = cli(&world, 0, &show).await;
+    assert!(text.contains("No key."), "{text}");
+    assert!(!text.contains("Ends with"), "{text}");
+    let shown = cli(&world, 0, &["team", "show", "payments"]).await;
+    assert!(shown.contains("what is paid"), "{shown}");
+    let change = ["team", "change", "payments", "--boundary", "what is booked"];
+    let shown = cli(&world, 0, &change).await;
+    assert!(shown.contains("what is booked"), "{shown}");
+    testkit::eventually("what it answers for is declared", LONG, || async {
+        let team = world.get("/v1/platforms/teams/payments").await;
+        let all = team["status"]["conditions"].as_array()?.clone();
+        let declared = all.iter().find(|one| one["type"] == "TopologyDeclared")?;
+        (declared["status"] == "True").then_some(())
+    })
+    .await;
+}
