@@ -2,7 +2,7 @@
 
 use kernel::{
     Action, Caller, Change, Document, Error, Guard, Key, Kind as _, Name, NewEvent, Outcome, Page,
-    Problem, Query, Resource, Result, Store, Target, installed,
+    Problem, Query, Resource, Result, Store, Target, anew, installed,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,9 +1,10 @@
 //! May this caller do this with that? Every operation asks; what answers is policy.
 //!
 //! A domain names its [`Action`]s, asks its [`Guard`], and knows nothing of the rules. Whatever goes
-//! wrong on the way to an answer is a refusal.
+//! wrong on the way to an answer allows nothing; it is no refusal either, and told as what it is.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -110,12 +111,50 @@ pub struct Ruling {
     pub allowed: bool,
     /// Why not, each with its rule and remedy; empty where it is allowed.
     pub reasons: Vec<Problem>,
+    /// Whether it could not be decided: nothing is allowed, and nobody refused.
+    pub undecided: bool,
+}
+
+impl Ruling {
+    /// What was decided; an error where nothing was.
+    fn decided(self) -> Result<Self> {
+        if !self.undecided {
+            return Ok(self);
+        }
+        let mut error = undecided();
+        if let Some(why) = self.reasons.first() {
+            error.message.clone_from(&why.message);
+        }
+        error.problems = self.reasons;
+        Err(error)
+    }
+}
+
+fn undecided() -> Error {
+    Error::unavailable("policy could not decide whether you may").remedy(
+        "try again; if it stays so, have a platform engineer mend the policy that the platform's log names",
+    )
+}
+
+tokio::task_local! {
+    /// Whether something that was asked for the answer in hand could not be decided.
+    static UNDECIDED: Cell<bool>;
+}
+
+/// Does `work`, which answers somebody. With it, the error to answer instead where something of it could not be
+/// decided: it may have taken for refused what is not.
+pub(crate) async fn noting<T>(work: impl Future<Output = T>) -> (T, Option<Error>) {
+    let work = async {
+        let done = work.await;
+        (done, UNDECIDED.with(Cell::get).then(undecided))
+    };
+    UNDECIDED.scope(Cell::new(false), work).await
 }
 
 /// The port to policy. Called for every operation, and for every item of a list: it has to be fast, and
 /// does no I/O.
 pub trait Authorizer: Send + Sync + 'static {
-    /// Whether `caller` may do `action` with `target`. What cannot be decided is refused.
+    /// Whether `caller` may do `action` with `target`. What cannot be decided is not allowed, and says so.
     fn decide(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Ruling;
 
     /// The source of the rules, by name: everybody may read them.
@@ -282,21 +321,27 @@ impl Guard {
         self.authorizer.sources()
     }
 
-    /// Whether `caller` may, and nothing more.
+    /// Whether `caller` may, and nothing more. What could not be decided is not allowed: where a request is
+    /// answered, the answer says so. Whoever goes by it elsewhere asks [`Guard::decides`].
     pub fn allows(&self, caller: &Caller, action: Action, target: &Target<'_>) -> bool {
+        self.decides(caller, action, target).unwrap_or(false)
+    }
+
+    /// Whether `caller` may; an error where that could not be decided.
+    pub fn decides(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Result<bool> {
         if !reaches(caller, target) {
-            return false;
+            return Ok(false);
         }
         if !action.only_sees() {
-            return self.ask(caller, action, target).allowed;
+            return Ok(self.ask(caller, action, target).decided()?.allowed);
         }
         let asked = Asked::new(caller, action, target);
         if let Some(decided) = self.recent(|recent| recent.decided.get(&asked).copied()) {
-            return decided;
+            return Ok(decided);
         }
-        let allowed = self.ask(caller, action, target).allowed;
+        let allowed = self.ask(caller, action, target).decided()?.allowed;
         self.recent(|recent| recent.decided.insert(asked, allowed));
-        allowed
+        Ok(allowed)
     }
 
     /// What would be said to `caller`, and why: for whoever asks beforehand. Nothing is kept, since nothing was
@@ -318,14 +363,14 @@ impl Guard {
 
     /// Refuses what `caller` may not do. The refusal of more than a look is kept as an event before it
     /// is told: one that cannot be kept is an error of its own. The same again within ten minutes is
-    /// counted, and kept with the number.
+    /// counted, and kept with the number. What could not be decided is an error, and no refusal.
     pub async fn require(
         &self,
         caller: &Caller,
         action: Action,
         target: &Target<'_>,
     ) -> Result<()> {
-        let ruling = self.ask(caller, action, target);
+        let ruling = self.ask(caller, action, target).decided()?;
         if ruling.allowed && reaches(caller, target) {
             return Ok(());
         }
@@ -352,10 +397,15 @@ impl Guard {
             // The platform's own work follows from what somebody was allowed before.
             return Ruling {
                 allowed: true,
-                reasons: vec![],
+                ..Ruling::default()
             };
         }
-        self.authorizer.decide(caller, action, target)
+        let ruling = self.authorizer.decide(caller, action, target);
+        if ruling.undecided {
+            // Outside a request nobody waits for an answer.
+            let _ = UNDECIDED.try_with(|noted| noted.set(true));
+        }
+        ruling
     }
 
     async fn keep(

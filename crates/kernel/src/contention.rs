@@ -49,11 +49,9 @@ where
     F: Future<Output = Result<T, Error>>,
 {
     anew(|| async {
-        work().await.map_err(|error| {
-            match error.kind {
-                ErrorKind::AlreadyExists => error.overtaken(),
-                _ => error,
-            }
+        work().await.map_err(|error| match error.kind {
+            ErrorKind::AlreadyExists => error.overtaken(),
+            _ => error,
         })
     })
     .await

@@ -9,8 +9,12 @@ use serde_json::json;
 
 use crate::{Bundle, Module, findings};
 
-/// How long a decision may take. It usually takes a thousandth of this.
-const TIME_LIMIT: Duration = Duration::from_millis(100);
+/// How long the rules that ship with Towpath may take. They end by themselves, and take a fraction of a
+/// millisecond: this is a net, which no busy machine is to run into.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long an organization's `deny` may take, which may be without end.
+const DENY_LIMIT: Duration = Duration::from_secs(1);
 
 /// Steps of the interpreter between two looks at the clock.
 const STEPS_PER_LOOK: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
@@ -47,6 +51,15 @@ impl RegoAuthorizer {
         Self::with_overseers(organization, Self::MANAGERS, &[])
     }
 
+    /// The same, where an organization's `deny` may take this long.
+    #[must_use]
+    pub fn with_deny_limit(mut self, limit: Duration) -> Self {
+        if let Some(engine) = &mut self.tightened {
+            engine.set_execution_timer_config(timer(limit));
+        }
+        self
+    }
+
     /// The group whose members onboard teams where nothing else is said.
     pub const MANAGERS: &str = "managers";
 
@@ -66,9 +79,12 @@ impl RegoAuthorizer {
             name: "built-in/authz.rego".into(),
             source: include_str!("../policies/authz.rego").into(),
         };
-        let mut own = engine();
+        let mut own = Engine::new();
+        own.set_strict_builtin_errors(true);
+        own.set_execution_timer_config(timer(TIME_LIMIT));
         add(&mut own, &built_in)?;
         let mut both = own.clone();
+        both.set_execution_timer_config(timer(DENY_LIMIT));
         let mut modules = vec![built_in];
         for module in organization.modules() {
             if add(&mut both, module)? == PACKAGE {
@@ -135,15 +151,17 @@ impl Authorizer for RegoAuthorizer {
             Ok(ruling) => ruling,
             Err(reason) => {
                 tracing::error!(%reason, action = action.word(), "authorization could not decide");
-                refused(vec![Finding {
+                let undecided = refused(vec![Finding {
                     rule: "authz/undecided".into(),
-                    message: format!(
-                        "policy could not decide, and what is not allowed is refused: {reason}"
-                    ),
+                    message: format!("policy could not decide: {reason}"),
                     remedy: Some(
                         "have a platform engineer mend the policy that the reason names".into(),
                     ),
-                }])
+                }]);
+                Ruling {
+                    undecided: true,
+                    ..undecided
+                }
             }
         }
     }
@@ -179,14 +197,11 @@ fn input(
     })
 }
 
-fn engine() -> Engine {
-    let mut engine = Engine::new();
-    engine.set_strict_builtin_errors(true);
-    engine.set_execution_timer_config(ExecutionTimerConfig {
-        limit: TIME_LIMIT,
+fn timer(limit: Duration) -> ExecutionTimerConfig {
+    ExecutionTimerConfig {
+        limit,
         check_interval: STEPS_PER_LOOK,
-    });
-    engine
+    }
 }
 
 /// Adds a module; gives its package.
@@ -222,5 +237,6 @@ fn refused(findings: Vec<Finding>) -> Ruling {
     Ruling {
         allowed: false,
         reasons: findings.into_iter().map(problem).collect(),
+        undecided: false,
     }
 }

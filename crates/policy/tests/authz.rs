@@ -1,5 +1,7 @@
 //! Who may do what, by the built-in rules and by an organization's.
 
+use std::time::Duration;
+
 use kernel::{Action, Authorizer as _, Caller, CallerKind, Ruling, Surroundings, Target};
 use towpath_policy::{Bundle, Module, RegoAuthorizer};
 
@@ -217,7 +219,7 @@ fn an_organization_takes_away_and_does_not_give() {
 }
 
 #[test]
-fn a_rule_that_cannot_be_understood_refuses_everything() {
+fn a_rule_that_cannot_be_understood_allows_nothing_and_says_so() {
     assert!(tightened("package towpath.authz\ndeny contains {").is_err());
     let odd = tightened(
         r#"package towpath.authz
@@ -227,11 +229,12 @@ fn a_rule_that_cannot_be_understood_refuses_everything() {
     let admin = Caller::local_admin();
     let ruling = odd.decide(&admin, READ, &workload("dev"));
     assert_eq!(rules(&ruling), ["authz/undecided"]);
+    assert!(ruling.undecided && !ruling.allowed);
     assert!(odd.decide(&admin, DEPLOY, &workload("dev")).allowed);
 }
 
 #[test]
-fn a_rule_without_end_is_a_refusal() {
+fn a_rule_without_end_is_undecided_and_the_built_in_rules_are_not_bound_by_its_limit() {
     let endless = tightened(
         r#"package towpath.authz
         deny contains {"rule": "acme/slow", "message": "m", "remedy": "r"} if {
@@ -241,9 +244,16 @@ fn a_rule_without_end_is_a_refusal() {
             a * b == -1
         }"#,
     )
-    .unwrap();
+    .unwrap()
+    .with_deny_limit(Duration::ZERO);
     let ruling = endless.decide(&Caller::local_admin(), READ, &workload("dev"));
     assert_eq!(rules(&ruling), ["authz/undecided"]);
+    assert!(ruling.undecided && !ruling.allowed);
+    // What these refuse is refused, however little time the organization's have.
+    let stranger = caller(CallerKind::Person, &["shop"]);
+    let ruling = endless.decide(&stranger, READ, &workload("dev"));
+    assert_eq!(rules(&ruling), ["authz/team"]);
+    assert!(!ruling.undecided);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! (views, routines, triggers, events) needs that account to exist: a login that made such things is
 //! locked rather than dropped when its credentials are retired.
 //!
-//! As for Postgres, each call holds a lock of the instance on the server.
+//! As for Postgres, each call holds a lock of the instance on the server, which ends the session of one
+//! that hangs.
 
 mod session;
 mod sql;

@@ -7,7 +7,8 @@
 //!
 //! Each call holds an advisory lock of the instance on the server. A call that is killed leaves its
 //! statement running there, and `CREATE DATABASE` takes its time: whoever comes next waits for its
-//! end, so that a removal cannot overtake a creation.
+//! end, so that a removal cannot overtake a creation. A call that hangs while it holds the lock says
+//! nothing any more: the server ends its session, and with it the lock.
 
 mod session;
 mod sql;
@@ -76,10 +77,8 @@ impl Provisioner for Postgres {
         let server = self.servers.postgres().await?;
         let names = Names::of(request);
         let password = request.credential("postgres");
-        let mut session = Session::begin(&self.servers, &server).await?;
-        let open = session
-            .prepare(&sql::prepare(request, &names, &password))
-            .await?;
+        let mut session = Session::begin(&self.servers, &server, request, &names).await?;
+        let open = session.prepare(&sql::prepare(&names, &password)).await?;
         if open.is_none() {
             session.create_database(&names).await?;
         }
@@ -87,7 +86,9 @@ impl Provisioner for Postgres {
             .run(&sql::close_to_others(request, &names, open == Some(true)))
             .await?;
         if !extensions.is_empty() {
-            create_extensions(&server, &names, &extensions).await?;
+            session
+                .hold_during(create_extensions(&server, &names, &extensions))
+                .await?;
         }
         session.end(request).await?;
         if !server.is_proven() {
@@ -99,20 +100,16 @@ impl Provisioner for Postgres {
     async fn retire(&self, request: &Request) -> Result<(), ProvisionError> {
         let server = self.servers.postgres().await?;
         let names = Names::of(request);
-        let mut session = Session::begin(&self.servers, &server).await?;
-        let old = session.lock_and_list(request, &names).await?;
+        let mut session = Session::begin(&self.servers, &server, request, &names).await?;
+        let old = session.roles(&names).await?;
         let old: Vec<String> = old
             .into_iter()
             .filter(|role| *role != names.login && *role != names.database)
             .collect();
         if !old.is_empty() {
-            // What a login made without acting as the owner goes to the owner.
-            let mut inside = connect_inside(&server, &names).await?;
-            let done = sqlx::raw_sql(sql::trusted(sql::drop_logins(&names, &old)))
-                .execute(&mut inside)
-                .await;
-            inside.close().await.map_err(|e| explain(&server, &e))?;
-            done.map_err(|e| explain(&server, &e))?;
+            session
+                .hold_during(drop_logins(&server, &names, &old))
+                .await?;
         }
         session.end(request).await
     }
@@ -125,8 +122,8 @@ impl Provisioner for Postgres {
             None => self.servers.postgres().await?,
         };
         let names = Names::of(request);
-        let mut session = Session::begin(&self.servers, &server).await?;
-        let roles = session.lock_and_list(request, &names).await?;
+        let mut session = Session::begin(&self.servers, &server, request, &names).await?;
+        let roles = session.roles(&names).await?;
         session.run(&sql::drop_database(&names)).await?;
         if !roles.is_empty() {
             session.run(&sql::drop_roles(&roles)).await?;
@@ -210,6 +207,20 @@ async fn connect_inside(
     PgConnection::connect_with(&server.options.clone().database(&names.database))
         .await
         .map_err(|error| explain(server, &error))
+}
+
+/// Drops logins that are no longer used. What one made without acting as the owner goes to the owner.
+async fn drop_logins(
+    server: &PostgresServer,
+    names: &Names,
+    logins: &[String],
+) -> Result<(), ProvisionError> {
+    let mut inside = connect_inside(server, names).await?;
+    let done = sqlx::raw_sql(sql::trusted(sql::drop_logins(names, logins)))
+        .execute(&mut inside)
+        .await;
+    inside.close().await.map_err(|e| explain(server, &e))?;
+    done.map(|_| ()).map_err(|e| explain(server, &e))
 }
 
 async fn create_extensions(

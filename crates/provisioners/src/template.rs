@@ -272,7 +272,8 @@ fn fault(path: &str, what: &str) -> ProvisionError {
 fn check_syntax(sandbox: &Sandbox, path: &str, value: &Value, problems: &mut Vec<Problem>) {
     match value {
         Value::String(text) => match sandbox.check(text) {
-            Ok(()) => {}
+            // What is too large, or no text, is found when it is rendered.
+            Ok(()) | Err(Fault::TooLarge(_) | Fault::NotText) => {}
             Err(Fault::Template(error)) => {
                 let detail = error.detail().unwrap_or("it is no template");
                 let line = error.line().unwrap_or(1);
@@ -285,8 +286,6 @@ fn check_syntax(sandbox: &Sandbox, path: &str, value: &Value, problems: &mut Vec
                 Problem::new("params/template", path, uses(statement))
                     .remedy("write the expression where its value is needed, or use a `command`"),
             ),
-            // Found when it is rendered.
-            Err(Fault::TooLarge(_) | Fault::NotText) => {}
         },
         Value::Array(list) => {
             for (i, item) in list.iter().enumerate() {

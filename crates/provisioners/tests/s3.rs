@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use delivery::provisioner::Provisioner;
 use reqwest::Method;
 use rusty_s3::{S3Action, actions::CreateMultipartUpload};
@@ -57,6 +59,27 @@ async fn objects_come_back_as_they_were_put() {
     assert_eq!(bucket.get("a").await.status(), 404);
     assert_eq!(bucket.get("a/b").await.status(), 200);
     assert_eq!(bucket.delete("a").await.status(), 204);
+}
+
+#[tokio::test]
+async fn a_presigned_url_is_good_for_a_week_at_the_most() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(directory.path()).await;
+    let (_, _, bucket) = made(&S3::own(&server), "notes.uploads").await;
+    bucket.put("a", "bytes").await;
+    let week = Duration::from_secs(604_800);
+    let get = bucket.bucket.get_object(Some(&bucket.keys), "a");
+    let answer = bucket.send(Method::GET, get.sign(week), "").await;
+    assert_eq!(answer.status(), 200);
+    let too_long = get.sign(week + Duration::from_secs(1));
+    let answer = bucket.send(Method::GET, too_long, "").await;
+    assert_eq!(answer.status(), 400);
+    let words = answer.text().await.unwrap();
+    assert!(
+        words.contains("AuthorizationQueryParametersError"),
+        "{words}"
+    );
+    assert!(words.contains("604800"), "{words}");
 }
 
 #[tokio::test]

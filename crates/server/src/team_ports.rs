@@ -329,6 +329,12 @@ fn absent(removed: Result<()>) -> Result<()> {
 
 #[async_trait]
 impl Belongings for OfIdentity {
+    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
+        let store = self.0.store();
+        let accounts = store.keys(ServiceAccount::KIND, Some(team)).await?;
+        Ok((!accounts.is_empty()).then_some("service accounts"))
+    }
+
     async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
         let store = self.0.store();
         let all = Query::scope(team);
@@ -365,6 +371,12 @@ pub(crate) struct OfSubscriptions(pub(crate) Arc<Subscriptions>);
 
 #[async_trait]
 impl Belongings for OfSubscriptions {
+    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
+        let store = self.0.store();
+        let all = store.keys(Subscription::KIND, Some(team)).await?;
+        Ok((!all.is_empty()).then_some("subscriptions"))
+    }
+
     async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
         self.0.remove_all_of(caller, team).await?;
         Ok(vec![])
@@ -405,6 +417,11 @@ impl Belongings for OfSecrets {
         true
     }
 
+    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
+        let secrets = self.0.list(&Name::new(team)?).await?;
+        Ok((!secrets.is_empty()).then_some("secrets"))
+    }
+
     async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
         for secret in self.0.list(&Name::new(team)?).await? {
             let secret = SecretRef::new(team, &secret.name)?;
@@ -433,6 +450,13 @@ impl Belongings for OfDelivery {
             name: role.meta.name,
         };
         Ok(Some(roles.into_iter().map(role).collect()))
+    }
+
+    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
+        let store = self.0.store();
+        let all = store.list_all::<Environment>(&Query::default()).await?;
+        let has_one = all.iter().any(|one| one.spec.team == team);
+        Ok(has_one.then_some("environments"))
     }
 
     async fn holds(&self, team: &str, namespace: Option<&str>) -> Result<Vec<Held>> {

@@ -180,8 +180,8 @@ pub struct Held {
     pub environment: String,
     /// What it is: `postgres.default#orders.db`.
     pub what: String,
-    /// The command that keeps a copy of it.
-    pub dump: String,
+    /// The command that keeps a copy of it, where there is one.
+    pub dump: Option<String>,
     /// Whether it stays with a team that is offboarded, until somebody says otherwise.
     pub protected: bool,
 }
@@ -211,6 +211,13 @@ pub trait Belongings: Send + Sync + 'static {
 
     /// The roles that what backs a namespace may have; none: another domain knows them.
     async fn roles(&self) -> Result<Option<Vec<Role>>> {
+        Ok(None)
+    }
+
+    /// What of a kind there is of `team`'s, as people call it, `environments`; none: nothing. An error where that
+    /// cannot be told.
+    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
+        let _ = team;
         Ok(None)
     }
 

@@ -276,14 +276,15 @@ impl Context {
         self.global.output == Format::Text
     }
 
-    /// Writes `text` for people, or `value` for programs.
+    /// Writes `text` for people, or `value` for programs. People's holds what others wrote: a terminal is
+    /// shown its control characters, and obeys none.
     pub(crate) fn answer(
         &self,
         value: &impl Serialize,
         text: impl FnOnce() -> String,
     ) -> Result<()> {
         match self.global.output {
-            Format::Text => self.print(&text()),
+            Format::Text => self.print(&render::control::shown(&text())),
             format => self.print(&render::document::text(format, value)),
         }
     }
@@ -291,12 +292,29 @@ impl Context {
     /// Writes one item of a stream: for JSON one line each.
     pub(crate) fn item(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
         match self.global.output {
-            Format::Text => self.print(&text()),
+            Format::Text => self.print(&render::control::shown(&text())),
             Format::Json => self.print(&render::document::line(value)),
             Format::Yaml => self.print(&format!(
                 "---\n{}",
                 render::document::text(Format::Yaml, value)
             )),
+        }
+    }
+
+    /// Writes a line of a program's log: to a terminal with its colours and nothing else that a terminal
+    /// obeys, elsewhere as it is.
+    pub(crate) fn log_line(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<()> {
+        if !self.is_text() {
+            return self.item(value, text);
+        }
+        if std::io::stdout().is_terminal() {
+            self.print(&render::control::coloured(&text()))
+        } else {
+            self.print(&text())
         }
     }
 
@@ -318,7 +336,7 @@ impl Context {
     pub(crate) fn say(&self, text: &str) {
         if self.is_text() {
             // Where standard error is closed, nobody can be told.
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", render::control::shown(text));
         }
     }
 }

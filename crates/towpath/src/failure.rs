@@ -89,7 +89,14 @@ impl Failure {
             return;
         }
         let text = match format {
-            Format::Text => render::failure::text(self, terminal),
+            Format::Text => {
+                let text = render::failure::text(self, terminal);
+                if terminal.color {
+                    render::control::coloured(&text).into_owned()
+                } else {
+                    render::control::shown(&text).into_owned()
+                }
+            }
             Format::Json | Format::Yaml => render::document::text(format, &*self.0),
         };
         // Where standard error is closed, nobody can be told.

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use delivery::score::{self, Limits};
 use kernel::Problem;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -23,6 +24,13 @@ pub(crate) use workloads::{Changes, Request, workloads};
 
 /// The largest file that is read: far beyond any description, far below what hurts.
 const MAX_FILE_BYTES: u64 = 10 << 20;
+
+/// What is read of documents: ten times the values of one workload, since a list holds many documents.
+const LIMITS: Limits = Limits {
+    file_bytes: MAX_FILE_BYTES as usize,
+    depth: 64,
+    nodes: 200_000,
+};
 
 /// What Score documents say of themselves.
 const SCORE: &str = "score.dev/v1b1";
@@ -240,10 +248,47 @@ fn teams_of(document: &Value) -> Option<Vec<(String, Value)>> {
 /// The documents of a YAML or JSON text; empty ones are left out.
 fn yaml(bytes: &[u8]) -> Result<Vec<Value>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    within_limits(bytes)?;
     serde_yaml_ng::Deserializer::from_str(text)
         .map(|document| Value::deserialize(document).map_err(|error| error.to_string()))
         .filter(|document| !matches!(document, Ok(Value::Null)))
         .collect()
+}
+
+/// That a text costs little to read. The reader of workloads is asked, which ends at its limits; the other
+/// one takes a time that grows with the square of the depth.
+fn within_limits(bytes: &[u8]) -> Result<(), String> {
+    // Why that reader ends before the end of a text. Its other rules are about workloads.
+    const ENDS: [&str; 4] = [
+        "score/too-deep",
+        "score/too-large",
+        "score/alias",
+        "score/yaml",
+    ];
+    // It ends at so many of these, too.
+    const TWICE: (&str, usize) = ("score/duplicate-key", 20);
+    let source = score::Source {
+        name: String::new(),
+        bytes: bytes.to_owned(),
+    };
+    let Err(problems) = score::parse(&source, &LIMITS) else {
+        return Ok(());
+    };
+    let twice = problems.iter().filter(|it| it.rule == TWICE.0).count();
+    let end = |problem: &Problem| {
+        ENDS.contains(&problem.rule.as_str()) || (twice >= TWICE.1 && problem.rule == TWICE.0)
+    };
+    let Some(problem) = problems.into_iter().find(end) else {
+        return Ok(());
+    };
+    let mut reason = problem.message;
+    if let Some(at) = problem.location {
+        reason = format!("{reason} at line {} column {}", at.line, at.column);
+    }
+    if let Some(remedy) = problem.remedy {
+        reason = format!("{reason}: {remedy}");
+    }
+    Err(reason)
 }
 
 /// Files by name, for the lines that errors show.
@@ -325,7 +370,38 @@ mod tests {
             let list = [before.as_str(); 9].join(", ");
             text = format!("{text}a{level}: &a{level} [{list}]\n");
         }
-        assert!(yaml(text.as_bytes()).is_err());
+        let reason = yaml(text.as_bytes()).unwrap_err();
+        assert!(reason.contains("more than 200000 values"), "{reason}");
+    }
+
+    #[test]
+    fn what_is_too_deep_is_refused_before_it_costs() {
+        for levels in [65, 200_000] {
+            for text in [
+                format!("a: {}", "[".repeat(levels)),
+                format!("a: {}1{}", "[".repeat(levels), "]".repeat(levels)),
+                format!("kind: A\n---\nb: !own x\n---\n{}", "{a: ".repeat(levels)),
+                format!("{}x", "- ".repeat(levels)),
+                format!("{}b: {}", "a: 1\n".repeat(30), "[".repeat(levels)),
+            ] {
+                let reason = yaml(text.as_bytes()).unwrap_err();
+                let told = [
+                    "more than 64 deep",
+                    "the tag is not known",
+                    "recursion limit",
+                    "`a` is there twice",
+                ];
+                assert!(told.iter().any(|it| reason.contains(it)), "{reason}");
+            }
+        }
+        let flat = format!("a: {}1{}", "[".repeat(60), "]".repeat(60));
+        assert_eq!(yaml(flat.as_bytes()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_long_list_of_documents_is_read() {
+        let text = "- {name: a, environments: [dev]}\n".repeat(20_000);
+        assert_eq!(yaml(text.as_bytes()).unwrap().len(), 1);
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub(crate) async fn follow(
 ) -> Result<()> {
     let name = deployment.meta.name.clone();
     let environment = deployment.meta.scope.clone();
+    if let Some(to) = &deployment.spec.rollback_to {
+        let workloads = deployment.spec.workloads.keys().map(String::as_str);
+        context.say(&returning(&name, workloads, to));
+    }
     if wait.no_wait() {
         return context.answer(&deployment.document()?, || {
             format!(
@@ -67,6 +71,12 @@ pub(crate) async fn follow(
     };
     board.finish();
     tell(context, &ended?, begun.elapsed())
+}
+
+/// What a rollback is about: `d-4 returns hello to d-1`.
+fn returning<'a>(name: &str, workloads: impl Iterator<Item = &'a str>, to: &str) -> String {
+    let workloads: Vec<_> = workloads.collect();
+    format!("{name} returns {} to {to}", workloads.join(", "))
 }
 
 /// Shows events as they come, until the deployment has ended.
@@ -237,4 +247,15 @@ pub(crate) async fn until<T>(
 fn not_in_time(task: &str, limit: Duration) -> Failure {
     let limit = quantity::took(limit);
     Failure::new(Exit::Timeout, format!("{task} was not done within {limit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollback_says_what_it_returns_and_to_where() {
+        let told = returning("d-4", ["hello", "notes"].into_iter(), "d-1");
+        assert_eq!(told, "d-4 returns hello, notes to d-1");
+    }
 }

@@ -210,3 +210,32 @@ async fn a_plan_asks_what_its_deployment_asks() {
     assert_eq!(events.out.lines().count(), 2, "{events:?}");
     assert_eq!(site.cli(&["env", "describe", "fresh"]).await.code, 4);
 }
+
+#[tokio::test]
+async fn control_characters_are_shown_and_not_obeyed() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data).await;
+    let clear = "before\u{1b}[2J\u{9b}31mafter";
+    let change = ["team", "change", "payments", "--description", clear];
+    let ended = site.cli(&change).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let shown = site.cli(&["team", "show", "payments"]).await;
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let words = "before\\u{1b}[2J\\u{9b}31mafter";
+    assert!(shown.out.contains(words), "{shown:?}");
+    assert!(!shown.out.contains(['\u{1b}', '\u{9b}']), "{shown:?}");
+    let json = site.cli(&["team", "show", "payments", "-o", "json"]).await;
+    let team: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(team["spec"]["description"], clear, "{team}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_deep_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let file = data.path().join("deep.yaml");
+    std::fs::write(&file, format!("a: {}", "[".repeat(200_000))).unwrap();
+    let ended = site.cli(&["apply", "-f", file.to_str().unwrap()]).await;
+    assert_ne!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("flatten it"), "{}", ended.err);
+}

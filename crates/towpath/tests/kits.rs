@@ -174,7 +174,11 @@ async fn what_a_kit_writes_tests_itself_deploys_itself_and_answers() {
 
         let tests = written.step("test", "Test");
         written.done(&tests, &[]).await;
-        assert!(written.read("README.md").contains(&tests));
+        let readme = written.read("README.md");
+        assert!(readme.contains(&tests), "{readme}");
+        // It was made without a team.
+        assert!(readme.contains("towpath team onboard TEAM"), "{readme}");
+        assert!(ended.err.contains("a CI runner elsewhere"), "{}", ended.err);
         if let Some(build) = tried.build {
             written.done(build, &[]).await;
         }

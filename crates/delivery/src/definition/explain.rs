@@ -120,6 +120,9 @@ impl Explanation {
             id,
             ..
         } = &self.context;
+        if id.is_empty() {
+            return format!("`{resource_type}` (class {class})");
+        }
         format!("`{resource_type}` (class {class}, id {id})")
     }
 
@@ -144,11 +147,13 @@ impl Explanation {
             workload,
             ..
         } = &self.context;
-        let workload = workload.as_deref().unwrap_or("shared");
+        let workload = workload
+            .as_ref()
+            .map_or_else(String::new, |name| format!(", for workload {name}"));
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{}\n  in environment {environment} (role {role}, team {team}), for workload {workload}",
+            "{}\n  in environment {environment} (role {role}, team {team}){workload}",
             self.need()
         );
         for candidate in &self.candidates {

@@ -476,7 +476,9 @@ pub(super) fn taken(name: &str) -> Error {
         ErrorKind::AlreadyExists,
         format!("the name `{name}` is taken"),
     )
-    .remedy("choose another name for the environment")
+    .remedy(
+        "choose another name for the environment, or one of yours: `towpath env list` shows them",
+    )
 }
 
 fn applied<K: Kind>(name: &str, outcome: ApplyOutcome, revision: Option<u64>) -> Applied {

@@ -26,6 +26,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+pub use resources::DUMPED;
 pub use teams::TeamData;
 
 use kernel::{Error, Guard, Kind, Query, Resource, Result, Secret, Store};

@@ -146,6 +146,7 @@ impl Delivery {
             found
                 .warnings
                 .extend(advice.map(|p| format!("{workload}: {}", p.message)));
+            found.warnings.extend(literal_references(workload, score));
             for objection in engine.check(score) {
                 match objection {
                     Objection::Refuse(problem) => found.problems.push(at(problem)),
@@ -454,4 +455,44 @@ fn shared_with_others(
         );
     }
     problems
+}
+
+/// Variables that begin as a reference to a secret does: workloads get them as they stand.
+fn literal_references(workload: &str, score: &score::Workload) -> Vec<String> {
+    let mut found = Vec::new();
+    for (container, spec) in &score.containers {
+        let literal = |value: &str| value.starts_with("towpath://");
+        for (name, _) in spec.variables.iter().filter(|(_, value)| literal(value)) {
+            found.push(format!(
+                "{workload}: variable `{name}` of container {container} begins with `towpath://`, and stays as \
+                 it stands: the value of a secret comes from a resource of `type: secret`"
+            ));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_that_nothing_replaces_is_told() {
+        let workload = json!({
+            "apiVersion": "score.dev/v1b1",
+            "metadata": { "name": "shop" },
+            "containers": { "web": { "image": "shop:1", "variables": {
+                "KEY": "towpath://payments/stripe/api-key",
+                "VALUE": "${resources.stripe.value}",
+                "HELP": "see towpath://payments/stripe/api-key",
+            } } },
+        });
+        let workload = serde_json::from_value(workload).expect("it is a workload");
+        let told = literal_references("shop", &workload);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("variable `KEY` of container web"),
+            "{told:?}"
+        );
+    }
 }

@@ -15,6 +15,12 @@ use crate::{
     provisioner::Output,
 };
 
+/// The resource types of whose data `towpath resource dump` keeps a copy.
+pub const DUMPED: [&str; 4] = ["postgres", "mysql", "volume", "s3"];
+
+/// Resources that a refusal names at the most: more would hide what it says.
+const NAMED: usize = 10;
+
 impl Delivery {
     /// Gives an instance new credentials. Every workload that uses it gets a further release; the
     /// old credentials end when all of them have taken over.
@@ -119,9 +125,9 @@ impl Delivery {
         }
         if instance.spec.holds_data && !with_data {
             return Err(
-                Error::conflict(format!("{} holds data", instance.spec.node)).remedy(format!(
-                    "{}; then delete it again with --with-data (`data=remove`)",
-                    last_dumps([&instance])
+                Error::conflict(format!("{} holds data", instance.spec.node)).remedy(last_dumps(
+                    [&instance],
+                    "then delete it again with --with-data (`data=remove`)",
                 )),
             );
         }
@@ -226,14 +232,74 @@ pub(super) fn dump_command(instance: &Resource<ResourceInstance>) -> String {
     format!("towpath resource dump {name} --env {environment} --out {name}.dump")
 }
 
-/// What keeps a copy of the data of `instances`, before it goes.
+/// What keeps a copy of the data of `instances` before it goes, and what is done then.
 pub(super) fn last_dumps<'a>(
     instances: impl IntoIterator<Item = &'a Resource<ResourceInstance>>,
+    then: &str,
 ) -> String {
-    let dump = |instance| format!("`{}`", dump_command(instance));
-    let dumps: Vec<_> = instances.into_iter().map(dump).collect();
-    format!(
-        "keep a copy first, of what is still needed: {}",
-        dumps.join(", ")
-    )
+    let (mut commands, mut without) = (Vec::new(), Vec::new());
+    for instance in instances {
+        let node = &instance.spec.node;
+        if DUMPED.contains(&node.resource_type.as_str()) {
+            commands.push(dump_command(instance));
+        } else {
+            without.push(node.to_string());
+        }
+    }
+    copies(&commands, &without, then)
+}
+
+/// One command on a line, so that each can be taken as it stands.
+fn copies(commands: &[String], without: &[String], then: &str) -> String {
+    let mut lines = Vec::new();
+    if !commands.is_empty() {
+        lines.push("keep a copy first, of what is still needed:".to_owned());
+        let named = commands.iter().take(NAMED);
+        lines.extend(named.map(|command| format!("  {command}")));
+    }
+    if commands.len() > NAMED {
+        let more = commands.len() - NAMED;
+        lines.push(format!(
+            "  and {more} more, which `towpath resource list` names"
+        ));
+    }
+    if !without.is_empty() {
+        let named = without.iter().take(NAMED).map(String::as_str);
+        let named: Vec<_> = named.collect();
+        let more = match without.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        lines.push(format!(
+            "there is no dump of {}{more}: `towpath resource outputs` gives the access for a program of its own",
+            named.join(", ")
+        ));
+    }
+    lines.push(then.to_owned());
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_a_command_a_line_of_what_can_be_copied() {
+        let one = ["towpath resource dump db".to_owned()];
+        let queue = ["amqp.default#notes.q".to_owned()];
+        assert_eq!(
+            copies(&one, &queue, "then delete it"),
+            "keep a copy first, of what is still needed:\n  towpath resource dump db\nthere is no dump of \
+             amqp.default#notes.q: `towpath resource outputs` gives the access for a program of its own\nthen \
+             delete it"
+        );
+        let only = copies(&[], &queue, "then delete it");
+        assert!(only.starts_with("there is no dump of"), "{only}");
+        let many: Vec<_> = (0..NAMED + 3)
+            .map(|number| format!("dump {number}"))
+            .collect();
+        let said = copies(&many, &[], "then delete it");
+        assert!(said.contains("\n  and 3 more, which"), "{said}");
+        assert_eq!(said.matches("  dump ").count(), NAMED, "{said}");
+    }
 }

@@ -77,7 +77,10 @@ impl Delivery {
                 return Err(Error::invalid(format!(
                     "there is no revision before revision {to} of resource definition `{name}`"
                 ))
-                .remedy("say which two are compared: from=1&to=2"));
+                .remedy(format!(
+                    "say which two are compared, once there are two: `towpath diff definition {name} FROM TO` \
+                     (`from=FROM&to=TO`)"
+                )));
             }
         };
         let earlier = self.definition_revision_show(caller, name, from).await?;

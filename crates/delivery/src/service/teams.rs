@@ -6,7 +6,7 @@ use kernel::{Caller, Change, Key, Kind, NewEvent, Query, Resource, Result};
 use serde_json::json;
 use teams::model::Namespace;
 
-use super::{Delivery, resources::dump_command};
+use super::{DUMPED, Delivery, resources::dump_command};
 use crate::model::Environment;
 
 /// What holds data of a team's.
@@ -16,8 +16,8 @@ pub struct TeamData {
     pub environment: String,
     /// What it is, in the graph of that environment.
     pub what: String,
-    /// The command that keeps a copy of it.
-    pub dump: String,
+    /// The command that keeps a copy of it; none: there is no dump of such a resource.
+    pub dump: Option<String>,
     /// Whether the environment is protected.
     pub protected: bool,
 }
@@ -42,7 +42,9 @@ impl Delivery {
                     data.push(TeamData {
                         environment: name.clone(),
                         what: instance.spec.node.to_string(),
-                        dump: dump_command(&instance),
+                        dump: DUMPED
+                            .contains(&instance.spec.node.resource_type.as_str())
+                            .then(|| dump_command(&instance)),
                         protected,
                     });
                 }

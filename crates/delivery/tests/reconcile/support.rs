@@ -228,7 +228,7 @@ impl Authorizer for Allow {
     fn decide(&self, _: &Caller, _: Action, _: &Target<'_>) -> Ruling {
         Ruling {
             allowed: true,
-            reasons: vec![],
+            ..Ruling::default()
         }
     }
 

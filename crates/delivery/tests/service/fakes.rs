@@ -335,7 +335,7 @@ impl Authorizer for Operators {
     fn decide(&self, caller: &Caller, _: Action, _: &Target<'_>) -> Ruling {
         Ruling {
             allowed: caller.admin,
-            reasons: vec![],
+            ..Ruling::default()
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) fn login(name: &str, form: &LoginForm, refusal: Option<&Refusal>) -> 
                 Purpose::Device(Some(code)) => p { "to approve the device that shows " code { (code) } },
             }
             @for (upstream, title) in &form.upstreams {
-                a.button href={ "/login/" (upstream) "?page=" (name) } { (title) }
+                a.button href={ "/login/" (upstream) "?page=" (name) } { "Log in with " (title) }
             }
             @if form.local {
                 form method="post" action="/login" {

@@ -208,9 +208,10 @@ impl Driver {
             tasks.spawn(relay(context.clone(), nudged, told.clone()));
             tasks.spawn(feed(context.clone(), head, told));
             // They end with the term only.
-            match tasks.join_next().await {
-                Some(Err(error)) => tracing::error!(%error, "a part of the work panicked"),
-                _ => tracing::error!("a part of the work has ended by itself"),
+            if let Some(Err(error)) = tasks.join_next().await {
+                tracing::error!(%error, "a part of the work panicked");
+            } else {
+                tracing::error!("a part of the work has ended by itself");
             }
         };
         let (ended, deadline) = tokio::select! {

@@ -4,10 +4,12 @@ use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use tracing::Instrument as _;
 use uuid::Uuid;
+
+use crate::authorization;
 
 /// Carries the id: a caller may send one (a UUID), and gets it in every answer.
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("correlation-id");
@@ -23,7 +25,8 @@ pub(super) fn current() -> Uuid {
         .unwrap_or_else(|_| Uuid::now_v7())
 }
 
-/// Middleware: gives each request its id, for its [`crate::Caller`], its log lines and its answer.
+/// Middleware: gives each request its id, for its [`crate::Caller`], its log lines and its answer. Where policy
+/// could not decide something of it, it says so: what is missing from an answer is refused, or not there.
 pub async fn correlate(request: Request, next: Next) -> Response {
     let id = request
         .headers()
@@ -37,7 +40,18 @@ pub async fn correlate(request: Request, next: Next) -> Response {
         method = %request.method(),
         path = request.uri().path(),
     );
-    let mut response = CURRENT.scope(id, next.run(request)).instrument(span).await;
+    let only_reads = request.method().is_safe();
+    let answer = async {
+        let (response, undecided) = authorization::noting(next.run(request)).await;
+        // What was done is done.
+        match undecided {
+            Some(error) if only_reads || response.status().is_client_error() => {
+                error.into_response()
+            }
+            _ => response,
+        }
+    };
+    let mut response = CURRENT.scope(id, answer).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(CORRELATION_ID, value);
     }

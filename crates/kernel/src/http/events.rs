@@ -32,7 +32,7 @@ pub struct EventsApi;
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
     /// After this place in the log (`seq`); from its beginning where it is absent. A stream begins
-    /// at `Last-Event-ID`, else here, else at the newest event.
+    /// at `Last-Event-ID`, else here, else at the newest event. A place beyond the log's end is refused.
     pub after: Option<i64>,
     /// How many at the most, up to 1000; 100 where it is absent. Does not concern a stream.
     pub limit: Option<usize>,
@@ -106,8 +106,8 @@ async fn list_events(
     Query(query): Query<EventQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    if query.after.is_some_and(|after| after < 0) {
-        return Err(Error::invalid("`after` is negative"));
+    if let Some(after) = query.after {
+        check_place(&store, "`after`", after).await?;
     }
     let filter = EventFilter {
         type_prefix: query.type_prefix.map(in_full),
@@ -124,9 +124,13 @@ async fn list_events(
     let begin = query.after.max(since);
     let sight = Sight::new(guard, session);
     if wants_stream(&headers) {
-        let after = match (last_event_id(&headers)?, begin) {
-            (Some(after), _) | (None, Some(after)) => after,
-            (None, None) => store.head().await?,
+        let last = last_event_id(&headers)?;
+        if let Some(last) = last {
+            check_place(&store, "Last-Event-ID", last).await?;
+        }
+        let after = match last.or(begin) {
+            Some(after) => after,
+            None => store.head().await?,
         };
         return Ok(event_stream(store, filter, after, sight, stop).into_response());
     }
@@ -135,6 +139,29 @@ async fn list_events(
     let items = seen(&store, &filter, &sight, after, limit).await?;
     let next = items.last().map_or(after, |event| event.seq);
     Ok(Json(EventPage { items, next }).into_response())
+}
+
+/// That `place`, given as `name`, is one that the log can have given. Beyond its end are those of
+/// another log, of one before a restore too: whoever went on from there would wait in silence.
+async fn check_place(store: &Store, name: &str, place: i64) -> Result<()> {
+    if place < 0 {
+        return Err(Error::invalid(format!("{name} is negative"))
+            .remedy("send the place of the last event that was received, or none"));
+    }
+    if place == 0 {
+        return Ok(());
+    }
+    let head = store.head().await?;
+    if place > head {
+        return Err(Error::invalid(format!(
+            "{name} is {place}, and the log ends at {head}: it is the place of another log, or of this one \
+             before it was restored from a backup"
+        ))
+        .remedy(format!(
+            "go on at {head}, or read the log anew from 0 and pass over what is known by its `id`"
+        )));
+    }
+    Ok(())
 }
 
 /// The events after place `after` that the caller may see, as many as there are up to `limit`.
@@ -155,7 +182,7 @@ async fn seen(
         for event in events {
             // Each is asked for: a long log lets others run in between.
             tokio::task::consume_budget().await;
-            if sight.sees(&event) {
+            if sight.sees(&event)? {
                 seen.push(event);
                 if seen.len() == limit {
                     return Ok(seen);

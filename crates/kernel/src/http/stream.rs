@@ -46,15 +46,15 @@ impl Sight {
         filter.team.as_ref().is_none_or(theirs)
     }
 
-    /// Whether the caller may see `event`.
-    pub(super) fn sees(&self, event: &Event) -> bool {
+    /// Whether the caller may see `event`; an error where that could not be decided.
+    pub(super) fn sees(&self, event: &Event) -> Result<bool> {
         Self::allows(&self.guard, &self.session.caller, event)
     }
 
-    /// Whether `caller` may see `event`.
-    pub fn allows(guard: &Guard, caller: &Caller, event: &Event) -> bool {
+    /// Whether `caller` may see `event`; an error where that could not be decided.
+    pub fn allows(guard: &Guard, caller: &Caller, event: &Event) -> Result<bool> {
         let Some(subject) = event.subject_key() else {
-            return false;
+            return Ok(false);
         };
         let target = Target {
             kind: &subject.kind,
@@ -64,15 +64,15 @@ impl Sight {
             environment: None,
         };
         let present = caller.admin || guard.is_of_present(&event.team, event.time);
-        present && guard.allows(caller, Self::READ, &target)
+        Ok(present && guard.decides(caller, Self::READ, &target)?)
     }
 }
 
 /// The events after place `after` in the log that the caller may see, and then each as it is committed, without end.
 ///
 /// Each is one CloudEvent in JSON, with its `seq` as the id: a client that reconnects with
-/// `Last-Event-ID` misses none and gets none twice. Where the store is away the stream ends, and the
-/// client reconnects; where the caller's credentials end, it ends as well. It ends with `stop`, too: an open stream must not hold up a shutdown.
+/// `Last-Event-ID` misses none and gets none twice. Where the store is away, or policy cannot decide, the stream
+/// ends, and the client reconnects; where the caller's credentials end, it ends as well. It ends with `stop`, too: an open stream must not hold up a shutdown.
 pub fn event_stream(
     store: Store,
     filter: EventFilter,
@@ -147,7 +147,7 @@ impl Reader {
                 }
                 // What somebody followed as a member they do not follow afterwards.
                 self.sight.session.renew().await?;
-                if self.sight.sees(event) {
+                if self.sight.sees(event)? {
                     return Ok(Some(event.clone()));
                 }
             }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::support::{get, guard, request, service, store};
+use crate::support::{get, guard, request, send, service, store, wavering};
 
 async fn happen(store: &Store, kind: &str, name: &str) -> Uuid {
     let correlation = Uuid::now_v7();
@@ -81,6 +81,7 @@ async fn the_log_is_read_in_pages_and_by_filter() {
     assert_eq!(page["next"], 2);
     for wrong in [
         "?after=-1",
+        "?after=5",
         "?sbject=x",
         "?correlation=x",
         "?since=yesterday",
@@ -159,6 +160,35 @@ async fn a_stream_goes_on_where_it_was_left() {
 }
 
 #[tokio::test]
+async fn a_place_that_the_log_never_gave_is_refused() {
+    let (store, _directory) = store().await;
+    happen(&store, "dev.towpath.test", "a").await;
+    let service = service(routes(
+        store.clone(),
+        guard(&store),
+        CancellationToken::new(),
+    ));
+    for (query, last, words) in [
+        ("?after=99999999999", None, "the log ends at 1"),
+        ("", Some("99999999999"), "the log ends at 1"),
+        ("?after=1", Some("2"), "the log ends at 1"),
+        ("", Some("-1"), "Last-Event-ID is negative"),
+    ] {
+        let mut asked =
+            request("GET", &format!("/v1/events{query}")).header("accept", "text/event-stream");
+        if let Some(last) = last {
+            asked = asked.header("last-event-id", last);
+        }
+        let answer = send(&service, asked.body(Body::empty()).unwrap()).await;
+        let problem = answer.problem();
+        assert_eq!(problem.status, 422, "{query} {last:?}");
+        assert!(problem.detail.contains(words), "{}", problem.detail);
+    }
+    let page = get(&service, "/v1/events?after=1").await.json();
+    assert_eq!(page["next"], 1);
+}
+
+#[tokio::test]
 async fn a_stream_shows_what_it_was_asked_for() {
     let (store, _directory) = store().await;
     let service = service(routes(
@@ -183,6 +213,24 @@ async fn a_stream_ends_when_the_platform_stops() {
     stop.cancel();
     let end = timeout(Duration::from_secs(20), client.body.next()).await;
     assert!(end.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_stream_ends_where_nothing_is_decided_and_goes_on_from_its_place() {
+    let (store, _directory) = store().await;
+    let (guard, undecided) = wavering(&store);
+    let service = service(routes(store.clone(), guard, CancellationToken::new()));
+    happen(&store, "dev.towpath.test", "a").await;
+    let mut client = Client::open(&service, "?after=0", None).await;
+    assert_eq!(client.next().await.0, "1");
+    undecided.store(true, Ordering::SeqCst);
+    happen(&store, "dev.towpath.test", "b").await;
+    let end = timeout(Duration::from_secs(20), client.body.next()).await;
+    assert!(end.unwrap().is_none());
+    assert_eq!(get(&service, "/v1/events").await.problem().status, 503);
+    undecided.store(false, Ordering::SeqCst);
+    let mut resumed = Client::open(&service, "?after=0", Some("1")).await;
+    assert_eq!(resumed.next().await.0, "2");
 }
 
 /// Somebody who may leave the team, or lose their login, while they follow.

@@ -26,6 +26,15 @@ struct Order {
 #[serde(deny_unknown_fields)]
 struct Line {
     count: u8,
+    #[serde(default)]
+    sort: Option<Sort>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Sort {
+    Whole,
+    Part,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +93,7 @@ async fn a_body_is_read_and_its_mistakes_are_placed() {
             "{\"name\": \"a\",\n\"lines\": [{\"count\": 1}, {\"count\": 300}]}",
             "lines[1].count",
             2,
-            "300",
+            "invalid value: integer, expected u8",
         ),
         (r#"{"lines": []}"#, "", 1, "missing field `name`"),
         ("{", "", 1, "EOF"),
@@ -111,6 +120,40 @@ async fn a_body_is_read_and_its_mistakes_are_placed() {
         order("application/json", vec![0xff]).await.problem().status,
         422
     );
+}
+
+#[tokio::test]
+async fn a_mistake_is_told_without_the_value() {
+    for (body, words) in [
+        (r#""CANARY""#, "invalid type: string, expected struct Order"),
+        (
+            r#"{"name": "a", "lines": "CANARY\", expected `CANARY"}"#,
+            "invalid type: string, expected a sequence",
+        ),
+        (
+            r#"{"name": "a", "lines": [{"count": "CANARY"}]}"#,
+            "invalid type: string, expected u8",
+        ),
+        (
+            r#"{"name": "a", "lines": [{"count": 1, "sort": "CANARY"}]}"#,
+            "unknown variant, expected `whole` or `part`",
+        ),
+        (
+            r#"{"name": 4711}"#,
+            "invalid type: integer, expected a string",
+        ),
+        (
+            r#"{"name": true}"#,
+            "invalid type: boolean, expected a string",
+        ),
+        (r#"{"name": null}"#, "invalid type: null, expected a string"),
+    ] {
+        let problem = order("application/json", body).await.problem();
+        assert_eq!(problem.problems[0].message, words, "{body}");
+        assert!(problem.detail.ends_with(words), "{}", problem.detail);
+        let told = format!("{} {:?}", problem.detail, problem.problems);
+        assert!(!told.contains("CANARY") && !told.contains("4711"), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -9,3 +9,4 @@ mod events;
 mod extractors;
 mod idempotency;
 mod problems;
+mod undecided;

@@ -1,6 +1,9 @@
 //! A small service over a store, called without a network.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     Extension, Router,
@@ -35,7 +38,7 @@ impl Authorizer for Members {
         let member = caller.teams.iter().any(|team| team == target.team);
         Ruling {
             allowed: caller.admin || action.only_sees() && member,
-            reasons: vec![],
+            ..Ruling::default()
         }
     }
 
@@ -46,6 +49,32 @@ impl Authorizer for Members {
 
 pub(crate) fn guard(store: &Store) -> Guard {
     Guard::new(store.clone(), Arc::new(Members))
+}
+
+/// Decides as [`Members`] do, and nothing as long as the test says so.
+struct Wavering(Arc<AtomicBool>);
+
+impl Authorizer for Wavering {
+    fn decide(&self, caller: &Caller, action: Action, target: &Target<'_>) -> Ruling {
+        if self.0.load(Ordering::SeqCst) {
+            return Ruling {
+                undecided: true,
+                ..Ruling::default()
+            };
+        }
+        Members.decide(caller, action, target)
+    }
+
+    fn sources(&self) -> Vec<(String, String)> {
+        vec![]
+    }
+}
+
+/// A guard like [`guard`]'s, and what has it decide nothing.
+pub(crate) fn wavering(store: &Store) -> (Guard, Arc<AtomicBool>) {
+    let undecided = Arc::new(AtomicBool::new(false));
+    let guard = Guard::new(store.clone(), Arc::new(Wavering(undecided.clone())));
+    (guard, undecided)
 }
 
 /// What `server` puts around all routes.

@@ -4,6 +4,8 @@ use client::ProblemDocument;
 use kernel::Problem;
 use maud::{Markup, html};
 
+use super::{prose, sentence};
+
 /// What the API had against a form, put where the form has it.
 #[derive(Default)]
 pub(crate) struct Refused {
@@ -76,10 +78,10 @@ impl Refused {
         html! {
             div.wrong role="alert" {
                 strong { "Nothing was changed. " }
-                @if !problem.problems.is_empty() { (problem) ". " }
+                @if !problem.problems.is_empty() { (prose(&sentence(&problem.to_string()))) ". " }
                 "What is wrong is said below, where it is."
                 @for one in problem.problems.iter().filter(elsewhere) {
-                    p { (one.message) @if let Some(remedy) = &one.remedy { ": " (remedy) } }
+                    p { (prose(&sentence(&one.message))) @if let Some(remedy) = &one.remedy { ": " (prose(remedy)) } }
                 }
             }
         }
@@ -204,7 +206,7 @@ impl<'a> About<'a> {
             @if !self.wrong.is_empty() {
                 div id={ (self.name) "-error" } {
                     @for (message, remedy) in &self.wrong {
-                        p.error { (message) @if let Some(remedy) = remedy { ": " (remedy) } }
+                        p.error { (prose(message)) @if let Some(remedy) = remedy { ": " (prose(remedy)) } }
                     }
                 }
             }

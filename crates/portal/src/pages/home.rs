@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use teams::model::Team;
 
 use super::{
+    prose,
     team::{phase, waiting},
     told,
 };
@@ -92,7 +93,7 @@ fn next(visitor: &Visitor, teams: &[Resource<Team>]) -> Markup {
             @if let Some(team) = unready {
                 li {
                     a href=(team_page(&team.meta.name, "")) { "See what " (team.meta.name) " waits for" }
-                    @if let Some(first) = waiting(team) { ": " (first) }
+                    @if let Some(first) = waiting(team) { ": " (prose(first)) }
                 }
             }
             @if let Some(team) = teams.first() {

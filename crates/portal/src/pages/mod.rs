@@ -59,6 +59,27 @@ fn crumbs(way: &[(&str, &str)]) -> Markup {
     }
 }
 
+/// What the API says, for people: what stands between backticks is code.
+fn prose(text: &str) -> Markup {
+    if text.matches('`').count() % 2 == 1 {
+        return html! { (text) };
+    }
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+/// The API's words as a sentence of its own: they begin small, as what follows a colon.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
 /// That something was done.
 fn told(notice: Option<&str>) -> Markup {
     html! { @if let Some(text) = notice { p.good-news role="status" { (text) } } }
@@ -67,4 +88,23 @@ fn told(notice: Option<&str>) -> Markup {
 /// A table that scrolls by itself where it is wider than the screen.
 fn scrolling(name: &str, table: Markup) -> Markup {
     html! { div.scroll role="region" aria-label=(name) tabindex="0" { (table) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code() {
+        let said = prose("run `a <b>`, and `c`").into_string();
+        assert_eq!(said, "run <code>a &lt;b&gt;</code>, and <code>c</code>");
+        assert_eq!(prose("one ` alone").into_string(), "one ` alone");
+    }
+
+    #[test]
+    fn a_sentence_begins_with_a_capital() {
+        assert_eq!(sentence("the name is taken"), "The name is taken");
+        assert_eq!(sentence("`a` is taken"), "`a` is taken");
+        assert_eq!(sentence(""), "");
+    }
 }

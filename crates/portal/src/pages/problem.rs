@@ -3,6 +3,7 @@
 use client::ProblemDocument;
 use maud::{Markup, html};
 
+use super::{prose, sentence};
 use crate::address::HOME;
 
 /// What a problem document says, with its title; with the way to log in where that helps.
@@ -14,18 +15,18 @@ pub(crate) fn page(problem: &ProblemDocument, again: bool) -> (String, Markup) {
     let body = html! {
         h1 { (title) }
         div.wrong role="alert" {
-            @if !problem.detail.is_empty() { p { (problem.detail) } }
+            @if !problem.detail.is_empty() { p { (prose(&sentence(&problem.detail))) } }
             @for one in &problem.problems {
                 @if one.message != problem.detail && !problem.detail.ends_with(&one.message) {
                     p {
                         @if !one.path.is_empty() { code { (one.path) } ": " }
-                        (one.message)
-                        @if let Some(remedy) = &one.remedy { ": " (remedy) }
+                        (prose(&one.message))
+                        @if let Some(remedy) = &one.remedy { ": " (prose(remedy)) }
                     }
                 }
             }
         }
-        @if let Some(remedy) = &problem.remedy { p { strong { "What to do: " } (remedy) "." } }
+        @if let Some(remedy) = &problem.remedy { p { strong { "What to do: " } (prose(remedy)) "." } }
         div.actions {
             @if again { a.button href="/portal/login" { "Log in" } }
             @else { a.button.second href=(HOME) { "To the portal's home" } }

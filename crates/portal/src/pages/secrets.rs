@@ -64,7 +64,9 @@ pub(crate) fn list(
         (crumbs(&[("Home", HOME), (team, &team_page(team, ""))]))
         h1 { "Secrets of " (team) }
         (told(notice))
-        p { "Values are sealed. Workloads refer to them by their reference; here nobody sees one without asking for it." }
+        p { "Values are sealed, and here nobody sees one without asking for it. A workload gets one by a resource of "
+            code { "type: secret" } " in its Score file; a literal " code { "towpath://" }
+            " in its variables is not replaced." }
         @if rights.write {
             div.actions { a.button href=(team_page(team, "secrets/set")) { "Add a secret" } }
         }
@@ -159,6 +161,8 @@ pub(crate) fn one(
             h2 id="use" { "How to use it" }
             p { "In a Score file:" }
             pre { "resources:\n  key:\n    type: secret\n    params:\n      name: " (name) }
+            p { "There its value is " code { "${resources.key.value}" } "; the reference itself, in a variable, is not \
+                 replaced." }
             p { "In a program: " code { "towpath secrets run -- CMD" } ", with the reference as a variable's value." }
         }
     }

@@ -7,7 +7,7 @@ use teams::{
     model::{Condition, IntegrationState, Namespace, Quota, Step, Team, Truth},
 };
 
-use super::{Refused, crumbs, csrf, field::Field, scrolling, time, told};
+use super::{Refused, crumbs, csrf, field::Field, prose, scrolling, time, told};
 use crate::{
     LOCAL,
     address::{HOME, team as team_page, with},
@@ -102,6 +102,8 @@ fn called(condition: &str) -> &str {
         Condition::INTEGRATIONS => "Other tools",
         Condition::CREDENTIALS => "Deploy credentials",
         Condition::GROUP => "Group at its source",
+        Condition::LEADS => "Leads are in the group",
+        Condition::TOPOLOGY => "What it answers for",
         other => other,
     }
 }
@@ -122,7 +124,7 @@ fn conditions(team: &Resource<Team>) -> Markup {
                                 tr {
                                     th scope="row" { (called(&one.kind)) }
                                     td data-label="State" { (truth(one.status)) }
-                                    td data-label="Found" { (one.message) }
+                                    td data-label="Found" { (prose(&one.message)) }
                                     td data-label="Since" { (time::at(one.since)) }
                                 }
                             }
@@ -130,7 +132,7 @@ fn conditions(team: &Resource<Team>) -> Markup {
                     }
                 }))
             }
-            @for left in &team.status.remaining { p.wrong { (left) } }
+            @for left in &team.status.remaining { p.wrong { (prose(left)) } }
         }
     }
 }
@@ -174,7 +176,7 @@ fn namespace(one: &Resource<Namespace>) -> Markup {
             td data-label="Role" { (spec.role) @if status.protected == Some(true) { " " span.badge { "protected" } } }
             td data-label="State" {
                 @if status.ready { span.badge.yes { "ready" } } @else { span.badge.wait { "waiting" } }
-                @if !status.message.is_empty() { p { (status.message) } }
+                @if !status.message.is_empty() { p { (prose(&status.message)) } }
             }
             td data-label="Addresses" { @if !status.hosts.is_empty() { code { (status.hosts) } } }
             td data-label="Quota" { (uses(&one.meta.name, &asked, &spec.quota)) }
@@ -300,8 +302,8 @@ fn integrations(integrations: &[Resource<IntegrationState>]) -> Markup {
                                     th scope="row" { (one.meta.name) }
                                     td data-label="State" { (step(&one.status.step)) }
                                     td data-label="Why" {
-                                        (one.status.message)
-                                        @for violation in &one.status.violations { p { (violation) } }
+                                        (prose(&one.status.message))
+                                        @for violation in &one.status.violations { p { (prose(violation)) } }
                                     }
                                     td data-label="Looked" { @if let Some(looked) = one.status.looked { (time::at(looked)) } }
                                 }

@@ -6,10 +6,7 @@ use delivery::provisioner::ProvisionError;
 use sqlx::{MySql, pool::PoolConnection};
 
 use super::sql::Names;
-use crate::servers::{MYSQL, MysqlServer, Servers, login_stem, trusted};
-
-/// How long one call waits for another one of the same instance, in seconds.
-const LOCK_WAIT: i64 = 60;
+use crate::servers::{LOCK_WAIT, MYSQL, MysqlServer, SILENCE, Servers, held, login_stem, trusted};
 
 /// A connection of the pool. Where the call does not reach [`Session::end`], it is closed rather
 /// than given back, because the lock lives as long as the connection.
@@ -43,6 +40,9 @@ impl<'a> Session<'a> {
             Ok(connection) => session.connection = Some(connection),
             Err(error) => return Err(session.explained(&error).await),
         }
+        session
+            .run(&format!("SET SESSION wait_timeout = {SILENCE}"))
+            .await?;
         let locked = async {
             sqlx::query_scalar::<_, Option<i64>>("SELECT GET_LOCK(?, ?)")
                 .bind(&names.database)
@@ -52,9 +52,9 @@ impl<'a> Session<'a> {
         };
         match locked.await {
             Ok(Some(1)) => Ok(session),
-            Ok(_) => Err(ProvisionError::transient(format!(
-                "another call holds `{}` since {LOCK_WAIT} s",
-                names.database
+            Ok(_) => Err(held(&format!(
+                "`{}` on the server at {}",
+                names.database, server.address
             ))),
             Err(error) => Err(session.explained(&error).await),
         }
@@ -147,8 +147,11 @@ impl<'a> Session<'a> {
 
     /// Gives the lock and the connection back.
     pub(super) async fn end(mut self, names: &Names) -> Result<(), ProvisionError> {
-        self.run(&format!("DO RELEASE_LOCK('{}')", names.database))
-            .await?;
+        self.run(&format!(
+            "DO RELEASE_LOCK('{}'); SET SESSION wait_timeout = DEFAULT",
+            names.database
+        ))
+        .await?;
         self.connection = None;
         Ok(())
     }
@@ -165,8 +168,11 @@ pub(super) fn explain(server: &MysqlServer, error: &sqlx::Error) -> ProvisionErr
         .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
         .map_or(0, sqlx::mysql::MySqlDatabaseError::number);
     match number {
-        // Too many connections, shutting down, out of memory or disk, lock waits, deadlocks.
-        1021 | 1037 | 1038 | 1040 | 1041 | 1053 | 1205 | 1213 | 1203 => MYSQL.troubled(message),
+        // Too many connections, shutting down, out of memory or disk, lock waits, deadlocks, a session
+        // that was ended.
+        1021 | 1037 | 1038 | 1040 | 1041 | 1053 | 1159 | 1203 | 1205 | 1213 | 1927 | 4031 => {
+            MYSQL.troubled(message)
+        }
         1044 | 1045 | 1142 | 1227 | 1410 => ProvisionError::permanent(message).remedy(format!(
             "give `{}` the rights: GRANT ALL PRIVILEGES ON *.* TO ... WITH GRANT OPTION",
             server.options.get_username()

@@ -1,12 +1,17 @@
 //! One call's connection, holding the instance's lock.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use delivery::provisioner::{ProvisionError, Request};
 use sqlx::{Postgres, Row as _, pool::PoolConnection};
+use tokio::time::timeout;
 
 use super::sql::{self, Names, trusted};
-use crate::servers::{POSTGRES, PostgresServer, Servers};
+use crate::servers::{POSTGRES, PostgresServer, SILENCE, Servers, held};
+
+/// How often a session says something while its call works elsewhere: well within
+/// [`SILENCE`].
+const WORD: Duration = Duration::from_secs(SILENCE / 3);
 
 /// A connection of the pool. Where the call does not reach [`Session::end`], it is closed rather
 /// than given back, because the lock lives as long as the connection.
@@ -25,20 +30,45 @@ impl Drop for Session<'_> {
 }
 
 impl<'a> Session<'a> {
+    /// Takes a connection and the instance's lock.
     pub(super) async fn begin(
         servers: &'a Servers,
         server: &'a Arc<PostgresServer>,
+        request: &Request,
+        names: &Names,
     ) -> Result<Self, ProvisionError> {
-        match server.acquire().await {
-            Ok(connection) => Ok(Self {
-                connection: Some(connection),
-                servers,
-                server,
-            }),
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        let connection = match server.acquire().await {
+            Ok(connection) => connection,
             Err(error) => {
                 servers.forget_postgres(server).await;
-                Err(explain(server, &error))
+                return Err(explain(server, &error));
             }
+        };
+        let mut session = Self {
+            connection: Some(connection),
+            servers,
+            server,
+        };
+        match session.rows(&sql::lock_instance(request)).await {
+            Ok(_) => Ok(session),
+            Err(error) if code(&error).as_deref() == Some(LOCK_NOT_AVAILABLE) => Err(held(
+                &format!("`{}` on Postgres at {}", names.database, server.address),
+            )),
+            Err(error) => Err(session.explained(&error).await),
+        }
+    }
+
+    /// Does `work` on other connections, and keeps the lock meanwhile: the server ends a session that
+    /// is silent.
+    pub(super) async fn hold_during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            if let Ok(done) = timeout(WORD, work.as_mut()).await {
+                return done;
+            }
+            // Where the session has ended nevertheless, its next statement says so.
+            let _word = self.rows("SELECT 1").await;
         }
     }
 
@@ -68,7 +98,6 @@ impl<'a> Session<'a> {
     /// Runs [`sql::prepare`]; whether the database lets anyone in, `None` where there is none.
     pub(super) async fn prepare(&mut self, sql: &str) -> Result<Option<bool>, ProvisionError> {
         match self.rows(sql).await {
-            // The first row is the lock's.
             Ok(rows) => Ok(rows
                 .iter()
                 .find_map(|row| row.try_get::<bool, _>("datallowconn").ok())),
@@ -89,13 +118,9 @@ impl<'a> Session<'a> {
         Err(self.explained(&error).await)
     }
 
-    /// Takes the lock; the instance's roles, logins first.
-    pub(super) async fn lock_and_list(
-        &mut self,
-        request: &Request,
-        names: &Names,
-    ) -> Result<Vec<String>, ProvisionError> {
-        match self.rows(&sql::lock_and_list(request, names)).await {
+    /// The instance's roles, logins first.
+    pub(super) async fn roles(&mut self, names: &Names) -> Result<Vec<String>, ProvisionError> {
+        match self.rows(&sql::roles(names)).await {
             Ok(rows) => Ok(rows
                 .iter()
                 .filter_map(|row| row.try_get::<String, _>("role").ok())
@@ -123,8 +148,7 @@ impl<'a> Session<'a> {
 
     /// Gives the lock and the connection back.
     pub(super) async fn end(mut self, request: &Request) -> Result<(), ProvisionError> {
-        let sql = format!("SELECT pg_advisory_unlock({})", sql::lock(request));
-        self.run(&sql).await?;
+        self.run(&sql::unlock_instance(request)).await?;
         self.connection = None;
         Ok(())
     }

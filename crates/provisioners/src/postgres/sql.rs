@@ -4,9 +4,7 @@ use delivery::provisioner::Request;
 use kernel::SecretText;
 
 pub(super) use crate::servers::trusted;
-
-/// How long one call waits for another one of the same instance.
-const LOCK_WAIT: &str = "60s";
+use crate::servers::{LOCK_WAIT, SILENCE};
 
 /// The names of an instance on the server.
 pub(super) struct Names {
@@ -26,7 +24,7 @@ impl Names {
 }
 
 /// The number of the instance's lock.
-pub(super) fn lock(request: &Request) -> i64 {
+fn lock(request: &Request) -> i64 {
     request.uid.as_u64_pair().1.cast_signed()
 }
 
@@ -45,14 +43,34 @@ fn literal(text: &str) -> String {
     }
 }
 
-/// Takes the lock, makes owner and login, and asks whether the database is there (one row) and
-/// whether it lets anyone in.
-pub(super) fn prepare(request: &Request, names: &Names, password: &SecretText) -> String {
+/// Takes the instance's lock, in a session that does not outlive its process for long. Servers before
+/// Postgres 14 have no `idle_session_timeout`: there only the keepalives end it.
+pub(super) fn lock_instance(request: &Request) -> String {
+    format!(
+        "SET lock_timeout = '{LOCK_WAIT}s'; SET tcp_keepalives_idle = 10; \
+         SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
+         SELECT set_config(name, '{SILENCE}s', false) FROM pg_settings \
+         WHERE name = 'idle_session_timeout'; SELECT pg_advisory_lock({})",
+        lock(request)
+    )
+}
+
+/// Gives the lock back; after this the connection may be silent, in the pool.
+pub(super) fn unlock_instance(request: &Request) -> String {
+    format!(
+        "SELECT set_config(name, reset_val, false) FROM pg_settings \
+         WHERE name = 'idle_session_timeout'; SELECT pg_advisory_unlock({})",
+        lock(request)
+    )
+}
+
+/// Makes owner and login, and asks whether the database is there (one row) and whether it lets anyone
+/// in.
+pub(super) fn prepare(names: &Names, password: &SecretText) -> String {
     let Names { database, login } = names;
     let password = literal(password.expose());
     format!(
-        "SET lock_timeout = '{LOCK_WAIT}'; SELECT pg_advisory_lock({lock});\n\
-         DO $towpath$ BEGIN\n\
+        "DO $towpath$ BEGIN\n\
            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{database}') THEN\n\
              CREATE ROLE {database} NOLOGIN;\n\
            END IF;\n\
@@ -67,8 +85,7 @@ pub(super) fn prepare(request: &Request, names: &Names, password: &SecretText) -
            END IF;\n\
            ALTER ROLE {login} SET role = '{database}';\n\
          END $towpath$;\n\
-         SELECT datallowconn FROM pg_database WHERE datname = '{database}'",
-        lock = lock(request),
+         SELECT datallowconn FROM pg_database WHERE datname = '{database}'"
     )
 }
 
@@ -100,13 +117,12 @@ pub(super) fn close_to_others(request: &Request, names: &Names, open: bool) -> S
     )
 }
 
-/// Takes the lock and lists the instance's roles.
-pub(super) fn lock_and_list(request: &Request, names: &Names) -> String {
+/// Lists the instance's roles.
+pub(super) fn roles(names: &Names) -> String {
     let database = &names.database;
     format!(
-        "SET lock_timeout = '{LOCK_WAIT}'; SELECT pg_advisory_lock({}); SELECT rolname::text AS role FROM pg_roles \
-         WHERE rolname = '{database}' OR rolname ~ '^{database}_r[0-9]+$' ORDER BY 1 DESC",
-        lock(request)
+        "SELECT rolname::text AS role FROM pg_roles WHERE rolname = '{database}' OR rolname ~ \
+         '^{database}_r[0-9]+$' ORDER BY 1 DESC"
     )
 }
 

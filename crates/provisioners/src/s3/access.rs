@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::Query;
 use s3s::{
     S3Request, S3Result,
     access::{S3Access, S3AccessContext},
@@ -42,6 +43,25 @@ fn not_yours() -> s3s::S3Error {
     s3_error!(AccessDenied, "this access key is for another bucket")
 }
 
+/// A presigned URL is good for a week at the most, as with AWS.
+fn check_expiry(uri: &http::Uri) -> S3Result<()> {
+    const WEEK: u64 = 604_800;
+    // What cannot be read was no signature either.
+    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+        return Ok(());
+    };
+    let is_too_long = pairs.iter().any(|(name, value)| {
+        name == "X-Amz-Expires" && value.parse::<u64>().is_ok_and(|seconds| seconds > WEEK)
+    });
+    if is_too_long {
+        return Err(s3_error!(
+            AuthorizationQueryParametersError,
+            "X-Amz-Expires must be 604800 (seconds, a week) at the most: sign the URL for less"
+        ));
+    }
+    Ok(())
+}
+
 #[async_trait::async_trait]
 impl S3Auth for Gate {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
@@ -56,6 +76,7 @@ impl S3Auth for Gate {
 impl S3Access for Gate {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         let own = self.bucket_of(context.credentials())?;
+        check_expiry(context.uri())?;
         match context.s3_path() {
             S3Path::Root if context.s3_op().name() == "ListBuckets" => Ok(()),
             S3Path::Root => Err(s3_error!(AccessDenied)),

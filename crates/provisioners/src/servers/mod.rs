@@ -40,6 +40,14 @@ pub(crate) use redis::{RedisServer, explain as explain_redis};
 use slot::Slot;
 use supervise::Supervisor;
 
+/// After how long a database server ends a session that holds an instance's lock and says nothing, in
+/// seconds: its process hangs, or its machine is gone.
+pub(crate) const SILENCE: u64 = 15;
+
+/// How long one call waits for another one of the same instance, in seconds: longer than the server
+/// leaves one that hangs.
+pub(crate) const LOCK_WAIT: u64 = 20;
+
 /// Which servers may be used, and how.
 #[derive(Debug, Clone)]
 pub struct ServersConfig {
@@ -246,6 +254,17 @@ pub(crate) fn is_refusal(error: &dyn sqlx::error::DatabaseError) -> bool {
     ["28", "3D", "42"]
         .iter()
         .any(|class| code.starts_with(class))
+}
+
+/// That another call has the lock of an instance, as long as this one could wait.
+pub(crate) fn held(instance: &str) -> ProvisionError {
+    ProvisionError::transient(format!(
+        "another call holds the lock of {instance}; this is tried again"
+    ))
+    .remedy(
+        "the server ends the session of a call that hangs (Postgres from version 14 on); where it \
+         stays so, see who is connected to the server, and end that session",
+    )
 }
 
 /// What the logins of all rotations of an instance begin with: `tp_red` of `tp_red_r2`.

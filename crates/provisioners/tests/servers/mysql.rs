@@ -3,8 +3,8 @@ use sqlx::{Connection as _, MySqlConnection};
 use towpath_provisioners::Mysql;
 
 use crate::support::{
-    another, found, heals_a_change, is_idempotent, keeps_its_description, listens, output,
-    removes_all, request, survives_being_dropped,
+    another, found, hangs_with_lock, heals_a_change, is_idempotent, keeps_its_description, listens,
+    output, removes_all, request, survives_being_dropped,
 };
 
 async fn run(connection: &mut MySqlConnection, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -162,6 +162,34 @@ async fn calls_that_are_dropped_anywhere_are_made_again() {
     mysql.presence(&request).await;
     survives_being_dropped(&mysql, &request, 20_000).await;
     assert!(mysql.inventory(request.platform).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_loses_its_lock() {
+    if !listens("mysql", 3306) {
+        return;
+    }
+    let mysql = Mysql::new(found());
+    let request = request("mysql", "db", "red");
+    let made = mysql.provision(&request).await.unwrap();
+    let mut watch = MySqlConnection::connect(&output(&made, "url"))
+        .await
+        .unwrap();
+    let lock = mysql.listed_as(&request).unwrap();
+    let hung = hangs_with_lock(&mysql, &request, async || {
+        sqlx::query_scalar::<_, Option<i64>>("SELECT CAST(IS_USED_LOCK(?) AS SIGNED)")
+            .bind(&lock)
+            .fetch_one(&mut watch)
+            .await
+            .unwrap()
+            .is_some()
+    })
+    .await;
+    mysql.provision(&request).await.unwrap();
+    // Awake again, it learns that it was too slow.
+    let late = hung.await.unwrap_err();
+    assert!(late.retry, "{late}");
+    removes_all(&mysql, &request).await;
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use sqlx::{Connection as _, PgConnection};
 use towpath_provisioners::Postgres;
 
 use crate::support::{
-    another, found, heals_a_change, is_idempotent, keeps_its_description, listens, output,
-    removes_all, request, survives_being_dropped,
+    another, found, hangs_with_lock, heals_a_change, is_idempotent, keeps_its_description, listens,
+    output, removes_all, request, survives_being_dropped,
 };
 
 async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
@@ -162,6 +162,39 @@ async fn calls_that_are_dropped_anywhere_are_made_again() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_loses_its_lock() {
+    if !listens("postgres", 5432) {
+        return;
+    }
+    let postgres = Postgres::new(found());
+    let request = request("postgres", "db", "red");
+    let made = postgres.provision(&request).await.unwrap();
+    let watch = format!(
+        "postgres://{}:{}@127.0.0.1:5432/postgres",
+        output(&made, "username"),
+        output(&made, "password"),
+    );
+    let mut watch = connect(&watch).await.unwrap();
+    let lock = request.uid.as_u64_pair().1.cast_signed();
+    let hung = hangs_with_lock(&postgres, &request, async || {
+        sqlx::query_scalar::<_, bool>(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted \
+             AND ((classid::bigint << 32) | objid::bigint) = $1)",
+        )
+        .bind(lock)
+        .fetch_one(&mut watch)
+        .await
+        .unwrap()
+    })
+    .await;
+    postgres.provision(&request).await.unwrap();
+    // Awake again, it learns that it was too slow.
+    let late = hung.await.unwrap_err();
+    assert!(late.retry, "{late}");
+    removes_all(&postgres, &request).await;
 }
 
 #[tokio::test]

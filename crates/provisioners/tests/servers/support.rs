@@ -2,7 +2,8 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
-use delivery::provisioner::{Output, Presence, Provisioned, Provisioner, Request};
+use delivery::provisioner::{Output, Presence, ProvisionError, Provisioned, Provisioner, Request};
+use futures::{FutureExt as _, future::BoxFuture};
 use kernel::Secret;
 use rand::Rng as _;
 use rustix::process::{Pid, Signal};
@@ -208,6 +209,26 @@ pub async fn survives_being_dropped(provisioner: &dyn Provisioner, request: &Req
         let _dropped = tokio::time::timeout(limit, provisioner.remove(request)).await;
     }
     removes_all(provisioner, request).await;
+}
+
+/// A call that goes on until the server says that it holds the instance's lock, and then no further:
+/// as that of a process that was stopped.
+pub async fn hangs_with_lock<'a>(
+    provisioner: &'a dyn Provisioner,
+    request: &'a Request,
+    mut is_held: impl AsyncFnMut() -> bool,
+) -> BoxFuture<'a, Result<Provisioned, ProvisionError>> {
+    for _ in 0..20 {
+        let mut call = provisioner.provision(request);
+        // One step at a time: each ends where the server is asked for something.
+        while call.as_mut().now_or_never().is_none() {
+            sleep(Duration::from_millis(5)).await;
+            if is_held().await {
+                return call;
+            }
+        }
+    }
+    panic!("the call was never seen with its lock");
 }
 
 /// What somebody changed by hand is noticed, and told in words that hold `why`; made again, it is as it

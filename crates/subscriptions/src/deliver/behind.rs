@@ -121,7 +121,7 @@ async fn read_once(hub: &Hub, from: i64, waiting: &[Waiting]) -> Result<i64> {
         }
     };
     for event in &events {
-        let wanted = wanting.lanes(hub, event);
+        let wanted = wanting.lanes(hub, event)?;
         let mut has_room = false;
         for lane in wanted {
             tokio::task::consume_budget().await;

@@ -177,7 +177,7 @@ async fn read_on(hub: &Arc<Hub>, store: &Store, lanes: &mut JoinSet<()>) -> Resu
 async fn dispatch(hub: &Arc<Hub>, event: &Event, lanes: &mut JoinSet<()>) -> Result<()> {
     hub.reading(event.seq);
     let wanted = match hub.roster().as_ref() {
-        Some(roster) => roster.wanting.lanes(hub, event),
+        Some(roster) => roster.wanting.lanes(hub, event)?,
         None => vec![],
     };
     if !wanted.is_empty() {

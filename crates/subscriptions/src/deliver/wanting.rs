@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use kernel::Event;
+use kernel::{Event, Result};
 
 use super::{hub::Hub, lane::Lane};
 use crate::{pattern::patterns_of, service::access};
@@ -39,8 +39,9 @@ impl Wanting {
         self.0.keys()
     }
 
-    /// The lanes that `event` is for. A lane that wants it by two patterns is there twice.
-    pub(super) fn lanes(&self, hub: &Hub, event: &Event) -> Vec<Arc<Lane>> {
+    /// The lanes that `event` is for. A lane that wants it by two patterns is there twice. An error where it could
+    /// not be decided whether they may see it: asked again, none of them has missed it.
+    pub(super) fn lanes(&self, hub: &Hub, event: &Event) -> Result<Vec<Arc<Lane>>> {
         let mut wanted = Vec::new();
         let mut patterns = Vec::new();
         let mut scopes = vec![""];
@@ -61,10 +62,10 @@ impl Wanting {
                 .filter(|lane| !lane.is_about_itself(event) && lane.is_owned(hub))
                 .peekable();
             // One question for all of a team.
-            if found.peek().is_some() && access::sees(hub.service.guard(), team, event) {
+            if found.peek().is_some() && access::sees(hub.service.guard(), team, event)? {
                 wanted.extend(found.cloned());
             }
         }
-        wanted
+        Ok(wanted)
     }
 }

@@ -1,6 +1,6 @@
 //! Who may do what with subscriptions, and what a subscription may see.
 
-use kernel::{Action, Caller, CallerKind, Event, Guard, Kind, Target, http::Sight};
+use kernel::{Action, Caller, CallerKind, Event, Guard, Kind, Result, Target, http::Sight};
 use uuid::Uuid;
 
 use crate::{
@@ -57,11 +57,11 @@ pub(crate) fn is_owned(customers: &dyn Customers, team: &str, owner: Option<Uuid
 }
 
 /// Whether the subscriptions of `team` may see `event`: the same as whoever follows the log is asked.
-/// Dead letters are for those who look at them: they are no news.
-pub(crate) fn sees(guard: &Guard, team: &str, event: &Event) -> bool {
+/// Dead letters are for those who look at them: they are no news. An error where that could not be decided.
+pub(crate) fn sees(guard: &Guard, team: &str, event: &Event) -> Result<bool> {
     let is_letter = event
         .subject
         .strip_prefix(DeadLetter::KIND)
         .is_some_and(|rest| rest.starts_with('/'));
-    !is_letter && Sight::allows(guard, &subscriber(team), event)
+    Ok(!is_letter && Sight::allows(guard, &subscriber(team), event)?)
 }

@@ -48,7 +48,7 @@ impl Subscriptions {
         let event = found.into_iter().find(|event| event.seq == letter.spec.seq);
         let event = event.ok_or_else(|| Error::internal("an event has gone from the log", id))?;
         let is_owned = access::is_owned(self.customers(), team, subscription.spec.owner);
-        if !is_owned || !access::sees(&self.guard, team, &event) {
+        if !is_owned || !access::sees(&self.guard, team, &event)? {
             return Err(
                 Error::forbidden("the subscription may no longer see this event")
                     .remedy("discard the dead letter"),

@@ -72,7 +72,11 @@ impl Subscriptions {
                 .subscription_into(&mut change, caller, names, &new, &types, revision, 0)
                 .await?;
             Ok(Written {
-                subscription: self.store.commit(change).await?.resource(&made.subscription.key())?,
+                subscription: self
+                    .store
+                    .commit(change)
+                    .await?
+                    .resource(&made.subscription.key())?,
                 ..made
             })
         })

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,14 +33,16 @@ use uuid::Uuid;
 /// How long anything may take.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Members do everything with what is their team's; operators do everything.
-struct Members;
+/// Members do everything with what is their team's; operators do everything. Nothing is decided as long as the
+/// test says so.
+struct Members(Arc<AtomicBool>);
 
 impl Authorizer for Members {
     fn decide(&self, caller: &Caller, _: Action, target: &Target<'_>) -> Ruling {
         Ruling {
             allowed: caller.admin || caller.teams.iter().any(|team| team == target.team),
-            reasons: vec![],
+            undecided: self.0.load(Ordering::SeqCst),
+            ..Ruling::default()
         }
     }
 
@@ -117,6 +122,8 @@ pub(crate) struct Replica {
     pub(crate) store: Store,
     pub(crate) service: Arc<Subscriptions>,
     pub(crate) teams: Registered,
+    /// Whether policy decides nothing.
+    pub(crate) undecided: Arc<AtomicBool>,
     routes: Router,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
@@ -124,7 +131,8 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
-        let guard = Guard::new(store.clone(), Arc::new(Members));
+        let undecided = Arc::new(AtomicBool::new(false));
+        let guard = Guard::new(store.clone(), Arc::new(Members(undecided.clone())));
         let teams = Registered::new();
         let customers = Arc::new(teams.clone());
         let service = Subscriptions::new(store.clone(), guard, customers, settings).unwrap();
@@ -138,6 +146,7 @@ impl Replica {
             store,
             service,
             teams,
+            undecided,
             routes,
             stop: CancellationToken::new(),
             task: None,

@@ -101,13 +101,18 @@ pub(super) fn unconfirmed(what: &str, name: &str, goes: &[Held]) -> Error {
     let data = places
         .iter()
         .map(|(environment, what)| format!("{} in `{environment}`", what.join(", ")));
-    let dumps = goes.iter().map(|one| format!("`{}`", one.dump));
+    let dumps = goes.iter().filter_map(|one| one.dump.as_ref());
+    let dumps: Vec<_> = dumps.map(|dump| format!("`{dump}`")).collect();
+    let copies = match dumps.as_slice() {
+        [] => "there is no dump of such resources".to_owned(),
+        dumps => format!(
+            "keep a copy first, of what is still needed: {}",
+            dumps.join(", ")
+        ),
+    };
     Error::invalid(format!(
         "{message}: with it goes the data of {}",
         data.collect::<Vec<_>>().join("; ")
     ))
-    .remedy(format!(
-        "keep a copy first, of what is still needed: {}; then {confirm}",
-        dumps.collect::<Vec<_>>().join(", ")
-    ))
+    .remedy(format!("{copies}; then {confirm}"))
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     Teams,
-    access::{TEAM_ALLOW, TEAM_CREATE, of_platform, of_team},
+    access::{TEAM_ALLOW, TEAM_CREATE, TEAM_REASSIGN, of_platform, of_team},
 };
 use crate::{
     api::{NewTeam, TeamFields},
@@ -20,10 +20,13 @@ const LONGEST_NAME: usize = 40;
 /// How many standard namespaces a team may have: they do not count as its own.
 const MOST_ENVIRONMENTS: usize = 12;
 
+/// The team whose is what operators make without naming one.
+const CATCH_ALL: &str = "default";
+
 impl Teams {
     /// Onboards a team: its namespaces, credentials and all the rest follow. Fails with `AlreadyExists`
     /// where there is one of this name; one that was offboarded and of which something remains is taken
-    /// in again, with what remains.
+    /// in again, with what remains. Who would have by it what is there already, operators alone say.
     pub async fn team_onboard(&self, caller: &Caller, new: NewTeam) -> Result<Resource<Team>> {
         self.guard
             .require(caller, TEAM_CREATE, &of_platform(&new.name))
@@ -77,14 +80,15 @@ impl Teams {
             }
             None => Resource::new("", name.as_str(), fresh),
         };
-        let interactions = team.spec.interactions.clone();
+        let was = team.spec.clone();
         fill(&mut team.spec, &new.fields);
+        self.refuse_giving(caller, &team, &was).await?;
         team.meta
             .labels
             .insert(kernel::Meta::TEAM.into(), name.to_string());
         let claiming = self.claim_group(name.as_str(), &team.spec.group).await?;
         let other = claiming.other.as_deref();
-        self.check(caller, &team, &interactions, other).await?;
+        self.check(caller, &team, &was.interactions, other).await?;
         claiming.write(change)?;
         if team.meta.revision == 0 {
             change.create(&team)?;
@@ -100,6 +104,62 @@ impl Teams {
             json!({ "team": name, "generation": team.meta.generation }),
         ));
         Ok(team)
+    }
+
+    /// Refuses who is no operator where a team that is about to be has something already: it would be
+    /// whoever's they say. What is left of a team that `was` offboarded is its people's again.
+    async fn refuse_giving(
+        &self,
+        caller: &Caller,
+        team: &Resource<Team>,
+        was: &TeamSpec,
+    ) -> Result<()> {
+        let name = team.meta.name.as_str();
+        let target = of_team(name);
+        if self.guard.allows(caller, TEAM_REASSIGN, &target) {
+            return Ok(());
+        }
+        let spec = &team.spec;
+        let (why, remedy) = if team.meta.revision != 0 {
+            if (&spec.group, &spec.source, &spec.leads) == (&was.group, &was.source, &was.leads) {
+                return Ok(());
+            }
+            (
+                format!(
+                    "team `{name}` was offboarded, and what remains of it is that of its group `{}`",
+                    was.group
+                ),
+                "say nothing of `group`, `source` and `leads`, so that they are as they were, or have a platform engineer onboard it",
+            )
+        } else if name == CATCH_ALL {
+            (
+                format!("team `{name}` has all that operators make without naming a team"),
+                "choose another name, or have a platform engineer onboard it",
+            )
+        } else {
+            let mut there = Vec::new();
+            for keeper in &self.ports.belongings {
+                there.extend(keeper.has(name).await?);
+            }
+            if there.is_empty() {
+                return Ok(());
+            }
+            (
+                format!(
+                    "there are {} of a team `{name}` already, which would be its",
+                    there.join(", ")
+                ),
+                "choose another name, or have a platform engineer onboard it",
+            )
+        };
+        let ruling = self.guard.require(caller, TEAM_REASSIGN, &target).await;
+        ruling.map_err(|mut error| {
+            if error.kind == ErrorKind::Forbidden {
+                error.message = why;
+                error.remedy = Some(remedy.into());
+            }
+            error
+        })
     }
 
     /// Has the source that the platform keeps have the group, with those leads whom it knows, where

@@ -15,6 +15,8 @@ on_both!(
     leads_change_their_team_and_managers_its_group,
     a_manager_gives_nobody_a_team_that_is_somebodys,
     offboarding_is_confirmed_and_ends_all_rights_at_once,
+    what_is_left_of_a_team_is_its_peoples_again_and_nobody_elses,
+    what_is_there_under_a_name_is_an_operators_to_give,
     environments_are_no_way_around_the_allowance,
     an_interaction_with_a_team_that_is_gone_is_in_nobodys_way,
 );
@@ -242,6 +244,61 @@ async fn offboarding_is_confirmed_and_ends_all_rights_at_once(site: Site) {
     // While something of it remains, it can come back.
     site.onboard(json!({ "name": "payments" })).await;
     assert_eq!(other.teams_of("local:ada").await, json!(["payments"]));
+}
+
+async fn what_is_left_of_a_team_is_its_peoples_again_and_nobody_elses(site: Site) {
+    site.outside.group("payments", &["ada"]);
+    site.outside.group("friends", &["max"]);
+    let new = json!({ "name": "payments", "leads": ["local:ada"], "environments": [] });
+    site.onboard(new.clone()).await;
+    let end = format!("{TEAMS}/payments?confirm=payments");
+    let end = async || site.ask("local:ada", "DELETE", &end, Value::Null).await;
+    assert_eq!(end().await.0, 202);
+    for taken in [
+        json!({ "name": "payments", "group": "friends" }),
+        json!({ "name": "payments", "source": "github" }),
+        json!({ "name": "payments", "leads": ["local:max"] }),
+        json!({ "name": "payments", "leads": [] }),
+    ] {
+        let (status, answer) = site.ask("local:max", "POST", TEAMS, taken.clone()).await;
+        assert_eq!(status, 403, "{taken} {answer}");
+        let why = answer["detail"].as_str().unwrap();
+        assert!(why.contains("was offboarded"), "{answer}");
+        assert!(answer["remedy"].is_string(), "{answer}");
+    }
+    assert_eq!(site.teams_of("local:max").await, json!([]));
+    // To say what is so gives nobody anything.
+    site.onboard(new).await;
+    assert_eq!(site.teams_of("local:ada").await, json!(["payments"]));
+    // An operator may.
+    assert_eq!(end().await.0, 202);
+    let given = json!({ "name": "payments", "group": "friends" });
+    let (status, answer) = site.ask("admin", "POST", TEAMS, given).await;
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(site.teams_of("local:max").await, json!(["payments"]));
+}
+
+async fn what_is_there_under_a_name_is_an_operators_to_give(site: Site) {
+    {
+        let mut environments = site.outside.environments.lock().unwrap();
+        environments.insert("shed".into(), "ghost".into());
+    }
+    for (name, why) in [
+        ("ghost", "there are environments of a team `ghost` already"),
+        ("default", "make without naming a team"),
+    ] {
+        let body = json!({ "name": name, "group": format!("of-{name}"), "environments": [] });
+        let (status, answer) = site.ask("local:max", "POST", TEAMS, body.clone()).await;
+        assert_eq!(status, 403, "{name} {answer}");
+        assert!(answer["detail"].as_str().unwrap().contains(why), "{answer}");
+        assert!(answer["remedy"].is_string(), "{answer}");
+        let path = format!("{TEAMS}/{name}");
+        assert_eq!(site.get("admin", &path).await.0, 404, "{name}");
+        let (status, answer) = site.ask("admin", "POST", TEAMS, body).await;
+        assert_eq!(status, 202, "{name} {answer}");
+    }
+    site.onboard(json!({ "name": "shed", "environments": [] }))
+        .await;
 }
 
 async fn environments_are_no_way_around_the_allowance(site: Site) {

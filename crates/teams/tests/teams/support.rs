@@ -304,6 +304,12 @@ impl Belongings for Drawer {
         Ok(environments.get(namespace).cloned())
     }
 
+    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
+        let environments = self.0.environments.lock().unwrap();
+        let has_one = environments.values().any(|of| of == team);
+        Ok(has_one.then_some("environments"))
+    }
+
     async fn remove(&self, _: &Caller, team: &str, protected: bool) -> Result<Vec<Left>> {
         let mut removed = self.0.removed.lock().unwrap();
         removed.push((team.into(), protected));

@@ -6,7 +6,8 @@ use clap::{Args, ValueEnum};
 use client::Client;
 use delivery::{
     api::{Data, DefinitionDeleted},
-    model::Environment,
+    model::{Environment, ResourceInstance},
+    service::DUMPED,
 };
 use kernel::Resource;
 
@@ -99,11 +100,7 @@ impl Delete {
             }
             Deletable::Resource => {
                 let resource = client.resource(environment, name).await?;
-                require_consent(
-                    resource.spec.holds_data && !self.with_data,
-                    environment,
-                    name,
-                )?;
+                require_consent(&resource, self.with_data)?;
                 let (name, revision) = (&resource.meta.name, Some(resource.meta.revision));
                 client
                     .delete_resource(environment, name, data, revision)
@@ -160,18 +157,29 @@ fn definition_text(what: &str, deleted: &DefinitionDeleted) -> String {
     text
 }
 
-/// Refuses to lose the data of the resource `name` by accident.
-pub(crate) fn require_consent(missing: bool, environment: &str, name: &str) -> Result<()> {
-    if !missing {
+/// Refuses to lose the data of the resource by accident.
+pub(crate) fn require_consent(
+    resource: &Resource<ResourceInstance>,
+    with_data: bool,
+) -> Result<()> {
+    if with_data || !resource.spec.holds_data {
         return Ok(());
     }
-    Err(
-        Failure::new(Exit::Conflict, format!("resource {name} holds data"))
-            .remedy(format!(
-                "keep a copy first, of what is still needed: `towpath resource dump {name} --env {environment} \
-                 --out {name}.dump`; then add --with-data"
-            )),
-    )
+    let (name, environment) = (&resource.meta.name, &resource.meta.scope);
+    let kind = resource.spec.node.resource_type.as_str();
+    let first = if DUMPED.contains(&kind) {
+        format!(
+            "keep a copy first, of what is still needed:\n  towpath resource dump {name} --env {environment} \
+             --out {name}.dump"
+        )
+    } else {
+        format!(
+            "there is no dump of a resource of type `{kind}`: `towpath resource outputs {name} --env \
+             {environment}` gives the access for a program of its own"
+        )
+    };
+    let message = format!("resource {name} holds data");
+    Err(Failure::new(Exit::Conflict, message).remedy(format!("{first}\nthen add --with-data")))
 }
 
 /// What the removal of an environment waits for; nothing once it is gone, though another of its name was

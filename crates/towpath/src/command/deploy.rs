@@ -3,12 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use client::{Client, WhoAmI};
 use delivery::api::{CreateEnvironment, NewDeployment};
 
 use super::plan;
 use crate::{
     cli::EnvironmentArg,
     context::{Context, patient},
+    exit::Exit,
     failure::{Failure, Result},
     input::{self, Changes, Request},
     progress,
@@ -21,7 +23,8 @@ use crate::{
 /// do not get ready in time, the last good release goes on serving.
 ///
 /// `dev` is made by the first deployment to it. Any other environment must be there, or be asked for
-/// by --role or --ttl: else a slip of the finger would make one.
+/// by --role or --ttl: else a slip of the finger would make one. `towpath env list` shows those that
+/// you have: a team's are called after it, such as `payments-dev`.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath deploy score.yaml\n  towpath deploy score.yaml --env pr-42 --ttl 8h\n  towpath deploy shop.yaml notes.yaml --image notes.web=./target/release/notes\n  towpath deploy score.yaml --override containers.web.variables.LOG=debug --plan"
@@ -139,7 +142,7 @@ pub(crate) struct Target {
         hide_default_value = true
     )]
     message: String,
-    /// How long the workloads have to get ready [default: the platform's]
+    /// How long the workloads have to get ready, with what they need [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
 }
@@ -216,9 +219,59 @@ pub(crate) async fn deploy(
 ) -> Result<()> {
     let client = context.client()?;
     // The first call is not patient: whoever forgot to start a platform should hear so at once.
-    let deployment = client
-        .deploy(environment, &request.body)
-        .await
-        .map_err(|error| -> Failure { request.failure(error) })?;
+    let deployment = match client.deploy(environment, &request.body).await {
+        Ok(deployment) => deployment,
+        Err(error) => return Err(advised(&client, environment, request.failure(error)).await),
+    };
     progress::follow(context, &patient(client), deployment, wait).await
+}
+
+/// `failure`, with where the caller may deploy to: whoever deploys for the first time does not know.
+pub(crate) async fn advised(client: &Client, environment: &str, mut failure: Failure) -> Failure {
+    let taken = failure.message == format!("the name `{environment}` is taken");
+    if !taken && failure.exit != Exit::Refused {
+        return failure;
+    }
+    // Where it does not say who calls, the refusal says enough.
+    if let Ok(who) = client.whoami().await
+        && let Some(remedy) = advice(taken, &who)
+    {
+        failure.remedy = Some(remedy);
+    }
+    failure
+}
+
+fn advice(taken: bool, who: &WhoAmI) -> Option<String> {
+    if who.kind == "person" && who.teams.is_empty() && !who.admin {
+        let subject = &who.subject;
+        return Some(format!(
+            "you ({subject}) are in no team: ask a lead of yours (`towpath team member add`), or a manager"
+        ));
+    }
+    taken.then(|| {
+        "it is not one of yours: `towpath env list` shows those that are; name one with --env"
+            .into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_deploys_for_the_first_time_is_told_where_to() {
+        let who = |teams: &[&str], admin: bool| -> WhoAmI {
+            let who = serde_json::json!({
+                "subject": "local:ada", "kind": "person", "teams": teams, "admin": admin,
+            });
+            serde_json::from_value(who).unwrap()
+        };
+        let outside = advice(true, &who(&[], false)).unwrap();
+        assert!(outside.contains("local:ada) are in no team"), "{outside}");
+        assert_eq!(advice(false, &who(&[], false)), Some(outside));
+        let member = advice(true, &who(&["payments"], false)).unwrap();
+        assert!(member.contains("`towpath env list`"), "{member}");
+        assert_eq!(advice(false, &who(&["payments"], false)), None);
+        assert_eq!(advice(false, &who(&[], true)), None);
+    }
 }

@@ -200,7 +200,7 @@ impl Create {
                 .expires
                 .map_or_else(String::new, |time| format!("; it ends {}", moment(time)));
             format!(
-                "environment {} is there (role {}, engine {}){end}",
+                "environment {} is made (role {}, engine {}){end}",
                 environment.meta.name, spec.role, spec.engine,
             )
         })

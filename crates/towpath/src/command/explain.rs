@@ -50,6 +50,9 @@ impl Explain {
             labels: self.labels.into_iter().collect::<BTreeMap<_, _>>(),
         };
         let answer = context.client()?.explain(&request).await?;
+        if context.is_text() && answer.candidates.is_empty() {
+            return Err(unknown(&answer.text()));
+        }
         context.answer(&answer, || answer.text())?;
         match (&answer.chosen, answer.rivals.is_empty()) {
             (Some(_), _) => Ok(()),
@@ -59,10 +62,36 @@ impl Explain {
     }
 }
 
+/// What the last words of an explanation say of a type that nothing provides: what is wrong, and how to mend it.
+fn unknown(explanation: &str) -> Failure {
+    let said = explanation.trim_end();
+    let said = said.rsplit_once("\n\n").map_or(said, |(_, last)| last);
+    match said.split_once('\n') {
+        Some((message, remedy)) => Failure::new(Exit::NotFound, message).remedy(remedy),
+        None => Failure::new(Exit::NotFound, said),
+    }
+}
+
 /// Reads `KEY=VALUE`.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
         _ => Err(format!("`{text}` is not KEY=VALUE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_type_is_an_error_with_its_remedy() {
+        let explanation = "`postgre`\n  in environment dev (role dev, team pay)\n\nnothing here provides \
+                           resources of type `postgre`\ndid you mean `postgres`?\n";
+        let failure = unknown(explanation);
+        let message = "nothing here provides resources of type `postgre`";
+        assert_eq!(failure.message, message);
+        assert_eq!(failure.remedy.as_deref(), Some("did you mean `postgres`?"));
+        assert_eq!(failure.exit, Exit::NotFound);
     }
 }

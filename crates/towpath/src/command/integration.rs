@@ -8,7 +8,12 @@ use kernel::Resource;
 use serde_json::json;
 use teams::model::{self, IntegrationState, IntegrationStatus, Step};
 
-use crate::{cli::Confirm, context::Context, failure::Result, render::table};
+use crate::{
+    cli::Confirm,
+    context::Context,
+    failure::Result,
+    render::{quantity, table},
+};
 
 /// Keep other tools in step with teams: say which, and see how far they are
 ///
@@ -144,7 +149,7 @@ fn states(
             Step::Unknown => "unknown",
             Step::Resting => "resting",
         };
-        let looked = one.status.looked.map(|at| at.to_string());
+        let looked = one.status.looked.map(quantity::local);
         [
             called(one).clone(),
             step.into(),

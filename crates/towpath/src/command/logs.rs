@@ -39,7 +39,7 @@ impl Logs {
             tail: self.tail,
             follow: self.follow,
         };
-        let show = |line: &LogLine| context.item(line, || text(line));
+        let show = |line: &LogLine| context.log_line(line, || text(line));
         if !self.follow {
             for line in client.logs(environment, &self.workload, &params).await? {
                 show(&line)?;

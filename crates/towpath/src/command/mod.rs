@@ -46,3 +46,28 @@ pub(crate) mod up;
 pub(crate) mod upstream;
 pub(crate) mod user;
 pub(crate) mod whoami;
+
+use std::{io, path::Path};
+
+use crate::{exit::Exit, failure::Failure};
+
+/// That a file which was named cannot be read: one that is not there is not found.
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    let mut failure = Failure::io(&format!("{} cannot be read", file.display()), error);
+    if error.kind() == io::ErrorKind::NotFound {
+        failure.exit = Exit::NotFound;
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_is_not_found() {
+        let exit = |kind: io::ErrorKind| unreadable(Path::new("a.env"), &kind.into()).exit;
+        assert_eq!(exit(io::ErrorKind::NotFound), Exit::NotFound);
+        assert_eq!(exit(io::ErrorKind::PermissionDenied), Exit::Failed);
+    }
+}

@@ -62,6 +62,13 @@ impl New {
         let client = context.client()?;
         let repository = client.new_repository(&self.kit, &request).await?;
         write(&directory, &repository)?;
+        if let Some((file, server)) = own_address(&repository.files) {
+            context.say(&format!(
+                "warning: {file} calls the platform at {server}, which is this machine: a CI runner elsewhere does \
+                 not reach it. Run the platform with an address of its own (`towpath up --issuer URL`), or write \
+                 the one that runners reach into that file"
+            ));
+        }
         let paths: Vec<_> = repository
             .files
             .iter()
@@ -81,6 +88,23 @@ impl New {
             )
         })
     }
+}
+
+/// The address of the platform in a pipeline, where it is one of this machine; and the file in which it stands.
+fn own_address(files: &[RepositoryFile]) -> Option<(&str, &str)> {
+    for file in files {
+        if !file.path.starts_with(".github/") {
+            continue;
+        }
+        let lines = file.content.lines().map(str::trim);
+        let mut servers = lines
+            .filter_map(|line| line.strip_prefix("TOWPATH_SERVER:"))
+            .map(str::trim);
+        if let Some(server) = servers.find(|server| client::is_local(server)) {
+            return Some((file.path.as_str(), server));
+        }
+    }
+    None
 }
 
 fn refuse_unless_free(directory: &Path) -> Result<()> {
@@ -160,4 +184,26 @@ fn write_file(directory: &Path, file: &RepositoryFile) -> io::Result<()> {
         .mode(mode)
         .open(path)?;
     io::Write::write_all(&mut opened, file.content.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_no_runner_reaches_is_found() {
+        let file = |path: &str, server: &str| RepositoryFile {
+            path: path.into(),
+            content: format!("jobs:\n    env:\n      TOWPATH_SERVER: {server}\n"),
+            executable: false,
+        };
+        let path = ".github/workflows/delivery.yaml";
+        let here = [file(path, "http://127.0.0.1:7079")];
+        assert_eq!(own_address(&here), Some((path, "http://127.0.0.1:7079")));
+        let there = [
+            file(path, "https://towpath.example.com"),
+            file("README.md", "http://127.0.0.1:7079"),
+        ];
+        assert_eq!(own_address(&there), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::deploy::{Source, Target};
+use super::deploy::{Source, Target, advised};
 use crate::{
     context::Context,
     exit::Exit,
@@ -33,10 +33,11 @@ pub(crate) async fn show(context: &Context, source: &Source, target: &Target) ->
     let mut request = source.request()?;
     target.fill(&mut request.body);
     let client = context.client()?;
-    let answer = client
-        .plan(target.environment(), &request.body)
-        .await
-        .map_err(|error| request.failure(error))?;
+    let environment = target.environment();
+    let answer = match client.plan(environment, &request.body).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(advised(&client, environment, request.failure(error)).await),
+    };
     context.answer(&answer, || render::plan::text(&answer))?;
     if answer.decision.allowed {
         Ok(())

@@ -138,7 +138,7 @@ impl Resource {
                 let environment = environment.environment;
                 let client = context.patient_client()?;
                 let resource = client.resource(&environment, &name).await?;
-                require_consent(resource.spec.holds_data && !with_data, &environment, &name)?;
+                require_consent(&resource, with_data)?;
                 let meta = resource.meta;
                 client
                     .delete_resource(&environment, &meta.name, Data::Remove, Some(meta.revision))

@@ -39,7 +39,7 @@ pub(crate) struct Rollback {
         hide_default_value = true
     )]
     message: String,
-    /// How long the workloads have to get ready [default: the platform's]
+    /// How long the workloads have to get ready, with what they need [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
     #[command(flatten)]

@@ -12,10 +12,11 @@ use subscriptions::{
     pattern::Pattern,
 };
 
+use super::unreadable;
 use crate::{
     context::Context,
-    failure::{Failure, Result},
-    render::table,
+    failure::Result,
+    render::{quantity::local, table},
 };
 
 /// Have events sent to a webhook, and look after what could not be delivered
@@ -120,7 +121,8 @@ pub(crate) struct Create {
     /// A type of events: deployment.succeeded, 'deployment.*', '*'. May be given again
     #[arg(long = "type", required = true, value_name = "TYPE")]
     types: Vec<String>,
-    /// Where they are sent
+    /// Where they are sent: an https address of the public internet, or one in a network that the
+    /// platform allows (`towpath up --webhooks-allow CIDR`)
     #[arg(long, value_name = "URL")]
     url: String,
     /// For people
@@ -203,10 +205,8 @@ impl Create {
         let types = self.types.iter().map(|text| Pattern::new(text));
         let secret = match &self.secret_file {
             Some(file) => {
-                let text = std::fs::read_to_string(file).map_err(|error| {
-                    let doing = format!("the secret cannot be read from {}", file.display());
-                    Failure::io(&doing, &error)
-                })?;
+                let text =
+                    std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
                 Some(text.trim().to_owned())
             }
             None => None,
@@ -288,11 +288,15 @@ fn show(one: &Resource<model::Subscription>) -> String {
         ("cursor", status.cursor.to_string()),
         (
             "last delivery",
-            delivery.map_or_else(String::new, |one| format!("{} of {}", one.at, one.event)),
+            delivery.map_or_else(String::new, |one| {
+                format!("{} of {}", local(one.at), one.event)
+            }),
         ),
         (
             "last failure",
-            failure.map_or_else(String::new, |one| format!("{}: {}", one.at, one.reason)),
+            failure.map_or_else(String::new, |one| {
+                format!("{}: {}", local(one.at), one.reason)
+            }),
         ),
         ("failures since", status.failures.to_string()),
         ("dead letters", status.dead_letters.to_string()),

@@ -1,7 +1,7 @@
 //! What people see of a deployment while it goes on.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::Write as _,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use kernel::{Event, Kind as _, Outcome};
 
 use crate::{
     context::Context,
-    render::{events, quantity},
+    render::{control, events, quantity},
 };
 
 /// Between two pictures of a spinner.
@@ -28,6 +28,8 @@ pub(super) struct Board {
     nodes: BTreeMap<String, String>,
     form: Form,
     waiting: Vec<String>,
+    /// What workloads have said of themselves while they were waited for.
+    told: BTreeSet<String>,
 }
 
 enum Form {
@@ -61,6 +63,7 @@ impl Board {
             nodes,
             form,
             waiting: Vec::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -84,6 +87,7 @@ impl Board {
         let what = what.split_once('.').map_or(what, |(_, what)| what);
         let words = events::words(event);
         let words = crate::render::status::one_line(&words);
+        let words = control::shown(&words);
         match &mut self.form {
             Form::Silent => {}
             Form::Lines => {
@@ -111,6 +115,17 @@ impl Board {
             return;
         }
         self.waiting = waiting.to_vec();
+        let at = quantity::took(self.begun.elapsed());
+        for said in news(&mut self.told, waiting) {
+            let line = format!("[{at:>6}] waiting for {}", control::shown(said));
+            match &self.form {
+                Form::Silent => {}
+                // Where standard error is closed, nobody can be told.
+                Form::Lines => drop(writeln!(std::io::stderr(), "{line}")),
+                // Above the spinners, whose lines end where the terminal does.
+                Form::Live { all, .. } => drop(all.println(line)),
+            }
+        }
         if let Form::Live { bars, .. } = &self.form
             && let Some(bar) = bars.get("")
         {
@@ -135,6 +150,16 @@ impl Board {
             }
         }
     }
+}
+
+/// What workloads say of themselves and have not said before: what is missing is known long before the deadline
+/// is over. Resources say theirs by events.
+fn news<'a>(told: &mut BTreeSet<String>, waiting: &'a [String]) -> Vec<&'a str> {
+    let says = |one: &str| one.starts_with("workload ") && one.contains(": ");
+    let said = waiting.iter().filter(|one| says(one.as_str()));
+    said.filter(|one| told.insert((*one).clone()))
+        .map(String::as_str)
+        .collect()
 }
 
 fn live(plan: &Plan) -> Form {
@@ -168,4 +193,23 @@ fn live(plan: &Plan) -> Form {
 fn style(mark: &str) -> ProgressStyle {
     ProgressStyle::with_template(&format!("{mark} {{wide_msg}} {{elapsed:>5}}"))
         .expect("the template is one of ours")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_workload_says_while_it_is_waited_for_is_told_once() {
+        let mut told = BTreeSet::new();
+        let listens = "workload hello: nothing listens on port web".to_owned();
+        let silent = ["workload hello".to_owned(), "postgres.default#db".into()];
+        assert!(news(&mut told, &silent).is_empty());
+        let waiting = [listens.clone(), "postgres.default#db: refused".into()];
+        assert_eq!(news(&mut told, &waiting), [listens.as_str()]);
+        assert!(news(&mut told, &waiting).is_empty());
+        let exited = "workload hello: container web: exit code 1".to_owned();
+        let changed = [listens, exited.clone()];
+        assert_eq!(news(&mut told, &changed), [exited.as_str()]);
+    }
 }

@@ -1,5 +1,6 @@
 //! What people read. Pure: values in, text out.
 
+pub(crate) mod control;
 pub(crate) mod describe;
 pub(crate) mod difference;
 pub(crate) mod document;

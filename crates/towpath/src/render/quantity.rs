@@ -24,14 +24,21 @@ pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     coarse(now.duration_since(then))
 }
 
-/// How long from `now` to `then`: `in 5m`, or `now`.
+/// How long from `now` to `then`, to the nearest: `in 5m`, or `now`. What was given eight hours a moment ago has
+/// eight, and not seven.
 pub(crate) fn until(then: Timestamp, now: Timestamp) -> String {
     let left = then.duration_since(now);
     if left <= SignedDuration::ZERO {
-        "now".into()
-    } else {
-        format!("in {}", coarse(left))
+        return "now".into();
     }
+    let unit = match left.as_secs() {
+        0..60 => 1,
+        60..3600 => 60,
+        3600..172_800 => 3600,
+        _ => 86_400,
+    };
+    let half = SignedDuration::from_millis(unit * 500);
+    format!("in {}", coarse(left.saturating_add(half)))
 }
 
 /// A length of time in its greatest unit: `8h`.
@@ -96,6 +103,19 @@ mod tests {
             let error = seconds(bad).expect_err(bad);
             assert!(error.contains("8h"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_left_is_told_to_the_nearest() {
+        let now: Timestamp = "2025-01-01T00:00:00Z".parse().unwrap();
+        let left = |seconds| until(now + SignedDuration::from_secs(seconds), now);
+        assert_eq!(left(8 * 3600 - 1), "in 8h");
+        assert_eq!(left(7 * 3600 + 1200), "in 7h");
+        assert_eq!(left(3599), "in 1h");
+        assert_eq!(left(2 * 86_400 - 1), "in 2d");
+        assert_eq!(left(90), "in 2m");
+        assert_eq!(left(5), "in 5s");
+        assert_eq!(left(0), "now");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::control::shown;
+
 /// A table with a head in capitals. `nothing` where there are no rows.
 pub(crate) fn table<const N: usize>(
     head: [&str; N],
@@ -19,7 +21,11 @@ pub(crate) fn table<const N: usize>(
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(head.map(str::to_uppercase));
     for row in rows {
-        table.add_row(row.map(|cell| if cell.is_empty() { "-".into() } else { cell }));
+        // Written out before columns are measured.
+        table.add_row(row.map(|cell| match &*shown(&cell) {
+            "" => "-".to_owned(),
+            cell => cell.to_owned(),
+        }));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

@@ -242,7 +242,7 @@ async fn walk(width: u32, option: &str) {
     window.fill("#name", "checkout").await;
     window.fill("#leads", "nobody").await;
     window.click("form.fields button").await;
-    window.shows("`nobody` is no subject").await;
+    window.shows("nobody is no subject").await;
     window.picture("onboard-refused", width).await;
     assert!(window.fits().await, "the form is wider than the window");
     let leads = window.element("#leads").await;

@@ -25,7 +25,9 @@ async fn a_member_keeps_secrets() {
     let refused = submit(&ada, &form, SET, &wrong).await;
     assert_eq!(refused.status, 422, "{}", refused.body);
     assert!(
-        refused.body.contains("`Stripe Key` is not a secret"),
+        refused
+            .body
+            .contains("<code>Stripe Key</code> is not a secret"),
         "{}",
         refused.body
     );

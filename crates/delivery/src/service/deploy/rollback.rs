@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kernel::{Caller, Error, Query, Resource, Result};
+use kernel::{Caller, Error, ErrorKind, Query, Resource, Result};
 
 use super::{Delivery, Order};
 use crate::service::access::DEPLOYMENT_CREATE;
@@ -23,7 +23,8 @@ impl Delivery {
         self.environment_for::<Deployment>(caller, DEPLOYMENT_CREATE, environment, "")
             .await?;
         if let Some(workload) = &request.workload {
-            self.store.expect::<Workload>(environment, workload).await?;
+            let found = self.store.expect::<Workload>(environment, workload).await;
+            found.map_err(|error| or_a_deployment(error, workload))?;
         }
         let record = match &request.to {
             Some(to) => self.store.expect::<Deployment>(environment, to).await?,
@@ -89,5 +90,31 @@ impl Delivery {
                 ))
                 .remedy("`towpath get deployments` lists what there was; name one with --to")
             })
+    }
+}
+
+/// Where there is no workload `name`, and it is called like a deployment: how one returns to that.
+fn or_a_deployment(error: Error, name: &str) -> Error {
+    let number = name.strip_prefix("d-").unwrap_or_default();
+    if error.kind != ErrorKind::NotFound || number.parse::<u64>().is_err() {
+        return error;
+    }
+    error.remedy(format!(
+        "to return to a deployment, name it with --to: `towpath rollback --to {name}` (`to={name}`)"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_in_place_of_a_workload_is_led_to_its_option() {
+        let told = |name: &str| or_a_deployment(Error::not_found(name), name).remedy;
+        let remedy = told("d-99").unwrap_or_default();
+        assert!(remedy.contains("--to d-99"), "{remedy}");
+        for workload in ["hello", "d-one", "d-"] {
+            assert_eq!(told(workload), Error::not_found(workload).remedy);
+        }
     }
 }

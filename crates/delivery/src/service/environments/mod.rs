@@ -181,9 +181,9 @@ impl Delivery {
                 "environment `{name}` holds data: {}",
                 nodes.collect::<Vec<_>>().join(", ")
             ))
-            .remedy(format!(
-                "{}; then delete it again with --with-data",
-                last_dumps(&holding)
+            .remedy(last_dumps(
+                &holding,
+                "then delete it again with --with-data",
             )));
         }
         let mut change = Change::new().by(caller);

@@ -7,6 +7,7 @@ use client::Provider;
 use serde_json::{Value, json};
 
 use crate::{
+    command::unreadable,
     context::{Chosen, Context, Format},
     failure::{Failure, Result},
     logins::CLIENT,
@@ -83,8 +84,7 @@ impl AuthenticationConfiguration {
             known["audienceMatchPolicy"] = json!("MatchAny");
         }
         if let Some(file) = &self.ca {
-            let text = std::fs::read_to_string(file)
-                .map_err(|e| Failure::io(&format!("{} cannot be read", file.display()), &e))?;
+            let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
             if !text.contains("-----BEGIN CERTIFICATE-----") {
                 let what = format!("{} holds no certificate", file.display());
                 return Err(Failure::usage(what).remedy("name a file in PEM"));
@@ -118,6 +118,7 @@ impl AuthenticationConfiguration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
 
     #[test]
     fn an_api_server_is_told_all_that_it_needs() {
@@ -147,5 +148,8 @@ mod tests {
         assert_eq!(jwt["claimMappings"]["groups"], groups);
         std::fs::write(&ca, "no certificate").unwrap();
         assert!(wanted.document("https://towpath.example.com").is_err());
+        std::fs::remove_file(&ca).unwrap();
+        let failure = wanted.document("https://towpath.example.com").unwrap_err();
+        assert_eq!(failure.exit, Exit::NotFound);
     }
 }

@@ -68,7 +68,8 @@ impl ByItself {
         };
         let (shown, proof) = self.proof(account).await?;
         let tokens = shown.tokens(provider, account).await;
-        let tokens = tokens.map_err(|error| shown.explained(account, error))?;
+        let tokens =
+            tokens.map_err(|error| or_disabled(account, shown.explained(account, error)))?;
         let machine = proof.map(|proof| Machine {
             service_account: account.clone(),
             proof,
@@ -111,6 +112,19 @@ impl ByItself {
     }
 }
 
+/// With what the platform tells no stranger: a disabled account is refused as one that is not there.
+fn or_disabled(account: &str, mut failure: Failure) -> Failure {
+    let (team, _) = account.split_once('/').unwrap_or_default();
+    if failure.exit == Exit::Refused
+        && let Some(remedy) = &mut failure.remedy
+    {
+        remedy.push_str(&format!(
+            "; or the account is disabled: `towpath service-account list --team {team}`"
+        ));
+    }
+    failure
+}
+
 /// The key in the variable.
 fn variable(account: &str) -> Result<String> {
     let key = std::env::var(KEY).unwrap_or_default();
@@ -137,4 +151,21 @@ fn absolute(file: &Path) -> Result<PathBuf> {
 fn text(secret: &Secret) -> Result<String> {
     let text = secret.expose_str().map(str::to_owned);
     text.ok_or_else(|| Failure::new(Exit::Invalid, "the key is not text in UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_refused_is_told_that_the_account_may_be_disabled() {
+        let refused = Failure::new(Exit::Refused, "no").remedy("see which keys are valid");
+        let told = or_disabled("payments/ci", refused).remedy.clone();
+        let expected = "see which keys are valid; or the account is disabled: `towpath service-account list \
+                        --team payments`";
+        assert_eq!(told.as_deref(), Some(expected));
+        let away = Failure::new(Exit::Unreachable, "away").remedy("try again");
+        let told = or_disabled("payments/ci", away).remedy.clone();
+        assert_eq!(told.as_deref(), Some("try again"));
+    }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use client::Client;
+use delivery::service::DUMPED;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -28,9 +29,6 @@ struct Format {
     package: &'static str,
     restore: &'static str,
 }
-
-/// The kinds of which there are dumps.
-const KNOWN: &str = "postgres, mysql, volume, s3";
 
 fn format_of(resource_type: &str) -> Option<Format> {
     Some(match resource_type {
@@ -79,8 +77,9 @@ pub(super) async fn run(
     let format = format_of(&node.resource_type).ok_or_else(|| {
         let message = format!("there is no dump of a resource of type `{}`", node.resource_type);
         Failure::new(Exit::Invalid, message).remedy(format!(
-            "there is of {KNOWN}; of another, `towpath resource outputs {name} --env {environment}` gives \
-             the access for a program of its own"
+            "there is of {}; of another, `towpath resource outputs {name} --env {environment}` gives \
+             the access for a program of its own",
+            DUMPED.join(", ")
         ))
     })?;
     // Before anything is revealed.
@@ -325,4 +324,17 @@ fn found(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|directory| directory.join(name))
         .find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_refusal_names_can_be_dumped() {
+        for known in DUMPED {
+            assert!(format_of(known).is_some(), "{known}");
+        }
+        assert!(format_of("amqp").is_none());
+    }
 }

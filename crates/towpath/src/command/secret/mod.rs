@@ -12,7 +12,7 @@ use secrets::{
     model::{SecretInfo, SecretRef},
 };
 
-use super::deploy::Wait;
+use super::{deploy::Wait, unreadable};
 use crate::{
     context::Context,
     exit::Exit,
@@ -115,9 +115,10 @@ impl Set {
         let secret = self.secret.secret()?;
         let value = match (self.generate, &self.from_file) {
             (Some(_), _) => None,
-            (None, Some(file)) => Some(std::fs::read(file).map(Secret::new).map_err(|error| {
-                Failure::io(&format!("{} cannot be read", file.display()), &error)
-            })?),
+            (None, Some(file)) => {
+                let read = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
+                Some(Secret::new(read))
+            }
             (None, None) => Some(prompt::hidden(&format!("value of {secret}")).await?),
         };
         let put = PutSecret {

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::resolve::resolve;
 use crate::{
+    command::unreadable,
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
@@ -57,8 +58,7 @@ pub(crate) fn spelled_out(arguments: impl Iterator<Item = OsString>) -> Vec<OsSt
 impl Inject {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let name = self.template.display().to_string();
-        let text = read(&self.template)
-            .map_err(|error| Failure::io(&format!("{name} cannot be read"), &error))?;
+        let text = read(&self.template).map_err(|error| unreadable(&self.template, &error))?;
         let template = Template::parse(&name, &text).map_err(|problems| {
             Failure::new(
                 Exit::Invalid,

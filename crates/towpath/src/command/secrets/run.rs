@@ -14,6 +14,7 @@ use secrets::{env_file, model::SecretRef};
 
 use super::resolve::resolve;
 use crate::{
+    command::unreadable,
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
@@ -93,8 +94,7 @@ impl Run {
         let mut sources = BTreeMap::new();
         for path in &self.env_files {
             let file = path.display().to_string();
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::io(&format!("{file} cannot be read"), &error))?;
+            let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
             match env_file::parse(&file, &text) {
                 Err(wrong) => problems.extend(wrong),
                 Ok(read) => {

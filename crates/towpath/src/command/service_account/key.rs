@@ -3,11 +3,17 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use kernel::{Document, Secret};
 use serde_json::json;
 
 use super::{One, keys};
-use crate::{context::Context, failure::Result, render::table, secret_file::SecretFile};
+use crate::{
+    context::Context,
+    failure::Result,
+    render::{quantity, table},
+    secret_file::SecretFile,
+};
 
 /// Draw, list and revoke the keys of a service account
 ///
@@ -110,7 +116,10 @@ pub(super) fn list(account: &Document) -> String {
             0 => "two more are drawn",
             _ => "the next is drawn",
         };
-        [(*id).to_owned(), (*drawn).to_owned(), until.to_owned()]
+        let drawn = drawn
+            .parse::<Timestamp>()
+            .map_or_else(|_| (*drawn).to_owned(), quantity::local);
+        [(*id).to_owned(), drawn, until.to_owned()]
     });
     table::table(
         ["key", "drawn", "valid until"],

@@ -1,0 +1,80 @@
+//! What policy cannot decide is said to be so: nobody is refused by it, and nothing is left out.
+
+use std::sync::atomic::Ordering;
+
+use axum::{Router, body::Body, routing};
+use kernel::{Action, Caller, Error, ErrorKind, Target, http::Json};
+use serde_json::json;
+
+use crate::support::{get, request, send, service, store, wavering};
+
+const SEE: Action = Action::see("thing.read");
+const MAKE: Action = Action::act("thing.make");
+
+const THING: Target<'static> = Target {
+    kind: "Thing",
+    scope: "",
+    name: "one",
+    team: "",
+    environment: None,
+};
+
+#[tokio::test]
+async fn what_is_undecided_is_no_refusal_and_is_not_remembered() {
+    let (store, _directory) = store().await;
+    let (guard, undecided) = wavering(&store);
+    let caller = Caller::local_admin();
+    undecided.store(true, Ordering::SeqCst);
+    for action in [SEE, MAKE] {
+        let error = guard.require(&caller, action, &THING).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+        assert!(error.remedy.is_some(), "{error}");
+        assert!(guard.decides(&caller, action, &THING).is_err());
+        assert!(!guard.allows(&caller, action, &THING));
+        assert!(guard.foretell(&caller, action, &THING).undecided);
+    }
+    assert_eq!(store.head().await.unwrap(), 0);
+    undecided.store(false, Ordering::SeqCst);
+    for action in [SEE, MAKE] {
+        guard.require(&caller, action, &THING).await.unwrap();
+        assert!(guard.decides(&caller, action, &THING).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_would_leave_something_out_says_so_instead() {
+    let (store, _directory) = store().await;
+    let (guard, undecided) = wavering(&store);
+    let all = guard.clone();
+    let list = move |caller: Caller| {
+        let sees = all.allows(&caller, SEE, &THING);
+        async move { Json(json!({ "items": sees.then_some("one") })) }
+    };
+    let change = move |caller: Caller| {
+        let may = guard.allows(&caller, MAKE, &THING);
+        async move {
+            if may {
+                Ok(Json(json!({})))
+            } else {
+                Err(Error::not_found("thing `one`"))
+            }
+        }
+    };
+    let service = service(Router::new().route("/things", routing::get(list).post(change)));
+    let post = async || {
+        let request = request("POST", "/things").body(Body::empty());
+        send(&service, request.unwrap()).await
+    };
+    undecided.store(true, Ordering::SeqCst);
+    for answer in [get(&service, "/things").await, post().await] {
+        assert_eq!(answer.problem().status, 503);
+        assert!(answer.problem().remedy.is_some());
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    undecided.store(false, Ordering::SeqCst);
+    assert_eq!(
+        get(&service, "/things").await.json(),
+        json!({ "items": "one" })
+    );
+    assert_eq!(post().await.status, 200);
+}
