@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Event, EventFilter, Result, Store};
+use crate::{Error, ErrorKind, Event, EventFilter, Result, Store};
 
 /// How long to wait before the store is asked again where it did not answer.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -32,7 +35,16 @@ pub struct Follower {
     store: Store,
     /// Up to where in the log the view is right.
     seen: watch::Sender<i64>,
-    turn: Mutex<()>,
+    /// One asks at a time; what the last who asked in vain was told, and when.
+    turn: Mutex<Option<Missed>>,
+}
+
+/// That the store did not answer, to whoever waited for it.
+struct Missed {
+    at: Instant,
+    kind: ErrorKind,
+    message: String,
+    remedy: Option<String>,
 }
 
 impl Follower {
@@ -83,7 +95,27 @@ impl Follower {
 
     async fn catch_up(&self, view: &impl View) -> Result<()> {
         let head = *self.store.subscribe().borrow();
-        let _turn = self.turn.lock().await;
+        let since = Instant::now();
+        let mut missed = self.turn.lock().await;
+        // Who has waited while another asked in vain does not wait for the same once more: of many, the last
+        // would wait as many times as long.
+        if let Some(missed) = missed.as_ref().filter(|missed| missed.at > since) {
+            let mut error = Error::new(missed.kind, missed.message.clone());
+            error.remedy.clone_from(&missed.remedy);
+            return Err(error);
+        }
+        let done = self.read_to(head, view).await;
+        *missed = done.as_ref().err().map(|error| Missed {
+            at: Instant::now(),
+            kind: error.kind,
+            message: error.message.clone(),
+            remedy: error.remedy.clone(),
+        });
+        done
+    }
+
+    /// Takes in the log up to `head`, where that is not done yet.
+    async fn read_to(&self, head: i64, view: &impl View) -> Result<()> {
         let filter = view.filter();
         loop {
             let seen = *self.seen.borrow();

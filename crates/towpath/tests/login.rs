@@ -267,7 +267,7 @@ async fn logins_are_listed_and_ended_from_elsewhere() {
     let newest = list["items"][1]["id"].as_str().unwrap();
     let ended = laptop.run(&["session", "end", newest]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    assert_eq!(desk.run(&["whoami"]).await.code, 7);
+    assert_eq!(desk.run(&["whoami"]).await.code, 5);
     assert_eq!(laptop.run(&["whoami"]).await.code, 0);
     assert_eq!(laptop.run(&["session", "end"]).await.code, 2);
 
@@ -275,7 +275,7 @@ async fn logins_are_listed_and_ended_from_elsewhere() {
         .cli(&["session", "end", "--subject", "local:ada"])
         .await;
     assert!(ended.out.contains("one login of local:ada"), "{ended:?}");
-    assert_eq!(laptop.run(&["whoami"]).await.code, 7);
+    assert_eq!(laptop.run(&["whoami"]).await.code, 5);
     let none = site.cli(&["session", "list"]).await;
     assert!(none.out.contains("Nobody is logged in."), "{none:?}");
 }
