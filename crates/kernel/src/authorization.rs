@@ -88,8 +88,7 @@ impl Target<'_> {
     }
 }
 
-/// What is kept of what somebody wrote in a path, which need not be a name: it may be long, and hold
-/// characters that no store takes.
+/// What is kept of what somebody wrote in a path: no name perhaps, but long, or of what no store takes.
 fn kept(text: &str) -> String {
     let plain = |c: char| {
         if c.is_control() {

@@ -229,8 +229,7 @@ impl Config {
         }
     }
 
-    /// Groups that no team may have, whatever their source: one of the same name elsewhere is taken for it
-    /// too easily.
+    /// Groups that no team may have, of any source: one of that name elsewhere is taken for it too easily.
     pub(crate) fn reserved_groups(&self) -> Vec<String> {
         let name = |group: &String| match group.split_once(':') {
             Some((_, group)) => group.to_owned(),

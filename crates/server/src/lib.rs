@@ -10,6 +10,7 @@ mod api;
 mod callers;
 mod config;
 mod declared;
+mod deploy_accounts;
 mod documents;
 mod http;
 mod keys;

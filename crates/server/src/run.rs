@@ -40,15 +40,14 @@ use crate::{
     api,
     callers::{Refusals, Workloads as CallingWorkloads},
     declared::DeclaredDocuments,
+    deploy_accounts::DeployAccounts,
     documents::{AllDocuments, CatalogDocuments},
     keys, lead,
     metrics::{self, Metrics},
     parts::Parts,
     rekey::{self, Rekey, Rekeying},
     routing::Routing,
-    team_ports::{
-        DeployAccounts, OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, OfTeams, TeamDocuments,
-    },
+    team_ports::{OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, OfTeams, TeamDocuments},
 };
 
 /// The largest request: a few workloads with their files inlined.

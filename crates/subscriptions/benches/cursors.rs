@@ -58,6 +58,7 @@ impl Authorizer for Everything {
     fn decide(&self, _: &Caller, _: Action, _: &Target<'_>) -> Ruling {
         Ruling {
             allowed: true,
+            undecided: false,
             reasons: vec![],
         }
     }

@@ -254,33 +254,6 @@ async fn what_somebody_leaves_behind_is_named_when_they_are_taken_out() {
 }
 
 #[tokio::test]
-async fn logins_are_listed_and_ended_from_elsewhere() {
-    let data = tempfile::tempdir().unwrap();
-    let (site, _running) = platform(&data, &[]).await;
-    let (laptop, desk) = (Person::new(), Person::new());
-    for one in [&laptop, &desk] {
-        assert_eq!(one.login(&site.server(), "ada", &[]).await.code, 0);
-    }
-    let list = laptop.run(&["session", "list", "-o", "json"]).await;
-    let list: Value = serde_json::from_str(&list.out).unwrap();
-    assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list}");
-    let newest = list["items"][1]["id"].as_str().unwrap();
-    let ended = laptop.run(&["session", "end", newest]).await;
-    assert_eq!(ended.code, 0, "{ended:?}");
-    assert_eq!(desk.run(&["whoami"]).await.code, 5);
-    assert_eq!(laptop.run(&["whoami"]).await.code, 0);
-    assert_eq!(laptop.run(&["session", "end"]).await.code, 2);
-
-    let ended = site
-        .cli(&["session", "end", "--subject", "local:ada"])
-        .await;
-    assert!(ended.out.contains("one login of local:ada"), "{ended:?}");
-    assert_eq!(laptop.run(&["whoami"]).await.code, 5);
-    let none = site.cli(&["session", "list"]).await;
-    assert!(none.out.contains("Nobody is logged in."), "{none:?}");
-}
-
-#[tokio::test]
 async fn each_platform_has_its_own_login() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (first, _first) = platform(&one, &[]).await;

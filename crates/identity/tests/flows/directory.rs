@@ -2,8 +2,7 @@
 
 use axum::http::StatusCode;
 use identity::service::{UpstreamGroup, UpstreamMembers};
-use kernel::{Caller, Change, EventFilter, Transient};
-use serde::{Deserialize, Serialize};
+use kernel::{Caller, Change, EventFilter};
 use serde_json::{Value, json};
 
 use crate::{
@@ -473,33 +472,4 @@ async fn whoever_leaves_and_does_nothing_is_asked_for_while_their_login_lasts() 
     assert_eq!(site.whoami(text(&tokens, "access_token")).await.status, 401);
     site.advance(24 * 3600);
     assert_eq!(left(&site, "epetech/web", None).await, [OCTOCAT]);
-}
-
-/// What is remembered of somebody.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent)]
-struct Remembered(Value);
-
-impl Transient for Remembered {
-    const KIND: &'static str = "person";
-}
-
-#[tokio::test]
-async fn what_an_upstream_said_of_its_people_goes_with_it() {
-    let (site, github) = github().await;
-    is_in(&github, &[("pay", 42)]);
-    let browser = Browser::new(&site);
-    github_login(&site, &browser, "a-code").await.location();
-    let tokens = device(&site, &browser).await.ok().json();
-    let known = async || site.store.records::<Remembered>("").await.unwrap();
-    let name = known().await[0].name.clone();
-    assert!(site.identity.person_groups(&name).await.unwrap().is_some());
-    let path = "/v1/identity/upstreams/github";
-    site.admin("DELETE", path, Value::Null).await.ok();
-    assert!(known().await.is_empty());
-    assert_eq!(site.identity.person_groups(&name).await.unwrap(), None);
-    // Nor is it learnt again, of a login that is there yet.
-    let refused = site.refresh(text(&tokens, "refresh_token")).await;
-    assert_eq!(refused.error(), "invalid_grant");
-    assert!(known().await.is_empty());
 }

@@ -5,7 +5,10 @@ use kernel::Transient;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Browser, CALLBACK, PASSWORD, Site, claims, pkce, query, text};
+use crate::{
+    support::{Answer, Browser, CALLBACK, PASSWORD, Site, claims, pkce, query, text},
+    upstream::{device, github, github_login},
+};
 
 async fn exchange(site: &Site, code: &str) -> Answer {
     let (verifier, _) = pkce();
@@ -150,4 +153,33 @@ impl Transient for Grant {
 /// How many there are.
 pub(crate) async fn grants(site: &Site) -> usize {
     site.store.records::<Grant>("").await.unwrap().len()
+}
+
+/// What is remembered of somebody.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Remembered(Value);
+
+impl Transient for Remembered {
+    const KIND: &'static str = "person";
+}
+
+#[tokio::test]
+async fn what_an_upstream_said_of_its_people_goes_with_it() {
+    let (site, github) = github().await;
+    github.person.lock().unwrap().teams = vec![("epetech", "pay".into())];
+    let browser = Browser::new(&site);
+    github_login(&site, &browser, "a-code").await.location();
+    let tokens = device(&site, &browser).await.ok().json();
+    let known = async || site.store.records::<Remembered>("").await.unwrap();
+    let name = known().await[0].name.clone();
+    assert!(site.identity.person_groups(&name).await.unwrap().is_some());
+    let path = "/v1/identity/upstreams/github";
+    site.admin("DELETE", path, Value::Null).await.ok();
+    assert!(known().await.is_empty());
+    assert_eq!(site.identity.person_groups(&name).await.unwrap(), None);
+    // Nor is it learnt again, of a login that is there yet.
+    let refused = site.refresh(text(&tokens, "refresh_token")).await;
+    assert_eq!(refused.error(), "invalid_grant");
+    assert!(known().await.is_empty());
 }
