@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use identity::service::{UpstreamGroup, UpstreamMembers};
-use kernel::{Caller, Change, EventFilter};
+use kernel::{Caller, Change, EventFilter, Transient};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
