@@ -139,13 +139,19 @@ pub(crate) async fn limits_are_kept(subject: Subject) {
         .await;
     if subject.makes_control_groups() {
         let pid = subject.pid(&state.containers["slow"]);
-        assert_eq!(cpu_share(pid), (1, 2), "half a core");
+        // It is told to be running before it is in its group.
+        let share = async || cpu_share(pid);
+        let share = testkit::eventually("its share has a limit", SOON, share).await;
+        assert_eq!(share, (1, 2), "half a core");
     }
     subject.removed(&id).await;
 }
 
-/// Of how much time a process may use how much, as a fraction in lowest terms.
-fn cpu_share(pid: u32) -> (u64, u64) {
+/// When a program is where it was started to be.
+const SOON: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Of how much time a process may use how much, as a fraction in lowest terms; none: of all.
+fn cpu_share(pid: u32) -> Option<(u64, u64)> {
     let (directory, is_old) = crate::support::control_group(pid, "cpu");
     let read =
         |file: &str| std::fs::read_to_string(directory.join(file)).expect("the kernel says it");
@@ -158,18 +164,15 @@ fn cpu_share(pid: u32) -> (u64, u64) {
     } else {
         read("cpu.max")
     };
-    let mut numbers = text
-        .split_whitespace()
-        .map(|it| it.parse::<u64>().expect("a number"));
-    let (quota, period) = (
-        numbers.next().expect("a quota"),
-        numbers.next().expect("a period"),
-    );
+    let (quota, period) = text.split_once(' ')?;
+    // `max`, or -1 of the older sort, where there is none.
+    let quota = quota.parse::<u64>().ok()?;
+    let period: u64 = period.trim().parse().expect("a number");
     let (mut a, mut b) = (quota, period);
     while b != 0 {
         (a, b) = (b, a % b);
     }
-    (quota / a, period / a)
+    Some((quota / a, period / a))
 }
 
 pub(crate) async fn requests_are_kept(subject: Subject) {
