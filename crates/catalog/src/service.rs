@@ -2,7 +2,9 @@
 
 use kernel::{
     Action, Caller, Change, Document, Error, Guard, Key, Kind as _, Name, NewEvent, Outcome, Page,
-    Problem, Query, Resource, Result, Store, Target, anew, installed,
+    Problem, Query, Resource, Result, Store, Target, anew,
+    document::{API_VERSION, shaped},
+    installed,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,9 +15,6 @@ use crate::{
     model::{StarterKit, StarterKitSpec, problems},
     render::{self, Words},
 };
-
-/// Documents of ours.
-const API_VERSION: &str = "towpath.dev/v1";
 
 const KIT_READ: Action = Action::see("starter-kit.read");
 const KIT_CHANGE: Action = Action::act("starter-kit.change");
@@ -296,17 +295,7 @@ fn target(name: &str) -> Target<'_> {
 
 /// Reads one document; else all that is wrong with it.
 pub(crate) fn read_kit(document: &Value, place: &str) -> Result<KitDocument, Vec<Problem>> {
-    let kit: KitDocument = serde_path_to_error::deserialize(document).map_err(|error| {
-        let path = match error.path().to_string().as_str() {
-            "." => place.to_owned(),
-            below => format!("{place}.{below}"),
-        };
-        vec![Problem::new(
-            "document/shape",
-            path,
-            error.inner().to_string(),
-        )]
-    })?;
+    let kit: KitDocument = shaped(document, place).map_err(|problem| vec![problem])?;
     let place = format!("{place}.spec");
     let mut wrong = problems(&kit.spec, &place);
     wrong.extend(render::problems(&kit.spec, &place));

@@ -16,6 +16,7 @@ pub mod caller;
 pub mod cause;
 pub mod change;
 mod contention;
+pub mod document;
 pub mod driver;
 pub mod error;
 pub mod event;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     host::{self, Domains},
-    hosts_file::HostsFile,
+    hosts_file::{HostsFile, Records},
     params::{self, Param, Shape},
 };
 
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Dns {
     domains: Domains,
-    records: Option<HostsFile>,
+    records: Records,
 }
 
 impl Dns {
@@ -34,14 +34,14 @@ impl Dns {
     pub fn new(domains: Domains) -> Self {
         Self {
             domains,
-            records: None,
+            records: Records::default(),
         }
     }
 
     /// Keeps records in the hosts file `path`, each leading to `gateway`.
     #[must_use]
     pub fn with_hosts_file(mut self, path: impl Into<PathBuf>, gateway: IpAddr) -> Self {
-        self.records = Some(HostsFile::new(path, gateway));
+        self.records = Records::in_file(HostsFile::new(path, gateway));
         self
     }
 
@@ -51,14 +51,9 @@ impl Dns {
         self.domains.claim(&asked, request)
     }
 
-    /// The file in which it keeps records: a route's host gets its own there.
-    pub(crate) fn records(&self) -> Option<&HostsFile> {
-        self.records.as_ref()
-    }
-
-    /// The file that must have a record for `host`, if one must.
-    fn records_for(&self, host: &str) -> Option<&HostsFile> {
-        self.records.as_ref().filter(|_| !host::is_loopback(host))
+    /// The records that it keeps: a route's host gets its own beside them.
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
     }
 }
 
@@ -99,8 +94,7 @@ impl Provisioner for Dns {
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
         let host = self.host(request)?;
-        let summary = if let Some(file) = self.records_for(&host) {
-            file.set(request.platform, &name(request), &host).await?;
+        let summary = if let Some(file) = self.records.set(request, &host).await? {
             format!("{host}, with its record in {file}")
         } else if host::is_loopback(&host) {
             format!("{host}, which leads to this machine")
@@ -118,39 +112,19 @@ impl Provisioner for Dns {
     }
 
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
-        match &self.records {
-            Some(file) => file.remove(request.platform, &name(request)).await,
-            None => Ok(()),
-        }
+        self.records.remove(request).await
     }
 
     async fn presence(&self, request: &Request) -> Presence {
-        let Some(host) = request.state.get("host").and_then(Value::as_str) else {
-            return Presence::Absent;
-        };
-        let Some(file) = self.records_for(host) else {
-            return Presence::Present;
-        };
-        match file.has(request.platform, &name(request), host).await {
-            Ok(true) => Presence::Present,
-            Ok(false) => Presence::Absent,
-            Err(error) => Presence::Unknown(error),
-        }
+        self.records.presence(request).await
     }
 
     async fn inventory(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
-        match &self.records {
-            Some(file) => file.names(platform).await,
-            None => Ok(Vec::new()),
-        }
+        self.records.inventory(platform).await
     }
 
     fn listed_as(&self, request: &Request) -> Option<String> {
         let host = self.host(request).ok()?;
-        self.records_for(&host).map(|_| name(request))
+        self.records.listed_as(request, &host)
     }
-}
-
-fn name(request: &Request) -> String {
-    request.unique_name(100, '-')
 }

@@ -2,11 +2,83 @@
 
 use std::{fmt, io, net::IpAddr, path::PathBuf, sync::Arc};
 
-use delivery::provisioner::ProvisionError;
+use delivery::provisioner::{Presence, ProvisionError, Request};
+use serde_json::Value;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::atomic_file;
+use crate::{atomic_file, host};
+
+/// The records that a provisioner keeps, of hosts that lead elsewhere than to the loopback by themselves: one for
+/// each of its instances whose state has a `host`. Nothing is kept where no file is configured.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Records(Option<HostsFile>);
+
+impl Records {
+    pub(crate) fn in_file(file: HostsFile) -> Self {
+        Self(Some(file))
+    }
+
+    /// Records of another kind in the same file.
+    pub(crate) fn of_kind(&self, kind: &'static str) -> Self {
+        Self(self.0.as_ref().map(|file| file.of_kind(kind)))
+    }
+
+    /// The file that must have a record for `host`, if one must.
+    fn file_for(&self, host: &str) -> Option<&HostsFile> {
+        self.0.as_ref().filter(|_| !host::is_loopback(host))
+    }
+
+    /// Lets `host` lead to the gateway; gives the file in which it does, where one must say so.
+    pub(crate) async fn set(
+        &self,
+        request: &Request,
+        host: &str,
+    ) -> Result<Option<&HostsFile>, ProvisionError> {
+        let Some(file) = self.file_for(host) else {
+            return Ok(None);
+        };
+        file.set(request.platform, &name(request), host).await?;
+        Ok(Some(file))
+    }
+
+    pub(crate) async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
+        match &self.0 {
+            Some(file) => file.remove(request.platform, &name(request)).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn presence(&self, request: &Request) -> Presence {
+        let Some(host) = request.state.get("host").and_then(Value::as_str) else {
+            return Presence::Absent;
+        };
+        let Some(file) = self.file_for(host) else {
+            return Presence::Present;
+        };
+        match file.has(request.platform, &name(request), host).await {
+            Ok(true) => Presence::Present,
+            Ok(false) => Presence::Absent,
+            Err(error) => Presence::Unknown(error),
+        }
+    }
+
+    pub(crate) async fn inventory(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
+        match &self.0 {
+            Some(file) => file.names(platform).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What the record of `host` is listed as, where there is one.
+    pub(crate) fn listed_as(&self, request: &Request, host: &str) -> Option<String> {
+        self.file_for(host).map(|_| name(request))
+    }
+}
+
+fn name(request: &Request) -> String {
+    request.unique_name(100, '-')
+}
 
 /// A hosts file (`hosts(5)`) in which the platform keeps records. Every change replaces the file as
 /// a whole, so that a reader never sees half of it; the lines of others stay as they are.
@@ -32,7 +104,7 @@ impl HostsFile {
     }
 
     /// The same file, for records of another kind.
-    pub(crate) fn of_kind(&self, kind: &'static str) -> Self {
+    fn of_kind(&self, kind: &'static str) -> Self {
         Self {
             kind,
             ..self.clone()
@@ -40,12 +112,7 @@ impl HostsFile {
     }
 
     /// Lets `host` lead to the address, in place of whatever record `name` had.
-    pub(crate) async fn set(
-        &self,
-        platform: Uuid,
-        name: &str,
-        host: &str,
-    ) -> Result<(), ProvisionError> {
+    async fn set(&self, platform: Uuid, name: &str, host: &str) -> Result<(), ProvisionError> {
         let line = self.line(platform, name, host);
         self.change(|lines| {
             if lines.contains(&line) {
@@ -59,7 +126,7 @@ impl HostsFile {
     }
 
     /// Removes the record of `name`.
-    pub(crate) async fn remove(&self, platform: Uuid, name: &str) -> Result<(), ProvisionError> {
+    async fn remove(&self, platform: Uuid, name: &str) -> Result<(), ProvisionError> {
         self.change(|lines| {
             let before = lines.len();
             lines.retain(|line| !line.ends_with(&self.mark(platform, name)));
@@ -69,18 +136,13 @@ impl HostsFile {
     }
 
     /// Whether the record is there, and as it should be.
-    pub(crate) async fn has(
-        &self,
-        platform: Uuid,
-        name: &str,
-        host: &str,
-    ) -> Result<bool, ProvisionError> {
+    async fn has(&self, platform: Uuid, name: &str, host: &str) -> Result<bool, ProvisionError> {
         let line = self.line(platform, name, host);
         Ok(self.lines().await?.contains(&line))
     }
 
     /// The names of all records of the platform that are of this kind.
-    pub(crate) async fn names(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
+    async fn names(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
         let mark = self.mark(platform, "");
         Ok(self
             .lines()

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     Dns,
     host::{self, Domains},
-    hosts_file::HostsFile,
+    hosts_file::Records,
     params::{self, Param, Shape},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 pub struct Route {
     domains: Domains,
     gateway: SocketAddr,
-    records: Option<HostsFile>,
+    records: Records,
 }
 
 impl Route {
@@ -33,20 +33,15 @@ impl Route {
         Self {
             domains,
             gateway,
-            records: None,
+            records: Records::default(),
         }
     }
 
     /// Keeps records of the hosts where `dns` keeps its own.
     #[must_use]
     pub fn with_records_of(mut self, dns: &Dns) -> Self {
-        self.records = dns.records().map(|file| file.of_kind("route:"));
+        self.records = dns.records().of_kind("route:");
         self
-    }
-
-    /// The file that must have a record for `host`, if one must.
-    fn records_for(&self, host: &str) -> Option<&HostsFile> {
-        self.records.as_ref().filter(|_| !host::is_loopback(host))
     }
 
     /// What the instance gives: it follows from the request alone.
@@ -127,8 +122,7 @@ impl Provisioner for Route {
         let Some(host) = made.state["host"].as_str() else {
             return Ok(made);
         };
-        if let Some(file) = self.records_for(host) {
-            file.set(request.platform, &name(request), host).await?;
+        if let Some(file) = self.records.set(request, host).await? {
             made.summary += &format!(", with its record in {file}");
         } else if !host::is_loopback(host) {
             made.summary += &format!(
@@ -143,40 +137,20 @@ impl Provisioner for Route {
     }
 
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
-        match &self.records {
-            Some(file) => file.remove(request.platform, &name(request)).await,
-            None => Ok(()),
-        }
+        self.records.remove(request).await
     }
 
     async fn presence(&self, request: &Request) -> Presence {
-        let Some(host) = request.state.get("host").and_then(Value::as_str) else {
-            return Presence::Absent;
-        };
-        let Some(file) = self.records_for(host) else {
-            return Presence::Present;
-        };
-        match file.has(request.platform, &name(request), host).await {
-            Ok(true) => Presence::Present,
-            Ok(false) => Presence::Absent,
-            Err(error) => Presence::Unknown(error),
-        }
+        self.records.presence(request).await
     }
 
     async fn inventory(&self, platform: Uuid) -> Result<Vec<String>, ProvisionError> {
-        match &self.records {
-            Some(file) => file.names(platform).await,
-            None => Ok(Vec::new()),
-        }
+        self.records.inventory(platform).await
     }
 
     fn listed_as(&self, request: &Request) -> Option<String> {
         let host = params::text(&request.params, "host")?;
         let host = self.domains.claim(&host, request).ok()?;
-        self.records_for(&host).map(|_| name(request))
+        self.records.listed_as(request, &host)
     }
-}
-
-fn name(request: &Request) -> String {
-    request.unique_name(100, '-')
 }

@@ -16,12 +16,13 @@ use identity::{
     model::{LocalGroup, OidcClient, ServiceAccount, Upstream, WorkloadTrust},
     service::{Beside, Declared},
 };
-use kernel::{Caller, Change, Error, ErrorKind, Kind as _, Name, Problem, Result};
+use kernel::{
+    Caller, Change, Error, Kind as _, Name, Problem, Result,
+    document::{API_VERSION, refused_at, shaped},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use subscriptions::{Subscriptions, api::NewSubscription, model::Subscription};
-
-const API_VERSION: &str = "towpath.dev/v1";
 
 /// The kinds that are taken. A service account comes before the trusts that stand for it.
 const KINDS: [&str; 6] = [
@@ -97,7 +98,7 @@ impl Documents for DeclaredDocuments {
         let mut answers: Vec<Option<Applied>> = vec![None; read.len()];
         for index in order {
             let applied = self.one(caller, &read[index], &mut beside, change).await;
-            answers[index] = Some(applied.map_err(|error| at(error, &documents[index].0))?);
+            answers[index] = Some(applied.map_err(|error| refused_at(error, &documents[index].0))?);
         }
         Ok(answers.into_iter().flatten().collect())
     }
@@ -216,34 +217,4 @@ fn declared<S: DeserializeOwned>(
 ) -> Result<(Meta, Said), Problem> {
     let read: Envelope<S> = shaped(document, place)?;
     Ok((read.metadata, Said::Identity(what(read.spec))))
-}
-
-fn shaped<S: DeserializeOwned>(document: &Value, place: &str) -> Result<Envelope<S>, Problem> {
-    serde_path_to_error::deserialize(document).map_err(|error| {
-        let path = match error.path().to_string().as_str() {
-            "." => place.to_owned(),
-            below => format!("{place}.{below}"),
-        };
-        Problem::new("document/shape", path, error.inner().to_string())
-    })
-}
-
-/// An error of one document, with where it stands.
-fn at(mut error: Error, place: &str) -> Error {
-    for problem in &mut error.problems {
-        problem.path = match problem.path.as_str() {
-            "" => place.to_owned(),
-            path => format!("{place}.spec.{path}"),
-        };
-    }
-    let is_said = matches!(
-        error.kind,
-        ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::NotFound
-    );
-    if error.problems.is_empty() && is_said {
-        let mut problem = Problem::new("document/refused", place, error.message.clone());
-        problem.remedy.clone_from(&error.remedy);
-        error.problems.push(problem);
-    }
-    error
 }

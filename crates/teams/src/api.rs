@@ -159,9 +159,6 @@ pub struct NamespaceFields {
     pub network_policies: Option<NetworkPolicies>,
 }
 
-/// Documents that are applied.
-pub const API_VERSION: &str = "towpath.dev/v1";
-
 /// The API version of requests for namespaces.
 pub const REQUEST_API_VERSION: &str = "platform.example.com/v1";
 

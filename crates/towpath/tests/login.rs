@@ -22,14 +22,7 @@ async fn platform(data: &tempfile::TempDir, options: &[&str]) -> (Site, site::Ru
     let mut site = Site::new(data.path());
     site.options = options.iter().map(ToString::to_string).collect();
     let running = site.start().await;
-    person::user(&site, "ada").await;
-    person::put(
-        &site,
-        "identity/groups/payments",
-        json!({ "members": ["ada"] }),
-    )
-    .await;
-    person::team(&site, "payments").await;
+    person::ada_of_payments(&site).await;
     (site, running)
 }
 

@@ -18,10 +18,7 @@ async fn platform(data: &tempfile::TempDir, options: &[&str]) -> (Site, site::Ru
     let mut site = Site::new(data.path());
     site.options = options.iter().map(ToString::to_string).collect();
     let running = site.start().await;
-    person::user(&site, "ada").await;
-    let members = json!({ "members": ["ada"] });
-    person::put(&site, "identity/groups/payments", members).await;
-    person::team(&site, "payments").await;
+    person::ada_of_payments(&site).await;
     let ada = Person::new();
     let ended = ada.login(&site.server(), "ada", &[]).await;
     assert_eq!(ended.code, 0, "{ended:?}");

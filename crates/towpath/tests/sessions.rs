@@ -7,7 +7,7 @@ mod person;
 mod site;
 
 use person::Person;
-use serde_json::{Value, json};
+use serde_json::Value;
 use site::Site;
 
 #[tokio::test]
@@ -15,14 +15,7 @@ async fn logins_are_listed_and_ended_from_elsewhere() {
     let data = tempfile::tempdir().unwrap();
     let site = Site::new(data.path());
     let _running = site.start().await;
-    person::user(&site, "ada").await;
-    person::put(
-        &site,
-        "identity/groups/payments",
-        json!({ "members": ["ada"] }),
-    )
-    .await;
-    person::team(&site, "payments").await;
+    person::ada_of_payments(&site).await;
     let (laptop, desk) = (Person::new(), Person::new());
     for one in [&laptop, &desk] {
         assert_eq!(one.login(&site.server(), "ada", &[]).await.code, 0);

@@ -1,13 +1,13 @@
 //! Documents that people apply: `towpath.dev/v1`.
 
-use kernel::{Name, Problem};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use kernel::{
+    Name, Problem,
+    document::{API_VERSION, shaped},
+};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::{EnvironmentRoleSpec, ResourceDefinitionSpec};
-
-/// The API version of our own kinds.
-pub const API_VERSION: &str = "towpath.dev/v1";
 
 /// A document of a kind that can be applied.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,16 +75,16 @@ impl Applicable {
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         match (text("apiVersion"), text("kind")) {
             (API_VERSION, "ResourceDefinition") => {
-                envelope(value, place).map(Self::ResourceDefinition)
+                shaped(value, place).map(Self::ResourceDefinition)
             }
-            (API_VERSION, "EnvironmentRole") => envelope(value, place).map(Self::EnvironmentRole),
-            (API_VERSION, "Environment") => envelope(value, place).map(Self::Environment),
+            (API_VERSION, "EnvironmentRole") => shaped(value, place).map(Self::EnvironmentRole),
+            (API_VERSION, "Environment") => shaped(value, place).map(Self::Environment),
             (API_VERSION, kind) => Err(Problem::new(
                 "document/kind",
                 format!("{place}.kind"),
                 format!("there is no kind `{kind}` that can be applied"),
             )
-            .remedy("use ResourceDefinition, EnvironmentRole, Environment, Team or Integration")),
+            .remedy("see those that there are: `towpath apply --help`")),
             (version, _) => Err(Problem::new(
                 "document/api-version",
                 format!("{place}.apiVersion"),
@@ -112,16 +112,6 @@ fn of_answer(value: &Value) -> Option<Value> {
         "metadata": { "name": meta.get("name")?, "labels": labels },
         "spec": fields.get("spec")?,
     }))
-}
-
-fn envelope<S: DeserializeOwned>(value: &Value, place: &str) -> Result<Envelope<S>, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = match error.path().to_string().as_str() {
-            "." => place.to_owned(),
-            below => format!("{place}.{below}"),
-        };
-        Problem::new("document/shape", path, error.inner().to_string())
-    })
 }
 
 /// The definitions and roles that come with the platform.

@@ -103,9 +103,9 @@ async fn access_review(
         .remedy("ask them by several reviews"));
     }
     let asked = review.questions.iter().enumerate();
-    let answers: Vec<_> = asked
+    let answers: Vec<Result<AccessAnswer, Problem>> = asked
         .map(|(at, asked)| rules.answer(&caller, at, asked))
-        .collect();
+        .collect::<Result<_>>()?;
     let problems: Vec<_> = answers.iter().filter_map(|one| one.clone().err()).collect();
     if !problems.is_empty() {
         return Err(Error::problems(
@@ -118,22 +118,25 @@ async fn access_review(
 }
 
 impl Rules {
+    /// The answer, or what is wrong with the question; an error where it could not be decided.
     fn answer(
         &self,
         caller: &Caller,
         at: usize,
         asked: &AccessQuestion,
-    ) -> Result<AccessAnswer, Problem> {
+    ) -> Result<Result<AccessAnswer, Problem>> {
         let known = self.actions.iter().find(|word| **word == asked.action);
-        let word = known.ok_or_else(|| {
+        let Some(word) = known else {
             let action = asked.action.escape_debug();
-            Problem::new(
+            let problem = Problem::new(
                 "authz/action",
                 format!("questions[{at}].action"),
                 format!("there is no action `{action}`"),
-            )
-            .remedy("docs/authorization.md lists the actions")
-        })?;
+            );
+            return Ok(Err(
+                problem.remedy("docs/authorization.md lists the actions")
+            ));
+        };
         let target = Target {
             kind: &asked.kind,
             scope: &asked.scope,
@@ -145,8 +148,7 @@ impl Rules {
                 protected: place.protected,
             }),
         };
-        Ok(AccessAnswer {
-            allowed: self.guard.allows(caller, Action::act(word), &target),
-        })
+        let allowed = self.guard.decides(caller, Action::act(word), &target)?;
+        Ok(Ok(AccessAnswer { allowed }))
     }
 }

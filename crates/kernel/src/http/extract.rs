@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, ErrorKind, Location, Problem, Result};
+use crate::{Error, ErrorKind, Location, Problem, Result, document::without_value};
 
 /// A JSON body: of a request, or of an answer.
 #[derive(Debug, Clone, Copy)]
@@ -81,27 +81,6 @@ fn malformed(path: &str, error: &serde_json::Error) -> Error {
         format!("the body is not as it should be{place}: {message}"),
         vec![problem],
     )
-}
-
-/// What serde says, without the value that was sent: it may be a secret that stands in the wrong place,
-/// and answers are logged. Kinds and fields are named; what was expected is said in full.
-fn without_value(message: &str) -> String {
-    let told = |what: &str, expected: &str| format!("{what}, expected {expected}");
-    for begin in ["invalid type: ", "invalid value: "] {
-        if let Some(rest) = message.strip_prefix(begin)
-            && let Some((found, expected)) = rest.rsplit_once(", expected ")
-        {
-            let kind = found.split(['"', '`']).next().unwrap_or_default();
-            return told(&format!("{begin}{}", kind.trim_end()), expected);
-        }
-    }
-    if message.starts_with("unknown variant `") {
-        return match message.rsplit_once("`, expected ") {
-            Some((_, expected)) => told("unknown variant", expected),
-            None => "unknown variant, there are none".to_owned(),
-        };
-    }
-    message.to_owned()
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {

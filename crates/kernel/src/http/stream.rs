@@ -72,7 +72,8 @@ impl Sight {
 ///
 /// Each is one CloudEvent in JSON, with its `seq` as the id: a client that reconnects with
 /// `Last-Event-ID` misses none and gets none twice. Where the store is away, or policy cannot decide, the stream
-/// ends, and the client reconnects; where the caller's credentials end, it ends as well. It ends with `stop`, too: an open stream must not hold up a shutdown.
+/// ends, and the client reconnects; where the caller's credentials end, it ends as well. It ends with `stop`, too: an
+/// open stream must not hold up a shutdown.
 pub fn event_stream(
     store: Store,
     filter: EventFilter,

@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use axum::{Router, body::Body, routing};
-use kernel::{Action, Caller, Error, ErrorKind, Target, http::Json};
+use kernel::{
+    Action, Caller, Error, ErrorKind, Target,
+    http::{Json, access_routes},
+};
 use serde_json::json;
 
 use crate::support::{get, request, send, service, store, wavering};
@@ -77,4 +80,23 @@ async fn an_answer_that_would_leave_something_out_says_so_instead() {
         json!({ "items": "one" })
     );
     assert_eq!(post().await.status, 200);
+}
+
+/// A review is a POST that changes nothing: an answer of it is no word of what was done.
+#[tokio::test]
+async fn a_review_does_not_call_forbidden_what_is_undecided() {
+    let (store, _directory) = store().await;
+    let (guard, undecided) = wavering(&store);
+    let service = service(access_routes(guard, &["thing.make"]));
+    let review = json!({ "questions": [{ "action": "thing.make", "kind": "Thing" }] });
+    let ask = async || {
+        let request = request("POST", "/v1/access-reviews")
+            .header("content-type", "application/json")
+            .body(Body::from(review.to_string()));
+        send(&service, request.unwrap()).await
+    };
+    undecided.store(true, Ordering::SeqCst);
+    assert_eq!(ask().await.problem().status, 503);
+    undecided.store(false, Ordering::SeqCst);
+    assert_eq!(ask().await.json()["answers"][0]["allowed"], true);
 }

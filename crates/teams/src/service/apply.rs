@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Caller, Change, Error, ErrorKind, Kind as _, Problem, Result};
-use serde::de::DeserializeOwned;
+use kernel::{
+    Caller, Change, Error, Kind as _, Problem, Result,
+    document::{API_VERSION, refused_at, shaped},
+};
 use serde_json::Value;
 
 use super::{
@@ -14,8 +16,8 @@ use super::{
 };
 use crate::{
     api::{
-        API_VERSION, Envelope, NamespaceFields, NamespaceRequest, NewIntegration, NewNamespace,
-        NewTeam, REQUEST_API_VERSION, TeamFields,
+        Envelope, NamespaceFields, NamespaceRequest, NewIntegration, NewNamespace, NewTeam,
+        REQUEST_API_VERSION, TeamFields,
     },
     model::{Integration, Team},
 };
@@ -91,7 +93,7 @@ impl Teams {
                     self.apply_integration(caller, change, name, *new).await
                 }
             };
-            applied.push(one.map_err(|error| at(error, place))?);
+            applied.push(one.map_err(|error| refused_at(error, place))?);
         }
         for mut room in rooms {
             room.take(change)?;
@@ -268,35 +270,4 @@ fn read_one(document: &Value, place: &str) -> Result<Read, Problem> {
     };
     let name = request.metadata.name.to_string();
     Ok(Read::Namespace(spec.team, NewNamespace { name, fields }))
-}
-
-fn shaped<S: DeserializeOwned>(document: &Value, place: &str) -> Result<Envelope<S>, Problem> {
-    serde_path_to_error::deserialize(document).map_err(|error| {
-        let path = match error.path().to_string().as_str() {
-            "." => place.to_owned(),
-            below => format!("{place}.{below}"),
-        };
-        Problem::new("document/shape", path, error.inner().to_string())
-    })
-}
-
-/// An error of one document, with where it stands.
-fn at(mut error: Error, place: &str) -> Error {
-    for problem in &mut error.problems {
-        problem.path = match problem.path.as_str() {
-            "" => place.to_owned(),
-            path => format!("{place}.spec.{path}"),
-        };
-    }
-    if error.problems.is_empty()
-        && matches!(
-            error.kind,
-            ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::AlreadyExists
-        )
-    {
-        let mut problem = Problem::new("document/refused", place, error.message.clone());
-        problem.remedy.clone_from(&error.remedy);
-        error.problems.push(problem);
-    }
-    error
 }

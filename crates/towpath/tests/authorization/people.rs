@@ -1,5 +1,5 @@
-//! People: a member of the team and its lead, the same of another team, somebody who onboards teams, a platform engineer, and one
-//! who has logged out.
+//! People: a member of the team and its lead, the same of another team, somebody who onboards teams, a platform
+//! engineer, and one who has logged out.
 
 use reqwest::Method;
 use serde_json::json;

@@ -247,6 +247,14 @@ pub async fn team(site: &Site, name: &str) {
     assert_eq!(answer.status(), 202, "{:?}", answer.text().await);
 }
 
+/// The user `ada`, of the group and the team `payments`.
+pub async fn ada_of_payments(site: &Site) {
+    user(site, "ada").await;
+    let members = json!({ "members": ["ada"] });
+    put(site, "identity/groups/payments", members).await;
+    team(site, "payments").await;
+}
+
 /// What the platform answers to whoever shows this token.
 pub async fn whoami(site: &Site, token: &str) -> u16 {
     let url = format!("{}/v1/whoami", site.server());

@@ -1,0 +1,104 @@
+//! Documents that people apply, each read by the domain whose kind it is of.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{Error, ErrorKind, Problem};
+
+/// The API version of our own kinds.
+pub const API_VERSION: &str = "towpath.dev/v1";
+
+/// The document as a `T`; `place` (`documents[0]`) is where it stands.
+///
+/// # Errors
+/// What is wrong with its shape, of rule `document/shape`, where that is. The value that is there is not
+/// repeated: it may be a secret that stands in the wrong place.
+pub fn shaped<T: DeserializeOwned>(document: &Value, place: &str) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let path = match error.path().to_string().as_str() {
+            "." => place.to_owned(),
+            below => format!("{place}.{below}"),
+        };
+        let message = without_value(&error.inner().to_string());
+        Problem::new("document/shape", path, message)
+    })
+}
+
+/// A refusal of the document at `place`, with where it stands: the paths of its problems are below the document's
+/// `spec`; where it names none, the refusal is the problem. Other errors are as they were.
+#[must_use]
+pub fn refused_at(mut error: Error, place: &str) -> Error {
+    for problem in &mut error.problems {
+        problem.path = match problem.path.as_str() {
+            "" => place.to_owned(),
+            path => format!("{place}.spec.{path}"),
+        };
+    }
+    let is_refusal = matches!(
+        error.kind,
+        ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::AlreadyExists | ErrorKind::NotFound
+    );
+    if error.problems.is_empty() && is_refusal {
+        let mut problem = Problem::new("document/refused", place, error.message.clone());
+        problem.remedy.clone_from(&error.remedy);
+        error.problems.push(problem);
+    }
+    error
+}
+
+/// What serde says, without the value that was sent: it may be a secret that stands in the wrong place,
+/// and answers are logged. Kinds and fields are named; what was expected is said in full.
+pub(crate) fn without_value(message: &str) -> String {
+    let told = |what: &str, expected: &str| format!("{what}, expected {expected}");
+    for begin in ["invalid type: ", "invalid value: "] {
+        if let Some(rest) = message.strip_prefix(begin)
+            && let Some((found, expected)) = rest.rsplit_once(", expected ")
+        {
+            let kind = found.split(['"', '`']).next().unwrap_or_default();
+            return told(&format!("{begin}{}", kind.trim_end()), expected);
+        }
+    }
+    if message.starts_with("unknown variant `") {
+        return match message.rsplit_once("`, expected ") {
+            Some((_, expected)) => told("unknown variant", expected),
+            None => "unknown variant, there are none".to_owned(),
+        };
+    }
+    message.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Thing {
+        #[expect(dead_code, reason = "only its shape is looked at")]
+        size: u32,
+    }
+
+    #[test]
+    fn a_mistake_is_told_at_its_place_and_without_the_value() {
+        let problem = shaped::<Thing>(&json!({ "size": "canary" }), "documents[1]").unwrap_err();
+        assert_eq!(problem.path, "documents[1].size");
+        assert_eq!(problem.message, "invalid type: string, expected u32");
+        let problem = shaped::<Thing>(&json!({}), "documents[1]").unwrap_err();
+        assert_eq!(problem.path, "documents[1]");
+    }
+
+    #[test]
+    fn a_refusal_says_which_document_it_is_of() {
+        let named = Error::problems("no", vec![Problem::new("a/b", "claims", "it is empty")]);
+        assert_eq!(
+            refused_at(named, "documents[0]").problems[0].path,
+            "documents[0].spec.claims"
+        );
+        let plain = refused_at(Error::not_found("team `x`"), "documents[0]");
+        assert_eq!(plain.problems[0].path, "documents[0]");
+        let away = refused_at(Error::unavailable("it is away"), "documents[0]");
+        assert!(away.problems.is_empty());
+    }
+}
