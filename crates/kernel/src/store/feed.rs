@@ -6,6 +6,8 @@ use sqlx::{PgPool, postgres::PgListener};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::sql::FEED;
+
 /// How often to look without being told: a notification is lost only with its connection.
 const LOOK: Duration = Duration::from_secs(5);
 /// The same while there is no connection that could tell.
@@ -19,24 +21,16 @@ pub(super) async fn follow(pool: PgPool, head: watch::Sender<i64>, stop: Cancell
             if listener.is_none() {
                 listener = listen(&pool).await;
             }
-            let wait = match &mut listener {
-                Some(told) => {
-                    look(&pool, &head).await;
-                    // `try_recv` is none where the connection was lost and is made anew; then, too,
-                    // it is time to look.
-                    match timeout(LOOK, told.try_recv()).await {
-                        Ok(Ok(_)) | Err(_) => continue,
-                        Ok(Err(error)) => {
-                            tracing::warn!(%error, "the store no longer tells of new events");
-                            listener = None;
-                            LOOK_BLIND
-                        }
-                    }
+            if let Some(told) = &mut listener {
+                look(&pool, &head).await;
+                if let Err(error) = hear(told, &head).await {
+                    tracing::warn!(%error, "the store no longer tells of new events");
+                    listener = None;
                 }
-                None => LOOK_BLIND,
-            };
-            tokio::time::sleep(wait).await;
-            look(&pool, &head).await;
+            } else {
+                tokio::time::sleep(LOOK_BLIND).await;
+                look(&pool, &head).await;
+            }
         }
     };
     tokio::select! {
@@ -45,11 +39,23 @@ pub(super) async fn follow(pool: PgPool, head: watch::Sender<i64>, stop: Cancell
     }
 }
 
+/// Takes in what is told, until it is time to look: after a silence, or where the connection was lost
+/// and made anew, or where an older version tells without saying what.
+async fn hear(told: &mut PgListener, head: &watch::Sender<i64>) -> sqlx::Result<()> {
+    while let Ok(heard) = timeout(LOOK, told.try_recv()).await {
+        let Some(newest) = heard?.and_then(|heard| heard.payload().parse().ok()) else {
+            break;
+        };
+        raise(head, newest);
+    }
+    Ok(())
+}
+
 async fn listen(pool: &PgPool) -> Option<PgListener> {
     let connected = async {
         // A connection of its own: it is held for as long as the store is open.
         let mut listener = PgListener::connect_with(pool).await?;
-        listener.listen("towpath_event").await?;
+        listener.listen(FEED).await?;
         Ok::<_, sqlx::Error>(listener)
     };
     match connected.await {
@@ -66,13 +72,16 @@ async fn look(pool: &PgPool, head: &watch::Sender<i64>) {
         .fetch_one(pool)
         .await
     {
-        Ok(newest) => {
-            head.send_if_modified(|known| {
-                let newer = newest > *known;
-                *known = newest.max(*known);
-                newer
-            });
-        }
+        Ok(newest) => raise(head, newest),
         Err(error) => tracing::debug!(%error, "the newest event could not be read"),
     }
+}
+
+/// Tells those who follow that the log goes to `newest`, unless they know.
+pub(super) fn raise(head: &watch::Sender<i64>, newest: i64) {
+    head.send_if_modified(|known| {
+        let newer = newest > *known;
+        *known = newest.max(*known);
+        newer
+    });
 }

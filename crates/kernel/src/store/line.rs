@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
@@ -88,11 +88,67 @@ impl Connection {
         .await
         .map(drop)
     }
+
+    /// Appends `lines` outside of any transaction, in one statement: beside the write itself, what an
+    /// append costs is the ways to the database and back. Gives the newest event's place in the log.
+    pub(super) async fn append(&mut self, lines: Vec<Line>) -> Result<i64> {
+        let now = Timestamp::now().to_string();
+        match self {
+            Self::Sqlite(connection) => append_sqlite(connection, now, lines).await,
+            Self::Postgres(server) => append_postgres(server, now, lines).await,
+        }
+        .map_err(failed)
+    }
 }
 
-/// Appends `lines`, and tells other replicas, in one message outside of any transaction; gives the
-/// newest event's place in the log.
-pub(super) async fn append(server: &mut PgConnection, lines: Vec<Line>) -> Result<i64> {
+async fn append_sqlite(
+    connection: &mut SqliteConnection,
+    now: String,
+    lines: Vec<Line>,
+) -> sqlx::Result<i64> {
+    if lines.is_empty() {
+        return sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM event")
+            .fetch_one(connection)
+            .await;
+    }
+    let lines: Vec<_> = lines
+        .into_iter()
+        .map(|line| {
+            json!([
+                line.id,
+                line.kind,
+                line.subject,
+                line.team,
+                line.correlation,
+                line.actor,
+                line.means,
+                line.reason,
+                line.outcome,
+                line.data
+            ])
+        })
+        .collect();
+    sqlx::query(
+        "INSERT INTO event (seq, id, time, type, subject, team, correlation, actor, means, reason,
+                            outcome, data)
+         SELECT (SELECT COALESCE(MAX(seq), 0) FROM event) + 1 + key, value ->> 0, $1, value ->> 1,
+                value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+                value ->> 8, value ->> 9
+         FROM json_each($2)",
+    )
+    .bind(now)
+    .bind(serde_json::Value::from(lines).to_string())
+    .execute(connection)
+    .await
+    .map(|done| done.last_insert_rowid())
+}
+
+/// Tells other replicas, too.
+async fn append_postgres(
+    server: &mut PgConnection,
+    now: String,
+    lines: Vec<Line>,
+) -> sqlx::Result<i64> {
     let mut columns: [Vec<String>; 8] = Default::default();
     let mut outcomes = Vec::with_capacity(lines.len());
     let mut reasons = Vec::with_capacity(lines.len());
@@ -124,7 +180,7 @@ pub(super) async fn append(server: &mut PgConnection, lines: Vec<Line>) -> Resul
         data,
     ] = columns;
     sqlx::query_scalar("SELECT event_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
-        .bind(Timestamp::now().to_string())
+        .bind(now)
         .bind(ids)
         .bind(kinds)
         .bind(subjects)
@@ -137,5 +193,4 @@ pub(super) async fn append(server: &mut PgConnection, lines: Vec<Line>) -> Resul
         .bind(data)
         .fetch_one(server)
         .await
-        .map_err(failed)
 }

@@ -109,6 +109,9 @@ macro_rules! head {
     };
 }
 
+/// Where Postgres tells of new events: the newest one's place in the log.
+pub(super) const FEED: &str = "towpath_event";
+
 /// One connection.
 pub(crate) enum Connection {
     Sqlite(sqlite::SqliteConnection),
@@ -146,6 +149,18 @@ impl Connection {
             }
         };
         head.map_err(failed)
+    }
+
+    /// Commits what has appended events, the newest at `head`, and tells other replicas so.
+    pub(super) async fn commit_events(&mut self, head: i64) -> Result<()> {
+        match self {
+            Self::Sqlite(_) => self.batch("COMMIT").await,
+            Self::Postgres(c) => {
+                let sql = format!("NOTIFY {FEED}, '{head}'; COMMIT");
+                let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+                c.execute(sql).await.map(drop).map_err(failed)
+            }
+        }
     }
 
     /// Runs a statement; says how many rows it changed.
@@ -197,7 +212,7 @@ impl Connection {
     }
 
     /// Whether it is Postgres.
-    pub(super) fn is_postgres(&self) -> bool {
+    fn is_postgres(&self) -> bool {
         matches!(self, Self::Postgres(_))
     }
 

@@ -6,7 +6,6 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -15,7 +14,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
-    line::{self, Line},
+    feed,
+    line::Line,
     open::{Connector, Lock},
     sql::Connection,
 };
@@ -44,7 +44,7 @@ pub(crate) trait Work: Send + 'static {
     type Output: Send + 'static;
     async fn run(self, tx: &mut Transaction<'_>) -> Result<Self::Output>;
 
-    /// What it appends to the log, where it does nothing else: a server takes that in one message.
+    /// What it appends to the log, where it does nothing else: a database takes that in one statement.
     fn lines(&self) -> Option<Vec<Line>> {
         None
     }
@@ -199,11 +199,7 @@ impl Loop {
             }
             let outcome = match self.in_time(&mut batch).await {
                 Ok(head) => {
-                    self.head.send_if_modified(|known| {
-                        let newer = head > *known;
-                        *known = head.max(*known);
-                        newer
-                    });
+                    feed::raise(&self.head, head);
                     Ok(())
                 }
                 Err(error) => {
@@ -249,10 +245,8 @@ impl Loop {
         let Some(connection) = self.connection.as_mut() else {
             return Err(Error::unavailable("the store is closed"));
         };
-        if let Connection::Postgres(server) = connection
-            && let Some(lines) = batch.iter().map(|job| job.lines()).collect()
-        {
-            return append(server, batch, lines).await;
+        if let Some(lines) = batch.iter().map(|job| job.lines()).collect() {
+            return append(connection, batch, lines).await;
         }
         let head = connection.begin().await?;
         let mut tx = Transaction {
@@ -285,8 +279,8 @@ impl Loop {
         let newest = tx.head;
         if !any {
             connection.batch("ROLLBACK").await?;
-        } else if connection.is_postgres() && newest > head {
-            connection.batch("NOTIFY towpath_event; COMMIT").await?;
+        } else if newest > head {
+            connection.commit_events(newest).await?;
         } else {
             connection.batch("COMMIT").await?;
         }
@@ -294,14 +288,16 @@ impl Loop {
     }
 }
 
-/// Runs a batch that does nothing but append: all of it in one message.
+/// Runs a batch that does nothing but append: all of it in one statement.
 async fn append(
-    server: &mut PgConnection,
+    connection: &mut Connection,
     batch: &mut [Box<dyn Job>],
     lines: Vec<Vec<Line>>,
 ) -> Result<i64> {
     let counts: Vec<_> = lines.iter().map(Vec::len).collect();
-    let head = line::append(server, lines.into_iter().flatten().collect()).await?;
+    let head = connection
+        .append(lines.into_iter().flatten().collect())
+        .await?;
     let mut last = head - counts.iter().sum::<usize>() as i64;
     for (job, count) in batch.iter_mut().zip(counts) {
         last += count as i64;
