@@ -1,12 +1,13 @@
 //! Work that one replica at a time does, for as long as it holds a lease.
 //!
-//! [`crate::Driver`] is this for reconcilers; here it is for what reads the log on and has no keys:
-//! what passes events on.
+//! [`crate::Driver`] does so with its reconcilers; what has no keys and reads the log on, to pass events to
+//! others, does so by itself.
 
 use std::{future::Future, time::Duration};
 
 use tokio::{
-    task::{JoinError, JoinSet},
+    sync::watch,
+    task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ pub struct Tenure {
     lease: &'static str,
     holder: String,
     ttl: Duration,
+    held: watch::Sender<bool>,
 }
 
 /// One time of holding the lease.
@@ -37,8 +39,16 @@ pub struct Term {
     pub stop: CancellationToken,
 }
 
+/// Why a term has ended.
+enum Ended {
+    /// The platform stops, or the lease is another's.
+    InOrder,
+    /// A part of the work has ended before its time.
+    ByItself,
+}
+
 impl Tenure {
-    /// Tries for the lease `lease`. `holder` names this replica, for people.
+    /// Tries for the lease `lease`. `holder` names this replica, for people: by its host, say.
     pub fn new(store: Store, lease: &'static str, holder: &str) -> Self {
         Self {
             store,
@@ -46,6 +56,7 @@ impl Tenure {
             // Two processes with one name are two holders all the same.
             holder: format!("{holder}/{}", Uuid::now_v7()),
             ttl: LEASE_TTL,
+            held: watch::channel(false).0,
         }
     }
 
@@ -56,97 +67,163 @@ impl Tenure {
         self
     }
 
+    /// Whether this replica holds the lease, to be followed: from before its work begins until all of it
+    /// has ended.
+    pub fn held(&self) -> watch::Receiver<bool> {
+        self.held.subscribe()
+    }
+
+    /// How long to wait before what failed is tried again.
+    pub(crate) fn pause(&self) -> Duration {
+        self.ttl / 10
+    }
+
     /// Does `work` whenever the lease is held, until `stop`. Work that ends by itself is begun anew.
     pub async fn run<W, F>(self, stop: CancellationToken, work: W)
     where
         W: Fn(Term) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
+        let begin = |term| {
+            let mut tasks = JoinSet::new();
+            tasks.spawn(work(term));
+            std::future::ready(tasks)
+        };
+        self.run_parts(stop, begin).await;
+    }
+
+    /// The same for work of several parts, which `begin` has spawned. Where one of them ends by itself all
+    /// are begun anew, by this replica or another: half the work would keep the lease from whoever does the
+    /// whole.
+    pub(crate) async fn run_parts<W, F>(self, stop: CancellationToken, begin: W)
+    where
+        W: Fn(Term) -> F,
+        F: Future<Output = JoinSet<()>>,
+    {
+        let lease = self.lease;
         while !stop.is_cancelled() {
             let asked = Instant::now();
-            match self.store.acquire(self.lease, &self.holder, self.ttl).await {
+            let wait = match self.store.acquire(lease, &self.holder, self.ttl).await {
                 Ok(Some(fence)) => {
-                    tracing::info!(lease = self.lease, epoch = fence.epoch, "a lease is held");
-                    self.hold(&fence, asked + self.ttl, &stop, &work).await;
+                    tracing::info!(lease, epoch = fence.epoch, "a lease is held");
+                    self.held.send_replace(true);
+                    let ended = self.hold(&fence, asked + self.ttl, &stop, &begin).await;
+                    self.held.send_replace(false);
+                    tracing::info!(lease, epoch = fence.epoch, "a lease is no longer held");
+                    // Expired, or given up: in both cases nothing of this term works any more.
                     if let Err(error) = self.store.release(&fence, &self.holder).await {
-                        tracing::warn!(error = error.chain(), "the lease was not given up");
+                        let error = error.chain();
+                        tracing::warn!(lease, error, "the lease was not given up");
+                    }
+                    match ended {
+                        Ended::InOrder => continue,
+                        Ended::ByItself => self.pause(),
                     }
                 }
-                Ok(None) => {}
+                Ok(None) => self.until_free().await,
                 Err(error) => {
-                    tracing::warn!(error = error.chain(), "the lease could not be asked for");
+                    let error = error.chain();
+                    tracing::warn!(lease, error, "the lease could not be asked for");
+                    self.pause()
                 }
-            }
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = sleep(self.ttl / 10) => {}
+                () = sleep(wait) => {}
             }
         }
     }
 
-    async fn hold<W, F>(&self, fence: &Fence, expires: Instant, stop: &CancellationToken, work: &W)
+    /// When to try again: as the lease expires, or sooner, to see that it was given up.
+    async fn until_free(&self) -> Duration {
+        match self.store.held_for(self.lease).await {
+            Ok(left) => left.min(self.pause()).max(Duration::from_millis(5)),
+            Err(_) => self.pause(),
+        }
+    }
+
+    /// Works until stopped, until the lease is lost or can no longer be renewed in time, or until a part of
+    /// the work ends.
+    async fn hold<W, F>(
+        &self,
+        fence: &Fence,
+        expires: Instant,
+        stop: &CancellationToken,
+        begin: &W,
+    ) -> Ended
     where
         W: Fn(Term) -> F,
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output = JoinSet<()>>,
     {
         let term = stop.child_token();
-        let working = work(Term {
-            fence: fence.clone(),
-            stop: term.clone(),
-        });
-        // A task of its own: however busy it is, the lease is renewed in time. It ends with this one.
+        // Tasks of their own: however busy they are, the lease is renewed in time.
         let mut tasks = JoinSet::new();
-        tasks.spawn(working);
-        let deadline = tokio::select! {
-            ended = tasks.join_next() => return said(ended),
-            () = stop.cancelled() => Instant::now() + GRACE,
-            expires = self.keep(fence, expires) => expires,
+        let work = async {
+            tasks = begin(Term {
+                fence: fence.clone(),
+                stop: term.clone(),
+            })
+            .await;
+            match tasks.join_next().await {
+                Some(Err(error)) => {
+                    tracing::error!(lease = self.lease, %error, "a part of the work failed");
+                }
+                _ => tracing::debug!(lease = self.lease, "a part of the work has ended"),
+            }
+        };
+        let (ended, deadline) = tokio::select! {
+            () = stop.cancelled() => (Ended::InOrder, Instant::now() + GRACE),
+            // The lease is renewed before less than this is left of it.
+            () = work => (Ended::ByItself, Instant::now() + self.margin()),
+            expires = self.keep(fence, expires) => (Ended::InOrder, expires),
         };
         term.cancel();
-        if let Ok(ended) = timeout_at(deadline, tasks.join_next()).await {
-            return said(ended);
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if timeout_at(deadline, all).await.is_err() {
+            let lease = self.lease;
+            tracing::warn!(lease, "work that did not end in time is aborted");
+            tasks.shutdown().await;
         }
-        tracing::warn!(
-            lease = self.lease,
-            "work that did not end in time is aborted"
-        );
-        tasks.shutdown().await;
+        ended
+    }
+
+    /// The time by which work ends before its lease does, at the least.
+    fn margin(&self) -> Duration {
+        self.ttl / 5
     }
 
     /// Renews the lease; ends when it is lost or can no longer be renewed, and gives the time by
     /// which all work must have ended.
     async fn keep(&self, fence: &Fence, mut expires: Instant) -> Instant {
-        let margin = self.ttl / 5;
+        let lease = self.lease;
+        let margin = self.margin();
         let mut wait = self.ttl / 3;
         loop {
             sleep(wait).await;
             let asked = Instant::now();
-            let renewal = self.store.acquire(self.lease, &self.holder, self.ttl);
+            let renewal = self.store.acquire(lease, &self.holder, self.ttl);
             let last = expires.checked_sub(margin).unwrap_or(asked);
             match timeout(last.saturating_duration_since(asked), renewal).await {
                 Ok(Ok(Some(renewed))) if renewed == *fence => {
                     expires = asked + self.ttl;
                     wait = self.ttl / 3;
+                    continue;
                 }
                 Ok(Ok(_)) => {
-                    tracing::warn!(lease = self.lease, "the lease was lost");
-                    return asked;
+                    tracing::warn!(lease, "the lease has passed to another replica");
+                    return Instant::now();
                 }
-                Ok(Err(error)) if Instant::now() < last => {
-                    tracing::warn!(error = error.chain(), "the lease could not be renewed");
-                    wait = self.ttl / 10;
+                Ok(Err(error)) => {
+                    let error = error.chain();
+                    tracing::warn!(lease, error, "the lease was not renewed");
+                    wait = self.pause();
                 }
-                _ => {
-                    tracing::warn!(lease = self.lease, "the lease runs out");
-                    return expires;
-                }
+                Err(_) => wait = Duration::ZERO,
+            }
+            if Instant::now() + wait >= last {
+                tracing::warn!(lease, "the lease could not be renewed in time: work stops");
+                return expires;
             }
         }
-    }
-}
-
-fn said(ended: Option<Result<(), JoinError>>) {
-    if let Some(Err(error)) = ended {
-        tracing::error!(%error, "work under a lease did not end well");
     }
 }

@@ -20,31 +20,19 @@ use std::{
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use self::work::{Worker, feed, relay};
 use crate::{
     Error, Reconciler, Store,
-    lease::{Fence, LEASE_TTL},
     reconciler::{Context, Nudges},
+    term::{Tenure, Term},
 };
 
 /// The lease of the one replica that reconciles.
 pub const LEASE: &str = "reconcile";
-
-/// How long work that goes on at a shutdown may take to end by itself.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// How a term of leading ended.
-enum Ended {
-    /// The platform stops, or the lease is another's.
-    InOrder,
-    /// A part of the work has ended before its time.
-    Failed,
-}
 
 /// Written by a reconciler's worker, read by the handle.
 type SharedStats = Arc<Mutex<QueueStats>>;
@@ -52,11 +40,9 @@ type SharedStats = Arc<Mutex<QueueStats>>;
 /// Runs reconcilers while this replica holds the lease [`LEASE`].
 pub struct Driver {
     store: Store,
-    holder: String,
-    ttl: Duration,
+    tenure: Tenure,
     reconcilers: Vec<(Arc<dyn Reconciler>, SharedStats)>,
     nudger: Nudger,
-    leads: watch::Sender<bool>,
 }
 
 /// One reconciler's queue, measured apart from its work.
@@ -82,13 +68,10 @@ impl Driver {
     /// A driver without reconcilers. `holder` names this replica in the lease: a host's name, say.
     pub fn new(store: Store, holder: String) -> Self {
         Self {
+            tenure: Tenure::new(store.clone(), LEASE, &holder),
             store,
-            // Two processes with one name are two holders all the same.
-            holder: holder + &format!("/{}", Uuid::now_v7()),
-            ttl: LEASE_TTL,
             reconcilers: Vec::new(),
             nudger: Nudger::default(),
-            leads: watch::channel(false).0,
         }
     }
 
@@ -107,13 +90,13 @@ impl Driver {
     /// Whether this replica reconciles, to be followed: what it does outside of its reconcilers
     /// begins and ends with it.
     pub fn leadership(&self) -> watch::Receiver<bool> {
-        self.leads.subscribe()
+        self.tenure.held()
     }
 
-    /// Another time to live of the lease than [`LEASE_TTL`].
+    /// As [`Tenure::lease_ttl`].
     #[must_use]
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
+        self.tenure = self.tenure.lease_ttl(ttl);
         self
     }
 
@@ -134,138 +117,54 @@ impl Driver {
     }
 
     async fn run(self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let asked = Instant::now();
-            let wait = match self.store.acquire(LEASE, &self.holder, self.ttl).await {
-                Ok(Some(fence)) => {
-                    tracing::info!(epoch = fence.epoch, "this replica reconciles");
-                    self.leads.send_replace(true);
-                    let ended = self.lead(&fence, asked + self.ttl, &stop).await;
-                    self.leads.send_replace(false);
-                    tracing::info!(epoch = fence.epoch, "this replica no longer reconciles");
-                    // Expired, or given up: in both cases nothing of this term works any more.
-                    if let Err(error) = self.store.release(&fence, &self.holder).await {
-                        tracing::warn!(error = error.chain(), "the lease was not given up");
-                    }
-                    match ended {
-                        Ended::InOrder => continue,
-                        Ended::Failed => self.ttl / 10,
-                    }
-                }
-                Ok(None) => self.until_free().await,
-                Err(error) => {
-                    tracing::warn!(error = error.chain(), "the lease could not be asked for");
-                    self.ttl / 10
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = sleep(wait) => {}
+        let Self {
+            store,
+            tenure,
+            reconcilers,
+            nudger,
+        } = self;
+        let pause = tenure.pause();
+        let begin = |term| begin(&store, &reconcilers, &nudger, term, pause);
+        tenure.run_parts(stop, begin).await;
+    }
+}
+
+/// Begins to work, for one term.
+async fn begin(
+    store: &Store,
+    reconcilers: &[(Arc<dyn Reconciler>, SharedStats)],
+    nudger: &Nudger,
+    term: Term,
+    pause: Duration,
+) -> JoinSet<()> {
+    let (nudges, nudged) = Nudges::channel();
+    nudger.set(nudges.clone());
+    let context = Context {
+        store: store.clone(),
+        fence: term.fence,
+        stop: term.stop,
+        nudges,
+    };
+    // Before the listing: what happens meanwhile is found by one or by the other.
+    let head = loop {
+        match store.head().await {
+            Ok(head) => break head,
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "the event log could not be read");
+                sleep(pause).await;
             }
         }
+    };
+    let mut tasks = JoinSet::new();
+    let mut told = Vec::new();
+    for (reconciler, stats) in reconcilers {
+        let (worker, nudges) = Worker::new(reconciler.clone(), context.clone(), stats.clone());
+        tasks.spawn(worker.run());
+        told.push((reconciler.clone(), nudges));
     }
-
-    /// When to try again: as the lease expires, or sooner, to see that it was given up.
-    async fn until_free(&self) -> Duration {
-        let look = self.ttl / 10;
-        match self.store.held_for(LEASE).await {
-            Ok(left) => left.min(look).max(Duration::from_millis(5)),
-            Err(_) => look,
-        }
-    }
-
-    /// Works until stopped, until the lease is lost or can no longer be renewed in time, or until a part of
-    /// the work ends that should not: half a leader would keep the lease from whoever does the whole.
-    async fn lead(&self, fence: &Fence, expires: Instant, stop: &CancellationToken) -> Ended {
-        let term = CancellationToken::new();
-        let (nudges, nudged) = Nudges::channel();
-        self.nudger.set(nudges.clone());
-        let context = Context {
-            store: self.store.clone(),
-            fence: fence.clone(),
-            stop: term.clone(),
-            nudges,
-        };
-        let mut tasks = JoinSet::new();
-        let work = async {
-            // Before the listing: what happens meanwhile is found by one or by the other.
-            let head = loop {
-                match self.store.head().await {
-                    Ok(head) => break head,
-                    Err(error) => {
-                        tracing::warn!(error = error.chain(), "the event log could not be read");
-                        sleep(self.ttl / 10).await;
-                    }
-                }
-            };
-            let mut told = Vec::new();
-            for (reconciler, stats) in &self.reconcilers {
-                let (worker, nudges) =
-                    Worker::new(reconciler.clone(), context.clone(), stats.clone());
-                tasks.spawn(worker.run());
-                told.push((reconciler.clone(), nudges));
-            }
-            tasks.spawn(relay(context.clone(), nudged, told.clone()));
-            tasks.spawn(feed(context.clone(), head, told));
-            // They end with the term only.
-            if let Some(Err(error)) = tasks.join_next().await {
-                tracing::error!(%error, "a part of the work panicked");
-            } else {
-                tracing::error!("a part of the work has ended by itself");
-            }
-        };
-        let (ended, deadline) = tokio::select! {
-            // The lease is renewed before less than this is left of it.
-            () = work => (Ended::Failed, Instant::now() + self.margin()),
-            () = stop.cancelled() => (Ended::InOrder, Instant::now() + GRACE),
-            expires = self.keep(fence, expires) => (Ended::InOrder, expires),
-        };
-        term.cancel();
-        let all = async { while tasks.join_next().await.is_some() {} };
-        if timeout_at(deadline, all).await.is_err() {
-            tracing::warn!("reconciliations that did not end in time are aborted");
-            tasks.shutdown().await;
-        }
-        ended
-    }
-
-    /// The time by which work ends before its lease does, at the least.
-    fn margin(&self) -> Duration {
-        self.ttl / 5
-    }
-
-    /// Renews the lease; ends when it is lost or can no longer be renewed, and gives the time by
-    /// which all work must have ended.
-    async fn keep(&self, fence: &Fence, mut expires: Instant) -> Instant {
-        let margin = self.margin();
-        let mut wait = self.ttl / 3;
-        loop {
-            sleep(wait).await;
-            let asked = Instant::now();
-            let renewal = self.store.acquire(LEASE, &self.holder, self.ttl);
-            let last = expires.checked_sub(margin).unwrap_or(asked);
-            match timeout(last.saturating_duration_since(asked), renewal).await {
-                Ok(Ok(Some(renewed))) if renewed == *fence => {
-                    expires = asked + self.ttl;
-                    wait = self.ttl / 3;
-                    continue;
-                }
-                Ok(Ok(_)) => {
-                    tracing::warn!("the lease has passed to another replica");
-                    return Instant::now();
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(error = error.chain(), "the lease was not renewed");
-                    wait = self.ttl / 10;
-                }
-                Err(_) => wait = Duration::ZERO,
-            }
-            if Instant::now() + wait >= last {
-                tracing::warn!("the lease could not be renewed in time: work stops");
-                return expires;
-            }
-        }
-    }
+    tasks.spawn(relay(context.clone(), nudged, told.clone()));
+    tasks.spawn(feed(context, head, told));
+    tasks
 }
 
 /// Wakes the reconcilers of this replica while it holds the lease, and does nothing otherwise: the
