@@ -1,27 +1,21 @@
 //! Who may make or remove: one call at a time for each release, and none waits for another release,
 //! whose stop may take its whole grace.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
-};
-
 use delivery::engine::ReleaseRef;
-use tokio::sync::{OwnedMutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The turns of one engine.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     /// Shared by whoever has a turn; alone has it who has to do with all releases.
     all: RwLock<()>,
-    /// The releases that somebody has to do with, or waits for.
-    taken: Mutex<BTreeMap<ReleaseRef, Weak<tokio::sync::Mutex<()>>>>,
+    releases: kernel::Turns<ReleaseRef>,
 }
 
 /// Nobody else makes or removes the release as long as this is held.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
-    _one: OwnedMutexGuard<()>,
+    _one: kernel::Turn,
     _all: RwLockReadGuard<'a, ()>,
 }
 
@@ -29,18 +23,8 @@ impl Turns {
     /// Waits for the turn of `id`.
     pub(crate) async fn of(&self, id: &ReleaseRef) -> Turn<'_> {
         let all = self.all.read().await;
-        let one = {
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            taken.retain(|_, turn| turn.strong_count() > 0);
-            let held = taken.get(id).and_then(Weak::upgrade);
-            held.unwrap_or_else(|| {
-                let turn = Arc::default();
-                taken.insert(id.clone(), Arc::downgrade(&turn));
-                turn
-            })
-        };
         Turn {
-            _one: one.lock_owned().await,
+            _one: self.releases.of(id).await,
             _all: all,
         }
     }

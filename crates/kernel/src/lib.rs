@@ -34,6 +34,7 @@ pub mod secret;
 pub mod store;
 mod tally;
 pub mod term;
+mod turns;
 
 pub use authorization::{Action, Authorizer, Beginnings, Guard, Ruling, Surroundings, Target};
 pub use backoff::Backoff;
@@ -54,3 +55,4 @@ pub use sealer::Sealer;
 pub use secret::{Secret, SecretText};
 pub use store::{Committed, SealedBy, Store};
 pub use tally::Tallies;
+pub use turns::{Turn, Turns};

@@ -23,13 +23,13 @@ mod workloads;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 pub use resources::DUMPED;
 pub use teams::TeamData;
 
-use kernel::{Error, Guard, Kind, Query, Resource, Result, Secret, Store};
+use kernel::{Error, Guard, Kind, Query, Resource, Result, Secret, Store, Turns};
 
 use crate::{
     Engine, Provisioner, Verifier,
@@ -66,7 +66,7 @@ pub struct Delivery {
     ends: OnceLock<Arc<dyn Ends>>,
     /// One deployment at a time is planned and written for an environment by this replica; others
     /// wait their turn, rather than plan in vain.
-    turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    turns: Turns<String>,
 }
 
 impl Delivery {
@@ -91,7 +91,7 @@ impl Delivery {
             digest_key,
             documents: OnceLock::new(),
             ends: OnceLock::new(),
-            turns: Mutex::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -141,14 +141,6 @@ impl Delivery {
     pub(crate) async fn engine_of(&self, environment: &str) -> Result<Arc<dyn Engine>> {
         let found = self.store.expect::<Environment>("", environment).await?;
         self.engine(&found.spec.engine)
-    }
-
-    /// The turn of a deployment to `environment`.
-    fn turn(&self, environment: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that nobody waits for are made anew when somebody does.
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        turns.entry(environment.to_owned()).or_default().clone()
     }
 
     pub(crate) fn digest_key(&self) -> &Secret {

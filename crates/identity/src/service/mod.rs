@@ -21,7 +21,6 @@ mod oversight;
 mod people;
 mod sessions;
 mod tokens;
-mod turns;
 mod upstreams;
 mod users;
 mod withdrawal;
@@ -31,7 +30,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kernel::{Caller, CallerKind, Contended, Error, Guard, Means, Resource, Result, Store};
+use kernel::{Caller, CallerKind, Contended, Error, Guard, Means, Resource, Result, Store, Turns};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::login::Filled;
@@ -50,7 +49,7 @@ pub use self::{
     tokens::TokenAnswer,
     upstreams::UpstreamSecrets,
 };
-use self::{automation::Noted, exchange::Issuers, openings::Openings, turns::Turns};
+use self::{automation::Noted, exchange::Issuers, openings::Openings};
 use crate::{
     clock::Clock,
     model::ServiceAccount,
@@ -76,7 +75,7 @@ pub struct Identity {
     issuers: Issuers,
     openings: Openings,
     /// Those who renew one session at the same moment.
-    renewals: Turns,
+    renewals: Turns<String>,
     noted: Noted,
     webhooks: OnceLock<Arc<dyn Webhooks>>,
 }

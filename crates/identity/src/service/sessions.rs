@@ -108,7 +108,7 @@ impl Identity {
         let sid = token.expose_str().and_then(parse_refresh);
         let sid = sid.map_or("", |(sid, _)| sid);
         // Of those who come together one asks the source; the others are given what that one was.
-        let _turn = self.renewals.wait(sid).await;
+        let _turn = self.renewals.of(&sid.to_owned()).await;
         anew(|| self.refresh_once(&credentials.id, token)).await
     }
 

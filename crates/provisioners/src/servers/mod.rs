@@ -20,7 +20,7 @@ mod slot;
 mod supervise;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -28,7 +28,7 @@ use std::{
 };
 
 use delivery::provisioner::{ProvisionError, Request};
-use kernel::Secret;
+use kernel::{Secret, Turns};
 use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 use uuid::Uuid;
 
@@ -112,7 +112,7 @@ struct Inner {
     redis: Slot<RedisServer>,
     amqp: Slot<AmqpServer>,
     /// By instance: who starts, resumes or removes its own Redis.
-    own_redis_turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    own_redis_turns: Turns<String>,
     /// Containers that this process started or found running.
     containers: Mutex<BTreeSet<String>>,
 }
@@ -128,7 +128,7 @@ impl Servers {
                 mysql: Slot::default(),
                 redis: Slot::default(),
                 amqp: Slot::default(),
-                own_redis_turns: Mutex::default(),
+                own_redis_turns: Turns::default(),
                 containers: Mutex::default(),
             }),
         }

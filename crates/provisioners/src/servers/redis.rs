@@ -3,14 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use delivery::provisioner::ProvisionError;
-use kernel::{Secret, SecretText};
+use kernel::{Secret, SecretText, Turn};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
     RedisConnectionInfo, aio::MultiplexedConnection,
 };
 use rustix::process::Signal;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OwnedMutexGuard;
 
 use super::{
     Address, Servers,
@@ -179,12 +178,8 @@ impl Servers {
 
     /// One at a time for each instance: a server that is resumed must not come up in the midst of its
     /// removal, where nobody would know of it.
-    async fn own_redis_turn(&self, name: &str) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.inner.own_redis_turns.lock().await;
-            Arc::clone(turns.entry(name.to_owned()).or_default())
-        };
-        turn.lock_owned().await
+    async fn own_redis_turn(&self, name: &str) -> Turn {
+        self.inner.own_redis_turns.of(&name.to_owned()).await
     }
 
     /// Whether the instance `name` has a server of its own.
@@ -202,7 +197,6 @@ impl Servers {
             .stop(&home.directory, &pid_file, Signal::TERM)
             .await?;
         home.remove()?;
-        self.inner.own_redis_turns.lock().await.remove(name);
         Ok(())
     }
 

@@ -280,8 +280,7 @@ impl Delivery {
     ) -> Result<Resource<Deployment>> {
         let mut last =
             Error::conflict("the environment changes too fast to deploy to it").remedy("try again");
-        let turn = self.turn(environment);
-        let _turn = turn.lock().await;
+        let _turn = self.turns.of(&environment.to_owned()).await;
         let mut beside = None;
         for attempt in 0..TRIES {
             // Reconcilers and other replicas write, too: they get a moment to finish.
@@ -291,8 +290,8 @@ impl Delivery {
                 .await?;
             if attempt > 0 && beside.is_none() {
                 // Those of one team are counted together. No environment's name has a `/`.
-                let turn = self.turn(&format!("team/{}", room.environment.spec.team));
-                beside = Some(turn.lock_owned().await);
+                let team = format!("team/{}", room.environment.spec.team);
+                beside = Some(self.turns.of(&team).await);
             }
             let draft = self.draft(caller, &room.environment, order).await?;
             if !draft.decision.allowed {
