@@ -1,29 +1,11 @@
-//! The Score parser takes any bytes: it ends, says where every mistake is, and what it accepts is
-//! accepted again as JSON, as the same workload.
+//! See [`towpath_fuzz::score_parse`].
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-use libfuzzer_sys::fuzz_target;
-use towpath_delivery::score::{self, Limits, Source};
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| towpath_fuzz::score_parse(bytes));
 
-fuzz_target!(|bytes: &[u8]| {
-    let source = Source {
-        name: "score.yaml".into(),
-        bytes: bytes.to_vec(),
-    };
-    match score::parse(&source, &Limits::default()) {
-        Ok(documents) => {
-            for document in documents {
-                let json = serde_json::to_value(&document.workload).expect("a workload is JSON");
-                let again = score::validate(&json).expect("what was accepted is accepted again");
-                assert_eq!(again, document.workload);
-                score::deployable(&again);
-                score::advice(&again);
-            }
-        }
-        Err(problems) => {
-            assert!(!problems.is_empty());
-            assert!(problems.iter().all(|problem| problem.remedy.is_some()));
-        }
-    }
-});
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    towpath_fuzz::replay(towpath_fuzz::score_parse)
+}

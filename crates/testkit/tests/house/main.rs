@@ -41,6 +41,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &["towpath-kernel", "towpath-delivery", "towpath-template"],
     ),
     ("towpath-engines", &["towpath-kernel", "towpath-delivery"]),
+    ("towpath-fuzz", &["towpath-delivery"]),
     (
         "towpath-client",
         &[
