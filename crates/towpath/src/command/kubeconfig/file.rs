@@ -83,8 +83,9 @@ pub(super) fn kubeconfig_path() -> Result<PathBuf> {
     })
 }
 
-/// Merges the entries into the file at `path`, which is locked as kubectl locks it.
-pub(super) fn update(path: &Path, entries: Entries, use_it: bool) -> Result<()> {
+/// Merges the entries into the file at `path`, which is locked as kubectl locks it. Gives the contexts that were of
+/// another login, with its name.
+pub(super) fn update(path: &Path, entries: Entries, use_it: bool) -> Result<Vec<(String, String)>> {
     let doing = format!("{} cannot be written", path.display());
     let io = |error: std::io::Error| Failure::io(&doing, &error);
     if let Some(directory) = path.parent() {
@@ -110,9 +111,31 @@ pub(super) fn update(path: &Path, entries: Entries, use_it: bool) -> Result<()> 
         Err(error) if error.kind() == ErrorKind::NotFound => Mapping::new(),
         Err(error) => return Err(io(error)),
     };
+    let taken = of_other_logins(&config, &entries);
     merge(&mut config, entries, use_it)?;
     let text = document::text(Format::Yaml, &Value::Mapping(config));
-    replace(&beside(".towpath-new"), &target, text.as_bytes()).map_err(io)
+    replace(&beside(".towpath-new"), &target, text.as_bytes()).map_err(io)?;
+    Ok(taken)
+}
+
+/// The contexts that get another login than they had: two platforms may have a cluster of one name.
+fn of_other_logins(config: &Mapping, entries: &Entries) -> Vec<(String, String)> {
+    let login = |user: &Value| -> Option<String> {
+        let arguments = user.get("user")?.get("exec")?.get("args")?.as_sequence()?;
+        let named = arguments.iter().skip_while(|one| *one != "--context");
+        Some(named.skip(1).next()?.as_str()?.to_owned())
+    };
+    let users = config.get("users").and_then(Value::as_sequence);
+    let before = |entry: &Entry| {
+        let named = |user: &&Value| user.get("name").and_then(Value::as_str) == Some(&entry.user);
+        login(users?.iter().find(named)?)
+    };
+    let all = entries.clusters.iter();
+    all.filter_map(|entry| {
+        let before = before(entry).filter(|one| Some(one) != login(&entry.credential).as_ref())?;
+        Some((entry.name.clone(), before))
+    })
+    .collect()
 }
 
 /// Kubectl's own lock: a file that is there.
@@ -240,6 +263,30 @@ mod tests {
         );
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn a_context_that_was_of_another_login_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
+        assert!(
+            update(&path, entries("https://new"), true)
+                .unwrap()
+                .is_empty()
+        );
+        assert!(
+            update(&path, entries("https://new"), true)
+                .unwrap()
+                .is_empty()
+        );
+        let exec = json!({ "args": ["credential", "--context", "beta"] });
+        let beta = || Entry::new("prod", &json!({ "server": "https://new" }), &exec).unwrap();
+        let others = Entries {
+            clusters: vec![beta()],
+            current: None,
+        };
+        let taken = update(&path, others, true).unwrap();
+        assert_eq!(taken, [("prod".to_owned(), "acme".to_owned())]);
     }
 
     #[test]

@@ -78,7 +78,12 @@ impl Kubeconfig {
         let names = entries.clusters.iter().map(|one| one.name().to_owned());
         let names: Vec<_> = names.collect();
         let current = entries.current.clone();
-        update(&path, entries, !self.keep_current)?;
+        for (name, before) in update(&path, entries, !self.keep_current)? {
+            context.say(&format!(
+                "the context `{name}` was of the login `{before}`, and is of `{login}` now: keep the two apart by \
+                 KUBECONFIG=FILE"
+            ));
+        }
         let answer = json!({ "file": path, "contexts": names, "default": current });
         context.answer(&answer, || {
             let first = current.as_ref().or(names.first());
