@@ -19,6 +19,9 @@ use site::Site;
 use testkit::{eventually, free_port, servers};
 use tokio::net::TcpStream;
 
+/// Calls kubectl as the operator of a cluster.
+type Operate<'a> = &'a dyn Fn(&[&str]);
+
 /// nginx before the platform, since Kubernetes takes no issuer without TLS.
 struct Front {
     nginx: Child,
@@ -124,7 +127,7 @@ async fn clusters_let_members_in_by_one_login() {
     let payments = |members: &[&str]| json!({ "members": members });
     person::put(&site, "identity/groups/payments", payments(&["ada"])).await;
     person::team(&site, "payments").await;
-    let both: [&dyn Fn(&[&str]); 2] = [
+    let both: [Operate<'_>; 2] = [
         &|arguments| drop(cluster.operate(arguments)),
         &|arguments| drop(cluster.operate_at(&beside, arguments)),
     ];

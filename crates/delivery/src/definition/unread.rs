@@ -65,20 +65,24 @@ pub fn unread_params(
                 );
                 let path = format!("workloads.{name}.resources.{resource}.params.{param}");
                 let problem = Problem::new("graph/unread-parameter", path, message);
-                unread.problems.push(problem.remedy(remedy(param, &reads)));
+                let of_type = catalogue.of_type(&spec.resource_type);
+                let of_type = of_type.flat_map(|(_, other)| read_by(other)).collect();
+                let remedy = remedy(param, &reads, &of_type);
+                unread.problems.push(problem.remedy(remedy));
             }
         }
     }
     unread
 }
 
-fn remedy(param: &str, reads: &BTreeSet<String>) -> String {
+/// What to do instead; what is meant may be what another definition of the type reads.
+fn remedy(param: &str, reads: &BTreeSet<String>, of_type: &BTreeSet<String>) -> String {
     let known: Vec<_> = reads.iter().map(|name| format!("`{name}`")).collect();
     let all = match known.as_slice() {
-        [] => return "leave it out: the definition reads no parameters".to_owned(),
+        [] => "the definition reads no parameters".to_owned(),
         known => format!("the definition reads {}", known.join(", ")),
     };
-    match nearest(param, reads.iter().map(String::as_str)) {
+    match nearest(param, of_type.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`? {all}"),
         None => format!("leave it out; {all}"),
     }
