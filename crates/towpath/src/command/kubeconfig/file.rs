@@ -122,8 +122,8 @@ pub(super) fn update(path: &Path, entries: Entries, use_it: bool) -> Result<Vec<
 fn of_other_logins(config: &Mapping, entries: &Entries) -> Vec<(String, String)> {
     let login = |user: &Value| -> Option<String> {
         let arguments = user.get("user")?.get("exec")?.get("args")?.as_sequence()?;
-        let named = arguments.iter().skip_while(|one| *one != "--context");
-        Some(named.skip(1).next()?.as_str()?.to_owned())
+        let mut named = arguments.iter().skip_while(|one| *one != "--context");
+        Some(named.nth(1)?.as_str()?.to_owned())
     };
     let users = config.get("users").and_then(Value::as_sequence);
     let before = |entry: &Entry| {

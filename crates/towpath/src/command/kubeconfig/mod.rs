@@ -111,17 +111,16 @@ impl Kubeconfig {
             });
         }
         let client = context.client()?;
-        let (found, current) = match &self.cluster {
-            Some(name) => (vec![client.cluster(name).await?], Some(name.clone())),
-            None => {
-                let all = every(async |page| client.clusters(&page).await).await?;
-                let default = match all.as_slice() {
-                    [only] => Some(only),
-                    several => several.iter().find(|one| one.spec.is_default),
-                };
-                let default = default.map(|one| one.meta.name.clone());
-                (all, default)
-            }
+        let (found, current) = if let Some(name) = &self.cluster {
+            (vec![client.cluster(name).await?], Some(name.clone()))
+        } else {
+            let all = every(async |page| client.clusters(&page).await).await?;
+            let default = match all.as_slice() {
+                [only] => Some(only),
+                several => several.iter().find(|one| one.spec.is_default),
+            };
+            let default = default.map(|one| one.meta.name.clone());
+            (all, default)
         };
         if found.is_empty() {
             return Err(Failure::new(
