@@ -22,6 +22,7 @@
 mod catalog;
 mod environments;
 mod error;
+mod fleet;
 mod identity;
 mod integrations;
 mod machines;

@@ -10,7 +10,15 @@ allow if {
 }
 
 # What all share, everybody who is known may read.
-permitted if input.action in {"environment-role.read", "resource-definition.read", "starter-kit.read", "policy.read"}
+permitted if {
+	input.action in {
+		"cluster.read",
+		"environment-role.read",
+		"resource-definition.read",
+		"starter-kit.read",
+		"policy.read",
+	}
+}
 
 # Those who operate the platform may do everything. They are people: no automation is one of them.
 permitted if operator

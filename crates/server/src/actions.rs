@@ -3,6 +3,9 @@
 
 /// Every action, by name.
 pub(crate) const ACTIONS: &[&str] = &[
+    "cluster.change",
+    "cluster.delete",
+    "cluster.read",
     "departure.read",
     "deployment.create",
     "deployment.plan",

@@ -8,6 +8,7 @@ use delivery::{
     api::{Applied, ApplyOutcome},
     documents::Documents,
 };
+use fleet::Fleet;
 use kernel::{Caller, Change, Error, Kind as _, Result};
 use serde_json::Value;
 
@@ -74,6 +75,37 @@ impl Documents for CatalogDocuments {
             outcome: match one.done {
                 Some(Done::Created) => ApplyOutcome::Created,
                 Some(Done::Changed) => ApplyOutcome::Changed,
+                None => ApplyOutcome::Unchanged,
+            },
+            revision: None,
+            missing: None,
+        });
+        Ok(answer.collect())
+    }
+}
+
+/// The documents of the fleet, as delivery's `apply` takes them.
+pub(crate) struct FleetDocuments(pub(crate) Arc<Fleet>);
+
+#[async_trait]
+impl Documents for FleetDocuments {
+    fn takes(&self, document: &Value) -> bool {
+        Fleet::takes(document)
+    }
+
+    async fn apply(
+        &self,
+        caller: &Caller,
+        documents: &[(String, Value)],
+        change: &mut Change,
+    ) -> Result<Vec<Applied>> {
+        let applied = self.0.cluster_apply(caller, documents, change).await?;
+        let answer = applied.into_iter().map(|one| Applied {
+            kind: fleet::model::Cluster::KIND.into(),
+            name: one.name,
+            outcome: match one.is_new {
+                Some(true) => ApplyOutcome::Created,
+                Some(false) => ApplyOutcome::Changed,
                 None => ApplyOutcome::Unchanged,
             },
             revision: None,

@@ -83,6 +83,7 @@ fn parts() -> Vec<utoipa::openapi::OpenApi> {
     vec![
         delivery::http::ApiDoc::openapi(),
         catalog::http::ApiDoc::openapi(),
+        fleet::http::ApiDoc::openapi(),
         identity::http::ApiDoc::openapi(),
         teams::http::ApiDoc::openapi(),
         crate::rekey::ApiDoc::openapi(),

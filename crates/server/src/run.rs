@@ -14,6 +14,7 @@ use delivery::{
     reconcile::{Deployments, Environments, Instances, Namespaces, Workloads},
     service::{Delivery, Settings},
 };
+use fleet::Fleet;
 use gateway::{Gateway, GatewayHandle, Limits};
 use identity::{
     Clock, Either, Identity,
@@ -41,7 +42,7 @@ use crate::{
     callers::{Refusals, Workloads as CallingWorkloads},
     declared::DeclaredDocuments,
     deploy_accounts::DeployAccounts,
-    documents::{AllDocuments, CatalogDocuments},
+    documents::{AllDocuments, CatalogDocuments, FleetDocuments},
     keys, lead,
     metrics::{self, Metrics},
     parts::Parts,
@@ -124,6 +125,7 @@ pub async fn start(config: Config) -> Result<Running> {
             server: identity.issuer.clone(),
         },
     ));
+    let fleet = Arc::new(Fleet::new(store.clone(), guard.clone()));
     let installed = lead::install_unless_led(&delivery, &catalog).await?;
     let identity = Identity::start(store.clone(), guard.clone(), identity, Clock::system());
     let identity = Arc::new(identity.await?);
@@ -162,6 +164,7 @@ pub async fn start(config: Config) -> Result<Running> {
     delivery.also_applies(Arc::new(AllDocuments(vec![
         Arc::new(TeamDocuments(teams.clone())),
         Arc::new(CatalogDocuments(catalog.clone())),
+        Arc::new(FleetDocuments(fleet.clone())),
         Arc::new(DeclaredDocuments {
             identity: identity.clone(),
             subscriptions: subscriptions.clone(),
@@ -255,6 +258,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let router = Router::new()
         .merge(delivery::http::routes(delivery.clone()))
         .merge(catalog::http::routes(catalog))
+        .merge(fleet::http::routes(fleet))
         .merge(teams::http::routes(teams))
         .merge(subscriptions::http::routes(subscriptions))
         .merge(identity::http::routes(identity.clone()))

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-pub use self::kubernetes::{Kubernetes, kubernetes};
+pub use self::kubernetes::{Beside, Kubernetes, kubernetes};
 pub use self::nats::{NatsServer, nats};
 pub use self::npm::npm;
 pub use self::postgres::{PostgresDatabase, postgres, postgres_database};

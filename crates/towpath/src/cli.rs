@@ -221,6 +221,8 @@ pub(crate) enum Command {
     Context(command::context::Contexts),
     #[command(subcommand)]
     Identity(command::identity::Identity),
+    #[command(subcommand)]
+    Cluster(command::cluster::Cluster),
     Kubeconfig(command::kubeconfig::Kubeconfig),
     Credential(command::credential::Credential),
     #[command(subcommand)]
@@ -305,7 +307,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Can(can) => can.run(context).await,
         Command::Context(contexts) => contexts.run(context).await,
         Command::Identity(identity) => identity.run(context).await,
-        Command::Kubeconfig(kubeconfig) => kubeconfig.run(context),
+        Command::Cluster(cluster) => cluster.run(context).await,
+        Command::Kubeconfig(kubeconfig) => kubeconfig.run(context).await,
         Command::Credential(credential) => credential.run(context).await,
         Command::Integration(integration) => integration.run(context).await,
         Command::Subscription(subscription) => subscription.run(context).await,

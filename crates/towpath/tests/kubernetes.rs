@@ -1,4 +1,4 @@
-//! A real Kubernetes API server that knows the platform as its issuer, and a member with the real kubectl.
+//! Two real Kubernetes API servers that know the platform as their issuer, and a member with the real kubectl.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -13,12 +13,14 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use person::Person;
 use serde_json::json;
 use site::Site;
 use testkit::{eventually, free_port, servers};
 use tokio::net::TcpStream;
+
+/// Calls kubectl as the operator of a cluster.
+type Operate<'a> = &'a dyn Fn(&[&str]);
 
 /// nginx before the platform, since Kubernetes takes no issuer without TLS.
 struct Front {
@@ -94,7 +96,7 @@ fn certificates(directory: &Path) {
 }
 
 #[tokio::test]
-async fn a_cluster_lets_members_in_by_their_login() {
+async fn clusters_let_members_in_by_one_login() {
     let Some(nginx) = servers::nginx() else {
         return;
     };
@@ -118,70 +120,121 @@ async fn a_cluster_lets_members_in_by_their_login() {
         return;
     };
 
+    let second = free_port();
+    let beside = cluster.beside(second, directory.path());
+
     person::user(&site, "ada").await;
     let payments = |members: &[&str]| json!({ "members": members });
     person::put(&site, "identity/groups/payments", payments(&["ada"])).await;
     person::team(&site, "payments").await;
-    for namespace in ["payments-dev", "shop-dev"] {
-        cluster.operate(&["create", "namespace", namespace]);
+    let both: [Operate<'_>; 2] = [
+        &|arguments| drop(cluster.operate(arguments)),
+        &|arguments| drop(cluster.operate_at(&beside, arguments)),
+    ];
+    for operate in both {
+        for namespace in ["payments-dev", "shop-dev"] {
+            operate(&["create", "namespace", namespace]);
+        }
+        let role = ["create", "role", "payments", "-n", "payments-dev"];
+        let may = ["--verb=create,get,list", "--resource=configmaps"];
+        operate(&[&role[..], &may[..]].concat());
+        let binding = ["create", "rolebinding", "payments", "-n", "payments-dev"];
+        let members = ["--role=payments", "--group=local:payments"];
+        operate(&[&binding[..], &members[..]].concat());
     }
-    let binding = ["create", "rolebinding", "payments", "-n", "payments-dev"];
-    let members = ["--clusterrole=edit", "--group=local:payments"];
-    cluster.operate(&[&binding[..], &members[..]].concat());
 
-    let ada = Person::trusting(&front.authority);
-    assert_eq!(ada.login(&front.address, "ada", &[]).await.code, 0);
+    // Operators say which clusters there are, and she has them by one login.
     let api = fs::read_to_string(&cluster.kubeconfig).unwrap();
     let api: serde_json::Value = serde_yaml_ng::from_str(&api).unwrap();
     let api = &api["clusters"][0]["cluster"];
-    let server = api["server"].as_str().unwrap();
-    let encoded = api["certificate-authority-data"].as_str().unwrap();
-    let certificate = ada.home().join("cluster.crt");
-    fs::write(&certificate, STANDARD.decode(encoded).unwrap()).unwrap();
-    let written = ada
-        .run(&[
-            "kubeconfig",
-            "--cluster-name",
-            "prod",
-            "--cluster-server",
-            server,
-            "--cluster-ca",
-            certificate.to_str().unwrap(),
-            "--write",
-        ])
-        .await;
+    let other = json!({
+        "server": format!("https://127.0.0.1:{second}"),
+        "certificate-authority-data": fs::read_to_string(&front.authority).unwrap(),
+    });
+    for (name, api, is_default) in [("prod", api, true), ("qa", &other, false)] {
+        let spec = json!({
+            "endpoint": api["server"], "default": is_default, "roles": [name],
+            "certificateAuthorityData": api["certificate-authority-data"],
+        });
+        person::put(&site, &format!("clusters/{name}"), json!({ "spec": spec })).await;
+    }
+    let ada = Person::trusting(&front.authority);
+    assert_eq!(ada.login(&front.address, "ada", &[]).await.code, 0);
+    let written = ada.run(&["kubeconfig", "--write"]).await;
     assert_eq!(written.code, 0, "{written:?}");
-    as_this_kubectl_speaks(&ada.home().join(".kube/config"));
+    let kubeconfig = ada.home().join(".kube/config");
+    as_this_kubectl_speaks(&kubeconfig);
+    let first = fs::read_to_string(&kubeconfig).unwrap();
 
-    let kubectl = |namespace: &str, arguments: &[&str]| {
+    let kubectl = |context: &[&str], namespace: &str, arguments: &[&str]| {
         let mut command = cluster.kubectl();
         command
             .env("HOME", ada.home())
             .env("SSL_CERT_FILE", &front.authority)
+            .args(context)
             .args(["--namespace", namespace])
             .args(arguments);
         let ended = command.output().unwrap();
-        (
-            ended.status.success(),
-            String::from_utf8_lossy(&ended.stderr).into_owned(),
-        )
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let both = said(&ended.stdout) + &said(&ended.stderr);
+        (ended.status.success(), both)
     };
-    let make = ["create", "configmap", "made-by-ada"];
-    let (made, said) = kubectl("payments-dev", &make);
-    assert!(made, "{said}");
-    let (made, said) = kubectl("shop-dev", &make);
+    let contexts: [&[&str]; 2] = [&["--context", "prod"], &["--context", "qa"]];
+    for context in contexts {
+        let make = ["create", "configmap", &format!("by-ada-{}", context[1])];
+        let (made, said) = kubectl(context, "payments-dev", &make);
+        assert!(made, "{said}");
+        let (made, said) = kubectl(context, "shop-dev", &make);
+        assert!(
+            !made && said.contains("forbidden") && said.contains("local:ada"),
+            "{said}"
+        );
+    }
+    // They are two: what is in one is not in the other. None is named: the default one.
+    for (context, own, others) in [
+        (contexts[0], "by-ada-prod", "by-ada-qa"),
+        (contexts[1], "by-ada-qa", "by-ada-prod"),
+        (&[], "by-ada-prod", "by-ada-qa"),
+    ] {
+        let (listed, said) = kubectl(context, "payments-dev", &["get", "configmaps"]);
+        assert!(
+            listed && said.contains(own) && !said.contains(others),
+            "{said}"
+        );
+    }
+
+    // Her tokens have ended: kubectl goes on without a login, and nothing is put into its file.
+    let long_ago = json!("2001-01-01T00:00:00Z");
+    let before = ada.tokens(0);
+    ada.change(0, |tokens| {
+        for ended in ["expires", "renewAt"] {
+            tokens[ended] = long_ago.clone();
+        }
+        tokens["id"]["expires"] = long_ago.clone();
+        tokens["access"] = json!("ended");
+        tokens["id"]["token"] = json!("ended");
+    });
+    for context in contexts {
+        let (listed, said) = kubectl(context, "payments-dev", &["get", "configmaps"]);
+        assert!(listed, "{said}");
+    }
+    let renewed = ada.tokens(0);
+    let token = renewed["id"]["token"].as_str().unwrap();
+    assert_ne!(renewed["id"]["token"], before["id"]["token"]);
+    assert_ne!(token, "ended");
+    assert_eq!(fs::read_to_string(&kubeconfig).unwrap(), first);
     assert!(
-        !made && said.contains("forbidden") && said.contains("local:ada"),
-        "{said}"
+        !first.contains(token) && !first.contains("token:"),
+        "{first}"
     );
 
     // She leaves the team: her next token says so.
     person::put(&site, "identity/groups/payments", payments(&[])).await;
-    ada.change(0, |tokens| {
-        tokens["renewAt"] = json!("2001-01-01T00:00:00Z");
-    });
-    let (listed, said) = kubectl("payments-dev", &["get", "configmaps"]);
-    assert!(!listed && said.contains("forbidden"), "{said}");
+    ada.change(0, |tokens| tokens["renewAt"] = long_ago.clone());
+    for context in contexts {
+        let (listed, said) = kubectl(context, "payments-dev", &["get", "configmaps"]);
+        assert!(!listed && said.contains("forbidden"), "{said}");
+    }
 }
 
 /// Debian's kubectl is of before 1.22, and asks in the version before.

@@ -92,6 +92,18 @@ impl Catalogue {
         (found.revision == definition.revision).then_some(&found.spec)
     }
 
+    /// The definitions of a resource type, by name.
+    pub(super) fn of_type<'c>(
+        &'c self,
+        resource_type: &'c str,
+    ) -> impl Iterator<Item = (&'c str, &'c ResourceDefinitionSpec)> {
+        let all = self
+            .definitions
+            .iter()
+            .map(|(name, held)| (name.as_str(), &held.spec));
+        all.filter(move |(_, spec)| spec.resource_type == resource_type)
+    }
+
     /// Names and revisions of the definitions in force.
     pub fn revisions(&self) -> impl Iterator<Item = (&str, u64)> {
         self.definitions

@@ -9,6 +9,7 @@ mod explain;
 pub mod graph;
 mod outputs;
 mod params;
+mod unread;
 
 pub use catalogue::{Catalogue, Context, Revision};
 pub use check::check;
@@ -17,3 +18,4 @@ pub use document::{Applicable, defaults};
 pub use explain::{Candidate, Explanation, Judged};
 pub use outputs::{Asked, unknown_outputs};
 pub use params::as_written;
+pub use unread::{Unread, unread_params};

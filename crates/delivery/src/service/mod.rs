@@ -8,6 +8,7 @@ mod definitions;
 mod deploy;
 mod environments;
 pub mod events;
+mod in_force;
 mod outdated;
 pub mod outputs;
 mod plans;

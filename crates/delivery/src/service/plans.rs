@@ -10,12 +10,9 @@ use super::{
     shields::seen_by_policy,
 };
 use crate::{
-    definition::{self, Catalogue, Context, Revision, graph},
+    definition::{self, Context},
     engine::Objection,
-    model::{
-        DefinitionRef, Environment, Graph, NodeId, ResourceDefinition, ResourceDefinitionRevision,
-        ResourceDefinitionSpec, ResourceInstance, RouteSpec, Workload, instance_name,
-    },
+    model::{Environment, Graph, ResourceInstance, RouteSpec, Workload, instance_name},
     plan::{self, Plan, Running, RunningResource, Wanted},
     score::{self, suggest},
     verify::Decision,
@@ -109,6 +106,12 @@ impl Delivery {
             catalogue: &catalogue,
             given: &|provisioner, params| self.provisioner(provisioner)?.outputs(params),
         }));
+        // What a return goes to was accepted once, beside definitions that are not in the record.
+        if order.record.is_none() {
+            let unread = definition::unread_params(&graph, &order.workloads, &catalogue);
+            problems.extend(unread.problems);
+            plan.warnings.extend(unread.warnings);
+        }
         if !problems.is_empty() {
             return Err(refused(problems));
         }
@@ -207,107 +210,6 @@ impl Delivery {
         )
     }
 
-    /// The graph, and what stays on a definition that no longer holds.
-    async fn graph(
-        &self,
-        environment: &Resource<Environment>,
-        order: &Order,
-        catalogue: &Catalogue,
-        instances: &[Resource<ResourceInstance>],
-    ) -> Result<(Graph, Vec<Problem>)> {
-        let build = |accepted: &_| {
-            graph::build(&graph::Input {
-                environment: &context_of(environment),
-                domain: &self.settings.domain,
-                workloads: &order.workloads,
-                catalogue,
-                accepted,
-                holds_data: &|provisioner| {
-                    self.provisioner(provisioner)
-                        .is_some_and(|p| p.describe().holds_data)
-                },
-            })
-        };
-        let built = match build(&BTreeMap::new()) {
-            Ok(built) => built,
-            // Rarely: what is there already may stay on what it was accepted with.
-            Err(_) => build(&self.accepted(instances).await?).map_err(refused)?,
-        };
-        Ok((built.graph, built.stays))
-    }
-
-    /// What each instance was last accepted with.
-    async fn accepted(
-        &self,
-        instances: &[Resource<ResourceInstance>],
-    ) -> Result<BTreeMap<NodeId, graph::Revised>> {
-        let mut accepted = BTreeMap::new();
-        for instance in instances.iter().filter(|instance| !instance.is_deleting()) {
-            let definition = &instance.spec.definition;
-            let spec = self.definition_revision(definition).await?;
-            accepted.insert(instance.spec.node.clone(), (definition.clone(), spec));
-        }
-        Ok(accepted)
-    }
-
-    async fn definition_revision(
-        &self,
-        definition: &DefinitionRef,
-    ) -> Result<ResourceDefinitionSpec> {
-        let name = format!("r{}", definition.revision);
-        let found = self
-            .store
-            .expect::<ResourceDefinitionRevision>(&definition.name, &name)
-            .await?;
-        Ok(found.spec)
-    }
-
-    /// The definitions in force: the newest, the environment's pins, and those of `record`.
-    pub(super) async fn catalogue(
-        &self,
-        environment: &Resource<Environment>,
-        record: Option<&Resource<crate::model::Deployment>>,
-    ) -> Result<Catalogue> {
-        let mut definitions = BTreeMap::new();
-        for found in self
-            .store
-            .list_all::<ResourceDefinition>(&Query::default())
-            .await?
-        {
-            let revision = Revision {
-                revision: found.status.revision,
-                spec: found.spec,
-            };
-            definitions.insert(found.meta.name, revision);
-        }
-        let Some(record) = record else {
-            let pinned = self.pinned(environment).await?;
-            // What was made since the clone does not hold beside what is pinned for its type.
-            definitions.retain(|_, held: &mut Revision| {
-                let same =
-                    |pin: &ResourceDefinitionSpec| pin.resource_type == held.spec.resource_type;
-                !pinned.values().any(|(_, pin)| same(pin))
-            });
-            definitions.extend(
-                pinned
-                    .into_iter()
-                    .map(|(name, (revision, spec))| (name, Revision { revision, spec })),
-            );
-            return Ok(Catalogue::new(definitions));
-        };
-        // A rollback uses what was used then, not what merely matches now.
-        definitions.clear();
-        for node in record.spec.graph.nodes.values() {
-            let DefinitionRef { name, revision } = &node.definition;
-            let revision = Revision {
-                revision: *revision,
-                spec: self.definition_revision(&node.definition).await?,
-            };
-            definitions.insert(name.clone(), revision);
-        }
-        Ok(Catalogue::new(definitions))
-    }
-
     fn check_params(&self, graph: &Graph) -> Vec<Problem> {
         let mut problems = Vec::new();
         for node in graph.nodes.values() {
@@ -389,7 +291,7 @@ pub(super) fn context_of(environment: &Resource<Environment>) -> Context {
     }
 }
 
-fn refused(problems: Vec<Problem>) -> Error {
+pub(super) fn refused(problems: Vec<Problem>) -> Error {
     Error::problems("this cannot be deployed", problems)
 }
 

@@ -1,9 +1,11 @@
 //! A Kubernetes API server of the test's own.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -77,6 +79,107 @@ impl Kubernetes {
         let ended = command.output().expect("the program is there");
         assert!(ended.status.success(), "{arguments:?}: {ended:?}");
         ended
+    }
+}
+
+/// How long a further API server may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Another cluster beside one: an API server with contents and a certificate of its own, without controllers.
+pub struct Beside {
+    server: Child,
+    /// Whoever reads this operates the cluster.
+    pub kubeconfig: PathBuf,
+}
+
+impl Kubernetes {
+    /// Starts another cluster at `port`, whose API server has the certificate `server.crt` in `certificates`, by
+    /// the authority in `ca.crt` there. All else is as it is told to this one, its flags too.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn beside(&self, port: u16, certificates: &Path) -> Beside {
+        let home = self.kubeconfig.parent().expect("it is in a directory");
+        let at = certificates.display();
+        let program = arguments(home);
+        let (program, flags) = program.split_first().expect("it has a name");
+        let own = [
+            format!("--secure-port={port}"),
+            format!("--etcd-prefix=/beside-{port}"),
+            format!("--tls-cert-file={at}/server.crt"),
+            format!("--tls-private-key-file={at}/server.key"),
+        ];
+        let log = fs::File::create(home.join("beside.log")).expect("a log can be made");
+        let server = Command::new(program)
+            // The last one of a flag counts.
+            .args(flags)
+            .args(own)
+            .current_dir(home)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the API server is there");
+        let kubeconfig = self.directory.path().join(format!("beside-{port}"));
+        fs::copy(&self.kubeconfig, &kubeconfig).expect("its operator is the same");
+        let beside = Beside { server, kubeconfig };
+        let authority = certificates.join("ca.crt");
+        let address = format!("--server=https://127.0.0.1:{port}");
+        let authority = format!("--certificate-authority={}", authority.display());
+        let set = ["config", "set-cluster", "test", "--embed-certs"];
+        self.operate_at(&beside, &[&set[..], &[&address, &authority]].concat());
+        let deadline = Instant::now() + PATIENCE;
+        while !self
+            .call(&beside, &["get", "--raw", "/readyz"])
+            .status
+            .success()
+        {
+            assert!(
+                Instant::now() < deadline,
+                "see {}/beside.log",
+                home.display()
+            );
+            thread::sleep(Duration::from_millis(250));
+        }
+        beside
+    }
+
+    /// Calls kubectl as the operator of the other cluster.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn operate_at(&self, beside: &Beside, arguments: &[&str]) -> Output {
+        let ended = self.call(beside, arguments);
+        assert!(ended.status.success(), "{arguments:?}: {ended:?}");
+        ended
+    }
+
+    fn call(&self, beside: &Beside, arguments: &[&str]) -> Output {
+        let mut command = self.kubectl();
+        command
+            .env("KUBECONFIG", &beside.kubeconfig)
+            .args(arguments);
+        command.output().expect("the program is there")
+    }
+}
+
+/// How the API server that lives in `home` was started.
+fn arguments(home: &Path) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("processes can be looked at");
+    let of = |process: &Path| -> Option<Vec<String>> {
+        let line = fs::read_to_string(process.join("cmdline")).ok()?;
+        let line: Vec<_> = line.split_terminator('\0').map(str::to_owned).collect();
+        let is_it = line.first()?.ends_with("/kube-apiserver")
+            && fs::read_link(process.join("cwd")).ok()? == home;
+        is_it.then_some(line)
+    };
+    let mut all = processes.filter_map(|one| of(&one.ok()?.path()));
+    all.next().expect("an API server runs there")
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
     }
 }
 

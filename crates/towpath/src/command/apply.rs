@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Apply documents: definitions, roles, environments, teams, namespaces, integrations, who logs in and by what,
-/// subscriptions, workloads
+/// subscriptions, clusters, workloads
 ///
 /// A file may hold several documents. Those of `towpath.dev/v1` are applied together or not at all;
 /// Score workloads are then deployed to the environment.

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod can;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod completion;
 pub(crate) mod context;
 pub(crate) mod credential;

@@ -12,7 +12,8 @@ const STANDING: &str = "standing";
 const DRAWN: &str = "drawn";
 
 /// The operations whose `PUT` makes what the other operations below the same path are about.
-const PUT: [&str; 11] = [
+const PUT: [&str; 12] = [
+    "/v1/clusters/{name}",
     "/v1/identity/users/{name}",
     "/v1/identity/groups/{name}",
     "/v1/identity/clients/{name}",
@@ -222,6 +223,9 @@ impl World {
             "PUT /v1/platforms/integrations/{name}" => json!({
                 "type": "github", "config": { "org": "acme" }, "enabled": false,
             }),
+            "PUT /v1/clusters/{name}" => json!({ "spec": {
+                "endpoint": "https://10.0.0.1:6443", "description": format!("by {caller}"),
+            }}),
             "PUT /v1/identity/users/{name}" => json!({ "spec": {} }),
             "PUT /v1/identity/clients/{name}" => json!({ "confidential": true }),
             "PUT /v1/identity/upstreams/{name}" => json!({ "spec": {

@@ -10,3 +10,4 @@ mod matching;
 mod shields;
 #[path = "../site/mod.rs"]
 mod site;
+mod unread;

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod delivery;
+mod fleet;
 mod identity;
 mod integrations;
 mod platform;
@@ -80,6 +81,7 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         platform::ROWS,
         delivery::ROWS,
         catalog::ROWS,
+        fleet::ROWS,
         identity::ROWS,
         teams::ROWS,
         secrets::ROWS,

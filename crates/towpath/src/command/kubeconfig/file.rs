@@ -1,4 +1,4 @@
-//! `towpath kubeconfig`
+//! The file that kubectl reads.
 
 use std::{
     fs::{self, OpenOptions},
@@ -6,122 +6,61 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clap::Args;
 use serde_json::json;
 use serde_yaml_ng::{Mapping, Value};
 
-use super::program::own_name;
 use crate::{
-    context::{Chosen, Context},
+    context::Format,
     exit::Exit,
     failure::{Failure, Result},
     logins::replace,
     render::document,
 };
 
-/// Write a kubeconfig that logs in as you
-///
-/// It names `towpath credential` as the plugin that gives kubectl a token, and holds none itself: kubectl
-/// goes on for as long as your login lasts. It is printed, or with --write merged into the file that
-/// kubectl reads, where everything else stays.
-#[derive(Debug, Args)]
-#[command(
-    after_long_help = "Examples:\n  towpath kubeconfig --cluster-name prod --cluster-server https://10.0.0.1:6443 --cluster-ca ca.crt\n  towpath kubeconfig --cluster-name prod --cluster-server https://10.0.0.1:6443 --cluster-ca ca.crt --write\n\nThe API server has to know the platform as an issuer: see docs/identity.md."
-)]
-pub(crate) struct Kubeconfig {
-    /// The cluster's name, and that of the context in the kubeconfig
-    #[arg(long, value_name = "NAME")]
-    cluster_name: String,
-    /// Where its API server is
-    #[arg(long, value_name = "URL")]
-    cluster_server: String,
-    /// The file with the certificates of its authority, in PEM [default: the system's authorities]
-    #[arg(long, value_name = "FILE")]
-    cluster_ca: Option<PathBuf>,
-    /// Merge it into the file that kubectl reads: the first of $KUBECONFIG, else ~/.kube/config
-    #[arg(long)]
-    write: bool,
-    /// Leave the current context of that file as it is
-    #[arg(long, requires = "write")]
-    keep_current: bool,
-}
-
-impl Kubeconfig {
-    pub(crate) fn run(self, context: &Context) -> Result<()> {
-        let Chosen::Login { context: login, .. } = context.chosen()? else {
-            return Err(Failure::new(
-                Exit::Refused,
-                "Kubernetes knows people by their logins, and no login is chosen",
-            )
-            .remedy("log in with `towpath login`, or name a login with --context"));
-        };
-        let entries = self.entries(&login)?;
-        if !self.write {
-            let mut config = Mapping::new();
-            merge(&mut config, entries, true)?;
-            return context.print(&document::text(
-                crate::context::Format::Yaml,
-                &Value::Mapping(config),
-            ));
-        }
-        let path = kubeconfig_path()?;
-        update(&path, entries, !self.keep_current)?;
-        let answer = json!({ "file": path, "context": self.cluster_name });
-        context.answer(&answer, || {
-            format!(
-                "{} has the context `{}`: try `kubectl --context {} auth whoami`",
-                path.display(),
-                self.cluster_name,
-                self.cluster_name
-            )
-        })
-    }
-
-    fn entries(&self, login: &str) -> Result<Entries> {
-        if !self.cluster_server.starts_with("https://") {
-            return Err(Failure::usage(format!(
-                "{} is no https address: a token would cross the network in the clear",
-                self.cluster_server
-            )));
-        }
-        let mut cluster = json!({ "server": self.cluster_server });
-        if let Some(file) = &self.cluster_ca {
-            cluster["certificate-authority-data"] = json!(STANDARD.encode(certificates(file)?));
-        }
-        let name = &self.cluster_name;
-        let user = format!("oidc-user@{name}");
-        let mut exec = json!({
-            "apiVersion": "client.authentication.k8s.io/v1",
-            "command": own_name(),
-            "args": ["credential", "--context", login],
-            "interactiveMode": "IfAvailable",
-            "provideClusterInfo": false,
-            "installHint": "towpath logs you in to this cluster: install it, then `towpath login`",
-        });
-        // The same logins from wherever kubectl is called.
-        if let Some(config) = std::env::var_os("TOWPATH_CONFIG").filter(|path| !path.is_empty()) {
-            let path = std::path::absolute(&config).unwrap_or_else(|_| config.into());
-            exec["env"] = json!([{ "name": "TOWPATH_CONFIG", "value": path }]);
-        }
-        Ok(Entries {
-            name: name.clone(),
-            user: user.clone(),
-            cluster: value(&json!({ "name": name, "cluster": cluster }))?,
-            credential: value(&json!({ "name": user, "user": { "exec": exec } }))?,
-            context: value(&json!({ "name": name, "context": { "cluster": name, "user": user } }))?,
-        })
-    }
-}
-
 /// What a kubeconfig gets.
-struct Entries {
+pub(super) struct Entries {
+    pub(super) clusters: Vec<Entry>,
+    /// The context that is meant where none is named.
+    pub(super) current: Option<String>,
+}
+
+/// A cluster, and who one is there.
+pub(super) struct Entry {
     /// Of the cluster, and of the context.
     name: String,
     user: String,
     cluster: Value,
     credential: Value,
     context: Value,
+}
+
+impl Entry {
+    /// The cluster `name`, where `exec` gives a token.
+    pub(super) fn new(
+        name: &str,
+        cluster: &serde_json::Value,
+        exec: &serde_json::Value,
+    ) -> Result<Self> {
+        let user = format!("oidc-user@{name}");
+        Ok(Self {
+            name: name.to_owned(),
+            cluster: value(&json!({ "name": name, "cluster": cluster }))?,
+            credential: value(&json!({ "name": user, "user": { "exec": exec } }))?,
+            context: value(&json!({ "name": name, "context": { "cluster": name, "user": user } }))?,
+            user,
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A kubeconfig of these entries alone.
+pub(super) fn text(entries: Entries) -> Result<String> {
+    let mut config = Mapping::new();
+    merge(&mut config, entries, true)?;
+    Ok(document::text(Format::Yaml, &Value::Mapping(config)))
 }
 
 fn value(json: &serde_json::Value) -> Result<Value> {
@@ -133,34 +72,8 @@ fn value(json: &serde_json::Value) -> Result<Value> {
     })
 }
 
-/// The certificates in a file.
-fn certificates(file: &Path) -> Result<Vec<u8>> {
-    let bytes = fs::read(file).map_err(|error| {
-        let exit = match error.kind() {
-            ErrorKind::NotFound => Exit::NotFound,
-            _ => Exit::Failed,
-        };
-        Failure::new(exit, format!("{} cannot be read: {error}", file.display()))
-    })?;
-    let text = String::from_utf8_lossy(&bytes);
-    if !text.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(Failure::new(
-            Exit::Invalid,
-            format!("{} holds no certificate in PEM", file.display()),
-        ));
-    }
-    if text.contains("PRIVATE KEY-----") {
-        return Err(Failure::new(
-            Exit::Invalid,
-            format!("{} holds a private key", file.display()),
-        )
-        .remedy("name a file with the certificates alone"));
-    }
-    Ok(bytes)
-}
-
 /// The file that kubectl writes to.
-fn kubeconfig_path() -> Result<PathBuf> {
+pub(super) fn kubeconfig_path() -> Result<PathBuf> {
     let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
     let first = std::env::split_paths(&listed).find(|path| !path.as_os_str().is_empty());
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".kube/config"));
@@ -170,8 +83,9 @@ fn kubeconfig_path() -> Result<PathBuf> {
     })
 }
 
-/// Merges the entries into the file at `path`, which is locked as kubectl locks it.
-fn update(path: &Path, entries: Entries, use_it: bool) -> Result<()> {
+/// Merges the entries into the file at `path`, which is locked as kubectl locks it. Gives the contexts that were of
+/// another login, with its name.
+pub(super) fn update(path: &Path, entries: Entries, use_it: bool) -> Result<Vec<(String, String)>> {
     let doing = format!("{} cannot be written", path.display());
     let io = |error: std::io::Error| Failure::io(&doing, &error);
     if let Some(directory) = path.parent() {
@@ -197,9 +111,31 @@ fn update(path: &Path, entries: Entries, use_it: bool) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Mapping::new(),
         Err(error) => return Err(io(error)),
     };
+    let taken = of_other_logins(&config, &entries);
     merge(&mut config, entries, use_it)?;
-    let text = document::text(crate::context::Format::Yaml, &Value::Mapping(config));
-    replace(&beside(".towpath-new"), &target, text.as_bytes()).map_err(io)
+    let text = document::text(Format::Yaml, &Value::Mapping(config));
+    replace(&beside(".towpath-new"), &target, text.as_bytes()).map_err(io)?;
+    Ok(taken)
+}
+
+/// The contexts that get another login than they had: two platforms may have a cluster of one name.
+fn of_other_logins(config: &Mapping, entries: &Entries) -> Vec<(String, String)> {
+    let login = |user: &Value| -> Option<String> {
+        let arguments = user.get("user")?.get("exec")?.get("args")?.as_sequence()?;
+        let mut named = arguments.iter().skip_while(|one| *one != "--context");
+        Some(named.nth(1)?.as_str()?.to_owned())
+    };
+    let users = config.get("users").and_then(Value::as_sequence);
+    let before = |entry: &Entry| {
+        let named = |user: &&Value| user.get("name").and_then(Value::as_str) == Some(&entry.user);
+        login(users?.iter().find(named)?)
+    };
+    let all = entries.clusters.iter();
+    all.filter_map(|entry| {
+        let before = before(entry).filter(|one| Some(one) != login(&entry.credential).as_ref())?;
+        Some((entry.name.clone(), before))
+    })
+    .collect()
 }
 
 /// Kubectl's own lock: a file that is there.
@@ -241,15 +177,19 @@ fn merge(config: &mut Mapping, entries: Entries, use_it: bool) -> Result<()> {
     };
     fixed(config, "apiVersion", "v1");
     fixed(config, "kind", "Config");
-    put(config, "clusters", &entries.name, entries.cluster)?;
-    put(config, "users", &entries.user, entries.credential)?;
-    put(config, "contexts", &entries.name, entries.context)?;
+    for entry in entries.clusters {
+        put(config, "clusters", &entry.name, entry.cluster)?;
+        put(config, "users", &entry.user, entry.credential)?;
+        put(config, "contexts", &entry.name, entry.context)?;
+    }
     let has_current = config
         .get("current-context")
         .and_then(Value::as_str)
         .is_some_and(|current| !current.is_empty());
-    if use_it || !has_current {
-        config.insert("current-context".into(), entries.name.into());
+    if let Some(current) = entries.current
+        && (use_it || !has_current)
+    {
+        config.insert("current-context".into(), current.into());
     }
     Ok(())
 }
@@ -280,14 +220,12 @@ mod tests {
     use super::*;
 
     fn entries(server: &str) -> Entries {
-        let kubeconfig = Kubeconfig {
-            cluster_name: "prod".into(),
-            cluster_server: server.into(),
-            cluster_ca: None,
-            write: true,
-            keep_current: false,
-        };
-        kubeconfig.entries("acme").unwrap()
+        let exec = json!({ "args": ["credential", "--context", "acme"] });
+        let entry = Entry::new("prod", &json!({ "server": server }), &exec).unwrap();
+        Entries {
+            clusters: vec![entry],
+            current: Some("prod".into()),
+        }
     }
 
     const OTHERS: &str = "apiVersion: v1\nkind: Config\npreferences: {colors: true}\ncurrent-context: mine\n\
@@ -325,6 +263,47 @@ mod tests {
         );
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn a_context_that_was_of_another_login_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
+        assert!(
+            update(&path, entries("https://new"), true)
+                .unwrap()
+                .is_empty()
+        );
+        assert!(
+            update(&path, entries("https://new"), true)
+                .unwrap()
+                .is_empty()
+        );
+        let exec = json!({ "args": ["credential", "--context", "beta"] });
+        let beta = || Entry::new("prod", &json!({ "server": "https://new" }), &exec).unwrap();
+        let others = Entries {
+            clusters: vec![beta()],
+            current: None,
+        };
+        let taken = update(&path, others, true).unwrap();
+        assert_eq!(taken, [("prod".to_owned(), "acme".to_owned())]);
+    }
+
+    #[test]
+    fn where_none_is_meant_the_one_that_was_chosen_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
+        let undecided = || Entries {
+            current: None,
+            ..entries("https://new")
+        };
+        update(&path, undecided(), true).unwrap();
+        let first = fs::read_to_string(&path).unwrap();
+        assert!(!first.contains("current-context"), "{first}");
+        update(&path, entries("https://new"), true).unwrap();
+        update(&path, undecided(), true).unwrap();
+        let kept = fs::read_to_string(&path).unwrap();
+        assert!(kept.contains("current-context: prod"), "{kept}");
     }
 
     #[test]
