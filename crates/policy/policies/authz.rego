@@ -10,7 +10,7 @@ allow if {
 }
 
 # What all share, everybody who is known may read.
-permitted if input.action in {"environment-role.read", "resource-definition.read", "starter-kit.read", "policy.read"}
+permitted if input.action in {"environment-role.read", "resource-definition.read", "starter-kit.read", "policy.read", "tool.read"}
 
 # Those who operate the platform may do everything. They are people: no automation is one of them.
 permitted if operator
@@ -156,6 +156,7 @@ of_teams := reads | {
 	"subscription.change",
 	"subscription.replay",
 	"team.sync",
+	"tool.change",
 	"workload.delete",
 }
 

@@ -226,6 +226,7 @@ impl Config {
     pub(crate) fn teams(&self) -> teams::Settings {
         teams::Settings {
             sync_every: self.sync_every,
+            ..teams::Settings::default()
         }
     }
 

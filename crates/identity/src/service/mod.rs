@@ -19,6 +19,7 @@ mod membership;
 mod openings;
 mod oversight;
 mod people;
+mod registered;
 mod sessions;
 mod tokens;
 mod turns;
@@ -47,6 +48,7 @@ pub use self::{
     login::{Entered, LoginForm, Purpose},
     oversight::{EndedSessions, PersonalSession},
     people::PersonGroups,
+    registered::{PersonalCredential, Tools},
     tokens::TokenAnswer,
     upstreams::UpstreamSecrets,
 };
@@ -79,6 +81,7 @@ pub struct Identity {
     renewals: Turns,
     noted: Noted,
     webhooks: OnceLock<Arc<dyn Webhooks>>,
+    tools: OnceLock<Arc<dyn Tools>>,
 }
 
 impl Identity {
@@ -105,6 +108,7 @@ impl Identity {
             renewals: Turns::default(),
             noted: Noted::default(),
             webhooks: OnceLock::new(),
+            tools: OnceLock::new(),
             store,
             guard,
             settings,

@@ -1,13 +1,16 @@
 //! The kinds of teams: types and invariants. No I/O.
 
 mod condition;
+mod finding;
 mod integration;
 mod namespace;
 mod place;
 mod quota;
 mod team;
+mod tool;
 
 pub use condition::{Condition, Truth};
+pub use finding::{Finding, InStep, Known, Registration};
 pub use integration::{
     Holding, Integration, IntegrationSpec, IntegrationState, IntegrationStatus, Origin, Step,
     TeamSelector, Told,
@@ -18,4 +21,8 @@ pub use quota::{Amounts, Cpu, Memory, Quota};
 pub use team::{
     Allowance, BoundGroup, Interaction, InteractionMode, Offboarding, Synced, Taken, Team,
     TeamSpec, TeamStatus, TeamType, may_be_group,
+};
+pub use tool::{
+    Authentication, Authorization, Automation, CredentialKind, Due, KeptIn, Reminded, Tool,
+    ToolCredential, ToolOwner, ToolSpec, ToolStatus,
 };

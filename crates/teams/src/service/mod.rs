@@ -11,13 +11,17 @@ mod names;
 pub(crate) mod namespaces;
 mod offboard;
 mod onboard;
+mod tools;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
 
-pub use self::apply::{Applied, Outcome};
-use kernel::{Guard, Store};
+pub use self::{
+    apply::{Applied, Outcome},
+    tools::PersonalCredential,
+};
+use kernel::{Clock, Guard, Store};
 
 use crate::{
     Registry,
@@ -30,6 +34,8 @@ use crate::{
 pub struct Settings {
     /// How often each team is told of although nothing has changed.
     pub sync_every: Duration,
+    /// By what time credentials of tools come to their end.
+    pub clock: Clock,
 }
 
 impl Settings {
@@ -41,6 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             sync_every: Self::SYNC_EVERY,
+            clock: Clock::system(),
         }
     }
 }
