@@ -11,3 +11,4 @@ mod onboarding;
 mod reconciled;
 mod renamed;
 mod rights;
+mod tools;

@@ -8,6 +8,7 @@ mod platform;
 mod secrets;
 mod subscriptions;
 mod teams;
+mod tools;
 
 /// The columns, in the order of the rows, and who calls for each.
 pub(crate) const COLUMNS: [(&str, &[&str]); 9] = [
@@ -85,6 +86,7 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         secrets::ROWS,
         subscriptions::ROWS,
         integrations::ROWS,
+        tools::ROWS,
     ]
     .into_iter()
     .flatten()
