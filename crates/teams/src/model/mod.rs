@@ -8,6 +8,7 @@ mod place;
 mod quota;
 mod team;
 mod tool;
+mod tool_credential;
 
 pub use condition::{Condition, Truth};
 pub use finding::{Finding, InStep, Known, Registration};
@@ -22,7 +23,5 @@ pub use team::{
     Allowance, BoundGroup, Interaction, InteractionMode, Offboarding, Synced, Taken, Team,
     TeamSpec, TeamStatus, TeamType, may_be_group,
 };
-pub use tool::{
-    Authentication, Authorization, Automation, CredentialKind, Due, KeptIn, Reminded, Tool,
-    ToolCredential, ToolOwner, ToolSpec, ToolStatus,
-};
+pub use tool::{Authentication, Authorization, Automation, Tool, ToolOwner, ToolSpec, ToolStatus};
+pub use tool_credential::{CredentialKind, Due, KeptIn, Reminded, ToolCredential};

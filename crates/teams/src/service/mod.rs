@@ -41,14 +41,17 @@ pub struct Settings {
 impl Settings {
     /// The time between two `team.sync` where nothing else is said.
     pub const SYNC_EVERY: Duration = Duration::from_mins(5);
+
+    /// Teams are told of so often; all else as it is where nothing is said.
+    pub fn every(sync_every: Duration) -> Self {
+        let clock = Clock::system();
+        Self { sync_every, clock }
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            sync_every: Self::SYNC_EVERY,
-            clock: Clock::system(),
-        }
+        Self::every(Self::SYNC_EVERY)
     }
 }
 

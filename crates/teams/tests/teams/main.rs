@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[macro_use]
+mod both;
 mod support;
 
 mod membership;

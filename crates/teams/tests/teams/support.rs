@@ -397,26 +397,6 @@ enum Place {
     Server(PostgresDatabase),
 }
 
-/// Declares each test on both databases.
-macro_rules! on_both {
-    ($($test:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test($crate::support::Site::new().await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                if let Some(site) = $crate::support::Site::on_postgres().await {
-                    super::$test(site).await;
-                }
-            })*
-        }
-    };
-}
-
 impl Site {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();

@@ -284,7 +284,9 @@ async fn look(driver: &DriverHandle) {
 }
 
 async fn who_answers_for_a_credential_is_reminded_once_whatever_is_killed(site: Site) {
-    site.add_team("payments").await;
+    for team in ["security", "payments"] {
+        site.add_team(team).await;
+    }
     let end = site.clock.now() + 60 * DAY;
     let machine = |end: jiff::Timestamp| {
         json!({
@@ -379,7 +381,7 @@ async fn what_cannot_be_is_refused_at_its_place_and_nothing_is_written(site: Sit
         (json!({ "owner": { "group": " " } }), "owner.group"),
         (json!({ "authentication": "canary" }), "authentication"),
         (
-            json!({ "authorization": { "integration": "../canary" } }),
+            json!({ "authorization": { "integration": "../up" } }),
             "authorization.integration",
         ),
         (json!({ "api": "canary" }), "api"),

@@ -185,12 +185,12 @@ fn automated(automation: Automation) -> &'static str {
 
 /// What is found, each rule once.
 fn rules(status: &ToolStatus) -> String {
-    let mut rules: Vec<&str> = status
-        .findings
-        .iter()
-        .map(|one| one.rule.as_str())
-        .collect();
-    rules.dedup();
+    let mut rules: Vec<&str> = Vec::new();
+    for finding in &status.findings {
+        if !rules.contains(&finding.rule.as_str()) {
+            rules.push(&finding.rule);
+        }
+    }
     rules.join(" ")
 }
 
