@@ -35,6 +35,9 @@ pub struct SigningKey {
 pub struct AutomationReport {
     /// The logins, by person.
     pub items: Vec<PersonalSession>,
+    /// People's credentials by which automation reaches other tools.
+    #[serde(default)]
+    pub tools: Vec<PersonalCredential>,
     /// What cannot be told.
     pub unknown: Vec<String>,
 }
@@ -70,6 +73,9 @@ pub struct Departure {
     /// Their logins, which end with them; nothing is said of them where a team asks.
     #[serde(default)]
     pub ends: Vec<PersonalSession>,
+    /// Their credentials at other tools, which may end with them.
+    #[serde(default)]
+    pub tools: Vec<PersonalCredential>,
     /// Keys that they drew, and have seen.
     pub seen: Vec<SeenKey>,
     /// Secrets whose present value they were told.
@@ -82,6 +88,19 @@ pub struct Departure {
     pub webhooks: Vec<Webhook>,
     /// What cannot be told.
     pub unknown: Vec<String>,
+}
+
+/// A person's credential by which automation reaches a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonalCredential {
+    /// The tool.
+    pub tool: String,
+    /// The credential's name there.
+    pub credential: String,
+    /// Whose it is.
+    pub person: String,
+    /// The team that answers for it.
+    pub team: String,
 }
 
 /// A valid key of a service account.

@@ -36,14 +36,15 @@ mod sse;
 mod subscriptions;
 mod teams;
 mod token;
+mod tools;
 mod users;
 mod workloads;
 
 pub use self::subscriptions::SubscriptionsOf;
 pub use error::{Error, ProblemDocument, Result};
 pub use identity::{
-    AutomationReport, Departure, Made, PersonalSession, SeenKey, SigningKey, SigningKeys, Told,
-    Webhook,
+    AutomationReport, Departure, Made, PersonalCredential, PersonalSession, SeenKey, SigningKey,
+    SigningKeys, Told, Webhook,
 };
 pub use machines::DrawnKey;
 pub use oauth::{CodeLogin, DeviceCode, DeviceState, Provider, Tokens};

@@ -17,6 +17,7 @@ permitted if {
 		"resource-definition.read",
 		"starter-kit.read",
 		"policy.read",
+		"tool.read",
 	}
 }
 
@@ -164,6 +165,7 @@ of_teams := reads | {
 	"subscription.change",
 	"subscription.replay",
 	"team.sync",
+	"tool.change",
 	"workload.delete",
 }
 

@@ -224,9 +224,7 @@ impl Config {
 
     /// What teams are told.
     pub(crate) fn teams(&self) -> teams::Settings {
-        teams::Settings {
-            sync_every: self.sync_every,
-        }
+        teams::Settings::every(self.sync_every)
     }
 
     /// Groups that no team may have, of any source: one of that name elsewhere is taken for it too easily.

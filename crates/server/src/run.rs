@@ -29,7 +29,7 @@ use secrets::{DeployCredentials, Sealed, SecretStore, Secrets, Vault};
 use subscriptions::{Deliveries, NatsOutlet, Subscriptions};
 use teams::{
     Registered, Registry, Teams,
-    reconcile::{IntegrationChanges, Integrations, Onboarding, PeopleChanges},
+    reconcile::{IntegrationChanges, Integrations, Onboarding, PeopleChanges, ToolCredentials},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,9 @@ use crate::{
     parts::Parts,
     rekey::{self, Rekey, Rekeying},
     routing::Routing,
-    team_ports::{OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, OfTeams, TeamDocuments},
+    team_ports::{
+        OfDelivery, OfIdentity, OfSecrets, OfSubscriptions, OfTeams, OfTools, TeamDocuments,
+    },
 };
 
 /// The largest request: a few workloads with their files inlined.
@@ -160,6 +162,7 @@ pub async fn start(config: Config) -> Result<Running> {
         },
         config.teams(),
     ));
+    identity.know_tools(Arc::new(OfTools(teams.clone())));
     delivery.also_ends(Arc::new(OfIdentity(identity.clone())));
     delivery.also_applies(Arc::new(AllDocuments(vec![
         Arc::new(TeamDocuments(teams.clone())),
@@ -220,6 +223,7 @@ pub async fn start(config: Config) -> Result<Running> {
         .with(Arc::new(Onboarding(teams.clone())))
         .with(Arc::new(Integrations(teams.clone())))
         .with(Arc::new(IntegrationChanges(teams.clone())))
+        .with(Arc::new(ToolCredentials(teams.clone())))
         .with(Arc::new(PeopleChanges::new(
             teams.clone(),
             identity::PERSON,

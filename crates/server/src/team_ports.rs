@@ -14,7 +14,10 @@ use delivery::{
 use identity::{
     Identity,
     model::{LocalGroup, ServiceAccount, Upstream, UpstreamKind, WorkloadTrust},
-    service::{PersonGroups, UpstreamGroup, UpstreamMembers, Webhook, Webhooks, Whom},
+    service::{
+        PersonGroups, PersonalCredential, Tools, UpstreamGroup, UpstreamMembers, Webhook, Webhooks,
+        Whom,
+    },
 };
 use kernel::{Caller, Change, ErrorKind, Event, Kind as _, Name, Query, Resource, Result};
 use secrets::{SecretStore, model::SecretRef};
@@ -303,6 +306,23 @@ impl Webhooks for OfSubscriptions {
                 at: one.meta.created,
             })
             .collect())
+    }
+}
+
+/// The register of tools, as what is told of people knows it.
+pub(crate) struct OfTools(pub(crate) Arc<Teams>);
+
+#[async_trait]
+impl Tools for OfTools {
+    async fn personal_credentials(&self, subject: &str) -> Result<Vec<PersonalCredential>> {
+        let found = self.0.personal_credentials(subject).await?.into_iter();
+        let told = found.map(|one| PersonalCredential {
+            tool: one.tool,
+            credential: one.credential,
+            person: one.person,
+            team: one.team,
+        });
+        Ok(told.collect())
     }
 }
 

@@ -228,6 +228,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Integration(command::integration::Integration),
     #[command(subcommand)]
+    Tool(command::tool::Tool),
+    #[command(subcommand)]
     Subscription(command::subscription::Subscription),
     Completion(command::completion::Completion),
 }
@@ -311,6 +313,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<()> {
         Command::Kubeconfig(kubeconfig) => kubeconfig.run(context).await,
         Command::Credential(credential) => credential.run(context).await,
         Command::Integration(integration) => integration.run(context).await,
+        Command::Tool(tool) => tool.run(context).await,
         Command::Subscription(subscription) => subscription.run(context).await,
         Command::Completion(completion) => completion.run(context),
     }

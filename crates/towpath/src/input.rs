@@ -146,13 +146,13 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
 /// What is sealed of a kind, and no document holds.
 struct Held {
     kind: &'static str,
-    /// Where people write it.
+    /// Where people write it; `*` is each name there.
     pointers: &'static [&'static str],
     rule: &'static str,
     remedy: &'static str,
 }
 
-const HELD: [Held; 3] = [
+const HELD: [Held; 4] = [
     Held {
         kind: "Integration",
         pointers: &["/spec/credential"],
@@ -164,6 +164,18 @@ const HELD: [Held; 3] = [
         pointers: &["/spec/secret", "/secret"],
         rule: "subscription/secret",
         remedy: "leave it out, and draw one for the receiver by `towpath subscription secret NAME`",
+    },
+    Held {
+        kind: "Tool",
+        pointers: &[
+            "/spec/credentials/*/key",
+            "/spec/credentials/*/password",
+            "/spec/credentials/*/secret",
+            "/spec/credentials/*/token",
+            "/spec/credentials/*/value",
+        ],
+        rule: "tool/credential",
+        remedy: "leave it out, keep it by `towpath secret set`, and name that secret in the credential's `kept`",
     },
     Held {
         kind: "Upstream",
@@ -180,7 +192,15 @@ const HELD: [Held; 3] = [
 
 impl Held {
     fn is_in(&self, document: &Value) -> bool {
-        let is_said = |pointer: &&str| document.pointer(pointer).is_some_and(|it| !it.is_null());
+        let holds =
+            |value: &Value, pointer: &str| value.pointer(pointer).is_some_and(|it| !it.is_null());
+        let is_said = |pointer: &&str| match pointer.split_once("/*") {
+            None => holds(document, pointer),
+            Some((above, below)) => {
+                let each = document.pointer(above).and_then(Value::as_object);
+                each.is_some_and(|each| each.values().any(|value| holds(value, below)))
+            }
+        };
         document["kind"] == self.kind && self.pointers.iter().any(is_said)
     }
 
@@ -329,6 +349,19 @@ mod tests {
         let failure = documents(&[file(&directory, "github.yaml", text)]).unwrap_err();
         assert_eq!(failure.problems[0].rule, "integration/credential");
         assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
+        let text =
+            "kind: Tool\nspec: { credentials: { ada: { kind: personal, token: canary } } }\n";
+        let failure = documents(&[file(&directory, "tools.yaml", text)]).unwrap_err();
+        assert_eq!(failure.problems[0].rule, "tool/credential");
+        assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
+        let text = "kind: Tool\nspec: { credentials: { token: { kind: team } } }\n";
+        assert_eq!(
+            documents(&[file(&directory, "tool.yaml", text)])
+                .unwrap()
+                .ours
+                .len(),
+            1
+        );
     }
 
     #[test]

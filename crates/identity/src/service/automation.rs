@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::{
     Identity,
     oversight::{PersonalSession, expect_subject},
+    registered::PersonalCredential,
     sessions::sessions_of,
 };
 use crate::{
@@ -37,7 +38,8 @@ const UNKNOWN: [&str; 3] = [
     "A program that calls with a person's token and does not say so in its User-Agent is not told from \
      the person: towpath does where CI is set, others by `(ci)`.",
     "Copies of tokens and keys that somebody has kept are not known.",
-    "What the person has made at other tools is not known.",
+    "What the person has made at other tools is not known, but for the credentials that the register of tools \
+     names.",
 ];
 
 /// When sessions were last written down as automation's, on this replica.
@@ -49,6 +51,8 @@ pub(super) struct Noted(Mutex<HashMap<String, Timestamp>>);
 pub struct AutomationReport {
     /// The logins, by person.
     pub items: Vec<PersonalSession>,
+    /// People's credentials by which automation reaches other tools.
+    pub tools: Vec<PersonalCredential>,
     /// What cannot be told.
     pub unknown: Vec<String>,
 }
@@ -61,6 +65,9 @@ pub struct Departure {
     pub subject: String,
     /// Their logins: they end with them, and so does whatever calls with one.
     pub ends: Vec<PersonalSession>,
+    /// Their credentials at other tools, which may end with them, and so does the automation that calls there
+    /// with one.
+    pub tools: Vec<PersonalCredential>,
     /// Keys that they drew, and have seen: these go on. Rotate them twice.
     pub seen: Vec<SeenKey>,
     /// Secrets whose present value they were told, deploy credentials' keys with them: these go on. Rotate them.
@@ -240,6 +247,7 @@ impl Identity {
         items.retain(|session| session.automation.is_some());
         Ok(AutomationReport {
             items,
+            tools: self.tools_of("").await?,
             unknown: unknown(),
         })
     }
@@ -259,6 +267,7 @@ impl Identity {
         Ok(Departure {
             subject: subject.to_owned(),
             ends,
+            tools: self.tools_of(subject).await?,
             seen: seen(&self.store, subject).await?,
             told: told(&self.store, subject).await?,
             stays: stays(&self.store, subject).await?,

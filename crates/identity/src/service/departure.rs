@@ -7,6 +7,7 @@ use super::{
     Identity,
     automation::{Made, SeenKey, Told, Webhook, on_people, seen, stays, told, unknown},
     oversight::expect_subject,
+    registered::PersonalCredential,
 };
 
 /// What a team is not told of a person.
@@ -24,6 +25,9 @@ pub struct TeamDeparture {
     pub subject: String,
     /// Whose things these are.
     pub team: String,
+    /// Their credentials at other tools that the team answers for: these may end with them, and so does the
+    /// automation that calls there with one.
+    pub tools: Vec<PersonalCredential>,
     /// Keys of the team's service accounts that they drew, and have seen: these go on. Rotate them twice.
     pub seen: Vec<SeenKey>,
     /// Secrets whose present value they were told, deploy credentials' keys with them: these go on. Rotate them.
@@ -59,6 +63,8 @@ impl Identity {
         );
         let mut stays = stays(&self.store, subject).await?;
         let mut webhooks = self.webhooks_of(subject).await?;
+        let mut tools = self.tools_of(subject).await?;
+        tools.retain(|one| one.team == team);
         let theirs = |account: &str| account.split_once('/').is_some_and(|of| of.0 == team);
         seen.retain(|key| theirs(&key.account));
         told.retain(|one| one.team == team);
@@ -69,6 +75,7 @@ impl Identity {
         Ok(TeamDeparture {
             subject: subject.to_owned(),
             team: team.to_owned(),
+            tools,
             seen,
             told,
             stays,

@@ -19,6 +19,7 @@ mod membership;
 mod openings;
 mod oversight;
 mod people;
+mod registered;
 mod sessions;
 mod tokens;
 mod upstreams;
@@ -46,6 +47,7 @@ pub use self::{
     login::{Entered, LoginForm, Purpose},
     oversight::{EndedSessions, PersonalSession},
     people::PersonGroups,
+    registered::{PersonalCredential, Tools},
     tokens::TokenAnswer,
     upstreams::UpstreamSecrets,
 };
@@ -78,6 +80,7 @@ pub struct Identity {
     renewals: Turns<String>,
     noted: Noted,
     webhooks: OnceLock<Arc<dyn Webhooks>>,
+    tools: OnceLock<Arc<dyn Tools>>,
 }
 
 impl Identity {
@@ -104,6 +107,7 @@ impl Identity {
             renewals: Turns::default(),
             noted: Noted::default(),
             webhooks: OnceLock::new(),
+            tools: OnceLock::new(),
             store,
             guard,
             settings,

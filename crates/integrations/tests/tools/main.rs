@@ -11,3 +11,4 @@ mod members;
 mod reconcile;
 mod repairs;
 mod support;
+mod told;

@@ -3,6 +3,7 @@
 mod integrations;
 mod namespaces;
 mod teams;
+mod tools;
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ type Service = axum::extract::State<Arc<Teams>>;
 
 /// The routes, below `/v1`.
 pub fn routes(teams: Arc<Teams>) -> Router {
-    use self::{integrations as i, namespaces as n, teams as t};
+    use self::{integrations as i, namespaces as n, teams as t, tools as r};
     Router::new()
         .route("/v1/platforms/teams", get(t::list).post(t::onboard))
         .route(
@@ -42,6 +43,8 @@ pub fn routes(teams: Arc<Teams>) -> Router {
             put(i::put).get(i::show).delete(i::delete),
         )
         .route("/v1/platforms/integrations/{name}/teams", get(i::teams))
+        .route("/v1/platforms/tools", get(r::list))
+        .route("/v1/platforms/tools/{name}", get(r::show).delete(r::delete))
         .route("/v1/teams/{team}/integrations", get(i::of_team))
         .route("/v1/teams/{team}/namespaces", get(n::list).post(n::create))
         .route(
@@ -69,6 +72,9 @@ pub fn routes(teams: Arc<Teams>) -> Router {
     integrations::delete,
     integrations::teams,
     integrations::of_team,
+    tools::list,
+    tools::show,
+    tools::delete,
     namespaces::list,
     namespaces::create,
     namespaces::show,

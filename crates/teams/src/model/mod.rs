@@ -1,13 +1,17 @@
 //! The kinds of teams: types and invariants. No I/O.
 
 mod condition;
+mod finding;
 mod integration;
 mod namespace;
 mod place;
 mod quota;
 mod team;
+mod tool;
+mod tool_credential;
 
 pub use condition::{Condition, Truth};
+pub use finding::{Finding, InStep, Known, Registration};
 pub use integration::{
     Holding, Integration, IntegrationSpec, IntegrationState, IntegrationStatus, Origin, Step,
     TeamSelector, Told,
@@ -19,3 +23,5 @@ pub use team::{
     Allowance, BoundGroup, Interaction, InteractionMode, Offboarding, Synced, Taken, Team,
     TeamSpec, TeamStatus, TeamType, may_be_group,
 };
+pub use tool::{Authentication, Authorization, Automation, Tool, ToolOwner, ToolSpec, ToolStatus};
+pub use tool_credential::{CredentialKind, Due, KeptIn, Reminded, ToolCredential};

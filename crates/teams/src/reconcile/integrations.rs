@@ -115,7 +115,6 @@ impl Reconciler for Integrations {
                     state: states.remove(&integration.meta.name),
                     former: &former,
                     place: places::Found::default(),
-                    drifted: false,
                     violations: None,
                     accounts: None,
                 };

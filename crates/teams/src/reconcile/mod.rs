@@ -1,6 +1,6 @@
 //! The level-triggered work of teams: idempotent, safe to run twice and to kill. [`Onboarding`] makes of
 //! a team what it should be, tells of it again and again, and takes it away; [`Integrations`] keeps other
-//! tools in step with it.
+//! tools in step with it; [`ToolCredentials`] reminds of what comes to its end there.
 
 mod conditions;
 mod follow;
@@ -10,6 +10,7 @@ mod pass;
 mod people;
 mod places;
 mod sync;
+mod tools;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ use crate::{
 pub use self::{
     integrations::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
     people::PeopleChanges,
+    tools::ToolCredentials,
 };
 
 /// Whose name the reconciler's events bear.

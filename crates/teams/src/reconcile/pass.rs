@@ -37,8 +37,6 @@ pub(super) struct Pass<'a> {
     pub(super) former: &'a [Holding],
     /// What is known of the tool's place for the team.
     pub(super) place: places::Found,
-    /// Whether it was found otherwise than it was left.
-    pub(super) drifted: bool,
     /// What was found against the rules, where that was looked at.
     pub(super) violations: Option<Vec<String>>,
     /// Whom the tool knows by what account, where that was looked at.
@@ -304,7 +302,9 @@ impl Pass<'_> {
         if before.is_some_and(|before| before.differences == told.differences) {
             return Ok(false);
         }
-        self.drifted |= is_drift && before.is_none();
+        // With the event: whoever is killed after it has counted it.
+        let counts = is_drift && before.is_none();
+        state.status.drifts += u32::from(counts);
         state.status.told = Some(told);
         let what = if is_drift {
             "integration.drift"
@@ -413,7 +413,6 @@ impl Pass<'_> {
         if let Some(accounts) = self.accounts.take() {
             state.status.accounts = accounts;
         }
-        state.status.drifts += u32::from(self.drifted);
         let same = state.status == before;
         state.status.looked = Some(Timestamp::now());
         if is_new {

@@ -1,4 +1,4 @@
-//! Documents that people apply: teams, requests for namespaces, and integrations. Written into a change that others
+//! Documents that people apply: teams, requests for namespaces, integrations, and tools. Written into a change that others
 //! fill too: all that is applied together is, or nothing.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::{
         Envelope, NamespaceFields, NamespaceRequest, NewIntegration, NewNamespace, NewTeam,
         REQUEST_API_VERSION, TeamFields,
     },
-    model::{Integration, Team},
+    model::{Integration, Team, Tool, ToolSpec},
 };
 
 /// What became of a document.
@@ -49,6 +49,7 @@ enum Read {
     Team(NewTeam),
     Namespace(String, NewNamespace),
     Integration(String, Box<NewIntegration>),
+    Tool(String, Box<ToolSpec>),
 }
 
 impl Teams {
@@ -56,7 +57,7 @@ impl Teams {
     pub fn takes(document: &Value) -> bool {
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         let what = (text("apiVersion"), text("kind"));
-        let ours = [Team::KIND, Integration::KIND];
+        let ours = [Team::KIND, Integration::KIND, Tool::KIND];
         what.0 == Some(API_VERSION) && what.1.is_some_and(|kind| ours.contains(&kind))
             || what.1 == Some(REQUEST) && what.0 != Some(API_VERSION)
     }
@@ -92,6 +93,7 @@ impl Teams {
                 Read::Integration(name, new) => {
                     self.apply_integration(caller, change, name, *new).await
                 }
+                Read::Tool(name, spec) => self.apply_tool(caller, change, name, *spec).await,
             };
             applied.push(one.map_err(|error| refused_at(error, place))?);
         }
@@ -251,6 +253,11 @@ fn read_one(document: &Value, place: &str) -> Result<Read, Problem> {
         let integration: Envelope<NewIntegration> = shaped(document, place)?;
         let name = integration.metadata.name.to_string();
         return Ok(Read::Integration(name, Box::new(integration.spec)));
+    }
+    if text("kind") == Some(Tool::KIND) {
+        let tool: Envelope<ToolSpec> = shaped(document, place)?;
+        let name = tool.metadata.name.to_string();
+        return Ok(Read::Tool(name, Box::new(tool.spec)));
     }
     if text("apiVersion") != Some(REQUEST_API_VERSION) {
         return Err(Problem::new(

@@ -11,13 +11,17 @@ mod names;
 pub(crate) mod namespaces;
 mod offboard;
 mod onboard;
+mod tools;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
 
-pub use self::apply::{Applied, Outcome};
-use kernel::{Guard, Store};
+pub use self::{
+    apply::{Applied, Outcome},
+    tools::PersonalCredential,
+};
+use kernel::{Clock, Guard, Store};
 
 use crate::{
     Registry,
@@ -30,18 +34,24 @@ use crate::{
 pub struct Settings {
     /// How often each team is told of although nothing has changed.
     pub sync_every: Duration,
+    /// By what time credentials of tools come to their end.
+    pub clock: Clock,
 }
 
 impl Settings {
     /// The time between two `team.sync` where nothing else is said.
     pub const SYNC_EVERY: Duration = Duration::from_mins(5);
+
+    /// Teams are told of so often; all else as it is where nothing is said.
+    pub fn every(sync_every: Duration) -> Self {
+        let clock = Clock::system();
+        Self { sync_every, clock }
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            sync_every: Self::SYNC_EVERY,
-        }
+        Self::every(Self::SYNC_EVERY)
     }
 }
 

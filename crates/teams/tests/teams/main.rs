@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[macro_use]
+mod both;
 mod support;
 
 mod membership;
@@ -11,3 +12,4 @@ mod onboarding;
 mod reconciled;
 mod renamed;
 mod rights;
+mod tools;

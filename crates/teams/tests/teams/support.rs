@@ -13,8 +13,9 @@ use axum::{
     http::{Request, header},
     middleware::from_fn,
 };
+use jiff::Timestamp;
 use kernel::{
-    Caller, CallerKind, Change, Error, Event, Guard, Result, Sealer, Secret, Store,
+    Caller, CallerKind, Change, Clock, Error, Event, Guard, Result, Sealer, Secret, Store,
     http::{Authenticator, correlate, no_such_route},
 };
 use policy::{Bundle, RegoAuthorizer};
@@ -381,6 +382,9 @@ pub(crate) struct Site {
     pub(crate) outside: Arc<Outside>,
     pub(crate) store: Store,
     pub(crate) teams: Arc<Teams>,
+    /// By what time credentials of tools come to their end.
+    #[allow(dead_code, reason = "no benchmark waits")]
+    pub(crate) clock: Clock,
     router: Router,
     /// None: another replica's.
     _place: Option<Place>,
@@ -391,26 +395,6 @@ pub(crate) struct Site {
 enum Place {
     Directory(TempDir),
     Server(PostgresDatabase),
-}
-
-/// Declares each test on both databases.
-macro_rules! on_both {
-    ($($test:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test($crate::support::Site::new().await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                if let Some(site) = $crate::support::Site::on_postgres().await {
-                    super::$test(site).await;
-                }
-            })*
-        }
-    };
 }
 
 impl Site {
@@ -439,11 +423,13 @@ impl Site {
         let store = Store::open(url, Sealer::generate().unwrap()).await.unwrap();
         let outside = Arc::new(Outside::default());
         outside.group("managers", &["max"]);
-        let (router, teams) = replica(&store, &outside, &RESERVED, tools).await;
+        let clock = Clock::manual(Timestamp::now());
+        let (router, teams) = replica(&store, &outside, &RESERVED, tools, &clock).await;
         Self {
             outside,
             store,
             teams,
+            clock,
             router,
             _place: Some(place),
         }
@@ -456,11 +442,13 @@ impl Site {
 
     /// Another replica on the same store, where these groups are no team's.
     pub(crate) async fn reserving(&self, groups: &[&str]) -> Self {
-        let (router, teams) = replica(&self.store, &self.outside, groups, vec![]).await;
+        let (router, teams) =
+            replica(&self.store, &self.outside, groups, vec![], &self.clock).await;
         Self {
             outside: self.outside.clone(),
             store: self.store.clone(),
             teams,
+            clock: self.clock.clone(),
             router,
             _place: None,
         }
@@ -523,6 +511,7 @@ async fn replica(
     outside: &Arc<Outside>,
     reserved: &[&str],
     tools: Vec<Arc<dyn Tool>>,
+    clock: &Clock,
 ) -> (Router, Arc<Teams>) {
     let authorizer = RegoAuthorizer::new(&Bundle::default()).unwrap();
     let guard = Guard::new(store.clone(), Arc::new(authorizer));
@@ -537,7 +526,10 @@ async fn replica(
         belongings: vec![Arc::new(Returns(outside.clone(), store.clone())), drawer],
         tools,
     };
-    let settings = Settings::default();
+    let settings = Settings {
+        clock: clock.clone(),
+        ..Settings::default()
+    };
     let teams = Arc::new(Teams::new(
         store.clone(),
         guard,

@@ -13,7 +13,7 @@ const LONGER: [(&str, usize); 6] = [
     ("crates/identity/tests/flows/upstream.rs", 502),
     ("crates/integrations/tests/tools/reconcile.rs", 528),
     ("crates/secrets/tests/keep/vault.rs", 572),
-    ("crates/teams/tests/teams/support.rs", 559),
+    ("crates/teams/tests/teams/support.rs", 551),
     ("crates/towpath/tests/commands.rs", 527),
     ("crates/towpath/tests/login.rs", 562),
 ];

@@ -12,8 +12,8 @@ use crate::{
     input,
 };
 
-/// Apply documents: definitions, roles, environments, teams, namespaces, integrations, who logs in and by what,
-/// subscriptions, clusters, workloads
+/// Apply documents: definitions, roles, environments, teams, namespaces, integrations, tools, who logs in and by
+/// what, subscriptions, clusters, workloads
 ///
 /// A file may hold several documents. Those of `towpath.dev/v1` are applied together or not at all;
 /// Score workloads are then deployed to the environment.

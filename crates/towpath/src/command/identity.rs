@@ -4,7 +4,7 @@ mod authentication;
 mod keys;
 
 use clap::Subcommand;
-use client::{Departure, PersonalSession};
+use client::{Departure, PersonalCredential, PersonalSession};
 use jiff::Timestamp;
 
 use crate::{context::Context, failure::Result, render::table::table};
@@ -14,8 +14,8 @@ use crate::{context::Context, failure::Result, render::table::table};
 pub(crate) enum Identity {
     /// List automation that calls with a person's login, or what hangs on one person
     ///
-    /// What runs on somebody's login ends when they leave. With a subject: their logins, which end with
-    /// them; valid keys and secrets that they have seen, which are to be rotated; and what they made, which goes
+    /// What runs on somebody's login ends when they leave, and what calls other tools with a credential of theirs
+    /// may, as far as `towpath tool list` knows of it. With a subject: their logins and these; valid keys and secrets that they have seen, which are to be rotated; and what they made, which goes
     /// on, webhooks with it.
     /// For those who operate the platform.
     #[command(
@@ -44,8 +44,9 @@ impl Identity {
             return context.answer(&report, || {
                 let nothing = "No automation is known to call with a person's login.";
                 format!(
-                    "{}\n\n{}",
+                    "{}\n\nAutomation reaches tools with a person's credential:\n{}\n\n{}",
                     sessions(&report.items, nothing),
+                    credentials(&report.tools),
                     unknown(&report.unknown)
                 )
             });
@@ -112,15 +113,30 @@ pub(crate) fn left_behind(departure: &Departure) -> String {
         })
         .collect();
     format!(
-        "Goes on, and they have seen it (rotate twice):\n{}\n\nGoes on, and they \
+        "May end with them at other tools (register a service account there):\n{}\n\n\
+         Goes on, and they have seen it (rotate twice):\n{}\n\nGoes on, and they \
          were told its value (rotate):\n{}\n\nGoes on, as their team's:\n{}\n\n\
          Goes on sending events, by a secret that they have seen (remove it, or draw another secret):\n{}\n\n{}",
+        credentials(&departure.tools),
         table(["account", "key", "drawn"], keys, "No key."),
         table(["kind", "name", "told"], told, "No secret."),
         table(["kind", "name", "team", "made"], made, "Nothing."),
         table(["webhook", "team", "to", "made"], webhooks, "No webhook."),
         unknown(&departure.unknown),
     )
+}
+
+fn credentials(all: &[PersonalCredential]) -> String {
+    let row = |one: &PersonalCredential| {
+        [
+            one.tool.clone(),
+            one.credential.clone(),
+            one.person.clone(),
+            one.team.clone(),
+        ]
+    };
+    let head = ["tool", "credential", "person", "team"];
+    table(head, all.iter().map(row).collect(), "No credential.")
 }
 
 fn sessions(sessions: &[PersonalSession], nothing: &str) -> String {

@@ -42,6 +42,7 @@ pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod subscription;
 pub(crate) mod team;
+pub(crate) mod tool;
 pub(crate) mod trust;
 pub(crate) mod up;
 pub(crate) mod upstream;

@@ -37,6 +37,7 @@ impl World {
         let drawn = filled("/v1/teams/{team}/secrets/{name}", DRAWN);
         self.make(Method::PUT, &drawn, &json!({ "generate": 32 }))
             .await;
+        self.registered(STANDING).await;
         let (id, secret) = self.account("keyed", "payments", &json!({})).await;
         let namespaces = "/v1/teams/payments/namespaces";
         let body = json!({ "name": "payments-standing" });
@@ -148,6 +149,10 @@ impl World {
                 self.make(Method::POST, "/v1/apply", &body).await;
                 filled(path, &name)
             }
+            "/v1/platforms/tools/{name}" => {
+                self.registered(&name).await;
+                filled(path, &name)
+            }
             "/v1/platforms/teams/{team}" => {
                 let group =
                     json!({ "members": if caller == "lea" { vec!["lea"] } else { vec![] } });
@@ -174,6 +179,19 @@ impl World {
             "/v1/environments/{environment}/pins" => filled(path, ""),
             _ => panic!("say what {path} takes away"),
         }
+    }
+
+    /// Registers a tool, which the team administers.
+    async fn registered(&self, name: &str) {
+        let document = json!({
+            "apiVersion": "towpath.dev/v1", "kind": "Tool", "metadata": { "name": name },
+            "spec": {
+                "owner": { "team": "payments" }, "authentication": "oidc", "authorization": "claims",
+                "api": true,
+            },
+        });
+        let body = json!({ "documents": [document] });
+        self.make(Method::POST, "/v1/apply", &body).await;
     }
 
     /// The path of a dead letter that is still there.

@@ -71,9 +71,10 @@ const EVERYBODY: [&str; 13] = [
 ];
 
 /// Lists, each with the one thing that is in it and those who may see that.
-const LISTS: [(&str, &str, &[&str]); 8] = [
+const LISTS: [(&str, &str, &[&str]); 9] = [
     ("/v1/platforms/integrations", "standing", &["admin"]),
     ("/v1/platforms/subscriptions", "standing", &["admin"]),
+    ("/v1/platforms/tools", "standing", &EVERYBODY),
     ("/v1/remnants", "REMNANT", &["admin"]),
     (
         "/v1/platforms/integrations/kept/teams",

@@ -11,3 +11,4 @@ mod quotas;
 mod roles;
 #[path = "../site/mod.rs"]
 mod site;
+mod tools;

@@ -9,6 +9,7 @@ mod platform;
 mod secrets;
 mod subscriptions;
 mod teams;
+mod tools;
 
 /// The columns, in the order of the rows, and who calls for each.
 pub(crate) const COLUMNS: [(&str, &[&str]); 9] = [
@@ -87,6 +88,7 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         secrets::ROWS,
         subscriptions::ROWS,
         integrations::ROWS,
+        tools::ROWS,
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,211 @@
+//! `towpath tool`
+
+use clap::Subcommand;
+use client::every;
+use jiff::Timestamp;
+use kernel::Resource;
+use serde_json::json;
+use teams::model::{
+    self, Authentication, Authorization, Automation, KeptIn, ToolCredential, ToolOwner, ToolStatus,
+};
+
+use crate::{
+    cli::Confirm,
+    context::Context,
+    failure::Result,
+    render::{quantity, table},
+};
+
+/// See which tools teams use, who administers each, and what of it goes without tickets
+///
+/// What is said of a tool is applied, as a document of kind Tool (`towpath apply -f`): those who operate the
+/// platform say which there are, and the team that administers one what is said of it.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_long_help = "Examples:\n  towpath apply -f tools.yaml\n  towpath tool list\n  towpath tool list --found\n  towpath tool show github -o yaml\n  towpath tool delete old-ci --confirm old-ci"
+)]
+pub(crate) enum Tool {
+    /// List the tools, each with what is found about it
+    List {
+        /// Only those about which something is found
+        #[arg(long)]
+        found: bool,
+    },
+    /// Show one: its credentials, and what is found, with how to mend it
+    Show {
+        /// The tool
+        name: String,
+    },
+    /// Take one out of the register: it stays as it is, and nobody is reminded of its credentials
+    Delete {
+        /// The tool
+        name: String,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+}
+
+impl Tool {
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        let client = context.client()?;
+        match self {
+            Self::List { found } => {
+                let mut all = every(async |page| client.tools(&page).await).await?;
+                all.retain(|tool| !found || !tool.status.findings.is_empty());
+                let documents = all.iter().map(Resource::document);
+                let documents: Vec<_> = documents.collect::<kernel::Result<_>>()?;
+                context.answer(&json!({ "items": documents }), || list(&all, found))
+            }
+            Self::Show { name } => {
+                let tool = client.tool(&name).await?;
+                context.answer(&tool.document()?, || one(&tool))
+            }
+            Self::Delete { name, confirm } => {
+                confirm.check(&name, &format!("tool {name}"))?;
+                client.delete_tool(&name).await?;
+                context.answer(&json!({ "removal": "done" }), || {
+                    format!("tool {name} is in the register no longer: it stays as it is")
+                })
+            }
+        }
+    }
+}
+
+fn list(all: &[Resource<model::Tool>], found: bool) -> String {
+    let row = |tool: &Resource<model::Tool>| {
+        let spec = &tool.spec;
+        [
+            tool.meta.name.clone(),
+            owner(&spec.owner),
+            login(spec.authentication).into(),
+            access(&spec.authorization),
+            if spec.api { "yes" } else { "no" }.into(),
+            automated(spec.automation()).into(),
+            rules(&tool.status),
+        ]
+    };
+    let head = [
+        "name",
+        "owner",
+        "login",
+        "access",
+        "api",
+        "automated",
+        "found",
+    ];
+    let nothing = if found {
+        "Nothing is found about any tool."
+    } else {
+        "There are no tools in the register."
+    };
+    table::table(head, all.iter().map(row).collect(), nothing)
+}
+
+fn one(tool: &Resource<model::Tool>) -> String {
+    let spec = &tool.spec;
+    let now = Timestamp::now();
+    let mut text = list(std::slice::from_ref(tool), false);
+    for line in [&spec.title, &spec.description, &spec.url] {
+        if !line.is_empty() {
+            text += &format!("\n{}", crate::render::control::shown(line));
+        }
+    }
+    let rows = spec.credentials.iter().map(|(name, credential)| {
+        [
+            name.to_string(),
+            credential.kind.word().into(),
+            credential.owner.to_string(),
+            credential.person.clone().unwrap_or_default(),
+            credential.scope.clone(),
+            kept(credential),
+            ends(credential, now),
+        ]
+    });
+    let head = [
+        "credential",
+        "kind",
+        "owner",
+        "person",
+        "scope",
+        "kept in",
+        "expires",
+    ];
+    text += &format!(
+        "\n\n{}",
+        table::table(head, rows.collect(), "No credential.")
+    );
+    let rows = tool.status.findings.iter().map(|finding| {
+        let about = finding.credential.as_ref();
+        [
+            finding.rule.clone(),
+            about.map(ToString::to_string).unwrap_or_default(),
+            finding.message.clone(),
+            finding.remedy.clone(),
+        ]
+    });
+    let head = ["found", "credential", "what", "do"];
+    text + &format!(
+        "\n\n{}",
+        table::table(head, rows.collect(), "Nothing is found.")
+    )
+}
+
+fn owner(owner: &ToolOwner) -> String {
+    match owner {
+        ToolOwner::Team(team) => team.to_string(),
+        ToolOwner::Group(group) => format!("{group} (group)"),
+    }
+}
+
+fn login(authentication: Authentication) -> &'static str {
+    match authentication {
+        Authentication::Oidc => "oidc",
+        Authentication::Saml => "saml",
+        Authentication::Ldap => "ldap",
+        Authentication::Password => "password",
+        Authentication::None => "none",
+    }
+}
+
+fn access(authorization: &Authorization) -> String {
+    match authorization {
+        Authorization::Claims => "claims".into(),
+        Authorization::Integration(name) => format!("integration {name}"),
+        Authorization::Manual => "manual".into(),
+    }
+}
+
+fn automated(automation: Automation) -> &'static str {
+    match automation {
+        Automation::None => "no",
+        Automation::Part => "in part",
+        Automation::Full => "yes",
+    }
+}
+
+/// What is found, each rule once.
+fn rules(status: &ToolStatus) -> String {
+    let mut rules: Vec<&str> = Vec::new();
+    for finding in &status.findings {
+        if !rules.contains(&finding.rule.as_str()) {
+            rules.push(&finding.rule);
+        }
+    }
+    rules.join(" ")
+}
+
+fn kept(credential: &ToolCredential) -> String {
+    match &credential.kept {
+        Some(KeptIn::Secret(name)) => format!("secret {name}"),
+        Some(KeptIn::Integration(name)) => format!("integration {name}"),
+        None => String::new(),
+    }
+}
+
+fn ends(credential: &ToolCredential, now: Timestamp) -> String {
+    match credential.expires {
+        Some(at) if at > now => format!("{} ({})", quantity::local(at), quantity::until(at, now)),
+        Some(at) => quantity::local(at),
+        None => String::new(),
+    }
+}
