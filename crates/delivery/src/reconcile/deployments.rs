@@ -39,6 +39,14 @@ impl Reconciler for Deployments {
         Deployment::KIND
     }
 
+    fn lane(&self, key: &Key) -> String {
+        self.0.owners.of(&key.scope)
+    }
+
+    async fn survey(&self, context: &Context) -> Result<()> {
+        self.0.owners.read(&context.store).await
+    }
+
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
         let Some(deployment) = context
             .store

@@ -10,6 +10,7 @@ mod environments;
 pub mod events;
 mod outdated;
 pub mod outputs;
+pub(crate) mod owners;
 mod plans;
 mod preview;
 pub(crate) mod quota;
@@ -31,6 +32,7 @@ pub use teams::TeamData;
 
 use kernel::{Error, Guard, Kind, Query, Resource, Result, Secret, Store};
 
+use self::owners::Owners;
 use crate::{
     Engine, Provisioner, Verifier,
     documents::Documents,
@@ -67,6 +69,8 @@ pub struct Delivery {
     /// One deployment at a time is planned and written for an environment by this replica; others
     /// wait their turn, rather than plan in vain.
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// By whom reconcilers take turns.
+    pub(crate) owners: Owners,
 }
 
 impl Delivery {
@@ -92,6 +96,7 @@ impl Delivery {
             documents: OnceLock::new(),
             ends: OnceLock::new(),
             turns: Mutex::default(),
+            owners: Owners::default(),
         }
     }
 
