@@ -160,6 +160,11 @@ impl Pass<'_> {
                 Some(Phase::Failed) => {
                     return Ok(Verdict::Failed(self.run_failure(&workload, "deploy").await));
                 }
+                Some(_) if state.is_some_and(|state| state.lasting) => {
+                    return Ok(Verdict::Failed(
+                        self.run_failure(&workload, "observe").await,
+                    ));
+                }
                 None | Some(Phase::Stopped) => phase = DeploymentPhase::Deploying,
                 Some(_) => {}
             }
