@@ -20,7 +20,7 @@ struct Lane {
 
 /// The lanes of one reconciler. A lane that nothing waits or runs in has no place in memory.
 pub(super) struct Lanes {
-    lanes: HashMap<String, Lane>,
+    by_name: HashMap<String, Lane>,
     /// Those that something waits in, whose turn is next first.
     turns: VecDeque<String>,
     waiting: usize,
@@ -32,7 +32,7 @@ impl Lanes {
     /// Lanes that share so many places to run at.
     pub(super) fn new(places: usize) -> Self {
         Self {
-            lanes: HashMap::new(),
+            by_name: HashMap::new(),
             turns: VecDeque::new(),
             waiting: 0,
             running: 0,
@@ -42,7 +42,7 @@ impl Lanes {
 
     /// `key` waits, as the last of its lane.
     pub(super) fn push(&mut self, lane: &str, key: Key) {
-        let waits = self.lanes.entry(lane.to_owned()).or_default();
+        let waits = self.by_name.entry(lane.to_owned()).or_default();
         if waits.ready.is_empty() {
             self.turns.push_back(lane.to_owned());
         }
@@ -56,12 +56,12 @@ impl Lanes {
             return None;
         }
         let may = |name: &String| {
-            let lane = self.lanes.get(name);
+            let lane = self.by_name.get(name);
             lane.is_some_and(|lane| lane.running < self.most(name))
         };
         let turn = self.turns.iter().position(may)?;
         let name = self.turns.remove(turn)?;
-        let lane = self.lanes.get_mut(&name)?;
+        let lane = self.by_name.get_mut(&name)?;
         let key = lane.ready.pop_front()?;
         lane.running += 1;
         if !lane.ready.is_empty() {
@@ -74,13 +74,13 @@ impl Lanes {
 
     /// What ran in `name` has ended.
     pub(super) fn ended(&mut self, name: &str) {
-        let Some(lane) = self.lanes.get_mut(name) else {
+        let Some(lane) = self.by_name.get_mut(name) else {
             return;
         };
         lane.running -= 1;
         self.running -= 1;
         if lane.running == 0 && lane.ready.is_empty() {
-            self.lanes.remove(name);
+            self.by_name.remove(name);
         }
     }
 
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!((lanes.waiting(), lanes.running()), (7, 0));
         assert_eq!(order(&mut lanes), "1x!2y34");
         assert_eq!((lanes.waiting(), lanes.running()), (0, 0));
-        assert!(lanes.lanes.is_empty(), "nothing is remembered of them");
+        assert!(lanes.by_name.is_empty(), "nothing is remembered of them");
     }
 
     #[test]
