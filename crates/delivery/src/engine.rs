@@ -184,6 +184,11 @@ pub struct ReleaseState {
     /// Why, in the words of the system, where it is not ready. Never a secret.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Whether `message` tells of a fault that waiting does not mend: a program that listens on another port, that
+    /// ends in the same way each time, that is not there. Never of a release that was ready since it was
+    /// handed over. An engine that does not know says no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lasting: bool,
     /// Where each port is served, by the port's name: reachable from this machine.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]

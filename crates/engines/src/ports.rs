@@ -79,6 +79,25 @@ pub(crate) fn listening(pids: &BTreeSet<u32>) -> BTreeSet<u16> {
         .collect()
 }
 
+/// The TCP ports on which anything listens in the network of the process `pid`, each with whether that is of localhost
+/// only. None where the tables cannot be read.
+pub(crate) fn listening_beside(pid: u32) -> Option<BTreeSet<(u16, bool)>> {
+    // Docker's own name server in the network of each container: 127.0.0.11, as the kernel writes it.
+    const RESOLVER: &str = "0B00007F";
+    let table = |name: &str| fs::read_to_string(format!("/proc/{pid}/net/{name}"));
+    // Without IPv6 there is no such table.
+    let tables = [table("tcp").ok()?, table("tcp6").unwrap_or_default()];
+    let found = tables.iter().flat_map(|table| table.lines().skip(1));
+    let found = found.filter_map(|line| {
+        let (port, _) = listener(line)?;
+        let address = line.split_ascii_whitespace().nth(1)?.split(':').next()?;
+        let local = address.len() == 8 && address.ends_with("7F")
+            || address == "00000000000000000000000001000000";
+        (address != RESOLVER).then_some((port, local))
+    });
+    Some(found.collect())
+}
+
 /// The inodes of the sockets that a process holds.
 fn sockets(pid: u32) -> Vec<String> {
     // A process that has ended holds none.
@@ -133,6 +152,12 @@ mod tests {
     fn sees_on_which_ports_a_process_listens() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert!(listening(&[std::process::id()].into()).contains(&port));
+        let pid = std::process::id();
+        assert!(listening(&[pid].into()).contains(&port));
+        let beside = listening_beside(pid).unwrap();
+        assert!(beside.contains(&(port, true)));
+        let open = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = open.local_addr().unwrap().port();
+        assert!(listening_beside(pid).unwrap().contains(&(port, false)));
     }
 }

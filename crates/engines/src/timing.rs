@@ -27,6 +27,12 @@ pub struct Timing {
     pub backoff_most: Duration,
     /// A container that ran so long begins again with `backoff_first`.
     pub stable: Duration,
+    /// A container that ended so often in a row in the same way, none of its runs as long as `stable`, goes on to: ten
+    /// times are 51 seconds with these waits.
+    pub ends_alike: u32,
+    /// A program that has listened so long on other ports than its own, and did next to nothing meanwhile, will not
+    /// come to listen on its own: long enough for one that opens a port for its operators before it is ready.
+    pub misplaced: Duration,
     /// Between SIGTERM and SIGKILL for a container whose liveness probe fails.
     pub kill_grace: Duration,
 }
@@ -43,6 +49,8 @@ impl Default for Timing {
             backoff_first: Duration::from_millis(100),
             backoff_most: Duration::from_secs(30),
             stable: Duration::from_mins(1),
+            ends_alike: 10,
+            misplaced: Duration::from_secs(30),
             kill_grace: Duration::from_secs(5),
         }
     }
@@ -77,6 +85,41 @@ impl Backoff {
     }
 }
 
+/// How a container has ended, again and again.
+#[derive(Debug)]
+pub(crate) struct Ends<E> {
+    last: Option<E>,
+    alike: u32,
+    most: u32,
+    stable: Duration,
+}
+
+impl<E: PartialEq + std::fmt::Display> Ends<E> {
+    pub(crate) fn new(timing: &Timing) -> Self {
+        Self {
+            last: None,
+            alike: 0,
+            most: timing.ends_alike,
+            stable: timing.stable,
+        }
+    }
+
+    /// Counts an end. In words what goes on, once that is known to last.
+    pub(crate) fn again(&mut self, exit: E, started: Timestamp) -> Option<String> {
+        let ran = Duration::try_from(Timestamp::now().duration_since(started)).unwrap_or_default();
+        let alike = ran < self.stable && self.last.as_ref() == Some(&exit);
+        self.alike = if alike {
+            self.alike.saturating_add(1)
+        } else {
+            1
+        };
+        let times = self.alike;
+        let lasting = (times >= self.most).then(|| format!("{exit}, {times} times in a row"));
+        self.last = Some(exit);
+        lasting
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +138,23 @@ mod tests {
         );
         let long_ago = Some(Timestamp::now() - timing.stable * 2);
         assert_eq!(backoff.after(long_ago), timing.backoff_first);
+    }
+
+    #[test]
+    fn only_what_ends_in_the_same_way_soon_and_often_is_known_to_last() {
+        let timing = Timing {
+            ends_alike: 3,
+            ..Timing::default()
+        };
+        let (mut ends, now) = (Ends::new(&timing), Timestamp::now());
+        let told = Some("exit code 1, 3 times in a row".to_owned());
+        assert_eq!(ends.again("exit code 1", now), None);
+        assert_eq!(ends.again("exit code 1", now), None);
+        assert_eq!(ends.again("exit code 2", now), None, "another reason");
+        assert_eq!(ends.again("exit code 1", now), None);
+        assert_eq!(ends.again("exit code 1", now), None);
+        assert_eq!(ends.again("exit code 1", now), told);
+        let long_ago = now - timing.stable * 2;
+        assert_eq!(ends.again("exit code 1", long_ago), None, "it had run");
     }
 }

@@ -24,6 +24,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use delivery::engine::Phase;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use support::{container, id};
@@ -114,7 +115,12 @@ async fn answer(State(registry): State<Arc<Registry>>, uri: Uri, headers: Header
             ];
             (headers, content.clone()).into_response()
         }
-        None => StatusCode::NOT_FOUND.into_response(),
+        None => {
+            // As the distribution API says it.
+            let unknown =
+                r#"{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}"#;
+            (StatusCode::NOT_FOUND, unknown).into_response()
+        }
     }
 }
 
@@ -249,5 +255,35 @@ async fn a_login_that_the_registry_refuses_is_named_without_its_password() {
         state.message
     );
     assert!(!state.message.contains("an0ther-password") && !state.message.contains(&auth));
+    subject.removed(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_a_registry_does_not_have_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(subject) = support::docker(directory.path()).await else {
+        return;
+    };
+    let _cleaned = support::Cleaned(subject.platform);
+    let (address, _) = serve("other").await;
+    let auth = STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    let logins = json!({ "auths": { address.to_string(): { "auth": auth } } });
+    std::fs::write(directory.path().join("config.json"), logins.to_string()).unwrap();
+    let mut config = support::docker_config(subject.platform, directory.path());
+    config.logins = RegistryLogins {
+        directory: Some(directory.path().to_owned()),
+        helpers: None,
+    };
+    let subject = support::Subject {
+        engine: Arc::new(DockerEngine::new(config)),
+        image: format!("{address}/towpath-test/none:1.2"),
+        ..subject
+    };
+    let id = id("none", 1);
+    let release = subject.release(&id, &[("main", container("exec sleep 1000"))]);
+    subject.engine.apply(&release).await.unwrap();
+    let state = subject.until(&id, |state| state.lasting).await;
+    assert_eq!(state.phase, Phase::Failed);
+    assert!(state.message.contains("check the reference"), "{state:#?}");
     subject.removed(&id).await;
 }

@@ -47,9 +47,22 @@ pub trait Reconciler: Send + Sync + 'static {
             .collect()
     }
 
-    /// How many keys may be worked on at once.
+    /// How many keys may be worked on at once. Those of one lane that is a team's have three quarters of the
+    /// places at the most, so that another's are begun while they go on.
     fn concurrency(&self) -> usize {
         8
+    }
+
+    /// Whose work `key` is: a team's name, or nothing for the platform's own. What waits takes turns between
+    /// lanes. By default the key's scope. Asked often, so from memory.
+    fn lane(&self, key: &Key) -> String {
+        key.scope.clone()
+    }
+
+    /// Reads what [`Reconciler::lane`] goes by, before all keys are listed.
+    async fn survey(&self, context: &Context) -> Result<()> {
+        let _ = context;
+        Ok(())
     }
 
     /// Closes the gap for `key`, which may no longer exist.

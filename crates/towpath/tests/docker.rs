@@ -130,7 +130,7 @@ async fn the_example_runs_on_docker_as_it_does_elsewhere() {
     site.log_level = "debug,hyper=info,h2=info";
     let environment = format!("d{:06x}", rand::rng().random::<u32>() & 0xff_ffff);
     let _cleaned = Cleaned(environment.clone());
-    let images = ["one", "two"].map(|version| Image::of("notes", version, &environment));
+    let images = ["one", "two"].map(|version| Image::of_notes(version, &environment));
     let score = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/notes/score.yaml");
     let score = score.to_str().expect("it is text");
     let deploy = |image: &Image, more: &[&'static str]| {

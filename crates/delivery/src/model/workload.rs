@@ -101,6 +101,7 @@ pub fn begin_release(workload: &mut kernel::Resource<Workload>) -> u64 {
         digest: String::new(),
         phase: Phase::Stopped,
         message: String::new(),
+        lasting: false,
         endpoints: BTreeMap::new(),
         containers: BTreeMap::new(),
     };

@@ -39,6 +39,14 @@ impl Reconciler for Deployments {
         Deployment::KIND
     }
 
+    fn lane(&self, key: &Key) -> String {
+        self.0.owners.of(&key.scope)
+    }
+
+    async fn survey(&self, context: &Context) -> Result<()> {
+        self.0.owners.read(&context.store).await
+    }
+
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
         let Some(deployment) = context
             .store
@@ -151,6 +159,11 @@ impl Pass<'_> {
                 Some(Phase::Ready) if status.active_release == workload.spec.release => continue,
                 Some(Phase::Failed) => {
                     return Ok(Verdict::Failed(self.run_failure(&workload, "deploy").await));
+                }
+                Some(_) if state.is_some_and(|state| state.lasting) => {
+                    return Ok(Verdict::Failed(
+                        self.run_failure(&workload, "observe").await,
+                    ));
                 }
                 None | Some(Phase::Stopped) => phase = DeploymentPhase::Deploying,
                 Some(_) => {}

@@ -11,6 +11,7 @@ pub mod events;
 mod in_force;
 mod outdated;
 pub mod outputs;
+pub(crate) mod owners;
 mod plans;
 mod preview;
 pub(crate) mod quota;
@@ -32,6 +33,7 @@ pub use teams::TeamData;
 
 use kernel::{Error, Guard, Kind, Query, Resource, Result, Secret, Store, Turns};
 
+use self::owners::Owners;
 use crate::{
     Engine, Provisioner, Verifier,
     documents::Documents,
@@ -68,6 +70,8 @@ pub struct Delivery {
     /// One deployment at a time is planned and written for an environment by this replica; others
     /// wait their turn, rather than plan in vain.
     turns: Turns<String>,
+    /// By whom reconcilers take turns.
+    pub(crate) owners: Owners,
 }
 
 impl Delivery {
@@ -93,6 +97,7 @@ impl Delivery {
             documents: OnceLock::new(),
             ends: OnceLock::new(),
             turns: Turns::default(),
+            owners: Owners::default(),
         }
     }
 

@@ -4,5 +4,6 @@
 
 mod away;
 mod history;
+mod lasting;
 mod removal;
 mod support;

@@ -36,6 +36,8 @@ pub(crate) struct Machine {
     releases: Mutex<BTreeMap<ReleaseRef, ReleaseState>>,
     /// The phase of releases from now on.
     pub(crate) phase: Mutex<Phase>,
+    /// What is lastingly wrong with releases from now on.
+    pub(crate) lasting: Mutex<Option<String>>,
     /// Why nothing can be removed.
     pub(crate) stuck: Mutex<Option<EngineError>>,
     changes: broadcast::Sender<ReleaseRef>,
@@ -69,10 +71,12 @@ impl Engine for Machine {
     }
 
     async fn apply(&self, release: &Release) -> Result<(), EngineError> {
+        let fault = self.lasting.lock().unwrap().clone();
         let state = ReleaseState {
             digest: release.digest.clone(),
             phase: *self.phase.lock().unwrap(),
-            message: String::new(),
+            message: fault.clone().unwrap_or_default(),
+            lasting: fault.is_some(),
             endpoints: BTreeMap::new(),
             containers: BTreeMap::new(),
         };
@@ -256,6 +260,7 @@ impl Platform {
         let machine = Arc::new(Machine {
             releases: Mutex::default(),
             phase: Mutex::new(Phase::Ready),
+            lasting: Mutex::default(),
             stuck: Mutex::default(),
             changes: broadcast::channel(16).0,
         });

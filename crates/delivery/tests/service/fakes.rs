@@ -248,6 +248,7 @@ impl Engine for Stage {
         };
         let endpoint = |name: &String| (name.clone(), SocketAddr::from(([127, 0, 0, 1], 9)));
         let state = ReleaseState {
+            lasting: false,
             digest: release.digest.clone(),
             phase,
             message: message.into(),

@@ -264,13 +264,25 @@ impl Daemon {
     }
 }
 
+/// What is said of an image that a registry does not have. A host that is not found is another matter.
+const NOT_THERE: &[&str] = &[
+    "manifest unknown",
+    "name unknown",
+    "does not exist",
+    ": not found",
+    " not found: ",
+    "invalid reference",
+];
+
 fn not_pulled(image: &str, logins: &RegistryLogins, error: Error) -> EngineError {
-    let error = failed(format!("pull the image {image}"), error);
+    let mut error = failed(format!("pull the image {image}"), error);
     let said = error.message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let remedy = if says(&["unauthorized", "denied", "authentication", "no basic auth"]) {
         format!("check the reference; {}", to_log_in(image, logins))
-    } else if says(&["not found", "manifest unknown", "invalid reference"]) {
+    } else if says(NOT_THERE) {
+        // Whatever the status: daemons differ in how they pass on what a registry has answered.
+        error.retry = false;
         format!("check the reference: `docker pull {image}` must find it")
     } else {
         format!(

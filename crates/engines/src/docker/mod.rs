@@ -12,6 +12,7 @@ mod connected;
 mod create;
 mod daemon;
 mod forward;
+mod listens;
 mod logins;
 mod logs;
 mod names;

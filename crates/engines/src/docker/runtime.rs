@@ -28,7 +28,7 @@ use super::{
     daemon::{Daemon, address_in, failed, status},
     names::{self, Labels},
 };
-use crate::supervisor::{Exit, Runtime, Started, Tell};
+use crate::supervisor::{Advice, Exit, Runtime, Started, Tell};
 
 /// The containers of one release.
 pub(super) struct Containers {
@@ -55,7 +55,7 @@ impl Containers {
 
     /// The container that the others are attached beside, so that they talk over localhost: the
     /// first of those that stay and that wait for nothing that stays.
-    fn main(release: &Release) -> Option<&str> {
+    pub(super) fn main(release: &Release) -> Option<&str> {
         let stays = |name: &str| {
             let before = release
                 .containers
@@ -74,7 +74,7 @@ impl Containers {
             .or_else(|| names.next())
     }
 
-    async fn inspect(
+    pub(super) async fn inspect(
         &self,
         container: &str,
     ) -> Result<Option<ContainerInspectResponse>, EngineError> {
@@ -396,13 +396,8 @@ impl Runtime for Containers {
         }
     }
 
-    async fn advice(&self, missing: &[(String, SocketAddr)]) -> String {
-        let (name, address) = &missing[0];
-        format!(
-            "nothing listens on port {name} ({address}): the program must listen on targetPort {} of \
-             all addresses (0.0.0.0), not of localhost only",
-            address.port()
-        )
+    async fn advice(&self, missing: &[(String, SocketAddr)]) -> Advice {
+        self.listens(missing).await
     }
 
     async fn completed(&self, _container: &str) -> Result<(), EngineError> {

@@ -8,12 +8,13 @@
 mod callers;
 mod cgroup;
 mod check;
+mod listens;
 pub(crate) mod mounts;
 mod place;
 mod rundir;
 mod runtime;
 pub mod shim;
-mod table;
+pub(crate) mod table;
 mod walls;
 
 use std::{

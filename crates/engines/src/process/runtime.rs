@@ -28,7 +28,7 @@ use super::{
     rundir::{Main, Record, RunDir},
     shim, table,
 };
-use crate::supervisor::{Exit, Runtime, Started, Tell};
+use crate::supervisor::{Advice, Exit, Runtime, Started, Tell};
 use crate::{blocking::blocking, ports};
 
 /// The containers of one release.
@@ -452,34 +452,8 @@ impl Runtime for Processes {
             .unwrap_or(SocketAddr::new(self.machine.config.host, port)))
     }
 
-    async fn advice(&self, missing: &[(String, SocketAddr)]) -> String {
-        let (name, address) = &missing[0];
-        let wanted = format!("nothing listens on port {name} ({address})");
-        let told: BTreeSet<u16> = self
-            .record
-            .endpoints
-            .values()
-            .map(SocketAddr::port)
-            .collect();
-        let listening = match self.processes(None).await {
-            Ok(pids) => blocking(move || Ok(ports::listening(&pids))).await,
-            Err(error) => Err(error),
-        };
-        let elsewhere = listening
-            .unwrap_or_default()
-            .difference(&told)
-            .next()
-            .copied();
-        match elsewhere {
-            Some(port) => format!(
-                "{wanted}, but the program listens on {port}: let it listen on the port that the \
-                 variable PORT tells it, or annotate the workload with \
-                 towpath.dev/fixed-port: \"true\" if it always listens on {port}"
-            ),
-            None => format!(
-                "{wanted}: does the program listen on the port that the variable PORT tells it?"
-            ),
-        }
+    async fn advice(&self, missing: &[(String, SocketAddr)]) -> Advice {
+        self.listens(missing).await
     }
 
     async fn completed(&self, container: &str) -> Result<(), EngineError> {

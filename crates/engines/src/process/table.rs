@@ -113,6 +113,14 @@ pub(crate) fn parent(pid: u32) -> Option<u32> {
     stat(pid, 0)?.parse().ok()
 }
 
+/// The processor's time that a living process has taken.
+pub(crate) fn worked(pid: u32) -> Option<std::time::Duration> {
+    let taken = |field| stat(pid, field)?.parse::<u64>().ok();
+    let ticks = taken(10)? + taken(11)?;
+    // In hundredths of a second, whatever the kernel's own clock is (USER_HZ, proc(5)).
+    Some(std::time::Duration::from_millis(ticks * 10))
+}
+
 /// The field so many after the state of a living process.
 fn stat(pid: u32, after_state: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

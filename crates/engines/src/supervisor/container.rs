@@ -9,10 +9,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Exit, Plan, Runtime, View};
+use super::{Exit, Plan, Runtime, View, stray::Stray};
 use crate::{
     probe::{Prober, listens},
-    timing::{Backoff, Timing},
+    timing::{Backoff, Ends, Timing},
 };
 
 pub(super) struct Shared<R> {
@@ -41,6 +41,7 @@ impl<R> Shared<R> {
         self.view.send_if_modified(|view| {
             let old = view.clone();
             change(view);
+            view.was_ready |= view.is_ready(&self.plan);
             *view != old
         });
     }
@@ -73,6 +74,7 @@ pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
         return;
     }
     let mut backoff = Backoff::new(&shared.timing);
+    let mut ends = Ends::new(&shared.timing);
     let mut found = loop {
         match runtime.find(&name).await {
             Ok(found) => break found,
@@ -144,7 +146,10 @@ pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
             return;
         }
         tracing::info!(release = %shared.plan.id, container = name, %exit, "container has ended");
-        shared.change(|view| view.ended(&name, &exit));
+        shared.change(|view| {
+            view.ended(&name, &exit);
+            view.container(&name).lasting = ends.again(exit.clone(), started.at);
+        });
         sleep(backoff.after(Some(started.at))).await;
         restart = true;
     }
@@ -287,6 +292,7 @@ pub(super) async fn watch_ports<R: Runtime>(shared: Shared<R>) {
         let _ = view.wait_for(waiting).await;
         let mut pace = Pace::new(&shared.timing);
         let begun = Instant::now();
+        let mut stray = Stray::new(shared.timing.misplaced);
         while waiting(&view.borrow_and_update()) {
             let endpoints = view.borrow().endpoints.clone();
             let mut missing = Vec::new();
@@ -306,7 +312,11 @@ pub(super) async fn watch_ports<R: Runtime>(shared: Shared<R>) {
             // Right after the start, silence is normal, and looking for the reason is not free.
             if begun.elapsed() >= Duration::from_secs(1) {
                 let advice = shared.runtime.advice(&missing).await;
-                shared.change(|view| view.unserved = advice);
+                let lasts = stray.lasts(&advice, Instant::now());
+                shared.change(|view| {
+                    view.unserved = advice.text;
+                    view.misplaced = lasts;
+                });
             }
             pace.wait().await;
         }

@@ -4,16 +4,18 @@
 
 mod container;
 mod state;
+mod stray;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -75,6 +77,17 @@ pub(crate) struct Started {
     pub(crate) endpoints: Option<BTreeMap<String, SocketAddr>>,
 }
 
+/// Why nothing listens where it should.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Advice {
+    /// For a person.
+    pub(crate) text: String,
+    /// Where the program listens instead, as far as that is known.
+    pub(crate) elsewhere: BTreeSet<u16>,
+    /// The processor's time that it has taken so far.
+    pub(crate) worked: Duration,
+}
+
 /// Tells a person how far a start is.
 pub(crate) type Tell<'a> = &'a (dyn Fn(String) + Send + Sync);
 
@@ -101,7 +114,7 @@ pub(crate) trait Runtime: Send + Sync + 'static {
     /// Where the container's port is reached from here.
     async fn address(&self, port: u16) -> Result<SocketAddr, String>;
     /// What to tell a person when nothing listens at `missing`.
-    async fn advice(&self, missing: &[(String, SocketAddr)]) -> String;
+    async fn advice(&self, missing: &[(String, SocketAddr)]) -> Advice;
     /// Remembers that the container has completed and must not run again.
     async fn completed(&self, container: &str) -> Result<(), EngineError>;
     /// Whether that was remembered. Of a container that nobody waits for it is not asked, unless

@@ -17,6 +17,8 @@ pub(crate) struct Seen {
     pub(crate) cannot: Option<String>,
     /// Why it does not run or is not ready.
     pub(crate) why: String,
+    /// How it ends again and again, where that is known to go on.
+    pub(crate) lasting: Option<String>,
 }
 
 /// A release as it is seen.
@@ -28,6 +30,10 @@ pub(crate) struct View {
     pub(crate) served: bool,
     /// Why not.
     pub(crate) unserved: String,
+    /// Whether it listens elsewhere, and is known to go on so.
+    pub(crate) misplaced: bool,
+    /// Whether it was ready at any time: what is wrong after that is not for a deployment to wait for.
+    pub(crate) was_ready: bool,
     /// Where its ports are served.
     pub(crate) endpoints: BTreeMap<String, SocketAddr>,
 }
@@ -63,6 +69,7 @@ impl View {
         }
         if !same {
             self.served = false;
+            self.misplaced = false;
         }
     }
 
@@ -79,6 +86,13 @@ impl View {
             _ => None,
         };
         self.served = false;
+        self.misplaced = false;
+    }
+
+    /// Whether everything runs, is well and is served.
+    pub(crate) fn is_ready(&self, plan: &Plan) -> bool {
+        let well = |seen: &Seen| seen.cannot.is_none() && (seen.state.ready || seen.complete);
+        self.containers.values().all(well) && (self.served || plan.tcp.is_empty())
     }
 
     /// Whether `container` has come as far as `wanted`.
@@ -92,10 +106,13 @@ impl View {
 
     pub(crate) fn state(&self, plan: &Plan) -> ReleaseState {
         let (phase, message) = self.phase(plan);
+        let cannot = phase == Phase::Failed;
+        let goes_on = self.misplaced || self.containers.values().any(|it| it.lasting.is_some());
         ReleaseState {
             digest: plan.digest.clone(),
             phase,
             message,
+            lasting: !self.was_ready && !self.is_ready(plan) && (cannot || goes_on),
             endpoints: self.endpoints.clone(),
             containers: (self.containers.iter())
                 .map(|(name, seen)| (name.clone(), seen.state.clone()))
@@ -110,12 +127,19 @@ impl View {
         if let Some(cannot) = cannot {
             return (Phase::Failed, told(cannot));
         }
+        if self.is_ready(plan) {
+            return (Phase::Ready, String::new());
+        }
+        // While it runs once more there would be nothing to say.
+        let lasting = (self.containers.iter())
+            .filter(|_| !self.was_ready)
+            .find_map(|(name, seen)| Some((name, seen.lasting.as_deref()?)));
+        if let Some(lasting) = lasting {
+            return (Phase::Restarting, told(lasting));
+        }
         let unready: Vec<_> = (self.containers.iter())
             .filter(|(_, seen)| !seen.state.ready && !seen.complete)
             .collect();
-        if unready.is_empty() && (self.served || plan.tcp.is_empty()) {
-            return (Phase::Ready, String::new());
-        }
         let mut reasons: Vec<String> = (unready.iter())
             .filter(|(_, seen)| !seen.why.is_empty())
             .map(|(name, seen)| told((name, &seen.why)))

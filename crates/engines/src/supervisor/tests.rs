@@ -46,8 +46,8 @@ impl Runtime for Fragile {
         Err("there is none".into())
     }
 
-    async fn advice(&self, _: &[(String, SocketAddr)]) -> String {
-        String::new()
+    async fn advice(&self, _: &[(String, SocketAddr)]) -> Advice {
+        Advice::default()
     }
 
     async fn completed(&self, _: &str) -> Result<(), EngineError> {

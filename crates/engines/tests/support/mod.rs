@@ -22,6 +22,7 @@ use delivery::engine::{
 };
 use futures::StreamExt as _;
 use towpath_engines::{
+    Timing,
     docker::{DockerConfig, DockerEngine},
     process::{ProcessConfig, ProcessEngine},
 };
@@ -84,9 +85,20 @@ pub async fn process(directory: &Path) -> Subject {
 }
 
 pub async fn process_of(platform: Uuid, directory: &Path) -> Subject {
+    process_as(platform, directory, timing()).await
+}
+
+/// The same as [`process`], with other times.
+pub async fn process_with(directory: &Path, change: impl FnOnce(&mut Timing)) -> Subject {
+    let mut timing = timing();
+    change(&mut timing);
+    process_as(Uuid::now_v7(), directory, timing).await
+}
+
+async fn process_as(platform: Uuid, directory: &Path, timing: Timing) -> Subject {
     let shim = vec![env!("CARGO_BIN_EXE_towpath-shim").into()];
     let mut config = ProcessConfig::new(directory.join("platform"), platform, shim);
-    config.timing = timing();
+    config.timing = timing;
     Subject {
         engine: Arc::new(ProcessEngine::new(config).await.expect("the engine starts")),
         image: "/bin/busybox".into(),
@@ -115,8 +127,20 @@ pub async fn docker(directory: &Path) -> Option<Subject> {
     Some(docker_of(Uuid::now_v7(), directory).await)
 }
 
+/// The same as [`docker`], with other times.
+pub async fn docker_with(directory: &Path, change: impl FnOnce(&mut Timing)) -> Option<Subject> {
+    let Subject { platform, .. } = docker(directory).await?;
+    let mut config = docker_config(platform, directory);
+    change(&mut config.timing);
+    Some(docker_as(platform, directory, config).await)
+}
+
 async fn docker_of(platform: Uuid, directory: &Path) -> Subject {
-    let engine = DockerEngine::new(docker_config(platform, directory));
+    docker_as(platform, directory, docker_config(platform, directory)).await
+}
+
+async fn docker_as(platform: Uuid, directory: &Path, config: DockerConfig) -> Subject {
+    let engine = DockerEngine::new(config);
     engine.connect().await.expect("the engine connects");
     Subject {
         engine: Arc::new(engine),
@@ -185,13 +209,13 @@ pub fn control_group(pid: u32, controller: &str) -> (PathBuf, bool) {
     }
 }
 
-pub fn timing() -> towpath_engines::Timing {
-    towpath_engines::Timing {
+pub fn timing() -> Timing {
+    Timing {
         probe: Duration::from_millis(100),
         probe_timeout: Duration::from_secs(1),
         start_grace: Duration::from_secs(5),
         kill_grace: Duration::from_millis(500),
-        ..towpath_engines::Timing::default()
+        ..Timing::default()
     }
 }
 

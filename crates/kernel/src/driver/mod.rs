@@ -6,9 +6,13 @@
 //!   (at start, then spread over ten minutes)        └─ after errors and Next::After
 //! ```
 //!
+//! The keys of a queue take turns between the teams whose they are ([`Reconciler::lane`]): however many one team
+//! has waiting, another's is behind one of them.
+//!
 //! The head of the event log is read before the keys are listed, so that nothing falls between.
 //! Losing the lease, or not being able to renew it, stops the work before the lease expires.
 
+mod lanes;
 mod queue;
 mod work;
 

@@ -3,12 +3,13 @@
 //! Pure bookkeeping over the time that it is given: no task, no clock, no store.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
+use super::lanes::Lanes;
 use crate::{Backoff, Error, Key, Next, Result};
 
 /// The waits after errors.
@@ -22,7 +23,8 @@ const CONFLICTS: u32 = 5;
 struct State {
     /// Ready to run, since then.
     ready: Option<Instant>,
-    running: bool,
+    /// It runs, in this lane.
+    running: Option<String>,
     /// To be looked at again when the run that goes on has ended.
     again: Again,
     /// To be looked at no later than then.
@@ -41,25 +43,26 @@ enum Again {
     Person,
 }
 
+/// Whose lane a key is in.
+type LaneOf = Box<dyn Fn(&Key) -> String + Send + Sync>;
+
 /// Keys to look at: each once, however often it is asked for, and never while it runs.
 pub(super) struct Queue {
     states: HashMap<Key, State>,
-    ready: VecDeque<Key>,
+    lanes: Lanes,
+    lane_of: LaneOf,
     timers: BTreeSet<(Instant, Key)>,
-    running: usize,
-    concurrency: usize,
     /// A random factor between 0.5 and 1, so that what failed together is not tried together.
     jitter: fn() -> f64,
 }
 
 impl Queue {
-    pub(super) fn new(concurrency: usize, jitter: fn() -> f64) -> Self {
+    pub(super) fn new(concurrency: usize, lane_of: LaneOf, jitter: fn() -> f64) -> Self {
         Self {
             states: HashMap::new(),
-            ready: VecDeque::new(),
+            lanes: Lanes::new(concurrency),
+            lane_of,
             timers: BTreeSet::new(),
-            running: 0,
-            concurrency: concurrency.max(1),
             jitter,
         }
     }
@@ -67,7 +70,7 @@ impl Queue {
     /// Something that concerns `key` happened, by a person's doing or by the platform's own.
     pub(super) fn nudge(&mut self, key: Key, person: bool, now: Instant) {
         let state = self.states.entry(key.clone()).or_default();
-        if state.running {
+        if state.running.is_some() {
             state.again = state
                 .again
                 .max(if person { Again::Person } else { Again::System });
@@ -97,21 +100,17 @@ impl Queue {
             self.timers.pop_first();
             if let Some(state) = self.states.get_mut(&key) {
                 state.timer = None;
-                if state.running {
+                if state.running.is_some() {
                     state.again = state.again.max(Again::System);
                 } else {
                     self.make_ready(key, now);
                 }
             }
         }
-        if self.running >= self.concurrency {
-            return None;
-        }
-        let key = self.ready.pop_front()?;
+        let (key, lane) = self.lanes.take()?;
         let state = self.states.get_mut(&key)?;
         let since = state.ready.take().unwrap_or(now);
-        state.running = true;
-        self.running += 1;
+        state.running = Some(lane);
         Some((key, now.saturating_duration_since(since)))
     }
 
@@ -123,8 +122,9 @@ impl Queue {
         now: Instant,
     ) -> Option<Duration> {
         let state = self.states.get_mut(key)?;
-        state.running = false;
-        self.running -= 1;
+        if let Some(lane) = state.running.take() {
+            self.lanes.ended(&lane);
+        }
         let again = std::mem::take(&mut state.again);
         let wait = match outcome {
             Ok(next) => {
@@ -155,11 +155,11 @@ impl Queue {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.ready.len()
+        self.lanes.waiting()
     }
 
     pub(super) fn running(&self) -> usize {
-        self.running
+        self.lanes.running()
     }
 
     fn make_ready(&mut self, key: Key, now: Instant) {
@@ -171,7 +171,7 @@ impl Queue {
         }
         if state.ready.is_none() {
             state.ready = Some(now);
-            self.ready.push_back(key);
+            self.lanes.push(&(self.lane_of)(&key), key);
         }
     }
 }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn queue(concurrency: usize) -> Queue {
-        Queue::new(concurrency, || 1.0)
+        Queue::new(concurrency, Box::new(|key| key.scope.clone()), || 1.0)
     }
 
     fn taken(queue: &mut Queue, now: Instant) -> Option<String> {
@@ -337,5 +337,42 @@ mod tests {
         assert_eq!(taken(&mut queue, now).as_deref(), Some("a"));
         queue.done(&key("a"), &Ok(Next::Idle), now);
         assert_eq!(taken(&mut queue, now + soon * 3), None);
+    }
+
+    /// The longest wait of keys of `late`, which comes once the work of `flood` goes on: each piece takes a second.
+    fn waited_behind(flood: &[&str], late: &str) -> Duration {
+        let (mut queue, mut now) = (queue(4), Instant::now());
+        let in_lane = |lane: &str, n: u32| Key {
+            scope: lane.into(),
+            ..key(&n.to_string())
+        };
+        for n in 0..300 {
+            for lane in flood {
+                queue.nudge(in_lane(lane, n), false, now);
+            }
+        }
+        let (mut longest, mut running) = (None, Vec::new());
+        while longest.is_none() {
+            while let Some((key, waited)) = queue.take(now) {
+                if key.scope == late {
+                    longest = longest.max(Some(waited));
+                }
+                running.push(key);
+            }
+            queue.nudge(in_lane(late, 0), true, now);
+            now += Duration::from_secs(1);
+            for key in running.drain(..) {
+                queue.done(&key, &Ok(Next::Idle), now);
+            }
+        }
+        longest.unwrap_or_default()
+    }
+
+    #[test]
+    fn a_single_key_is_behind_a_piece_of_work_of_each_other_and_never_behind_a_flood() {
+        let second = Duration::from_secs(1);
+        assert!(waited_behind(&["crowd"], "lone") <= second);
+        assert!(waited_behind(&["crowd", "mob"], "lone") <= second);
+        assert!(waited_behind(&["a", "b", "c", "d", "e", "f", "g", "h"], "lone") <= 3 * second);
     }
 }

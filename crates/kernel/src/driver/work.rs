@@ -52,7 +52,10 @@ impl Worker {
         stats: Arc<Mutex<QueueStats>>,
     ) -> (Self, mpsc::Sender<Nudge>) {
         let (sender, nudges) = mpsc::channel(NUDGES);
-        let queue = Queue::new(reconciler.concurrency(), || rand::random_range(0.5..=1.0));
+        let lanes = reconciler.clone();
+        let lane_of = Box::new(move |key: &Key| lanes.lane(key));
+        let jitter = || rand::random_range(0.5..=1.0);
+        let queue = Queue::new(reconciler.concurrency(), lane_of, jitter);
         let worker = Self {
             reconciler,
             context,
@@ -107,7 +110,7 @@ impl Worker {
     /// time until the next resync.
     async fn resync(&mut self, first: &mut bool) -> Duration {
         let kind = self.reconciler.kind();
-        match self.context.store.keys(kind, None).await {
+        match self.keys().await {
             Ok(keys) => {
                 let now = Instant::now();
                 for key in keys {
@@ -126,6 +129,13 @@ impl Worker {
                 STORE_AWAY
             }
         }
+    }
+
+    /// All keys of the kind, once it is known in whose lanes they are.
+    async fn keys(&self) -> Result<Vec<Key>> {
+        self.reconciler.survey(&self.context).await?;
+        let kind = self.reconciler.kind();
+        self.context.store.keys(kind, None).await
     }
 
     fn ended(&mut self, done: Result<Done, tokio::task::JoinError>) {

@@ -34,8 +34,14 @@ pub(crate) async fn sqlite() -> (Store, TempDir) {
 }
 
 pub(crate) async fn create(store: &Store, name: &str) {
+    create_in(store, "", name).await;
+}
+
+pub(crate) async fn create_in(store: &Store, scope: &str, name: &str) {
     let mut change = Change::new().by(&Caller::local_admin());
-    change.create(&Resource::<Thing>::new("", name, 1)).unwrap();
+    change
+        .create(&Resource::<Thing>::new(scope, name, 1))
+        .unwrap();
     store.commit(change).await.unwrap();
 }
 

@@ -15,7 +15,7 @@ use kernel::{
 use serde_json::json;
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::support::{PATIENCE, Scripted, Thing, create, sqlite};
+use crate::support::{PATIENCE, Scripted, Thing, create, create_in, sqlite};
 
 fn host() -> String {
     "test".into()
@@ -59,6 +59,47 @@ async fn what_is_refused_sets_nothing_to_work() {
     create(&store, "last").await;
     scripted.ran("last", 1).await;
     assert_eq!(scripted.runs("not-there"), 0);
+    driver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_team_has_waiting_holds_up_no_other() {
+    let (store, _directory) = sqlite().await;
+    for n in 0..50 {
+        create_in(&store, "crowd", &format!("crowd-{n}")).await;
+    }
+    // Whatever the crowd begins does not end.
+    let (begun, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (counts, ends) = (begun.clone(), counted.clone());
+    let scripted = Scripted::new(move |_, key, _| {
+        let (counts, ends) = (counts.clone(), ends.clone());
+        async move {
+            if key.scope == "crowd" {
+                counts.fetch_add(1, Ordering::SeqCst);
+                ends.acquire().await.unwrap().forget();
+            }
+            Ok(Next::Idle)
+        }
+    });
+    let driver = Driver::new(store.clone(), host())
+        .with(scripted.clone())
+        .start();
+    testkit::eventually("the crowd has begun", PATIENCE, || async {
+        (begun.load(Ordering::SeqCst) == 3).then_some(())
+    })
+    .await;
+    for name in ["first", "second"] {
+        create_in(&store, "lone", name).await;
+        scripted.ran(name, 1).await;
+    }
+    assert_eq!(begun.load(Ordering::SeqCst), 3, "of four places");
+    let stats = &driver.stats()[0];
+    assert_eq!((stats.running, stats.waiting), (3, 47));
+    counted.add_permits(50);
+    testkit::eventually("the crowd is through", PATIENCE, || async {
+        (begun.load(Ordering::SeqCst) == 50).then_some(())
+    })
+    .await;
     driver.shutdown().await;
 }
 

@@ -9,52 +9,86 @@ use std::{
 /// Whom clients of TLS trust: they do not begin without.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// An image that holds one program with the libraries and certificates that it needs, and nothing else. Removed when
-/// dropped.
+/// The example.
+const NOTES: &str = "examples/notes";
+
+/// An image that the example's own README has made. Removed when dropped, its base too.
 pub struct Image {
     pub reference: String,
+    base: String,
 }
 
 impl Image {
-    /// Of the program `name`, which is built beside the tests. `version` is its tag, and what the
-    /// program finds in `VERSION`. `mark` keeps the images of tests that run at once apart.
-    pub fn of(name: &str, version: &str, mark: &str) -> Self {
-        let program = Path::new(env!("CARGO_BIN_EXE_towpath")).with_file_name(name);
-        assert!(program.is_file(), "build it first: cargo build -p {name}");
-        let root = tempfile::tempdir().expect("a directory");
+    /// Of the program `notes`, which is built beside the tests, by the command that its README gives; on a base of
+    /// this machine's own libraries and certificates, since no registry can be asked. `version` is its
+    /// tag, and what the program finds in `VERSION`. `mark` keeps the images of tests that run at once apart.
+    pub fn of_notes(version: &str, mark: &str) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_towpath")).with_file_name("notes");
+        assert!(program.is_file(), "build it first: cargo build -p notes");
+        let packed = tempfile::tempdir().expect("a directory");
         // Symbols are most of it, and the daemon has no use for them.
-        let packed = root.path().join(name);
         let stripped = Command::new("strip")
-            .args([Path::new("-o"), &packed, &program])
+            .args([Path::new("-o"), &packed.path().join("notes"), &program])
             .status();
         if !stripped.is_ok_and(|status| status.success()) {
-            std::fs::copy(&program, &packed).expect("it is copied");
+            std::fs::copy(&program, packed.path().join("notes")).expect("it is copied");
         }
-        let mut files = libraries(&program);
-        files.push(CERTIFICATES.into());
-        for file in files {
-            let to = root
-                .path()
-                .join(file.strip_prefix("/").expect("it is absolute"));
-            std::fs::create_dir_all(to.parent().expect("it has one")).expect("a directory");
-            std::fs::copy(&file, to).expect("a file of the system is copied");
-        }
-        // A temporary directory is its owner's alone; `/` of a container is everybody's to look into.
-        output(Command::new("chmod").arg("755").arg(root.path()));
-        let reference = format!("towpath-test/{name}-{mark}:{version}");
-        let import = "tar -C \"$1\" -c . | docker import --change \"ENTRYPOINT [\\\"/$2\\\"]\" \
-                      --change \"ENV VERSION=$3\" - \"$4\"";
-        let root = root.path().to_str().expect("it is text");
-        let arguments = ["import", root, name, version, &reference];
-        output(Command::new("sh").args(["-ec", import]).args(arguments));
-        Self { reference }
+        let base = format!("towpath-test/notes-{mark}-base:{version}");
+        import(&program, &base);
+        let reference = format!("towpath-test/notes-{mark}:{version}");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let text = std::fs::read_to_string(root.join(NOTES).join("README.md"));
+        let text = text.expect("the example has a README");
+        let command = text
+            .lines()
+            .find(|line| line.contains("docker build"))
+            .expect("it says how to build the image");
+        let command = [
+            ("target/debug", packed.path().to_str().expect("it is text")),
+            ("notes:1", &reference),
+            ("VERSION=1", &format!("VERSION={version}")),
+        ]
+        .into_iter()
+        .fold(command.trim().to_owned(), |command, (written, here)| {
+            assert!(command.contains(written), "{command}");
+            command.replace(written, here)
+        });
+        let build = command.replace(
+            "docker build",
+            &format!("docker build --build-arg BASE={base}"),
+        );
+        output(
+            Command::new("sh")
+                .args(["-ec", &build])
+                .current_dir(root.canonicalize().expect("it is there")),
+        );
+        Self { reference, base }
     }
+}
+
+/// Makes an image of what `program` is linked with, and of certificates.
+fn import(program: &Path, reference: &str) {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut files = libraries(program);
+    files.push(CERTIFICATES.into());
+    for file in files {
+        let to = root
+            .path()
+            .join(file.strip_prefix("/").expect("it is absolute"));
+        std::fs::create_dir_all(to.parent().expect("it has one")).expect("a directory");
+        std::fs::copy(&file, to).expect("a file of the system is copied");
+    }
+    // A temporary directory is its owner's alone; `/` of a container is everybody's to look into.
+    output(Command::new("chmod").arg("755").arg(root.path()));
+    let script = "tar -C \"$1\" -c . | docker import - \"$2\"";
+    let root = root.path().to_str().expect("it is text");
+    output(Command::new("sh").args(["-ec", script, "import", root, reference]));
 }
 
 impl Drop for Image {
     fn drop(&mut self) {
         let removed = Command::new("docker")
-            .args(["image", "rm", "--force", &self.reference])
+            .args(["image", "rm", "--force", &self.reference, &self.base])
             .output();
         assert!(
             removed.is_ok_and(|it| it.status.success()) || std::thread::panicking(),

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
-    Change, Key, Kind, NewEvent, Next, Outcome, Query, Reconciler, Resource, Result,
+    Change, Event, Key, Kind, NewEvent, Next, Outcome, Query, Reconciler, Resource, Result,
     reconciler::Context,
 };
 use serde_json::json;
@@ -32,6 +32,22 @@ impl Reconciler for Environments {
 
     fn kind(&self) -> &'static str {
         Environment::KIND
+    }
+
+    fn concerns(&self, event: &Event) -> Vec<Key> {
+        self.0.owners.heard(event);
+        let key = event.subject_key();
+        key.filter(|key| key.kind == self.kind())
+            .into_iter()
+            .collect()
+    }
+
+    fn lane(&self, key: &Key) -> String {
+        self.0.owners.of(&key.name)
+    }
+
+    async fn survey(&self, context: &Context) -> Result<()> {
+        self.0.owners.read(&context.store).await
     }
 
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {

@@ -56,6 +56,14 @@ impl Reconciler for Instances {
         16
     }
 
+    fn lane(&self, key: &Key) -> String {
+        self.delivery.owners.of(&key.scope)
+    }
+
+    async fn survey(&self, context: &Context) -> Result<()> {
+        self.delivery.owners.read(&context.store).await
+    }
+
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
         let Some(instance) = context
             .store

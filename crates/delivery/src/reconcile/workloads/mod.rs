@@ -41,6 +41,14 @@ impl Reconciler for Workloads {
         16
     }
 
+    fn lane(&self, key: &Key) -> String {
+        self.0.owners.of(&key.scope)
+    }
+
+    async fn survey(&self, context: &Context) -> Result<()> {
+        self.0.owners.read(&context.store).await
+    }
+
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
         let Some(workload) = context.store.get::<Workload>(&key.scope, &key.name).await? else {
             return Ok(Next::Idle);

@@ -1,0 +1,51 @@
+//! Which team each environment is of, as far as this replica has heard: what reconcilers take turns by.
+
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+};
+
+use kernel::{Event, Kind, Query, Result, Store};
+
+use crate::model::Environment;
+
+/// Kept in memory, for it is asked at each turn. Being wrong costs a turn, and nothing else.
+#[derive(Debug, Default)]
+pub(crate) struct Owners(RwLock<HashMap<String, String>>);
+
+impl Owners {
+    /// Takes in all that there are.
+    pub(crate) async fn read(&self, store: &Store) -> Result<()> {
+        let all = store.list_all::<Environment>(&Query::default()).await?;
+        let mut owners = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        owners.extend(
+            all.into_iter()
+                .map(|found| (found.meta.name, found.spec.team)),
+        );
+        Ok(())
+    }
+
+    /// Takes in what happened to an environment.
+    pub(crate) fn heard(&self, event: &Event) {
+        let Some(what) = event.kind.strip_prefix(Event::RESOURCE) else {
+            return;
+        };
+        let key = event.subject_key();
+        let Some(key) = key.filter(|key| key.kind == Environment::KIND) else {
+            return;
+        };
+        let mut owners = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if what == "removed" {
+            owners.remove(&key.name);
+        } else {
+            owners.insert(key.name, event.team.clone());
+        }
+    }
+
+    /// The team of an environment; of one that was never heard of, its own name.
+    pub(crate) fn of(&self, environment: &str) -> String {
+        let owners = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let team = owners.get(environment).map(String::as_str);
+        team.unwrap_or(environment).to_owned()
+    }
+}

@@ -1,0 +1,60 @@
+//! A fault that is known to last ends a deployment before its deadline; all else is waited for.
+
+use std::time::Duration;
+
+use testkit::eventually;
+use towpath_delivery::{
+    engine::Phase,
+    model::{Deployment, DeploymentPhase},
+};
+
+use crate::support::{Platform, WITHIN};
+
+const FAULT: &str = "nothing listens on port www, but the program listens on 81";
+
+async fn phase(platform: &Platform, name: &str) -> DeploymentPhase {
+    let found = platform.store.expect::<Deployment>("dev", name).await;
+    found.unwrap().status.phase
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_to_last_is_not_waited_for() {
+    let platform = Platform::start().await;
+    platform.deployed("web", "good").await;
+    *platform.machine.phase.lock().unwrap() = Phase::Starting;
+    *platform.machine.lasting.lock().unwrap() = Some(FAULT.into());
+    let begun = platform.deploy("web", "bad").await;
+    assert!(begun.spec.timeout_seconds > WITHIN.as_secs());
+    let name = &begun.meta.name;
+    eventually("it returns to the good one", WITHIN, || async {
+        (phase(&platform, name).await == DeploymentPhase::RolledBack).then_some(())
+    })
+    .await;
+    let found = platform.store.expect::<Deployment>("dev", name).await;
+    let failure = found.unwrap().status.failure.unwrap();
+    assert_eq!(failure.message, FAULT);
+    assert_eq!(failure.step, "observe");
+    assert_eq!(failure.returned_to.as_deref(), Some("d-1"));
+    assert_eq!(platform.workload("web").await.spec.release, 1);
+    platform.driver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_heal_is_waited_for() {
+    let platform = Platform::start().await;
+    *platform.machine.phase.lock().unwrap() = Phase::Restarting;
+    let begun = platform.deploy("web", "slow").await;
+    let name = &begun.meta.name;
+    eventually("it is looked at", WITHIN, || async {
+        (phase(&platform, name).await == DeploymentPhase::Observing).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(phase(&platform, name).await, DeploymentPhase::Observing);
+    platform.machine.set("web", Phase::Ready);
+    eventually("it succeeds", WITHIN, || async {
+        (phase(&platform, name).await == DeploymentPhase::Succeeded).then_some(())
+    })
+    .await;
+    platform.driver.shutdown().await;
+}

@@ -1,0 +1,89 @@
+//! Where the programs of a release listen, as far as that can be seen from here.
+
+use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
+
+use super::runtime::Containers;
+use crate::{blocking::blocking, ports, process::table, supervisor::Advice};
+
+/// The sockets in the network of a release.
+struct Listening {
+    /// Ports on which anything listens.
+    all: BTreeSet<u16>,
+    /// Those of localhost alone.
+    local: BTreeSet<u16>,
+    /// The processor's time that the main process has taken.
+    worked: Duration,
+}
+
+impl Listening {
+    /// In the network of the process `pid`, if that is one of the container `id`: the daemon may number processes of
+    /// another machine.
+    fn of(pid: u32, id: &str) -> Option<Self> {
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        if !groups.contains(id) {
+            return None;
+        }
+        let listening = ports::listening_beside(pid)?;
+        let (local, open): (Vec<_>, Vec<_>) = listening.into_iter().partition(|(_, local)| *local);
+        let ports = |all: Vec<(u16, bool)>| all.into_iter().map(|(port, _)| port);
+        let open: BTreeSet<u16> = ports(open).collect();
+        let local: BTreeSet<u16> = ports(local).filter(|port| !open.contains(port)).collect();
+        Some(Self {
+            all: open.union(&local).copied().collect(),
+            local,
+            worked: table::worked(pid).unwrap_or_default(),
+        })
+    }
+}
+
+impl Containers {
+    /// Why nothing listens at `missing`.
+    pub(super) async fn listens(&self, missing: &[(String, SocketAddr)]) -> Advice {
+        let (name, address) = &missing[0];
+        let wanted = format!("nothing listens on port {name} ({address})");
+        let port = address.port();
+        let Some(seen) = self.listening().await else {
+            let text = format!(
+                "{wanted}: the program must listen on targetPort {port} of all addresses (0.0.0.0), \
+                 not of localhost only"
+            );
+            return Advice {
+                text,
+                ..Advice::default()
+            };
+        };
+        let declared: BTreeSet<u16> = self.ports.values().map(|port| port.target).collect();
+        let mut elsewhere: BTreeSet<u16> = seen.all.difference(&declared).copied().collect();
+        let text = if seen.local.contains(&port) {
+            elsewhere.insert(port);
+            format!(
+                "{wanted}, but the program listens on {port} of localhost only: let it listen on all \
+                 addresses (0.0.0.0)"
+            )
+        } else if let Some(other) = elsewhere.first() {
+            format!(
+                "{wanted}, but the program listens on {other}: let it listen on the port that the \
+                 variable PORT tells it, or declare targetPort: {other}"
+            )
+        } else {
+            format!(
+                "{wanted}: does the program listen on targetPort {port} of all addresses (0.0.0.0)?"
+            )
+        };
+        Advice {
+            text,
+            elsewhere,
+            worked: seen.worked,
+        }
+    }
+
+    /// None where that cannot be seen from here: the daemon runs elsewhere, or as somebody else.
+    async fn listening(&self) -> Option<Listening> {
+        let main = self.release.as_ref().and_then(Self::main)?;
+        let found = self.inspect(main).await.ok()??;
+        let pid = u32::try_from(found.state?.pid?).ok()?;
+        let id = found.id?;
+        let look = move || Ok(Listening::of(pid, &id));
+        blocking(look).await.ok()?
+    }
+}

@@ -1,0 +1,161 @@
+//! What will not heal by waiting is known before a deadline; what may heal is waited for.
+
+mod support;
+
+use std::time::Duration;
+
+use delivery::engine::{Phase, ReleaseRef, ReleaseState};
+use support::{Subject, container, id, port};
+
+/// What a release that is known to fail must be told soon enough.
+fn hurried(timing: &mut towpath_engines::Timing) {
+    timing.ends_alike = 4;
+    timing.misplaced = Duration::from_secs(2);
+}
+
+async fn process(directory: &std::path::Path) -> Subject {
+    support::process_with(directory, hurried).await
+}
+
+fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
+}
+
+/// Waits until the release is ready, and sees to it that nobody gave it up before.
+async fn gets_ready(subject: &Subject, id: &ReleaseRef) -> ReleaseState {
+    let ready = |state: &ReleaseState| {
+        assert!(!state.lasting, "{state:#?}");
+        state.phase == Phase::Ready
+    };
+    subject.until(id, ready).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_listens_elsewhere_and_rests_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = process(directory.path()).await;
+    let (id, other) = (id("elsewhere", 1), free_port());
+    let script = format!("exec /bin/busybox httpd -f -p 127.0.0.1:{other}");
+    let mut release = subject.release(&id, &[("web", container(&script))]);
+    release.ports = port();
+    subject.engine.apply(&release).await.unwrap();
+    let told = format!("the program listens on {other}");
+    let first = subject
+        .until(&id, |state| state.message.contains(&told))
+        .await;
+    assert!(
+        !first.lasting,
+        "it may be about to open its own: {first:#?}"
+    );
+    let state = subject.until(&id, |state| state.lasting).await;
+    assert_eq!(state.phase, Phase::Starting);
+    assert!(state.message.contains(&told), "{}", state.message);
+    subject.removed(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_slow_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = process(directory.path()).await;
+    // Listens nowhere for longer than one that listens elsewhere is given.
+    let id_of_silent = id("silent", 1);
+    let script = support::serves("sleep 6");
+    let mut silent = subject.release(&id_of_silent, &[("web", container(&script))]);
+    silent.ports = port();
+    // Is at work on its start, with a port for its operators open already.
+    let (id_of_busy, other) = (id("busy", 1), free_port());
+    let script = support::serves(&format!(
+        "/bin/busybox httpd -p 127.0.0.1:{other}; \
+         end=$(($(date +%s) + 6)); while [ $(date +%s) -lt $end ]; do :; done"
+    ));
+    let mut busy = subject.release(&id_of_busy, &[("web", container(&script))]);
+    busy.ports = port();
+    subject.engine.apply(&silent).await.unwrap();
+    subject.engine.apply(&busy).await.unwrap();
+    tokio::join!(
+        gets_ready(&subject, &id_of_silent),
+        gets_ready(&subject, &id_of_busy)
+    );
+    subject.removed(&id_of_silent).await;
+    subject.removed(&id_of_busy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_ends_in_the_same_way_again_and_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = process(directory.path()).await;
+    let id = id("loops", 1);
+    let main = container("echo no configuration; exit 3");
+    let release = subject.release(&id, &[("main", main)]);
+    subject.engine.apply(&release).await.unwrap();
+    let state = subject.until(&id, |state| state.lasting).await;
+    assert!(state.containers["main"].restarts >= 3, "{state:#?}");
+    let told = state.message;
+    assert!(told.contains("exit code 3, 4 times in a row"), "{told}");
+    subject.removed(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_ends_while_what_it_needs_is_away_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = process(directory.path()).await;
+    let id = id("needs", 1);
+    // Twice in the same way, and then it is there.
+    let tries = directory.path().join("tries");
+    let tries = tries.display();
+    let first = format!("echo x >> {tries}; [ $(wc -l < {tries}) -gt 2 ] || exit 1");
+    let mut release = subject.release(&id, &[("web", container(&support::serves(&first)))]);
+    release.ports = port();
+    subject.engine.apply(&release).await.unwrap();
+    let state = gets_ready(&subject, &id).await;
+    assert_eq!(state.containers["web"].restarts, 2);
+    // Once it was ready, no deployment waits for it: however it ends.
+    for _ in 0..6 {
+        subject.end(&subject.state(&id).await.containers["web"]);
+        let state = subject
+            .until(&id, |state| state.phase == Phase::Restarting)
+            .await;
+        assert!(!state.lasting, "{state:#?}");
+        gets_ready(&subject, &id).await;
+    }
+    subject.removed(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_listens_elsewhere_or_on_localhost_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(subject) = support::docker_with(directory.path(), hurried).await else {
+        return;
+    };
+    let _cleaned = support::Cleaned(subject.platform);
+    for (name, listens, told) in [
+        ("elsewhere", "0.0.0.0:8081", "the program listens on 8081"),
+        ("local", "127.0.0.1:8080", "8080 of localhost only"),
+    ] {
+        let id = id(name, 1);
+        let script = format!("exec /bin/busybox httpd -f -p {listens}");
+        let mut release = subject.release(&id, &[("web", container(&script))]);
+        release.ports = port();
+        subject.engine.apply(&release).await.unwrap();
+        let state = subject.until(&id, |state| state.lasting).await;
+        assert!(state.message.contains(told), "{}", state.message);
+        subject.removed(&id).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_slow_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(subject) = support::docker_with(directory.path(), hurried).await else {
+        return;
+    };
+    let _cleaned = support::Cleaned(subject.platform);
+    let id = id("slow", 1);
+    let script = "sleep 5; exec /bin/busybox httpd -f -p 8080";
+    let mut release = subject.release(&id, &[("web", container(script))]);
+    release.ports = port();
+    subject.engine.apply(&release).await.unwrap();
+    gets_ready(&subject, &id).await;
+    subject.removed(&id).await;
+}
