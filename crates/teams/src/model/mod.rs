@@ -3,6 +3,7 @@
 mod condition;
 mod integration;
 mod namespace;
+mod onboarding;
 mod place;
 mod quota;
 mod team;
@@ -13,6 +14,7 @@ pub use integration::{
     TeamSelector, Told,
 };
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
+pub use onboarding::{JoinedBy, Milestones, Newcomer, TeamOnboarding};
 pub use place::{IntegrationPlace, PlaceSpec};
 pub use quota::{Amounts, Cpu, Memory, Quota};
 pub use team::{

@@ -11,6 +11,7 @@ mod names;
 pub(crate) mod namespaces;
 mod offboard;
 mod onboard;
+mod onboarding;
 
 use std::{sync::Arc, time::Duration};
 

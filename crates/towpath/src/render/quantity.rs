@@ -19,6 +19,19 @@ pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> 
         .map_err(|_| format!("`{text}` is not a length of time: {hint}"))
 }
 
+/// A time, or how long ago it was.
+pub(crate) fn parse_since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago = parse_duration(text).map_err(|_| {
+        format!("`{text}` is neither a time (2027-01-31T08:00:00Z) nor a length of time (2d)")
+    })?;
+    Timestamp::now()
+        .checked_sub(ago)
+        .map_err(|_| format!("`{text}` ago is before all times"))
+}
+
 /// How long ago `then` was at `now`, in its greatest unit: `5m`, `3h`, `2d`.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     coarse(now.duration_since(then))
