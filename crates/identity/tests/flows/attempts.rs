@@ -6,6 +6,17 @@ use axum::{Extension, extract::ConnectInfo, http::StatusCode};
 
 use crate::support::{Browser, PASSWORD, Site, settings, text};
 
+testkit::on_both!(
+    wrong_passwords_wait_longer_and_longer,
+    a_user_who_does_not_exist_is_held_up_alike,
+    many_at_once_are_counted_each,
+    one_address_cannot_try_every_account,
+    guessing_device_codes_is_held_up,
+    nobody_is_locked_out_by_somebody_who_knows_their_name,
+    guessing_from_everywhere_is_held_up_by_the_account,
+    guessing_from_everywhere_holds_up_nobody_who_was_here_before,
+);
+
 /// One login; gives the status, and how long to wait.
 async fn attempt(site: &Site, name: &str, password: &str) -> (StatusCode, Option<u64>) {
     attempt_in(&Browser::new(site), name, password).await
@@ -25,7 +36,6 @@ async fn attempt_in(
     )
 }
 
-#[tokio::test]
 async fn wrong_passwords_wait_longer_and_longer() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -73,7 +83,6 @@ async fn wrong_passwords_wait_longer_and_longer() {
     );
 }
 
-#[tokio::test]
 async fn a_user_who_does_not_exist_is_held_up_alike() {
     let site = Site::new().await;
     for _ in 0..6 {
@@ -88,7 +97,6 @@ async fn a_user_who_does_not_exist_is_held_up_alike() {
     );
 }
 
-#[tokio::test]
 async fn many_at_once_are_counted_each() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -100,7 +108,6 @@ async fn many_at_once_are_counted_each() {
     assert!(tried <= 6, "{tried} guesses were looked at");
 }
 
-#[tokio::test]
 async fn one_address_cannot_try_every_account() {
     let site = Site::new().await;
     for number in 0..31 {
@@ -113,7 +120,6 @@ async fn one_address_cannot_try_every_account() {
     );
 }
 
-#[tokio::test]
 async fn guessing_device_codes_is_held_up() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -145,11 +151,10 @@ fn from(site: &Site, address: [u8; 4]) -> Site {
         clock: site.clock.clone(),
         router: site.router.clone().layer(Extension(peer)),
         store: site.store.clone(),
-        directory: None,
+        database: None,
     }
 }
 
-#[tokio::test]
 async fn nobody_is_locked_out_by_somebody_who_knows_their_name() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -174,7 +179,6 @@ async fn guess_from_everywhere(site: &Site, name: &str) -> usize {
     panic!("256 guesses, each from another address");
 }
 
-#[tokio::test]
 async fn guessing_from_everywhere_is_held_up_by_the_account() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -182,7 +186,6 @@ async fn guessing_from_everywhere_is_held_up_by_the_account() {
     assert!(tried > 100, "{tried} mistakes lock nobody out");
 }
 
-#[tokio::test]
 async fn guessing_from_everywhere_holds_up_nobody_who_was_here_before() {
     let site = Site::new().await;
     site.user("ada").await;

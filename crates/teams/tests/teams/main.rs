@@ -5,6 +5,8 @@
 #[macro_use]
 mod support;
 
+mod conditions;
+mod measured;
 mod membership;
 mod names;
 mod onboarding;

@@ -43,11 +43,19 @@ pub(crate) struct Outside {
     pub(crate) upstream: Mutex<Option<BTreeMap<String, Vec<String>>>>,
     /// The lasting ids of the upstream's groups, by name.
     pub(crate) ids: Mutex<BTreeMap<String, String>>,
+    /// Whether the upstream lists its groups, and whom it lets in has yet to log in.
+    pub(crate) lists: Mutex<bool>,
+    /// Who has logged in from the upstream, where it lists its groups.
+    pub(crate) logged_in: Mutex<BTreeSet<String>>,
+    /// Who is told by the upstream to have left.
+    pub(crate) left: Mutex<BTreeSet<String>>,
     /// Groups of which the upstream was asked who has left.
     pub(crate) looked: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) credentials: Mutex<BTreeSet<String>>,
     /// Why keys are waited for.
     pub(crate) no_key: Mutex<Option<String>>,
+    /// Whether it cannot be asked for keys.
+    pub(crate) no_keys_known: Mutex<bool>,
     /// The groups that were made for a team, each with that.
     pub(crate) made: Mutex<BTreeMap<String, String>>,
     /// Teams whose belongings were asked to go, and whether with what is protected.
@@ -238,11 +246,28 @@ impl MembershipSource for Upstream {
             name,
             email: None,
         };
+        if *self.0.lists.lock().unwrap() {
+            return Ok(Group::Found(people.into_iter().map(member).collect()));
+        }
+        let left = self.0.left.lock().unwrap().clone();
         Ok(Group::Seen {
             members: people.iter().cloned().map(member).collect(),
-            left: vec![],
+            left: left.into_iter().map(member).collect(),
             some: !people.is_empty(),
         })
+    }
+
+    async fn let_in(&self, group: &str, id: Option<&str>) -> Result<BTreeSet<String>> {
+        let lists = *self.0.lists.lock().unwrap();
+        let (Group::Found(members) | Group::Seen { members, .. }) = self.group(group, id).await?
+        else {
+            return Ok(BTreeSet::new());
+        };
+        let logged_in = self.0.logged_in.lock().unwrap();
+        let members = members.into_iter().map(|one| one.subject);
+        Ok(members
+            .filter(|subject| !lists || logged_in.contains(subject))
+            .collect())
     }
 
     async fn end_gone(&self, _: &Caller, group: &str, id: Option<&str>) -> Result<usize> {
@@ -284,6 +309,9 @@ impl Credentials for Drawer {
     }
 
     async fn ensure(&self, _: &Caller, _: &str, namespace: &str) -> Result<Option<String>> {
+        if *self.0.no_keys_known.lock().unwrap() {
+            return Err(Error::unavailable("where keys are kept does not answer"));
+        }
         self.0.credentials.lock().unwrap().insert(namespace.into());
         Ok(self.0.no_key.lock().unwrap().clone())
     }

@@ -171,6 +171,9 @@ struct LifetimeArgs {
     /// How long a session lasts that nobody uses
     #[arg(long, env = "TOWPATH_SESSION_IDLE", value_name = "TIME", default_value = "2d", value_parser = parse_duration)]
     session_idle: Duration,
+    /// How long the code lasts that a program shows to whoever logs in by it
+    #[arg(long, env = "TOWPATH_DEVICE_CODE_LIFETIME", value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    device_code_lifetime: Duration,
     /// How long sessions go on while their provider does not answer, from when it last did
     #[arg(long, env = "TOWPATH_UPSTREAM_GRACE", value_name = "TIME", default_value = "2h", value_parser = parse_duration)]
     upstream_grace: Duration,
@@ -183,6 +186,7 @@ impl LifetimeArgs {
             id_token: self.id_token_lifetime,
             session: self.session_lifetime,
             session_idle: self.session_idle,
+            device: self.device_code_lifetime,
             upstream_grace: self.upstream_grace,
             ..Lifetimes::default()
         }
@@ -438,7 +442,63 @@ fn stop_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
 
 #[cfg(test)]
 mod tests {
-    use super::has_password;
+    use std::time::Duration;
+
+    use clap::Parser as _;
+    use identity::Lifetimes;
+
+    use super::{LifetimeArgs, has_password};
+
+    #[derive(clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        lifetimes: LifetimeArgs,
+    }
+
+    /// F-064: what is said of nothing is as identity has it, and each option changes its own.
+    #[test]
+    fn each_lifetime_is_an_option_of_its_own() {
+        let said = |options: &[&str]| {
+            let all = ["up"].iter().chain(options);
+            Only::try_parse_from(all)
+                .expect("options")
+                .lifetimes
+                .lifetimes()
+        };
+        let usual = Lifetimes::default();
+        assert_eq!(said(&[]), usual);
+        let minutes = Duration::from_mins;
+        let of = |change: fn(&mut Lifetimes) -> &mut Duration, to: Duration| {
+            let mut lifetimes = usual.clone();
+            *change(&mut lifetimes) = to;
+            lifetimes
+        };
+        for (option, expected) in [
+            (
+                "--access-token-lifetime",
+                of(|all| &mut all.access_token, minutes(7)),
+            ),
+            (
+                "--id-token-lifetime",
+                of(|all| &mut all.id_token, minutes(7)),
+            ),
+            ("--session-lifetime", of(|all| &mut all.session, minutes(7))),
+            (
+                "--session-idle",
+                of(|all| &mut all.session_idle, minutes(7)),
+            ),
+            (
+                "--device-code-lifetime",
+                of(|all| &mut all.device, minutes(7)),
+            ),
+            (
+                "--upstream-grace",
+                of(|all| &mut all.upstream_grace, minutes(7)),
+            ),
+        ] {
+            assert_eq!(said(&[option, "7m"]), expected, "{option}");
+        }
+    }
 
     #[test]
     fn passwords_in_arguments_are_noticed() {

@@ -20,10 +20,7 @@ pub(crate) fn one(onboarding: &Onboarding) -> String {
             "first deployment",
             after(onboarding.first_deployment.as_ref()),
         ),
-        (
-            "first to prod",
-            after(onboarding.first_production.as_ref()),
-        ),
+        ("first to prod", after(onboarding.first_production.as_ref())),
     ]);
     if let Some(of) = &onboarding.people {
         text.push_str(&people(of));
@@ -49,7 +46,11 @@ pub(crate) fn all(overview: &OnboardingOverview) -> String {
     ];
     let since = overview.since.map(|since| format!(" since {since}"));
     let mut text = format!("{} teams{}\n\n", teams.count, since.unwrap_or_default());
-    text.push_str(&table(["teams", "median", "90%", "of", "waiting", "unknown"], rows, ""));
+    text.push_str(&table(
+        ["teams", "median", "90%", "of", "waiting", "unknown"],
+        rows,
+        "",
+    ));
     text.push('\n');
     text.push_str(&people(&overview.people));
     let slowest = teams.slowest.iter().map(|one| {
@@ -126,9 +127,7 @@ mod tests {
 
     #[test]
     fn a_team_with_its_people() {
-        let spread = |count: u32, median: f64| {
-            json!({ "count": count, "waiting": 1, "unknown": 0, "median": median, "p90": 90.5 })
-        };
+        let spread = |count: u32, median: f64| json!({ "count": count, "waiting": 1, "unknown": 0, "median": median, "p90": 90.5 });
         let onboarding = json!({
             "team": "payments", "asked": "2029-01-01T00:00:00Z",
             "ready": { "at": "2029-01-01T00:00:01Z", "seconds": 0.84 },

@@ -65,13 +65,14 @@ pub(crate) fn coarse(duration: SignedDuration) -> String {
     }
 }
 
-/// How long something took, to the tenth of a second: `0.4s`, `1m 12s`.
+/// How long something took, to the tenth of a second where that counts: `0.4s`, `1m 12s`, `3h 5m`, `4d 2h`.
 pub(crate) fn took(duration: std::time::Duration) -> String {
     let seconds = duration.as_secs();
-    if seconds < 60 {
-        format!("{:.1}s", duration.as_secs_f64())
-    } else {
-        format!("{}m {}s", seconds / 60, seconds % 60)
+    match seconds {
+        0..60 => format!("{:.1}s", duration.as_secs_f64()),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..172_800 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
     }
 }
 
