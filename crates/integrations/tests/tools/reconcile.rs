@@ -227,12 +227,9 @@ pub(crate) struct World {
 }
 
 pub(crate) async fn add_team(store: &Store, name: &str) {
-    let spec = TeamSpec {
-        group: name.into(),
-        ..TeamSpec::default()
-    };
+    let mut team = Resource::<Team>::new("", name, TeamSpec::default());
+    team.spec.group = name.into();
     let mut change = Change::new();
-    let team = Resource::<Team>::new("", name, spec);
     change.create(&team).unwrap();
     store.commit(change).await.unwrap();
 }
@@ -245,9 +242,8 @@ impl World {
     /// Where `before` was written before anybody looked.
     pub(crate) async fn begin(before: impl AsyncFnOnce(&Store)) -> Self {
         let database = Database::of_test().await;
-        let store = Store::open(&database.url(), Sealer::generate().unwrap())
-            .await
-            .unwrap();
+        let sealer = Sealer::generate().unwrap();
+        let store = Store::open(&database.url(), sealer).await.unwrap();
         let wiki = Arc::new(Mutex::new(Wiki::default()));
         let router = Router::new()
             .route("/spaces/payments", get(show).put(write))

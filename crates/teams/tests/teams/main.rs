@@ -7,6 +7,7 @@ mod support;
 
 mod conditions;
 mod measured;
+mod measured_for;
 mod membership;
 mod names;
 mod onboarding;

@@ -45,7 +45,11 @@ pub(crate) fn all(overview: &OnboardingOverview) -> String {
         spread("first to prod", &teams.first_production),
     ];
     let since = overview.since.map(|since| format!(" since {since}"));
-    let mut text = format!("{} teams{}\n\n", teams.count, since.unwrap_or_default());
+    let count = match teams.count {
+        1 => "1 team".to_owned(),
+        count => format!("{count} teams"),
+    };
+    let mut text = format!("{count}{}\n\n", since.unwrap_or_default());
     text.push_str(&table(
         ["teams", "median", "90%", "of", "waiting", "unknown"],
         rows,
@@ -75,7 +79,11 @@ fn people(people: &People) -> String {
         spread("first deployment", &people.deployment),
     ];
     let head = ["people", "median", "90%", "of", "waiting", "unknown"];
-    format!("\n{} people\n\n{}", people.count, table(head, rows, ""))
+    let count = match people.count {
+        1 => "1 person".to_owned(),
+        count => format!("{count} people"),
+    };
+    format!("\n{count}\n\n{}", table(head, rows, ""))
 }
 
 fn each(members: &[MemberOnboarding]) -> String {
