@@ -4,7 +4,10 @@ use delivery::api::ListQuery;
 use kernel::{Page, Resource};
 use reqwest::Method;
 use teams::{
-    api::{Confirm, Members, NamespaceFields, NewNamespace, NewTeam, Offboard, TeamFields},
+    api::{
+        Confirm, Members, NamespaceFields, NewNamespace, NewTeam, Offboard, Onboarding,
+        OnboardingOverview, Since, TeamFields,
+    },
     model::{Namespace, Team},
 };
 
@@ -66,6 +69,21 @@ impl Client {
     /// `GET platforms/teams/{team}/members`
     pub async fn team_members(&self, name: &str) -> Result<Members> {
         self.call(Method::GET, &["platforms", "teams", name, "members"])
+            .read()
+            .await
+    }
+
+    /// `GET platforms/teams/{team}/onboarding`
+    pub async fn team_onboarding(&self, name: &str) -> Result<Onboarding> {
+        self.call(Method::GET, &["platforms", "teams", name, "onboarding"])
+            .read()
+            .await
+    }
+
+    /// `GET platforms/onboarding`
+    pub async fn onboarding(&self, since: &Since) -> Result<OnboardingOverview> {
+        self.call(Method::GET, &["platforms", "onboarding"])
+            .query(since)
             .read()
             .await
     }

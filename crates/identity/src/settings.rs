@@ -90,12 +90,13 @@ impl Lifetimes {
             self.id_token,
             self.session,
             self.session_idle,
+            self.device,
         ]
         .into_iter()
         .min();
         if shortest.is_none_or(|shortest| shortest < SHORTEST) {
             problems.push(
-                wrong("a token or session that lives for less than a second is of no use")
+                wrong("a token, session or code that lives for less than a second is of no use")
                     .remedy("give lifetimes such as 15m, 1h or 7d"),
             );
         }

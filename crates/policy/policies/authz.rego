@@ -39,13 +39,14 @@ permitted if {
 	input.action == "identity.change"
 }
 
-# Its leads say what it is, who is in it, what hangs on one of them, and when it ends: people, of its members.
+# Its leads say what it is, who is in it, what hangs on one of them, how long each took to get going, and when it
+# ends: people, of its members.
 permitted if {
 	lead
 	input.action in of_leads
 }
 
-# Managers say which teams are customers, and see those that are.
+# Managers say which teams are customers, and see those that are, and how long they take to get going.
 permitted if {
 	manager
 	input.action in of_managers
@@ -171,12 +172,14 @@ of_teams := reads | {
 
 of_leads := {
 	"departure.read",
+	"onboarding.read",
 	"team.change",
 	"team.members.change",
 	"team.offboard",
 }
 
 of_managers := {
+	"onboarding.read",
 	"team.create",
 	"team.govern",
 	"team.oversee",
@@ -267,6 +270,7 @@ reasons contains {
 	not manager
 	not operator
 	input.action in of_managers
+	input.resource.team == ""
 }
 
 reasons contains {

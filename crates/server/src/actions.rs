@@ -29,6 +29,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "namespace.delete",
     "namespace.quota",
     "namespace.read",
+    "onboarding.read",
     "platform.keys.read",
     "platform.metrics.read",
     "platform.rekey",

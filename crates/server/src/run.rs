@@ -29,7 +29,9 @@ use secrets::{DeployCredentials, Sealed, SecretStore, Secrets, Vault};
 use subscriptions::{Deliveries, NatsOutlet, Subscriptions};
 use teams::{
     Registered, Registry, Teams,
-    reconcile::{IntegrationChanges, Integrations, Onboarding, PeopleChanges, ToolCredentials},
+    reconcile::{
+        IntegrationChanges, Integrations, Measuring, Onboarding, PeopleChanges, ToolCredentials,
+    },
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -174,6 +176,8 @@ pub async fn start(config: Config) -> Result<Running> {
         }),
     ])));
 
+    let measuring = Measuring::start(teams.clone()).await?;
+
     let stop = CancellationToken::new();
     let mut parts = Parts::default();
     let (refusing, until) = (guard.clone(), stop.clone());
@@ -228,6 +232,7 @@ pub async fn start(config: Config) -> Result<Running> {
             teams.clone(),
             identity::PERSON,
         )))
+        .with(Arc::new(measuring))
         .with(Arc::new(identity::reconcile::Keys(identity.clone())))
         .with(Arc::new(identity::reconcile::People(identity.clone())))
         .with(Arc::new(DeployCredentials::new(

@@ -1,7 +1,10 @@
 //! What others do for teams: identity's sources that know who is in a group, and its deploy credentials;
 //! delivery's environments, which end with their team.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use delivery::{
@@ -146,6 +149,10 @@ impl MembershipSource for OfUpstream {
             },
             UpstreamMembers::Missing => Group::Missing,
         })
+    }
+
+    async fn let_in(&self, group: &str, id: Option<&str>) -> Result<BTreeSet<String>> {
+        self.identity.upstream_seen(&self.name, group, id).await
     }
 
     async fn end_gone(&self, caller: &Caller, group: &str, id: Option<&str>) -> Result<usize> {

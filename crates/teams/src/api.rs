@@ -1,11 +1,12 @@
 //! What requests and answers hold.
 
+use jiff::Timestamp;
 use kernel::Name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    model::{Allowance, Interaction, NetworkPolicies, Quota, TeamSelector, TeamType},
+    model::{Allowance, Interaction, JoinedBy, NetworkPolicies, Quota, TeamSelector, TeamType},
     port::Member,
 };
 
@@ -227,4 +228,157 @@ pub struct NewIntegration {
 
 fn yes() -> bool {
     true
+}
+
+/// How long a team took until it could work, and its people. Seconds are from when it was asked for, or they came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Onboarding {
+    /// The team.
+    pub team: String,
+    /// When it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub asked: Option<Timestamp>,
+    /// When all of its conditions were met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Reached>,
+    /// When a deployment of its, whoever's, first succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_deployment: Option<Reached>,
+    /// The same in the role `prod`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_production: Option<Reached>,
+    /// Its people; none: whoever asks is not of the team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<People>,
+    /// What cannot be told, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+}
+
+/// That something was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reached {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// After how long; none: from when on is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+/// How long people took, together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct People {
+    /// How many they are.
+    pub count: usize,
+    /// Until they had the team's rights: what they waited for access.
+    pub access: Spread,
+    /// Until they next logged in.
+    pub login: Spread,
+    /// Until a deployment of theirs in the team succeeded.
+    pub deployment: Spread,
+    /// Each of them: for those who lead the team, and those who operate the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<MemberOnboarding>>,
+}
+
+/// How long one of a team's people took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberOnboarding {
+    /// Who: `local:ada`.
+    pub subject: String,
+    /// When they came, as the platform first saw it; none: before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub joined: Option<Timestamp>,
+    /// How that is known.
+    pub joined_by: JoinedBy,
+    /// When they had the team's rights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Reached>,
+    /// When they next logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Reached>,
+    /// When a deployment of theirs in the team first succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Reached>,
+}
+
+/// How long many took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Spread {
+    /// Of how many it is known.
+    pub count: usize,
+    /// How many are not there yet.
+    pub waiting: usize,
+    /// Of how many it is not known, and will not be.
+    pub unknown: usize,
+    /// Seconds that half of them took at the most. Of fewer than three people it is told to those alone who see
+    /// each of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median: Option<f64>,
+    /// Seconds that nine of ten took at the most; told as the median is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90: Option<f64>,
+}
+
+/// How long all teams and their people took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OnboardingOverview {
+    /// Of teams that were asked for, and people who came, from then on; none: of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    /// Teams.
+    pub teams: TeamsOnboarding,
+    /// People, each counted in each of their teams.
+    pub people: People,
+}
+
+/// How long teams took, together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TeamsOnboarding {
+    /// How many they are.
+    pub count: usize,
+    /// Until all of their conditions were met.
+    pub ready: Spread,
+    /// Until a deployment of theirs first succeeded.
+    pub first_deployment: Spread,
+    /// The same in the role `prod`.
+    pub first_production: Spread,
+    /// Those whose conditions took longest, or are waited for so long: that is the platform's to mend. How soon
+    /// a team deploys is for itself to judge, and nobody is ranked by it.
+    pub slowest: Vec<SlowTeam>,
+}
+
+/// A team whose onboarding took long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SlowTeam {
+    /// The team.
+    pub team: String,
+    /// How long it took, or has taken so far.
+    pub seconds: f64,
+    /// What it waits for; none: it is onboarded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
+}
+
+/// From when on teams and people are counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Since {
+    /// Of teams that were asked for, and people who came, from then on.
+    #[param(value_type = Option<String>, format = DateTime)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }

@@ -1,6 +1,6 @@
 //! What others do for teams: the sources that know who is in a group, and what draws credentials.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use kernel::{Caller, Change, Event, Result};
@@ -69,6 +69,12 @@ pub trait MembershipSource: Send + Sync + 'static {
     /// Who is in the group with the lasting id `id`, where that is known, else in the one that is called
     /// `group`. An error where it cannot be asked.
     async fn group(&self, group: &str, id: Option<&str>) -> Result<Group>;
+
+    /// Those of that group, by subject, to whom the platform has given its rights by now: whoever has come with it,
+    /// where the source says who is in a group when they log in, and not at each call.
+    async fn let_in(&self, _group: &str, _id: Option<&str>) -> Result<BTreeSet<String>> {
+        Ok(BTreeSet::new())
+    }
 
     /// Has whoever is no longer in that group lose it here, from the next call on, where the source can list
     /// it; how many were taken out. An error where it cannot be asked: that takes out nobody. Where it says

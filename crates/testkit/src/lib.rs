@@ -5,9 +5,11 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
+pub mod database;
 pub mod ports;
 pub mod servers;
 pub mod wait;
 
+pub use database::Database;
 pub use ports::free_port;
 pub use wait::eventually;

@@ -252,13 +252,15 @@ impl Pass<'_> {
             .filter_map(|w| w.url.clone())
             .collect();
         self.deployment.status.waiting_for.clear();
+        // As it was when policy was asked: the environment's may have changed since.
+        let role = self.deployment.spec.policy_context["environment"]["role"].clone();
         let next = self
             .end(
                 DeploymentPhase::Succeeded,
                 change,
                 "deployment.succeeded",
                 Some(Outcome::Pass),
-                json!({ "urls": urls }),
+                json!({ "urls": urls, "role": role }),
             )
             .await?;
         Ok(if released {

@@ -1,7 +1,7 @@
 //! Groups of upstreams, and who is in them: as the upstream lists them where it can be asked, else as
 //! those tell who are logged in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{Result, Secret};
 
@@ -109,6 +109,17 @@ impl Identity {
             }
             None => UpstreamMembers::Missing,
         })
+    }
+
+    /// Those who are logged in with that group, by subject, whether or not the upstream lists its members.
+    pub async fn upstream_seen(
+        &self,
+        upstream: &str,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<BTreeSet<String>> {
+        let seen = self.view.members(upstream, name, id).await?;
+        Ok(seen.into_keys().collect())
     }
 
     /// Those who were in a group of an upstream, and of whom it has said since that they are not.

@@ -6,6 +6,18 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Site, claims, text};
 
+testkit::on_both!(
+    a_pipeline_has_the_rights_of_its_team,
+    a_key_works_after_one_rotation_and_fails_after_two,
+    a_rotation_whose_answer_was_lost_is_asked_for_again,
+    a_token_ends_by_itself_and_its_key_goes_on,
+    keys_and_accounts_end_at_once,
+    a_deploy_credential_is_for_one_environment_and_makes_no_others,
+    members_look_after_their_own_and_nobody_elses,
+    guessing_keys_is_held_up_and_a_right_key_always_passes,
+    keys_are_in_no_resource_and_no_event,
+);
+
 const ACCOUNTS: &str = "/v1/identity/teams/payments/service-accounts";
 
 pub(crate) async fn account(site: &Site, name: &str, spec: Value) {
@@ -30,7 +42,6 @@ async fn token(site: &Site, key: &Value) -> Answer {
     site.post("/oauth/token", &fields).await
 }
 
-#[tokio::test]
 async fn a_pipeline_has_the_rights_of_its_team() {
     let site = Site::new().await;
     account(&site, "ci", json!({})).await;
@@ -61,7 +72,6 @@ async fn a_pipeline_has_the_rights_of_its_team() {
     );
 }
 
-#[tokio::test]
 async fn a_key_works_after_one_rotation_and_fails_after_two() {
     let site = Site::new().await;
     account(&site, "ci", json!({})).await;
@@ -83,7 +93,6 @@ async fn a_key_works_after_one_rotation_and_fails_after_two() {
     token(&site, &third).await.ok();
 }
 
-#[tokio::test]
 async fn a_rotation_whose_answer_was_lost_is_asked_for_again() {
     let site = Site::new().await;
     account(&site, "ci", json!({})).await;
@@ -105,7 +114,6 @@ async fn a_rotation_whose_answer_was_lost_is_asked_for_again() {
     token(&site, &again).await.ok();
 }
 
-#[tokio::test]
 async fn a_token_ends_by_itself_and_its_key_goes_on() {
     let site = Site::new().await;
     account(&site, "ci", json!({})).await;
@@ -154,7 +162,6 @@ async fn a_token_ends_by_itself_and_its_key_goes_on() {
     assert!(refused.body.contains("the key"), "{}", refused.body);
 }
 
-#[tokio::test]
 async fn keys_and_accounts_end_at_once() {
     let site = Site::new().await;
     account(&site, "ci", json!({})).await;
@@ -177,7 +184,6 @@ async fn keys_and_accounts_end_at_once() {
     assert_eq!(site.whoami(text(&tokens, "access_token")).await.status, 401);
 }
 
-#[tokio::test]
 async fn a_deploy_credential_is_for_one_environment_and_makes_no_others() {
     let site = Site::new().await;
     let bad = site
@@ -211,7 +217,6 @@ async fn a_deploy_credential_is_for_one_environment_and_makes_no_others() {
     }
 }
 
-#[tokio::test]
 async fn members_look_after_their_own_and_nobody_elses() {
     let site = Site::new().await;
     for user in ["ada", "bob"] {
@@ -246,7 +251,6 @@ async fn members_look_after_their_own_and_nobody_elses() {
     }
 }
 
-#[tokio::test]
 async fn guessing_keys_is_held_up_and_a_right_key_always_passes() {
     let site = Site::new().await;
     account(&site, "ci", json!({})).await;
@@ -266,7 +270,6 @@ async fn guessing_keys_is_held_up_and_a_right_key_always_passes() {
     assert_eq!(token(&site, &wrong).await.status, StatusCode::UNAUTHORIZED);
 }
 
-#[tokio::test]
 async fn keys_are_in_no_resource_and_no_event() {
     let site = Site::new().await;
     account(&site, "ci", json!({})).await;

@@ -6,6 +6,9 @@ use axum::{Extension, extract::ConnectInfo, http::StatusCode};
 
 use crate::support::{Browser, PASSWORD, Site, settings, text};
 
+// The others take long to hash passwords, and ask nothing of the store that this does not.
+testkit::on_both!(many_at_once_are_counted_each);
+
 /// One login; gives the status, and how long to wait.
 async fn attempt(site: &Site, name: &str, password: &str) -> (StatusCode, Option<u64>) {
     attempt_in(&Browser::new(site), name, password).await
@@ -88,7 +91,6 @@ async fn a_user_who_does_not_exist_is_held_up_alike() {
     );
 }
 
-#[tokio::test]
 async fn many_at_once_are_counted_each() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -145,7 +147,7 @@ fn from(site: &Site, address: [u8; 4]) -> Site {
         clock: site.clock.clone(),
         router: site.router.clone().layer(Extension(peer)),
         store: site.store.clone(),
-        directory: None,
+        database: None,
     }
 }
 

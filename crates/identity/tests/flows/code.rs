@@ -7,6 +7,17 @@ use crate::support::{
     Answer, Browser, CALLBACK, ISSUER, PASSWORD, Site, claims, pkce, query, text,
 };
 
+testkit::on_both!(
+    a_program_gets_tokens_and_the_browser_is_remembered,
+    a_code_is_good_once_and_its_second_use_ends_the_session,
+    a_code_is_for_the_program_that_asked,
+    codes_end_after_a_minute,
+    nobody_is_sent_to_an_address_that_is_not_registered,
+    what_else_is_wrong_is_told_to_the_program,
+    pages_defend_themselves,
+    without_offline_access_there_is_no_refresh_token,
+);
+
 async fn exchange(site: &Site, code: &str, over: &[(&str, &str)]) -> Answer {
     let (verifier, _) = pkce();
     let mut fields = std::collections::BTreeMap::from([
@@ -44,7 +55,6 @@ async fn site_with_ada() -> Site {
     site
 }
 
-#[tokio::test]
 async fn a_program_gets_tokens_and_the_browser_is_remembered() {
     let site = site_with_ada().await;
     let browser = Browser::new(&site);
@@ -79,7 +89,6 @@ async fn a_program_gets_tokens_and_the_browser_is_remembered() {
     assert_eq!(query(&silent)["error"], "login_required");
 }
 
-#[tokio::test]
 async fn a_code_is_good_once_and_its_second_use_ends_the_session() {
     let site = site_with_ada().await;
     let code = code(&Browser::new(&site)).await;
@@ -92,7 +101,6 @@ async fn a_code_is_good_once_and_its_second_use_ends_the_session() {
     );
 }
 
-#[tokio::test]
 async fn a_code_is_for_the_program_that_asked() {
     let site = site_with_ada().await;
     let code = code(&Browser::new(&site)).await;
@@ -123,7 +131,6 @@ async fn a_code_is_for_the_program_that_asked() {
     exchange(&site, &code, &[]).await.ok();
 }
 
-#[tokio::test]
 async fn codes_end_after_a_minute() {
     let site = site_with_ada().await;
     let code = code(&Browser::new(&site)).await;
@@ -131,7 +138,6 @@ async fn codes_end_after_a_minute() {
     assert_eq!(exchange(&site, &code, &[]).await.error(), "invalid_grant");
 }
 
-#[tokio::test]
 async fn nobody_is_sent_to_an_address_that_is_not_registered() {
     let site = site_with_ada().await;
     let browser = Browser::new(&site);
@@ -147,7 +153,6 @@ async fn nobody_is_sent_to_an_address_that_is_not_registered() {
     }
 }
 
-#[tokio::test]
 async fn what_else_is_wrong_is_told_to_the_program() {
     let site = site_with_ada().await;
     let browser = Browser::new(&site);
@@ -166,7 +171,6 @@ async fn what_else_is_wrong_is_told_to_the_program() {
     }
 }
 
-#[tokio::test]
 async fn pages_defend_themselves() {
     let site = site_with_ada().await;
     let browser = Browser::new(&site);
@@ -190,7 +194,6 @@ async fn pages_defend_themselves() {
     assert_eq!(browser.get(&location).await.status, StatusCode::BAD_REQUEST);
 }
 
-#[tokio::test]
 async fn without_offline_access_there_is_no_refresh_token() {
     let site = site_with_ada().await;
     let browser = Browser::new(&site);

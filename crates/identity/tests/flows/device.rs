@@ -5,7 +5,17 @@ use serde_json::json;
 
 use crate::support::{Browser, ISSUER, PASSWORD, SCOPE, Site, claims, text};
 
-#[tokio::test]
+testkit::on_both!(
+    a_user_logs_in_and_is_known,
+    a_device_that_asks_too_often_slows_down,
+    a_denied_device_gets_nothing,
+    codes_end,
+    nobody_can_approve_by_a_link_alone,
+    a_code_is_decided_once,
+    another_client_gets_nothing,
+    a_user_who_is_disabled_before_the_device_asks_gets_nothing,
+);
+
 async fn a_user_logs_in_and_is_known() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -65,7 +75,6 @@ async fn a_user_logs_in_and_is_known() {
     assert_eq!(site.device_poll(&device).await.error(), "invalid_grant");
 }
 
-#[tokio::test]
 async fn a_device_that_asks_too_often_slows_down() {
     let site = Site::new().await;
     let device = site.device_start().await;
@@ -85,7 +94,6 @@ async fn a_device_that_asks_too_often_slows_down() {
     );
 }
 
-#[tokio::test]
 async fn a_denied_device_gets_nothing() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -97,7 +105,6 @@ async fn a_denied_device_gets_nothing() {
     assert_eq!(site.device_poll(&device).await.error(), "invalid_grant");
 }
 
-#[tokio::test]
 async fn codes_end() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -110,7 +117,6 @@ async fn codes_end() {
     assert_eq!(site.device_poll(&device).await.error(), "expired_token");
 }
 
-#[tokio::test]
 async fn nobody_can_approve_by_a_link_alone() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -134,7 +140,6 @@ async fn nobody_can_approve_by_a_link_alone() {
     assert_eq!(elsewhere.status, StatusCode::BAD_REQUEST);
 }
 
-#[tokio::test]
 async fn a_code_is_decided_once() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -147,7 +152,6 @@ async fn a_code_is_decided_once() {
     site.device_poll(&device).await.ok();
 }
 
-#[tokio::test]
 async fn another_client_gets_nothing() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -180,7 +184,6 @@ async fn another_client_gets_nothing() {
     site.device_poll(&device).await.ok();
 }
 
-#[tokio::test]
 async fn a_user_who_is_disabled_before_the_device_asks_gets_nothing() {
     let site = Site::new().await;
     site.user("ada").await;

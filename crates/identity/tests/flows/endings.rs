@@ -10,6 +10,14 @@ use crate::{
     upstream::{device, github, github_login},
 };
 
+testkit::on_both!(
+    a_new_password_ends_whatever_the_old_one_began,
+    a_name_that_is_given_again_is_another_subject,
+    a_logout_that_is_refused_ends_nothing,
+    logins_that_are_begun_are_bounded,
+    what_an_upstream_said_of_its_people_goes_with_it,
+);
+
 async fn exchange(site: &Site, code: &str) -> Answer {
     let (verifier, _) = pkce();
     let fields = [
@@ -22,7 +30,6 @@ async fn exchange(site: &Site, code: &str) -> Answer {
     site.post("/oauth/token", &fields).await
 }
 
-#[tokio::test]
 async fn a_new_password_ends_whatever_the_old_one_began() {
     let kept_out = json!({ "spec": { "disabled": true } });
     let new = json!({ "password": "another horse battery" });
@@ -52,7 +59,6 @@ async fn a_new_password_ends_whatever_the_old_one_began() {
     }
 }
 
-#[tokio::test]
 async fn a_name_that_is_given_again_is_another_subject() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -81,7 +87,6 @@ async fn a_name_that_is_given_again_is_another_subject() {
     }
 }
 
-#[tokio::test]
 async fn a_logout_that_is_refused_ends_nothing() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -101,7 +106,6 @@ async fn a_logout_that_is_refused_ends_nothing() {
     assert_eq!(site.whoami(text(&tokens, "access_token")).await.status, 401);
 }
 
-#[tokio::test]
 async fn logins_that_are_begun_are_bounded() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -164,7 +168,6 @@ impl Transient for Remembered {
     const KIND: &'static str = "person";
 }
 
-#[tokio::test]
 async fn what_an_upstream_said_of_its_people_goes_with_it() {
     let (site, github) = github().await;
     github.person.lock().unwrap().teams = vec![("epetech", "pay".into())];

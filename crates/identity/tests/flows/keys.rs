@@ -7,12 +7,20 @@ use kernel::Caller;
 
 use crate::support::{Site, settings, text};
 
+testkit::on_both!(
+    a_rotation_breaks_no_token_on_any_replica,
+    a_compromised_key_is_good_for_nothing_more,
+    a_rotation_whose_answer_was_lost_is_asked_for_again,
+    a_restart_goes_on_with_the_same_keys,
+    others_may_not_rotate,
+    keys_are_rotated_in_time_by_whoever_reconciles,
+);
+
 async fn phases(site: &Site) -> Vec<(String, KeyPhase)> {
     let keys = site.identity.keys(&Caller::local_admin()).await.unwrap();
     keys.into_iter().map(|key| (key.kid, key.phase)).collect()
 }
 
-#[tokio::test]
 async fn a_rotation_breaks_no_token_on_any_replica() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -56,7 +64,6 @@ async fn a_rotation_breaks_no_token_on_any_replica() {
     assert!(!kids.contains(&before[0].0));
 }
 
-#[tokio::test]
 async fn a_compromised_key_is_good_for_nothing_more() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -74,7 +81,6 @@ async fn a_compromised_key_is_good_for_nothing_more() {
     site.whoami(text(&tokens, "access_token")).await.ok();
 }
 
-#[tokio::test]
 async fn a_rotation_whose_answer_was_lost_is_asked_for_again() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -94,7 +100,6 @@ async fn a_rotation_whose_answer_was_lost_is_asked_for_again() {
     assert_ne!(rotate("two").await, first);
 }
 
-#[tokio::test]
 async fn a_restart_goes_on_with_the_same_keys() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -105,7 +110,6 @@ async fn a_restart_goes_on_with_the_same_keys() {
     restarted.refresh(text(&tokens, "refresh_token")).await.ok();
 }
 
-#[tokio::test]
 async fn others_may_not_rotate() {
     let site = Site::new().await;
     let mut caller = Caller::local_admin();
@@ -125,7 +129,6 @@ async fn reconciled(site: &Site, what: &str, wanted: impl Fn(&[(String, KeyPhase
     driver.shutdown().await;
 }
 
-#[tokio::test]
 async fn keys_are_rotated_in_time_by_whoever_reconciles() {
     const DAY: u64 = 24 * 3600;
     let site = Site::new().await;

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::support::Site;
 
-#[tokio::test]
+testkit::on_both!(a_removal_that_a_change_overtakes_is_done,);
+
 async fn a_removal_that_a_change_overtakes_is_done() {
     let site = Site::new().await;
     site.user("ada").await;

@@ -5,6 +5,21 @@ use serde_json::json;
 
 use crate::support::{Answer, Browser, Site, text};
 
+testkit::on_both!(
+    the_trail_names_the_login_and_none_of_its_secrets,
+    each_refresh_gives_another_token,
+    a_token_that_is_used_again_ends_the_session_for_both,
+    an_answer_that_arrived_is_not_given_again,
+    another_client_with_the_token_ends_the_session,
+    two_at_once_get_the_same,
+    what_was_made_up_is_refused_and_harms_nobody,
+    sessions_end_after_two_idle_days_and_after_seven_in_all,
+    membership_is_asked_anew_at_each_refresh,
+    a_new_password_ends_the_sessions_of_the_old_one,
+    a_revoked_session_is_over_for_all_its_tokens,
+    logging_out_ends_what_began_in_the_browser,
+);
+
 async fn site_with_ada() -> (Site, String) {
     let site = Site::new().await;
     site.user("ada").await;
@@ -22,7 +37,6 @@ fn next(answer: Answer) -> (String, String) {
     )
 }
 
-#[tokio::test]
 async fn the_trail_names_the_login_and_none_of_its_secrets() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -69,7 +83,6 @@ async fn the_trail_names_the_login_and_none_of_its_secrets() {
     }
 }
 
-#[tokio::test]
 async fn each_refresh_gives_another_token() {
     let (site, first) = site_with_ada().await;
     site.advance(3600);
@@ -82,7 +95,6 @@ async fn each_refresh_gives_another_token() {
     assert_ne!(second, third);
 }
 
-#[tokio::test]
 async fn a_token_that_is_used_again_ends_the_session_for_both() {
     let (site, first) = site_with_ada().await;
     let (second, access) = next(site.refresh(&first).await);
@@ -97,7 +109,6 @@ async fn a_token_that_is_used_again_ends_the_session_for_both() {
     assert_eq!(answer.status, 401, "{}", answer.body);
 }
 
-#[tokio::test]
 async fn an_answer_that_arrived_is_not_given_again() {
     let (site, first) = site_with_ada().await;
     let (second, _) = next(site.refresh(&first).await);
@@ -108,7 +119,6 @@ async fn an_answer_that_arrived_is_not_given_again() {
     assert_eq!(site.whoami(&access).await.status, 401);
 }
 
-#[tokio::test]
 async fn another_client_with_the_token_ends_the_session() {
     let (site, first) = site_with_ada().await;
     let other = json!({ "redirectUris": ["https://portal.example.com/"] });
@@ -127,14 +137,12 @@ async fn another_client_with_the_token_ends_the_session() {
     assert_eq!(site.whoami(&access).await.status, 401);
 }
 
-#[tokio::test]
 async fn two_at_once_get_the_same() {
     let (site, first) = site_with_ada().await;
     let (one, other) = tokio::join!(site.refresh(&first), site.refresh(&first));
     assert_eq!(next(one).0, next(other).0);
 }
 
-#[tokio::test]
 async fn what_was_made_up_is_refused_and_harms_nobody() {
     let (site, first) = site_with_ada().await;
     let (sid, mac) = first.rsplit_once('.').unwrap();
@@ -156,7 +164,6 @@ async fn what_was_made_up_is_refused_and_harms_nobody() {
     next(site.refresh(&first).await);
 }
 
-#[tokio::test]
 async fn sessions_end_after_two_idle_days_and_after_seven_in_all() {
     const DAY: u64 = 24 * 3600;
     let (site, first) = site_with_ada().await;
@@ -177,7 +184,6 @@ async fn sessions_end_after_two_idle_days_and_after_seven_in_all() {
     assert_eq!(site.refresh(&token).await.error(), "invalid_grant");
 }
 
-#[tokio::test]
 async fn membership_is_asked_anew_at_each_refresh() {
     let (site, first) = site_with_ada().await;
     site.group("web", &["ada"]).await;
@@ -199,7 +205,6 @@ async fn membership_is_asked_anew_at_each_refresh() {
     assert_eq!(site.refresh(token).await.error(), "invalid_grant");
 }
 
-#[tokio::test]
 async fn a_new_password_ends_the_sessions_of_the_old_one() {
     let (site, first) = site_with_ada().await;
     let body = json!({ "password": "another long password" });
@@ -207,7 +212,6 @@ async fn a_new_password_ends_the_sessions_of_the_old_one() {
     assert_eq!(site.refresh(&first).await.error(), "invalid_grant");
 }
 
-#[tokio::test]
 async fn a_revoked_session_is_over_for_all_its_tokens() {
     let (site, first) = site_with_ada().await;
     let (second, access) = next(site.refresh(&first).await);
@@ -236,7 +240,6 @@ async fn a_revoked_session_is_over_for_all_its_tokens() {
     );
 }
 
-#[tokio::test]
 async fn logging_out_ends_what_began_in_the_browser() {
     let site = Site::new().await;
     site.user("ada").await;

@@ -6,6 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Browser, CALLBACK, Site, claims, pkce, query, text};
 
+testkit::on_both!(
+    everybody_sees_and_ends_their_own_logins,
+    an_operator_sees_all_and_ends_all_that_somebody_has_begun,
+    a_login_in_a_browser_ends_with_what_it_let_in,
+);
+
 const SESSIONS: &str = "/v1/identity/sessions";
 
 async fn site() -> Site {
@@ -33,7 +39,6 @@ async fn end(site: &Site, token: &str, path: &str) -> StatusCode {
     site.api("DELETE", &path, token, Value::Null).await.status
 }
 
-#[tokio::test]
 async fn everybody_sees_and_ends_their_own_logins() {
     let site = site().await;
     let (laptop, desk, bobs) = (
@@ -79,7 +84,6 @@ async fn everybody_sees_and_ends_their_own_logins() {
     assert_eq!(site.whoami(token).await.status, 401);
 }
 
-#[tokio::test]
 async fn an_operator_sees_all_and_ends_all_that_somebody_has_begun() {
     let site = site().await;
     let eng = site.login("eng").await;
@@ -145,7 +149,6 @@ async fn an_operator_sees_all_and_ends_all_that_somebody_has_begun() {
     site.whoami(text(&ada, "access_token")).await.ok();
 }
 
-#[tokio::test]
 async fn a_login_in_a_browser_ends_with_what_it_let_in() {
     let site = site().await;
     let browser = Browser::new(&site);

@@ -22,7 +22,7 @@ use kernel::{
 use policy::{Bundle, RegoAuthorizer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
+use testkit::Database;
 use tower::ServiceExt as _;
 use url::form_urlencoded;
 
@@ -39,7 +39,7 @@ pub(crate) struct Site {
     pub(crate) router: Router,
     pub(crate) store: Store,
     /// Goes with the site.
-    pub(crate) directory: Option<TempDir>,
+    pub(crate) database: Option<Database>,
 }
 
 /// Takes each group for a team of the same name: which teams are registered is not for identity to say.
@@ -118,15 +118,14 @@ impl Site {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/store.db", directory.path().display());
-        let store = Store::open(&url, Sealer::generate().unwrap())
+        let database = Database::of_test().await;
+        let store = Store::open(&database.url(), Sealer::generate().unwrap())
             .await
             .unwrap();
         // Ahead of the store's own clock, which dates resources.
         let clock = Clock::manual(Timestamp::now() + Duration::from_secs(60));
         let mut site = Self::on(store, settings, clock).await;
-        site.directory = Some(directory);
+        site.database = Some(database);
         site
     }
 
@@ -150,7 +149,7 @@ impl Site {
             clock,
             router,
             store,
-            directory: None,
+            database: None,
         }
     }
 

@@ -6,7 +6,13 @@ use serde_json::{Value, json};
 
 use crate::support::{ADMIN, PASSWORD, Site, text};
 
-#[tokio::test]
+testkit::on_both!(
+    users_and_groups_are_resources,
+    mistakes_are_told,
+    only_those_who_operate_the_platform_may,
+    secrets_are_in_no_resource_and_no_event,
+);
+
 async fn users_and_groups_are_resources() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -44,7 +50,6 @@ async fn users_and_groups_are_resources() {
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
 }
 
-#[tokio::test]
 async fn mistakes_are_told() {
     let site = Site::new().await;
     for (path, body) in [
@@ -74,7 +79,6 @@ async fn mistakes_are_told() {
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }
 
-#[tokio::test]
 async fn only_those_who_operate_the_platform_may() {
     let site = Site::new().await;
     site.user("ada").await;
@@ -109,7 +113,6 @@ async fn only_those_who_operate_the_platform_may() {
     }
 }
 
-#[tokio::test]
 async fn secrets_are_in_no_resource_and_no_event() {
     let site = Site::new().await;
     site.user("ada").await;

@@ -11,6 +11,17 @@ use crate::{
     support::CREDENTIAL,
 };
 
+testkit::on_both!(
+    what_is_there_already_is_left_alone_until_the_configuration_names_it,
+    what_was_made_from_here_is_known_again,
+    what_was_asked_for_and_is_there_was_made,
+    one_project_is_not_kept_for_two_teams,
+    whose_a_place_is_follows_from_what_teams_hold,
+    a_place_at_rest_goes_to_whom_the_configuration_names,
+    what_is_ours_is_known_when_it_is_taken_up_again,
+    what_is_ours_is_forgotten_with_the_team,
+);
+
 pub(crate) fn integration(url: &str, adopt: &[&str]) -> Value {
     json!({
         "type": "jira",
@@ -25,7 +36,6 @@ pub(crate) fn integration(url: &str, adopt: &[&str]) -> Value {
     })
 }
 
-#[tokio::test]
 async fn what_is_there_already_is_left_alone_until_the_configuration_names_it() {
     let world = World::new().await;
     let (url, site) = jira().await;
@@ -57,7 +67,6 @@ async fn what_is_there_already_is_left_alone_until_the_configuration_names_it() 
     world.driver.shutdown().await;
 }
 
-#[tokio::test]
 async fn what_was_made_from_here_is_known_again() {
     let world = World::new().await;
     let (url, site) = jira().await;
@@ -80,7 +89,6 @@ async fn what_was_made_from_here_is_known_again() {
 }
 
 /// The request arrives, and its answer does not: as where the platform ends between them.
-#[tokio::test]
 async fn what_was_asked_for_and_is_there_was_made() {
     let world = World::new().await;
     let (url, site) = jira().await;
@@ -94,7 +102,6 @@ async fn what_was_asked_for_and_is_there_was_made() {
 }
 
 /// Teams whose names give one project, all looked at at once: each pass finds the place free.
-#[tokio::test]
 async fn one_project_is_not_kept_for_two_teams() {
     let world = World::new().await;
     let (url, site) = jira().await;
@@ -137,7 +144,6 @@ async fn one_project_is_not_kept_for_two_teams() {
 }
 
 /// The store of a version that wrote no places: what a team holds is not given to whoever comes first.
-#[tokio::test]
 async fn whose_a_place_is_follows_from_what_teams_hold() {
     let (url, site) = jira().await;
     site.lock().unwrap().projects.insert("PAYMENTS".into());
@@ -167,7 +173,6 @@ async fn whose_a_place_is_follows_from_what_teams_hold() {
 
 /// A team that is not kept in step any more lets go of its place for one that the configuration names, and
 /// does not get it back.
-#[tokio::test]
 async fn a_place_at_rest_goes_to_whom_the_configuration_names() {
     let world = World::new().await;
     let (url, _) = jira().await;
@@ -200,7 +205,6 @@ fn rested(url: &str) -> Value {
     resting
 }
 
-#[tokio::test]
 async fn what_is_ours_is_known_when_it_is_taken_up_again() {
     let world = World::new().await;
     let (url, site) = jira().await;
@@ -232,7 +236,6 @@ async fn what_is_ours_is_known_when_it_is_taken_up_again() {
     world.driver.shutdown().await;
 }
 
-#[tokio::test]
 async fn what_is_ours_is_forgotten_with_the_team() {
     let world = World::new().await;
     let (url, _) = jira().await;

@@ -12,8 +12,13 @@ use crate::{
     reconcile::{SOON, World},
 };
 
+testkit::on_both!(
+    who_is_taken_out_here_is_taken_out_there_beside_an_upstream,
+    who_has_left_is_taken_out_and_who_is_silent_stays,
+    two_people_of_one_name_are_two,
+);
+
 /// An upstream is configured for others: a team that is kept here has all of its members listed.
-#[tokio::test]
 async fn who_is_taken_out_here_is_taken_out_there_beside_an_upstream() {
     let world = World::new().await;
     let (url, site) = jira().await;
@@ -64,7 +69,6 @@ async fn who_is_taken_out_here_is_taken_out_there_beside_an_upstream() {
 }
 
 /// Nobody of a source that lists nobody: who leaves it is told by what it says of them, and is out.
-#[tokio::test]
 async fn who_has_left_is_taken_out_and_who_is_silent_stays() {
     let world = World::new().await;
     let (url, site) = jira().await;
@@ -111,7 +115,6 @@ async fn who_has_left_is_taken_out_and_who_is_silent_stays() {
 }
 
 /// One name, two sources: two people, and nobody gets the other's account.
-#[tokio::test]
 async fn two_people_of_one_name_are_two() {
     let world = World::new().await;
     let (url, site) = jira().await;

@@ -30,9 +30,16 @@ use teams::{
     reconcile::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
     service::Ports,
 };
-use testkit::eventually;
+use testkit::{Database, eventually};
 
 use crate::support::serve;
+
+testkit::on_both!(
+    what_is_changed_by_hand_is_told_and_healed,
+    on_silence_nothing_is_done,
+    another_may_take_a_tool_over_and_teams_know_nothing_of_it,
+    a_team_that_leaves_has_nobody_in_any_tool_before_it_has_left,
+);
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
@@ -216,16 +223,13 @@ pub(crate) struct World {
     wiki: Arc<Mutex<Wiki>>,
     url: String,
     pub(crate) driver: DriverHandle,
-    _directory: tempfile::TempDir,
+    _database: Database,
 }
 
 pub(crate) async fn add_team(store: &Store, name: &str) {
-    let spec = TeamSpec {
-        group: name.into(),
-        ..TeamSpec::default()
-    };
+    let mut team = Resource::<Team>::new("", name, TeamSpec::default());
+    team.spec.group = name.into();
     let mut change = Change::new();
-    let team = Resource::<Team>::new("", name, spec);
     change.create(&team).unwrap();
     store.commit(change).await.unwrap();
 }
@@ -237,11 +241,9 @@ impl World {
 
     /// Where `before` was written before anybody looked.
     pub(crate) async fn begin(before: impl AsyncFnOnce(&Store)) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/store.db", directory.path().display());
-        let store = Store::open(&url, Sealer::generate().unwrap())
-            .await
-            .unwrap();
+        let database = Database::of_test().await;
+        let sealer = Sealer::generate().unwrap();
+        let store = Store::open(&database.url(), sealer).await.unwrap();
         let wiki = Arc::new(Mutex::new(Wiki::default()));
         let router = Router::new()
             .route("/spaces/payments", get(show).put(write))
@@ -286,7 +288,7 @@ impl World {
             wiki,
             url,
             driver,
-            _directory: directory,
+            _database: database,
         }
     }
 
@@ -403,7 +405,6 @@ impl World {
     }
 }
 
-#[tokio::test]
 async fn what_is_changed_by_hand_is_told_and_healed() {
     let world = World::new().await;
     assert_eq!(world.ready().await, Truth::True);
@@ -445,7 +446,6 @@ async fn what_is_changed_by_hand_is_told_and_healed() {
     world.driver.shutdown().await;
 }
 
-#[tokio::test]
 async fn on_silence_nothing_is_done() {
     let world = World::new().await;
     world.integrate(true).await;
@@ -468,7 +468,6 @@ async fn on_silence_nothing_is_done() {
 }
 
 /// What was told three times, and late, gives what was told once: each look is at what is so now.
-#[tokio::test]
 async fn another_may_take_a_tool_over_and_teams_know_nothing_of_it() {
     let world = World::new().await;
     world.integrate(true).await;
@@ -502,7 +501,6 @@ async fn another_may_take_a_tool_over_and_teams_know_nothing_of_it() {
     world.driver.shutdown().await;
 }
 
-#[tokio::test]
 async fn a_team_that_leaves_has_nobody_in_any_tool_before_it_has_left() {
     let world = World::new().await;
     world.integrate(true).await;

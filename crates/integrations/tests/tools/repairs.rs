@@ -9,7 +9,8 @@ use crate::{
     reconcile::{SOON, World},
 };
 
-#[tokio::test]
+testkit::on_both!(what_is_refused_holds_up_nothing_else_and_is_told_once,);
+
 async fn what_is_refused_holds_up_nothing_else_and_is_told_once() {
     let world = World::new().await;
     let (url, site) = jira().await;

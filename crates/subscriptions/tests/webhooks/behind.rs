@@ -5,12 +5,16 @@ use crate::{
     support::{Replica, happen, happen_all, settings, store},
 };
 
+testkit::on_both!(
+    all_who_are_far_behind_get_what_they_missed_in_order,
+    one_that_begins_long_ago_gets_the_whole_log,
+);
+
 /// Far more than is handed out again to all at once.
 const PASSED: usize = 6000;
 /// More than is kept for one that waits.
 const MISSED: usize = 150;
 
-#[tokio::test]
 async fn all_who_are_far_behind_get_what_they_missed_in_order() {
     let (store, _directory) = store().await;
     let replica = Replica::new(store.clone(), settings());
@@ -44,7 +48,6 @@ async fn all_who_are_far_behind_get_what_they_missed_in_order() {
     replica.stop().await;
 }
 
-#[tokio::test]
 async fn one_that_begins_long_ago_gets_the_whole_log() {
     let (store, _directory) = store().await;
     let replica = Replica::new(store.clone(), settings()).deliver();

@@ -8,6 +8,15 @@ use crate::{
     support::{Replica, SOON, happen, happen_all, log, platform, settings, store},
 };
 
+testkit::on_both!(
+    what_fails_for_a_moment_is_tried_again_with_the_same_id,
+    what_is_never_taken_becomes_a_dead_letter_that_can_be_replayed,
+    a_replay_that_is_not_taken_says_so_and_leaves_the_letter,
+    one_with_too_many_dead_letters_waits_and_loses_nothing,
+    two_that_want_everything_and_are_dead_do_not_feed_each_other,
+    what_is_removed_leaves_nothing,
+);
+
 const BAD: Answer = Answer::Status(500);
 const GOOD: Answer = Answer::Status(204);
 
@@ -18,7 +27,6 @@ async fn letters(platform: &Replica, count: usize) -> Vec<Value> {
     .await
 }
 
-#[tokio::test]
 async fn what_fails_for_a_moment_is_tried_again_with_the_same_id() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::new(&[BAD, Answer::Status(302), GOOD]).await;
@@ -39,7 +47,6 @@ async fn what_fails_for_a_moment_is_tried_again_with_the_same_id() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn what_is_never_taken_becomes_a_dead_letter_that_can_be_replayed() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::new(&[BAD, BAD, BAD, GOOD]).await;
@@ -75,7 +82,6 @@ async fn what_is_never_taken_becomes_a_dead_letter_that_can_be_replayed() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn a_replay_that_is_not_taken_says_so_and_leaves_the_letter() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::new(&[BAD]).await;
@@ -98,7 +104,6 @@ async fn a_replay_that_is_not_taken_says_so_and_leaves_the_letter() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn one_with_too_many_dead_letters_waits_and_loses_nothing() {
     let (store, _directory) = store().await;
     let mut settings = settings();
@@ -121,7 +126,6 @@ async fn one_with_too_many_dead_letters_waits_and_loses_nothing() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn two_that_want_everything_and_are_dead_do_not_feed_each_other() {
     let (platform, _directory) = platform().await;
     let receivers = [Receiver::new(&[BAD]).await, Receiver::new(&[BAD]).await];
@@ -146,7 +150,6 @@ async fn two_that_want_everything_and_are_dead_do_not_feed_each_other() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn what_is_removed_leaves_nothing() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::new(&[BAD]).await;

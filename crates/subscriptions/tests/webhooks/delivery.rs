@@ -10,11 +10,20 @@ use crate::{
     support::{SOON, happen, happen_all, log, platform},
 };
 
+testkit::on_both!(
+    events_arrive_in_order_signed_and_as_cloudevents,
+    a_subscription_gets_what_it_names_and_its_team_may_see,
+    what_policy_cannot_decide_is_waited_for_and_not_left_out,
+    one_that_does_not_answer_holds_up_nobody_and_misses_nothing,
+    what_happens_while_it_is_paused_is_sent_afterwards,
+    one_may_begin_with_what_has_happened_already,
+    a_new_secret_and_the_one_before_it_both_verify,
+);
+
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|n| n.to_string()).collect()
 }
 
-#[tokio::test]
 async fn events_arrive_in_order_signed_and_as_cloudevents() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::good().await;
@@ -48,7 +57,6 @@ async fn events_arrive_in_order_signed_and_as_cloudevents() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn a_subscription_gets_what_it_names_and_its_team_may_see() {
     let (platform, _directory) = platform().await;
     let (exact, all, operators) = (
@@ -89,7 +97,6 @@ async fn a_subscription_gets_what_it_names_and_its_team_may_see() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn what_policy_cannot_decide_is_waited_for_and_not_left_out() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::good().await;
@@ -108,7 +115,6 @@ async fn what_policy_cannot_decide_is_waited_for_and_not_left_out() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn one_that_does_not_answer_holds_up_nobody_and_misses_nothing() {
     let (platform, _directory) = platform().await;
     let (stuck, good) = (
@@ -132,7 +138,6 @@ async fn one_that_does_not_answer_holds_up_nobody_and_misses_nothing() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn what_happens_while_it_is_paused_is_sent_afterwards() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::good().await;
@@ -161,7 +166,6 @@ async fn what_happens_while_it_is_paused_is_sent_afterwards() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn one_may_begin_with_what_has_happened_already() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::good().await;
@@ -177,7 +181,6 @@ async fn one_may_begin_with_what_has_happened_already() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn a_new_secret_and_the_one_before_it_both_verify() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::good().await;

@@ -8,9 +8,15 @@ use crate::{
     support::{SOON, happen, happen_all, platform},
 };
 
+testkit::on_both!(
+    who_made_it_is_shown_and_stays_whoever_changes_it,
+    nothing_is_sent_of_a_team_that_is_no_customer_or_of_another_with_its_name,
+    what_waits_for_a_receiver_is_not_sent_when_the_team_has_gone,
+    a_team_that_is_no_customer_subscribes_to_nothing,
+);
+
 const PATH: &str = "/v1/teams/pay/subscriptions/hook";
 
-#[tokio::test]
 async fn who_made_it_is_shown_and_stays_whoever_changes_it() {
     let (platform, _directory) = platform().await;
     let url = "http://127.0.0.1:1/";
@@ -27,7 +33,6 @@ async fn who_made_it_is_shown_and_stays_whoever_changes_it() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn nothing_is_sent_of_a_team_that_is_no_customer_or_of_another_with_its_name() {
     let (platform, _directory) = platform().await;
     let (theirs, all) = (Receiver::good().await, Receiver::good().await);
@@ -59,7 +64,6 @@ async fn nothing_is_sent_of_a_team_that_is_no_customer_or_of_another_with_its_na
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn what_waits_for_a_receiver_is_not_sent_when_the_team_has_gone() {
     let (platform, _directory) = platform().await;
     let receiver = Receiver::new(&[Answer::Status(500)]).await;
@@ -92,7 +96,6 @@ async fn what_waits_for_a_receiver_is_not_sent_when_the_team_has_gone() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn a_team_that_is_no_customer_subscribes_to_nothing() {
     let (platform, _directory) = platform().await;
     let body = json!({ "types": ["*"], "url": "http://127.0.0.1:1/" });

@@ -27,7 +27,8 @@ fn assert_all_in_order(receiver: &Receiver, count: usize) {
     assert_eq!(first, names(0, count));
 }
 
-#[tokio::test]
+testkit::on_both!(killed_in_the_middle_it_goes_on_and_loses_nothing);
+
 async fn killed_in_the_middle_it_goes_on_and_loses_nothing() {
     let (store, _directory) = store().await;
     let receiver = Receiver::good().await;

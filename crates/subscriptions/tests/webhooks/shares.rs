@@ -12,10 +12,16 @@ use crate::{
     support::{Replica, SOON, happen, settings, store},
 };
 
+testkit::on_both!(
+    a_team_has_so_many_subscriptions_and_no_more,
+    dead_receivers_of_one_team_hold_up_no_other_team,
+    an_event_that_is_too_large_is_a_dead_letter_at_once,
+    how_it_goes_is_noted_of_each_of_many_that_fail,
+);
+
 /// Longer than any test waits.
 const LONG: Duration = Duration::from_mins(10);
 
-#[tokio::test]
 async fn a_team_has_so_many_subscriptions_and_no_more() {
     let (store, _directory) = store().await;
     let mut settings = settings();
@@ -56,7 +62,6 @@ async fn a_team_has_so_many_subscriptions_and_no_more() {
     assert_eq!(put("pay", "teams/pay", "c").await.0, 201);
 }
 
-#[tokio::test]
 async fn dead_receivers_of_one_team_hold_up_no_other_team() {
     let (store, _directory) = store().await;
     let mut settings = settings();
@@ -88,7 +93,6 @@ async fn dead_receivers_of_one_team_hold_up_no_other_team() {
     platform.stop().await;
 }
 
-#[tokio::test]
 async fn an_event_that_is_too_large_is_a_dead_letter_at_once() {
     let (store, _directory) = store().await;
     let mut settings = settings();
@@ -127,7 +131,6 @@ async fn an_event_that_is_too_large_is_a_dead_letter_at_once() {
 }
 
 /// More than are noted in one go, and each has something new every time.
-#[tokio::test]
 async fn how_it_goes_is_noted_of_each_of_many_that_fail() {
     const MANY: usize = 150;
     let (store, _directory) = store().await;

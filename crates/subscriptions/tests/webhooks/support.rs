@@ -24,7 +24,7 @@ use kernel::{
 };
 use serde_json::{Value, json};
 use subscriptions::{Deliveries, Settings, Subscriptions, port::Customers};
-use tempfile::TempDir;
+use testkit::Database;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -234,17 +234,16 @@ impl Replica {
     }
 }
 
-pub(crate) async fn store() -> (Store, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}/store.db", directory.path().display());
-    let store = Store::open(&url, Sealer::generate().unwrap()).await;
-    (store.unwrap(), directory)
+pub(crate) async fn store() -> (Store, Database) {
+    let database = Database::of_test().await;
+    let store = Store::open(&database.url(), Sealer::generate().unwrap()).await;
+    (store.unwrap(), database)
 }
 
 /// A platform that delivers.
-pub(crate) async fn platform() -> (Replica, TempDir) {
-    let (store, directory) = store().await;
-    (Replica::new(store, settings()).deliver(), directory)
+pub(crate) async fn platform() -> (Replica, Database) {
+    let (store, database) = store().await;
+    (Replica::new(store, settings()).deliver(), database)
 }
 
 /// Has something happen to team `team`'s thing `name`.

@@ -2,6 +2,7 @@
 
 mod integrations;
 mod namespaces;
+mod onboarding;
 mod teams;
 mod tools;
 
@@ -24,7 +25,7 @@ type Service = axum::extract::State<Arc<Teams>>;
 
 /// The routes, below `/v1`.
 pub fn routes(teams: Arc<Teams>) -> Router {
-    use self::{integrations as i, namespaces as n, teams as t, tools as r};
+    use self::{integrations as i, namespaces as n, onboarding as o, teams as t, tools as r};
     Router::new()
         .route("/v1/platforms/teams", get(t::list).post(t::onboard))
         .route(
@@ -37,6 +38,8 @@ pub fn routes(teams: Arc<Teams>) -> Router {
             put(t::member_add).delete(t::member_remove),
         )
         .route("/v1/platforms/teams/{team}/sync", post(t::sync))
+        .route("/v1/platforms/teams/{team}/onboarding", get(o::of_team))
+        .route("/v1/platforms/onboarding", get(o::of_all))
         .route("/v1/platforms/integrations", get(i::list))
         .route(
             "/v1/platforms/integrations/{name}",
@@ -66,6 +69,8 @@ pub fn routes(teams: Arc<Teams>) -> Router {
     teams::member_add,
     teams::member_remove,
     teams::sync,
+    onboarding::of_team,
+    onboarding::of_all,
     integrations::list,
     integrations::show,
     integrations::put,

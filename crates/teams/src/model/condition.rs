@@ -77,6 +77,11 @@ impl Condition {
         }
     }
 
+    /// Whether it must be so for a team to be onboarded.
+    pub fn gates(&self) -> bool {
+        Self::ONBOARDED.contains(&self.kind.as_str())
+    }
+
     /// The same, since when it was already so.
     #[must_use]
     pub fn after(mut self, before: &[Self]) -> Self {

@@ -4,6 +4,7 @@ mod condition;
 mod finding;
 mod integration;
 mod namespace;
+mod onboarding;
 mod place;
 mod quota;
 mod team;
@@ -17,6 +18,7 @@ pub use integration::{
     TeamSelector, Told,
 };
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
+pub use onboarding::{JoinedBy, Milestones, Newcomer, TeamOnboarding};
 pub use place::{IntegrationPlace, PlaceSpec};
 pub use quota::{Amounts, Cpu, Memory, Quota};
 pub use team::{

@@ -43,9 +43,14 @@ impl Pass<'_> {
     async fn of_rights(&self) -> Result<Condition> {
         let registry = self.teams.registry();
         registry.current().await?;
-        let known = registry.generation(self.name());
-        let waits = match known {
+        let (name, group) = (self.name(), &self.team.spec.group);
+        let waits = match registry.generation(name) {
             Some(known) if known >= self.team.meta.generation => vec![],
+            // Nobody else will mend that.
+            None if registry.reserves(group) => vec![format!(
+                "the group `{group}` is reserved: its members operate the platform or onboard teams, and the \
+                 team gives nobody anything until its group is another: `towpath team change {name} --group GROUP`"
+            )],
             _ => vec!["the registry does not know the team as it is now".to_owned()],
         };
         Ok(Condition::waiting_for(

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{LEFT, Pass, SOON, integrations_left, sync::Found};
 use crate::{
-    model::{Namespace, Team},
+    model::{Namespace, Team, TeamOnboarding},
     service::change::sync_event,
 };
 
@@ -73,6 +73,10 @@ impl Pass<'_> {
             local
                 .end(&self.caller, &team, &self.team.spec.group)
                 .await?;
+            // Whoever was in it is named nowhere any more.
+            if let Some(kept) = self.context.store.get::<TeamOnboarding>("", &team).await? {
+                change.remove(&kept)?;
+            }
             change.remove(&self.team)?;
             let data = json!({ "team": team, "generation": self.team.meta.generation });
             change.event(self.event("team.deleted", Some(Outcome::Pass), data));

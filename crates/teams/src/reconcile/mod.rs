@@ -6,6 +6,7 @@ mod conditions;
 mod follow;
 mod integrations;
 mod leave;
+mod measure;
 mod pass;
 mod people;
 mod places;
@@ -31,6 +32,7 @@ use crate::{
 
 pub use self::{
     integrations::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
+    measure::Measuring,
     people::PeopleChanges,
     tools::ToolCredentials,
 };

@@ -8,7 +8,7 @@ use kernel::{
 use super::Teams;
 use crate::model::{Namespace, Team};
 
-const TEAM_READ: Action = Action::see("team.read");
+pub(super) const TEAM_READ: Action = Action::see("team.read");
 /// To see all teams that are registered.
 const TEAM_OVERSEE: Action = Action::see("team.oversee");
 pub(super) const TEAM_CREATE: Action = Action::act("team.create");
@@ -22,6 +22,8 @@ pub(super) const TEAM_ALLOW: Action = Action::act("team.allow");
 pub(super) const TEAM_SYNC: Action = Action::act("team.sync");
 pub(super) const MEMBERS_CHANGE: Action = Action::act("team.members.change");
 pub(super) const TEAM_OFFBOARD: Action = Action::act("team.offboard");
+/// To see how long each of a team's people took to get going; or all teams together.
+pub(super) const ONBOARDING_READ: Action = Action::see("onboarding.read");
 /// To have what is protected go with the rest.
 pub(super) const TEAM_UNPROTECT: Action = Action::act("team.unprotect");
 const NAMESPACE_READ: Action = Action::see("namespace.read");

@@ -29,7 +29,7 @@ impl Teams {
     }
 
     /// What the sources whose group counts for a team say of it: the platform's own first.
-    pub(super) async fn ask_sources(&self, team: &Resource<Team>) -> Result<Vec<SourceAnswer>> {
+    pub(crate) async fn ask_sources(&self, team: &Resource<Team>) -> Result<Vec<SourceAnswer>> {
         let (spec, bound) = (&team.spec, team.status.bound_to(&team.spec.group));
         let counts = |source: &dyn MembershipSource| spec.counts(source.name());
         let mut answers = Vec::new();

@@ -11,6 +11,7 @@ mod names;
 pub(crate) mod namespaces;
 mod offboard;
 mod onboard;
+mod onboarding;
 mod tools;
 
 use std::{sync::Arc, time::Duration};

@@ -6,6 +6,9 @@
 mod both;
 mod support;
 
+mod conditions;
+mod measured;
+mod measured_for;
 mod membership;
 mod names;
 mod onboarding;

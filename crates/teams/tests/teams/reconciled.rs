@@ -41,11 +41,16 @@ pub(crate) async fn team(store: &Store, name: &str) -> Option<Resource<Team>> {
 }
 
 /// Says of a namespace what whoever backs it would.
-async fn back(store: &Store, name: &str, protected: bool) {
+pub(crate) async fn back(store: &Store, name: &str, protected: bool) {
     back_with(store, name, protected, None).await;
 }
 
-async fn back_with(store: &Store, name: &str, protected: bool, environment: Option<Uuid>) {
+pub(crate) async fn back_with(
+    store: &Store,
+    name: &str,
+    protected: bool,
+    environment: Option<Uuid>,
+) {
     let found = eventually("the namespace is asked for", LONG, || async {
         store.get::<Namespace>("payments", name).await.unwrap()
     })

@@ -23,16 +23,19 @@ use serde_json::{Value, json};
 use teams::{
     Registered, Registry, Settings, Teams,
     model::Team,
-    port::{
-        Belongings, Credentials, Group, GroupsOf, Identified, Left, LocalGroups, Member,
-        MembershipSource, SecretNames, Upstreams,
-    },
+    port::{Belongings, Credentials, Left, SecretNames},
     service::Ports,
     tool::Tool,
 };
 use tempfile::TempDir;
 use testkit::servers::PostgresDatabase;
 use tower::ServiceExt as _;
+
+// By its path: a benchmark takes this file in by its own.
+#[path = "support/sources.rs"]
+mod sources;
+
+use self::sources::{Local, Upstream};
 
 /// What a test has happen at its time.
 type Happening = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -44,11 +47,19 @@ pub(crate) struct Outside {
     pub(crate) upstream: Mutex<Option<BTreeMap<String, Vec<String>>>>,
     /// The lasting ids of the upstream's groups, by name.
     pub(crate) ids: Mutex<BTreeMap<String, String>>,
+    /// Whether the upstream lists its groups, and whom it lets in has yet to log in.
+    pub(crate) lists: Mutex<bool>,
+    /// Who has logged in from the upstream, where it lists its groups.
+    pub(crate) logged_in: Mutex<BTreeSet<String>>,
+    /// Who is told by the upstream to have left.
+    pub(crate) left: Mutex<BTreeSet<String>>,
     /// Groups of which the upstream was asked who has left.
     pub(crate) looked: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) credentials: Mutex<BTreeSet<String>>,
     /// Why keys are waited for.
     pub(crate) no_key: Mutex<Option<String>>,
+    /// Whether it cannot be asked for keys.
+    pub(crate) no_keys_known: Mutex<bool>,
     /// The groups that were made for a team, each with that.
     pub(crate) made: Mutex<BTreeMap<String, String>>,
     /// Teams whose belongings were asked to go, and whether with what is protected.
@@ -114,161 +125,6 @@ impl Outside {
     }
 }
 
-/// The local source: people are whom a test names, but `nobody`.
-struct Local(Arc<Outside>);
-
-#[async_trait]
-impl MembershipSource for Local {
-    fn name(&self) -> &'static str {
-        "local"
-    }
-
-    async fn group(&self, group: &str, _: Option<&str>) -> Result<Group> {
-        let groups = self.0.groups.lock().unwrap();
-        let member = |name: &String| Member {
-            subject: format!("local:{name}"),
-            name: name.clone(),
-            email: None,
-        };
-        Ok(match groups.get(group) {
-            Some(members) => Group::Found(members.iter().map(member).collect()),
-            None => Group::Missing,
-        })
-    }
-}
-
-#[async_trait]
-impl LocalGroups for Local {
-    fn group_of(&self, event: &Event) -> Option<String> {
-        let key = event.subject_key()?;
-        (key.kind == "LocalGroup").then_some(key.name)
-    }
-
-    async fn ensure(&self, _: &Caller, team: &str, group: &str, people: &[String]) -> Result<bool> {
-        let mut groups = self.0.groups.lock().unwrap();
-        if groups.contains_key(group) {
-            return Ok(false);
-        }
-        groups.insert(group.into(), people.iter().cloned().collect());
-        let mut made = self.0.made.lock().unwrap();
-        made.insert(group.into(), team.into());
-        Ok(true)
-    }
-
-    async fn add(
-        &self,
-        _: &mut Change,
-        _: &Caller,
-        _: &str,
-        group: &str,
-        who: &str,
-    ) -> Result<Option<String>> {
-        if who == "nobody" {
-            return Err(Error::invalid("there is no user `nobody`"));
-        }
-        let meanwhile = self.0.meanwhile.lock().unwrap().take();
-        if let Some(meanwhile) = meanwhile {
-            meanwhile.await;
-            // What is written goes with the rest of the change.
-            return Ok(Some(format!("local:{who}")));
-        }
-        let mut groups = self.0.groups.lock().unwrap();
-        let is_new = groups.entry(group.into()).or_default().insert(who.into());
-        Ok(is_new.then(|| format!("local:{who}")))
-    }
-
-    async fn remove(
-        &self,
-        _: &mut Change,
-        _: &Caller,
-        group: &str,
-        who: &str,
-    ) -> Result<Option<String>> {
-        let mut groups = self.0.groups.lock().unwrap();
-        let members = groups.get_mut(group);
-        let was_there = members.is_some_and(|members| members.remove(who));
-        Ok(was_there.then(|| format!("local:{who}")))
-    }
-
-    async fn end(&self, _: &Caller, team: &str, group: &str) -> Result<()> {
-        let mut made = self.0.made.lock().unwrap();
-        if made.get(group).is_some_and(|of| of == team) {
-            made.remove(group);
-            self.0.groups.lock().unwrap().remove(group);
-        }
-        Ok(())
-    }
-}
-
-/// An upstream that lists nobody, and may be away.
-struct Upstream(Arc<Outside>);
-
-#[async_trait]
-impl MembershipSource for Upstream {
-    fn name(&self) -> &'static str {
-        "github"
-    }
-
-    async fn identify(&self, group: &str, id: Option<&str>) -> Result<Option<Identified>> {
-        if self.0.upstream.lock().unwrap().is_none() {
-            return Err(Error::unavailable("github is away"));
-        }
-        let ids = self.0.ids.lock().unwrap();
-        let found = ids.iter().find(|(name, known)| match id {
-            Some(id) => *known == id,
-            None => *name == group,
-        });
-        let group = |(name, id): (&String, &String)| Identified {
-            id: id.clone(),
-            name: name.clone(),
-        };
-        Ok(found.map(group))
-    }
-
-    async fn group(&self, group: &str, id: Option<&str>) -> Result<Group> {
-        let found = self.identify(group, id).await?;
-        let group = found.map_or_else(|| group.to_owned(), |found| found.name);
-        let group = group.as_str();
-        let all = self.0.upstream.lock().unwrap();
-        let all = all
-            .as_ref()
-            .ok_or_else(|| Error::unavailable("github is away"))?;
-        let people = all.get(group).cloned().unwrap_or_default();
-        let member = |name: String| Member {
-            subject: format!("github:{name}"),
-            name,
-            email: None,
-        };
-        Ok(Group::Seen {
-            members: people.iter().cloned().map(member).collect(),
-            left: vec![],
-            some: !people.is_empty(),
-        })
-    }
-
-    async fn end_gone(&self, _: &Caller, group: &str, id: Option<&str>) -> Result<usize> {
-        let asked = (group.to_owned(), id.map(str::to_owned));
-        self.0.looked.lock().unwrap().push(asked);
-        self.identify(group, id).await.map(|_| 1)
-    }
-}
-
-#[async_trait]
-impl Upstreams for Upstream {
-    async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
-        Ok(vec![Box::new(Self(self.0.clone()))])
-    }
-
-    /// People are whom the test names, and in what it says.
-    async fn groups_of(&self, person: &str) -> Result<Option<GroupsOf>> {
-        Ok(Some(GroupsOf {
-            source: "github".into(),
-            names: self.0.of("github", person),
-            ids: self.0.ids_of("github", person),
-        }))
-    }
-}
-
 struct Drawer(Arc<Outside>);
 
 #[async_trait]
@@ -285,6 +141,9 @@ impl Credentials for Drawer {
     }
 
     async fn ensure(&self, _: &Caller, _: &str, namespace: &str) -> Result<Option<String>> {
+        if *self.0.no_keys_known.lock().unwrap() {
+            return Err(Error::unavailable("where keys are kept does not answer"));
+        }
         self.0.credentials.lock().unwrap().insert(namespace.into());
         Ok(self.0.no_key.lock().unwrap().clone())
     }

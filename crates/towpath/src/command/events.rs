@@ -41,24 +41,11 @@ pub(crate) struct Events {
     #[arg(long, value_name = "SUBJECT")]
     actor: Option<String>,
     /// Only since then: 90m, 8h or 2d ago, or a time such as 2027-01-31T08:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", value_parser = render::quantity::parse_since)]
     since: Option<Timestamp>,
     /// Only after this place in the log (`seq`); 0 for all. With --follow the default is now
     #[arg(long, value_name = "SEQ")]
     after: Option<i64>,
-}
-
-/// A time, or how long ago it was.
-fn since(text: &str) -> std::result::Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let ago = render::quantity::parse_duration(text).map_err(|_| {
-        format!("`{text}` is neither a time (2027-01-31T08:00:00Z) nor a length of time (2d)")
-    })?;
-    Timestamp::now()
-        .checked_sub(ago)
-        .map_err(|_| format!("`{text}` ago is before all times"))
 }
 
 impl Events {

@@ -12,6 +12,7 @@ use teams::{
 
 mod allowance;
 mod interaction;
+mod onboarding;
 
 use super::{apply, deploy::Wait, identity::left_behind};
 use crate::{
@@ -44,6 +45,7 @@ pub(crate) enum Team {
         /// The person, as `towpath team member list` shows them: local:ada, github:583231
         subject: String,
     },
+    Onboarding(onboarding::Onboarding),
     #[command(subcommand)]
     Interaction(interaction::Interaction),
     /// Have everything of a team looked at now, and everybody who is in step with it told
@@ -227,6 +229,7 @@ impl Team {
                 };
                 context.answer(&team.document()?, || render::teams::one(&team, &namespaces))
             }
+            Self::Onboarding(onboarding) => onboarding.run(context).await,
             Self::Interaction(interaction) => interaction.run(context).await,
             Self::Change(change) => change.run(context).await,
             Self::Member(member) => member.run(context).await,

@@ -1,5 +1,6 @@
 //! `towpath up`
 
+mod lifetimes;
 mod log;
 mod s3;
 mod secrets;
@@ -7,14 +8,14 @@ mod secrets;
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::Args;
 use kernel::Secret;
-use server::{Config, HostsFile, Lifetimes, Servers};
+use server::{Config, HostsFile, Servers};
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::lifetimes::LifetimeArgs;
 use crate::{
     background::PidFile,
     context::{Context, address_file},
@@ -153,40 +154,6 @@ struct IdentityArgs {
     private_upstreams: bool,
     #[command(flatten)]
     lifetimes: LifetimeArgs,
-}
-
-/// How long logins last.
-#[derive(Debug, Args)]
-struct LifetimeArgs {
-    /// How long an access token lives: at most so long does somebody keep access elsewhere who has lost
-    /// it here
-    #[arg(long, env = "TOWPATH_ACCESS_TOKEN_LIFETIME", value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
-    access_token_lifetime: Duration,
-    /// How long an ID token lives, and so a Kubernetes credential
-    #[arg(long, env = "TOWPATH_ID_TOKEN_LIFETIME", value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
-    id_token_lifetime: Duration,
-    /// How long a session lasts from its login: then the person logs in again
-    #[arg(long, env = "TOWPATH_SESSION_LIFETIME", value_name = "TIME", default_value = "7d", value_parser = parse_duration)]
-    session_lifetime: Duration,
-    /// How long a session lasts that nobody uses
-    #[arg(long, env = "TOWPATH_SESSION_IDLE", value_name = "TIME", default_value = "2d", value_parser = parse_duration)]
-    session_idle: Duration,
-    /// How long sessions go on while their provider does not answer, from when it last did
-    #[arg(long, env = "TOWPATH_UPSTREAM_GRACE", value_name = "TIME", default_value = "2h", value_parser = parse_duration)]
-    upstream_grace: Duration,
-}
-
-impl LifetimeArgs {
-    fn lifetimes(&self) -> Lifetimes {
-        Lifetimes {
-            access_token: self.access_token_lifetime,
-            id_token: self.id_token_lifetime,
-            session: self.session_lifetime,
-            session_idle: self.session_idle,
-            upstream_grace: self.upstream_grace,
-            ..Lifetimes::default()
-        }
-    }
 }
 
 /// Where events are sent.

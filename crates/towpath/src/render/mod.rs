@@ -7,6 +7,7 @@ pub(crate) mod document;
 pub(crate) mod events;
 pub(crate) mod failure;
 pub(crate) mod graph;
+pub(crate) mod onboarding;
 pub(crate) mod plan;
 pub(crate) mod quantity;
 pub(crate) mod status;

@@ -19,6 +19,19 @@ pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> 
         .map_err(|_| format!("`{text}` is not a length of time: {hint}"))
 }
 
+/// A time, or how long ago it was.
+pub(crate) fn parse_since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago = parse_duration(text).map_err(|_| {
+        format!("`{text}` is neither a time (2027-01-31T08:00:00Z) nor a length of time (2d)")
+    })?;
+    Timestamp::now()
+        .checked_sub(ago)
+        .map_err(|_| format!("`{text}` ago is before all times"))
+}
+
 /// How long ago `then` was at `now`, in its greatest unit: `5m`, `3h`, `2d`.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     coarse(now.duration_since(then))
@@ -52,13 +65,14 @@ pub(crate) fn coarse(duration: SignedDuration) -> String {
     }
 }
 
-/// How long something took, to the tenth of a second: `0.4s`, `1m 12s`.
+/// How long something took, to the tenth of a second where that counts: `0.4s`, `1m 12s`, `3h 5m`, `4d 2h`.
 pub(crate) fn took(duration: std::time::Duration) -> String {
     let seconds = duration.as_secs();
-    if seconds < 60 {
-        format!("{:.1}s", duration.as_secs_f64())
-    } else {
-        format!("{}m {}s", seconds / 60, seconds % 60)
+    match seconds {
+        0..60 => format!("{:.1}s", duration.as_secs_f64()),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..172_800 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
     }
 }
 

@@ -36,6 +36,14 @@ pub(super) const ROWS: &[Row] = &[
         "401 404 403 404 403 403 204 403 204",
     ),
     (
+        "GET /v1/platforms/teams/{team}/onboarding",
+        "401 404 200 404 200 200 200 200 200",
+    ),
+    (
+        "GET /v1/platforms/onboarding",
+        "401 403 403 403 403 403 403 200 200",
+    ),
+    (
         "POST /v1/platforms/teams/{team}/sync",
         "401 404 403 404 202 202 202 403 202",
     ),

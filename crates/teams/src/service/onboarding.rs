@@ -1,0 +1,277 @@
+//! How long teams and people took until they could work: read from what was kept of it.
+
+use jiff::Timestamp;
+use kernel::{Caller, Query, Resource, Result};
+
+use super::{
+    Teams,
+    access::{ONBOARDING_READ, TEAM_READ, of_platform, of_team},
+};
+use crate::{
+    api::{
+        MemberOnboarding, Onboarding, OnboardingOverview, People, Reached, SlowTeam, Spread,
+        TeamsOnboarding,
+    },
+    model::{JoinedBy, Milestones, Newcomer, Team, TeamOnboarding, Truth},
+};
+
+/// Of fewer people than this a median is somebody's own number.
+const FEWEST: usize = 3;
+
+/// The slow teams that are named.
+const SLOWEST: usize = 10;
+
+impl Teams {
+    /// How long a team took, and its people: each to those who lead it and who operate the platform; together to
+    /// whoever else is of it. Others who may see the team see when it was asked for and when it was ready.
+    pub async fn team_onboarding(&self, caller: &Caller, name: &str) -> Result<Onboarding> {
+        let team = self.team_seen(caller, name).await?;
+        let kept = self.store.get::<TeamOnboarding>("", name).await?;
+        let kept = kept
+            .map(|kept| kept.status)
+            .filter(|kept| kept.of == team.meta.uid && kept.asked == team.status.began);
+        let is_kept = kept.is_some();
+        let kept = kept.unwrap_or_else(|| Milestones {
+            asked: team.status.began,
+            ..Milestones::default()
+        });
+        let reached = |at| reached(kept.asked, at);
+        let mut onboarding = Onboarding {
+            team: name.into(),
+            asked: kept.asked,
+            ready: reached(team.status.onboarded),
+            first_deployment: None,
+            first_production: None,
+            people: None,
+            unknown: vec![],
+        };
+        if !self.guard.allows(caller, TEAM_READ, &of_team(name)) {
+            return Ok(onboarding);
+        }
+        onboarding.first_deployment = reached(kept.deployed);
+        onboarding.first_production = reached(kept.production);
+        let named = self.guard.allows(caller, ONBOARDING_READ, &of_team(name));
+        let mut people = people(kept.people.values(), if named { 0 } else { FEWEST });
+        people.members = named.then(|| kept.people.iter().map(member).collect());
+        onboarding.people = Some(people);
+        onboarding.unknown = unknown(&kept, is_kept);
+        Ok(onboarding)
+    }
+
+    /// How long all teams took, and their people, since a time: nobody is named.
+    pub async fn onboarding(
+        &self,
+        caller: &Caller,
+        since: Option<Timestamp>,
+    ) -> Result<OnboardingOverview> {
+        let all_teams = of_platform("");
+        self.guard
+            .require(caller, ONBOARDING_READ, &all_teams)
+            .await?;
+        let every = Query::default();
+        let all = self.store.list_all::<TeamOnboarding>(&every).await?;
+        let counts =
+            |at: Option<Timestamp>| since.is_none_or(|since| at.is_some_and(|at| at >= since));
+        let teams: Vec<_> = all.iter().filter(|one| counts(one.status.asked)).collect();
+        let of = |reached: fn(&Milestones) -> (Option<Timestamp>, bool)| {
+            let found = teams.iter().map(|one| {
+                let (at, unknown) = reached(&one.status);
+                found(one.status.asked.filter(|_| !unknown), at)
+            });
+            spread(found, 0)
+        };
+        let people_of = all.iter().flat_map(|one| one.status.people.values());
+        Ok(OnboardingOverview {
+            since,
+            teams: TeamsOnboarding {
+                count: teams.len(),
+                ready: of(|kept| (kept.met, false)),
+                first_deployment: of(|kept| (kept.deployed, false)),
+                first_production: of(|kept| (kept.production, kept.role_unknown)),
+                slowest: self.slowest(&teams).await?,
+            },
+            people: people(people_of.filter(|one| counts(one.joined)), FEWEST),
+        })
+    }
+
+    /// Those that took longest until they were onboarded, or are not yet, with what they wait for.
+    async fn slowest(&self, teams: &[&Resource<TeamOnboarding>]) -> Result<Vec<SlowTeam>> {
+        let now = Timestamp::now();
+        let took = |one: &&Resource<TeamOnboarding>| {
+            let asked = one.status.asked?;
+            let until = one.status.met.unwrap_or(now);
+            Some((one.meta.name.clone(), seconds(asked, until), one.status.met))
+        };
+        let mut took: Vec<_> = teams.iter().filter_map(took).collect();
+        took.sort_by(|(_, one, _), (_, other, _)| other.total_cmp(one));
+        let mut slowest = Vec::new();
+        for (team, seconds, met) in took.into_iter().take(SLOWEST) {
+            let waits_for = match met {
+                Some(_) => vec![],
+                None => self.waits_for(&team).await?,
+            };
+            slowest.push(SlowTeam {
+                team,
+                seconds,
+                waits_for,
+            });
+        }
+        Ok(slowest)
+    }
+
+    /// The conditions that a team waits for, by type.
+    async fn waits_for(&self, team: &str) -> Result<Vec<String>> {
+        let team = self.store.get::<Team>("", team).await?;
+        let conditions = team.map(|team| team.status.conditions).unwrap_or_default();
+        Ok(conditions
+            .into_iter()
+            .filter(|one| one.gates() && one.status != Truth::True)
+            .map(|one| one.kind)
+            .collect())
+    }
+}
+
+/// What cannot be told of a team.
+fn unknown(kept: &Milestones, is_kept: bool) -> Vec<String> {
+    let mut unknown = Vec::new();
+    if !is_kept {
+        unknown.push("nothing has been kept of it yet: ask again in a moment".to_owned());
+    }
+    if kept.role_unknown {
+        unknown.push(
+            "when it first deployed to production: it deployed before the role of a deployment was kept"
+                .to_owned(),
+        );
+    }
+    let is_of_before = |one: &&Newcomer| one.by == JoinedBy::Before;
+    match kept.people.values().filter(is_of_before).count() {
+        0 => {}
+        1 => unknown.push("when one of its people came: before that was kept".to_owned()),
+        some => unknown.push(format!(
+            "when {some} of its people came: before that was kept"
+        )),
+    }
+    unknown
+}
+
+fn member((subject, one): (&String, &Newcomer)) -> MemberOnboarding {
+    MemberOnboarding {
+        subject: subject.clone(),
+        joined: one.joined,
+        joined_by: one.by,
+        access: reached(began(one), one.access),
+        login: reached(began(one), one.login),
+        deployment: reached(one.joined, one.deployed),
+    }
+}
+
+/// From when on somebody waited for access: of whoever is seen by a login that is not known.
+fn began(one: &Newcomer) -> Option<Timestamp> {
+    one.joined.filter(|_| one.by != JoinedBy::Login)
+}
+
+/// How long people took, together; where fewer than `fewest` did, not how long.
+fn people<'a>(all: impl Iterator<Item = &'a Newcomer>, fewest: usize) -> People {
+    let all: Vec<&Newcomer> = all.collect();
+    let of = |took: fn(&Newcomer) -> Found| spread(all.iter().map(|one| took(one)), fewest);
+    People {
+        count: all.len(),
+        access: of(|one| found(began(one), one.access)),
+        login: of(|one| found(began(one), one.login)),
+        deployment: of(|one| found(one.joined, one.deployed)),
+        members: None,
+    }
+}
+
+/// How long one took.
+enum Found {
+    Took(f64),
+    Waiting,
+    Unknown,
+}
+
+fn found(from: Option<Timestamp>, at: Option<Timestamp>) -> Found {
+    match (from, at) {
+        (Some(from), Some(at)) => Found::Took(seconds(from, at)),
+        (Some(_), None) => Found::Waiting,
+        (None, _) => Found::Unknown,
+    }
+}
+
+fn reached(from: Option<Timestamp>, at: Option<Timestamp>) -> Option<Reached> {
+    at.map(|at| Reached {
+        at,
+        seconds: from.map(|from| seconds(from, at)),
+    })
+}
+
+/// Replicas' clocks may differ: nothing takes less than no time.
+fn seconds(from: Timestamp, until: Timestamp) -> f64 {
+    until.duration_since(from).as_secs_f64().max(0.0)
+}
+
+fn spread(all: impl Iterator<Item = Found>, fewest: usize) -> Spread {
+    let mut spread = Spread::default();
+    let mut took = Vec::new();
+    for one in all {
+        match one {
+            Found::Took(seconds) => took.push(seconds),
+            Found::Waiting => spread.waiting += 1,
+            Found::Unknown => spread.unknown += 1,
+        }
+    }
+    took.sort_by(f64::total_cmp);
+    spread.count = took.len();
+    if took.len() >= fewest {
+        spread.median = nearest(&took, 50);
+        spread.p90 = nearest(&took, 90);
+    }
+    spread
+}
+
+/// The value that `percent` of the sorted ones do not exceed (nearest rank): one that was measured, whatever their
+/// number.
+fn nearest(sorted: &[f64], percent: usize) -> Option<f64> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(seconds: &[f64], fewest: usize) -> (Option<f64>, Option<f64>) {
+        let spread = spread(seconds.iter().map(|&one| Found::Took(one)), fewest);
+        (spread.median, spread.p90)
+    }
+
+    #[test]
+    fn a_median_is_a_value_that_was_measured() {
+        assert_eq!(of(&[], 0), (None, None));
+        assert_eq!(of(&[7.0], 0), (Some(7.0), Some(7.0)));
+        assert_eq!(of(&[9.0, 1.0], 0), (Some(1.0), Some(9.0)));
+        let ten: Vec<f64> = (1..=10).rev().map(f64::from).collect();
+        assert_eq!(of(&ten, 0), (Some(5.0), Some(9.0)));
+    }
+
+    #[test]
+    fn of_few_people_nobody_is_told_how_long() {
+        assert_eq!(of(&[1.0, 2.0], FEWEST), (None, None));
+        assert_eq!(of(&[1.0, 2.0, 3.0], FEWEST), (Some(2.0), Some(3.0)));
+    }
+
+    #[test]
+    fn what_is_not_known_is_neither_waited_for_nor_counted() {
+        let at = |second| Timestamp::from_second(second).ok();
+        let all = [
+            found(at(5), at(7)),
+            found(at(5), at(4)),
+            found(at(5), None),
+            found(None, at(7)),
+            found(None, None),
+        ];
+        let spread = spread(all.into_iter(), 0);
+        assert_eq!((spread.count, spread.waiting, spread.unknown), (2, 1, 2));
+        assert_eq!((spread.median, spread.p90), (Some(0.0), Some(2.0)));
+    }
+}

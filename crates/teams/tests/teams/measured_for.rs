@@ -1,0 +1,105 @@
+//! Who is told how long teams and their people took.
+
+use serde_json::{Value, json};
+use testkit::eventually;
+
+use crate::{
+    measured::{PATH, deploys, logs_in, measure, time, told},
+    reconciled::LONG,
+    support::Site,
+};
+
+on_both!(
+    people_are_named_to_leads_and_operators_alone,
+    all_teams_together_are_for_those_who_say_which_there_are,
+);
+
+async fn people_are_named_to_leads_and_operators_alone(site: Site) {
+    site.outside.group("payments", &["ada", "bob", "cyd"]);
+    site.outside.group("shop", &["eve"]);
+    let driver = measure(&site).await;
+    site.onboard(json!({ "name": "payments", "environments": [], "leads": ["local:ada"] }))
+        .await;
+    let new = json!({ "name": "shop", "environments": [], "leads": ["local:eve"] });
+    site.onboard(new).await;
+    for who in ["local:ada", "local:bob"] {
+        logs_in(&site, who).await;
+    }
+    told(&site, "two have logged in", |found| {
+        found["people"]["login"]["count"] == 2
+    })
+    .await;
+    for (who, sees) in [("admin", true), ("local:ada", true), ("local:bob", false)] {
+        let (status, found) = site.get(who, PATH).await;
+        assert_eq!(status, 200, "{who}");
+        assert_eq!(found["people"]["members"].is_array(), sees, "{who}");
+        // Three have access; of two logins the one could tell the other's.
+        assert!(found["people"]["access"]["median"].is_f64(), "{found}");
+        assert_eq!(found["people"]["login"]["median"].is_f64(), sees, "{who}");
+        assert_eq!(found["people"]["login"]["count"], 2);
+    }
+    let (status, found) = site.get("pipeline payments", PATH).await;
+    assert_eq!((status, &found["people"]["members"]), (200, &Value::Null));
+    // Who says which teams there are sees when it was ready, and nothing of its own.
+    let (status, found) = site.get("local:max", PATH).await;
+    assert_eq!(status, 200);
+    let fields: Vec<_> = found.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["team", "asked", "ready"], "{found}");
+    for who in ["local:eve", "pipeline shop", "github:9"] {
+        assert_eq!(site.get(who, PATH).await.0, 404, "{who}");
+    }
+    driver.shutdown().await;
+}
+
+async fn all_teams_together_are_for_those_who_say_which_there_are(site: Site) {
+    const ALL: &str = "/v1/platforms/onboarding";
+    site.outside.group("payments", &["ada", "bob", "cyd"]);
+    let driver = measure(&site).await;
+    site.onboard(json!({ "name": "payments", "environments": [] }))
+        .await;
+    site.onboard(json!({ "name": "shop", "environments": ["dev"] }))
+        .await;
+    deploys(&site, "local:ada", "dev").await;
+    let found = eventually("both are measured", LONG, || async {
+        let (status, found) = site.get("local:max", ALL).await;
+        assert_eq!(status, 200, "{found}");
+        let teams = &found["teams"];
+        let is_so = teams["count"] == 2
+            && teams["ready"]["count"] == 1
+            && teams["firstDeployment"]["count"] == 1
+            && teams["slowest"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|one| one["waitsFor"].is_array());
+        is_so.then_some(found)
+    })
+    .await;
+    assert_eq!(found["teams"]["ready"]["waiting"], 1);
+    let slowest = found["teams"]["slowest"].as_array().unwrap();
+    let shop = slowest.iter().find(|one| one["team"] == "shop").unwrap();
+    assert_eq!(
+        shop["waitsFor"],
+        json!(["NamespacesReady", "GatewaysReady"])
+    );
+    assert_eq!(found["people"]["count"], 3);
+    assert!(found["people"]["access"]["median"].is_f64(), "{found}");
+    assert_eq!(found["people"]["members"], Value::Null);
+    assert!(!found.to_string().contains("local:"), "{found}");
+    // From some time on.
+    let asked = time(&site.get("admin", PATH).await.1["asked"]);
+    let later = asked + std::time::Duration::from_nanos(1);
+    let (_, since) = site.get("admin", &format!("{ALL}?since={later}")).await;
+    assert_eq!(since["teams"]["count"], 1, "{since}");
+    assert_eq!(since["people"]["count"], 0, "{since}");
+    for (who, status) in [
+        ("admin", 200),
+        ("local:ada", 403),
+        ("pipeline payments", 403),
+        ("agent payments", 403),
+    ] {
+        assert_eq!(site.get(who, ALL).await.0, status, "{who}");
+    }
+    assert_eq!(site.get("admin", &format!("{ALL}?since=soon")).await.0, 422);
+    driver.shutdown().await;
+}
