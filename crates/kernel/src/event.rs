@@ -76,7 +76,8 @@ pub struct Event {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it is about: `Kind/scope/name`; of an event from outside what its publisher says, or nothing.
+    /// What it is about: `Kind/scope/name`; of an event from outside what its publisher says, where it says so.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
     /// When it was committed; of an event from outside when it happened, where its publisher says.
     #[schema(value_type = String, format = DateTime)]
