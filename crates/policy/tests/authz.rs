@@ -289,9 +289,9 @@ fn a_deploy_credential_is_told_no_values() {
 fn who_automates_for_a_team_says_what_has_happened() {
     const PUBLISH: Action = Action::act("event.publish");
     let policy = built_in();
-    let of = |team, place| kernel::Publication::target(team, place);
     let may = |kind, team: &str, place: &str| {
-        let ruling = policy.decide(&caller(kind, &["payments"]), PUBLISH, &of(team, place));
+        let target = kernel::Publication::target(team, place);
+        let ruling = policy.decide(&caller(kind, &["payments"]), PUBLISH, &target);
         ruling.allowed
     };
     for kind in [CallerKind::Person, CallerKind::ServiceAccount] {

@@ -104,7 +104,7 @@ async fn what_a_pipeline_publishes_reaches_who_follows_and_who_subscribes() {
         "https://ci.example.com/7",
         "--attribute",
         "cluster=eu-1",
-        "--data",
+        "--payload",
         &data,
     ];
     let ended = cli(&world, &file, &publish).await;
@@ -191,12 +191,12 @@ async fn what_may_not_be_published_is_told_at_the_command_line() {
             "does not exist",
         ),
         (
-            &["--type", "com.example.done", "--data", "{"],
+            &["--type", "com.example.done", "--payload", "{"],
             3,
-            "--data is not JSON",
+            "--payload is not JSON",
         ),
         (
-            &["--type", "com.example.done", "--data", "@none.json"],
+            &["--type", "com.example.done", "--payload", "@none.json"],
             4,
             "none.json",
         ),
@@ -216,7 +216,7 @@ async fn what_may_not_be_published_is_told_at_the_command_line() {
         assert_eq!(found, code, "{arguments:?}: {told}");
         assert!(told.contains(words), "{arguments:?}: {told}");
     }
-    let (code, told) = publish(&["--type", "com.example.done", "--data", "null"]).await;
+    let (code, told) = publish(&["--type", "com.example.done", "--payload", "null"]).await;
     assert_eq!(code, 0, "{told}");
     let all = world.get("/v1/events?type=com.example").await;
     let all = all["items"].as_array().unwrap();

@@ -25,7 +25,7 @@ const SOURCE: &str = "/cli";
 /// team's events: `towpath events -f`, webhooks, NATS. The same --source and --id again is the same event.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath events publish --type com.example.scan.finished --subject notes:1.4 --outcome pass\n  towpath events publish --type com.example.scan.finished --outcome fail --data @report.json --link https://ci.example.com/7\n  towpath events publish --type com.example.tests.finished --env pay-dev --source https://ci.example.com/pay --id run-7"
+    after_long_help = "Examples:\n  towpath events publish --type com.example.scan.finished --subject notes:1.4 --outcome pass\n  towpath events publish --type com.example.scan.finished --outcome fail --payload @report.json --link https://ci.example.com/7\n  towpath events publish --type com.example.tests.finished --env pay-dev --source https://ci.example.com/pay --id run-7"
 )]
 pub(crate) struct Publish {
     /// What happened, under a domain of yours, turned around: com.example.scan.finished
@@ -37,9 +37,9 @@ pub(crate) struct Publish {
     /// Passed or failed, where that can be said
     #[arg(long, value_parser = ["pass", "fail"])]
     outcome: Option<String>,
-    /// More: JSON, `@FILE` that holds it, or `-` for standard input
+    /// The event's data: JSON, `@FILE` that holds it, or `-` for standard input
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
-    data: Option<String>,
+    payload: Option<String>,
     /// The piece of work that it belongs to: a trigger and its result have the same
     #[arg(long, value_name = "ID")]
     correlation: Option<Uuid>,
@@ -113,7 +113,7 @@ impl Publish {
             }),
             correlation: self.correlation,
             data: self
-                .data
+                .payload
                 .as_deref()
                 .map(data)
                 .transpose()?
@@ -142,7 +142,7 @@ impl Publish {
     }
 }
 
-/// What `--data` says.
+/// What `--payload` says.
 fn data(text: &str) -> Result<Value> {
     let (name, bytes) = match text.strip_prefix('@') {
         Some(path) => {
@@ -150,7 +150,7 @@ fn data(text: &str) -> Result<Value> {
             (file.name, file.bytes)
         }
         None if text == "-" => ("standard input".into(), File::read(Path::new("-"))?.bytes),
-        None => ("--data".into(), text.as_bytes().to_vec()),
+        None => ("--payload".into(), text.as_bytes().to_vec()),
     };
     serde_json::from_slice(&bytes).map_err(|error| {
         let message = format!("{name} is not JSON: {error}");
