@@ -35,19 +35,27 @@ TOLERANCE = 300
 LONGEST = 512 * 1024
 
 
+def about(event):
+    """What an event is about. Others than the platform call their subjects as they like, or not at all: of
+    theirs it is with who says so, and never taken for a thing of the platform."""
+    if event["type"].startswith("dev.towpath."):
+        return event["subject"]
+    return f'{event["source"]} {event.get("subject", "")}'.strip()
+
+
 def act(db, event):
     """What is done about an event that is the newest of its subject. It may not do more than write to `db`.
 
     For what is done elsewhere (an issue, a build): write down here that it is wanted, and have a worker do
-    it afterwards with `event["id"]` as its idempotency key, or, better, fetch what is so by then and make it
-    so. The request is answered first: there are ten seconds for it.
+    it afterwards with the request's `webhook-id` as its idempotency key, or, better, fetch what is so by then
+    and make it so. The request is answered first: there are ten seconds for it.
     """
     db.execute(
         "INSERT INTO board (subject, says) VALUES (?, ?) "
         "ON CONFLICT (subject) DO UPDATE SET says = excluded.says",
-        (event["subject"], event["type"]),
+        (about(event), event["type"]),
     )
-    kind, _, name = event["subject"].partition("/")
+    kind, _, name = about(event).partition("/")
     if kind == "Team":
         db.execute("INSERT OR IGNORE INTO wanted (team) VALUES (?)", (name,))
 
@@ -157,7 +165,7 @@ class Consumer:
         moved = self.db.execute(
             "INSERT INTO newest (subject, seq) VALUES (?, ?) "
             "ON CONFLICT (subject) DO UPDATE SET seq = excluded.seq WHERE newest.seq < excluded.seq",
-            (event["subject"], event["seq"]),
+            (about(event), event["seq"]),
         )
         if moved.rowcount == 0:
             return "late"

@@ -135,7 +135,8 @@ impl ProblemDocument {
             404 | 410 => ErrorKind::NotFound,
             409 | 412 | 428 => ErrorKind::Conflict,
             413 => ErrorKind::TooLarge,
-            429 | 502..=504 => ErrorKind::Unavailable,
+            429 => ErrorKind::TooMany,
+            502..=504 => ErrorKind::Unavailable,
             400..=499 => ErrorKind::Invalid,
             _ => ErrorKind::Internal,
         }

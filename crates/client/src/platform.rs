@@ -13,6 +13,7 @@ use kernel::{
     Event, Page, Resource, SealedBy,
     http::{AccessAnswers, AccessReview, EventPage},
 };
+use publications::api::{CloudEvent, PublishedEvents};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -218,6 +219,14 @@ impl Client {
         pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));
         self.call(Method::GET, &["events"])
             .query(&pairs)
+            .read()
+            .await
+    }
+
+    /// `POST events`: publishes what has happened outside, all of it or nothing.
+    pub async fn publish(&self, events: &[CloudEvent]) -> Result<PublishedEvents> {
+        self.call(Method::POST, &["events"])
+            .json(&events)
             .read()
             .await
     }

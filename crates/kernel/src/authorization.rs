@@ -287,10 +287,9 @@ impl Guard {
         }
     }
 
-    /// Whether something that happened to a team is the present team's to see.
-    pub(crate) fn is_of_present(&self, team: &str, time: Timestamp) -> bool {
-        let began = self.beginnings.as_ref().and_then(|all| all.of(team));
-        began.is_none_or(|began| began <= time)
+    /// When the present team of this name was made, where that is known: what happened before is not its own.
+    pub fn began(&self, team: &str) -> Option<Timestamp> {
+        self.beginnings.as_ref().and_then(|all| all.of(team))
     }
 
     /// Refuses what is asked of a team that is not there. Whoever is not in a team, and does not oversee all,

@@ -84,7 +84,7 @@ impl Reason {
 
 /// Whether a character is none that is read: a control, a separator of lines, or what turns the
 /// direction of the text after it.
-fn controls(c: char) -> bool {
+pub fn controls(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    Caller, Cause, Document, Error, Kind, NewEvent, Record, Resource, Result, Secret, Transient,
-    lease::Fence,
+    Caller, Cause, Document, Error, Kind, NewEvent, Publication, Record, Resource, Result, Secret,
+    Transient, lease::Fence,
 };
 
 /// One write of a [`Change`].
@@ -32,6 +32,7 @@ pub(crate) enum Write {
         name: String,
         version: i64,
     },
+    Publish(Box<Publication>),
 }
 
 /// A record in the store's own terms.
@@ -158,6 +159,13 @@ impl Change {
     /// Records what happened.
     pub fn event(&mut self, event: NewEvent) {
         self.events.push(event);
+    }
+
+    /// Records what somebody outside says has happened, once: where its team has published the same source
+    /// and id before, nothing is written. [`crate::Committed`] says which. Something else under the same
+    /// source and id is a conflict, and the whole change fails.
+    pub fn publish(&mut self, publication: Publication) {
+        self.writes.push(Write::Publish(Box::new(publication)));
     }
 
     /// Commits only while the lease behind `fence` is held.

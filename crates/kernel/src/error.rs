@@ -3,7 +3,7 @@
 //! `message`, `remedy` and `problems` are for the person who sees them. `source` is for the log and
 //! never leaves the process: see [`crate::http`] for the only conversion to HTTP.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,8 @@ pub enum ErrorKind {
     AlreadyExists,
     /// Larger than the limit that the message names.
     TooLarge,
+    /// More than is taken at a time; later it is taken.
+    TooMany,
     /// A server that is needed is away; trying again later may succeed.
     Unavailable,
     /// A fault of ours. Its public text says nothing of the inside.
@@ -105,6 +107,8 @@ pub struct Error {
     pub problems: Vec<Problem>,
     /// See [`Error::overtaken`].
     overtaken: bool,
+    /// See [`Error::after`].
+    after: Option<Duration>,
     /// What lies beneath: for the log only.
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -118,6 +122,7 @@ impl Error {
             remedy: None,
             problems: Vec::new(),
             overtaken: false,
+            after: None,
             source: None,
         }
     }
@@ -183,6 +188,18 @@ impl Error {
         self.overtaken
     }
 
+    /// Says when trying again may succeed.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.after = Some(wait);
+        self
+    }
+
+    /// See [`Error::after`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.after
+    }
+
     /// Keeps what lies beneath, for the log.
     #[must_use]
     pub fn caused_by(
@@ -197,7 +214,7 @@ impl Error {
     pub fn retryable(&self) -> bool {
         matches!(
             self.kind,
-            ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::Internal
+            ErrorKind::Unavailable | ErrorKind::TooMany | ErrorKind::Conflict | ErrorKind::Internal
         )
     }
 

@@ -3,6 +3,8 @@
 //! The envelope says *where* it happened (`source`, `subject`), *what* happened (`type`) and,
 //! optionally, whether it passed or failed (`outcome`). A trigger and its result are two events.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -67,17 +69,17 @@ impl NewEvent {
 pub struct Event {
     /// `1.0`.
     pub specversion: String,
-    /// Unique with `source`.
-    #[schema(value_type = String, format = Uuid)]
-    pub id: Uuid,
-    /// Where it happened: `/towpath/<platform id>`.
+    /// Unique with `source`, within a team. Of the platform's own events a UUID.
+    pub id: String,
+    /// Where it happened: `/towpath/<platform id>`, or what an event from outside says.
     pub source: String,
     /// What happened.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it is about: `Kind/scope/name`.
+    /// What it is about: `Kind/scope/name`; of an event from outside what its publisher says, where it says so.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
-    /// When it was committed.
+    /// When it was committed; of an event from outside when it happened, where its publisher says.
     #[schema(value_type = String, format = DateTime)]
     pub time: Timestamp,
     /// `application/json`.
@@ -102,9 +104,21 @@ pub struct Event {
     /// Extension: passed or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Extension, of an event from outside alone: the platform's own id of it, which no other event has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub entry: Option<Uuid>,
+    /// Extension, of an event from outside alone: when it was committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub received: Option<Timestamp>,
     /// More, in the shape that the type documents.
     #[schema(value_type = Object)]
     pub data: Value,
+    /// What else an event from outside says of itself: where and what (`environment`, `cluster`, `region`,
+    /// `role`, `component`, `kind`, `version`), `links`, and its publisher's own.
+    #[serde(flatten)]
+    pub attributes: BTreeMap<String, Value>,
 }
 
 impl Event {
@@ -112,8 +126,28 @@ impl Event {
     /// see [`crate::Change`].
     pub const RESOURCE: &str = "dev.towpath.resource.";
 
-    /// The resource that it is about: the subject, taken apart.
+    /// Whether somebody published it: it tells nothing of the platform's own resources.
+    pub fn is_from_outside(&self) -> bool {
+        self.received.is_some()
+    }
+
+    /// The platform's own id of it, which no other event has.
+    pub fn entry(&self) -> Uuid {
+        let own = || self.id.parse().unwrap_or_default();
+        self.entry.unwrap_or_else(own)
+    }
+
+    /// When it was committed, whenever it happened.
+    pub fn committed(&self) -> Timestamp {
+        self.received.unwrap_or(self.time)
+    }
+
+    /// The resource that it is about: the subject, taken apart. None of what came from outside: whatever
+    /// that calls its subject, nothing here has changed.
     pub fn subject_key(&self) -> Option<Key> {
+        if self.is_from_outside() {
+            return None;
+        }
         let (kind, rest) = self.subject.split_once('/')?;
         let (scope, name) = rest.split_once('/').unwrap_or(("", rest));
         Some(Key {
@@ -129,6 +163,8 @@ impl Event {
 pub struct EventFilter {
     /// Types that begin with this.
     pub type_prefix: Option<String>,
+    /// Types that begin with this, as they are or without [`NewEvent::PREFIX`]: as people write them.
+    pub type_beginning: Option<String>,
     /// Subjects that are this, or begin with this and a `/`.
     pub subject: Option<String>,
     /// Of one piece of work.
@@ -153,7 +189,15 @@ impl EventFilter {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let prefix = |prefix: &String| event.kind.starts_with(prefix.as_str());
+        let beginning = |text: &String| {
+            let short = event.kind.strip_prefix(NewEvent::PREFIX);
+            [Some(event.kind.as_str()), short]
+                .into_iter()
+                .flatten()
+                .any(|kind| kind.starts_with(text.as_str()))
+        };
         self.type_prefix.as_ref().is_none_or(prefix)
+            && self.type_beginning.as_ref().is_none_or(beginning)
             && self.subject.as_ref().is_none_or(about)
             && self.correlation.is_none_or(|id| event.correlation == id)
             && self.team.as_ref().is_none_or(|team| event.team == *team)

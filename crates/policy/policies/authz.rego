@@ -61,11 +61,12 @@ permitted if {
 	input.resource.team == ""
 }
 
-# A deploy credential deploys to its one environment, and follows what becomes of it.
+# A deploy credential deploys to its one environment, follows what becomes of it, and says what its pipeline has
+# done there.
 permitted if {
 	input.caller.kind == "deploy-credential"
 	member
-	input.action in (reads | {"deployment.plan", "deployment.create"})
+	input.action in (reads | {"deployment.plan", "deployment.create", "event.publish"})
 	input.caller.environment == place
 }
 
@@ -149,6 +150,7 @@ of_teams := reads | {
 	"environment.change",
 	"environment.create",
 	"environment.delete",
+	"event.publish",
 	"identity.change",
 	"identity.read",
 	"namespace.change",
@@ -191,7 +193,7 @@ place := input.resource.environment.name
 
 place := input.resource.scope if {
 	not input.resource.environment
-	input.resource.kind in {"Deployment", "ResourceInstance", "Workload"}
+	input.resource.kind in {"Deployment", "Event", "ResourceInstance", "Workload"}
 }
 
 place := input.resource.name if {

@@ -284,3 +284,23 @@ fn a_deploy_credential_is_told_no_values() {
     let pipeline = caller(CallerKind::ServiceAccount, &["payments"]);
     assert!(policy.decide(&pipeline, reveal, &secret("a")).allowed);
 }
+
+#[test]
+fn who_automates_for_a_team_says_what_has_happened() {
+    const PUBLISH: Action = Action::act("event.publish");
+    let policy = built_in();
+    let may = |kind, team: &str, place: &str| {
+        let target = kernel::Publication::target(team, place);
+        let ruling = policy.decide(&caller(kind, &["payments"]), PUBLISH, &target);
+        ruling.allowed
+    };
+    for kind in [CallerKind::Person, CallerKind::ServiceAccount] {
+        assert!(may(kind, "payments", "") && may(kind, "payments", "prod"));
+        assert!(!may(kind, "shop", "") && !may(kind, "", ""));
+    }
+    // Of its own environment alone, and an agent of nothing.
+    let credential = CallerKind::DeployCredential;
+    assert!(may(credential, "payments", "dev") && !may(credential, "payments", "prod"));
+    assert!(!may(credential, "payments", "") && !may(credential, "shop", "dev"));
+    assert!(!may(CallerKind::Agent, "payments", "dev"));
+}

@@ -19,6 +19,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "environment.misname",
     "environment.read",
     "environment.unprotect",
+    "event.publish",
     "event.read",
     "identity.change",
     "identity.read",

@@ -90,6 +90,7 @@ fn parts() -> Vec<utoipa::openapi::OpenApi> {
         crate::metrics::ApiDoc::openapi(),
         secrets::http::ApiDoc::openapi(),
         subscriptions::http::ApiDoc::openapi(),
+        publications::http::ApiDoc::openapi(),
         kernel::http::EventsApi::openapi(),
         kernel::http::AccessApi::openapi(),
     ]

@@ -25,6 +25,7 @@ use kernel::{
     http::{AdminToken, Authenticator},
 };
 use portal::Portal;
+use publications::Publications;
 use secrets::{DeployCredentials, Sealed, SecretStore, Secrets, Vault};
 use subscriptions::{Deliveries, NatsOutlet, Subscriptions};
 use teams::{
@@ -282,6 +283,10 @@ pub async fn start(config: Config) -> Result<Running> {
             queues: driver.queues(),
             leads: driver.leadership(),
         }))
+        .merge(publications::http::routes(Arc::new(Publications::new(
+            store.clone(),
+            guard.clone(),
+        ))))
         .merge(kernel::http::access_routes(guard.clone(), ACTIONS))
         .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
         .merge(portal::http::routes(Arc::new(Portal::new(

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use kernel::{Error, Event, NewEvent, Result};
+use kernel::{Error, Event, Kind as _, NewEvent, Result};
 use serde::{Deserialize, Serialize};
 
-/// A type of event without our prefix, or all that begin with the same words: the last may be `*`.
+use crate::model::Subscription;
+
+/// A type of event, of the platform's own without our prefix, or all that begin with the same words: the last
+/// may be `*`.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -24,7 +27,7 @@ impl Pattern {
             !word.is_empty()
                 && word
                     .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
         };
         let words = short.strip_suffix('*').map_or(Some(short), |rest| {
             rest.strip_suffix('.').or(rest.is_empty().then_some("any"))
@@ -78,7 +81,8 @@ pub fn patterns_of(event: &Event) -> Vec<String> {
     let short = event.kind.strip_prefix(NewEvent::PREFIX);
     let short = short.unwrap_or(&event.kind);
     let mut patterns = vec![short.to_owned()];
-    if event.subject.starts_with("Subscription/") {
+    let tells_of = event.subject_key().map(|key| key.kind);
+    if tells_of.as_deref() == Some(Subscription::KIND) {
         return patterns;
     }
     let ends = short.match_indices('.').map(|(at, _)| at + 1);

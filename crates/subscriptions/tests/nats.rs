@@ -9,7 +9,7 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, DeliverPolicy, pull},
 };
 use futures::StreamExt as _;
-use kernel::{Cause, Change, Key, NewEvent, Sealer, Secret, Store};
+use kernel::{Cause, Change, Key, NewEvent, Publication, Sealer, Secret, Store};
 use serde_json::{Value, json};
 use subscriptions::NatsOutlet;
 use testkit::{
@@ -87,7 +87,9 @@ async fn published(server: &NatsServer, subject: &str, count: usize) -> Vec<i64>
                 let message = message.unwrap();
                 let event: Value = serde_json::from_slice(&message.payload).unwrap();
                 let headers = message.headers.as_ref().unwrap();
-                assert_eq!(event["id"], headers.get("Nats-Msg-Id").unwrap().as_str());
+                // The platform's own id of it: others' may be alike.
+                let id = event.get("entry").unwrap_or(&event["id"]);
+                assert_eq!(*id, headers.get("Nats-Msg-Id").unwrap().as_str());
                 event["data"]["name"].as_i64().unwrap()
             })
             .collect();
@@ -98,6 +100,36 @@ async fn published(server: &NatsServer, subject: &str, count: usize) -> Vec<i64>
 
 fn all(names: std::ops::Range<i64>) -> Vec<i64> {
     names.collect()
+}
+
+#[tokio::test]
+async fn events_from_outside_are_published_by_their_team_and_type() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(server) = nats(directory.path(), free_port()).await else {
+        return;
+    };
+    let (store, _directory) = store().await;
+    let mut change = Change::new();
+    // Two sources may call theirs the same.
+    for (name, source) in ["/scans", "/tests"].into_iter().enumerate() {
+        change.publish(Publication {
+            source: source.into(),
+            id: "1".into(),
+            kind: "com.acme.scan.finished".into(),
+            subject: String::new(),
+            team: "pay".into(),
+            cause: Cause::system("test", Uuid::now_v7()),
+            happened: None,
+            outcome: None,
+            attributes: std::collections::BTreeMap::new(),
+            data: json!({ "name": name }),
+            since: None,
+        });
+    }
+    store.commit(change).await.unwrap();
+    outlet(&store, &server.url);
+    let scans = "towpath.events.pay.com.acme.scan.finished";
+    assert_eq!(published(&server, scans, 2).await, all(0..2));
 }
 
 #[tokio::test]

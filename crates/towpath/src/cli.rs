@@ -183,6 +183,7 @@ pub(crate) enum Command {
     Graph(command::graph::Graph),
     Explain(command::explain::Explain),
     Diff(command::diff::Diff),
+    #[command(visible_alias = "event")]
     Events(command::events::Events),
     Rollback(command::rollback::Rollback),
     Delete(command::delete::Delete),

@@ -173,7 +173,7 @@ fn refused(problem: ProblemDocument) -> Failure {
         ErrorKind::Unauthenticated | ErrorKind::Forbidden => Exit::Refused,
         ErrorKind::NotFound => Exit::NotFound,
         ErrorKind::Conflict | ErrorKind::AlreadyExists => Exit::Conflict,
-        ErrorKind::Unavailable => Exit::Unreachable,
+        ErrorKind::Unavailable | ErrorKind::TooMany => Exit::Unreachable,
         ErrorKind::Internal => Exit::Failed,
     };
     let mut failure = Failure::new(exit, problem.to_string()).problems(problem.problems);
@@ -196,7 +196,7 @@ impl From<kernel::Error> for Failure {
             ErrorKind::Unauthenticated | ErrorKind::Forbidden => Exit::Refused,
             ErrorKind::NotFound => Exit::NotFound,
             ErrorKind::Conflict | ErrorKind::AlreadyExists => Exit::Conflict,
-            ErrorKind::Unavailable => Exit::Unreachable,
+            ErrorKind::Unavailable | ErrorKind::TooMany => Exit::Unreachable,
             ErrorKind::Internal => Exit::Failed,
         };
         let mut failure = Failure::new(exit, error.chain()).problems(error.problems);

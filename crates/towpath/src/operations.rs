@@ -84,6 +84,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("platform_subscription_secret", "subscription secret"),
     ("platform_subscriptions", "subscription list"),
     ("policies", "get"),
+    ("publish_events", "events publish"),
     ("rekey_begin", "rekey"),
     ("remnant", "describe"),
     ("remnant_delete", "delete"),

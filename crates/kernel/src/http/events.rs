@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Json, Query, Session, Sight, event_stream};
-use crate::{Error, Event, EventFilter, Guard, NewEvent, Result, Store};
+use crate::{Error, Event, EventFilter, Guard, Result, Store};
 
 /// Events in an answer where the caller does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -36,7 +36,8 @@ pub struct EventQuery {
     pub after: Option<i64>,
     /// How many at the most, up to 1000; 100 where it is absent. Does not concern a stream.
     pub limit: Option<usize>,
-    /// Types that begin with this; `dev.towpath.` at their beginning may be left out.
+    /// Types that begin with this, whoever published them; `dev.towpath.` at the beginning of the platform's
+    /// own may be left out.
     #[serde(rename = "type")]
     pub type_prefix: Option<String>,
     /// About this resource (`Kind/scope/name`), or those below it.
@@ -48,7 +49,7 @@ pub struct EventQuery {
     pub team: Option<String>,
     /// Caused by this one, as `towpath whoami` shows them: `local:ada`.
     pub actor: Option<String>,
-    /// That happened at this time or later (RFC 3339).
+    /// That were committed at this time or later (RFC 3339).
     #[param(value_type = Option<String>, format = DateTime)]
     pub since: Option<Timestamp>,
 }
@@ -77,15 +78,6 @@ struct Log {
     stop: CancellationToken,
 }
 
-/// The beginning of a type, with what all types of the platform begin with where that was left out.
-fn in_full(prefix: String) -> String {
-    let ours = NewEvent::PREFIX;
-    if prefix.starts_with(ours) || ours.starts_with(&prefix) {
-        return prefix;
-    }
-    format!("{ours}{prefix}")
-}
-
 /// Reads the event log, or watches it where the caller accepts `text/event-stream`.
 #[utoipa::path(
     get,
@@ -110,7 +102,7 @@ async fn list_events(
         check_place(&store, "`after`", after).await?;
     }
     let filter = EventFilter {
-        type_prefix: query.type_prefix.map(in_full),
+        type_beginning: query.type_prefix,
         subject: query.subject,
         correlation: query.correlation,
         team: query.team,

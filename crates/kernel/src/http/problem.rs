@@ -86,6 +86,11 @@ fn shape(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
             "Somebody else holds this",
         ),
         ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
+        ErrorKind::TooMany => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many",
+            "More than is taken at a time",
+        ),
         ErrorKind::Unavailable => (
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
@@ -119,8 +124,10 @@ impl IntoResponse for Error {
             ErrorKind::Unauthenticated => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            ErrorKind::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            ErrorKind::Unavailable | ErrorKind::TooMany => {
+                // Whole seconds, and no less than it takes.
+                let wait = self.retry_after().unwrap_or_default().as_secs_f64().ceil();
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.max(1.0) as u64));
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use crate::{Action, Caller, Event, EventFilter, Guard, Result, Store, Target};
+use crate::{Action, Caller, Event, EventFilter, Guard, Publication, Result, Store, Target};
 
 /// How often a line is sent where nothing happens, so that no proxy takes the connection for dead; and
 /// how often it is asked whether who follows still may, where nothing is sent to them.
@@ -53,17 +53,20 @@ impl Sight {
 
     /// Whether `caller` may see `event`; an error where that could not be decided.
     pub fn allows(guard: &Guard, caller: &Caller, event: &Event) -> Result<bool> {
-        let Some(subject) = event.subject_key() else {
-            return Ok(false);
+        let subject = event.subject_key();
+        let target = match &subject {
+            Some(subject) => Target {
+                kind: &subject.kind,
+                scope: &subject.scope,
+                name: &subject.name,
+                team: &event.team,
+                environment: None,
+            },
+            None if event.is_from_outside() => Publication::target_of(event),
+            None => return Ok(false),
         };
-        let target = Target {
-            kind: &subject.kind,
-            scope: &subject.scope,
-            name: &subject.name,
-            team: &event.team,
-            environment: None,
-        };
-        let present = caller.admin || guard.is_of_present(&event.team, event.time);
+        let began = guard.began(&event.team);
+        let present = caller.admin || began.is_none_or(|began| began <= event.committed());
         Ok(present && guard.decides(caller, Self::READ, &target)?)
     }
 }

@@ -13,13 +13,13 @@ use super::{
     idempotency::Held,
     keys,
     line::Line,
-    record,
+    publish, record,
     sql::args,
     writer::{Transaction, Work},
 };
 use crate::{
-    Cause, Change, Document, Error, ErrorKind, Event, Key, Meta, NewEvent, Result, change::Write,
-    lease::Fence,
+    Cause, Change, Document, Error, ErrorKind, Event, Key, Meta, NewEvent, Published, Result,
+    change::Write, lease::Fence,
 };
 
 /// A change, and the request under an idempotency key that it is part of.
@@ -41,6 +41,7 @@ struct Applying<'t, 'c> {
     tx: &'t mut Transaction<'c>,
     touched: BTreeMap<Key, Touched>,
     written: Vec<Document>,
+    published: Vec<Published>,
     sealed_for: Vec<Uuid>,
     cause: Cause,
     now: Timestamp,
@@ -62,6 +63,7 @@ impl Work for Apply {
     fn appended(&self, head: i64) -> Option<Committed> {
         Some(Committed {
             documents: vec![],
+            published: vec![],
             head,
         })
     }
@@ -88,6 +90,7 @@ impl Work for Apply {
             tx,
             touched: BTreeMap::new(),
             written: Vec::new(),
+            published: Vec::new(),
             sealed_for: Vec::new(),
             cause,
             now: Timestamp::now(),
@@ -104,6 +107,7 @@ impl Work for Apply {
         }
         Ok(Committed {
             documents: applying.written,
+            published: applying.published,
             head: applying.tx.head,
         })
     }
@@ -147,6 +151,11 @@ impl Applying<'_, '_> {
                 name,
                 version,
             } => record::take(self.tx, kind, name, version).await,
+            Write::Publish(publication) => {
+                let published = publish::publish(self.tx, self.now, *publication).await?;
+                self.published.push(published);
+                Ok(())
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -13,8 +14,11 @@ pub(super) const COLUMNS: &str = "SELECT kind, scope, name, uid, revision, gener
 pub(super) const COLUMNS_BY_KEY: &str = "SELECT kind, scope, name, uid, revision, generation, \
      labels, spec, status, created, updated, deleting FROM resource \
      WHERE kind = $1 AND scope = $2 AND name = $3";
-pub(super) const EVENT_COLUMNS: &str = "SELECT seq, id, time, type, subject, team, correlation, actor, means, reason, outcome, data \
-     FROM event";
+pub(super) const EVENT_COLUMNS: &str = "SELECT seq, id, time, type, subject, team, correlation, actor, means, reason, outcome, data, \
+     source, source_id, happened, attributes FROM event";
+
+/// What data is in.
+const JSON: &str = "application/json";
 
 /// A row of [`COLUMNS`].
 pub(super) fn read_document(row: &Row) -> Result<Document> {
@@ -38,14 +42,15 @@ pub(super) fn read_document(row: &Row) -> Result<Document> {
 
 /// A row of [`EVENT_COLUMNS`].
 pub(super) fn read_event(row: &Row, platform: Uuid) -> Result<Event> {
-    Ok(Event {
+    let committed: Timestamp = parsed(&row.text(2)?)?;
+    let mut event = Event {
         specversion: "1.0".into(),
-        id: parsed(&row.text(1)?)?,
+        id: row.text(1)?,
         source: format!("/towpath/{platform}"),
         kind: row.text(3)?,
         subject: row.text(4)?,
-        time: parsed(&row.text(2)?)?,
-        datacontenttype: "application/json".into(),
+        time: committed,
+        datacontenttype: JSON.into(),
         seq: row.int(0)?,
         team: row.text(5)?,
         correlation: parsed(&row.text(6)?)?,
@@ -56,8 +61,22 @@ pub(super) fn read_event(row: &Row, platform: Uuid) -> Result<Event> {
             .optional_text(10)?
             .map(|outcome| from_json::<Outcome>(&format!("\"{outcome}\"")))
             .transpose()?,
+        entry: None,
+        received: None,
         data: from_json(&row.text(11)?)?,
-    })
+        attributes: BTreeMap::new(),
+    };
+    if let Some(source) = row.optional_text(12)? {
+        event.entry = Some(parsed(&event.id)?);
+        event.received = Some(committed);
+        event.source = source;
+        event.id = row.optional_text(13)?.unwrap_or_default();
+        if let Some(happened) = row.optional_text(14)? {
+            event.time = parsed(&happened)?;
+        }
+        event.attributes = from_json(row.optional_text(15)?.as_deref().unwrap_or("{}"))?;
+    }
+    Ok(event)
 }
 
 pub(super) fn json_text(value: &impl Serialize) -> Result<String> {
@@ -65,7 +84,7 @@ pub(super) fn json_text(value: &impl Serialize) -> Result<String> {
         .map_err(|error| Error::internal("a document could not be serialized", error))
 }
 
-fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text)
         .map_err(|error| Error::internal("a stored document is not readable", error))
 }

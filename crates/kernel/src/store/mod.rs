@@ -17,6 +17,7 @@ mod idempotency;
 mod keys;
 mod line;
 mod open;
+mod publish;
 mod read;
 mod record;
 mod sql;
@@ -46,7 +47,9 @@ use self::{
     sql::{Connection, Readers, args},
     writer::{Work, Writer},
 };
-use crate::{Change, Document, Error, Key, Kind, Resource, Result, Sealer, Secret, lease};
+use crate::{
+    Change, Document, Error, Key, Kind, Published, Resource, Result, Sealer, Secret, lease,
+};
 
 /// The store; cheap to clone.
 #[derive(Clone)]
@@ -72,6 +75,8 @@ struct Inner {
 pub struct Committed {
     /// One for each create, spec, status and delete of the change, in its order, as it is now.
     pub documents: Vec<Document>,
+    /// One for each event from outside, in its order.
+    pub published: Vec<Published>,
     /// The newest event's place in the log: whoever has read up to here has seen this commit.
     pub head: i64,
 }
@@ -166,6 +171,7 @@ impl Store {
         if change.is_empty() && change.fence.is_none() {
             return Ok(Committed {
                 documents: vec![],
+                published: vec![],
                 head: *self.inner.head.borrow(),
             });
         }

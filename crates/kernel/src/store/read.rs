@@ -8,7 +8,9 @@ use super::{
     document::{COLUMNS, COLUMNS_BY_KEY, EVENT_COLUMNS, read_document, read_event},
     sql::{Value, args},
 };
-use crate::{Document, Error, Event, EventFilter, Key, Kind, Page, Query, Resource, Result};
+use crate::{
+    Document, Error, Event, EventFilter, Key, Kind, NewEvent, Page, Query, Resource, Result,
+};
 
 impl Store {
     /// Events in one answer at the most.
@@ -181,6 +183,11 @@ impl Store {
         if let Some(prefix) = &filter.type_prefix {
             select.prefix("type", prefix);
         }
+        if let Some(beginning) = &filter.type_beginning {
+            let in_full = format!("{}{beginning}", NewEvent::PREFIX);
+            let either = [beginning, &in_full].map(|one| select.range("type", one));
+            select.condition(&format!("({} OR {})", either[0], either[1]));
+        }
         if let Some(subject) = &filter.subject {
             let place = select.bind(subject.as_str());
             let below = format!("{subject}/");
@@ -220,7 +227,7 @@ impl Store {
         while before < from {
             let middle = before + (from - before) / 2;
             match self.events(&all, middle, 1).await?.first() {
-                Some(event) if event.time < time => before = event.seq,
+                Some(event) if event.committed() < time => before = event.seq,
                 _ => from = middle,
             }
         }
@@ -288,11 +295,18 @@ impl Select {
 
     /// Texts sort by byte on both databases, so that what begins with `prefix` is one range of an index.
     pub(super) fn prefix(&mut self, column: &'static str, prefix: &str) {
+        let range = self.range(column, prefix);
+        self.condition(&range);
+    }
+
+    fn range(&mut self, column: &'static str, prefix: &str) -> String {
         let first = self.bind(prefix);
-        self.condition(&format!("{column} >= {first}"));
-        if let Some(end) = end_of(prefix) {
-            let end = self.bind(end);
-            self.condition(&format!("{column} < {end}"));
+        match end_of(prefix) {
+            None => format!("{column} >= {first}"),
+            Some(end) => {
+                let end = self.bind(end);
+                format!("({column} >= {first} AND {column} < {end})")
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod files;
 mod leases;
 mod lists;
 mod model;
+mod outside;
 mod overtaken;
 mod records;
 mod refusals;

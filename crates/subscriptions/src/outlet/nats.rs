@@ -190,7 +190,7 @@ async fn send(
     let body = serde_json::to_vec(event)
         .map_err(|error| Error::internal("an event could not be serialized", error))?;
     let mut headers = HeaderMap::new();
-    headers.insert("Nats-Msg-Id", event.id.to_string());
+    headers.insert("Nats-Msg-Id", event.entry().to_string());
     headers.insert("Content-Type", "application/cloudevents+json");
     stream
         .publish_with_headers(subject(event), headers, body.into())
@@ -198,8 +198,8 @@ async fn send(
         .map_err(refused)
 }
 
-/// Where an event is found. What a type or a team's name may not say in a subject is said by `-`: both
-/// are ours, and say it nowhere today.
+/// Where an event is found. What a type or a team's name may not say in a subject is said by `-`: of both it
+/// is checked that they say nothing else.
 fn subject(event: &Event) -> String {
     let team = match event.team.as_str() {
         "" => NO_TEAM.to_owned(),

@@ -60,8 +60,7 @@ pub(crate) fn is_owned(customers: &dyn Customers, team: &str, owner: Option<Uuid
 /// Dead letters are for those who look at them: they are no news. An error where that could not be decided.
 pub(crate) fn sees(guard: &Guard, team: &str, event: &Event) -> Result<bool> {
     let is_letter = event
-        .subject
-        .strip_prefix(DeadLetter::KIND)
-        .is_some_and(|rest| rest.starts_with('/'));
+        .subject_key()
+        .is_some_and(|key| key.kind == DeadLetter::KIND);
     Ok(!is_letter && Sight::allows(guard, &subscriber(team), event)?)
 }

@@ -68,7 +68,7 @@ impl Subscriptions {
             letter.status.attempts = letter.status.attempts.saturating_add(1);
             letter.status.last = Some(Failure {
                 at: Timestamp::now(),
-                event: event.id,
+                event: event.entry(),
                 reason: refusal.reason.clone(),
             });
             let mut change = Change::new().by(caller);

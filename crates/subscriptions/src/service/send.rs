@@ -33,7 +33,7 @@ impl Message {
             .map_err(|error| Error::internal("an event could not be serialized", error))?;
         Ok(Self {
             seq: event.seq,
-            id: event.id,
+            id: event.entry(),
             kind: event.kind.clone(),
             subject: event.subject.clone(),
             body: (body.len() <= LONGEST).then(|| body.into()),

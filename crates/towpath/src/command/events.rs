@@ -1,6 +1,8 @@
 //! `towpath events`
 
-use clap::Args;
+mod publish;
+
+use clap::{Args, Subcommand};
 use client::EventQuery;
 use jiff::Timestamp;
 use kernel::{Event, Query};
@@ -14,13 +16,27 @@ use crate::{context::Context, failure::Result, render};
 /// with `-o json` one CloudEvents 1.0 object in each line.
 #[derive(Debug, Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
     after_long_help = "Examples:\n  towpath events\n  towpath events -f --type deployment\n  towpath events --actor local:ada --since 2d\n  towpath events --team payments --type authorization.refused\n  towpath events --subject Workload/dev/notes -o json"
 )]
 pub(crate) struct Events {
+    #[command(subcommand)]
+    command: Option<Change>,
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, Subcommand)]
+enum Change {
+    Publish(publish::Publish),
+}
+
+#[derive(Debug, Args)]
+struct Which {
     /// Go on as events happen
     #[arg(long, short)]
     follow: bool,
-    /// Only types that begin with this: `deployment`, or `dev.towpath.deployment` in full
+    /// Only types that begin with this: `deployment`, or `dev.towpath.deployment` in full; `com.example` of others
     #[arg(long = "type", value_name = "PREFIX")]
     type_prefix: Option<String>,
     /// Only about this, or what lies below it: KIND, KIND/ENV or KIND/ENV/NAME
@@ -50,6 +66,15 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        match self.command {
+            Some(Change::Publish(publish)) => publish.run(context).await,
+            None => self.which.run(context).await,
+        }
+    }
+}
+
+impl Which {
+    async fn run(self, context: &Context) -> Result<()> {
         let mut query = EventQuery {
             type_prefix: self.type_prefix,
             subject: self.subject,

@@ -15,13 +15,26 @@ pub(crate) fn line(event: &Event) -> String {
     let parts = [
         quantity::local(event.time),
         format!("{mark} {:<30} {}", short(&event.kind), event.subject),
-        words(event),
+        said(event),
         cause(event),
     ];
     let said = parts.iter().filter(|part| !part.is_empty());
     said.map(|part| part.trim_end())
         .collect::<Vec<_>>()
         .join("  ")
+}
+
+/// What the data says. Of an event from outside one line, after its source: none of its lines may look like
+/// another event.
+fn said(event: &Event) -> String {
+    if !event.is_from_outside() {
+        return words(event);
+    }
+    let words = words(event);
+    let line = words.lines().next().unwrap_or_default();
+    format!("from {}  {line}", event.source)
+        .trim_end()
+        .to_owned()
 }
 
 /// Who caused it, by which means and why: `by local:ada (login:...) because words`. The platform's own parts

@@ -230,6 +230,11 @@ impl World {
                 "metadata": { "name": "trial" }, "spec": { "description": format!("for {caller}") },
             }]}),
             "POST /v1/starter-kits/{name}/repositories" => json!({ "name": "made" }),
+            "POST /v1/events" => json!({
+                "specversion": "1.0", "id": caller, "source": "https://ci.acme.example",
+                "type": "com.acme.tests.finished", "team": "payments", "environment": "pay-dev",
+                "outcome": "pass",
+            }),
             "POST /v1/explain" => json!({ "type": "volume", "environment": "pay-dev" }),
             "POST /v1/environments/{environment}/plans"
             | "POST /v1/environments/{environment}/deployments" => plain_order("hello"),

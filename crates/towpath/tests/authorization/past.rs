@@ -62,7 +62,7 @@ async fn dead_letters(store: &Store) {
                 kind: event.kind.clone(),
                 subject: event.subject.clone(),
             };
-            let letter = dead_letter(&subscription, event.id, spec);
+            let letter = dead_letter(&subscription, event.entry(), spec);
             change.create(&letter).unwrap();
         }
     }

@@ -15,6 +15,8 @@ pub(super) const ROWS: &[Row] = &[
         "401 200 200 200 200 200 200 200 200",
     ),
     ("GET /v1/events", "401 200 200 200 200 200 200 200 200"),
+    // The deploy credential says that it happened in its environment.
+    ("POST /v1/events", "401 403 403 200 200 200 200 403 200"),
     ("GET /v1/policies", "401 200 200 200 200 200 200 200 200"),
     ("GET /metrics", "401 403 403 403 403 403 403 403 200"),
     ("GET /v1/routes", "401 200 200 200 200 200 200 200 200"),

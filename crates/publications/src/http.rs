@@ -1,0 +1,169 @@
+//! `POST /v1/events`: decode, one call to the service, encode.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, header},
+    routing::post,
+};
+use jiff::Timestamp;
+use kernel::{Caller, Error, Problem, Result, http::Json};
+use serde_json::{Map, Value};
+
+use crate::{
+    Publications,
+    api::{CloudEvent, PublishedEvents},
+    model::{Draft, MOST},
+};
+
+/// What the attributes of binary mode begin with, as headers.
+const BINARY: &str = "ce-";
+
+/// The route, below `/v1`.
+pub fn routes(service: Arc<Publications>) -> Router {
+    Router::new()
+        .route("/v1/events", post(publish_events))
+        .with_state(service)
+}
+
+/// The OpenAPI description of the route.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(publish_events), components(schemas(CloudEvent)))]
+pub struct ApiDoc;
+
+/// Publishes what has happened outside: one event, or a batch of up to 100, all or nothing. The same source
+/// and id of one team again is the same event, and there once.
+#[utoipa::path(post, path = "/v1/events", tag = "events",
+    request_body(content(
+        (CloudEvent = "application/cloudevents+json"),
+        (Vec<CloudEvent> = "application/cloudevents-batch+json"),
+        (CloudEvent = "application/json"),
+    ), description = "CloudEvents 1.0 in structured or batch mode; in binary mode the attributes are the headers \
+        `ce-*`, and the body is the data"),
+    responses((status = 200, description = "They are in the log", body = PublishedEvents),
+        (status = 403), (status = 404), (status = 409, description = "Another event has this source and id"),
+        (status = 413), (status = 422), (status = 429, description = "Too many; Retry-After says when"))
+)]
+async fn publish_events(
+    State(service): State<Arc<Publications>>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Result<Json<PublishedEvents>> {
+    let drafts = read(&headers, body)?;
+    let items = service.publish(&caller, drafts).await?;
+    Ok(Json(PublishedEvents { items }))
+}
+
+/// The events of a request, in whichever mode.
+fn read(headers: &HeaderMap, body: Value) -> Result<Vec<Draft>> {
+    let is_binary = headers.keys().any(|name| name.as_str().starts_with(BINARY));
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let kind = kind.to_ascii_lowercase();
+    let is_batch = kind == "application/cloudevents-batch+json";
+    let wrong = |message: &str| {
+        Err(Error::invalid(message.to_owned()).remedy(
+        "send one event as `application/cloudevents+json`, or a list of them as `application/cloudevents-batch+json`",
+    ))
+    };
+    let all = match body {
+        // Of one who sends the JSON format, headers are no attributes: CloudEvents' HTTP binding, 3.
+        data if is_binary && !kind.starts_with("application/cloudevents") => {
+            vec![(String::new(), Value::Object(binary(headers, data)?))]
+        }
+        Value::Array(events) if is_batch || kind == "application/json" => {
+            if events.len() > MOST {
+                let message = format!("{} events are more than {MOST}", events.len());
+                return Err(Error::problems(
+                    message.clone(),
+                    vec![Problem::new("event/count", "", message)],
+                )
+                .remedy("send them in several batches"));
+            }
+            let events = events.into_iter().enumerate();
+            events
+                .map(|(at, event)| (format!("[{at}]"), event))
+                .collect()
+        }
+        Value::Array(_) => return wrong("a list of events is a batch, and not said to be one"),
+        _ if is_batch => return wrong("a batch is a list of events"),
+        one => vec![(String::new(), one)],
+    };
+    let now = Timestamp::now();
+    let mut drafts = Vec::with_capacity(all.len());
+    let mut problems = Vec::new();
+    for (place, event) in all {
+        match event {
+            Value::Object(envelope) => match Draft::read(envelope, &place, now) {
+                Ok(draft) => drafts.push(draft),
+                Err(wrong) => problems.extend(wrong),
+            },
+            _ => problems.push(Problem::new("event/shape", place, "an event is an object")),
+        }
+    }
+    match problems.first() {
+        None => Ok(drafts),
+        Some(first) => {
+            let place = match first.path.as_str() {
+                "" => String::new(),
+                path => format!(" at `{path}`"),
+            };
+            let message = format!("the event is not as it should be{place}: {}", first.message);
+            Err(Error::problems(message, problems))
+        }
+    }
+}
+
+/// An event in binary mode, in the shape of the others. Values are percent-encoded (CloudEvents' HTTP
+/// binding, 3.1.3.2); what is beyond ASCII may stand as it is.
+fn binary(headers: &HeaderMap, data: Value) -> Result<Map<String, Value>> {
+    let mut envelope = Map::new();
+    for (name, value) in headers {
+        let Some(attribute) = name.as_str().strip_prefix(BINARY) else {
+            continue;
+        };
+        let wrong = |why: &str| {
+            let message = format!("the header {name} {why}");
+            let problem = Problem::new("event/attribute", name.as_str(), message.clone());
+            Error::problems(message, vec![problem])
+        };
+        if matches!(attribute, "data" | "datacontenttype") {
+            return Err(wrong(
+                "is none: the body is the data, and Content-Type says what it is",
+            ));
+        }
+        let text = decoded(value.as_bytes()).ok_or_else(|| wrong("is no text in UTF-8"))?;
+        let before = envelope.insert(attribute.to_owned(), Value::String(text));
+        if before.is_some() {
+            return Err(wrong("is there twice"));
+        }
+    }
+    envelope.insert("data".into(), data);
+    Ok(envelope)
+}
+
+fn decoded(value: &[u8]) -> Option<String> {
+    let mut plain = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = after.get(..2).filter(|_| byte == b'%');
+        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
+        // `+4` is a number to Rust.
+        let hex = hex.filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(plain).ok()
+}

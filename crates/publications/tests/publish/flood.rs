@@ -1,0 +1,50 @@
+//! A publisher that runs wild is held up, and nobody else.
+
+use serde_json::{Value, json};
+
+use crate::support::{Database, scan};
+
+#[tokio::test]
+async fn a_flood_is_held_up_and_says_until_when() {
+    let database = Database::sqlite();
+    let replica = database.replica().await;
+    let batch = |run: usize| -> Value {
+        (0..100)
+            .map(|n| scan(json!({ "id": format!("{run}-{n}") })))
+            .collect()
+    };
+    let mut taken = 0;
+    let refused = loop {
+        let answer = replica.publish("pay", &batch(taken)).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        taken += 1;
+        assert!(taken < 100, "nothing holds it up");
+    };
+    assert!(taken >= 20, "{taken}");
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert_eq!(
+        refused.body["type"],
+        "https://towpath.dev/problems/too-many"
+    );
+    let wait: u64 = refused.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=10).contains(&wait), "{wait}");
+    assert!(
+        refused.body["detail"].as_str().unwrap().contains("`pay`"),
+        "{}",
+        refused.body
+    );
+
+    // Nothing of what was refused is there, and others go on.
+    let theirs = replica
+        .publish("shop", &scan(json!({ "team": "shop" })))
+        .await;
+    assert_eq!(theirs.status, 200, "{}", theirs.body);
+    let head = replica.store.head().await.unwrap();
+    assert_eq!(head, i64::try_from(taken * 100 + 1).unwrap());
+}

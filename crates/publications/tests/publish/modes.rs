@@ -1,0 +1,209 @@
+//! The envelope, and the three ways to send it.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{BATCH, Database, STRUCTURED, scan};
+
+on_both!(
+    what_was_published_is_read_and_followed,
+    a_trigger_and_its_result_are_two_events,
+    a_batch_is_published_whole_or_not_at_all,
+    each_mode_says_the_same,
+);
+
+async fn what_was_published_is_read_and_followed(database: &Database) {
+    let replica = database.replica().await;
+    let other = database.second(&replica).await;
+    let (member, stranger) = (other.follow("pay").await, other.follow("shop").await);
+    let correlation = Uuid::now_v7();
+    let event = scan(json!({
+        "subject": "notes:1.4", "time": "2026-01-02T03:04:05.678Z", "outcome": "fail",
+        "correlation": correlation, "links": "https://ci.acme.example/7 https://acme.example/wiki",
+        "environment": "pay-dev", "namespace": "pay-dev", "cluster": "eu-1", "region": "eu",
+        "role": "dev", "component": "notes", "kind": "Image", "version": "1.4", "attempt": 2,
+        "final": true, "datacontenttype": "application/json; charset=utf-8", "comexampleextra": null,
+        "data": { "critical": 2, "found": ["CVE-2026-1"] },
+    }));
+    let answer = replica.publish("pay", &event).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let said = &answer.body["items"][0];
+    assert_eq!(
+        (
+            &said["source"],
+            &said["id"],
+            &said["team"],
+            &said["duplicate"]
+        ),
+        (&event["source"], &json!("1"), &json!("pay"), &json!(false))
+    );
+    let read = replica.seen("pay", "").await.remove(0);
+    let mut expected = event.clone();
+    expected["datacontenttype"] = json!("application/json");
+    expected.as_object_mut().unwrap().remove("comexampleextra");
+    for (name, value) in [
+        ("seq", said["seq"].clone()),
+        ("entry", said["entry"].clone()),
+        ("actor", json!("account:pay/ci")),
+        ("means", json!("admin-token")),
+        ("received", read["received"].clone()),
+    ] {
+        expected[name] = value;
+    }
+    assert_eq!(read, expected);
+    let received: Timestamp = read["received"].as_str().unwrap().parse().unwrap();
+    assert!(Timestamp::now().duration_since(received).as_secs() < 60);
+
+    assert_eq!(member.await, read);
+    for query in [
+        "?type=com.acme",
+        "?team=pay",
+        "?subject=notes:1.4",
+        "?actor=account:pay/ci",
+        &format!("?correlation={correlation}"),
+    ] {
+        assert_eq!(replica.seen("pay", query).await, [read.clone()], "{query}");
+        assert_eq!(replica.seen("admin", query).await.len(), 1, "{query}");
+        assert!(replica.seen("shop", query).await.is_empty(), "{query}");
+    }
+    assert!(replica.seen("pay", "?type=scan").await.is_empty());
+    // Whoever follows for another team gets the next of their own first.
+    let theirs = scan(json!({ "team": "shop" }));
+    assert_eq!(replica.publish("shop", &theirs).await.status, 200);
+    assert_eq!(stranger.await["team"], "shop");
+}
+
+async fn a_trigger_and_its_result_are_two_events(database: &Database) {
+    let replica = database.replica().await;
+    let triggered = scan(json!({ "type": "com.acme.scan.triggered" }));
+    let answer = replica.publish("pay", &triggered).await;
+    let correlation = &answer.body["items"][0]["correlation"];
+    let named = answer.headers["correlation-id"].to_str().unwrap();
+    assert_eq!(correlation, named);
+    let result = scan(json!({ "id": "2", "correlation": correlation, "outcome": "pass" }));
+    assert_eq!(replica.publish("pay", &result).await.status, 200);
+    let both = replica.seen("pay", &format!("?correlation={named}")).await;
+    let told: Vec<_> = both
+        .iter()
+        .map(|event| (&event["type"], event.get("outcome")))
+        .collect();
+    let expected = [
+        (&json!("com.acme.scan.triggered"), None),
+        (&json!("com.acme.scan.finished"), Some(&json!("pass"))),
+    ];
+    assert_eq!(told, expected);
+    // Without a time it is the platform's.
+    assert_eq!(both[0]["time"], both[0]["received"]);
+    assert_eq!(both[0]["data"], Value::Null);
+}
+
+async fn a_batch_is_published_whole_or_not_at_all(database: &Database) {
+    let replica = database.replica().await;
+    let batch: Vec<_> = (0..100)
+        .map(|number| scan(json!({ "id": number.to_string() })))
+        .collect();
+    let answer = replica.publish("pay", &json!(batch)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let seqs: Vec<_> = answer.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["seq"].clone())
+        .collect();
+    assert_eq!(json!(seqs), json!((1..=100).collect::<Vec<_>>()));
+    assert_eq!(
+        replica.publish("pay", &json!([])).await.body,
+        json!({ "items": [] })
+    );
+
+    let one_is_wrong = json!([
+        scan(json!({ "id": "a" })),
+        scan(json!({ "id": "b", "type": "wrong", "outcome": "perhaps" })),
+        scan(json!({ "id": "c", "source": null })),
+    ]);
+    let answer = replica.publish("pay", &one_is_wrong).await;
+    assert_eq!(answer.status, 422);
+    let paths: Vec<_> = answer.body["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["path"])
+        .collect();
+    assert_eq!(
+        json!(paths),
+        json!(["[1].type", "[1].outcome", "[2].source"])
+    );
+    let one_is_anothers = json!([scan(json!({ "id": "a" })), scan(json!({ "team": "shop" }))]);
+    assert_eq!(replica.publish("pay", &one_is_anothers).await.status, 403);
+    let too_many = vec![scan(json!({})); 101];
+    let answer = replica.publish("pay", &json!(too_many)).await;
+    assert_eq!(
+        (answer.status, &answer.body["problems"][0]["rule"]),
+        (422, &json!("event/count"))
+    );
+    assert_eq!(replica.seen("pay", "?limit=1000").await.len(), 100);
+}
+
+async fn each_mode_says_the_same(database: &Database) {
+    let replica = database.replica().await;
+    let event = |id: &str| {
+        scan(json!({ "id": id, "subject": "Grüße, 50%", "data": { "a": [1] }, "attempt": "2" }))
+    };
+    let as_json = [("content-type", "application/json")];
+    let structured = [(
+        "content-type",
+        "application/cloudevents+json; charset=UTF-8",
+    )];
+    let batch = [("content-type", BATCH)];
+    let binary = [
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "4"),
+        ("ce-source", "https://ci.acme.example/scans"),
+        ("ce-type", "com.acme.scan.finished"),
+        ("ce-team", "pay"),
+        ("ce-subject", "Gr%C3%BC%C3%9Fe%2C 50%25"),
+        ("ce-attempt", "2"),
+    ];
+    let sent = [
+        replica
+            .post("pay", &structured, event("1").to_string())
+            .await,
+        replica.post("pay", &as_json, event("2").to_string()).await,
+        replica
+            .post("pay", &batch, json!([event("3")]).to_string())
+            .await,
+        replica.post("pay", &binary, r#"{"a": [1]}"#).await,
+        replica
+            .post("pay", &as_json, json!([event("5")]).to_string())
+            .await,
+    ];
+    for answer in &sent {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let seen = replica.seen("pay", "").await;
+    assert_eq!(seen.len(), sent.len());
+    for (at, event) in seen.iter().enumerate() {
+        assert_eq!(event["id"], (at + 1).to_string());
+        for name in ["type", "source", "subject", "attempt", "data", "team"] {
+            assert_eq!(event[name], seen[0][name], "{name} of {event}");
+        }
+    }
+    assert_eq!(seen[0]["subject"], "Grüße, 50%");
+
+    // What does not fit its mode is told.
+    let list = json!([event("6")]).to_string();
+    let one = event("6").to_string();
+    for (kind, body) in [
+        (STRUCTURED, list.as_str()),
+        (BATCH, &one),
+        ("text/plain", &one),
+    ] {
+        let answer = replica
+            .post("pay", &[("content-type", kind)], body.to_owned())
+            .await;
+        assert_eq!(answer.status, 422, "{kind}");
+        assert!(answer.body["remedy"].is_string(), "{}", answer.body);
+    }
+}
