@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::{
     Publications,
     api::{CloudEvent, PublishedEvents},
-    model::{Draft, MOST},
+    model::{Draft, MOST, source::unescaped},
 };
 
 /// What the attributes of binary mode begin with, as headers.
@@ -136,7 +136,8 @@ fn binary(headers: &HeaderMap, data: Value) -> Result<Map<String, Value>> {
                 "is none: the body is the data, and Content-Type says what it is",
             ));
         }
-        let text = decoded(value.as_bytes()).ok_or_else(|| wrong("is no text in UTF-8"))?;
+        let text = String::from_utf8(unescaped(value.as_bytes()))
+            .map_err(|_| wrong("is no text in UTF-8"))?;
         let before = envelope.insert(attribute.to_owned(), Value::String(text));
         if before.is_some() {
             return Err(wrong("is there twice"));
@@ -144,26 +145,4 @@ fn binary(headers: &HeaderMap, data: Value) -> Result<Map<String, Value>> {
     }
     envelope.insert("data".into(), data);
     Ok(envelope)
-}
-
-fn decoded(value: &[u8]) -> Option<String> {
-    let mut plain = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).filter(|_| byte == b'%');
-        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
-        // `+4` is a number to Rust.
-        let hex = hex.filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                plain.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(plain).ok()
 }

@@ -23,12 +23,11 @@ impl Pattern {
     /// Checks and takes `text`, with our prefix or without.
     pub fn new(text: &str) -> Result<Self> {
         let short = text.strip_prefix(NewEvent::PREFIX).unwrap_or(text);
-        let word = |word: &str| {
-            !word.is_empty()
-                && word
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-        };
+        // Others than the platform may write theirs with capitals; theirs have three words or more.
+        let is_others = short.matches('.').count() > 1;
+        let others = |c: char| is_others && (c.is_ascii_uppercase() || c == '_');
+        let ours = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let word = |word: &str| !word.is_empty() && word.chars().all(|c| ours(c) || others(c));
         let words = short.strip_suffix('*').map_or(Some(short), |rest| {
             rest.strip_suffix('.').or(rest.is_empty().then_some("any"))
         });

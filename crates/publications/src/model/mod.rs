@@ -1,7 +1,7 @@
 //! What an event from outside may say: the envelope, with its rules. No I/O.
 
 mod attribute;
-mod source;
+pub(crate) mod source;
 
 use std::collections::BTreeMap;
 

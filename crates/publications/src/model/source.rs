@@ -60,23 +60,33 @@ fn has_scheme(text: &str) -> bool {
 
 /// A word of a path without escapes, in small letters.
 fn decoded(word: &str) -> String {
-    let bytes = word.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = word.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                at += 3;
-            }
-            None => {
-                plain.push(bytes[at]);
-                at += 1;
-            }
-        }
+    String::from_utf8_lossy(&unescaped(word.as_bytes())).to_ascii_lowercase()
+}
+
+/// A text without percent-encoding (RFC 3986, 2.1); what is no escape stays.
+pub(crate) fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = if byte == b'%' { hex(after) } else { None };
+        plain.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
     }
-    String::from_utf8_lossy(&plain).to_ascii_lowercase()
+    plain
+}
+
+/// The byte that two digits say.
+fn hex(digits: &[u8]) -> Option<u8> {
+    let digits = digits.get(..2)?;
+    // `+4` is a number to Rust.
+    let digits = std::str::from_utf8(digits)
+        .ok()
+        .filter(|_| digits.iter().all(u8::is_ascii_hexdigit))?;
+    u8::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Consumer {
 
     /// Sends an event as the platform does; gives the answer.
     async fn send(&self, event: &Event, key: &Secret, at: i64) -> (u16, Value) {
-        let (id, body) = (event.id.to_string(), serde_json::to_vec(event).unwrap());
+        let (id, body) = (event.id.clone(), serde_json::to_vec(event).unwrap());
         let request = reqwest::Client::new()
             .post(&self.url)
             .header("webhook-id", &id)
