@@ -164,11 +164,10 @@ impl Tenure {
                 stop: term.clone(),
             })
             .await;
-            match tasks.join_next().await {
-                Some(Err(error)) => {
-                    tracing::error!(lease = self.lease, %error, "a part of the work failed");
-                }
-                _ => tracing::debug!(lease = self.lease, "a part of the work has ended"),
+            if let Some(Err(error)) = tasks.join_next().await {
+                tracing::error!(lease = self.lease, %error, "a part of the work failed");
+            } else {
+                tracing::debug!(lease = self.lease, "a part of the work has ended");
             }
         };
         let (ended, deadline) = tokio::select! {

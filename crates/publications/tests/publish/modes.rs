@@ -63,7 +63,11 @@ async fn what_was_published_is_read_and_followed(database: &Database) {
         "?actor=account:pay/ci",
         &format!("?correlation={correlation}"),
     ] {
-        assert_eq!(replica.seen("pay", query).await, [read.clone()], "{query}");
+        assert_eq!(
+            replica.seen("pay", query).await,
+            std::slice::from_ref(&read),
+            "{query}"
+        );
         assert_eq!(replica.seen("admin", query).await.len(), 1, "{query}");
         assert!(replica.seen("shop", query).await.is_empty(), "{query}");
     }
