@@ -35,12 +35,18 @@ TOLERANCE = 300
 LONGEST = 512 * 1024
 
 
+def is_ours(event):
+    """Whether the platform says it. Nobody else may publish types that begin so."""
+    return event["type"].startswith("dev.towpath.")
+
+
 def about(event):
-    """What an event is about. Others than the platform call their subjects as they like, or not at all: of
-    theirs it is with who says so, and never taken for a thing of the platform."""
-    if event["type"].startswith("dev.towpath."):
+    """What an event is about. Others than the platform call their sources and subjects as they like, `Team/a`
+    too: theirs are marked as theirs, by team, and never taken for a thing of the platform, nor of each other."""
+    if is_ours(event):
         return event["subject"]
-    return f'{event["source"]} {event.get("subject", "")}'.strip()
+    said = ("outside", event["team"] or "-", event["source"], event.get("subject", ""))
+    return " ".join(said).rstrip()
 
 
 def act(db, event):
@@ -55,7 +61,10 @@ def act(db, event):
         "ON CONFLICT (subject) DO UPDATE SET says = excluded.says",
         (about(event), event["type"]),
     )
-    kind, _, name = about(event).partition("/")
+    # Only what the platform says of its own is a reason to do anything with it.
+    if not is_ours(event):
+        return
+    kind, _, name = event["subject"].partition("/")
     if kind == "Team":
         db.execute("INSERT OR IGNORE INTO wanted (team) VALUES (?)", (name,))
 

@@ -91,11 +91,26 @@ pub(crate) fn listening_beside(pid: u32) -> Option<BTreeSet<(u16, bool)>> {
     let found = found.filter_map(|line| {
         let (port, _) = listener(line)?;
         let address = line.split_ascii_whitespace().nth(1)?.split(':').next()?;
-        let local = address.len() == 8 && address.ends_with("7F")
-            || address == "00000000000000000000000001000000";
-        (address != RESOLVER).then_some((port, local))
+        (address != RESOLVER).then_some((port, is_local(address)))
     });
     Some(found.collect())
+}
+
+/// Whether an address is of localhost, as the kernel writes it on a machine whose least byte is first.
+fn is_local(address: &str) -> bool {
+    // A program of both families that binds 127.0.0.1 has it as ::ffff:127.0.0.1.
+    const MAPPED: &str = "0000000000000000FFFF0000";
+    let four = address.strip_prefix(MAPPED).unwrap_or(address);
+    four.len() == 8 && four.ends_with("7F") || address == "00000000000000000000000001000000"
+}
+
+/// Whether it can be told which sockets `pids` hold. Those of a process that has ended are none.
+pub(crate) fn are_readable(pids: &BTreeSet<u32>) -> bool {
+    pids.iter()
+        .all(|pid| match fs::read_dir(format!("/proc/{pid}/fd")) {
+            Ok(_) => true,
+            Err(error) => error.kind() != std::io::ErrorKind::PermissionDenied,
+        })
 }
 
 /// The inodes of the sockets that a process holds.
@@ -159,5 +174,24 @@ mod tests {
         let open = TcpListener::bind("0.0.0.0:0").unwrap();
         let port = open.local_addr().unwrap().port();
         assert!(listening_beside(pid).unwrap().contains(&(port, false)));
+    }
+
+    #[test]
+    fn localhost_is_known_in_each_of_its_forms() {
+        for local in [
+            "0100007F",
+            "00000000000000000000000001000000",
+            "0000000000000000FFFF00000100007F",
+        ] {
+            assert!(is_local(local), "{local}");
+        }
+        for open in [
+            "00000000",
+            "020011AC",
+            "00000000000000000000000000000000",
+            "0000000000000000FFFF0000020011AC",
+        ] {
+            assert!(!is_local(open), "{open}");
+        }
     }
 }

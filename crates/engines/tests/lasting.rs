@@ -22,6 +22,12 @@ fn free_port() -> u16 {
     free.local_addr().unwrap().port()
 }
 
+/// A piece of a script that takes all of a processor for so many seconds.
+fn works(seconds: u32) -> String {
+    let now = "$(/bin/busybox date +%s)";
+    format!("end=$(({now} + {seconds})); while [ {now} -lt $end ]; do :; done")
+}
+
 /// Waits until the release is ready, and sees to it that nobody gave it up before.
 async fn gets_ready(subject: &Subject, id: &ReleaseRef) -> ReleaseState {
     let ready = |state: &ReleaseState| {
@@ -66,19 +72,31 @@ async fn a_program_that_is_slow_is_waited_for() {
     // Is at work on its start, with a port for its operators open already.
     let (id_of_busy, other) = (id("busy", 1), free_port());
     let script = support::serves(&format!(
-        "/bin/busybox httpd -p 127.0.0.1:{other}; \
-         end=$(($(date +%s) + 6)); while [ $(date +%s) -lt $end ]; do :; done"
+        "/bin/busybox httpd -p 127.0.0.1:{other}; {}",
+        works(6)
     ));
     let mut busy = subject.release(&id_of_busy, &[("web", container(&script))]);
     busy.ports = port();
-    subject.engine.apply(&silent).await.unwrap();
-    subject.engine.apply(&busy).await.unwrap();
+    // The same, and its work is that of children which end one after the other.
+    let (id_of_parent, other) = (id("parent", 1), free_port());
+    let script = support::serves(&format!(
+        "/bin/busybox httpd -p 127.0.0.1:{other}; \
+         for i in 1 2 3 4 5 6; do /bin/busybox sh -c '{}'; done",
+        works(1)
+    ));
+    let mut parent = subject.release(&id_of_parent, &[("web", container(&script))]);
+    parent.ports = port();
+    for release in [&silent, &busy, &parent] {
+        subject.engine.apply(release).await.unwrap();
+    }
     tokio::join!(
         gets_ready(&subject, &id_of_silent),
-        gets_ready(&subject, &id_of_busy)
+        gets_ready(&subject, &id_of_busy),
+        gets_ready(&subject, &id_of_parent)
     );
-    subject.removed(&id_of_silent).await;
-    subject.removed(&id_of_busy).await;
+    for id in [&id_of_silent, &id_of_busy, &id_of_parent] {
+        subject.removed(id).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,4 +176,36 @@ async fn a_container_that_is_slow_is_waited_for() {
     subject.engine.apply(&release).await.unwrap();
     gets_ready(&subject, &id).await;
     subject.removed(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_works_is_waited_for_whoever_has_opened_a_port() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(subject) = support::docker_with(directory.path(), hurried).await else {
+        return;
+    };
+    let _cleaned = support::Cleaned(subject.platform);
+    // Another container rests, with a port that nobody declared: the network is that of both.
+    let id_of_pair = id("pair", 1);
+    let proxy = container("exec /bin/busybox httpd -f -p 8081");
+    let serve = "exec /bin/busybox httpd -f -p 8080";
+    let web = container(&format!("{}; {serve}", works(6)));
+    let mut pair = subject.release(&id_of_pair, &[("proxy", proxy), ("web", web)]);
+    pair.ports = port();
+    // The main process itself does nothing: its children do, and end.
+    let id_of_parent = id("parent", 1);
+    let script = format!(
+        "/bin/busybox httpd -p 8081; for i in 1 2 3 4 5 6; do /bin/busybox sh -c '{}'; done; {serve}",
+        works(1)
+    );
+    let mut parent = subject.release(&id_of_parent, &[("web", container(&script))]);
+    parent.ports = port();
+    subject.engine.apply(&pair).await.unwrap();
+    subject.engine.apply(&parent).await.unwrap();
+    tokio::join!(
+        gets_ready(&subject, &id_of_pair),
+        gets_ready(&subject, &id_of_parent)
+    );
+    subject.removed(&id_of_pair).await;
+    subject.removed(&id_of_parent).await;
 }

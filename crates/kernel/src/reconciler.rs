@@ -47,8 +47,8 @@ pub trait Reconciler: Send + Sync + 'static {
             .collect()
     }
 
-    /// How many keys may be worked on at once. Those of one lane that is a team's have three quarters of the
-    /// places at the most, so that another's are begun while they go on.
+    /// How many keys may be worked on at once. Where there are two places or more, those of one lane that is a
+    /// team's have three quarters of them at the most, so that another's are begun while they go on.
     fn concurrency(&self) -> usize {
         8
     }

@@ -39,6 +39,15 @@ pub struct Term {
     pub stop: CancellationToken,
 }
 
+/// What it means that a part of the work ends while its term goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    /// Nothing: it is begun anew.
+    MayEnd,
+    /// A fault: it ends with the term only.
+    Last,
+}
+
 /// Why a term has ended.
 enum Ended {
     /// The platform stops, or the lease is another's.
@@ -89,13 +98,21 @@ impl Tenure {
             tasks.spawn(work(term));
             std::future::ready(tasks)
         };
-        self.run_parts(stop, begin).await;
+        self.work(stop, Parts::MayEnd, begin).await;
     }
 
-    /// The same for work of several parts, which `begin` has spawned. Where one of them ends by itself all
-    /// are begun anew, by this replica or another: half the work would keep the lease from whoever does the
-    /// whole.
+    /// The same for work of several parts, which `begin` has spawned, and which end with the term only. Where one
+    /// of them ends by itself all the same, that is logged as an error, and all are begun anew, by this replica or
+    /// another: half the work would keep the lease from whoever does the whole.
     pub(crate) async fn run_parts<W, F>(self, stop: CancellationToken, begin: W)
+    where
+        W: Fn(Term) -> F,
+        F: Future<Output = JoinSet<()>>,
+    {
+        self.work(stop, Parts::Last, begin).await;
+    }
+
+    async fn work<W, F>(self, stop: CancellationToken, parts: Parts, begin: W)
     where
         W: Fn(Term) -> F,
         F: Future<Output = JoinSet<()>>,
@@ -107,7 +124,8 @@ impl Tenure {
                 Ok(Some(fence)) => {
                     tracing::info!(lease, epoch = fence.epoch, "a lease is held");
                     self.held.send_replace(true);
-                    let ended = self.hold(&fence, asked + self.ttl, &stop, &begin).await;
+                    let expires = asked + self.ttl;
+                    let ended = self.hold(&fence, expires, &stop, parts, &begin).await;
                     self.held.send_replace(false);
                     tracing::info!(lease, epoch = fence.epoch, "a lease is no longer held");
                     // Expired, or given up: in both cases nothing of this term works any more.
@@ -149,6 +167,7 @@ impl Tenure {
         fence: &Fence,
         expires: Instant,
         stop: &CancellationToken,
+        parts: Parts,
         begin: &W,
     ) -> Ended
     where
@@ -164,10 +183,14 @@ impl Tenure {
                 stop: term.clone(),
             })
             .await;
-            if let Some(Err(error)) = tasks.join_next().await {
-                tracing::error!(lease = self.lease, %error, "a part of the work failed");
-            } else {
-                tracing::debug!(lease = self.lease, "a part of the work has ended");
+            let lease = self.lease;
+            match tasks.join_next().await {
+                Some(Err(error)) => tracing::error!(lease, %error, "a part of the work failed"),
+                // Where the platform stops, whatever is quick ends before that is looked at here.
+                _ if parts == Parts::Last && !stop.is_cancelled() => {
+                    tracing::error!(lease, "a part of the work has ended by itself");
+                }
+                _ => tracing::debug!(lease, "a part of the work has ended"),
             }
         };
         let (ended, deadline) = tokio::select! {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderMap, header},
     routing::post,
 };
@@ -15,16 +15,20 @@ use serde_json::{Map, Value};
 use crate::{
     Publications,
     api::{CloudEvent, PublishedEvents},
-    model::{Draft, MOST, source::unescaped},
+    model::{Draft, LARGEST, MOST, source::unescaped},
 };
 
 /// What the attributes of binary mode begin with, as headers.
 const BINARY: &str = "ce-";
 
+/// The largest request: the largest batch, with room for how its publisher writes JSON (indents, escapes).
+const BODY_LIMIT: usize = MOST * LARGEST * 5 / 4;
+
 /// The route, below `/v1`.
 pub fn routes(service: Arc<Publications>) -> Router {
     Router::new()
         .route("/v1/events", post(publish_events))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(service)
 }
 
@@ -52,7 +56,10 @@ async fn publish_events(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Result<Json<PublishedEvents>> {
-    let drafts = read(&headers, body)?;
+    // Checking a large batch is work: not for a thread that serves everybody else.
+    let drafts = tokio::task::spawn_blocking(move || read(&headers, body))
+        .await
+        .map_err(|error| Error::internal("the events could not be read", error))??;
     let items = service.publish(&caller, drafts).await?;
     Ok(Json(PublishedEvents { items }))
 }

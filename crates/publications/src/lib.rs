@@ -13,4 +13,4 @@ pub mod model;
 mod rate;
 pub mod service;
 
-pub use service::Publications;
+pub use service::{Counts, Publications};

@@ -1,7 +1,8 @@
 //! How much each may publish: a bucket for each team, that fills again as time goes by.
 //!
 //! What is in the log is there for ever, and everybody who follows it is told: one publisher that runs wild
-//! must not be everybody's flood. Each replica counts by itself.
+//! must not be everybody's flood, and one that never rests must not fill the store. Each replica counts by
+//! itself.
 
 use std::{
     collections::HashMap,
@@ -16,6 +17,10 @@ use tokio::time::Instant;
 pub(crate) const STEADY: f64 = 10.0;
 /// What it may publish at once: the largest batch of the largest events, and some more.
 pub(crate) const AT_ONCE: f64 = 2000.0;
+/// The bytes that it may publish in a day: what the store grows by at the most.
+pub(crate) const DAILY: usize = 64 * 1024 * 1024;
+/// How long a day is. It begins with the first event after the one before has ended.
+const DAY: Duration = Duration::from_hours(24);
 /// A large event is as many as it has parts of this many bytes.
 const PART: usize = 4 * 1024;
 
@@ -27,31 +32,78 @@ pub(crate) struct Rates(Mutex<HashMap<String, Bucket>>);
 struct Bucket {
     left: f64,
     at: Instant,
+    /// Bytes of its day.
+    kept: usize,
+    /// When that day began.
+    day: Instant,
+}
+
+/// What somebody asks to publish.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Load {
+    weight: f64,
+    bytes: usize,
+}
+
+impl Load {
+    /// An event of so many bytes beside all else.
+    pub(crate) fn add(&mut self, size: usize) {
+        self.weight += weight(size);
+        self.bytes += size;
+    }
+}
+
+/// Why a team has to wait, and for how long.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It is too fast.
+    Rate(Duration),
+    /// It has had its bytes of the day.
+    Day(Duration),
 }
 
 /// What an event of so many bytes counts.
-pub(crate) fn weight(size: usize) -> f64 {
+fn weight(size: usize) -> f64 {
     u32::try_from(1 + size / PART).map_or(AT_ONCE, f64::from)
 }
 
 impl Rates {
-    /// Takes `weight` from what is left to `team`; else says when there is so much.
-    pub(crate) fn take(&self, team: &str, weight: f64) -> Result<(), Duration> {
+    /// Takes `load` from what is left to `team`; else says when there is so much.
+    pub(crate) fn take(&self, team: &str, load: Load) -> Result<(), Wait> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         // Who is full again is as if they were not there.
-        all.retain(|_, bucket| bucket.left_at(now) < AT_ONCE);
+        all.retain(|_, bucket| bucket.left_at(now) < AT_ONCE || !bucket.is_over(now));
         let bucket = all.entry(team.to_owned()).or_insert(Bucket {
             left: AT_ONCE,
             at: now,
+            kept: 0,
+            day: now,
         });
+        if bucket.is_over(now) {
+            (bucket.kept, bucket.day) = (0, now);
+        }
         bucket.left = bucket.left_at(now);
         bucket.at = now;
-        if bucket.left < weight {
-            return Err(Duration::from_secs_f64((weight - bucket.left) / STEADY));
+        if DAILY - bucket.kept < load.bytes {
+            return Err(Wait::Day(DAY.saturating_sub(now - bucket.day)));
         }
-        bucket.left -= weight;
+        if bucket.left < load.weight {
+            let wait = (load.weight - bucket.left) / STEADY;
+            return Err(Wait::Rate(Duration::from_secs_f64(wait)));
+        }
+        bucket.left -= load.weight;
+        bucket.kept += load.bytes;
         Ok(())
+    }
+
+    /// Gives the day back what was taken for events that are not kept: they were there before, or were
+    /// refused.
+    pub(crate) fn give_back(&self, team: &str, bytes: usize) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = all.get_mut(team) {
+            bucket.kept = bucket.kept.saturating_sub(bytes);
+        }
     }
 }
 
@@ -60,24 +112,54 @@ impl Bucket {
         let filled = (now - self.at).as_secs_f64() * STEADY;
         (self.left + filled).min(AT_ONCE)
     }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now - self.day >= DAY
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn plain(weight: f64) -> Load {
+        Load { weight, bytes: 0 }
+    }
+
+    fn large(bytes: usize) -> Load {
+        Load { weight: 1.0, bytes }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_was_taken_comes_back_with_time() {
         let rates = Rates::default();
-        assert_eq!(rates.take("payments", AT_ONCE), Ok(()));
-        assert_eq!(rates.take("payments", 5.0), Err(Duration::from_millis(500)));
-        assert_eq!(rates.take("shop", 5.0), Ok(()));
+        let half = Wait::Rate(Duration::from_millis(500));
+        assert_eq!(rates.take("payments", plain(AT_ONCE)), Ok(()));
+        assert_eq!(rates.take("payments", plain(5.0)), Err(half));
+        assert_eq!(rates.take("shop", plain(5.0)), Ok(()));
         tokio::time::advance(Duration::from_millis(500)).await;
-        assert_eq!(rates.take("payments", 5.0), Ok(()));
-        assert!(rates.take("payments", 1.0).is_err());
-        tokio::time::advance(Duration::from_hours(1)).await;
-        assert_eq!(rates.take("payments", AT_ONCE), Ok(()));
+        assert_eq!(rates.take("payments", plain(5.0)), Ok(()));
+        assert!(rates.take("payments", plain(1.0)).is_err());
+        tokio::time::advance(DAY).await;
+        assert_eq!(rates.take("payments", plain(AT_ONCE)), Ok(()));
         assert_eq!(rates.0.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_day_has_so_many_bytes_and_then_another_begins() {
+        let rates = Rates::default();
+        assert_eq!(rates.take("payments", large(DAILY - 10)), Ok(()));
+        // Rested or not, the day goes on.
+        tokio::time::advance(Duration::from_hours(23)).await;
+        assert_eq!(rates.take("shop", large(DAILY)), Ok(()));
+        let hour = || Err(Wait::Day(Duration::from_hours(1)));
+        assert_eq!(rates.take("payments", large(11)), hour());
+        assert_eq!(rates.take("payments", large(10)), Ok(()));
+        assert_eq!(rates.take("payments", large(1)), hour());
+        rates.give_back("payments", 1);
+        assert_eq!(rates.take("payments", large(1)), Ok(()));
+        tokio::time::advance(Duration::from_hours(1)).await;
+        assert_eq!(rates.take("payments", large(DAILY)), Ok(()));
     }
 
     #[test]
@@ -85,5 +167,6 @@ mod tests {
         use crate::model::{LARGEST, MOST};
         let most = u32::try_from(MOST).unwrap();
         assert!(weight(LARGEST) * f64::from(most) <= AT_ONCE);
+        const { assert!(LARGEST * MOST <= DAILY) };
     }
 }

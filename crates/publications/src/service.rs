@@ -1,6 +1,9 @@
 //! Who may publish what has happened, and how much.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use kernel::{Action, Caller, Cause, Change, Error, ErrorKind, Guard, Publication, Result, Store};
 use serde_json::Value;
@@ -8,17 +11,31 @@ use serde_json::Value;
 use crate::{
     api::PublishedEvent,
     model::Draft,
-    rate::{Rates, weight},
+    rate::{DAILY, Load, Rates, Wait},
 };
 
 /// To publish what has happened, as an event of a team.
 pub const PUBLISH: Action = Action::act("event.publish");
+
+/// What became of the events that one replica was sent since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// They are in the log now.
+    pub taken: u64,
+    /// They were there before.
+    pub known: u64,
+    /// Their team has published too many.
+    pub held_up: u64,
+}
 
 /// Takes events from outside into the log.
 pub struct Publications {
     store: Store,
     guard: Guard,
     rates: Rates,
+    taken: AtomicU64,
+    known: AtomicU64,
+    held_up: AtomicU64,
 }
 
 impl Publications {
@@ -28,6 +45,20 @@ impl Publications {
             store,
             guard,
             rates: Rates::default(),
+            taken: AtomicU64::new(0),
+            known: AtomicU64::new(0),
+            held_up: AtomicU64::new(0),
+        }
+    }
+
+    /// What became of the events so far.
+    pub fn counts(&self) -> Counts {
+        let [taken, known, held_up] =
+            [&self.taken, &self.known, &self.held_up].map(|count| count.load(Ordering::Relaxed));
+        Counts {
+            taken,
+            known,
+            held_up,
         }
     }
 
@@ -39,7 +70,8 @@ impl Publications {
         drafts: Vec<Draft>,
     ) -> Result<Vec<PublishedEvent>> {
         let mut publications = Vec::with_capacity(drafts.len());
-        let mut weights: BTreeMap<String, f64> = BTreeMap::new();
+        let mut loads: BTreeMap<String, Load> = BTreeMap::new();
+        let mut sizes = Vec::with_capacity(drafts.len());
         let mut asked = BTreeSet::new();
         for draft in drafts {
             let team = team_of(caller, draft.team.as_deref())?;
@@ -50,19 +82,35 @@ impl Publications {
                 self.guard.require(caller, PUBLISH, &target).await?;
                 self.guard.expect_team(caller, &team).await?;
             }
-            *weights.entry(team.clone()).or_default() += weight(draft.size);
+            loads.entry(team.clone()).or_default().add(draft.size);
+            sizes.push(draft.size);
             publications.push(self.publication(caller, draft, team));
         }
-        for (team, weight) in weights {
-            self.rates
-                .take(&team, weight)
-                .map_err(|wait| too_many(&team, wait))?;
+        for (team, load) in loads {
+            if let Err(wait) = self.rates.take(&team, load) {
+                count(&self.held_up, publications.len());
+                return Err(too_many(&team, &wait));
+            }
         }
         let mut change = Change::new();
         for publication in &publications {
             change.publish(publication.clone());
         }
-        let published = self.store.commit(change).await?.published;
+        let committed = self.store.commit(change).await;
+        // What the log does not have for it takes nothing of the day: who sends again is not held up.
+        let is_new = |at: usize| {
+            let committed = committed.as_ref();
+            committed.is_ok_and(|committed| committed.published[at].is_new)
+        };
+        for (at, (said, size)) in publications.iter().zip(sizes).enumerate() {
+            if !is_new(at) {
+                self.rates.give_back(&said.team, size);
+            }
+        }
+        let published = committed?.published;
+        let new = published.iter().filter(|one| one.is_new).count();
+        count(&self.taken, new);
+        count(&self.known, published.len() - new);
         let both = publications.into_iter().zip(published);
         let answers = both.map(|(said, published)| {
             PublishedEvent::new(said.source, said.id, said.team, &published)
@@ -106,15 +154,26 @@ fn team_of(caller: &Caller, said: Option<&str>) -> Result<String> {
     }
 }
 
-fn too_many(team: &str, wait: std::time::Duration) -> Error {
+fn count(counter: &AtomicU64, more: usize) {
+    counter.fetch_add(more as u64, Ordering::Relaxed);
+}
+
+fn too_many(team: &str, wait: &Wait) -> Error {
     let whose = match team {
         "" => "the platform's own tools publish".to_owned(),
         team => format!("team `{team}` publishes"),
     };
+    let (what, wait) = match *wait {
+        Wait::Rate(wait) => ("more events than the platform takes".to_owned(), wait),
+        Wait::Day(wait) => (
+            format!("more than the {} MiB of a day", DAILY / 1024 / 1024),
+            wait,
+        ),
+    };
     let seconds = wait.as_secs_f64().ceil().max(1.0);
     Error::new(
         ErrorKind::TooMany,
-        format!("{whose} more events than the platform takes; none of these was taken"),
+        format!("{whose} {what}; none of these was taken"),
     )
     .remedy(format!(
         "send them again in {seconds} s, and look for a publisher that runs wild"

@@ -3,6 +3,8 @@
 //!
 //! Queues are measured by themselves, apart from the work: that they grow is seen before anybody waits.
 
+use std::sync::Arc;
+
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
 use kernel::{
     Caller, Error, Guard, QueueStats, Queues, Result, Store, Target, authorization::Action,
@@ -12,6 +14,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
+use publications::{Counts, Publications};
 use tokio::sync::watch;
 
 const READ: Action = Action::act("platform.metrics.read");
@@ -26,6 +29,7 @@ pub(crate) struct Metrics {
     pub(crate) guard: Guard,
     pub(crate) queues: Queues,
     pub(crate) leads: watch::Receiver<bool>,
+    pub(crate) publications: Arc<Publications>,
 }
 
 /// The OpenAPI description of the route.
@@ -39,8 +43,8 @@ pub(crate) fn routes(metrics: Metrics) -> Router {
         .with_state(metrics)
 }
 
-/// Queues of reconcilers, which replica reconciles, and the length of the event log, of the replica that
-/// is asked: OpenMetrics text.
+/// Queues of reconcilers, which replica reconciles, the length of the event log, and what became of events from
+/// outside, of the replica that is asked: OpenMetrics text.
 #[utoipa::path(get, path = "/metrics", tag = "platform",
     responses((status = 200, content_type = "application/openmetrics-text", body = String), (status = 403)))]
 async fn metrics(State(metrics): State<Metrics>, caller: Caller) -> Result<impl IntoResponse> {
@@ -50,14 +54,20 @@ async fn metrics(State(metrics): State<Metrics>, caller: Caller) -> Result<impl 
     };
     metrics.guard.require(&caller, READ, &about).await?;
     let head = metrics.store.head().await?;
-    let text = written(&metrics.queues.stats(), *metrics.leads.borrow(), head)?;
+    let counts = metrics.publications.counts();
+    let text = written(
+        &metrics.queues.stats(),
+        *metrics.leads.borrow(),
+        head,
+        counts,
+    )?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))
 }
 
-/// What a number is about: a reconciler.
+/// What a number is about: a reconciler, or an outcome.
 type Labels = [(&'static str, &'static str); 1];
 
-fn written(queues: &[QueueStats], leads: bool, head: i64) -> Result<String> {
+fn written(queues: &[QueueStats], leads: bool, head: i64, counts: Counts) -> Result<String> {
     let mut registry = Registry::with_prefix("towpath");
     let (waiting, running) = (
         Family::<Labels, Gauge>::default(),
@@ -108,6 +118,19 @@ fn written(queues: &[QueueStats], leads: bool, head: i64) -> Result<String> {
     );
     registry.register("leader", "Whether this replica reconciles", leader);
     registry.register("event_log_head", "The newest event's place in the log", log);
+    let outside = Family::<Labels, Counter>::default();
+    for (outcome, count) in [
+        ("taken", counts.taken),
+        ("known", counts.known),
+        ("held-up", counts.held_up),
+    ] {
+        outside.get_or_create(&[("outcome", outcome)]).inc_by(count);
+    }
+    registry.register(
+        "events_from_outside",
+        "Events that were published: taken, there before, or too many",
+        outside,
+    );
     let mut text = String::new();
     text::encode(&mut text, &registry)
         .map_err(|error| Error::internal("the metrics could not be written", error))?;
@@ -131,6 +154,26 @@ mod tests {
             waited: Duration::from_millis(2500),
             longest_wait: Duration::from_millis(900),
         };
-        insta::assert_snapshot!(written(&[queue], true, 123).unwrap());
+        let text = written(&[queue], true, 123, Counts::default()).unwrap();
+        // Outcomes stand in no order of their own.
+        let outside = |line: &&str| line.contains("events_from_outside");
+        let (of_outside, rest): (Vec<_>, Vec<_>) = text.lines().partition(|line| outside(line));
+        insta::assert_snapshot!(rest.join("\n"));
+        assert_eq!(of_outside.len(), 5, "{of_outside:?}");
+    }
+
+    #[test]
+    fn what_became_of_events_from_outside_is_told_by_outcome() {
+        let counts = Counts {
+            taken: 3,
+            known: 2,
+            held_up: 1,
+        };
+        let text = written(&[], false, 0, counts).unwrap();
+        for (outcome, count) in [("taken", 3), ("known", 2), ("held-up", 1)] {
+            let line =
+                format!("towpath_events_from_outside_total{{outcome=\"{outcome}\"}} {count}");
+            assert!(text.contains(&line), "{line}: {text}");
+        }
     }
 }

@@ -265,6 +265,7 @@ pub async fn start(config: Config) -> Result<Running> {
         );
     }
 
+    let publications = Arc::new(Publications::new(store.clone(), guard.clone()));
     let router = Router::new()
         .merge(delivery::http::routes(delivery.clone()))
         .merge(catalog::http::routes(catalog))
@@ -282,11 +283,9 @@ pub async fn start(config: Config) -> Result<Running> {
             guard: guard.clone(),
             queues: driver.queues(),
             leads: driver.leadership(),
+            publications: publications.clone(),
         }))
-        .merge(publications::http::routes(Arc::new(Publications::new(
-            store.clone(),
-            guard.clone(),
-        ))))
+        .merge(publications::http::routes(publications))
         .merge(kernel::http::access_routes(guard.clone(), ACTIONS))
         .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
         .merge(portal::http::routes(Arc::new(Portal::new(

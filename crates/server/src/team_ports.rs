@@ -321,7 +321,7 @@ pub(crate) struct OfTools(pub(crate) Arc<Teams>);
 
 #[async_trait]
 impl Tools for OfTools {
-    async fn personal_credentials(&self, subject: &str) -> Result<Vec<PersonalCredential>> {
+    async fn personal_credentials(&self, subject: Option<&str>) -> Result<Vec<PersonalCredential>> {
         let found = self.0.personal_credentials(subject).await?.into_iter();
         let told = found.map(|one| PersonalCredential {
             tool: one.tool,

@@ -1,14 +1,57 @@
 //! What requests and answers hold.
 
 use jiff::Timestamp;
-use kernel::Name;
+use kernel::{Document, Error, Name, Resource, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    model::{Allowance, Interaction, JoinedBy, NetworkPolicies, Quota, TeamSelector, TeamType},
+    model::{
+        Allowance, Finding, Interaction, JoinedBy, NetworkPolicies, Quota, TeamSelector, TeamType,
+        Tool,
+    },
     port::Member,
 };
+
+/// A tool with what is found about it: found anew whenever somebody asks, and kept nowhere. So it is no part of the
+/// resource, which is written as it was read, and stands beside what is kept only where it is told.
+#[derive(Debug, Clone)]
+pub struct ToolView {
+    /// What is kept of it.
+    pub tool: Resource<Tool>,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+impl ToolView {
+    /// The field of the status in which findings are told.
+    const FINDINGS: &str = "findings";
+
+    /// The document that is answered: the findings are in its `status`, where there are some.
+    pub fn document(&self) -> Result<Document> {
+        let mut document = self.tool.document()?;
+        if !self.findings.is_empty() {
+            let findings = serde_json::to_value(&self.findings)
+                .map_err(|error| Error::internal("findings could not be serialized", error))?;
+            document.status[Self::FINDINGS] = findings;
+        }
+        Ok(document)
+    }
+
+    /// What such a document tells.
+    pub fn read(mut document: Document) -> Result<Self> {
+        let status = document.status.as_object_mut();
+        let findings = match status.and_then(|status| status.remove(Self::FINDINGS)) {
+            Some(findings) => serde_json::from_value(findings)
+                .map_err(|error| Error::internal("findings have an unknown shape", error))?,
+            None => vec![],
+        };
+        Ok(Self {
+            tool: document.typed()?,
+            findings,
+        })
+    }
+}
 
 /// A team to onboard.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -319,11 +362,12 @@ pub struct Spread {
     pub waiting: usize,
     /// Of how many it is not known, and will not be.
     pub unknown: usize,
-    /// Seconds that half of them took at the most. Of fewer than three people it is told to those alone who see
+    /// Seconds that half of them took at the most. Of fewer than five people it is told to those alone who see
     /// each of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub median: Option<f64>,
-    /// Seconds that nine of ten took at the most; told as the median is.
+    /// Seconds that nine of ten took at the most. Of fewer than ten people it is told as the median of fewer than
+    /// five is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p90: Option<f64>,
 }
@@ -381,4 +425,36 @@ pub struct Since {
     #[param(value_type = Option<String>, format = DateTime)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_found_about_a_tool_is_told_and_is_no_part_of_what_is_kept() {
+        let spec = json!({
+            "owner": { "team": "security" }, "authentication": "oidc", "authorization": "claims", "api": true,
+        });
+        let tool = Resource::<Tool>::new("", "ci", serde_json::from_value(spec).unwrap());
+        let finding = json!({ "rule": "own-login", "message": "it is", "remedy": "do" });
+        let view = ToolView {
+            tool,
+            findings: vec![serde_json::from_value(finding.clone()).unwrap()],
+        };
+        let document = view.document().unwrap();
+        assert_eq!(document.status, json!({ "findings": [finding] }));
+        let read = ToolView::read(document).unwrap();
+        assert_eq!(read.findings, view.findings);
+        assert_eq!(read.tool.document().unwrap().status, json!({}));
+        let nothing = ToolView {
+            findings: vec![],
+            ..read
+        };
+        let document = nothing.document().unwrap();
+        assert_eq!(document.status, json!({}));
+        assert_eq!(ToolView::read(document).unwrap().findings, []);
+    }
 }

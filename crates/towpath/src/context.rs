@@ -89,6 +89,13 @@ pub(crate) fn patient(client: Client) -> Client {
     client.patient(PATIENCE)
 }
 
+/// The variable by which commands are about a platform of their own choice, whatever login is chosen.
+pub(crate) fn platform_variable() -> Option<&'static str> {
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let all = ["TOWPATH_SERVER", "TOWPATH_CONTEXT", "TOWPATH_DATA"];
+    all.into_iter().find(set)
+}
+
 impl Context {
     /// The platform's data directory on this machine.
     pub(crate) fn data(&self) -> Result<PathBuf> {
@@ -200,9 +207,7 @@ impl Context {
         let given = &self.global.given;
         let by = |source| [given.server, given.context, given.data].contains(&Some(source));
         if by(Source::Flag) {
-            let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-            let elsewhere = ["TOWPATH_SERVER", "TOWPATH_CONTEXT", "TOWPATH_DATA"];
-            return Ok(given.context != Some(Source::Flag) && !elsewhere.into_iter().any(set));
+            return Ok(given.context != Some(Source::Flag) && platform_variable().is_none());
         }
         if by(Source::Environment) {
             return Ok(true);

@@ -141,7 +141,9 @@ async fn what_a_pipeline_publishes_reaches_who_follows_and_who_subscribes() {
     let shown = eventually("the consumer has taken it", LONG, || async {
         let answer = http.get(&board).send().await.ok()?;
         let board: Value = answer.json().await.ok()?;
-        board.get("https://ci.example.com/notes notes:1.4").cloned()
+        board
+            .get("outside pay https://ci.example.com/notes notes:1.4")
+            .cloned()
     })
     .await;
     assert_eq!(shown, "com.example.scan.finished");

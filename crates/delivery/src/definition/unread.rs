@@ -21,16 +21,18 @@ use crate::{
 pub struct Unread {
     /// Parameters that no definition of their type reads: most likely they are misspelt.
     pub problems: Vec<Problem>,
-    /// Those that the definition in force here does not read, and another of the type does: a workload is written
-    /// for all environments, and each takes what it can use.
+    /// Those that the definition in force here does not read, and another of the type does, or a newer revision: a
+    /// workload is written for all environments, and each takes what it can use.
     pub warnings: Vec<String>,
 }
 
 /// Every parameter of `workloads` that the definition which meets its resource, by `graph`, does not read.
+/// `catalogue` is what holds in the environment, and `newest` what does where nothing is pinned.
 pub fn unread_params(
     graph: &Graph,
     workloads: &BTreeMap<String, score::Workload>,
     catalogue: &Catalogue,
+    newest: &Catalogue,
 ) -> Unread {
     let mut unread = Unread::default();
     for (name, workload) in workloads {
@@ -45,17 +47,20 @@ pub fn unread_params(
             };
             let reads = read_by(spec);
             for param in asked.params.keys().filter(|param| !reads.contains(*param)) {
-                let others: Vec<_> = catalogue
-                    .of_type(&spec.resource_type)
-                    .filter(|(_, other)| read_by(other).contains(param))
-                    .map(|(name, _)| format!("`{name}`"))
-                    .collect();
                 let definition = &node.definition;
-                if !others.is_empty() {
+                let readers = |of: &Catalogue| readers(of, &spec.resource_type, param);
+                let others = readers(catalogue).map(|others| format!("as {others} does"));
+                let others = others.or_else(|| {
+                    let newer = readers(newest)?;
+                    Some(format!(
+                        "as the newest of {newer} does: this environment is pinned to the definitions of its source, \
+                         until `towpath env unpin` has it follow the newest"
+                    ))
+                });
+                if let Some(others) = others {
                     unread.warnings.push(format!(
                         "resource `{resource}` of workload `{name}`: {definition}, which meets it here, does not \
-                         read the parameter `{param}`, as {} does",
-                        others.join(" and ")
+                         read the parameter `{param}`, {others}"
                     ));
                     continue;
                 }
@@ -65,7 +70,8 @@ pub fn unread_params(
                 );
                 let path = format!("workloads.{name}.resources.{resource}.params.{param}");
                 let problem = Problem::new("graph/unread-parameter", path, message);
-                let of_type = catalogue.of_type(&spec.resource_type);
+                let of_type = [catalogue, newest].into_iter();
+                let of_type = of_type.flat_map(|all| all.of_type(&spec.resource_type));
                 let of_type = of_type.flat_map(|(_, other)| read_by(other)).collect();
                 let remedy = remedy(param, &reads, &of_type);
                 unread.problems.push(problem.remedy(remedy));
@@ -73,6 +79,16 @@ pub fn unread_params(
         }
     }
     unread
+}
+
+/// The definitions of a type that read a parameter, for people.
+fn readers(catalogue: &Catalogue, resource_type: &str, param: &str) -> Option<String> {
+    let readers: Vec<_> = catalogue
+        .of_type(resource_type)
+        .filter(|(_, spec)| read_by(spec).contains(param))
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    (!readers.is_empty()).then(|| readers.join(" and "))
 }
 
 /// What to do instead; what is meant may be what another definition of the type reads.

@@ -1,6 +1,6 @@
 //! Which definitions hold in an environment, and the graph that they make of a deployment.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use kernel::{Problem, Query, Resource, Result};
 
@@ -71,6 +71,20 @@ impl Delivery {
             .expect::<ResourceDefinitionRevision>(&definition.name, &name)
             .await?;
         Ok(found.spec)
+    }
+
+    /// The definitions that would hold if the environment pinned none, where `in_force` do now.
+    pub(super) async fn unpinned<'c>(
+        &self,
+        environment: &Resource<Environment>,
+        in_force: &'c Catalogue,
+    ) -> Result<Cow<'c, Catalogue>> {
+        if environment.spec.pinned_definitions.is_empty() {
+            return Ok(Cow::Borrowed(in_force));
+        }
+        let mut free = environment.clone();
+        free.spec.pinned_definitions.clear();
+        Ok(Cow::Owned(self.catalogue(&free, None).await?))
     }
 
     /// The definitions in force: the newest, the environment's pins, and those of `record`.

@@ -108,7 +108,8 @@ impl Delivery {
         }));
         // What a return goes to was accepted once, beside definitions that are not in the record.
         if order.record.is_none() {
-            let unread = definition::unread_params(&graph, &order.workloads, &catalogue);
+            let newest = self.unpinned(environment, &catalogue).await?;
+            let unread = definition::unread_params(&graph, &order.workloads, &catalogue, &newest);
             problems.extend(unread.problems);
             plan.warnings.extend(unread.warnings);
         }

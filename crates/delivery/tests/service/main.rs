@@ -9,5 +9,6 @@ mod ending;
 mod fakes;
 mod hosts;
 mod lifecycle;
+mod pins;
 mod quota;
 mod room;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use kernel::{Caller, Driver, DriverHandle, Guard, Query, Resource, Sealer, Secret, Store};
 use serde_json::{Value, json};
 use towpath_delivery::{
-    api::{ApplyAnswer, ApplyRequest, CreateEnvironment, NewDeployment},
+    api::{ApplyAnswer, ApplyRequest, CreateEnvironment, NewDeployment, NewEnvironment},
     model::{
         Deployment, DeploymentPhase, Environment, HostClaim, ResourceInstance, Route, Workload,
     },
@@ -163,6 +163,17 @@ impl Room {
             ..NewDeployment::default()
         };
         self.delivery.deploy(&self.caller, environment, order).await
+    }
+
+    /// Makes an environment that is pinned to the definitions of another.
+    pub async fn clone_of(&self, source: &str, name: &str) {
+        let request = NewEnvironment {
+            name: name.into(),
+            clone_from: Some(source.into()),
+            ..NewEnvironment::default()
+        };
+        let made = self.delivery.environment_create(&self.caller, request);
+        made.await.unwrap();
     }
 
     /// Registers a team whose environments beside its namespaces may ask for so much together.

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
 
+use bollard::query_parameters::StatsOptionsBuilder;
+use futures::StreamExt as _;
+
 use super::runtime::Containers;
-use crate::{blocking::blocking, ports, process::table, supervisor::Advice};
+use crate::{blocking::blocking, ports, supervisor::Advice};
 
 /// The sockets in the network of a release.
 struct Listening {
@@ -11,8 +14,6 @@ struct Listening {
     all: BTreeSet<u16>,
     /// Those of localhost alone.
     local: BTreeSet<u16>,
-    /// The processor's time that the main process has taken.
-    worked: Duration,
 }
 
 impl Listening {
@@ -31,7 +32,6 @@ impl Listening {
         Some(Self {
             all: open.union(&local).copied().collect(),
             local,
-            worked: table::worked(pid).unwrap_or_default(),
         })
     }
 }
@@ -73,8 +73,30 @@ impl Containers {
         Advice {
             text,
             elsewhere,
-            worked: seen.worked,
+            worked: self.worked().await,
         }
+    }
+
+    /// The processor's time that all containers have taken: they share the network, so that who opens a port need not
+    /// be the one that is at work. The daemon counts by control groups: whatever a container has started is in it,
+    /// ended or not. None where it does not say of each.
+    async fn worked(&self) -> Option<Duration> {
+        let taken = |name: String| async move {
+            let options = StatsOptionsBuilder::default()
+                .stream(false)
+                .one_shot(true)
+                .build();
+            let mut said = Box::pin(self.daemon.api.stats(&name, Some(options)));
+            let said = said.next().await?.ok()?;
+            // What has completed runs no more, and has nothing.
+            let usage = said.cpu_stats.and_then(|stats| stats.cpu_usage);
+            Some(usage.and_then(|usage| usage.total_usage).unwrap_or(0))
+        };
+        let all = self.names.iter().map(|name| taken(self.name(name)));
+        let all: Vec<Option<u64>> = futures::future::join_all(all).await;
+        let nanos = all.into_iter().sum::<Option<u64>>()?;
+        // A daemon without control groups, as one without root may be, says nought of all; who runs has taken some.
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
     /// None where that cannot be seen from here: the daemon runs elsewhere, or as somebody else.

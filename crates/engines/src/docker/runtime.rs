@@ -396,6 +396,11 @@ impl Runtime for Containers {
         }
     }
 
+    /// A release has a network of its own, in which nobody else is.
+    async fn strangers(&self, _: &[(String, SocketAddr)]) -> Vec<(String, SocketAddr)> {
+        vec![]
+    }
+
     async fn advice(&self, missing: &[(String, SocketAddr)]) -> Advice {
         self.listens(missing).await
     }

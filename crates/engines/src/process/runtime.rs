@@ -452,6 +452,10 @@ impl Runtime for Processes {
             .unwrap_or(SocketAddr::new(self.machine.config.host, port)))
     }
 
+    async fn strangers(&self, answering: &[(String, SocketAddr)]) -> Vec<(String, SocketAddr)> {
+        self.others_listen(answering).await
+    }
+
     async fn advice(&self, missing: &[(String, SocketAddr)]) -> Advice {
         self.listens(missing).await
     }

@@ -105,30 +105,38 @@ fn executes(pid: u32) -> bool {
 /// from a later one of the same id. `None` where there is none, or where it has ended and waits to
 /// be collected.
 pub(crate) fn start_time(pid: u32) -> Option<u64> {
-    stat(pid, 18)?.parse().ok()
+    field(pid, 18)?.parse().ok()
 }
 
 /// The process that has started a living one, or has inherited it.
 pub(crate) fn parent(pid: u32) -> Option<u32> {
-    stat(pid, 0)?.parse().ok()
+    field(pid, 0)?.parse().ok()
 }
 
-/// The processor's time that a living process has taken.
-pub(crate) fn worked(pid: u32) -> Option<std::time::Duration> {
-    let taken = |field| stat(pid, field)?.parse::<u64>().ok();
-    let ticks = taken(10)? + taken(11)?;
+/// The processor's time that a living process has taken, with that of the children whose end it has collected: what a
+/// child has done stays done.
+pub(crate) fn worked(pid: u32) -> Option<Duration> {
+    // utime, stime, cutime, cstime (proc(5)): of one moment, so that no child is between them.
+    let stat = stat(pid)?;
+    let taken = stat.split_ascii_whitespace().skip(10).take(4);
+    let ticks = taken.map(|field| field.parse::<u64>().ok());
     // In hundredths of a second, whatever the kernel's own clock is (USER_HZ, proc(5)).
-    Some(std::time::Duration::from_millis(ticks * 10))
+    Some(Duration::from_millis(ticks.sum::<Option<u64>>()? * 10))
 }
 
 /// The field so many after the state of a living process.
-fn stat(pid: u32, after_state: usize) -> Option<String> {
+fn field(pid: u32, after_state: usize) -> Option<String> {
+    let stat = stat(pid)?;
+    let found = stat.split_ascii_whitespace().nth(after_state);
+    found.map(str::to_owned)
+}
+
+/// What the system tells of a living process after its state.
+fn stat(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses, and may hold anything.
-    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
-    let state = fields.next()?;
-    (!matches!(state, "Z" | "X")).then_some(())?;
-    fields.nth(after_state).map(str::to_owned)
+    let (state, after) = stat[stat.rfind(')')? + 1..].trim_start().split_once(' ')?;
+    (!matches!(state, "Z" | "X")).then(|| after.to_owned())
 }
 
 /// Tells this boot of the machine from others.
@@ -220,5 +228,22 @@ mod tests {
     fn a_process_that_lives_has_a_start_time() {
         assert!(start_time(std::process::id()).is_some());
         assert_eq!(start_time(u32::MAX), None);
+    }
+
+    #[test]
+    fn the_work_of_children_that_have_ended_is_not_forgotten() {
+        let (own, enough) = (std::process::id(), Duration::from_millis(200));
+        let before = worked(own).unwrap();
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
+        while worked(child.id()).is_some_and(|worked| worked < enough) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let after = worked(own).unwrap();
+        assert!(after >= before + enough, "{before:?}, then {after:?}");
     }
 }

@@ -295,19 +295,31 @@ pub(super) async fn watch_ports<R: Runtime>(shared: Shared<R>) {
         let mut stray = Stray::new(shared.timing.misplaced);
         while waiting(&view.borrow_and_update()) {
             let endpoints = view.borrow().endpoints.clone();
-            let mut missing = Vec::new();
+            let (mut answering, mut missing) = (Vec::new(), Vec::new());
             for (name, address) in endpoints {
-                let tcp = shared.plan.tcp.contains(&name);
-                if tcp && !listens(address, shared.timing.probe_timeout).await {
-                    missing.push((name, address));
+                if !shared.plan.tcp.contains(&name) {
+                    continue;
                 }
+                let found = listens(address, shared.timing.probe_timeout).await;
+                let there = if found { &mut answering } else { &mut missing };
+                there.push((name, address));
             }
             if missing.is_empty() {
-                shared.change(|view| {
-                    view.served = true;
-                    view.unserved.clear();
-                });
-                break;
+                let strangers = shared.runtime.strangers(&answering).await;
+                let Some((name, address)) = strangers.first() else {
+                    shared.change(|view| {
+                        view.served = true;
+                        view.unserved.clear();
+                    });
+                    break;
+                };
+                let text = format!(
+                    "another program listens on port {name} ({address}), and none of this workload: end that \
+                     one, or deploy again to be given another port"
+                );
+                shared.change(|view| view.unserved = text);
+                pace.wait().await;
+                continue;
             }
             // Right after the start, silence is normal, and looking for the reason is not free.
             if begun.elapsed() >= Duration::from_secs(1) {

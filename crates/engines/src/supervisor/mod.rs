@@ -84,8 +84,9 @@ pub(crate) struct Advice {
     pub(crate) text: String,
     /// Where the program listens instead, as far as that is known.
     pub(crate) elsewhere: BTreeSet<u16>,
-    /// The processor's time that it has taken so far.
-    pub(crate) worked: Duration,
+    /// The processor's time that all of the release has taken so far, children that have ended too; none where that
+    /// is not known.
+    pub(crate) worked: Option<Duration>,
 }
 
 /// Tells a person how far a start is.
@@ -113,6 +114,8 @@ pub(crate) trait Runtime: Send + Sync + 'static {
     async fn exec(&self, container: &str, handle: &str, command: &[String]) -> Result<(), String>;
     /// Where the container's port is reached from here.
     async fn address(&self, port: u16) -> Result<SocketAddr, String>;
+    /// At which of `answering` another's program listens, and none of this release.
+    async fn strangers(&self, answering: &[(String, SocketAddr)]) -> Vec<(String, SocketAddr)>;
     /// What to tell a person when nothing listens at `missing`.
     async fn advice(&self, missing: &[(String, SocketAddr)]) -> Advice;
     /// Remembers that the container has completed and must not run again.

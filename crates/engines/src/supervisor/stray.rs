@@ -24,17 +24,23 @@ impl Stray {
 
     /// Takes in what is seen `now`. Whether it is known to last.
     pub(super) fn lasts(&mut self, seen: &Advice, now: Instant) -> bool {
+        let Some(taken) = seen.worked else {
+            // Nobody sees whether it is at work: it may be.
+            self.since = None;
+            return false;
+        };
         if let Some((since, ports, worked)) = &self.since
             && *ports == seen.elsewhere
         {
             let time = now.saturating_duration_since(*since);
             // The system counts in hundredths of a second.
             let idle = time / IDLE + Duration::from_millis(20);
-            if seen.worked.saturating_sub(*worked) <= idle {
+            // Less than before is no rest: something has ended whose work nobody counts further.
+            if taken.abs_diff(*worked) <= idle {
                 return time >= self.most;
             }
         }
-        let begins = || (now, seen.elsewhere.clone(), seen.worked);
+        let begins = || (now, seen.elsewhere.clone(), taken);
         self.since = (!seen.elsewhere.is_empty()).then(begins);
         false
     }
@@ -50,7 +56,7 @@ mod tests {
         Advice {
             text: String::new(),
             elsewhere: elsewhere.iter().copied().collect(),
-            worked,
+            worked: Some(worked),
         }
     }
 
@@ -68,6 +74,23 @@ mod tests {
         let (mut stray, now) = (Stray::new(SECOND * 10), Instant::now());
         for second in 0..100 {
             assert!(!stray.lasts(&seen(&[], Duration::ZERO), now + SECOND * second));
+        }
+    }
+
+    #[test]
+    fn who_has_a_child_that_ends_or_cannot_be_looked_at_is_not_at_rest() {
+        let (mut stray, now) = (Stray::new(SECOND * 10), Instant::now());
+        for second in 0..30 {
+            // Each child works for two seconds, and takes its time along as it ends.
+            let advice = seen(&[81], SECOND * (second % 3));
+            assert!(!stray.lasts(&advice, now + SECOND * second));
+        }
+        for second in 30..60 {
+            let advice = Advice {
+                worked: None,
+                ..seen(&[81], SECOND)
+            };
+            assert!(!stray.lasts(&advice, now + SECOND * second));
         }
     }
 

@@ -46,6 +46,10 @@ impl Runtime for Fragile {
         Err("there is none".into())
     }
 
+    async fn strangers(&self, _: &[(String, SocketAddr)]) -> Vec<(String, SocketAddr)> {
+        vec![]
+    }
+
     async fn advice(&self, _: &[(String, SocketAddr)]) -> Advice {
         Advice::default()
     }

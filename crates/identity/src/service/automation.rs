@@ -247,7 +247,7 @@ impl Identity {
         items.retain(|session| session.automation.is_some());
         Ok(AutomationReport {
             items,
-            tools: self.tools_of("").await?,
+            tools: self.tools_of(None).await?,
             unknown: unknown(),
         })
     }
@@ -267,7 +267,7 @@ impl Identity {
         Ok(Departure {
             subject: subject.to_owned(),
             ends,
-            tools: self.tools_of(subject).await?,
+            tools: self.tools_of(Some(subject)).await?,
             seen: seen(&self.store, subject).await?,
             told: told(&self.store, subject).await?,
             stays: stays(&self.store, subject).await?,

@@ -63,7 +63,7 @@ impl Identity {
         );
         let mut stays = stays(&self.store, subject).await?;
         let mut webhooks = self.webhooks_of(subject).await?;
-        let mut tools = self.tools_of(subject).await?;
+        let mut tools = self.tools_of(Some(subject)).await?;
         tools.retain(|one| one.team == team);
         let theirs = |account: &str| account.split_once('/').is_some_and(|of| of.0 == team);
         seen.retain(|key| theirs(&key.account));

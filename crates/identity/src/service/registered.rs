@@ -26,8 +26,8 @@ pub struct PersonalCredential {
 /// The port to the register of tools.
 #[async_trait]
 pub trait Tools: Send + Sync + 'static {
-    /// The personal credentials of `subject`; of everybody where that is empty.
-    async fn personal_credentials(&self, subject: &str) -> Result<Vec<PersonalCredential>>;
+    /// The personal credentials of `subject`; none: of everybody.
+    async fn personal_credentials(&self, subject: Option<&str>) -> Result<Vec<PersonalCredential>>;
 }
 
 impl Identity {
@@ -37,7 +37,8 @@ impl Identity {
         let _ = self.tools.set(tools);
     }
 
-    pub(super) async fn tools_of(&self, subject: &str) -> Result<Vec<PersonalCredential>> {
+    /// The credentials of `subject` at other tools; none: those of everybody.
+    pub(super) async fn tools_of(&self, subject: Option<&str>) -> Result<Vec<PersonalCredential>> {
         match self.tools.get() {
             Some(tools) => tools.personal_credentials(subject).await,
             None => Ok(vec![]),

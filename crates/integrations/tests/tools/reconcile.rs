@@ -303,13 +303,13 @@ impl World {
     /// Waits for how far `name` is with `team`.
     pub(crate) async fn is(&self, team: &str, name: &str, step: Step) -> IntegrationStatus {
         eventually("the state is as expected", SOON, async || {
-            let state = self
-                .store
-                .get::<IntegrationState>(team, name)
-                .await
-                .unwrap();
-            let status = state.map(|state| state.status);
-            status.filter(|status| status.step == step)
+            let state = self.store.get::<IntegrationState>(team, name);
+            let state = state.await.unwrap();
+            let mut state = state.filter(|state| state.status.step == step)?;
+            // By its labels it is found where those alone are read that are not as they
+            // should be.
+            assert!(!IntegrationState::mark(&mut state), "{state:?}");
+            Some(state.status)
         })
         .await
     }

@@ -92,11 +92,12 @@ impl Lanes {
         self.running
     }
 
-    /// How many of a lane may run at once: three quarters of the places, of a team.
+    /// How many of a lane may run at once: of a team three quarters of the places, rounded down, so that from two
+    /// places on one is left to others. A single one is shared by turns alone.
     fn most(&self, name: &str) -> usize {
         match name {
             PLATFORM => self.places,
-            _ => self.places - self.places / 4,
+            _ => (self.places - self.places.div_ceil(4)).max(1),
         }
     }
 }
@@ -175,5 +176,13 @@ mod tests {
         let mut alone = Lanes::new(1);
         push(&mut alone, "a", &["1"]);
         assert!(taken(&mut alone).is_some(), "one place is enough to work");
+    }
+
+    #[test]
+    fn from_two_places_on_no_team_has_more_than_three_quarters() {
+        let most = |places| Lanes::new(places).most("a");
+        let all: Vec<usize> = (1..=9).map(most).collect();
+        assert_eq!(all, [1, 1, 2, 3, 3, 4, 5, 6, 6]);
+        assert_eq!((most(16), Lanes::new(2).most(PLATFORM)), (12, 2));
     }
 }

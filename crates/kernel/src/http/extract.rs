@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Semaphore;
 
 use crate::{Error, ErrorKind, Location, Problem, Result, document::without_value};
 
@@ -14,7 +15,12 @@ use crate::{Error, ErrorKind, Location, Problem, Result, document::without_value
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+/// A body from this size on is read beside the threads that serve everybody else.
+const LARGE: usize = 64 << 10;
+/// So many large bodies are read at once; others wait. As values they are many times their size.
+static READING: Semaphore = Semaphore::const_new(2);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Json<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
@@ -35,12 +41,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 Error::invalid("the body could not be read").caused_by(error)
             }
         })?;
-        let mut json = serde_json::Deserializer::from_slice(&body);
-        let value = serde_path_to_error::deserialize(&mut json)
-            .map_err(|error| malformed(&error.path().to_string(), error.inner()))?;
-        json.end().map_err(|error| malformed("", &error))?;
-        Ok(Self(value))
+        if body.len() < LARGE {
+            return read(&body).map(Self);
+        }
+        let _turn = READING.acquire().await;
+        tokio::task::spawn_blocking(move || read(&body).map(Self))
+            .await
+            .map_err(|error| Error::internal("the body could not be read", error))?
     }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| malformed(&error.path().to_string(), error.inner()))?;
+    json.end().map_err(|error| malformed("", &error))?;
+    Ok(value)
 }
 
 fn is_json(kind: &HeaderValue) -> bool {

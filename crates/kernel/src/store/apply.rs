@@ -42,6 +42,7 @@ struct Applying<'t, 'c> {
     touched: BTreeMap<Key, Touched>,
     written: Vec<Document>,
     published: Vec<Published>,
+    known: publish::Known,
     sealed_for: Vec<Uuid>,
     cause: Cause,
     now: Timestamp,
@@ -86,11 +87,13 @@ impl Work for Apply {
                 actor: "system".into(),
                 ..Cause::system("", Uuid::now_v7())
             });
+        let known = publish::Known::of(tx, &writes).await?;
         let mut applying = Applying {
             tx,
             touched: BTreeMap::new(),
             written: Vec::new(),
             published: Vec::new(),
+            known,
             sealed_for: Vec::new(),
             cause,
             now: Timestamp::now(),
@@ -152,7 +155,8 @@ impl Applying<'_, '_> {
                 version,
             } => record::take(self.tx, kind, name, version).await,
             Write::Publish(publication) => {
-                let published = publish::publish(self.tx, self.now, *publication).await?;
+                let published =
+                    publish::publish(self.tx, &mut self.known, self.now, *publication).await?;
                 self.published.push(published);
                 Ok(())
             }

@@ -15,6 +15,7 @@ on_both!(
     of_many_who_publish_the_same_at_once_one_does,
     another_event_under_the_same_id_is_refused_with_all_beside_it,
     what_a_former_team_published_is_no_duplicate,
+    of_a_large_batch_what_was_there_is_found,
 );
 
 fn scan(id: &str) -> Publication {
@@ -191,4 +192,24 @@ async fn what_a_former_team_published_is_no_duplicate(database: &Database) {
     };
     assert_eq!(publish(&store, again).await.unwrap().seq, published.seq);
     assert_ne!(published.entry, Uuid::nil());
+}
+
+async fn of_a_large_batch_what_was_there_is_found(database: &Database) {
+    let store = database.open().await;
+    let batch = |ids: std::ops::Range<u32>| {
+        let mut change = Change::new();
+        for id in ids {
+            change.publish(scan(&id.to_string()));
+        }
+        change
+    };
+    let first = store.commit(batch(0..60)).await.unwrap().published;
+    let again = store.commit(batch(30..90)).await.unwrap().published;
+    let new: Vec<_> = again.iter().map(|one| one.is_new).collect();
+    assert_eq!(new, [[false; 30], [true; 30]].concat());
+    for (before, found) in first[30..].iter().zip(&again) {
+        assert_eq!((before.seq, before.entry), (found.seq, found.entry));
+    }
+    let seqs: Vec<_> = again[30..].iter().map(|one| one.seq).collect();
+    assert_eq!(seqs, (61..=90).collect::<Vec<i64>>());
 }

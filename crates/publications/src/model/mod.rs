@@ -22,6 +22,43 @@ const DEEPEST: usize = 64;
 /// Clocks differ; what happens later than this has not happened.
 const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
+/// The words by which the types of the platform's own events begin, after their prefix: people write those
+/// types without it, `deployment.*` to whoever subscribes and `--type deployment` to whoever reads. So nobody
+/// else's begin so. All that docs/events.md names, which names all.
+pub const WORDS: [&str; 31] = [
+    "authorization",
+    "client",
+    "cluster",
+    "deploy-credential",
+    "deployment",
+    "device",
+    "environment",
+    "environment-role",
+    "group",
+    "integration",
+    "login",
+    "member",
+    "namespace",
+    "person",
+    "platform",
+    "remnant",
+    "resource",
+    "resource-definition",
+    "resource-instance",
+    "secret",
+    "service-account",
+    "session",
+    "signing-key",
+    "starter-kit",
+    "subscription",
+    "team",
+    "tool",
+    "upstream",
+    "user",
+    "workload",
+    "workload-trust",
+];
+
 /// An event from outside that is as it should be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
@@ -98,7 +135,8 @@ impl Draft {
 }
 
 /// A name under a domain, turned around: at least three words, such as `com.example.finished`. Those under
-/// the platform's own domain are the platform's, however they are written.
+/// the platform's own domain are the platform's, however they are written, and so are those that read as its
+/// own without their prefix.
 fn reverse_dns(text: &str) -> Result<(), String> {
     longest(text, 120)?;
     let good = |word: &str| {
@@ -115,6 +153,13 @@ fn reverse_dns(text: &str) -> Result<(), String> {
     if lower.starts_with(NewEvent::PREFIX) || lower == NewEvent::PREFIX.trim_end_matches('.') {
         return Err(format!(
             "types that begin with `{}` are the platform's own: nobody else publishes them; use a name under a domain of yours",
+            NewEvent::PREFIX
+        ));
+    }
+    let first = lower.split('.').next().unwrap_or_default();
+    if WORDS.contains(&first) {
+        return Err(format!(
+            "types that begin with `{first}.` are the platform's own, as people write them without `{}`: begin with another word, such as a domain of yours, turned around",
             NewEvent::PREFIX
         ));
     }

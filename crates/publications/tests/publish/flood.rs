@@ -40,6 +40,10 @@ async fn a_flood_is_held_up_and_says_until_when() {
         refused.body
     );
 
+    let counts = replica.counts();
+    let all = u64::try_from(taken * 100).unwrap();
+    assert_eq!((counts.taken, counts.known, counts.held_up), (all, 0, 100));
+
     // Nothing of what was refused is there, and others go on.
     let theirs = replica
         .publish("shop", &scan(json!({ "team": "shop" })))

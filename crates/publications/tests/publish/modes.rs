@@ -1,6 +1,8 @@
 //! The envelope, and the three ways to send it.
 
 use jiff::Timestamp;
+use kernel::Outcome;
+use publications::{api::CloudEvent, model::Draft};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -210,4 +212,38 @@ async fn each_mode_says_the_same(database: &Database) {
         assert_eq!(answer.status, 422, "{kind}");
         assert!(answer.body["remedy"].is_string(), "{}", answer.body);
     }
+}
+
+/// The type that clients send and the API's description names, and the reader that reads it, are two: what
+/// the one has a field for is no mere attribute to the other.
+#[test]
+fn what_the_description_names_is_read_by_its_name() {
+    let now = Timestamp::now();
+    let correlation = Uuid::now_v7();
+    let event = CloudEvent {
+        specversion: "1.0".into(),
+        id: "7".into(),
+        source: "https://ci.acme.example/scans".into(),
+        kind: "com.acme.scan.finished".into(),
+        subject: Some("notes:1.4".into()),
+        time: Some(now),
+        team: Some("pay".into()),
+        outcome: Some(Outcome::Pass),
+        correlation: Some(correlation),
+        data: json!({ "critical": 0 }),
+        attributes: [("cluster".to_owned(), json!("eu-1"))].into(),
+    };
+    let Value::Object(envelope) = json!(event) else {
+        panic!("an event is an object");
+    };
+    // Eleven fields, of which one is flat: none was left out for being empty.
+    assert_eq!(envelope.len(), 11, "{envelope:?}");
+    let draft = Draft::read(envelope, "", now).unwrap();
+    assert_eq!(draft.attributes, event.attributes);
+    let named = (draft.id, draft.source, draft.kind, Some(draft.subject));
+    assert_eq!(named, (event.id, event.source, event.kind, event.subject));
+    let optional = (draft.time, draft.team, draft.outcome, draft.correlation);
+    let said = (event.time, event.team, event.outcome, event.correlation);
+    assert_eq!(optional, said);
+    assert_eq!(draft.data, event.data);
 }

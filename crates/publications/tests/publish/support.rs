@@ -16,7 +16,7 @@ use kernel::{
     Target,
     http::{Authenticator, correlate},
 };
-use publications::Publications;
+use publications::{Counts, Publications};
 use serde_json::{Value, json};
 use testkit::servers::PostgresDatabase;
 use tokio_util::sync::CancellationToken;
@@ -145,6 +145,7 @@ macro_rules! on_both {
 #[derive(Clone)]
 pub(crate) struct Replica {
     pub(crate) store: Store,
+    service: Arc<Publications>,
     routes: Router,
 }
 
@@ -161,11 +162,19 @@ impl Replica {
         let service = Arc::new(Publications::new(store.clone(), guard.clone()));
         let authenticator: Arc<dyn Authenticator> = Arc::new(Tokens);
         let stop = CancellationToken::new();
-        let routes = publications::http::routes(service)
+        let routes = publications::http::routes(service.clone())
             .merge(kernel::http::routes(store.clone(), guard, stop))
             .layer(Extension(authenticator))
             .layer(from_fn(correlate));
-        Self { store, routes }
+        Self {
+            store,
+            service,
+            routes,
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.service.counts()
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

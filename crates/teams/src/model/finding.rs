@@ -1,7 +1,7 @@
 //! What is not as it should be about a tool. It follows from what is said of the tool and from what is so
 //! elsewhere: nothing of it is kept, and nothing of it can be out of date.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use kernel::Name;
@@ -52,12 +52,29 @@ pub enum Registration {
 pub struct InStep {
     /// Whether it is switched on.
     pub enabled: bool,
-    /// Teams that it looks after.
+    /// Teams that it is out of step with, or cannot say.
+    pub failing: Counted,
+    /// Teams that keep something there against the rules.
+    pub violating: Counted,
+}
+
+/// How many teams, as far as they were counted: that it is not none matters more than whether it is a thousand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// So many.
     pub teams: usize,
-    /// Of these, those that it is out of step with, or cannot say.
-    pub failing: usize,
-    /// Of these, those that keep something there against the rules.
-    pub violating: usize,
+    /// Whether there are others.
+    pub more: bool,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.teams, self.more) {
+            (count, true) => write!(f, "more than {count} teams"),
+            (1, false) => f.write_str("1 team"),
+            (count, false) => write!(f, "{count} teams"),
+        }
+    }
 }
 
 /// What is so elsewhere: of the teams and the integrations that tools name.
@@ -149,21 +166,17 @@ fn of_integration(name: &Name, known: &Known, found: &mut Vec<Finding>) {
                 "`towpath integration enable {name}`, or say in `authorization` who does it now"
             ),
         ));
-    } else if one.failing > 0 {
-        let InStep { teams, failing, .. } = one;
+    } else if one.failing.teams > 0 {
         found.push(Finding::new(
             "integration-failing",
-            format!("integration `{name}` is not in step with {failing} of {teams} teams"),
+            format!("integration `{name}` is not in step with {}", one.failing),
             format!("`towpath integration show {name}` says why, for each"),
         ));
     }
-    if one.violating > 0 {
-        let InStep {
-            teams, violating, ..
-        } = one;
+    if one.violating.teams > 0 {
         found.push(Finding::new(
             "secrets-copied",
-            format!("{violating} of {teams} teams keep there what they should fetch"),
+            format!("what should be fetched is kept there, by {}", one.violating),
             "`towpath integration list --team TEAM` names what, for whoever is in the team",
         ));
     }
@@ -243,7 +256,6 @@ mod tests {
     fn known() -> Known {
         let fine = InStep {
             enabled: true,
-            teams: 3,
             ..InStep::default()
         };
         let teams = [
@@ -305,6 +317,14 @@ mod tests {
     }
 
     #[test]
+    fn teams_are_counted_as_far_as_they_were() {
+        let told = |teams, more| Counted { teams, more }.to_string();
+        assert_eq!(told(1, false), "1 team");
+        assert_eq!(told(2, false), "2 teams");
+        assert_eq!(told(100, true), "more than 100 teams");
+    }
+
+    #[test]
     fn a_tool_is_as_well_as_its_integration() {
         let spec = json!({
             "owner": { "group": "it-operations" }, "authentication": "saml",
@@ -316,8 +336,8 @@ mod tests {
             rules(&spec, &known)
         };
         assert_eq!(with(|one| one.enabled = false), ["integration-disabled"]);
-        assert_eq!(with(|one| one.failing = 1), ["integration-failing"]);
-        assert_eq!(with(|one| one.violating = 1), ["secrets-copied"]);
+        assert_eq!(with(|one| one.failing.teams = 1), ["integration-failing"]);
+        assert_eq!(with(|one| one.violating.teams = 1), ["secrets-copied"]);
         assert_eq!(
             rules(
                 &spec,

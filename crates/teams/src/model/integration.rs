@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kernel::Kind;
+use kernel::{Kind, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -67,7 +67,7 @@ pub struct TeamSelector {
 
 impl TeamSelector {
     /// Whether `team` is one of them.
-    pub fn selects(&self, team: &kernel::Resource<Team>) -> bool {
+    pub fn selects(&self, team: &Resource<Team>) -> bool {
         let named = self.names.is_empty() || self.names.contains(&team.meta.name);
         named && (self.types.is_empty() || self.types.contains(&team.spec.kind))
     }
@@ -190,4 +190,27 @@ impl IntegrationStatus {
 impl IntegrationState {
     /// The label that says which integration it is of.
     pub const INTEGRATION: &str = "integration";
+    /// The label of those that are not in step, so that they are found without reading those that are.
+    pub const FAILING: &str = "failing";
+    /// The label of those that say what is there against the rules.
+    pub const VIOLATING: &str = "violating";
+    /// What such a label says.
+    pub const YES: &str = "yes";
+
+    /// Has the labels say what the status does; says whether they did not. Whoever writes a status marks it, and
+    /// where that is so writes the labels with it.
+    pub fn mark(state: &mut Resource<Self>) -> bool {
+        let is_failing = matches!(state.status.step, Step::OutOfStep | Step::Unknown);
+        let is_violating =
+            state.status.step != Step::Resting && !state.status.violations.is_empty();
+        let before = state.meta.labels.clone();
+        for (label, is_so) in [(Self::FAILING, is_failing), (Self::VIOLATING, is_violating)] {
+            if is_so {
+                state.meta.labels.insert(label.into(), Self::YES.into());
+            } else {
+                state.meta.labels.remove(label);
+            }
+        }
+        state.meta.labels != before
+    }
 }

@@ -12,7 +12,7 @@ mod tool;
 mod tool_credential;
 
 pub use condition::{Condition, Truth};
-pub use finding::{Finding, InStep, Known, Registration};
+pub use finding::{Counted, Finding, InStep, Known, Registration};
 pub use integration::{
     Holding, Integration, IntegrationSpec, IntegrationState, IntegrationStatus, Origin, Step,
     TeamSelector, Told,

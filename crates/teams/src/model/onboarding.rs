@@ -49,6 +49,9 @@ pub struct Milestones {
     /// Up to where in the log the team's deployments were counted.
     #[serde(default)]
     pub read_to: i64,
+    /// The end of the log when who is in it was last asked of its sources.
+    #[serde(default)]
+    pub people_to: i64,
 }
 
 /// One of a team's people, from when they came.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use kernel::{Kind, Name, Problem};
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, KeptIn, Reminded, ToolCredential, tool_credential::FOREIGN};
+use super::{KeptIn, Reminded, ToolCredential, tool_credential::FOREIGN};
 
 /// A tool that teams use. Scope: the platform. Whoever administers it keeps it: the platform knows of it.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ pub enum Automation {
     Full,
 }
 
-/// What was told of a tool, and what is found about it.
+/// What was told of a tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolStatus {
@@ -126,9 +126,6 @@ pub struct ToolStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, Reminded>)]
     pub reminded: BTreeMap<Name, Reminded>,
-    /// What is not as it should be. Found anew whenever somebody asks, and kept nowhere.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<Finding>,
 }
 
 /// The longest title, in characters: it is a column.

@@ -93,9 +93,12 @@ pub enum Due {
 }
 
 /// That somebody was reminded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reminded {
+    /// Which team: another one that answers for it is told of anew. Empty: before that was kept.
+    #[serde(default)]
+    pub owner: String,
     /// Of which end: another is told of anew.
     #[schema(value_type = String, format = DateTime)]
     pub expires: Timestamp,

@@ -150,7 +150,11 @@ async fn rest(
             Some(rested) if rested == state.status => continue,
             Some(rested) => {
                 state.status = rested;
-                change.status(&state)?;
+                if IntegrationState::mark(&mut state) {
+                    change.spec(&state)?;
+                } else {
+                    change.status(&state)?;
+                }
             }
             None => {
                 change.remove(&state)?;

@@ -2,14 +2,15 @@
 //!
 //! What the log says (logins, deployments, who was taken in by the platform) is read from it, from where it was
 //! read to the last time; who else is in a group, and since when, is known only as it is seen. So an event that
-//! is missed costs no more than exactness, and none is counted twice.
+//! is missed costs no more than exactness, and none is counted twice. Sources are asked who is in a team where
+//! something is told of that, and now and then: of a deployment the log alone says all.
 
 mod awaited;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -19,7 +20,8 @@ use kernel::{
     reconciler::Context,
 };
 
-use self::awaited::Awaited;
+use self::awaited::{Awaited, Hints};
+use super::PART;
 use crate::{
     Teams,
     api::{SourceAnswer, SourceState},
@@ -42,6 +44,7 @@ const SOON: Duration = Duration::from_secs(1);
 const LOGGED_IN: &str = "session.started";
 const REGROUPED: &str = "session.groups-changed";
 const MEMBER_ADDED: &str = "team.member-added";
+const SYNC: &str = "team.sync";
 const REQUESTED: &str = "deployment.requested";
 const SUCCEEDED: &str = "deployment.succeeded";
 
@@ -64,6 +67,13 @@ pub struct Measuring {
 }
 
 impl Measuring {
+    /// Keeps in mind of what sort what is told of these teams is.
+    fn mark<'a>(&self, teams: impl IntoIterator<Item = &'a str>, how: fn(&Awaited, &str)) {
+        for team in teams {
+            how(&self.awaited, team);
+        }
+    }
+
     /// Notes where in the log the platform begins to keep who comes, where it has not begun: before anything is
     /// asked of it, so that all of a team that comes after is kept.
     pub async fn start(teams: Arc<Teams>) -> Result<Self> {
@@ -95,14 +105,28 @@ impl Reconciler for Measuring {
         }
         if is(event, SUCCEEDED) {
             let of_team = Some(event.team.clone()).filter(|team| !team.is_empty());
+            self.mark(of_team.as_deref(), Awaited::told);
             return of_team.map(named).into_iter().collect();
         }
         if let Some(group) = self.teams.ports().local.group_of(event) {
             let teams = self.teams.registry().of_group(&group);
+            self.mark(teams.iter().map(String::as_str), Awaited::changed);
             return teams.into_iter().map(named).collect();
         }
         let of_team = event.subject_key().filter(|key| key.kind == Team::KIND);
-        of_team.into_iter().collect()
+        // Again and again it is told of without any news; of what is new others tell as well.
+        let is_tick = is(event, SYNC) && event.actor == format!("system:{PART}");
+        let Some(key) = of_team.filter(|_| !is_tick) else {
+            return vec![];
+        };
+        let is_noted = event.kind == format!("{}status-changed", Event::RESOURCE);
+        let mark = if is_noted {
+            Awaited::told
+        } else {
+            Awaited::changed
+        };
+        self.mark([key.name.as_str()], mark);
+        vec![key]
     }
 
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
@@ -122,14 +146,14 @@ impl Reconciler for Measuring {
             // Nobody has looked at it yet: that will be told.
             return Ok(Next::Idle);
         };
-        let asking = self.awaited.asked(name);
+        let term = context.fence.epoch;
+        let hints = self.awaited.asked(term, name, Instant::now());
         let look = Look {
             teams: &self.teams,
             store,
             team: &team,
             asked,
-            // Who came since the start of this process is not known.
-            came: asking.as_ref(),
+            hints: &hints,
         };
         match look.run(context, kept).await {
             Ok(milestones) => {
@@ -137,7 +161,7 @@ impl Reconciler for Measuring {
                 let waits_for = people
                     .filter(|(_, one)| one.waits())
                     .map(|(subject, _)| subject);
-                let some_new = self.awaited.settle(name, waits_for.collect());
+                let some_new = self.awaited.settle(name, &hints, waits_for.collect());
                 Ok(if some_new {
                     Next::After(SOON)
                 } else {
@@ -145,7 +169,7 @@ impl Reconciler for Measuring {
                 })
             }
             Err(error) => {
-                self.awaited.again(name, asking);
+                self.awaited.again(name, hints);
                 Err(error)
             }
         }
@@ -158,8 +182,7 @@ struct Look<'a> {
     store: &'a Store,
     team: &'a Resource<Team>,
     asked: Timestamp,
-    /// Who may have logged in since the last look; none: anybody.
-    came: Option<&'a BTreeSet<String>>,
+    hints: &'a Hints,
 }
 
 impl Look<'_> {
@@ -174,14 +197,16 @@ impl Look<'_> {
         });
         let before = kept.status.clone();
         // Before anybody is asked: what happens meanwhile is seen by the next look.
-        let head = self.store.head().await?;
+        let (head, now) = (self.store.head().await?, Timestamp::now());
         // A team that is made or taken in anew begins anew.
         let first = before.of != self.team.meta.uid || before.asked != Some(self.asked);
         if first {
+            let place = self.store.place_before(self.asked).await?;
             kept.status = Milestones {
                 of: self.team.meta.uid,
                 asked: Some(self.asked),
-                read_to: self.store.place_before(self.asked).await?,
+                read_to: place,
+                people_to: place,
                 ..Milestones::default()
             };
         }
@@ -189,11 +214,18 @@ impl Look<'_> {
         status.met = self.team.status.onboarded;
         let began = self.store.cursor(BEGAN).await?;
         let from_the_start = first.then_some(status.read_to + 1 >= began);
-        self.people(status, from_the_start, head).await?;
+        // Another group has other people, whatever was told of it.
+        let regrouped = status.group != self.team.spec.group;
+        if self.hints.asks || first || regrouped {
+            self.people(status, from_the_start, (head, now)).await?;
+        }
+        self.logins(status).await?;
+        self.access(status, now).await?;
         self.deployments(status, head).await?;
         let mut change = Change::new().fenced(context.fence.clone());
         let matters = Milestones {
             read_to: before.read_to,
+            people_to: before.people_to,
             ..kept.status.clone()
         } != before;
         if is_new {
@@ -209,16 +241,15 @@ impl Look<'_> {
         Ok(kept.status)
     }
 
-    /// Takes in who has come, and got how far, and lets go of who has left. `from_the_start`: this is the first
-    /// look, and whether all that happened to the team was kept.
+    /// Takes in who has come, and lets go of who has left. `from_the_start`: this is the first look, and whether all
+    /// that happened to the team was kept; `head` and `now`: when the look began.
     async fn people(
         &self,
         status: &mut Milestones,
         from_the_start: Option<bool>,
-        head: i64,
+        (head, now): (i64, Timestamp),
     ) -> Result<()> {
         let answers = self.teams.ask_sources(self.team).await?;
-        let now = Timestamp::now();
         let regrouped = status.group != self.team.spec.group;
         status.group.clone_from(&self.team.spec.group);
         status
@@ -234,7 +265,7 @@ impl Look<'_> {
         let added = if found.is_empty() {
             BTreeMap::new()
         } else {
-            self.added(status.read_to).await?
+            self.added(status.people_to).await?
         };
         for (subject, answer) in found {
             let (joined, by, after) = match (added.get(&subject), from_the_start) {
@@ -256,8 +287,8 @@ impl Look<'_> {
             };
             status.people.insert(subject, one);
         }
-        self.logins(status).await?;
-        self.access(status, &answers, now).await
+        status.people_to = head;
+        Ok(())
     }
 
     /// Whom the platform was told to take in after place `after` of the log, last when.
@@ -288,7 +319,8 @@ impl Look<'_> {
             .iter_mut()
             .filter(|(_, one)| one.login.is_none());
         for (subject, one) in waits {
-            if self.came.is_some_and(|came| !came.contains(subject)) {
+            let came = self.hints.came.as_ref();
+            if came.is_some_and(|came| !came.contains(subject)) {
                 continue;
             }
             let filter = EventFilter {
@@ -303,12 +335,12 @@ impl Look<'_> {
 
     /// Who has the team's rights. The local source says who is in a group at each call, so that whoever is in it
     /// has them at once; others say it with a token.
-    async fn access(
-        &self,
-        status: &mut Milestones,
-        answers: &[SourceAnswer],
-        now: Timestamp,
-    ) -> Result<()> {
+    async fn access(&self, status: &mut Milestones, now: Timestamp) -> Result<()> {
+        let nobody_came = self.hints.came.as_ref().is_some_and(BTreeSet::is_empty);
+        if nobody_came && !self.hints.asks {
+            // What is looked at says nothing of it.
+            return Ok(());
+        }
         let local = self.teams.ports().local.name();
         let mut let_in = BTreeSet::new();
         let waits = |source: &str| {
@@ -318,8 +350,7 @@ impl Look<'_> {
         };
         for source in self.teams.upstreams().await? {
             let name = source.name();
-            let is_asked = answers.iter().any(|answer| answer.source == name);
-            if !is_asked || !waits(name) {
+            if !self.team.spec.counts(name) || !waits(name) {
                 continue;
             }
             let bound = self.team.status.bound_to(&status.group);

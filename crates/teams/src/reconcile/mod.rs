@@ -30,6 +30,7 @@ use crate::{
     service::namespaces::made,
 };
 
+use self::people::PEOPLE;
 pub use self::{
     integrations::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
     measure::Measuring,
@@ -72,9 +73,10 @@ impl Reconciler for Onboarding {
         let Some(key) = event.subject_key() else {
             return vec![];
         };
+        let is_by = |part: &str| event.actor == format!("system:{part}");
         match key.kind.as_str() {
-            // Its own words are no news to it.
-            Team::KIND if event.actor == format!("system:{PART}") => vec![],
+            // Its own words are no news to it, and what is learnt of people it has no use for.
+            Team::KIND if is_by(PART) || is_by(PEOPLE) => vec![],
             Team::KIND => vec![key],
             Namespace::KIND | IntegrationState::KIND => vec![named(key.scope)],
             _ => vec![],

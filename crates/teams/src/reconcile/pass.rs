@@ -414,9 +414,12 @@ impl Pass<'_> {
             state.status.accounts = accounts;
         }
         let same = state.status == before;
+        let is_marked = IntegrationState::mark(&mut state);
         state.status.looked = Some(Timestamp::now());
         if is_new {
             change.create(&state)?;
+        } else if is_marked {
+            change.spec(&state)?;
         } else if same {
             change.note(&state)?;
         } else {

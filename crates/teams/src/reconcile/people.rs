@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use kernel::{Caller, Change, Key, Next, Reconciler, Result, reconciler::Context};
 use uuid::Uuid;
 
-use super::PART;
 use crate::{Teams, model::Team, service::change::sync_event};
+
+/// Whose name its events bear: not the name of what tells of teams again and again, for this is news.
+pub(super) const PEOPLE: &str = "people-changes";
 
 /// Tells of the teams of whoever a source says something else of than before: that they are in a group, or out
 /// of one. What is missed is made good by the next tick.
@@ -26,7 +28,7 @@ impl PeopleChanges {
 #[async_trait]
 impl Reconciler for PeopleChanges {
     fn name(&self) -> &'static str {
-        "people-changes"
+        PEOPLE
     }
 
     fn kind(&self) -> &'static str {
@@ -34,7 +36,7 @@ impl Reconciler for PeopleChanges {
     }
 
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
-        let (teams, caller) = (&self.teams, Caller::system(PART, Uuid::now_v7()));
+        let (teams, caller) = (&self.teams, Caller::system(PEOPLE, Uuid::now_v7()));
         let Some(groups) = teams.ports().upstreams.groups_of(&key.name).await? else {
             return Ok(Next::Idle);
         };

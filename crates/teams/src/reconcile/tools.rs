@@ -56,13 +56,20 @@ fn remind(tool: &mut Resource<Tool>, now: Timestamp, caller: &Caller, change: &m
             continue;
         };
         let before = tool.status.reminded.get(name);
-        let before = before.filter(|before| before.expires == expires).copied();
+        // A team that the credential was handed to has not been told, whoever was.
+        let owner = credential.owner.as_str();
+        let before = before.filter(|before| before.expires == expires && before.owner == owner);
         let told = before.map(|before| before.due);
         let due = credential.due(now).max(told);
         let Some(due) = due else {
             continue;
         };
-        reminded.insert(name.clone(), Reminded { expires, due });
+        let one = Reminded {
+            owner: owner.to_owned(),
+            expires,
+            due,
+        };
+        reminded.insert(name.clone(), one);
         if Some(due) == told {
             continue;
         }
@@ -73,7 +80,7 @@ fn remind(tool: &mut Resource<Tool>, now: Timestamp, caller: &Caller, change: &m
         change.event(NewEvent::caused(
             what,
             tool.key(),
-            credential.owner.as_str(),
+            owner,
             caller,
             Some(Outcome::Fail),
             json!({

@@ -15,8 +15,20 @@ use crate::{
     model::{JoinedBy, Milestones, Newcomer, Team, TeamOnboarding, Truth},
 };
 
-/// Of fewer people than this a median is somebody's own number.
-const FEWEST: usize = 3;
+/// Of how many people numbers are told, at the least.
+#[derive(Clone, Copy)]
+struct Fewest {
+    median: usize,
+    p90: usize,
+}
+
+/// To those who see each of them, or where teams are told of: of however few.
+const ANY: Fewest = Fewest { median: 0, p90: 0 };
+
+/// To whoever sees people together. Each number that is told is somebody's, and whose must not follow from what
+/// people know of themselves and of each other. A median has two on either side. Of fewer than ten, what nine of ten
+/// took is the longest, and who is the last is seen by everybody.
+const TOGETHER: Fewest = Fewest { median: 5, p90: 10 };
 
 /// The slow teams that are named.
 const SLOWEST: usize = 10;
@@ -51,7 +63,7 @@ impl Teams {
         onboarding.first_deployment = reached(kept.deployed);
         onboarding.first_production = reached(kept.production);
         let named = self.guard.allows(caller, ONBOARDING_READ, &of_team(name));
-        let mut people = people(kept.people.values(), if named { 0 } else { FEWEST });
+        let mut people = people(kept.people.values(), if named { ANY } else { TOGETHER });
         people.members = named.then(|| kept.people.iter().map(member).collect());
         onboarding.people = Some(people);
         onboarding.unknown = unknown(&kept, is_kept);
@@ -78,7 +90,7 @@ impl Teams {
                 let (at, unknown) = reached(&one.status);
                 found(one.status.asked.filter(|_| !unknown), at)
             });
-            spread(found, 0)
+            spread(found, ANY)
         };
         let people_of = all.iter().flat_map(|one| one.status.people.values());
         Ok(OnboardingOverview {
@@ -90,7 +102,7 @@ impl Teams {
                 first_production: of(|kept| (kept.production, kept.role_unknown)),
                 slowest: self.slowest(&teams).await?,
             },
-            people: people(people_of.filter(|one| counts(one.joined)), FEWEST),
+            people: people(people_of.filter(|one| counts(one.joined)), TOGETHER),
         })
     }
 
@@ -171,7 +183,7 @@ fn began(one: &Newcomer) -> Option<Timestamp> {
 }
 
 /// How long people took, together; where fewer than `fewest` did, not how long.
-fn people<'a>(all: impl Iterator<Item = &'a Newcomer>, fewest: usize) -> People {
+fn people<'a>(all: impl Iterator<Item = &'a Newcomer>, fewest: Fewest) -> People {
     let all: Vec<&Newcomer> = all.collect();
     let of = |took: fn(&Newcomer) -> Found| spread(all.iter().map(|one| took(one)), fewest);
     People {
@@ -210,7 +222,7 @@ fn seconds(from: Timestamp, until: Timestamp) -> f64 {
     until.duration_since(from).as_secs_f64().max(0.0)
 }
 
-fn spread(all: impl Iterator<Item = Found>, fewest: usize) -> Spread {
+fn spread(all: impl Iterator<Item = Found>, fewest: Fewest) -> Spread {
     let mut spread = Spread::default();
     let mut took = Vec::new();
     for one in all {
@@ -222,10 +234,12 @@ fn spread(all: impl Iterator<Item = Found>, fewest: usize) -> Spread {
     }
     took.sort_by(f64::total_cmp);
     spread.count = took.len();
-    if took.len() >= fewest {
-        spread.median = nearest(&took, 50);
-        spread.p90 = nearest(&took, 90);
-    }
+    let told = |fewest, percent| {
+        let are_enough = took.len() >= fewest;
+        are_enough.then(|| nearest(&took, percent)).flatten()
+    };
+    spread.median = told(fewest.median, 50);
+    spread.p90 = told(fewest.p90, 90);
     spread
 }
 
@@ -240,24 +254,39 @@ fn nearest(sorted: &[f64], percent: usize) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn of(seconds: &[f64], fewest: usize) -> (Option<f64>, Option<f64>) {
+    fn of(seconds: &[f64], fewest: Fewest) -> (Option<f64>, Option<f64>) {
         let spread = spread(seconds.iter().map(|&one| Found::Took(one)), fewest);
         (spread.median, spread.p90)
     }
 
     #[test]
     fn a_median_is_a_value_that_was_measured() {
-        assert_eq!(of(&[], 0), (None, None));
-        assert_eq!(of(&[7.0], 0), (Some(7.0), Some(7.0)));
-        assert_eq!(of(&[9.0, 1.0], 0), (Some(1.0), Some(9.0)));
+        assert_eq!(of(&[], ANY), (None, None));
+        assert_eq!(of(&[7.0], ANY), (Some(7.0), Some(7.0)));
+        assert_eq!(of(&[9.0, 1.0], ANY), (Some(1.0), Some(9.0)));
         let ten: Vec<f64> = (1..=10).rev().map(f64::from).collect();
-        assert_eq!(of(&ten, 0), (Some(5.0), Some(9.0)));
+        assert_eq!(of(&ten, ANY), (Some(5.0), Some(9.0)));
     }
 
     #[test]
-    fn of_few_people_nobody_is_told_how_long() {
-        assert_eq!(of(&[1.0, 2.0], FEWEST), (None, None));
-        assert_eq!(of(&[1.0, 2.0, 3.0], FEWEST), (Some(2.0), Some(3.0)));
+    fn what_is_told_of_people_together_is_no_number_of_one_who_can_be_told() {
+        for count in 0..50_u32 {
+            let all: Vec<f64> = (1..=count).map(f64::from).collect();
+            let (median, p90) = of(&all, TOGETHER);
+            assert_eq!(median.is_some(), count >= 5, "of {count}");
+            assert_eq!(p90.is_some(), count >= 10, "of {count}");
+            // Whoever knows their own number, and of one other that they were slow or quick, is left with several
+            // whose the median may be.
+            if let Some(median) = median {
+                let quicker = all.iter().filter(|one| **one < median).count();
+                let slower = all.iter().filter(|one| **one > median).count();
+                assert!(quicker >= 2 && slower >= 2, "of {count}: {median}");
+            }
+            // Who is the last of all is seen by everybody.
+            if let Some(p90) = p90 {
+                assert!(all.iter().any(|one| *one > p90), "of {count}: {p90}");
+            }
+        }
     }
 
     #[test]
@@ -270,7 +299,7 @@ mod tests {
             found(None, at(7)),
             found(None, None),
         ];
-        let spread = spread(all.into_iter(), 0);
+        let spread = spread(all.into_iter(), ANY);
         assert_eq!((spread.count, spread.waiting, spread.unknown), (2, 1, 2));
         assert_eq!((spread.median, spread.p90), (Some(0.0), Some(2.0)));
     }

@@ -9,9 +9,12 @@ use kernel::{
 use serde_json::json;
 
 use super::{Applied, Outcome, Teams, differences::differences};
-use crate::model::{
-    CredentialKind, InStep, Integration, IntegrationState, Known, Registration, Step, Team, Tool,
-    ToolSpec,
+use crate::{
+    api::ToolView,
+    model::{
+        Authorization, Counted, CredentialKind, InStep, Integration, IntegrationState, Known,
+        Registration, Team, Tool, ToolSpec,
+    },
 };
 
 /// To see which tools there are: everybody needs to know.
@@ -53,12 +56,9 @@ impl Teams {
         };
         let page = self.store.documents_seen(Tool::KIND, query, sees).await?;
         let tools = page.items.into_iter().map(Document::typed::<Tool>);
-        let mut tools = tools.collect::<Result<Vec<_>>>()?;
+        let tools = tools.collect::<Result<Vec<_>>>()?;
         let known = self.known_of(tools.iter().map(|tool| &tool.spec)).await?;
-        for tool in &mut tools {
-            tool.status.findings = tool.spec.findings(&known);
-        }
-        let items = tools.iter().map(Resource::document);
+        let items = tools.into_iter().map(|tool| told(tool, &known).document());
         Ok(Page {
             items: items.collect::<Result<_>>()?,
             next: page.next,
@@ -70,18 +70,22 @@ impl Teams {
         if !self.guard.allows(caller, READ, &target(name, "")) {
             return Err(Tool::not_found("", name));
         }
-        let mut tool = self.store.expect::<Tool>("", name).await?;
+        let tool = self.store.expect::<Tool>("", name).await?;
         let known = self.known_of([&tool.spec]).await?;
-        tool.status.findings = tool.spec.findings(&known);
-        tool.document()
+        told(tool, &known).document()
     }
 
-    /// What is so by now of all that these tools name.
+    /// What is so by now of all that these tools name. Each is looked at once, whatever the number of tools.
     async fn known_of(&self, tools: impl IntoIterator<Item = &ToolSpec> + Send) -> Result<Known> {
-        let (mut teams, mut integrations) = (BTreeSet::new(), BTreeSet::new());
+        let (mut teams, mut integrations) = (BTreeSet::new(), BTreeMap::<_, bool>::new());
         for tool in tools {
             teams.extend(tool.teams().map(str::to_owned));
-            integrations.extend(tool.integrations().map(ToString::to_string));
+            for name in tool.integrations() {
+                // Of one that merely keeps a credential it matters that there is one.
+                let own = Authorization::Integration(name.clone());
+                let keeps_in_step = tool.authorization == own;
+                *integrations.entry(name.to_string()).or_default() |= keeps_in_step;
+            }
         }
         let mut known = Known {
             now: self.settings.clock.now(),
@@ -98,36 +102,41 @@ impl Teams {
             });
             known.teams.insert(name, registration);
         }
-        for name in integrations {
-            if let Some(integration) = self.store.get::<Integration>("", &name).await? {
-                let in_step = self.in_step(&integration).await?;
-                known.integrations.insert(name, in_step);
+        for (name, keeps_in_step) in integrations {
+            let Some(integration) = self.store.get::<Integration>("", &name).await? else {
+                continue;
+            };
+            let mut found = InStep {
+                enabled: integration.spec.enabled,
+                ..InStep::default()
+            };
+            if keeps_in_step {
+                found.failing = self.marked(&name, IntegrationState::FAILING).await?;
+                found.violating = self.marked(&name, IntegrationState::VIOLATING).await?;
             }
+            known.integrations.insert(name, found);
         }
         Ok(known)
     }
 
-    /// How an integration is with the teams that it looks after.
-    async fn in_step(&self, integration: &Resource<Integration>) -> Result<InStep> {
-        let name = integration.meta.name.clone();
+    /// The teams with which an integration is in a state that has this label. No other state is read, and of these no
+    /// more than a page: everybody may ask, however many teams there are.
+    async fn marked(&self, integration: &str, label: &str) -> Result<Counted> {
+        let labels = [
+            (IntegrationState::INTEGRATION, integration),
+            (label, IntegrationState::YES),
+        ];
         let query = Query {
-            labels: [(IntegrationState::INTEGRATION.into(), name)].into(),
+            labels: labels
+                .map(|(name, is)| (name.to_owned(), is.to_owned()))
+                .into(),
             ..Query::default()
         };
-        let mut found = InStep {
-            enabled: integration.spec.enabled,
-            ..InStep::default()
-        };
-        for state in self.store.list_all::<IntegrationState>(&query).await? {
-            let step = &state.status.step;
-            if *step == Step::Resting {
-                continue;
-            }
-            found.teams += 1;
-            found.failing += usize::from(matches!(step, Step::OutOfStep | Step::Unknown));
-            found.violating += usize::from(!state.status.violations.is_empty());
-        }
-        Ok(found)
+        let page = self.store.documents(IntegrationState::KIND, &query).await?;
+        Ok(Counted {
+            teams: page.items.len(),
+            more: page.next.is_some(),
+        })
     }
 
     /// Writes what a document says of a tool into `change`.
@@ -224,15 +233,19 @@ impl Teams {
         .await
     }
 
-    /// The personal credentials by which automation reaches tools: those of `subject`, or of everybody where
-    /// that is empty. For whoever has asked already whether they may be told.
-    pub async fn personal_credentials(&self, subject: &str) -> Result<Vec<PersonalCredential>> {
+    /// The personal credentials by which automation reaches tools: those of `subject`; none: of everybody. For
+    /// whoever has asked already whether they may be told.
+    pub async fn personal_credentials(
+        &self,
+        subject: Option<&str>,
+    ) -> Result<Vec<PersonalCredential>> {
         let tools = self.store.list_all::<Tool>(&Query::default()).await?;
         let mut found = Vec::new();
         for tool in tools {
             for (credential, one) in tool.spec.credentials {
                 let person = one.person.filter(|_| one.kind == CredentialKind::Personal);
-                let theirs = person.filter(|person| subject.is_empty() || person == subject);
+                let theirs =
+                    person.filter(|person| subject.is_none_or(|subject| person == subject));
                 found.extend(theirs.map(|person| PersonalCredential {
                     tool: tool.meta.name.clone(),
                     credential: credential.to_string(),
@@ -243,6 +256,12 @@ impl Teams {
         }
         Ok(found)
     }
+}
+
+/// A tool as it is told of.
+fn told(tool: Resource<Tool>, known: &Known) -> ToolView {
+    let findings = tool.spec.findings(known);
+    ToolView { tool, findings }
 }
 
 /// Writes a tool into `change`, with its event.

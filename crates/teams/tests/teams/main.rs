@@ -8,6 +8,7 @@ mod support;
 
 mod conditions;
 mod measured;
+mod measured_again;
 mod measured_for;
 mod membership;
 mod names;

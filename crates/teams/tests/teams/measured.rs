@@ -50,7 +50,7 @@ pub(crate) async fn told(site: &Site, what: &str, is_so: impl Fn(&Value) -> bool
     .await
 }
 
-fn of<'a>(onboarding: &'a Value, subject: &str) -> &'a Value {
+pub(crate) fn of<'a>(onboarding: &'a Value, subject: &str) -> &'a Value {
     let members = onboarding["people"]["members"].as_array().unwrap();
     let found = members.iter().find(|one| one["subject"] == subject);
     found.unwrap_or(&Value::Null)

@@ -15,28 +15,30 @@ on_both!(
 );
 
 async fn people_are_named_to_leads_and_operators_alone(site: Site) {
-    site.outside.group("payments", &["ada", "bob", "cyd"]);
+    site.outside
+        .group("payments", &["ada", "bob", "cyd", "dan", "fay"]);
     site.outside.group("shop", &["eve"]);
     let driver = measure(&site).await;
     site.onboard(json!({ "name": "payments", "environments": [], "leads": ["local:ada"] }))
         .await;
     let new = json!({ "name": "shop", "environments": [], "leads": ["local:eve"] });
     site.onboard(new).await;
-    for who in ["local:ada", "local:bob"] {
+    for who in ["local:ada", "local:bob", "local:cyd", "local:dan"] {
         logs_in(&site, who).await;
     }
-    told(&site, "two have logged in", |found| {
-        found["people"]["login"]["count"] == 2
+    told(&site, "four have logged in", |found| {
+        found["people"]["login"]["count"] == 4
     })
     .await;
     for (who, sees) in [("admin", true), ("local:ada", true), ("local:bob", false)] {
         let (status, found) = site.get(who, PATH).await;
         assert_eq!(status, 200, "{who}");
         assert_eq!(found["people"]["members"].is_array(), sees, "{who}");
-        // Three have access; of two logins the one could tell the other's.
+        // Five have access; of four logins some could tell the others'. The longest of few is one's.
         assert!(found["people"]["access"]["median"].is_f64(), "{found}");
+        assert_eq!(found["people"]["access"]["p90"].is_f64(), sees, "{who}");
         assert_eq!(found["people"]["login"]["median"].is_f64(), sees, "{who}");
-        assert_eq!(found["people"]["login"]["count"], 2);
+        assert_eq!(found["people"]["login"]["count"], 4);
     }
     let (status, found) = site.get("pipeline payments", PATH).await;
     assert_eq!((status, &found["people"]["members"]), (200, &Value::Null));
@@ -53,7 +55,8 @@ async fn people_are_named_to_leads_and_operators_alone(site: Site) {
 
 async fn all_teams_together_are_for_those_who_say_which_there_are(site: Site) {
     const ALL: &str = "/v1/platforms/onboarding";
-    site.outside.group("payments", &["ada", "bob", "cyd"]);
+    site.outside
+        .group("payments", &["ada", "bob", "cyd", "dan", "fay"]);
     let driver = measure(&site).await;
     site.onboard(json!({ "name": "payments", "environments": [] }))
         .await;
@@ -82,8 +85,9 @@ async fn all_teams_together_are_for_those_who_say_which_there_are(site: Site) {
         shop["waitsFor"],
         json!(["NamespacesReady", "GatewaysReady"])
     );
-    assert_eq!(found["people"]["count"], 3);
+    assert_eq!(found["people"]["count"], 5);
     assert!(found["people"]["access"]["median"].is_f64(), "{found}");
+    assert_eq!(found["people"]["access"]["p90"], Value::Null);
     assert_eq!(found["people"]["members"], Value::Null);
     assert!(!found.to_string().contains("local:"), "{found}");
     // From some time on.

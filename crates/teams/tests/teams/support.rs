@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicUsize},
 };
 
 use async_trait::async_trait;
@@ -53,6 +53,8 @@ pub(crate) struct Outside {
     pub(crate) logged_in: Mutex<BTreeSet<String>>,
     /// Who is told by the upstream to have left.
     pub(crate) left: Mutex<BTreeSet<String>>,
+    /// How often a source was asked who is in a group.
+    pub(crate) asked: AtomicUsize,
     /// Groups of which the upstream was asked who has left.
     pub(crate) looked: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) credentials: Mutex<BTreeSet<String>>,

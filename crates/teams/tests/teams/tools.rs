@@ -21,6 +21,7 @@ on_both!(
     who_answers_for_a_tool_says_what_it_is_and_everybody_reads_it,
     what_is_found_follows_from_what_is_so_now,
     who_answers_for_a_credential_is_reminded_once_whatever_is_killed,
+    a_team_that_a_credential_is_handed_to_is_reminded_itself,
     what_cannot_be_is_refused_at_its_place_and_nothing_is_written,
 );
 
@@ -195,15 +196,17 @@ async fn what_is_found_follows_from_what_is_so_now(site: Site) {
         "integration-missing",
     ];
     assert_eq!(site.found().await, missing);
-    let theirs = site.teams.personal_credentials("local:ada").await.unwrap();
+    let personal =
+        async |of: Option<&'static str>| site.teams.personal_credentials(of).await.unwrap();
+    let theirs = personal(Some("local:ada")).await;
     assert_eq!(
         (theirs[0].tool.as_str(), theirs[0].team.as_str()),
         ("pipelines", "security")
     );
-    assert_eq!(
-        site.teams.personal_credentials("local:ad").await.unwrap(),
-        []
-    );
+    assert_eq!(personal(None).await, theirs);
+    for nobody in ["local:ad", ""] {
+        assert_eq!(personal(Some(nobody)).await, []);
+    }
     // There it is, and fails for one team.
     let integration = IntegrationSpec {
         description: String::new(),
@@ -228,6 +231,7 @@ async fn what_is_found_follows_from_what_is_so_now(site: Site) {
             step,
             ..IntegrationStatus::default()
         };
+        IntegrationState::mark(&mut state);
         change.create(&state).unwrap();
     }
     site.store.commit(change).await.unwrap();
@@ -237,7 +241,7 @@ async fn what_is_found_follows_from_what_is_so_now(site: Site) {
     );
     let (_, tool) = site.get("local:bob", "/v1/platforms/tools/pipelines").await;
     let message = tool["status"]["findings"][0]["message"].as_str().unwrap();
-    assert_eq!(message, "integration `ci` is not in step with 1 of 2 teams");
+    assert_eq!(message, "integration `ci` is not in step with 1 team");
     // Who answers for it leaves.
     let mut team = site.store.expect::<Team>("", "security").await.unwrap();
     team.spec.offboarding = Some(Offboarding {
@@ -257,7 +261,7 @@ async fn what_is_found_follows_from_what_is_so_now(site: Site) {
     assert_eq!(site.found().await, expected);
     // Nothing of it is kept.
     let kept = site.store.expect::<Tool>("", "pipelines").await.unwrap();
-    assert_eq!(kept.status.findings, []);
+    assert_eq!(kept.document().unwrap().status, json!({}));
     spec["authorization"] = "manual".into();
     spec["api"] = false.into();
     spec["credentials"] = json!({});
@@ -354,6 +358,34 @@ async fn who_answers_for_a_credential_is_reminded_once_whatever_is_killed(site: 
         site.told_of_tools().await,
         [both[0], both[1], "expired machine payments"]
     );
+    driver.shutdown().await;
+}
+
+async fn a_team_that_a_credential_is_handed_to_is_reminded_itself(site: Site) {
+    for team in ["security", "payments"] {
+        site.add_team(team).await;
+    }
+    let end = site.clock.now() + 5 * DAY;
+    let of = |team: &str| {
+        with(json!({ "machine": {
+            "kind": "service_account", "owner": team, "expires": end.to_string(), "remindDays": 10,
+            "kept": { "secret": "github/machine" },
+        } }))
+    };
+    let driver = reminding(&site);
+    site.register(&of("payments")).await;
+    look(&driver).await;
+    assert_eq!(site.told_of_tools().await, ["expiring machine payments"]);
+    site.register(&of("security")).await;
+    look(&driver).await;
+    look(&driver).await;
+    let both = ["expiring machine payments", "expiring machine security"];
+    assert_eq!(site.told_of_tools().await, both);
+    // Of the end whoever has it then is told.
+    site.clock.advance(5 * DAY);
+    look(&driver).await;
+    let all = [both[0], both[1], "expired machine security"];
+    assert_eq!(site.told_of_tools().await, all);
     driver.shutdown().await;
 }
 

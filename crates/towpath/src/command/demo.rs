@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     background,
-    cli::DEFAULT_ENVIRONMENT,
+    cli::{DEFAULT_ENVIRONMENT, Source},
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
@@ -22,6 +22,7 @@ use crate::{
 };
 
 /// The example's description, as it is in the repository.
+const EXAMPLE: &str = "examples/notes/score.yaml";
 const SCORE: &str = include_str!("../../../../examples/notes/score.yaml");
 
 /// What the example's program is called.
@@ -71,14 +72,14 @@ impl Demo {
             ..Changes::default()
         };
         let example = input::File {
-            name: "examples/notes/score.yaml".into(),
+            name: EXAMPLE.into(),
             bytes: SCORE.into(),
         };
         let mut request = input::workloads(vec![example], changes)?;
         request.body.message = "towpath demo".into();
         request.body.create_environment = Some(CreateEnvironment::default());
         deploy::deploy(context, DEFAULT_ENVIRONMENT, &request, &Wait::default()).await?;
-        context.say(&next(&program));
+        context.say(&next(context, &program));
         Ok(())
     }
 }
@@ -151,8 +152,18 @@ fn build(repository: &Path) -> Result<PathBuf> {
 }
 
 /// Commands that show what a platform does, in an order that works.
-fn next(program: &Path) -> String {
+fn next(context: &Context, program: &Path) -> String {
     let program = program.display();
+    // Whoever named a data directory has to name it again.
+    let data = match (&context.global.data, context.global.given.data) {
+        (Some(data), Some(Source::Flag)) => format!(" --data {}", data.display()),
+        _ => String::new(),
+    };
+    let score = if Path::new(EXAMPLE).exists() {
+        EXAMPLE.to_owned()
+    } else {
+        format!("PATH/TO/{EXAMPLE}")
+    };
     let text = format!(
         "
 What to try next:
@@ -160,14 +171,14 @@ What to try next:
   towpath logs notes -f                  what it writes
   towpath graph                          what it needs, and which definitions meet that
   towpath explain postgres               why this definition, and not another
-  towpath deploy examples/notes/score.yaml --image {program} --override containers.web.variables.GREETING=Hello
+  towpath deploy {score} --image {program} --override containers.web.variables.GREETING=Hello
                                          a second release takes over: what you have noted stays
   towpath get deployments                what was deployed
   towpath rollback                       the first release again: what you have noted stays
-  towpath deploy examples/notes/score.yaml --image {program} --env pr-1 --ttl 1h
+  towpath deploy {score} --image {program} --env pr-1 --ttl 1h
                                          the same in an environment that ends by itself
   towpath delete workload notes          stop it; its data stays
   towpath down                           stop the platform"
     );
-    text.replace("\n  towpath ", &format!("\n  {} ", own_name()))
+    text.replace("\n  towpath ", &format!("\n  {}{data} ", own_name()))
 }

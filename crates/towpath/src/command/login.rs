@@ -15,7 +15,7 @@ use serde_json::json;
 use self::machine::ByItself;
 use crate::{
     cli::Source,
-    context::{Chosen, Context},
+    context::{Chosen, Context, platform_variable},
     exit::Exit,
     failure::{Failure, Result},
     logins::{self, CLIENT, LoginFile, Machine, Platform, Session, Tokens},
@@ -88,8 +88,14 @@ impl Login {
                 [] => String::new(),
                 teams => format!(", of {}", teams.join(", ")),
             };
+            let from_now_on = match platform_variable() {
+                None => format!("Commands are about it from now on (context `{name}`)."),
+                Some(variable) => format!(
+                    "But {variable} is set, and goes first: unset it, or say --context {name}."
+                ),
+            };
             format!(
-                "You are logged in to {issuer} as {}{teams}. Commands are about it from now on (context `{name}`).",
+                "You are logged in to {issuer} as {}{teams}. {from_now_on}",
                 who.subject
             )
         })

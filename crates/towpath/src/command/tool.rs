@@ -3,10 +3,12 @@
 use clap::Subcommand;
 use client::every;
 use jiff::Timestamp;
-use kernel::Resource;
 use serde_json::json;
-use teams::model::{
-    self, Authentication, Authorization, Automation, KeptIn, ToolCredential, ToolOwner, ToolStatus,
+use teams::{
+    api::ToolView,
+    model::{
+        Authentication, Authorization, Automation, Finding, KeptIn, ToolCredential, ToolOwner,
+    },
 };
 
 use crate::{
@@ -51,8 +53,8 @@ impl Tool {
         match self {
             Self::List { found } => {
                 let mut all = every(async |page| client.tools(&page).await).await?;
-                all.retain(|tool| !found || !tool.status.findings.is_empty());
-                let documents = all.iter().map(Resource::document);
+                all.retain(|tool| !found || !tool.findings.is_empty());
+                let documents = all.iter().map(ToolView::document);
                 let documents: Vec<_> = documents.collect::<kernel::Result<_>>()?;
                 context.answer(&json!({ "items": documents }), || list(&all, found))
             }
@@ -71,17 +73,17 @@ impl Tool {
     }
 }
 
-fn list(all: &[Resource<model::Tool>], found: bool) -> String {
-    let row = |tool: &Resource<model::Tool>| {
-        let spec = &tool.spec;
+fn list(all: &[ToolView], found: bool) -> String {
+    let row = |view: &ToolView| {
+        let spec = &view.tool.spec;
         [
-            tool.meta.name.clone(),
+            view.tool.meta.name.clone(),
             owner(&spec.owner),
             login(spec.authentication).into(),
             access(&spec.authorization),
             if spec.api { "yes" } else { "no" }.into(),
             automated(spec.automation()).into(),
-            rules(&tool.status),
+            rules(&view.findings),
         ]
     };
     let head = [
@@ -101,10 +103,10 @@ fn list(all: &[Resource<model::Tool>], found: bool) -> String {
     table::table(head, all.iter().map(row).collect(), nothing)
 }
 
-fn one(tool: &Resource<model::Tool>) -> String {
-    let spec = &tool.spec;
+fn one(view: &ToolView) -> String {
+    let spec = &view.tool.spec;
     let now = Timestamp::now();
-    let mut text = list(std::slice::from_ref(tool), false);
+    let mut text = list(std::slice::from_ref(view), false);
     for line in [&spec.title, &spec.description, &spec.url] {
         if !line.is_empty() {
             text += &format!("\n{}", crate::render::control::shown(line));
@@ -134,7 +136,7 @@ fn one(tool: &Resource<model::Tool>) -> String {
         "\n\n{}",
         table::table(head, rows.collect(), "No credential.")
     );
-    let rows = tool.status.findings.iter().map(|finding| {
+    let rows = view.findings.iter().map(|finding| {
         let about = finding.credential.as_ref();
         [
             finding.rule.clone(),
@@ -184,9 +186,9 @@ fn automated(automation: Automation) -> &'static str {
 }
 
 /// What is found, each rule once.
-fn rules(status: &ToolStatus) -> String {
+fn rules(findings: &[Finding]) -> String {
     let mut rules: Vec<&str> = Vec::new();
-    for finding in &status.findings {
+    for finding in findings {
         if !rules.contains(&finding.rule.as_str()) {
             rules.push(&finding.rule);
         }

@@ -1,6 +1,9 @@
 //! Sources of teams: what they say is what the test says.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use async_trait::async_trait;
 use kernel::{Caller, Change, Error, Event, Result};
@@ -18,6 +21,7 @@ impl MembershipSource for Local {
     }
 
     async fn group(&self, group: &str, _: Option<&str>) -> Result<Group> {
+        self.0.asked.fetch_add(1, Relaxed);
         let groups = self.0.groups.lock().unwrap();
         let member = |name: &String| Member {
             subject: format!("local:{name}"),
@@ -120,6 +124,7 @@ impl MembershipSource for Upstream {
     }
 
     async fn group(&self, group: &str, id: Option<&str>) -> Result<Group> {
+        self.0.asked.fetch_add(1, Relaxed);
         let found = self.identify(group, id).await?;
         let group = found.map_or_else(|| group.to_owned(), |found| found.name);
         let group = group.as_str();

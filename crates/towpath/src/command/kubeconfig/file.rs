@@ -17,6 +17,15 @@ use crate::{
     render::document,
 };
 
+/// What may be done to a file that is there.
+#[derive(Clone, Copy)]
+pub(super) struct Leave {
+    /// To choose the current context.
+    pub(super) choose: bool,
+    /// To take the place of what others have written under the names that are wanted.
+    pub(super) overwrite: bool,
+}
+
 /// What a kubeconfig gets.
 pub(super) struct Entries {
     pub(super) clusters: Vec<Entry>,
@@ -84,8 +93,8 @@ pub(super) fn kubeconfig_path() -> Result<PathBuf> {
 }
 
 /// Merges the entries into the file at `path`, which is locked as kubectl locks it. Gives the contexts that were of
-/// another login, with its name.
-pub(super) fn update(path: &Path, entries: Entries, use_it: bool) -> Result<Vec<(String, String)>> {
+/// another login, with its name. Where a name is somebody else's, nothing is written.
+pub(super) fn update(path: &Path, entries: Entries, leave: Leave) -> Result<Vec<(String, String)>> {
     let doing = format!("{} cannot be written", path.display());
     let io = |error: std::io::Error| Failure::io(&doing, &error);
     if let Some(directory) = path.parent() {
@@ -111,25 +120,75 @@ pub(super) fn update(path: &Path, entries: Entries, use_it: bool) -> Result<Vec<
         Err(error) if error.kind() == ErrorKind::NotFound => Mapping::new(),
         Err(error) => return Err(io(error)),
     };
+    let others = of_others(&config, &entries);
+    if !others.is_empty() && !leave.overwrite {
+        return Err(held(path, &others));
+    }
     let taken = of_other_logins(&config, &entries);
-    merge(&mut config, entries, use_it)?;
+    merge(&mut config, entries, leave.choose)?;
     let text = document::text(Format::Yaml, &Value::Mapping(config));
     replace(&beside(".towpath-new"), &target, text.as_bytes()).map_err(io)?;
     Ok(taken)
 }
 
+/// What the list has by this name.
+fn found<'c>(config: &'c Mapping, list: &str, name: &str) -> Option<&'c Value> {
+    let entries = config.get(list)?.as_sequence()?;
+    entries
+        .iter()
+        .find(|one| one.get("name").and_then(Value::as_str) == Some(name))
+}
+
+/// The login by which a user gets their tokens, where it is one that this command has written.
+fn login(user: &Value) -> Option<String> {
+    let arguments = user.get("user")?.get("exec")?.get("args")?.as_sequence()?;
+    if arguments.first()? != "credential" {
+        return None;
+    }
+    let mut named = arguments.iter().skip_while(|one| *one != "--context");
+    Some(named.nth(1)?.as_str()?.to_owned())
+}
+
+/// What bears a name that is wanted, and was not written by this command. That is told by the user: a cluster
+/// says nothing of who wrote it, and is ours where the user is there who was written with it.
+fn of_others(config: &Mapping, entries: &Entries) -> Vec<String> {
+    let mut others = Vec::new();
+    for Entry { name, user, .. } in &entries.clusters {
+        let there = found(config, "users", user);
+        let is_ours = there.and_then(login).is_some();
+        let context = found(config, "contexts", name);
+        let has = context.and_then(|one| one.get("context")?.get("user")?.as_str());
+        if context.is_some() && has != Some(user) {
+            others.push(format!("the context `{name}`"));
+        }
+        if found(config, "clusters", name).is_some() && !is_ours {
+            others.push(format!("the cluster `{name}`"));
+        }
+        if there.is_some() && !is_ours {
+            others.push(format!("the user `{user}`"));
+        }
+    }
+    others
+}
+
+fn held(path: &Path, others: &[String]) -> Failure {
+    Failure::new(
+        Exit::Conflict,
+        format!(
+            "{} has {}, which `towpath kubeconfig` has not written: nothing was changed",
+            path.display(),
+            others.join(", ")
+        ),
+    )
+    .remedy(
+        "keep the two apart by KUBECONFIG=FILE, write another cluster alone with --cluster, or give up what is \
+         there with --overwrite",
+    )
+}
+
 /// The contexts that get another login than they had: two platforms may have a cluster of one name.
 fn of_other_logins(config: &Mapping, entries: &Entries) -> Vec<(String, String)> {
-    let login = |user: &Value| -> Option<String> {
-        let arguments = user.get("user")?.get("exec")?.get("args")?.as_sequence()?;
-        let mut named = arguments.iter().skip_while(|one| *one != "--context");
-        Some(named.nth(1)?.as_str()?.to_owned())
-    };
-    let users = config.get("users").and_then(Value::as_sequence);
-    let before = |entry: &Entry| {
-        let named = |user: &&Value| user.get("name").and_then(Value::as_str) == Some(&entry.user);
-        login(users?.iter().find(named)?)
-    };
+    let before = |entry: &Entry| found(config, "users", &entry.user).and_then(login);
     let all = entries.clusters.iter();
     all.filter_map(|entry| {
         let before = before(entry).filter(|one| Some(one) != login(&entry.credential).as_ref())?;
@@ -228,8 +287,17 @@ mod tests {
         }
     }
 
+    const CHOOSE: Leave = Leave {
+        choose: true,
+        overwrite: false,
+    };
+    const KEEP: Leave = Leave {
+        choose: false,
+        overwrite: false,
+    };
+
     const OTHERS: &str = "apiVersion: v1\nkind: Config\npreferences: {colors: true}\ncurrent-context: mine\n\
-        clusters:\n- {name: mine, cluster: {server: 'https://mine'}}\n- {name: prod, cluster: {server: 'https://old'}}\n\
+        clusters:\n- {name: mine, cluster: {server: 'https://mine'}}\n\
         users:\ncontexts: []\nextensions: [{name: x, extension: {a: 1}}]\n";
 
     #[test]
@@ -238,31 +306,77 @@ mod tests {
         let path = directory.path().join("kube/config");
         fs::create_dir(path.parent().unwrap()).unwrap();
         fs::write(&path, OTHERS).unwrap();
-        update(&path, entries("https://new"), false).unwrap();
+        update(&path, entries("https://first"), KEEP).unwrap();
         let first = fs::read_to_string(&path).unwrap();
         let config: serde_json::Value = serde_yaml_ng::from_str(&first).unwrap();
         assert_eq!(config["current-context"], "mine");
         assert_eq!(config["preferences"]["colors"], true);
         assert_eq!(config["extensions"][0]["extension"]["a"], 1);
         assert_eq!(config["clusters"][0]["cluster"]["server"], "https://mine");
-        assert_eq!(config["clusters"][1]["cluster"]["server"], "https://new");
+        assert_eq!(config["clusters"][1]["cluster"]["server"], "https://first");
         assert_eq!(config["clusters"].as_array().unwrap().len(), 2);
         assert_eq!(config["users"][0]["name"], "oidc-user@prod");
         assert_eq!(
             config["users"][0]["user"]["exec"]["args"],
             json!(["credential", "--context", "acme"])
         );
-        // Again, it is the same.
-        update(&path, entries("https://new"), false).unwrap();
+        // Again, it is the same; and its own is brought up to date.
+        update(&path, entries("https://first"), KEEP).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), first);
-        update(&path, entries("https://new"), true).unwrap();
-        assert!(
-            fs::read_to_string(&path)
-                .unwrap()
-                .contains("current-context: prod")
-        );
+        update(&path, entries("https://new"), CHOOSE).unwrap();
+        let last = fs::read_to_string(&path).unwrap();
+        assert!(last.contains("current-context: prod"), "{last}");
+        assert!(last.contains("https://new"), "{last}");
+        assert!(!last.contains("https://first"), "{last}");
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn what_bears_its_names_and_is_somebody_elses_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
+        for (theirs, named) in [
+            (
+                "contexts: [{name: prod, context: {cluster: old, user: me}}]",
+                "the context `prod`",
+            ),
+            (
+                "clusters: [{name: prod, cluster: {server: 'https://old'}}]",
+                "the cluster `prod`",
+            ),
+            (
+                "users: [{name: oidc-user@prod, user: {token: x}}]",
+                "the user `oidc-user@prod`",
+            ),
+            (
+                "users: [{name: oidc-user@prod, user: {exec: {args: [get-token, --context, x]}}}]",
+                "the user `oidc-user@prod`",
+            ),
+        ] {
+            fs::write(&path, theirs).unwrap();
+            let failure = update(&path, entries("https://new"), CHOOSE).unwrap_err();
+            assert_eq!(failure.exit, Exit::Conflict, "{theirs}");
+            let told = format!("{failure:?}");
+            for words in [named, "KUBECONFIG=FILE", "--overwrite"] {
+                assert!(told.contains(words), "{words}: {told}");
+            }
+            assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
+            let left = fs::read_dir(directory.path()).unwrap().count();
+            assert_eq!(left, 1, "{theirs}");
+
+            let leave = Leave {
+                overwrite: true,
+                ..KEEP
+            };
+            update(&path, entries("https://new"), leave).unwrap();
+            // From now on they are its own.
+            update(&path, entries("https://new"), KEEP).unwrap();
+            let config: serde_json::Value =
+                serde_yaml_ng::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            assert_eq!(config["clusters"][0]["cluster"]["server"], "https://new");
+            assert_eq!(config["contexts"][0]["context"]["user"], "oidc-user@prod");
+        }
     }
 
     #[test]
@@ -270,12 +384,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config");
         assert!(
-            update(&path, entries("https://new"), true)
+            update(&path, entries("https://new"), CHOOSE)
                 .unwrap()
                 .is_empty()
         );
         assert!(
-            update(&path, entries("https://new"), true)
+            update(&path, entries("https://new"), CHOOSE)
                 .unwrap()
                 .is_empty()
         );
@@ -285,7 +399,7 @@ mod tests {
             clusters: vec![beta()],
             current: None,
         };
-        let taken = update(&path, others, true).unwrap();
+        let taken = update(&path, others, CHOOSE).unwrap();
         assert_eq!(taken, [("prod".to_owned(), "acme".to_owned())]);
     }
 
@@ -297,11 +411,11 @@ mod tests {
             current: None,
             ..entries("https://new")
         };
-        update(&path, undecided(), true).unwrap();
+        update(&path, undecided(), CHOOSE).unwrap();
         let first = fs::read_to_string(&path).unwrap();
         assert!(!first.contains("current-context"), "{first}");
-        update(&path, entries("https://new"), true).unwrap();
-        update(&path, undecided(), true).unwrap();
+        update(&path, entries("https://new"), CHOOSE).unwrap();
+        update(&path, undecided(), CHOOSE).unwrap();
         let kept = fs::read_to_string(&path).unwrap();
         assert!(kept.contains("current-context: prod"), "{kept}");
     }
@@ -312,7 +426,7 @@ mod tests {
         let path = directory.path().join("config");
         for text in ["[1, 2]", "clusters: {a: 1}", "a: [b", "x"] {
             fs::write(&path, text).unwrap();
-            let failure = update(&path, entries("https://new"), true).unwrap_err();
+            let failure = update(&path, entries("https://new"), CHOOSE).unwrap_err();
             assert_eq!(failure.exit, Exit::Invalid, "{text}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
@@ -323,7 +437,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config");
         fs::write(directory.path().join("config.lock"), "").unwrap();
-        let failure = update(&path, entries("https://new"), true).unwrap_err();
+        let failure = update(&path, entries("https://new"), CHOOSE).unwrap_err();
         assert_eq!(failure.exit, Exit::Conflict);
         assert!(!path.exists());
     }

@@ -12,7 +12,7 @@ use client::every;
 use fleet::model::{ClusterSpec, authority, endpoint_problem};
 use serde_json::{Value, json};
 
-use self::file::{Entries, Entry, kubeconfig_path, text, update};
+use self::file::{Entries, Entry, Leave, kubeconfig_path, text, update};
 use super::{program::own_name, unreadable};
 use crate::{
     context::{Chosen, Context},
@@ -25,7 +25,8 @@ use crate::{
 /// It has a context for each cluster of the platform, by the cluster's name, and the platform's default cluster
 /// is the current one. It names `towpath credential` as the plugin that gives kubectl a token, and holds none
 /// itself: kubectl goes on for as long as your login lasts. It is printed, or with --write merged into the file
-/// that kubectl reads, where everything else stays.
+/// that kubectl reads, where everything else stays: where a context, a cluster or a user has one of the names and
+/// was not written by this command, nothing is changed.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath kubeconfig --write\n  towpath kubeconfig --cluster qa --write\n  towpath kubeconfig --cluster-name mine --cluster-server https://10.0.0.1:6443 --cluster-ca ca.crt\n\nThe API servers have to know the platform as an issuer: see docs/identity.md. Which clusters there are: `towpath cluster list`."
@@ -54,6 +55,9 @@ pub(crate) struct Kubeconfig {
     /// Leave the current context of that file as it is
     #[arg(long, requires = "write")]
     keep_current: bool,
+    /// Take the place of contexts, clusters and users of these names that others have written
+    #[arg(long, requires = "write")]
+    overwrite: bool,
 }
 
 impl Kubeconfig {
@@ -78,7 +82,11 @@ impl Kubeconfig {
         let names = entries.clusters.iter().map(|one| one.name().to_owned());
         let names: Vec<_> = names.collect();
         let current = entries.current.clone();
-        for (name, before) in update(&path, entries, !self.keep_current)? {
+        let leave = Leave {
+            choose: !self.keep_current,
+            overwrite: self.overwrite,
+        };
+        for (name, before) in update(&path, entries, leave)? {
             context.say(&format!(
                 "the context `{name}` was of the login `{before}`, and is of `{login}` now: keep the two apart by \
                  KUBECONFIG=FILE"
