@@ -185,7 +185,7 @@ pub struct ReleaseState {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// Whether `message` tells of a fault that waiting does not mend: a program that listens on another port, that
-    /// ends in the same way each time, that is not there. Never of a release that was ready since it was
+    /// ends again and again, that is not there. Never of a release that was ready since it was
     /// handed over. An engine that does not know says no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lasting: bool,

@@ -27,9 +27,9 @@ pub struct Timing {
     pub backoff_most: Duration,
     /// A container that ran so long begins again with `backoff_first`.
     pub stable: Duration,
-    /// A container that ended so often in a row in the same way, none of its runs as long as `stable`, goes on to: ten
-    /// times are 51 seconds with these waits.
-    pub ends_alike: u32,
+    /// A container that ended so often in a row, in whichever way, none of its runs as long as `stable` and none of them
+    /// ready by its probe, goes on to: ten times are 51 seconds with these waits.
+    pub ends_in_a_row: u32,
     /// A program that has listened so long on other ports than its own, and did next to nothing meanwhile, will not
     /// come to listen on its own: long enough for one that opens a port for its operators before it is ready.
     pub misplaced: Duration,
@@ -49,7 +49,7 @@ impl Default for Timing {
             backoff_first: Duration::from_millis(100),
             backoff_most: Duration::from_secs(30),
             stable: Duration::from_mins(1),
-            ends_alike: 10,
+            ends_in_a_row: 10,
             misplaced: Duration::from_secs(30),
             kill_grace: Duration::from_secs(5),
         }
@@ -85,38 +85,48 @@ impl Backoff {
     }
 }
 
-/// How a container has ended, again and again.
+/// How often a container has ended in a row. In which way does not matter: a program that cannot run may well end by
+/// a signal and with an exit code in turn.
 #[derive(Debug)]
-pub(crate) struct Ends<E> {
-    last: Option<E>,
-    alike: u32,
+pub(crate) struct Ends {
+    last: String,
+    times: u32,
     most: u32,
     stable: Duration,
 }
 
-impl<E: PartialEq + std::fmt::Display> Ends<E> {
+impl Ends {
     pub(crate) fn new(timing: &Timing) -> Self {
         Self {
-            last: None,
-            alike: 0,
-            most: timing.ends_alike,
+            last: String::new(),
+            times: 0,
+            most: timing.ends_in_a_row,
             stable: timing.stable,
         }
     }
 
-    /// Counts an end. In words what goes on, once that is known to last.
-    pub(crate) fn again(&mut self, exit: E, started: Timestamp) -> Option<String> {
-        let ran = Duration::try_from(Timestamp::now().duration_since(started)).unwrap_or_default();
-        let alike = ran < self.stable && self.last.as_ref() == Some(&exit);
-        self.alike = if alike {
-            self.alike.saturating_add(1)
-        } else {
-            1
-        };
-        let times = self.alike;
-        let lasting = (times >= self.most).then(|| format!("{exit}, {times} times in a row"));
-        self.last = Some(exit);
-        lasting
+    /// Counts an end: `how` in words, where somebody saw it, of a run since `started` that was ready or was not. In
+    /// words what goes on, once that is known to last.
+    pub(crate) fn again(
+        &mut self,
+        how: Option<String>,
+        started: Timestamp,
+        was_ready: bool,
+    ) -> Option<String> {
+        if was_ready {
+            self.times = 0;
+        }
+        // When an end was that nobody saw, and so how long the run, is not known either.
+        if let Some(how) = how {
+            let ran = Timestamp::now().duration_since(started);
+            if Duration::try_from(ran).unwrap_or_default() >= self.stable {
+                self.times = 0;
+            }
+            self.times = self.times.saturating_add(1);
+            self.last = how;
+        }
+        let (times, last) = (self.times, &self.last);
+        (times >= self.most).then(|| format!("ended {times} times in a row, last {last}"))
     }
 }
 
@@ -141,20 +151,28 @@ mod tests {
     }
 
     #[test]
-    fn only_what_ends_in_the_same_way_soon_and_often_is_known_to_last() {
+    fn only_what_ends_soon_and_often_and_was_never_ready_is_known_to_last() {
         let timing = Timing {
-            ends_alike: 3,
+            ends_in_a_row: 3,
             ..Timing::default()
         };
         let (mut ends, now) = (Ends::new(&timing), Timestamp::now());
-        let told = Some("exit code 1, 3 times in a row".to_owned());
-        assert_eq!(ends.again("exit code 1", now), None);
-        assert_eq!(ends.again("exit code 1", now), None);
-        assert_eq!(ends.again("exit code 2", now), None, "another reason");
-        assert_eq!(ends.again("exit code 1", now), None);
-        assert_eq!(ends.again("exit code 1", now), None);
-        assert_eq!(ends.again("exit code 1", now), told);
         let long_ago = now - timing.stable * 2;
-        assert_eq!(ends.again("exit code 1", long_ago), None, "it had run");
+        let with = |code: i32| Some(format!("with exit code {code}"));
+        let told =
+            |times: u32, last: &str| Some(format!("ended {times} times in a row, last {last}"));
+        assert_eq!(ends.again(with(1), now, false), None);
+        assert_eq!(ends.again(Some("by signal 9".into()), now, false), None);
+        assert_eq!(ends.again(None, now, false), None, "nobody saw it");
+        assert_eq!(ends.again(None, long_ago, false), None, "nor how long");
+        assert_eq!(ends.again(with(1), now, false), told(3, "with exit code 1"));
+        assert_eq!(ends.again(None, now, false), told(3, "with exit code 1"));
+        assert_eq!(ends.again(with(2), now, false), told(4, "with exit code 2"));
+        for (started, was_ready) in [(long_ago, false), (now, true)] {
+            assert_eq!(ends.again(with(1), started, was_ready), None, "it had run");
+            assert_eq!(ends.again(with(1), now, false), None);
+            assert_eq!(ends.again(with(1), now, false), told(3, "with exit code 1"));
+        }
+        assert_eq!(ends.again(None, now, true), None, "ready, and then unseen");
     }
 }

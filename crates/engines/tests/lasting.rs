@@ -9,7 +9,7 @@ use support::{Subject, container, id, port};
 
 /// What a release that is known to fail must be told soon enough.
 fn hurried(timing: &mut towpath_engines::Timing) {
-    timing.ends_alike = 4;
+    timing.ends_in_a_row = 4;
     timing.misplaced = Duration::from_secs(2);
 }
 
@@ -100,18 +100,26 @@ async fn a_program_that_is_slow_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_ends_in_the_same_way_again_and_again() {
+async fn a_program_that_ends_again_and_again() {
     let directory = tempfile::tempdir().unwrap();
     let subject = process(directory.path()).await;
-    let id = id("loops", 1);
-    let main = container("echo no configuration; exit 3");
-    let release = subject.release(&id, &[("main", main)]);
-    subject.engine.apply(&release).await.unwrap();
-    let state = subject.until(&id, |state| state.lasting).await;
-    assert!(state.containers["main"].restarts >= 3, "{state:#?}");
-    let told = state.message;
-    assert!(told.contains("exit code 3, 4 times in a row"), "{told}");
-    subject.removed(&id).await;
+    // In the same way each time, and in another each time.
+    let tries = directory.path().join("tries");
+    let tries = tries.display();
+    let counts = format!("echo x >> {tries}; exit $(wc -l < {tries})");
+    for (name, script, code) in [
+        ("loops", "echo no configuration; exit 3", 3),
+        ("changes", counts.as_str(), 4),
+    ] {
+        let id = id(name, 1);
+        let release = subject.release(&id, &[("main", container(script))]);
+        subject.engine.apply(&release).await.unwrap();
+        let state = subject.until(&id, |state| state.lasting).await;
+        assert!(state.containers["main"].restarts >= 3, "{state:#?}");
+        let expected = format!("ended 4 times in a row, last with exit code {code}");
+        assert!(state.message.contains(&expected), "{}", state.message);
+        subject.removed(&id).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +127,7 @@ async fn a_program_that_ends_while_what_it_needs_is_away_is_waited_for() {
     let directory = tempfile::tempdir().unwrap();
     let subject = process(directory.path()).await;
     let id = id("needs", 1);
-    // Twice in the same way, and then it is there.
+    // Ends twice, and then it is there.
     let tries = directory.path().join("tries");
     let tries = tries.display();
     let first = format!("echo x >> {tries}; [ $(wc -l < {tries}) -gt 2 ] || exit 1");

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Meta, Name, Problem};
+use kernel::{Meta, Name, Problem, cause::controls};
 use serde::{Deserialize, Serialize};
 
-use crate::model::ClusterSpec;
+use crate::model::{CONTROLS, ClusterSpec};
 
 /// Labels on a cluster at the most, and the longest key and value.
 const LABELS: (usize, usize) = (64, 253);
@@ -66,7 +66,27 @@ pub(crate) fn label_problems(labels: &BTreeMap<String, String>, place: &str) -> 
                 format!("a label has a key, and neither that nor its value is longer than {longest} bytes"),
                 "write it shorter",
             ));
+        } else if key.contains(controls) || value.contains(controls) {
+            problems.push(wrong(key, CONTROLS.into(), "leave them out"));
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_label_controls_the_terminal_that_shows_it() {
+        let rules = |key: &str, value: &str| {
+            let labels = [(key.to_owned(), value.to_owned())].into();
+            label_problems(&labels, "labels").len()
+        };
+        assert_eq!(rules("zone", "Zürich"), 0);
+        for bad in ["\u{1b}[2J", "\n", "\u{200f}", "\u{202e}", "\u{2066}"] {
+            assert_eq!(rules("zone", bad), 1, "{bad:?}");
+            assert_eq!(rules(bad, "a"), 1, "{bad:?}");
+        }
+    }
 }

@@ -124,3 +124,32 @@ fn all_that_is_wrong_is_told_at_once() {
     assert!(problems.iter().all(|one| one.remedy.is_some()));
     assert!(spec("https://prod").checked("spec").is_ok());
 }
+
+#[test]
+fn no_text_controls_the_terminal_that_shows_it() {
+    let with = |description: &str, region: &str, value: &str| {
+        let spec = ClusterSpec {
+            description: description.into(),
+            region: Some(region.into()),
+            parameters: [("id".to_owned(), value.to_owned())].into(),
+            ..spec("https://prod")
+        };
+        let problems = spec.checked("spec").err().unwrap_or_default();
+        problems.into_iter().map(|one| one.path).collect::<Vec<_>>()
+    };
+    assert_eq!(with("Zürich", "Zürich", "fs-1"), Vec::<String>::new());
+    for bad in ["\u{1b}[2J", "\0", "\r", "\u{200f}", "\u{202e}", "\u{2066}"] {
+        let bad = format!("a{bad}b");
+        assert_eq!(
+            with(&bad, &bad, &bad),
+            ["spec.description", "spec.region", "spec.parameters.id"],
+            "{bad:?}"
+        );
+    }
+    // Only what is shown apart has paragraphs.
+    let lines = "one\n\ttwo\n";
+    assert_eq!(
+        with(lines, lines, lines),
+        ["spec.region", "spec.parameters.id"]
+    );
+}

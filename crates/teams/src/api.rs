@@ -362,11 +362,11 @@ pub struct Spread {
     pub waiting: usize,
     /// Of how many it is not known, and will not be.
     pub unknown: usize,
-    /// Seconds that half of them took at the most. Of fewer than five people it is told to those alone who see
-    /// each of them.
+    /// Seconds that half of them took at the most. Of fewer than five people, or teams, it is told to those alone
+    /// who see each of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub median: Option<f64>,
-    /// Seconds that nine of ten took at the most. Of fewer than ten people it is told as the median of fewer than
+    /// Seconds that nine of ten took at the most. Of fewer than ten it is told as the median of fewer than
     /// five is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p90: Option<f64>,
@@ -376,7 +376,8 @@ pub struct Spread {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnboardingOverview {
-    /// Of teams that were asked for, and people who came, from then on; none: of all.
+    /// Of teams that were asked for, and people who came, from then on; none: of all. To whoever may not see each
+    /// team's own numbers, the beginning of the day (UTC) that they asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Timestamp>,
@@ -394,10 +395,13 @@ pub struct TeamsOnboarding {
     pub count: usize,
     /// Until all of their conditions were met.
     pub ready: Spread,
-    /// Until a deployment of theirs first succeeded.
-    pub first_deployment: Spread,
+    /// Until a deployment of theirs first succeeded; none: fewer than five did, and who asks may not see each
+    /// team's own numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_deployment: Option<Spread>,
     /// The same in the role `prod`.
-    pub first_production: Spread,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_production: Option<Spread>,
     /// Those whose conditions took longest, or are waited for so long: that is the platform's to mend. How soon
     /// a team deploys is for itself to judge, and nobody is ranked by it.
     pub slowest: Vec<SlowTeam>,
@@ -421,7 +425,8 @@ pub struct SlowTeam {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Since {
-    /// Of teams that were asked for, and people who came, from then on.
+    /// Of teams that were asked for, and people who came, from then on. To whoever may not see each team's own
+    /// numbers, from the beginning of that day (UTC).
     #[param(value_type = Option<String>, format = DateTime)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,

@@ -148,7 +148,9 @@ pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
         tracing::info!(release = %shared.plan.id, container = name, %exit, "container has ended");
         shared.change(|view| {
             view.ended(&name, &exit);
-            view.container(&name).lasting = ends.again(exit.clone(), started.at);
+            let seen = view.container(&name);
+            let was_ready = std::mem::take(&mut seen.was_ready);
+            seen.lasting = ends.again(exit.how(), started.at, was_ready);
         });
         sleep(backoff.after(Some(started.at))).await;
         restart = true;
@@ -204,6 +206,7 @@ async fn keep_ready<R: Runtime>(
                 shared.change(|view| {
                     let seen = view.container(name);
                     seen.state.ready = true;
+                    seen.was_ready = true;
                     seen.why.clear();
                 });
             }

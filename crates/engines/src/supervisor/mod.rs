@@ -49,6 +49,19 @@ pub(crate) enum Exit {
     Unsupervised,
 }
 
+impl Exit {
+    /// How it ended, to follow "ended"; none where nobody saw it.
+    pub(crate) fn how(&self) -> Option<String> {
+        match self {
+            Self::Unseen => None,
+            Self::Code(_) => Some(format!("with {self}")),
+            Self::Signal(_) => Some(format!("by {self}")),
+            Self::NotAlive(_) => Some(format!("since its {self}")),
+            Self::OutOfMemory | Self::CannotStart(_) | Self::Unsupervised => Some(self.to_string()),
+        }
+    }
+}
+
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -17,6 +17,9 @@ pub(crate) struct Seen {
     pub(crate) cannot: Option<String>,
     /// Why it does not run or is not ready.
     pub(crate) why: String,
+    /// Its readiness probe has succeeded since it last started. Without one nothing is known of it alone: a container
+    /// of a release with ports counts as ready from its start.
+    pub(crate) was_ready: bool,
     /// How it ends again and again, where that is known to go on.
     pub(crate) lasting: Option<String>,
 }

@@ -4,7 +4,7 @@ mod authority;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Kind, Name, Problem};
+use kernel::{Kind, Name, Problem, cause::controls};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -14,6 +14,8 @@ pub use self::authority::authority;
 const LONGEST_URL: usize = 2000;
 /// The longest text beside that.
 const LONGEST_TEXT: usize = 1000;
+/// What is wrong with a text that does something to the terminal that shows it: everybody's does.
+pub(crate) const CONTROLS: &str = "it holds characters that control what is shown";
 /// Roles, and parameters, of a cluster at the most.
 const MOST: usize = 64;
 
@@ -106,6 +108,12 @@ impl ClusterSpec {
                     "write it shorter",
                 );
             }
+            // A description stands apart where it is shown, and may have paragraphs.
+            let lays_out = |c: char| what == "description" && matches!(c, '\n' | '\t');
+            if text.is_some_and(|text| text.contains(|c: char| controls(c) && !lays_out(c))) {
+                let at = format!("{place}.{what}");
+                wrong("cluster/text", at, CONTROLS.into(), "leave them out");
+            }
         }
         if self.roles.len().max(self.parameters.len()) > MOST {
             wrong(
@@ -142,6 +150,9 @@ impl ClusterSpec {
                     format!("it is longer than {LONGEST_TEXT} bytes"),
                     "name where it is to be found instead",
                 );
+            } else if value.contains(controls) {
+                let at = format!("{place}.parameters.{key}");
+                wrong("cluster/parameter", at, CONTROLS.into(), "leave them out");
             }
         }
         problems
@@ -176,11 +187,7 @@ pub fn endpoint_problem(endpoint: &str, place: &str) -> Option<Problem> {
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
-    if !is_plain
-        || endpoint
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control())
-    {
+    if !is_plain || endpoint.chars().any(|c| c.is_whitespace() || controls(c)) {
         return wrong(
             "the address has more in it than a host, a port and a path".into(),
             "leave out users, passwords, spaces, `?` and `#`",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Kind, Name, Problem};
+use kernel::{Kind, Name, Problem, cause::controls};
 use serde::{Deserialize, Serialize};
 
 use super::{KeptIn, Reminded, ToolCredential, tool_credential::FOREIGN};
@@ -142,9 +142,13 @@ impl ToolSpec {
             if text.chars().count() > most {
                 let what = format!("it is longer than {most} characters");
                 found.push(Problem::new("tool/length", path, what).remedy("shorten it"));
-            } else if text.contains('\0') {
-                let what = "it contains a NUL character";
-                found.push(Problem::new("tool/text", path, what).remedy("leave it out"));
+                return;
+            }
+            // Others' terminals show it. A description stands apart there, and may have paragraphs.
+            let lays_out = |c: char| path == "description" && matches!(c, '\n' | '\t');
+            if text.contains(|c: char| controls(c) && !lays_out(c)) {
+                let what = "it holds characters that control what is shown";
+                found.push(Problem::new("tool/text", path, what).remedy("leave them out"));
             }
         };
         within("title", &self.title, TITLE);
@@ -229,10 +233,57 @@ fn address(url: &str) -> Option<Problem> {
         .find_map(|it| url.strip_prefix(it));
     let is_plain = rest.is_some_and(|rest| {
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let is_odd = |letter: char| letter.is_whitespace() || letter.is_control();
+        let is_odd = |letter: char| letter.is_whitespace() || controls(letter);
         !host.is_empty() && !host.contains('@') && !url.contains(is_odd)
     });
     let problem = Problem::new("tool/url", "url", "it is no address that people can open");
     (!url.is_empty() && !is_plain)
         .then(|| problem.remedy("write https://HOST/PATH, without a user or a password"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Where a tool with these texts holds what is none.
+    fn wrong(title: &str, description: &str, group: &str, scope: &str) -> Vec<String> {
+        let spec = json!({
+            "title": title, "description": description, "owner": { "group": group },
+            "authentication": "oidc", "authorization": "claims", "api": true,
+            "credentials": { "ci": { "owner": "security", "kind": "team", "scope": scope } },
+        });
+        let spec: ToolSpec = serde_json::from_value(spec).unwrap();
+        let problems = spec.problems().into_iter();
+        let of_text = problems.filter(|one| one.rule == "tool/text");
+        of_text.map(|one| one.path).collect()
+    }
+
+    #[test]
+    fn no_text_controls_the_terminal_that_shows_it() {
+        let fine = "Schlüssel \u{5e9}\u{5dc}\u{5d5}\u{5dd}";
+        assert_eq!(wrong(fine, fine, fine, fine), Vec::<String>::new());
+        for bad in [
+            "\u{1b}[2J",
+            "\0",
+            "\r",
+            "\u{9b}",
+            "\u{200e}",
+            "\u{200f}",
+            "\u{202a}",
+            "\u{202e}",
+            "\u{2066}",
+            "\u{2069}",
+        ] {
+            let bad = format!("a{bad}b");
+            let found = wrong(&bad, &bad, &bad, &bad);
+            let all = ["title", "description", "owner", "credentials.ci.scope"];
+            assert_eq!(found, all, "{bad:?}");
+        }
+        // Only what is shown apart has paragraphs.
+        let lines = "one\n\ttwo\n";
+        let found = wrong(lines, lines, lines, lines);
+        assert_eq!(found, ["title", "owner", "credentials.ci.scope"]);
+    }
 }

@@ -148,7 +148,7 @@ impl ToolCredential {
         match &self.person {
             Some(person) if is_personal => {
                 let is_subject = person.len() <= FOREIGN
-                    && !person.chars().any(char::is_control)
+                    && !person.contains(kernel::cause::controls)
                     && person
                         .split_once(':')
                         .is_some_and(|(of, who)| !of.is_empty() && !who.is_empty());

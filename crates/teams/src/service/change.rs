@@ -157,8 +157,7 @@ impl Teams {
         refuse_past(&team.spec, &before)?;
         let claiming = self.claim_group(&name, &team.spec.group).await?;
         let other = claiming.other.as_deref();
-        self.check(caller, &team, &before.interactions, other)
-            .await?;
+        self.check(caller, &team, &before, other).await?;
         if team.spec.group != before.group {
             claiming.write(change)?;
         }

@@ -88,7 +88,12 @@ impl Teams {
             .insert(kernel::Meta::TEAM.into(), name.to_string());
         let claiming = self.claim_group(name.as_str(), &team.spec.group).await?;
         let other = claiming.other.as_deref();
-        self.check(caller, &team, &was.interactions, other).await?;
+        // Also one that is taken in again needs a source that is there.
+        let was = TeamSpec {
+            source: None,
+            ..was
+        };
+        self.check(caller, &team, &was, other).await?;
         claiming.write(change)?;
         if team.meta.revision == 0 {
             change.create(&team)?;
@@ -191,17 +196,21 @@ impl Teams {
             .map(drop)
     }
 
-    /// Everything that is wrong with what a team should be, at once. Interactions that it had `before` are as
-    /// they are: the other team may have gone since. `other`: whose its group is already.
+    /// Everything that is wrong with what a team should be, at once. Interactions, and the source, that it had
+    /// `before` are as they are: the other team, or the upstream, may have gone since. `other`: whose its group is
+    /// already.
     pub(super) async fn check(
         &self,
         caller: &Caller,
         team: &Resource<Team>,
-        before: &[Interaction],
+        before: &TeamSpec,
         other: Option<&str>,
     ) -> Result<()> {
         let (name, spec) = (team.meta.name.as_str(), &team.spec);
         let mut problems = self.wrong_group(spec, other);
+        if spec.source != before.source {
+            problems.extend(self.wrong_source(spec.source.as_deref()).await?);
+        }
         let wrong = wrong_environments(name, spec);
         if wrong.is_empty() {
             problems.extend(self.wrong_names(name, spec).await?);
@@ -221,7 +230,7 @@ impl Teams {
             }
         }
         for (index, interaction) in spec.interactions.iter().enumerate() {
-            if before.contains(interaction) {
+            if before.interactions.contains(interaction) {
                 continue;
             }
             let place = format!("interactions[{index}]");
@@ -268,6 +277,28 @@ impl Teams {
             return vec![];
         };
         vec![Problem::new("team/group", "group", why).remedy(remedy)]
+    }
+
+    /// A source that is not there says of nobody that they are in the team: it would be ready, and nobody's.
+    async fn wrong_source(&self, source: Option<&str>) -> Result<Option<Problem>> {
+        let Some(source) = source else {
+            return Ok(None);
+        };
+        let upstreams = self.upstreams().await?;
+        let mut there = vec![self.ports.local.name()];
+        there.extend(upstreams.iter().map(|upstream| upstream.name()));
+        if there.contains(&source) {
+            return Ok(None);
+        }
+        let why = format!(
+            "there is no source `{}`; those there are: {}",
+            source.escape_debug(),
+            there.join(", ")
+        );
+        let remedy = "name one of these, or have a platform engineer make the upstream first";
+        Ok(Some(
+            Problem::new("team/source", "source", why).remedy(remedy),
+        ))
     }
 
     /// What is wrong with whom a team works with. Whether there is a team of that name is told to those

@@ -1,6 +1,6 @@
 //! How long teams and people took until they could work: read from what was kept of it.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use kernel::{Caller, Query, Resource, Result};
 
 use super::{
@@ -15,20 +15,23 @@ use crate::{
     model::{JoinedBy, Milestones, Newcomer, Team, TeamOnboarding, Truth},
 };
 
-/// Of how many people numbers are told, at the least.
+/// Of how many people or teams numbers are told, at the least.
 #[derive(Clone, Copy)]
 struct Fewest {
     median: usize,
     p90: usize,
 }
 
-/// To those who see each of them, or where teams are told of: of however few.
+/// To those who see each of them, and of what everybody sees of each team: of however few.
 const ANY: Fewest = Fewest { median: 0, p90: 0 };
 
 /// To whoever sees people together. Each number that is told is somebody's, and whose must not follow from what
 /// people know of themselves and of each other. A median has two on either side. Of fewer than ten, what nine of ten
-/// took is the longest, and who is the last is seen by everybody.
+/// took is the longest, and who is the last is seen by everybody. So it is with what is a team's own.
 const TOGETHER: Fewest = Fewest { median: 5, p90: 10 };
+
+/// When a team reached something, and whether that is not known.
+type Reach = fn(&Milestones) -> (Option<Timestamp>, bool);
 
 /// The slow teams that are named.
 const SLOWEST: usize = 10;
@@ -70,7 +73,9 @@ impl Teams {
         Ok(onboarding)
     }
 
-    /// How long all teams took, and their people, since a time: nobody is named.
+    /// How long all teams took, and their people, since a time: nobody is named. To whoever may not see each team's
+    /// own numbers, what teams did is told of several together, and from the beginning of a day (UTC): a window of
+    /// one team would tell that team's.
     pub async fn onboarding(
         &self,
         caller: &Caller,
@@ -82,24 +87,31 @@ impl Teams {
             .await?;
         let every = Query::default();
         let all = self.store.list_all::<TeamOnboarding>(&every).await?;
+        let sees_each = all.iter().all(|one| {
+            let team = of_team(&one.meta.name);
+            self.guard.allows(caller, TEAM_READ, &team)
+        });
+        let fewest = if sees_each { ANY } else { TOGETHER };
+        let since = if sees_each { since } else { since.map(day) };
         let counts =
             |at: Option<Timestamp>| since.is_none_or(|since| at.is_some_and(|at| at >= since));
         let teams: Vec<_> = all.iter().filter(|one| counts(one.status.asked)).collect();
-        let of = |reached: fn(&Milestones) -> (Option<Timestamp>, bool)| {
+        let of = |reached: Reach, fewest: Fewest| {
             let found = teams.iter().map(|one| {
                 let (at, unknown) = reached(&one.status);
                 found(one.status.asked.filter(|_| !unknown), at)
             });
-            spread(found, ANY)
+            spread(found, fewest)
         };
+        let own = |reached: Reach| Some(of(reached, fewest)).filter(|of| of.count >= fewest.median);
         let people_of = all.iter().flat_map(|one| one.status.people.values());
         Ok(OnboardingOverview {
             since,
             teams: TeamsOnboarding {
                 count: teams.len(),
-                ready: of(|kept| (kept.met, false)),
-                first_deployment: of(|kept| (kept.deployed, false)),
-                first_production: of(|kept| (kept.production, kept.role_unknown)),
+                ready: of(|kept| (kept.met, false), ANY),
+                first_deployment: own(|kept| (kept.deployed, false)),
+                first_production: own(|kept| (kept.production, kept.role_unknown)),
                 slowest: self.slowest(&teams).await?,
             },
             people: people(people_of.filter(|one| counts(one.joined)), TOGETHER),
@@ -141,6 +153,13 @@ impl Teams {
             .map(|one| one.kind)
             .collect())
     }
+}
+
+/// The beginning of the day (UTC) that a time is in.
+fn day(at: Timestamp) -> Timestamp {
+    let day = at.to_zoned(TimeZone::UTC).start_of_day();
+    // The first day has none: from then on is all.
+    day.map_or(Timestamp::MIN, |day| day.timestamp())
 }
 
 /// What cannot be told of a team.
@@ -287,6 +306,15 @@ mod tests {
                 assert!(all.iter().any(|one| *one > p90), "of {count}: {p90}");
             }
         }
+    }
+
+    #[test]
+    fn a_window_begins_with_a_day() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let begins = at("2030-05-01T00:00:00Z");
+        assert_eq!(day(at("2030-05-01T23:59:59.999999999Z")), begins);
+        assert_eq!(day(begins), begins);
+        assert_eq!(day(Timestamp::MIN), Timestamp::MIN);
     }
 
     #[test]

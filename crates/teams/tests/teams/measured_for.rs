@@ -12,6 +12,7 @@ use crate::{
 on_both!(
     people_are_named_to_leads_and_operators_alone,
     all_teams_together_are_for_those_who_say_which_there_are,
+    no_window_tells_a_manager_what_one_team_did,
 );
 
 async fn people_are_named_to_leads_and_operators_alone(site: Site) {
@@ -64,7 +65,7 @@ async fn all_teams_together_are_for_those_who_say_which_there_are(site: Site) {
         .await;
     deploys(&site, "local:ada", "dev").await;
     let found = eventually("both are measured", LONG, || async {
-        let (status, found) = site.get("local:max", ALL).await;
+        let (status, found) = site.get("admin", ALL).await;
         assert_eq!(status, 200, "{found}");
         let teams = &found["teams"];
         let is_so = teams["count"] == 2
@@ -78,6 +79,10 @@ async fn all_teams_together_are_for_those_who_say_which_there_are(site: Site) {
         is_so.then_some(found)
     })
     .await;
+    let (status, told) = site.get("local:max", ALL).await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(told["teams"]["ready"], found["teams"]["ready"]);
+    let found = told;
     assert_eq!(found["teams"]["ready"]["waiting"], 1);
     let slowest = found["teams"]["slowest"].as_array().unwrap();
     let shop = slowest.iter().find(|one| one["team"] == "shop").unwrap();
@@ -105,5 +110,46 @@ async fn all_teams_together_are_for_those_who_say_which_there_are(site: Site) {
         assert_eq!(site.get(who, ALL).await.0, status, "{who}");
     }
     assert_eq!(site.get("admin", &format!("{ALL}?since=soon")).await.0, 422);
+    driver.shutdown().await;
+}
+
+async fn no_window_tells_a_manager_what_one_team_did(site: Site) {
+    const ALL: &str = "/v1/platforms/onboarding";
+    site.outside.group("payments", &["ada"]);
+    let driver = measure(&site).await;
+    site.onboard(json!({ "name": "shop", "environments": [] }))
+        .await;
+    site.onboard(json!({ "name": "payments", "environments": ["dev"] }))
+        .await;
+    deploys(&site, "local:ada", "dev").await;
+    let found = told(&site, "it has deployed", |found| {
+        found["firstDeployment"].is_object()
+    })
+    .await;
+    let asked = time(&found["asked"]);
+    // The window in which it is alone: whoever sees each team's numbers may have it.
+    let (_, alone) = site.get("admin", &format!("{ALL}?since={asked}")).await;
+    assert_eq!(alone["since"], json!(asked), "{alone}");
+    assert_eq!(alone["teams"]["count"], 1, "{alone}");
+    let seconds = &found["firstDeployment"]["seconds"];
+    assert!(seconds.is_f64(), "{found}");
+    assert_eq!(&alone["teams"]["firstDeployment"]["median"], seconds);
+    assert_eq!(alone["teams"]["firstProduction"]["waiting"], 1);
+    let day = asked.to_zoned(jiff::tz::TimeZone::UTC).start_of_day();
+    let day = day.unwrap().timestamp();
+    for query in [String::new(), format!("?since={asked}")] {
+        let (status, found) = site.get("local:max", &format!("{ALL}{query}")).await;
+        assert_eq!(status, 200, "{found}");
+        if !query.is_empty() {
+            assert_eq!(found["since"], json!(day));
+        }
+        let teams = &found["teams"];
+        // Neither how long, nor whether: a count of one in a window of one says that too.
+        assert_eq!(teams["firstDeployment"], Value::Null, "{found}");
+        assert_eq!(teams["firstProduction"], Value::Null, "{found}");
+        // What everybody sees of each team is told.
+        assert!(teams["ready"]["count"].is_u64(), "{found}");
+        assert!(!found.to_string().contains(&seconds.to_string()), "{found}");
+    }
     driver.shutdown().await;
 }

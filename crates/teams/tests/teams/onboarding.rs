@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Change, Resource};
+use kernel::{Caller, Change, Resource};
 use serde_json::{Value, json};
 use teams::model::{Namespace, NamespaceSpec, Quota, Team};
 
@@ -19,6 +19,7 @@ on_both!(
     what_is_there_under_a_name_is_an_operators_to_give,
     environments_are_no_way_around_the_allowance,
     an_interaction_with_a_team_that_is_gone_is_in_nobodys_way,
+    a_source_that_is_not_there_is_refused_and_those_there_are_named,
 );
 
 const TEAMS: &str = "/v1/platforms/teams";
@@ -362,4 +363,46 @@ async fn an_interaction_with_a_team_that_is_gone_is_in_nobodys_way(site: Site) {
     assert_eq!(change(json!({ "contact": "#pay" })).await.0, 200);
     let (status, answer) = change(json!({ "interactions": [with("to plan")] })).await;
     assert_eq!(status, 422, "{answer}");
+}
+
+async fn a_source_that_is_not_there_is_refused_and_those_there_are_named(site: Site) {
+    let refused = |(status, answer): (u16, Value)| {
+        assert_eq!(status, 422, "{answer}");
+        let problem = &answer["problems"][0];
+        assert_eq!(problem["path"], "source", "{answer}");
+        let message = "there is no source `githb`; those there are: local, github";
+        assert_eq!(problem["message"], message, "{answer}");
+        assert!(problem["remedy"].is_string(), "{answer}");
+    };
+    let new = json!({ "name": "risk", "group": "x", "source": "githb", "environments": [] });
+    refused(site.ask("local:max", "POST", TEAMS, new).await);
+    let path = format!("{TEAMS}/risk");
+    assert_eq!(site.get("admin", &path).await.0, 404);
+    for source in ["local", "github"] {
+        let new = json!({ "name": source, "source": source, "environments": [] });
+        site.onboard(new).await;
+    }
+    let change = async |body: Value| site.ask("admin", "PATCH", &path, body).await;
+    site.onboard(json!({ "name": "risk", "environments": [] }))
+        .await;
+    refused(change(json!({ "source": "githb" })).await);
+    let document = json!({
+        "apiVersion": "towpath.dev/v1", "kind": "Team",
+        "metadata": { "name": "risk" }, "spec": { "source": "githb" },
+    });
+    let caller = Caller::local_admin();
+    let documents = [("documents[0]".to_owned(), document)];
+    let mut written = Change::new();
+    let applied = site.teams.apply(&caller, &documents, &mut written).await;
+    let error = applied.unwrap_err();
+    assert!(error.problems[0].path.ends_with("source"), "{error:?}");
+    // The upstream has gone since: that is in nobody's way, until the source is said anew.
+    let mut risk = site.store.expect::<Team>("", "risk").await.unwrap();
+    risk.spec.source = Some("githb".into());
+    let mut gone = Change::new();
+    gone.spec(&risk).unwrap();
+    site.store.commit(gone).await.unwrap();
+    assert_eq!(change(json!({ "contact": "#risk" })).await.0, 200);
+    assert_eq!(change(json!({ "source": "" })).await.0, 200);
+    refused(change(json!({ "source": "githb" })).await);
 }

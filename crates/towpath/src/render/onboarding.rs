@@ -39,11 +39,15 @@ pub(crate) fn one(onboarding: &Onboarding) -> String {
 /// All teams together, and those that took longest.
 pub(crate) fn all(overview: &OnboardingOverview) -> String {
     let teams = &overview.teams;
-    let rows = vec![
-        spread("ready", &teams.ready),
-        spread("first deployment", &teams.first_deployment),
-        spread("first to prod", &teams.first_production),
+    // Of few teams these are not told to everybody.
+    let told = [
+        ("ready", Some(&teams.ready)),
+        ("first deployment", teams.first_deployment.as_ref()),
+        ("first to prod", teams.first_production.as_ref()),
     ];
+    let rows = told.into_iter();
+    let rows = rows.filter_map(|(what, of)| of.map(|of| spread(what, of)));
+    let rows = rows.collect();
     let since = overview.since.map(|since| format!(" since {since}"));
     let count = match teams.count {
         1 => "1 team".to_owned(),
