@@ -326,12 +326,12 @@ async fn a_replica_that_was_held_up_leaves_the_work_to_the_other() {
     one.signal(Signal::STOP);
     // What the first one started is known to the second one, which did not see it start.
     testkit::eventually("the second reconciles", LEASE_TTL + SLACK, || async {
-        second.log().contains("epoch=2").then_some(())
+        reconciling(&second.log(), "epoch=2")
     })
     .await;
     one.signal(Signal::CONT);
     testkit::eventually("the first notices", LEASE_TTL, || async {
-        second.log().contains("no longer reconciles").then_some(())
+        reconciling(&second.log(), "no longer held")
     })
     .await;
 
@@ -357,4 +357,10 @@ async fn a_replica_that_was_held_up_leaves_the_work_to_the_other() {
     assert_eq!(processes_marked(&mark).len(), 1);
     begun_once(two.client()).await;
     remove(one.client(), &environment).await;
+}
+
+/// Whether a line of `log` says `what` of the lease of whoever reconciles.
+fn reconciling(log: &str, what: &str) -> Option<()> {
+    let says = |line: &str| line.contains("lease=\"reconcile\"") && line.contains(what);
+    log.lines().any(says).then_some(())
 }

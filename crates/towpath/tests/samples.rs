@@ -18,7 +18,7 @@ metadata: { name: light-house }
 spec:
   type: Light-House
   provisioner: template
-  params: { outputs: { address: "12, Mole Street" } }
+  params: { outputs: { address: "12, Mole Street", flashes: "${params.flashes.every}" } }
 ---
 apiVersion: towpath.dev/v1
 kind: ResourceDefinition

@@ -288,9 +288,11 @@ impl Runtime for Containers {
         }
         match self.daemon.api.start_container(&name, None).await {
             Ok(()) => {}
-            // 409: the container that it is attached beside does not run yet.
             Err(error) => {
-                let beside = error.to_string().contains("non running container");
+                // The container that it is attached beside is not made yet, or does not run yet.
+                let said = error.to_string();
+                let early = ["non running container", "No such container"];
+                let beside = early.iter().any(|words| said.contains(words));
                 let error = failed(format!("start container {name}"), error);
                 return Err(EngineError {
                     retry: error.retry || beside,
