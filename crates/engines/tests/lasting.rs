@@ -61,6 +61,27 @@ async fn a_program_that_listens_elsewhere_and_rests_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_port_at_which_a_stranger_listens_is_not_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = process(directory.path()).await;
+    let id = id("robbed", 1);
+    let mut release = subject.release(&id, &[("web", container("exec /bin/busybox sleep 60"))]);
+    release.ports = port();
+    subject.engine.apply(&release).await.unwrap();
+    let state = subject
+        .until(&id, |state| !state.endpoints.is_empty())
+        .await;
+    let address = *state.endpoints.values().next().unwrap();
+    let _stranger = std::net::TcpListener::bind(address).unwrap();
+    let told = |state: &ReleaseState| state.message.contains("another program listens");
+    let state = subject
+        .until(&id, |state| state.phase == Phase::Ready || told(state))
+        .await;
+    assert_eq!(state.phase, Phase::Starting, "{state:#?}");
+    subject.removed(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_slow_is_waited_for() {
     let directory = tempfile::tempdir().unwrap();
     let subject = process(directory.path()).await;

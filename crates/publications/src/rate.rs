@@ -46,6 +46,12 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// What an event of so many bytes takes of a day, where it was there before or is refused: to ask for it
+    /// counts all the same.
+    pub(crate) fn of_day(bytes: usize) -> Self {
+        Self { weight: 0.0, bytes }
+    }
+
     /// An event of so many bytes beside all else.
     pub(crate) fn add(&mut self, size: usize) {
         self.weight += weight(size);
@@ -97,12 +103,12 @@ impl Rates {
         Ok(())
     }
 
-    /// Gives the day back what was taken for events that are not kept: they were there before, or were
-    /// refused.
-    pub(crate) fn give_back(&self, team: &str, bytes: usize) {
+    /// Gives back what was taken for events that are not kept.
+    pub(crate) fn give_back(&self, team: &str, load: Load) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = all.get_mut(team) {
-            bucket.kept = bucket.kept.saturating_sub(bytes);
+            bucket.left = (bucket.left + load.weight).min(AT_ONCE);
+            bucket.kept = bucket.kept.saturating_sub(load.bytes);
         }
     }
 }
@@ -143,6 +149,8 @@ mod tests {
         tokio::time::advance(DAY).await;
         assert_eq!(rates.take("payments", plain(AT_ONCE)), Ok(()));
         assert_eq!(rates.0.lock().unwrap().len(), 1);
+        rates.give_back("payments", plain(5.0));
+        assert_eq!(rates.take("payments", plain(5.0)), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -156,7 +164,7 @@ mod tests {
         assert_eq!(rates.take("payments", large(11)), hour());
         assert_eq!(rates.take("payments", large(10)), Ok(()));
         assert_eq!(rates.take("payments", large(1)), hour());
-        rates.give_back("payments", 1);
+        rates.give_back("payments", large(1));
         assert_eq!(rates.take("payments", large(1)), Ok(()));
         tokio::time::advance(Duration::from_hours(1)).await;
         assert_eq!(rates.take("payments", large(DAILY)), Ok(()));

@@ -86,15 +86,22 @@ impl Publications {
             sizes.push(draft.size);
             publications.push(self.publication(caller, draft, team));
         }
-        for (team, load) in loads {
-            if let Err(wait) = self.rates.take(&team, load) {
+        for (team, load) in &loads {
+            if let Err(wait) = self.rates.take(team, *load) {
+                // None is taken: what others had to spare for theirs is theirs again.
+                let before = loads.iter().take_while(|(one, _)| *one != team);
+                before.for_each(|(one, load)| self.rates.give_back(one, *load));
                 count(&self.held_up, publications.len());
-                return Err(too_many(&team, &wait));
+                return Err(too_many(team, &wait));
             }
         }
+        let named: Vec<_> = publications
+            .iter()
+            .map(|one| (one.source.clone(), one.id.clone(), one.team.clone()))
+            .collect();
         let mut change = Change::new();
-        for publication in &publications {
-            change.publish(publication.clone());
+        for publication in publications {
+            change.publish(publication);
         }
         let committed = self.store.commit(change).await;
         // What the log does not have for it takes nothing of the day: who sends again is not held up.
@@ -102,18 +109,18 @@ impl Publications {
             let committed = committed.as_ref();
             committed.is_ok_and(|committed| committed.published[at].is_new)
         };
-        for (at, (said, size)) in publications.iter().zip(sizes).enumerate() {
+        for (at, ((_, _, team), size)) in named.iter().zip(sizes).enumerate() {
             if !is_new(at) {
-                self.rates.give_back(&said.team, size);
+                self.rates.give_back(team, Load::of_day(size));
             }
         }
         let published = committed?.published;
         let new = published.iter().filter(|one| one.is_new).count();
         count(&self.taken, new);
         count(&self.known, published.len() - new);
-        let both = publications.into_iter().zip(published);
-        let answers = both.map(|(said, published)| {
-            PublishedEvent::new(said.source, said.id, said.team, &published)
+        let both = named.into_iter().zip(published);
+        let answers = both.map(|((source, id, team), published)| {
+            PublishedEvent::new(source, id, team, &published)
         });
         Ok(answers.collect())
     }

@@ -89,11 +89,13 @@ pub(crate) fn patient(client: Client) -> Client {
     client.patient(PATIENCE)
 }
 
-/// The variable by which commands are about a platform of their own choice, whatever login is chosen.
-pub(crate) fn platform_variable() -> Option<&'static str> {
-    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let all = ["TOWPATH_SERVER", "TOWPATH_CONTEXT", "TOWPATH_DATA"];
-    all.into_iter().find(set)
+/// The variable, and its value, by which commands are about the platform that it names, whatever login is
+/// chosen.
+pub(crate) fn platform_variable() -> Option<(&'static str, String)> {
+    ["TOWPATH_SERVER", "TOWPATH_CONTEXT", "TOWPATH_DATA"]
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?.to_string_lossy().into_owned())))
+        .find(|(_, value)| !value.is_empty())
 }
 
 impl Context {

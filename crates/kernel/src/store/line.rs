@@ -90,7 +90,8 @@ impl Connection {
     }
 
     /// Appends `lines` outside of any transaction, in one statement: beside the write itself, what an
-    /// append costs is the ways to the database and back. Gives the newest event's place in the log.
+    /// append costs is the ways to the database and back. Gives the newest event's place in the log. There
+    /// is one line at the least: a change of nothing is not written.
     pub(super) async fn append(&mut self, lines: Vec<Line>) -> Result<i64> {
         let now = Timestamp::now().to_string();
         match self {
@@ -106,11 +107,6 @@ async fn append_sqlite(
     now: String,
     lines: Vec<Line>,
 ) -> sqlx::Result<i64> {
-    if lines.is_empty() {
-        return sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM event")
-            .fetch_one(connection)
-            .await;
-    }
     let lines: Vec<_> = lines
         .into_iter()
         .map(|line| {

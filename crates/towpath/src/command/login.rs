@@ -88,9 +88,14 @@ impl Login {
                 [] => String::new(),
                 teams => format!(", of {}", teams.join(", ")),
             };
-            let from_now_on = match platform_variable() {
+            let elsewhere = platform_variable().filter(|(variable, value)| match *variable {
+                "TOWPATH_SERVER" => value.trim_end_matches('/') != issuer.trim_end_matches('/'),
+                "TOWPATH_CONTEXT" => *value != name,
+                _ => true,
+            });
+            let from_now_on = match elsewhere {
                 None => format!("Commands are about it from now on (context `{name}`)."),
-                Some(variable) => format!(
+                Some((variable, _)) => format!(
                     "But {variable} is set, and goes first: unset it, or say --context {name}."
                 ),
             };
