@@ -153,7 +153,7 @@ mod tests {
         for bad in [
             "{{ nobody }}",
             "{% include \"/etc/passwd\" %}",
-            "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
+            "{% for a in range(1000) %}{% for b in range(1000) %}x{% endfor %}{% endfor %}",
             "{{ \"x\" * 100000000 }}",
         ] {
             assert_eq!(render(bad).expect_err(bad).len(), 1, "{bad}");

@@ -56,7 +56,7 @@ pub use token::TokenSource;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use kernel::{Page, Reason, Secret, http::PageQuery};
+use kernel::{Page, Reason, Secret, http::PageQuery, outbound::why_no_url};
 use reqwest::Url;
 
 use token::Token;
@@ -150,10 +150,10 @@ fn wrong_address(server: &str, reason: impl std::fmt::Display) -> Error {
 }
 
 fn address_of(server: &str) -> Result<Url> {
-    let base = Url::parse(server).map_err(|e| wrong_address(server, e))?;
+    let base = Url::parse(server).map_err(|e| wrong_address(server, why_no_url(e)))?;
+    // Of `localhost:7070` the host is read as the scheme.
     if !matches!(base.scheme(), "http" | "https") {
-        let reason = format!("`{}` is not http or https", base.scheme());
-        return Err(wrong_address(server, reason));
+        return Err(wrong_address(server, "begin it with http:// or https://"));
     }
     Ok(base)
 }

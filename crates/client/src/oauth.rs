@@ -7,7 +7,7 @@ mod wire;
 use std::{fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use kernel::{Secret, secret::same};
+use kernel::{Secret, outbound::why_no_url, secret::same};
 use reqwest::Url;
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
@@ -257,7 +257,7 @@ impl Provider {
         let endpoint = &self.metadata.authorization_endpoint;
         let mut url = Url::parse(endpoint).map_err(|error| Error::Address {
             server: endpoint.clone(),
-            reason: error.to_string(),
+            reason: why_no_url(error),
         })?;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(login.verifier.expose()));
         url.query_pairs_mut().extend_pairs([
@@ -397,7 +397,7 @@ fn secure(url: &str) -> Result<Url> {
         server: url.into(),
         reason,
     };
-    let parsed = Url::parse(url).map_err(|error| address(error.to_string()))?;
+    let parsed = Url::parse(url).map_err(|error| address(why_no_url(error)))?;
     match parsed.scheme() {
         "https" => Ok(parsed),
         "http" if is_loopback(&parsed) => Ok(parsed),

@@ -81,10 +81,16 @@ impl Client {
         self.call(Method::GET, &["platform", "keys"]).read().await
     }
 
-    /// `POST platform/rekey`: has every secret sealed by the platform's current key; follow it by
-    /// [`Client::keys`].
-    pub async fn rekey(&self) -> Result<SealedBy> {
-        self.call(Method::POST, &["platform", "rekey"]).read().await
+    /// `POST platform/rekey`: has every secret sealed by the platform's current key; or, where `new_key`, `POST
+    /// platform/rekey/new-key`: by one that is drawn first. Follow it by [`Client::keys`].
+    pub async fn rekey(&self, new_key: bool) -> Result<SealedBy> {
+        // A path of its own: a platform that draws no keys would not look at a query, and seal by the old one.
+        let path: &[&str] = if new_key {
+            &["platform", "rekey", "new-key"]
+        } else {
+            &["platform", "rekey"]
+        };
+        self.call(Method::POST, path).read().await
     }
 
     /// `GET whoami`
@@ -103,6 +109,14 @@ impl Client {
     /// `POST apply`: documents of apiVersion `towpath.dev/v1`, together or not at all.
     pub async fn apply(&self, documents: Vec<Value>) -> Result<ApplyAnswer> {
         self.call(Method::POST, &["apply"])
+            .json(&ApplyRequest { documents })
+            .read()
+            .await
+    }
+
+    /// `POST apply/plan`: what applying these would do; nothing is written.
+    pub async fn apply_plan(&self, documents: Vec<Value>) -> Result<ApplyAnswer> {
+        self.call(Method::POST, &["apply", "plan"])
             .json(&ApplyRequest { documents })
             .read()
             .await

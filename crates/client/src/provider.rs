@@ -111,7 +111,7 @@ impl Client {
             .await
     }
 
-    /// `DELETE identity/upstreams/{name}`: its people's sessions end at their next refresh.
+    /// `DELETE identity/upstreams/{name}`: its people's sessions end at their next refresh; it is gone soon after.
     pub async fn delete_upstream(&self, name: &str) -> Result<()> {
         self.call(Method::DELETE, &["identity", "upstreams", name])
             .done()

@@ -90,6 +90,26 @@ async fn a_list_is_read_page_after_page() {
 }
 
 #[tokio::test]
+async fn what_an_older_platform_does_not_know_it_does_not_take_for_something_else() {
+    // It looks at no query, and would apply what is only to be planned, and seal by the key that is to go.
+    let done = Arc::new(AtomicUsize::new(0));
+    let does = || {
+        let done = Arc::clone(&done);
+        post(move || async move {
+            done.fetch_add(1, Ordering::SeqCst);
+            StatusCode::NO_CONTENT
+        })
+    };
+    let router = Router::new()
+        .route("/v1/apply", does())
+        .route("/v1/platform/rekey", does());
+    let client = client_of(router).await;
+    client.apply_plan(vec![json!({})]).await.unwrap_err();
+    client.rekey(true).await.unwrap_err();
+    assert_eq!(done.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_with_every_problem_and_the_token_is_sent() {
     let router = Router::new().route(
         "/v1/environments/dev/deployments",

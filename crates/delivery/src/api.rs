@@ -11,7 +11,7 @@ mod summary;
 
 use std::collections::BTreeMap;
 
-use kernel::{Error, Problem, Result, http::PageQuery};
+use kernel::{Error, Key, Problem, Result, http::PageQuery};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -165,9 +165,16 @@ pub struct Applied {
     /// What it still wants, that no document holds: a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
+    /// Where it says otherwise than what there is: `spec.role`. Said where it is only asked what would change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
+    /// What is written by it: what a document is called may be no kind of resource, and the names of two teams the
+    /// same. Known to the platform alone.
+    #[serde(skip)]
+    pub key: Option<Key>,
 }
 
-/// What applying a document did.
+/// What applying a document did, or would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ApplyOutcome {

@@ -9,6 +9,9 @@ use crate::api::Applied;
 /// Takes documents of another domain.
 #[async_trait]
 pub trait Documents: Send + Sync + 'static {
+    /// The kinds that are taken here: of all others, no document is.
+    fn kinds(&self) -> Vec<&'static str>;
+
     /// Whether `document` is of a kind that is taken here.
     fn takes(&self, document: &Value) -> bool;
 

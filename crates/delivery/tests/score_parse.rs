@@ -112,8 +112,8 @@ fn lists_anchors_and_merges_mean_the_same_as_what_they_stand_for() {
     );
 }
 
-/// Files that use the constructs of the samples of score-spec, as far as they can be deployed, and of the
-/// examples of its implementations, in the same way.
+/// Files that use the constructs of the samples of score-spec, and of the examples of its implementations, in the
+/// same way.
 #[test]
 fn what_the_specifications_own_samples_use_is_read() {
     let files = fs::read_dir(dir("samples")).unwrap();
@@ -131,13 +131,98 @@ fn what_the_specifications_own_samples_use_is_read() {
         };
         score::inline_sources(document, &dir("samples"), &Limits::default()).unwrap();
         let workload = &document.workload;
+        let json = serde_json::to_value(workload).unwrap();
+        let mut sent = score::validate(&json).unwrap();
+        assert_eq!(sent, *workload);
+        score::declare_volumes(&mut sent);
         // An image of `.` is given with the deployment.
-        let mut problems = score::deployable(workload);
+        let mut problems = score::deployable(&sent);
         problems.retain(|problem| problem.rule != "score/image");
         assert_eq!(problems, [], "{}", file.display());
-        let json = serde_json::to_value(workload).unwrap();
-        assert_eq!(score::validate(&json).unwrap(), *workload);
     }
+}
+
+#[test]
+fn a_volume_that_is_not_declared_is_taken_for_a_resource_of_that_name() {
+    let text = r#"
+apiVersion: score.dev/v1b1
+metadata: {name: keeper}
+containers:
+  main:
+    image: keeper:1
+    variables:
+      LEDGER: ${resources.ledger.source}
+    volumes:
+    - {source: ledger, target: /var/ledger}
+    - {source: photos, target: /var/photos}
+  side:
+    image: side:1
+    volumes:
+      /ledger: {source: ledger}
+      /photos: {source: "${resources.album}"}
+resources:
+  album: {type: volume}
+  photo: {type: bucket}
+"#;
+    let mut documents = parse(text).unwrap();
+    let document = documents.remove(0);
+    let mut workload = document.workload.clone();
+    let said = score::declare_volumes(&mut workload);
+    let told: Vec<_> = said
+        .iter()
+        .map(|problem| {
+            let line = document.locate(&problem.path).map(|at| at.line);
+            (problem.path.as_str(), line, problem.remedy.as_deref())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "containers.main.volumes./var/ledger.source",
+                Some(10),
+                Some("declare it: `resources.ledger: { type: volume }`")
+            ),
+            (
+                "containers.main.volumes./var/photos.source",
+                Some(11),
+                Some(
+                    "did you mean `photo`? If not, declare it: `resources.photos: { type: volume }`"
+                )
+            ),
+        ]
+    );
+    let declared = ["ledger", "photos"].map(|name| workload.resources[name].resource_type.as_str());
+    assert_eq!(declared, ["volume", "volume"]);
+    assert_eq!(score::deployable(&workload), []);
+    // What is declared stays what it is, and nothing is said twice.
+    assert_eq!(score::declare_volumes(&mut workload), []);
+
+    // Who misspells a volume that is there would find it empty.
+    let misspelt = text.replace("source: photos", "source: ablum");
+    let document = parse(&misspelt).unwrap().remove(0);
+    let mut workload = document.workload.clone();
+    let said = score::declare_volumes(&mut workload);
+    assert_eq!(said.len(), 1, "of the ledger: {said:?}");
+    assert!(!workload.resources.contains_key("ablum"));
+    let refused = score::deployable(&workload);
+    let [problem] = refused.as_slice() else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(problem.rule, "score/volume");
+    assert_eq!(document.locate(&problem.path).map(|at| at.line), Some(11));
+    assert_eq!(problem.message, "there is no resource `ablum`");
+    assert_eq!(
+        problem.remedy.as_deref(),
+        Some("did you mean `album`? If not, declare it: `resources.ablum: { type: volume }`")
+    );
+
+    let stray = text.replace("source: ledger", r#"source: "${resources.ledger}""#);
+    assert!(rules(&parse(&stray).unwrap_err()).contains(&"score/placeholder"));
+    let place = text.replace("source: photos", "source: /srv/photos");
+    let mut workload = parse(&place).unwrap().remove(0).workload;
+    score::declare_volumes(&mut workload);
+    assert_eq!(rules(&score::deployable(&workload)), ["score/volume"]);
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn what_cannot_be_deployed_is_refused_before_anything_is_made() {
     let web = workload.containers.get_mut("web").unwrap();
     web.image = "example/web:1".into();
     let volume = web.volumes.get_mut("/var/lib/bookshop").unwrap();
-    volume.source = "nowhere".into();
+    volume.source = "/srv/nowhere".into();
     volume.path = Some("a/../../b".into());
     let compute = web.resources.as_mut().unwrap();
     compute.requests.as_mut().unwrap().memory = Some("2G".into());
@@ -243,6 +243,73 @@ fn what_cannot_be_deployed_is_refused_before_anything_is_made() {
             "score/volume",
             "score/volume",
             "score/probe"
+        ]
+    );
+}
+
+#[test]
+fn annotations_of_ours_are_known_and_say_what_they_may() {
+    let told = |name: &str, value: &str| {
+        let mut workload = full();
+        workload.containers.get_mut("web").unwrap().image = "example/web:1".into();
+        let annotations = &mut workload.metadata.annotations;
+        annotations.insert(name.into(), value.into());
+        score::deployable(&workload)
+    };
+    for value in ["true", "false"] {
+        assert_eq!(told("towpath.dev/fixed-port", value), []);
+    }
+    assert_eq!(told("example.com/fixed-port", "yes"), []);
+    for (name, value, remedy) in [
+        ("towpath.dev/fixed-port", "yes", "write \"true\""),
+        (
+            "towpath.dev/fixed-ports",
+            "true",
+            "did you mean `towpath.dev/fixed-port`?",
+        ),
+        (
+            "towpath.dev/colour",
+            "red",
+            "there is `towpath.dev/fixed-port`",
+        ),
+    ] {
+        let problems = told(name, value);
+        let [problem] = problems.as_slice() else {
+            panic!("{name}: {problems:?}");
+        };
+        assert_eq!(problem.rule, "score/annotation");
+        assert!(
+            problem.path.starts_with("metadata.annotations."),
+            "{problem:?}"
+        );
+        assert!(
+            problem.remedy.as_deref().unwrap().contains(remedy),
+            "{problem:?}"
+        );
+    }
+}
+
+#[test]
+fn placeholders_where_there_are_none_are_advised_against() {
+    let mut workload = full();
+    assert_eq!(score::advice(&workload), []);
+    let web = workload.containers.get_mut("web").unwrap();
+    web.image = "example/${metadata.name}:1".into();
+    web.command = vec!["sh".into(), "-c".into()];
+    web.args = vec![
+        "echo ${HOME} $${resources.db.host}".into(),
+        "--db=${resources.db.host}".into(),
+    ];
+    let told: Vec<_> = score::advice(&workload)
+        .into_iter()
+        .map(|problem| (problem.rule, problem.path))
+        .collect();
+    let unused = |path: &str| ("score/placeholder-unused".to_owned(), path.to_owned());
+    assert_eq!(
+        told,
+        [
+            unused("containers.web.image"),
+            unused("containers.web.args.1")
         ]
     );
 }

@@ -46,12 +46,16 @@ pub(crate) fn allocate(
     Ok(allocated)
 }
 
+/// The variable that tells a program the port `name`: `PORT_<NAME>`.
+pub(crate) fn variable(name: &str) -> String {
+    format!("PORT_{}", name.to_uppercase().replace(['-', '.'], "_"))
+}
+
 /// The variables that tell a program its ports: `PORT` for the first, `PORT_<NAME>` for each.
 pub(crate) fn variables(endpoints: &BTreeMap<String, SocketAddr>) -> BTreeMap<String, String> {
-    let named = endpoints.iter().map(|(name, address)| {
-        let name = name.to_uppercase().replace(['-', '.'], "_");
-        (format!("PORT_{name}"), address.port().to_string())
-    });
+    let named = endpoints
+        .iter()
+        .map(|(name, address)| (variable(name), address.port().to_string()));
     let first = endpoints.values().next();
     first
         .map(|address| ("PORT".to_owned(), address.port().to_string()))

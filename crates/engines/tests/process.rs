@@ -3,6 +3,7 @@
 mod support;
 
 use delivery::engine::{LogQuery, Objection, Phase, Port};
+use serde_json::{Value, json};
 use support::{container, id, port};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,6 +44,49 @@ async fn tells_what_it_cannot_honour_before_anything_is_made() {
         support::refused_targets(&*subject.engine, "/bin/busybox"),
         support::NO_PLACES
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_port_that_the_program_is_not_told_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let port = json!({ "port": 80, "targetPort": 8080 });
+    let warned = |port: &Value, fixed: Option<&str>, container: Value| {
+        let mut workload = json!({
+            "apiVersion": "score.dev/v1b1",
+            "metadata": { "name": "it" },
+            "service": { "ports": { "web-in": port } },
+            "containers": { "main": container },
+        });
+        workload["containers"]["main"]["image"] = json!("/bin/busybox");
+        if let Some(fixed) = fixed {
+            workload["metadata"]["annotations"] = json!({ "towpath.dev/fixed-port": fixed });
+        }
+        let workload = serde_json::from_value(workload).unwrap();
+        let objections = subject.engine.check(&workload).into_iter();
+        let warned = objections.filter_map(|objection| match objection {
+            Objection::Warn(problem) if problem.rule == "engine/target-port" => Some(problem),
+            _ => None,
+        });
+        warned.collect::<Vec<_>>()
+    };
+    let plain = warned(&port, None, json!({}));
+    let [problem] = plain.as_slice() else {
+        panic!("{plain:?}");
+    };
+    assert_eq!(problem.path, "service.ports.web-in.targetPort");
+    assert!(problem.message.contains("PORT_WEB_IN"), "{problem:?}");
+    let remedy = problem.remedy.as_deref().unwrap();
+    assert!(remedy.contains("towpath.dev/fixed-port"), "{remedy}");
+    // Its own variable is given in place of the engine's.
+    let own = json!({ "variables": { "PORT": "8080", "PGPORT": "5432" } });
+    assert_eq!(warned(&port, None, own).len(), 1);
+
+    assert_eq!(warned(&port, Some("true"), json!({})), []);
+    assert_eq!(warned(&port, Some("false"), json!({})), []);
+    assert_eq!(warned(&json!({ "port": 8080 }), None, json!({})), []);
+    let reads = json!({ "args": ["httpd", "-p", "$PORT"] });
+    assert_eq!(warned(&port, None, reads), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,17 +1,12 @@
 //! The use cases of the fleet: authorize, check, write. The only place that changes its resources.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use kernel::{
-    Action, Caller, Change, Document, Error, Guard, Kind as _, Name, NewEvent, Outcome, Page,
-    Problem, Query, Record, Resource, Result, Store, Target, Transient, anew,
+    Action, Caller, Change, Document, Error, Guard, Key, Kind as _, Name, NewEvent, Outcome, Page,
+    Problem, Query, Resource, Result, Serial, Store, Target, anew,
     document::{API_VERSION, shaped},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,17 +18,9 @@ const READ: Action = Action::see("cluster.read");
 const CHANGE: Action = Action::act("cluster.change");
 const DELETE: Action = Action::act("cluster.delete");
 
-/// How long it is known that a default was said: longer than any takes from the reading to its commit.
-const SAID: Duration = Duration::from_mins(10);
-
-/// That somebody has said which cluster is the default. Each is committed over the one that was there when the
-/// clusters were read, so that of two that say it of different clusters at once, one is refused.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct DefaultSaid {}
-
-impl Transient for DefaultSaid {
-    const KIND: &'static str = "default-cluster-said";
-}
+/// The line of those who say which cluster is the default: of two that say it of different clusters at once,
+/// one is refused.
+const DEFAULT_SAID: &str = "default-cluster-said";
 
 /// A cluster that was written, or was so already.
 #[derive(Debug)]
@@ -61,7 +48,7 @@ pub struct Fleet {
 
 /// What there is, as it was read.
 struct Standing {
-    said: Option<Record<DefaultSaid>>,
+    said: Serial,
     clusters: BTreeMap<String, Resource<Cluster>>,
 }
 
@@ -137,11 +124,15 @@ impl Fleet {
             let mut change = Change::new().by(caller);
             let wanted = vec![(name.clone(), new.clone())];
             let applied = write(&mut change, caller, &standing, wanted)?;
-            if !change.is_empty() {
-                self.store.commit(change).await?;
-            }
+            let cluster = match standing.clusters.get(&name) {
+                Some(held) if change.is_empty() => held.clone(),
+                _ => {
+                    let committed = self.store.commit(change).await?;
+                    committed.resource(&Key::of::<Cluster>("", &*name))?
+                }
+            };
             Ok(Written {
-                cluster: self.store.expect::<Cluster>("", &name).await?,
+                cluster,
                 is_new: applied.iter().any(|one| one.is_new == Some(true)),
             })
         })
@@ -169,7 +160,7 @@ impl Fleet {
 
     async fn standing(&self) -> Result<Standing> {
         // Read before the clusters: what is said after it is noticed.
-        let said = self.store.record::<DefaultSaid>("").await?;
+        let said = self.store.serial(DEFAULT_SAID, "").await?;
         let clusters: Vec<Resource<Cluster>> = self.store.list_all(&Query::default()).await?;
         let named = clusters.into_iter().map(|one| (one.meta.name.clone(), one));
         Ok(Standing {
@@ -216,11 +207,7 @@ fn write(
         change.event(told("cluster.applied", caller, &cluster));
     }
     if is_said {
-        let version = standing.said.as_ref().map_or(0, |said| said.version);
-        change.keep(&Record {
-            version,
-            ..Record::new("", Timestamp::now() + SAID, DefaultSaid {})
-        })?;
+        change.after(&standing.said);
     }
     Ok(applied)
 }
@@ -245,7 +232,10 @@ fn one_default(standing: &Standing, wanted: &[(String, NewCluster)]) -> Result<(
         "one cluster is the default, and not {}",
         named.join(" and ")
     ))
-    .remedy("take `default: true` from all but one of them, and apply them together"))
+    .remedy(
+        "first take it from the one that has it, by `towpath cluster set NAME --no-default`; or apply documents of \
+         both together, with `default: true` in one of them",
+    ))
 }
 
 /// What is said in the log: whoever may redirect people's tokens is seen to.

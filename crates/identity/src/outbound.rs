@@ -45,9 +45,14 @@ impl Outbound {
         self.0.request(axum::http::Method::POST, url)
     }
 
+    /// Sends a request to `who`, and gives their answer, whatever it says; `Unavailable` where no whole one comes.
+    pub(crate) async fn whole(&self, who: &str, request: RequestBuilder) -> Result<Answer> {
+        outbound::Outbound::send(who, request, LONGEST).await
+    }
+
     /// Sends a request to `who`; `Unavailable` where no whole answer comes, or a fault of theirs.
     pub(crate) async fn send(&self, who: &str, request: RequestBuilder) -> Result<Answer> {
-        let answer = outbound::Outbound::send(who, request, LONGEST).await?;
+        let answer = self.whole(who, request).await?;
         if answer.status >= 500 || answer.status == 429 {
             let status = answer.status;
             return Err(Error::unavailable(format!("{who} answered {status}")));

@@ -14,6 +14,8 @@ pub(crate) struct People {
     by_name: HashMap<String, (Person, Timestamp)>,
     /// Those who are or were in a group, by source, and by name as by id.
     of_group: HashMap<(String, Group), BTreeSet<String>>,
+    /// Upstreams that are being removed: what these have said counts no more, forgotten or not.
+    going: BTreeSet<String>,
 }
 
 impl People {
@@ -29,6 +31,7 @@ impl People {
                 }
             }
         }
+        let person = person.filter(|(person, _)| !self.going.contains(&person.source));
         if let Some((person, until)) = person {
             for key in groups(&person) {
                 self.of_group
@@ -37,6 +40,21 @@ impl People {
                     .insert(name.to_owned());
             }
             self.by_name.insert(name.to_owned(), (person, until));
+        }
+    }
+
+    /// Takes in whether an upstream is being removed.
+    pub(crate) fn source(&mut self, source: &str, is_going: bool) {
+        if !is_going {
+            self.going.remove(source);
+            return;
+        }
+        self.going.insert(source.to_owned());
+        let theirs = self.by_name.iter();
+        let theirs = theirs.filter(|(_, (person, _))| person.source == source);
+        let names: Vec<String> = theirs.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.put(&name, None);
         }
     }
 

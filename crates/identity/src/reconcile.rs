@@ -1,4 +1,5 @@
-//! The rotation of signing keys, and what upstreams say of their people: level-triggered, idempotent, safe to run twice and to kill.
+//! The rotation of signing keys, what upstreams say of their people, and the end of upstreams: level-triggered,
+//! idempotent, safe to run twice and to kill.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +8,11 @@ use kernel::{
     Caller, Change, Error, Key, Kind as _, Next, Reconciler, Result, reconciler::Context,
 };
 
-use crate::{Identity, model::KeyRing, view::RING};
+use crate::{
+    Identity,
+    model::{KeyRing, Upstream},
+    view::RING,
+};
 
 /// The longest time between two looks: a key that has outlived its tokens goes within the hour.
 const LOOK: Duration = Duration::from_hours(1);
@@ -75,5 +80,25 @@ impl Reconciler for People {
         let (fence, stop) = (&context.fence, &context.stop);
         self.0.people_ask(Some(fence), stop).await?;
         Ok(Next::After(ASK))
+    }
+}
+
+/// Has upstreams that are being removed gone: with what they said of their people.
+pub struct Upstreams(pub Arc<Identity>);
+
+#[async_trait]
+impl Reconciler for Upstreams {
+    fn name(&self) -> &'static str {
+        "identity-upstreams"
+    }
+
+    fn kind(&self) -> &'static str {
+        Upstream::KIND
+    }
+
+    async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
+        let (fence, stop) = (&context.fence, &context.stop);
+        self.0.upstream_end(&key.name, Some(fence), stop).await?;
+        Ok(Next::Idle)
     }
 }

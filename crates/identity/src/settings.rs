@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use kernel::{Error, Problem, Result};
+use kernel::{Error, Problem, Result, outbound::why_no_url};
 use url::{Host, Url};
 
 /// The settings of the issuer. One for the whole platform: replicas share them.
@@ -190,8 +190,10 @@ impl Settings {
     }
 
     fn issuer_url(&self) -> std::result::Result<Url, String> {
-        let url = Url::parse(&self.issuer)
-            .map_err(|error| format!("the issuer `{}` is not a URL: {error}", self.issuer))?;
+        let url = Url::parse(&self.issuer).map_err(|error| {
+            let why = why_no_url(error);
+            format!("the issuer `{}` is not a URL: {why}", self.issuer)
+        })?;
         let plain = url.scheme() == "http" && is_loopback(&url);
         if url.scheme() != "https" && !plain {
             return Err(format!(

@@ -164,16 +164,6 @@ impl Transient for Session {
     const KIND: &'static str = "session";
 }
 
-/// That a trust was made to stand for a service account, or the account was removed because none does: each is
-/// committed over the last that was there when it looked, so that of two that look beside each other one looks
-/// again. Named as the account is: `TEAM/NAME`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct StoodFor {}
-
-impl Transient for StoodFor {
-    const KIND: &'static str = "account-stood-for";
-}
-
 /// How a session is used, beside its own tokens. Named by its `sid`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SessionUse {

@@ -20,8 +20,8 @@ use crate::{
     jose::signing::{SigningKey, secret_name, verifying},
     logins::Logins,
     model::{
-        KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, WorkloadTrust,
-        local_id, may_be_issued, parse_local_id,
+        KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, Upstream,
+        WorkloadTrust, local_id, may_be_issued, parse_local_id,
     },
     people::People,
     settings::SKEW,
@@ -41,12 +41,13 @@ pub(crate) const PERSON_CHANGED: &str = "person.changed";
 pub(crate) const MEMBER_WITHDRAWN: &str = "member.withdrawn";
 
 /// The kinds that are taken in whole.
-const KINDS: [&str; 5] = [
+const KINDS: [&str; 6] = [
     LocalUser::KIND,
     LocalGroup::KIND,
     ServiceAccount::KIND,
     WorkloadTrust::KIND,
     KeyRing::KIND,
+    Upstream::KIND,
 ];
 
 /// What is known now.
@@ -223,16 +224,14 @@ impl kernel::follower::View for View {
             self.take_note(event, &mut touched);
         }
         for key in touched {
-            if key.kind == SESSION {
-                self.take_in_session(&key.name).await?;
-                continue;
+            match key.kind.as_str() {
+                SESSION => self.take_in_session(&key.name).await?,
+                PERSON => self.take_in_person(&key.name).await?,
+                _ => {
+                    let document = self.store.document(&key).await?;
+                    self.take_in(&key, document).await?;
+                }
             }
-            if key.kind == PERSON {
-                self.take_in_person(&key.name).await?;
-                continue;
-            }
-            let document = self.store.document(&key).await?;
-            self.take_in(&key, document).await?;
         }
         Ok(())
     }
@@ -259,11 +258,8 @@ impl View {
             view.write(|known| put_session(&mut known.logins, session));
         }
         for person in view.store.records::<Person>("").await? {
-            view.write(|known| {
-                known
-                    .people
-                    .put(&person.name, Some((person.value, person.expires)))
-            });
+            let known_of = Some((person.value, person.expires));
+            view.write(|known| known.people.put(&person.name, known_of));
         }
         for withdrawal in view.store.records::<Withdrawal>("").await? {
             view.withdraw(withdrawal.value);
@@ -385,11 +381,8 @@ impl View {
     }
 
     fn withdraw(&self, one: Withdrawal) {
-        let oldest = self
-            .clock
-            .now()
-            .checked_sub(self.memory)
-            .unwrap_or(Timestamp::MIN);
+        let now = self.clock.now();
+        let oldest = now.checked_sub(self.memory).unwrap_or(Timestamp::MIN);
         self.write(|known| {
             known.withdrawn.retain(|_, groups| {
                 groups.retain(|_, at| *at > oldest);
@@ -463,6 +456,10 @@ impl View {
                     (trust.meta.uid, account)
                 });
                 self.write(|known| known.put_trust(&key.scope, name, now));
+            }
+            Upstream::KIND => {
+                let is_going = document.is_some_and(|upstream| upstream.meta.deleting.is_some());
+                self.write(|known| known.people.source(name, is_going));
             }
             KeyRing::KIND => self.take_in_keys(document).await?,
             _ => {}

@@ -6,14 +6,14 @@ use std::time::Duration;
 use http::{Method, header};
 use kernel::{
     Error, Outbound, Problem, Result,
-    outbound::{Answer, shown},
+    outbound::{Answer, Limits, shown},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use teams::tool::Call;
 use url::Url;
 
-use crate::{answered::Answered, limits::Limits};
+use crate::answered::Answered;
 
 /// How long a tool may take to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -230,8 +230,12 @@ pub(crate) fn below(base: &str, segments: &[&str]) -> Result<Url> {
 
 /// A configuration in a tool's own shape.
 pub(crate) fn config<T: DeserializeOwned>(config: &Value) -> Result<T> {
-    serde_json::from_value(config.clone())
-        .map_err(|error| Error::invalid(format!("the configuration is not understood: {error}")))
+    kernel::document::shaped(config, "config").map_err(|problem| {
+        Error::invalid(format!(
+            "the configuration is not understood at `{}`: {}",
+            problem.path, problem.message
+        ))
+    })
 }
 
 /// What is wrong with a configuration: its shape, or where it leads.

@@ -1,21 +1,26 @@
 //! Any other HTTP API, described by data: what to ask for, how to compare, what to send.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::LazyLock,
+};
 
 use async_trait::async_trait;
-use kernel::{Error, Outbound, Problem, Result, Secret};
-use minijinja::{Environment, UndefinedBehavior};
+use kernel::{Error, Outbound, Problem, Result, Secret, outbound::Limits};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use teams::tool::{Call, Found, Home, Place, Repair, Tool, Wanted, WantedMember};
+use template::{Fault, Sandbox};
 
-use crate::{
-    api::{Api, config, problem},
-    limits::Limits,
-};
+use crate::api::{Api, config, problem};
 
 /// Steps of a template at the most: they come from people, and must end.
 const FUEL: u64 = 100_000;
+
+/// The most that one template gives, in bytes: far more than a team of thousands is.
+const MOST: usize = 4 * 1024 * 1024;
+
+static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(FUEL, MOST).with_json());
 
 /// Keeps in step whatever speaks HTTP and JSON.
 pub struct Described {
@@ -190,18 +195,18 @@ impl Config {
 
 /// Renders a template. The error names no value.
 fn render(text: &str, words: &impl Serialize) -> Result<String> {
-    let mut jinja = Environment::new();
-    jinja.set_undefined_behavior(UndefinedBehavior::Strict);
-    jinja.set_fuel(Some(FUEL));
-    jinja.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    jinja
-        .render_str(text, minijinja::Value::from(minijinja::value::Serde(words)))
-        .map_err(|error| {
-            Error::invalid(format!(
-                "a template of the integration does not render: {}",
-                error.kind()
-            ))
-        })
+    SANDBOX.render(text, words).map_err(fault)
+}
+
+fn fault(found: Fault) -> Error {
+    let what = match found {
+        Fault::Forbidden(statement) => format!("uses `{{% {statement} %}}`, which is not there"),
+        Fault::TooLarge(most) => format!("gives more than {most} bytes"),
+        Fault::NotText => "gives what is no text".into(),
+        // What else the engine says could hold a value.
+        Fault::Template(error) => format!("does not render: {}", error.kind()),
+    };
+    Error::invalid(format!("a template of the integration {what}"))
 }
 
 /// Renders a template that gives JSON.
@@ -313,14 +318,7 @@ impl Listed {
 
 /// What of a team a template speaks of.
 fn spoken_of(text: &str) -> Result<HashSet<String>> {
-    let jinja = Environment::new();
-    let template = jinja.template_from_str(text).map_err(|error| {
-        Error::invalid(format!(
-            "a template of the integration cannot be read: {}",
-            error.kind()
-        ))
-    })?;
-    Ok(template.undeclared_variables(true))
+    SANDBOX.spoken_of(text).map_err(fault)
 }
 
 /// A list in an order of its own.

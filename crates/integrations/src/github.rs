@@ -1,9 +1,11 @@
 //! GitHub: a team of the organization with its members, and repositories that take signed commits only.
 
+mod members;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use kernel::{Outbound, Problem, Result, Secret};
+use kernel::{Outbound, Problem, Result, Secret, outbound::Limits};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted, WantedMember};
@@ -12,7 +14,6 @@ use crate::{
     answered::Answered,
     api::{Api, PAGE, below, check, config},
     audit,
-    limits::Limits,
 };
 
 /// What our rule is called in a repository.
@@ -72,16 +73,20 @@ impl Config {
             .map(|login| login.to_lowercase())
     }
 
+    /// The id at GitHub of one of a team's people, where [`Config::login_of`] goes by what their source calls them.
+    fn id_of(&self, wanted: &Wanted, member: &WantedMember) -> Option<u64> {
+        let own = member.account.as_deref() == Some("github");
+        if !own || wanted.said_of(&self.logins, member).is_some() {
+            return None;
+        }
+        let (_, id) = member.subject.split_once(':')?;
+        id.parse().ok()
+    }
+
     /// A list, in pages as long as they get.
     fn list(&self, segments: &[&str], query: &str) -> Result<String> {
         Ok(format!("{}?per_page={PAGE}{query}", self.at(segments)?))
     }
-}
-
-#[derive(Deserialize)]
-struct Login {
-    /// None for somebody who is invited by an address.
-    login: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -142,95 +147,6 @@ impl Github {
             who: "GitHub",
             headers,
         })
-    }
-
-    /// Compares who is in the team with who should be. False where it has no members, not even a list of
-    /// none: it may not be there.
-    async fn members(
-        &self,
-        api: &Api<'_>,
-        config: &Config,
-        wanted: &Wanted,
-        known: &BTreeMap<String, String>,
-        found: &mut Found,
-    ) -> Result<bool> {
-        let team = ["orgs", &config.org, "teams", &wanted.name];
-        let list = |below: &str, query: &str| {
-            let path: Vec<&str> = team.iter().copied().chain([below]).collect();
-            config.list(&path, query)
-        };
-        let maintainers = list("members", "&role=maintainer")?;
-        let Some(maintainers) = api.pages::<Login>(&maintainers).await? else {
-            return Ok(false);
-        };
-        let maintainers = logins(maintainers);
-        let members = names(api, &list("members", "&role=member")?).await?;
-        let invited = names(api, &list("invitations", "")?).await?;
-        // Those who own the organization maintain every team of it. Asked for where that would excuse
-        // somebody.
-        let mut owners = None;
-        let mut expected = BTreeSet::new();
-        for member in &wanted.members {
-            let Some(login) = config.login_of(wanted, member, known) else {
-                found.obstacles.push(format!(
-                    "{} has no known login at GitHub: name it in `config.logins`",
-                    wanted.called(member)
-                ));
-                continue;
-            };
-            found.accounts.insert(member.subject.clone(), login.clone());
-            let role = if member.lead { "maintainer" } else { "member" };
-            let is = if invited.contains(&login) {
-                // What they become is said once they have accepted.
-                Some(role)
-            } else if maintainers.contains(&login) {
-                Some("maintainer")
-            } else if members.contains(&login) {
-                Some("member")
-            } else {
-                None
-            };
-            let differs = is != Some(role);
-            if differs && is.is_some() && owners.is_none() {
-                let list = config.list(&["orgs", &config.org, "members"], "&role=admin")?;
-                owners = Some(names(api, &list).await?);
-            }
-            let owns = is.is_some() && owners.as_ref().is_some_and(|all| all.contains(&login));
-            if differs && !owns {
-                found.repairs.push(Repair {
-                    what: format!("members/{login}"),
-                    found: is.map(str::to_owned),
-                    wanted: Some(role.into()),
-                    call: Call {
-                        method: "PUT",
-                        url: config.at(&[&team[..], &["memberships", &login]].concat())?,
-                        body: Some(json!({ "role": role })),
-                    },
-                });
-            }
-            expected.insert(login);
-        }
-        let left = wanted.left.iter();
-        let left: BTreeSet<String> = left
-            .filter_map(|member| config.login_of(wanted, member, known))
-            .collect();
-        let is_out = |login: &&String| {
-            !expected.contains(*login) && (wanted.complete || left.contains(*login))
-        };
-        let present = maintainers.iter().chain(&members).chain(&invited);
-        for login in present.filter(is_out) {
-            found.repairs.push(Repair {
-                what: format!("members/{login}"),
-                found: Some("member".into()),
-                wanted: None,
-                call: Call {
-                    method: "DELETE",
-                    url: config.at(&[&team[..], &["memberships", login]].concat())?,
-                    body: None,
-                },
-            });
-        }
-        Ok(true)
     }
 
     /// The repositories that the team administers: in others it has no say.
@@ -325,17 +241,6 @@ impl Github {
         }
         Ok(())
     }
-}
-
-async fn names(api: &Api<'_>, url: &str) -> Result<BTreeSet<String>> {
-    let found = api.there(api.pages::<Login>(url).await?, "members")?;
-    Ok(logins(found))
-}
-
-/// Logins compare without case.
-fn logins(of: Vec<Login>) -> BTreeSet<String> {
-    let logins = of.into_iter().filter_map(|one| one.login);
-    logins.map(|login| login.to_lowercase()).collect()
 }
 
 /// That the team is to be made.

@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kernel::{Outbound, Problem, Result, Secret};
+use kernel::{Outbound, Problem, Result, Secret, outbound::Limits};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use teams::tool::{Call, Found, Home, Place, Presence, Repair, Tool, Wanted, WantedMember};
 
-use crate::{
-    api::{Api, below, check, config},
-    limits::Limits,
-};
+use crate::api::{Api, below, check, config};
 
 /// A project's key at the longest, as Jira has it.
 const LONGEST_KEY: usize = 10;

@@ -13,11 +13,13 @@ mod audit;
 mod described;
 mod github;
 mod jira;
-mod limits;
 
 use std::sync::Arc;
 
-use kernel::{Outbound, Result, outbound::Reach};
+use kernel::{
+    Outbound, Result,
+    outbound::{Limits, Reach},
+};
 use teams::tool::Tool;
 
 pub use self::{described::Described, github::Github, jira::Jira};
@@ -25,7 +27,7 @@ pub use self::{described::Described, github::Github, jira::Jira};
 /// All tools, which are spoken to as far as `reach` says.
 pub fn tools(reach: Reach) -> Result<Vec<Arc<dyn Tool>>> {
     let outbound = Outbound::new(reach, api::PATIENCE)?;
-    let limits = limits::Limits::default();
+    let limits = Limits::default();
     Ok(vec![
         Arc::new(Github::new(outbound.clone(), limits.clone())),
         Arc::new(Jira::new(outbound.clone(), limits.clone())),

@@ -204,9 +204,10 @@ async fn sqlite() -> Result<(), Failure> {
 }
 
 async fn postgres() -> Result<(), Failure> {
-    let Some(database) = postgres_database().await else {
+    let Some(mut database) = postgres_database().await else {
         return Ok(());
     };
+    database.durable().await;
     let sealer = Sealer::generate()?;
     let store = Store::open(&database.url, sealer.clone()).await?;
     let other = Store::open(&database.url, sealer).await?;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     Caller, Cause, Document, Error, Kind, NewEvent, Publication, Record, Resource, Result, Secret,
-    Transient, lease::Fence,
+    Serial, Transient, lease::Fence,
 };
 
 /// One write of a [`Change`].
@@ -18,6 +18,10 @@ pub(crate) enum Write {
     Delete(Document),
     Remove(Document),
     Require(Document),
+    Unwritten {
+        kind: &'static str,
+        head: i64,
+    },
     Seal {
         owner: Uuid,
         name: String,
@@ -122,6 +126,15 @@ impl Change {
         Ok(())
     }
 
+    /// Commits only where no other change has written a resource of kind `K` since the log's end was at `head`
+    /// ([`crate::Store::head`]), which was read before those resources: for what holds of all of them together,
+    /// such as that none names what this change removes.
+    pub fn unless_written<K: Kind>(&mut self, head: i64) {
+        // First: what the change itself writes is not meant.
+        let kind = K::KIND;
+        self.writes.insert(0, Write::Unwritten { kind, head });
+    }
+
     /// Seals `secret` for the resource with uid `owner`, in place of an earlier one of that name.
     /// The commit fails where there is no such resource (the platform itself, [`crate::Store::platform`],
     /// may own secrets too).
@@ -156,6 +169,23 @@ impl Change {
         });
     }
 
+    /// Commits only where nobody has decided since `serial` was read, and counts as a decision for whoever
+    /// has read it as well. Said again in one change it is the same one decision, which the first reading holds
+    /// for.
+    pub fn after(&mut self, serial: &Serial) {
+        let is_same = |write: &Write| matches!(write, Write::Keep(kept) if kept.kind == serial.line && kept.name == serial.name);
+        if self.writes.iter().any(is_same) {
+            return;
+        }
+        self.writes.push(Write::Keep(StoredRecord {
+            kind: serial.line,
+            name: serial.name.clone(),
+            version: serial.version,
+            expires: Timestamp::now() + Serial::KNOWN,
+            value: Secret::new(*b"{}"),
+        }));
+    }
+
     /// Records what happened.
     pub fn event(&mut self, event: NewEvent) {
         self.events.push(event);
@@ -180,6 +210,14 @@ impl Change {
     pub fn by(mut self, caller: &Caller) -> Self {
         self.cause = Some(caller.cause());
         self
+    }
+
+    /// What it writes of resources that are there: as they will be.
+    pub fn rewritten(&self) -> impl Iterator<Item = &Document> {
+        self.writes.iter().filter_map(|write| match write {
+            Write::Spec(document) => Some(document),
+            _ => None,
+        })
     }
 
     /// Whether there is nothing to commit.

@@ -47,7 +47,8 @@ pub fn refused_at(mut error: Error, place: &str) -> Error {
 }
 
 /// What serde says, without the value that was sent: it may be a secret that stands in the wrong place,
-/// and answers are logged. Kinds and fields are named; what was expected is said in full.
+/// and answers are logged. Kinds and fields are named; what was expected is said in full, in the words of
+/// whoever writes documents.
 pub(crate) fn without_value(message: &str) -> String {
     let told = |what: &str, expected: &str| format!("{what}, expected {expected}");
     for begin in ["invalid type: ", "invalid value: "] {
@@ -55,8 +56,16 @@ pub(crate) fn without_value(message: &str) -> String {
             && let Some((found, expected)) = rest.rsplit_once(", expected ")
         {
             let kind = found.split(['"', '`']).next().unwrap_or_default();
-            return told(&format!("{begin}{}", kind.trim_end()), expected);
+            let what = format!("{begin}{}", found_kind(kind.trim_end()));
+            return told(&what, &expected_kind(expected));
         }
+    }
+    // A list in the place of fields is read as these in their order, as far as it goes.
+    if message.starts_with("invalid length ")
+        && let Some((_, expected)) = message.rsplit_once(", expected struct ")
+        && !expected.contains(',')
+    {
+        return told("invalid type: list", "fields");
     }
     if message.starts_with("unknown variant `") {
         return match message.rsplit_once("`, expected ") {
@@ -65,6 +74,39 @@ pub(crate) fn without_value(message: &str) -> String {
         };
     }
     message.to_owned()
+}
+
+/// What serde calls a kind that it has found, in words.
+fn found_kind(kind: &str) -> &str {
+    match kind {
+        "string" => "text",
+        "sequence" => "list",
+        "map" => "fields",
+        "integer" => "whole number",
+        "floating point" => "number",
+        "null" | "unit value" => "nothing",
+        other => other,
+    }
+}
+
+/// What serde and Rust call what was expected, in words.
+fn expected_kind(expected: &str) -> String {
+    let up_to = |most: u64| format!("a whole number from 0 to {most}");
+    match expected {
+        "a string" => "text".into(),
+        "a sequence" => "a list".into(),
+        "a map" => "fields".into(),
+        "string or map" => "text or fields".into(),
+        "a boolean" => "true or false".into(),
+        "u8" => up_to(u8::MAX.into()),
+        "u16" => up_to(u16::MAX.into()),
+        "u32" => up_to(u32::MAX.into()),
+        "u64" | "usize" => "a whole number from 0 on".into(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".into(),
+        "f32" | "f64" => "a number".into(),
+        other if other.starts_with("struct ") => "fields".into(),
+        other => other.into(),
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +126,12 @@ mod tests {
     fn a_mistake_is_told_at_its_place_and_without_the_value() {
         let problem = shaped::<Thing>(&json!({ "size": "canary" }), "documents[1]").unwrap_err();
         assert_eq!(problem.path, "documents[1].size");
-        assert_eq!(problem.message, "invalid type: string, expected u32");
+        assert_eq!(
+            problem.message,
+            "invalid type: text, expected a whole number from 0 to 4294967295"
+        );
+        let problem = shaped::<Thing>(&json!([]), "documents[1]").unwrap_err();
+        assert_eq!(problem.message, "invalid type: list, expected fields");
         let problem = shaped::<Thing>(&json!({}), "documents[1]").unwrap_err();
         assert_eq!(problem.path, "documents[1]");
     }

@@ -1,8 +1,9 @@
 //! Who of several replicas may reconcile.
 //!
-//! A lease belongs to one holder until it expires, by the clock of the database, and each time it
-//! passes to another its epoch counts up. A [`Fence`] names the epoch; a commit that carries it is
-//! refused once the epoch has moved on, however late the former holder notices.
+//! A lease belongs to one holder until it expires, by the clock of the database, and each time it is
+//! taken its epoch counts up, also where the same holder takes it again: one epoch is one time of holding
+//! it without a break. A [`Fence`] names the epoch; a commit that carries it is refused once the epoch has
+//! moved on, however late the former holder notices.
 
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use crate::{
     store::work::{Connection, Transaction, Work, args},
 };
 
-/// Proof of a lease that a [`crate::Change`] can carry: the commit fails once the lease has passed
-/// to another holder.
+/// Proof of a lease that a [`crate::Change`] can carry: the commit fails once the lease was taken
+/// again, by whomever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fence {
     /// The lease's name.
     pub lease: String,
-    /// Counts up each time that the lease passes to a holder.
+    /// Counts up each time that the lease is taken, and each time that it is given up.
     pub epoch: i64,
 }
 
@@ -27,13 +28,25 @@ pub struct Fence {
 pub const LEASE_TTL: Duration = Duration::from_secs(10);
 
 impl Store {
-    /// Takes or renews the lease `lease` for `holder`, for `ttl` from now. None while another holds
-    /// it. `holder` must be this holder's alone.
+    /// Takes the lease `lease` for `holder`, for `ttl` from now, in an epoch of its own: what still carries
+    /// a fence from before is refused from now on, `holder`'s too, which may not have been able to give it up.
+    /// None while another holds it. `holder` must be this holder's alone. Fails where the store does not answer.
     pub async fn acquire(&self, lease: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>> {
         self.write(Acquire {
             lease: lease.into(),
             holder: holder.into(),
-            ttl: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 2),
+            ttl: milliseconds(ttl),
+        })
+        .await
+    }
+
+    /// Holds the lease behind `fence`, which `holder` has taken, for `ttl` from now, in the same epoch. False
+    /// where it was taken or given up since. Fails where the store does not answer.
+    pub async fn renew(&self, fence: &Fence, holder: &str, ttl: Duration) -> Result<bool> {
+        self.write(Renew {
+            fence: fence.clone(),
+            holder: holder.into(),
+            ttl: milliseconds(ttl),
         })
         .await
     }
@@ -53,6 +66,10 @@ impl Store {
         })
         .await
     }
+}
+
+fn milliseconds(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
 /// Ends all leases, for a store that no other process can have.
@@ -89,13 +106,10 @@ impl Work for Acquire {
             None => 1,
             Some(row) => {
                 let (holder, epoch, expires) = (row.text(0)?, row.int(1)?, row.int(2)?);
-                if holder == self.holder {
-                    epoch
-                } else if expires > now {
+                if holder != self.holder && expires > now {
                     return Ok(None);
-                } else {
-                    epoch + 1
                 }
+                epoch + 1
             }
         };
         tx.connection
@@ -115,6 +129,34 @@ impl Work for Acquire {
             lease: self.lease,
             epoch,
         }))
+    }
+}
+
+struct Renew {
+    fence: Fence,
+    holder: String,
+    ttl: i64,
+}
+
+#[async_trait]
+impl Work for Renew {
+    type Output = bool;
+
+    async fn run(self, tx: &mut Transaction<'_>) -> Result<bool> {
+        let now = tx.connection.now().await?;
+        let rows = tx
+            .connection
+            .execute(
+                "UPDATE lease SET expires = $4 WHERE name = $1 AND holder = $2 AND epoch = $3",
+                args![
+                    self.fence.lease,
+                    self.holder,
+                    self.fence.epoch,
+                    now.saturating_add(self.ttl)
+                ],
+            )
+            .await?;
+        Ok(rows > 0)
     }
 }
 

@@ -53,7 +53,7 @@ pub use name::Name;
 pub use outbound::Outbound;
 pub use publication::{Publication, Published};
 pub use reconciler::{Next, Reconciler};
-pub use record::{Record, Transient};
+pub use record::{Record, Serial, Transient};
 pub use resource::{Document, Key, Kind, Meta, Page, Query, Resource};
 pub use sealer::Sealer;
 pub use secret::{Secret, SecretText};

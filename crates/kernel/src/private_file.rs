@@ -1,7 +1,7 @@
 //! Small files with one secret in each, for the eyes of the user who runs the platform.
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
@@ -56,12 +56,57 @@ fn create(path: &Path, text: &str) -> io::Result<()> {
         .write(true)
         .mode(0o600)
         .open(&draft)?;
+    let draft = Path::new(&draft);
     let placed = writeln!(file, "{text}")
         .and_then(|()| file.sync_all())
-        .and_then(|()| match std::fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            placed => placed,
-        });
-    std::fs::remove_file(&draft)?;
-    placed
+        .and_then(|()| place(draft, path, fs::hard_link));
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => placed,
+    }
+}
+
+/// Gives the draft its name by `link`, where nobody was first.
+fn place<'p>(
+    draft: &'p Path,
+    path: &'p Path,
+    link: impl FnOnce(&'p Path, &'p Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let was_first = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+    match link(draft, path) {
+        Ok(()) => return Ok(()),
+        Err(error) if was_first(&error) => return Ok(()),
+        // Some file systems have no second names, and say so in several ways. What else hinders one hinders what
+        // follows.
+        Err(_) => {}
+    }
+    let mut taking = OpenOptions::new();
+    // By one alone; and what has the name then gives way to the draft as a whole.
+    match taking.create_new(true).write(true).mode(0o600).open(path) {
+        Ok(_) => fs::rename(draft, path).inspect_err(|_| {
+            let _ = fs::remove_file(path);
+        }),
+        Err(error) if was_first(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_files_have_no_second_names_the_first_to_write_wins_all_the_same() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("key");
+        for text in ["first", "second"] {
+            let draft = directory.path().join(text);
+            fs::write(&draft, text).expect("a draft");
+            let placed = place(&draft, &path, |_, _| {
+                Err(io::ErrorKind::PermissionDenied.into())
+            });
+            placed.expect("it has a name");
+            assert_eq!(fs::read_to_string(&path).expect("it is there"), "first");
+        }
+    }
 }

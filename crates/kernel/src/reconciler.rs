@@ -59,7 +59,8 @@ pub trait Reconciler: Send + Sync + 'static {
         key.scope.clone()
     }
 
-    /// Reads what [`Reconciler::lane`] goes by, before all keys are listed.
+    /// Reads what [`Reconciler::lane`] goes by, before all keys are listed, and before those that events concern
+    /// wait for their turn.
     async fn survey(&self, context: &Context) -> Result<()> {
         let _ = context;
         Ok(())

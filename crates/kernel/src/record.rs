@@ -5,6 +5,8 @@
 //! over. It is sealed, so that who reads the database learns nothing that opens a door. It is
 //! written in a [`crate::Change`], together with whatever must be true with it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -37,4 +39,24 @@ impl<T: Transient> Record<T> {
             value,
         }
     }
+}
+
+/// Where a line of decisions is, of those that are about one thing and each of which takes many resources for
+/// what they are together: how many there are, that none names this one, that no other is the default.
+///
+/// It is read ([`crate::Store::serial`]) before what is decided by, and committed with the decision
+/// ([`Change::after`](crate::Change::after)): of two who decide beside each other, on whichever replicas, one is
+/// refused as overtaken, and decides anew ([`crate::anew`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "it holds nobody up until it is committed"]
+pub struct Serial {
+    pub(crate) line: &'static str,
+    pub(crate) name: String,
+    /// The last decision's; 0 where none is known.
+    pub(crate) version: i64,
+}
+
+impl Serial {
+    /// How long a decision is known: longer than any takes from the reading to its commit.
+    pub(crate) const KNOWN: Duration = Duration::from_mins(10);
 }

@@ -18,7 +18,8 @@ use crate::{
     lease::{Fence, LEASE_TTL},
 };
 
-/// How long work that goes on when the platform stops may take to end by itself.
+/// How long work that goes on when the platform stops may take to end by itself, and never longer than the
+/// lease is still held.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A lease that is tried for, again and again.
@@ -165,7 +166,7 @@ impl Tenure {
     async fn hold<W, F>(
         &self,
         fence: &Fence,
-        expires: Instant,
+        mut expires: Instant,
         stop: &CancellationToken,
         parts: Parts,
         begin: &W,
@@ -193,12 +194,14 @@ impl Tenure {
                 _ => tracing::debug!(lease, "a part of the work has ended"),
             }
         };
-        let (ended, deadline) = tokio::select! {
-            () = stop.cancelled() => (Ended::InOrder, Instant::now() + GRACE),
+        let (ended, grace) = tokio::select! {
+            () = stop.cancelled() => (Ended::InOrder, GRACE),
             // The lease is renewed before less than this is left of it.
-            () = work => (Ended::ByItself, Instant::now() + self.margin()),
-            expires = self.keep(fence, expires) => (Ended::InOrder, expires),
+            () = work => (Ended::ByItself, self.margin()),
+            () = self.keep(fence, &mut expires) => (Ended::InOrder, self.ttl),
         };
+        // Nothing renews the lease from here on: after its end another works, and nothing of this term may.
+        let deadline = expires.min(Instant::now() + grace);
         term.cancel();
         let all = async { while tasks.join_next().await.is_some() {} };
         if timeout_at(deadline, all).await.is_err() {
@@ -214,26 +217,27 @@ impl Tenure {
         self.ttl / 5
     }
 
-    /// Renews the lease; ends when it is lost or can no longer be renewed, and gives the time by
+    /// Renews the lease; ends when it is lost or can no longer be renewed. `expires` is always the time by
     /// which all work must have ended.
-    async fn keep(&self, fence: &Fence, mut expires: Instant) -> Instant {
+    async fn keep(&self, fence: &Fence, expires: &mut Instant) {
         let lease = self.lease;
         let margin = self.margin();
         let mut wait = self.ttl / 3;
         loop {
             sleep(wait).await;
             let asked = Instant::now();
-            let renewal = self.store.acquire(lease, &self.holder, self.ttl);
+            let renewal = self.store.renew(fence, &self.holder, self.ttl);
             let last = expires.checked_sub(margin).unwrap_or(asked);
             match timeout(last.saturating_duration_since(asked), renewal).await {
-                Ok(Ok(Some(renewed))) if renewed == *fence => {
-                    expires = asked + self.ttl;
+                Ok(Ok(true)) => {
+                    *expires = asked + self.ttl;
                     wait = self.ttl / 3;
                     continue;
                 }
-                Ok(Ok(_)) => {
+                Ok(Ok(false)) => {
                     tracing::warn!(lease, "the lease has passed to another replica");
-                    return Instant::now();
+                    *expires = Instant::now();
+                    return;
                 }
                 Ok(Err(error)) => {
                     let error = error.chain();
@@ -244,7 +248,7 @@ impl Tenure {
             }
             if Instant::now() + wait >= last {
                 tracing::warn!(lease, "the lease could not be renewed in time: work stops");
-                return expires;
+                return;
             }
         }
     }

@@ -19,8 +19,8 @@ mod visitor;
 use std::{sync::OnceLock, time::Duration};
 
 use client::{Client, Provider};
-use kernel::Store;
-use tokio::sync::{Mutex, OnceCell};
+use kernel::{Store, Turns};
+use tokio::sync::OnceCell;
 
 use self::failure::Failure;
 
@@ -55,14 +55,11 @@ pub struct Portal {
     settings: Settings,
     client: OnceLock<Client>,
     provider: OnceCell<Provider>,
-    /// Who renews a session has its turn: tabs of one browser do not all ask for the same.
-    turns: [Mutex<()>; Self::TURNS],
+    /// Who renews a session has its turn, by the session's name: tabs of one browser do not all ask for the same.
+    turns: Turns<String>,
 }
 
 impl Portal {
-    /// Sessions whose turns are told apart: two that meet wait for each other for a moment.
-    const TURNS: usize = 16;
-
     /// What it says that it is.
     const PROGRAM: &str = concat!("towpath-portal/", env!("CARGO_PKG_VERSION"));
 
@@ -73,7 +70,7 @@ impl Portal {
             settings,
             client: OnceLock::new(),
             provider: OnceCell::new(),
-            turns: Default::default(),
+            turns: Turns::default(),
         }
     }
 

@@ -180,8 +180,8 @@ impl Portal {
     }
 
     async fn session_renew(&self, name: &str, refused: Option<&Secret>) -> Result<Secret, Lost> {
-        let turn = name.bytes().map(usize::from).sum::<usize>() % Self::TURNS;
-        let _turn = self.turns[turn].lock().await;
+        // Held over a call to the provider: one that does not answer holds up this session and no other.
+        let _turn = self.turns.of(&name.to_owned()).await;
         for _ in 0..TRIES {
             let found = self.session_named(name).await.map_err(Lost::Store)?;
             let mut record = found.ok_or(Lost::Over)?;
@@ -271,7 +271,18 @@ impl TokenSource for SessionTokens {
 
 #[cfg(test)]
 mod tests {
+    use axum::{
+        Router,
+        extract::State,
+        http::header,
+        response::{IntoResponse as _, Response},
+        routing::{get, post},
+    };
+    use kernel::{Sealer, Store};
+    use tokio::{net::TcpListener, sync::Notify, time::timeout};
+
     use super::*;
+    use crate::Settings;
 
     fn tokens(seconds: u64, refresh: Option<&str>) -> Tokens {
         Tokens {
@@ -310,6 +321,69 @@ mod tests {
         );
         let next = session.renewed(&tokens(60, Some("two")), now).unwrap();
         assert_eq!(next.refresh.as_deref(), Some("two"));
+    }
+
+    fn json(body: String) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
+
+    async fn token(State(asked): State<Arc<Notify>>, body: String) -> Response {
+        if body.contains("refresh_token=stuck") {
+            asked.notify_one();
+            std::future::pending::<()>().await;
+        }
+        json(r#"{"access_token":"new","expires_in":60,"refresh_token":"next"}"#.into())
+    }
+
+    /// A provider that never answers who comes with the refresh token `stuck`, and says that they came.
+    async fn provider(asked: Arc<Notify>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = format!("http://{}", listener.local_addr().unwrap());
+        let metadata = format!(
+            r#"{{"issuer":"{here}","device_authorization_endpoint":"{here}/device",
+                "token_endpoint":"{here}/token","revocation_endpoint":"{here}/revoke"}}"#
+        );
+        let routes = Router::new()
+            .route(
+                "/.well-known/openid-configuration",
+                get(move || async move { json(metadata) }),
+            )
+            .route("/token", post(token))
+            .with_state(asked);
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        here
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_does_not_answer_holds_up_no_other_session() {
+        let asked = Arc::new(Notify::new());
+        let api = provider(asked.clone()).await;
+        let database = testkit::Database::of_test().await;
+        let store = Store::open(&database.url(), Sealer::generate().unwrap()).await;
+        let settings = Settings {
+            issuer: api.clone(),
+            api,
+            client_id: "towpath-portal".into(),
+            redirect_uri: "http://127.0.0.1/portal/callback".into(),
+            session: Duration::from_hours(1),
+        };
+        let portal = Arc::new(Portal::new(store.unwrap(), settings));
+        let now = Timestamp::now();
+        // Names of the same bytes, one as good as the other.
+        for (name, refresh) in [("ab", "stuck"), ("ba", "good")] {
+            let session = Session::new(&tokens(0, Some(refresh)), now).unwrap();
+            let ends = later(now, Duration::from_hours(1));
+            let mut change = Change::new();
+            change.keep(&Record::new(name, ends, session)).unwrap();
+            portal.store.commit(change).await.unwrap();
+        }
+        let stuck = tokio::spawn(portal.clone().session_token("ab".into(), None));
+        let soon = Duration::from_secs(20);
+        timeout(soon, asked.notified()).await.unwrap();
+        let other = timeout(soon, portal.clone().session_token("ba".into(), None)).await;
+        let token = other.unwrap().unwrap();
+        assert_eq!(token.expose_str(), Some("new"));
+        stuck.abort();
     }
 
     #[test]

@@ -9,7 +9,10 @@ use axum::{
     routing::post,
 };
 use jiff::Timestamp;
-use kernel::{Caller, Error, Problem, Result, http::Json};
+use kernel::{
+    Caller, Error, Problem, Result,
+    http::{Json, Whole, expect_json, read_json},
+};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -45,7 +48,7 @@ pub struct ApiDoc;
         (Vec<CloudEvent> = "application/cloudevents-batch+json"),
         (CloudEvent = "application/json"),
     ), description = "CloudEvents 1.0 in structured or batch mode; in binary mode the attributes are the headers \
-        `ce-*`, and the body is the data"),
+        `ce-*`, and the body is the data, if any"),
     responses((status = 200, description = "They are in the log", body = PublishedEvents),
         (status = 403), (status = 404), (status = 409, description = "Another event has this source and id"),
         (status = 413), (status = 422), (status = 429, description = "Too many; Retry-After says when"))
@@ -54,23 +57,30 @@ async fn publish_events(
     State(service): State<Arc<Publications>>,
     caller: Caller,
     headers: HeaderMap,
-    Json(body): Json<Value>,
+    body: Whole,
 ) -> Result<Json<PublishedEvents>> {
-    // Checking a large batch is work: not for a thread that serves everybody else.
-    let drafts = tokio::task::spawn_blocking(move || read(&headers, body))
-        .await
-        .map_err(|error| Error::internal("the events could not be read", error))??;
+    // Checking a large batch is work as reading it is, and done with it.
+    let drafts = body.read(move |body| read(&headers, body)).await?;
     let items = service.publish(&caller, drafts).await?;
     Ok(Json(PublishedEvents { items }))
 }
 
 /// The events of a request, in whichever mode.
-fn read(headers: &HeaderMap, body: Value) -> Result<Vec<Draft>> {
-    let is_binary = headers.keys().any(|name| name.as_str().starts_with(BINARY));
+fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Draft>> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let kind = kind.to_ascii_lowercase();
+    // Of one who sends the JSON format, headers are no attributes: CloudEvents' HTTP binding, 3.
+    let is_binary = !kind.starts_with("application/cloudevents")
+        && headers.keys().any(|name| name.as_str().starts_with(BINARY));
+    // Data may be left out, and nobody says of nothing what it is.
+    let body = if is_binary && body.is_empty() {
+        Value::Null
+    } else {
+        expect_json(headers)?;
+        read_json(body)?
+    };
     let is_batch = kind == "application/cloudevents-batch+json";
     let wrong = |message: &str| {
         Err(Error::invalid(message.to_owned()).remedy(
@@ -78,10 +88,7 @@ fn read(headers: &HeaderMap, body: Value) -> Result<Vec<Draft>> {
     ))
     };
     let all = match body {
-        // Of one who sends the JSON format, headers are no attributes: CloudEvents' HTTP binding, 3.
-        data if is_binary && !kind.starts_with("application/cloudevents") => {
-            vec![(String::new(), Value::Object(binary(headers, data)?))]
-        }
+        data if is_binary => vec![(String::new(), Value::Object(binary(headers, data)?))],
         Value::Array(events) if is_batch || kind == "application/json" => {
             if events.len() > MOST {
                 let message = format!("{} events are more than {MOST}", events.len());

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -46,16 +46,51 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// What an event of so many bytes takes of a day, where it was there before or is refused: to ask for it
-    /// counts all the same.
-    pub(crate) fn of_day(bytes: usize) -> Self {
-        Self { weight: 0.0, bytes }
-    }
-
     /// An event of so many bytes beside all else.
     pub(crate) fn add(&mut self, size: usize) {
         self.weight += weight(size);
         self.bytes += size;
+    }
+}
+
+/// What was taken for a request. All of it is given back where this is dropped: nothing has come of the request
+/// then, and whoever sends it again, through an outage of the store, say, is not held up for that.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    rates: Arc<Rates>,
+    loads: Vec<(String, Load)>,
+}
+
+impl Taken {
+    /// Nothing yet.
+    pub(crate) fn nothing(rates: Arc<Rates>) -> Self {
+        let loads = Vec::new();
+        Self { rates, loads }
+    }
+
+    /// Takes `load` of `team` beside all else; fails as [`Rates::take`] does.
+    pub(crate) fn add(&mut self, team: String, load: Load) -> Result<(), Wait> {
+        self.rates.take(&team, load)?;
+        self.loads.push((team, load));
+        Ok(())
+    }
+
+    /// It stays taken, but for the bytes of the day of those events that are not kept, by team and size: they
+    /// were there before, or are refused, and to ask for them counts all the same.
+    pub(crate) fn settle<'e>(mut self, not_kept: impl Iterator<Item = (&'e str, usize)>) {
+        self.loads.clear();
+        for (team, bytes) in not_kept {
+            let weight = 0.0;
+            self.rates.give_back(team, Load { weight, bytes });
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for (team, load) in &self.loads {
+            self.rates.give_back(team, *load);
+        }
     }
 }
 
@@ -103,8 +138,8 @@ impl Rates {
         Ok(())
     }
 
-    /// Gives back what was taken for events that are not kept.
-    pub(crate) fn give_back(&self, team: &str, load: Load) {
+    /// Gives back what was taken.
+    fn give_back(&self, team: &str, load: Load) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = all.get_mut(team) {
             bucket.left = (bucket.left + load.weight).min(AT_ONCE);
@@ -168,6 +203,32 @@ mod tests {
         assert_eq!(rates.take("payments", large(1)), Ok(()));
         tokio::time::advance(Duration::from_hours(1)).await;
         assert_eq!(rates.take("payments", large(DAILY)), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nothing_has_come_of_is_given_back() {
+        let rates = Arc::new(Rates::default());
+        let all = || Load {
+            weight: AT_ONCE,
+            bytes: DAILY,
+        };
+        let taken = |team: &str| {
+            let mut taken = Taken::nothing(rates.clone());
+            taken.add(team.to_owned(), all()).map(|()| taken)
+        };
+        drop(taken("payments").unwrap());
+        let again = taken("payments").unwrap();
+        // Who is not alone held up leaves to the others what is theirs.
+        let mut both = taken("shop").unwrap();
+        assert!(both.add("payments".into(), plain(1.0)).is_err());
+        drop(both);
+        drop(taken("shop").unwrap());
+        // What was there before counts as asked for, and not as kept.
+        again.settle([("payments", DAILY)].into_iter());
+        assert!(matches!(taken("payments"), Err(Wait::Rate(_))));
+        tokio::time::advance(Duration::from_hours(1)).await;
+        taken("payments").unwrap().settle(std::iter::empty());
+        assert!(matches!(taken("payments"), Err(Wait::Day(_))));
     }
 
     #[test]

@@ -2,16 +2,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use kernel::{Action, Caller, Cause, Change, Error, ErrorKind, Guard, Publication, Result, Store};
+use kernel::{
+    Action, Caller, Cause, Change, Committed, Error, ErrorKind, Guard, Publication, Result, Store,
+};
 use serde_json::Value;
 
 use crate::{
     api::PublishedEvent,
     model::Draft,
-    rate::{DAILY, Load, Rates, Wait},
+    rate::{DAILY, Load, Rates, Taken, Wait},
 };
 
 /// To publish what has happened, as an event of a team.
@@ -32,7 +37,7 @@ pub struct Counts {
 pub struct Publications {
     store: Store,
     guard: Guard,
-    rates: Rates,
+    rates: Arc<Rates>,
     taken: AtomicU64,
     known: AtomicU64,
     held_up: AtomicU64,
@@ -44,7 +49,7 @@ impl Publications {
         Self {
             store,
             guard,
-            rates: Rates::default(),
+            rates: Arc::default(),
             taken: AtomicU64::new(0),
             known: AtomicU64::new(0),
             held_up: AtomicU64::new(0),
@@ -86,14 +91,13 @@ impl Publications {
             sizes.push(draft.size);
             publications.push(self.publication(caller, draft, team));
         }
-        for (team, load) in &loads {
-            if let Err(wait) = self.rates.take(team, *load) {
-                // None is taken: what others had to spare for theirs is theirs again.
-                let before = loads.iter().take_while(|(one, _)| *one != team);
-                before.for_each(|(one, load)| self.rates.give_back(one, *load));
+        let mut taken = Taken::nothing(self.rates.clone());
+        for (team, load) in loads {
+            // Else none is taken: what others had to spare for theirs is theirs again.
+            taken.add(team.clone(), load).map_err(|wait| {
                 count(&self.held_up, publications.len());
-                return Err(too_many(team, &wait));
-            }
+                too_many(&team, &wait)
+            })?;
         }
         let named: Vec<_> = publications
             .iter()
@@ -103,18 +107,19 @@ impl Publications {
         for publication in publications {
             change.publish(publication);
         }
-        let committed = self.store.commit(change).await;
-        // What the log does not have for it takes nothing of the day: who sends again is not held up.
-        let is_new = |at: usize| {
-            let committed = committed.as_ref();
-            committed.is_ok_and(|committed| committed.published[at].is_new)
-        };
-        for (at, ((_, _, team), size)) in named.iter().zip(sizes).enumerate() {
-            if !is_new(at) {
-                self.rates.give_back(team, Load::of_day(size));
-            }
-        }
-        let published = committed?.published;
+        let teams = named.iter().map(|(_, _, team)| team.clone());
+        let events: Vec<_> = teams.zip(sizes).collect();
+        let store = self.store.clone();
+        // To its end also where the caller hangs up: who does cannot publish what is not counted.
+        let publishing = tokio::spawn(async move {
+            let committed = store.commit(change).await;
+            settle(taken, &events, &committed);
+            committed
+        });
+        let published = publishing
+            .await
+            .map_err(|error| Error::internal("events were not published to the end", error))??
+            .published;
         let new = published.iter().filter(|one| one.is_new).count();
         count(&self.taken, new);
         count(&self.known, published.len() - new);
@@ -143,6 +148,20 @@ impl Publications {
             attributes: draft.attributes,
             data: draft.data,
         }
+    }
+}
+
+/// Counts `events`, by team and size, by what has become of them.
+fn settle(taken: Taken, events: &[(String, usize)], committed: &Result<Committed>) {
+    let is_new = |at: usize| match committed {
+        Ok(committed) => committed.published[at].is_new,
+        Err(_) => false,
+    };
+    let is_refused = |error: &Error| error.kind == ErrorKind::Conflict;
+    // What the log does not have for another reason takes nothing: who sends again is not held up.
+    if committed.as_ref().err().is_none_or(is_refused) {
+        let not_kept = events.iter().enumerate().filter(|(at, _)| !is_new(*at));
+        taken.settle(not_kept.map(|(_, (team, size))| (team.as_str(), *size)));
     }
 }
 

@@ -17,7 +17,7 @@ use identity::{
     service::{Beside, Declared},
 };
 use kernel::{
-    Caller, Change, Error, Kind as _, Name, Problem, Result,
+    Caller, Change, Error, Key, Kind as _, Name, Problem, Result,
     document::{API_VERSION, refused_at, shaped},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -79,6 +79,10 @@ struct Read {
 
 #[async_trait]
 impl Documents for DeclaredDocuments {
+    fn kinds(&self) -> Vec<&'static str> {
+        KINDS.to_vec()
+    }
+
     fn takes(&self, document: &Value) -> bool {
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         text("apiVersion") == Some(API_VERSION)
@@ -148,6 +152,12 @@ impl DeclaredDocuments {
             },
             revision: None,
             missing,
+            differs: Vec::new(),
+            key: Some(Key {
+                kind: read.kind.clone(),
+                scope: read.team.clone(),
+                name: read.name.clone(),
+            }),
         })
     }
 }

@@ -9,7 +9,7 @@ use delivery::{
     documents::Documents,
 };
 use fleet::Fleet;
-use kernel::{Caller, Change, Error, Kind as _, Result};
+use kernel::{Caller, Change, Error, Key, Kind as _, Result};
 use serde_json::Value;
 
 /// Several domains' documents, each to the first that takes it.
@@ -17,6 +17,10 @@ pub(crate) struct AllDocuments(pub(crate) Vec<Arc<dyn Documents>>);
 
 #[async_trait]
 impl Documents for AllDocuments {
+    fn kinds(&self) -> Vec<&'static str> {
+        self.0.iter().flat_map(|one| one.kinds()).collect()
+    }
+
     fn takes(&self, document: &Value) -> bool {
         self.0.iter().any(|one| one.takes(document))
     }
@@ -58,6 +62,10 @@ pub(crate) struct CatalogDocuments(pub(crate) Arc<Catalog>);
 
 #[async_trait]
 impl Documents for CatalogDocuments {
+    fn kinds(&self) -> Vec<&'static str> {
+        vec![catalog::model::StarterKit::KIND]
+    }
+
     fn takes(&self, document: &Value) -> bool {
         Catalog::takes(document)
     }
@@ -71,6 +79,7 @@ impl Documents for CatalogDocuments {
         let applied = self.0.apply(caller, documents, change).await?.into_iter();
         let answer = applied.map(|one| Applied {
             kind: catalog::model::StarterKit::KIND.into(),
+            key: Some(Key::of::<catalog::model::StarterKit>("", &one.name)),
             name: one.name,
             outcome: match one.done {
                 Some(Done::Created) => ApplyOutcome::Created,
@@ -79,6 +88,7 @@ impl Documents for CatalogDocuments {
             },
             revision: None,
             missing: None,
+            differs: Vec::new(),
         });
         Ok(answer.collect())
     }
@@ -89,6 +99,10 @@ pub(crate) struct FleetDocuments(pub(crate) Arc<Fleet>);
 
 #[async_trait]
 impl Documents for FleetDocuments {
+    fn kinds(&self) -> Vec<&'static str> {
+        vec![fleet::model::Cluster::KIND]
+    }
+
     fn takes(&self, document: &Value) -> bool {
         Fleet::takes(document)
     }
@@ -102,6 +116,7 @@ impl Documents for FleetDocuments {
         let applied = self.0.cluster_apply(caller, documents, change).await?;
         let answer = applied.into_iter().map(|one| Applied {
             kind: fleet::model::Cluster::KIND.into(),
+            key: Some(Key::of::<fleet::model::Cluster>("", &one.name)),
             name: one.name,
             outcome: match one.is_new {
                 Some(true) => ApplyOutcome::Created,
@@ -110,6 +125,7 @@ impl Documents for FleetDocuments {
             },
             revision: None,
             missing: None,
+            differs: Vec::new(),
         });
         Ok(answer.collect())
     }

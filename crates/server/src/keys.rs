@@ -1,6 +1,9 @@
 //! Keys of the platform that are made at its first start.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use kernel::{
@@ -11,7 +14,10 @@ use rand::RngCore as _;
 use secrets::Transit;
 use serde::{Deserialize, Serialize};
 
-use crate::Config;
+use crate::{
+    Config,
+    turning::{self, Turning},
+};
 
 /// The platform's own record: one in a store, so that replicas agree on what was drawn.
 #[derive(Debug)]
@@ -52,43 +58,73 @@ const DIGEST_KEY: &str = "digest-key";
 
 /// The keys that secrets are sealed by: `TOWPATH_PLATFORM_KEY`, or the key's file, drawn at the first start; and those
 /// of before, in files and in `TOWPATH_FORMER_PLATFORM_KEY`.
-pub(crate) async fn sealer(config: &Config) -> Result<Sealer> {
+pub(crate) async fn sealer(config: &Config) -> Result<(Sealer, Arc<Turning>)> {
     let transit = match (&config.transit_key, &config.vault) {
         (Some(key), Some(vault)) => Some(Transit::new(vault, key)?),
         _ => None,
     };
     let kms = transit.as_ref().map(|transit| transit as &dyn Kms);
-    let current = match PlatformKey::from_env("TOWPATH_PLATFORM_KEY", kms).await? {
-        Some(key) => key,
-        None => PlatformKey::from_file(&key_file(config), kms).await?,
+    let file = key_file(config);
+    let given = PlatformKey::from_env("TOWPATH_PLATFORM_KEY", kms).await?;
+    let is_given = given.is_some();
+    let current = if let Some(key) = given {
+        key
+    } else {
+        turning::pass_on(&file)?;
+        PlatformKey::from_file(&file, kms).await?
+    };
+    let cannot = if is_given {
+        Some("its key is given in TOWPATH_PLATFORM_KEY, which a process reads once")
+    } else if !config.store_url().starts_with("sqlite:") {
+        Some("other replicas may use its store, which have to know a key before one seals by it")
+    } else {
+        None
     };
     if let (Some(kms), false) = (kms, current.is_wrapped()) {
-        tracing::warn!("{}", unguarded(config, &kms.name()));
+        tracing::warn!(
+            "{}",
+            unguarded(&file, is_given, cannot.is_none(), &kms.name())
+        );
     }
     let mut sealer = Sealer::new(current);
     for file in &config.former_key_files {
         sealer = sealer.with_former(PlatformKey::from_existing(file, kms).await?);
     }
+    let before = turning::before(&file);
+    if before.exists() {
+        sealer = sealer.with_former(PlatformKey::from_existing(&before, kms).await?);
+    }
     if let Some(key) = PlatformKey::from_env("TOWPATH_FORMER_PLATFORM_KEY", kms).await? {
         sealer = sealer.with_former(key);
     }
-    Ok(sealer)
+    let turning = Turning::new(file, transit, sealer.clone(), cannot);
+    Ok((sealer, Arc::new(turning)))
 }
 
-/// That a key is in plain text although `kms` was to guard it, and what to do: a key that was in plain text
-/// once may have been copied, so that another takes its place.
-fn unguarded(config: &Config, kms: &str) -> String {
-    let file = key_file(config);
+/// That the key in `file`, or in the environment where it `is_given` there, is in plain text although `kms` was to
+/// guard it, and what to do: a key that was in plain text once may have been copied, so that another takes its
+/// place; while the platform runs, where that `can_turn`.
+fn unguarded(file: &Path, is_given: bool, can_turn: bool, kms: &str) -> String {
     let file = file.display();
-    let place = match std::env::var_os("TOWPATH_PLATFORM_KEY") {
-        Some(_) => "TOWPATH_PLATFORM_KEY".to_owned(),
-        None => file.to_string(),
+    let place = if is_given {
+        "TOWPATH_PLATFORM_KEY".to_owned()
+    } else {
+        file.to_string()
+    };
+    let way = if can_turn {
+        format!(
+            "call `towpath rekey --new-key`, and destroy the former key once that is done, which is kept as \
+             {file}.former-ID"
+        )
+    } else {
+        format!(
+            "move {place} to {file}.former (and take TOWPATH_PLATFORM_KEY out of the environment), start with \
+             `--former-key-file {file}.former`, call `towpath rekey`, and destroy the former key once that is done"
+        )
     };
     format!(
         "the platform's key in {place} is not encrypted: {kms} does not guard it, and whoever has it opens all \
-         secrets. To have another key that it guards, move {place} to {file}.former (and take TOWPATH_PLATFORM_KEY out \
-         of the environment), start with `--former-key-file {file}.former`, call `towpath rekey`, and destroy \
-         the former key once that is done"
+         secrets. To have another key that it guards, {way}"
     )
 }
 
@@ -121,4 +157,29 @@ fn random_bytes() -> Secret {
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
     Secret::new(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_plain_text_is_changed_in_the_way_that_this_platform_can() {
+        let file = Path::new("/data/platform.key");
+        let turned = unguarded(file, false, true, "the service");
+        assert!(turned.contains("`towpath rekey --new-key`"), "{turned}");
+        assert!(!turned.contains("--former-key-file"), "{turned}");
+        for (is_given, place) in [
+            (true, "move TOWPATH_PLATFORM_KEY to"),
+            (false, "move /data/platform.key to"),
+        ] {
+            let moved = unguarded(file, is_given, false, "the service");
+            assert!(moved.contains(place), "{moved}");
+            assert!(
+                moved.contains("--former-key-file /data/platform.key.former"),
+                "{moved}"
+            );
+            assert!(!moved.contains("--new-key"), "{moved}");
+        }
+    }
 }

@@ -6,7 +6,9 @@
 
 mod actions;
 mod adapters;
+mod apart;
 mod api;
+mod buckets;
 mod callers;
 mod config;
 mod declared;
@@ -22,8 +24,10 @@ mod rekey;
 mod routing;
 mod run;
 mod team_ports;
+mod turning;
 
 pub use adapters::shim_main;
+pub use buckets::buckets_elsewhere;
 pub use config::{Config, HostsFile, S3Endpoint, Servers};
 pub use http::document as openapi;
 pub use identity::Lifetimes;

@@ -22,7 +22,7 @@ use identity::{
 };
 use kernel::{
     Driver, DriverHandle, Error, ErrorKind, Guard, Result, Secret, Store,
-    http::{AdminToken, Authenticator},
+    http::{AdminToken, Authenticator, Strangers},
 };
 use portal::Portal;
 use publications::Publications;
@@ -41,6 +41,7 @@ use crate::{
     Config,
     actions::ACTIONS,
     adapters::{Adapters, DeployKeysOf},
+    apart::Apart,
     api,
     callers::{Refusals, Workloads as CallingWorkloads},
     declared::DeclaredDocuments,
@@ -78,6 +79,8 @@ pub struct Running {
     serving: Parts,
     parts: Parts,
     stop: CancellationToken,
+    /// Goes last: see there.
+    _apart: Apart,
 }
 
 /// Starts a platform: returns once it serves.
@@ -93,7 +96,8 @@ pub async fn start(config: Config) -> Result<Running> {
     let api_address = address(&api_listener)?;
     let gateway = address(&gateway_listener)?;
 
-    let store = Store::open(&config.store_url(), keys::sealer(&config).await?).await?;
+    let (sealer, turning) = keys::sealer(&config).await?;
+    let store = Store::open(&config.store_url(), sealer).await?;
     let admin = AdminToken::from_file(&config.data.join("admin.token"))?;
     let admin_token = admin.token().clone();
     let key = keys::digest_key(&store).await?;
@@ -185,6 +189,11 @@ pub async fn start(config: Config) -> Result<Running> {
     parts.run("the log of refusals", async move {
         refusing.tell_refusals(until).await;
     });
+    let strangers = Strangers::default();
+    parts.run(
+        "the log of calls by nobody that is known",
+        strangers.clone().keep(store.clone(), stop.clone()),
+    );
     let refusals = Arc::new(Refusals::default());
     parts.run(
         "the log of refused connections",
@@ -204,9 +213,11 @@ pub async fn start(config: Config) -> Result<Running> {
         identity.clone().follow(stop.clone()),
     );
     parts.run("the view of teams", registry.follow(stop.clone()));
+    // Ten thousand subscribers to one event are ten thousand requests at once.
+    let apart = Apart::start("deliveries")?;
     parts.run(
         "the delivery of events to subscriptions",
-        Deliveries::new(subscriptions.clone(), &holder()).run(stop.clone()),
+        apart.run(Deliveries::new(subscriptions.clone(), &holder()).run(stop.clone())),
     );
     if let Some(url) = config.nats.clone() {
         let outlet = NatsOutlet::new(store.clone(), url, &holder())?;
@@ -236,11 +247,12 @@ pub async fn start(config: Config) -> Result<Running> {
         .with(Arc::new(measuring))
         .with(Arc::new(identity::reconcile::Keys(identity.clone())))
         .with(Arc::new(identity::reconcile::People(identity.clone())))
+        .with(Arc::new(identity::reconcile::Upstreams(identity.clone())))
         .with(Arc::new(DeployCredentials::new(
             values,
             Arc::new(DeployKeysOf(identity.clone())),
         )))
-        .with(Arc::new(Rekeying))
+        .with(Arc::new(Rekeying(turning.clone())))
         .start();
     for engine in &adapters.engines {
         let changes = engine.changes();
@@ -277,6 +289,7 @@ pub async fn start(config: Config) -> Result<Running> {
         .merge(rekey::routes(Arc::new(Rekey::new(
             store.clone(),
             guard.clone(),
+            turning,
         ))))
         .merge(metrics::routes(Metrics {
             store: store.clone(),
@@ -300,6 +313,7 @@ pub async fn start(config: Config) -> Result<Running> {
         ))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(Extension(Arc::new(authenticator) as Arc<dyn Authenticator>))
+        .layer(Extension(strangers))
         .layer(middleware::from_fn(kernel::http::correlate));
     let mut serving = Parts::default();
     serving.run(
@@ -318,6 +332,7 @@ pub async fn start(config: Config) -> Result<Running> {
         serving,
         parts,
         stop,
+        _apart: apart,
     })
 }
 

@@ -22,6 +22,7 @@ use identity::{
         Whom,
     },
 };
+use jiff::Timestamp;
 use kernel::{Caller, Change, ErrorKind, Event, Kind as _, Name, Query, Resource, Result};
 use secrets::{SecretStore, model::SecretRef};
 use serde_json::Value;
@@ -117,6 +118,8 @@ struct OfUpstream {
     name: String,
     /// Whether its people's names are logins at GitHub.
     is_github: bool,
+    /// What it listed before does not count.
+    since: Option<Timestamp>,
 }
 
 #[async_trait]
@@ -130,14 +133,19 @@ impl MembershipSource for OfUpstream {
     }
 
     async fn identify(&self, group: &str, id: Option<&str>) -> Result<Option<Identified>> {
-        let found = self.identity.upstream_group(&self.name, group, id).await?;
+        let found = self
+            .identity
+            .upstream_group(&self.name, group, id, self.since)
+            .await?;
         Ok(found.map(|UpstreamGroup { id, name }| Identified { id, name }))
     }
 
     async fn group(&self, group: &str, id: Option<&str>) -> Result<Group> {
-        let asked = self.identity.upstream_members(&self.name, group, id);
+        let asked = self
+            .identity
+            .upstream_members(&self.name, group, id, self.since);
         Ok(match asked.await? {
-            UpstreamMembers::Listed(all) => Group::Found(of_teams(all)),
+            UpstreamMembers::Listed { members, .. } => Group::Found(of_teams(members)),
             UpstreamMembers::Seen {
                 members,
                 left,
@@ -156,13 +164,14 @@ impl MembershipSource for OfUpstream {
     }
 
     async fn end_gone(&self, caller: &Caller, group: &str, id: Option<&str>) -> Result<usize> {
-        let asked = self.identity.now();
-        let found = self.identity.upstream_members(&self.name, group, id);
+        let found = self
+            .identity
+            .upstream_members(&self.name, group, id, self.since);
         match found.await? {
-            UpstreamMembers::Listed(all) => {
+            UpstreamMembers::Listed { members, asked } => {
                 let group = (group, id);
                 self.identity
-                    .upstream_members_end(caller, &self.name, group, asked, &all)
+                    .upstream_members_end(caller, &self.name, group, asked, &members)
                     .await
             }
             // A group that is not found may be one that the token does not show.
@@ -173,7 +182,7 @@ impl MembershipSource for OfUpstream {
 
 #[async_trait]
 impl Upstreams for OfIdentity {
-    async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
+    async fn sources(&self, since: Option<Timestamp>) -> Result<Vec<Box<dyn MembershipSource>>> {
         let store = self.0.store();
         let all = store.list_all::<Upstream>(&Query::default()).await?;
         let source = |upstream: Resource<Upstream>| -> Box<dyn MembershipSource> {
@@ -181,9 +190,11 @@ impl Upstreams for OfIdentity {
                 identity: self.0.clone(),
                 is_github: matches!(upstream.spec.provider, UpstreamKind::Github { .. }),
                 name: upstream.meta.name,
+                since,
             })
         };
-        Ok(all.into_iter().map(source).collect())
+        let there = all.into_iter().filter(|upstream| !upstream.is_deleting());
+        Ok(there.map(source).collect())
     }
 
     async fn groups_of(&self, person: &str) -> Result<Option<GroupsOf>> {
@@ -415,6 +426,10 @@ pub(crate) struct TeamDocuments(pub(crate) Arc<Teams>);
 
 #[async_trait]
 impl Documents for TeamDocuments {
+    fn kinds(&self) -> Vec<&'static str> {
+        Teams::KINDS.to_vec()
+    }
+
     fn takes(&self, document: &Value) -> bool {
         Teams::takes(document)
     }
@@ -436,6 +451,8 @@ impl Documents for TeamDocuments {
             },
             revision: None,
             missing: None,
+            differs: Vec::new(),
+            key: Some(one.key),
         });
         Ok(answer.collect())
     }

@@ -91,6 +91,8 @@ fn main() -> Result<(), Failed> {
             .build()
     };
     let (receivers, callers) = (elsewhere()?, elsewhere()?);
+    // As the platform has it.
+    let apart = elsewhere()?;
     let taken = Arc::new(AtomicUsize::new(0));
     let receiver = Router::new()
         .route("/", post(take))
@@ -99,10 +101,15 @@ fn main() -> Result<(), Failed> {
     let platform = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    platform.block_on(run(callers.handle(), &receiver, taken))
+    platform.block_on(run(callers.handle(), apart.handle(), &receiver, taken))
 }
 
-async fn run(callers: &Handle, receiver: &str, taken: Arc<AtomicUsize>) -> Result<(), Failed> {
+async fn run(
+    callers: &Handle,
+    apart: &Handle,
+    receiver: &str,
+    taken: Arc<AtomicUsize>,
+) -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let url = format!("sqlite://{}/store.db", directory.path().display());
     let store = Store::open(&url, Sealer::generate()?).await?;
@@ -125,7 +132,7 @@ async fn run(callers: &Handle, receiver: &str, taken: Arc<AtomicUsize>) -> Resul
     let quiet = ask(callers, &api, async { tokio::time::sleep(QUIET).await }).await?;
     let stopping = CancellationToken::new();
     let deliveries = Deliveries::new(service.clone(), "bench").run(stopping.clone());
-    let deliveries = tokio::spawn(deliveries);
+    let deliveries = apart.spawn(deliveries);
     let began = Instant::now();
     let live = ask(callers, &api, async {
         for event in 1..=EVENTS {
@@ -144,7 +151,7 @@ async fn run(callers: &Handle, receiver: &str, taken: Arc<AtomicUsize>) -> Resul
         pass(&store, PASSED / EVENTS).await?;
         last = happen(&store).await?;
     }
-    let deliveries = tokio::spawn(Deliveries::new(service, "bench").run(stop.clone()));
+    let deliveries = apart.spawn(Deliveries::new(service, "bench").run(stop.clone()));
     let began = Instant::now();
     let all = all_have(&store, &taken, 2 * EVENTS * SUBSCRIBERS, last);
     let missed = ask(callers, &api, all).await?;

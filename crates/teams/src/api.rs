@@ -335,7 +335,8 @@ pub struct People {
 pub struct MemberOnboarding {
     /// Who: `local:ada`.
     pub subject: String,
-    /// When they came, as the platform first saw it; none: before that was kept.
+    /// When they came, as the platform first saw it; none: before that was kept, or while their source could not say
+    /// who is in the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub joined: Option<Timestamp>,

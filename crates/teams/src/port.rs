@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use kernel::{Caller, Change, Event, Result};
 use serde::{Deserialize, Serialize};
 
@@ -98,8 +99,9 @@ pub struct GroupsOf {
 /// The sources that are configured beside the platform's own: they come and go.
 #[async_trait]
 pub trait Upstreams: Send + Sync + 'static {
-    /// Those there are.
-    async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>>;
+    /// Those there are. An answer may be one that was given a moment before, to another question: not where `since`
+    /// is said, from before that.
+    async fn sources(&self, since: Option<Timestamp>) -> Result<Vec<Box<dyn MembershipSource>>>;
 
     /// The groups that one of their people is in or has left: of whoever an event tells that a source says
     /// something else of them than before, by the name that the event gives them. None where nothing is

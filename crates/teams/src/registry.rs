@@ -9,15 +9,16 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
-    Beginnings, Caller, CallerKind, Event, EventFilter, Follower, Key, Kind, Query, Resource,
-    Result, Secret, Store, follower::View, http::Authenticator,
+    Beginnings, Caller, CallerKind, Event, EventFilter, Follower, Key, Kind, Name, NewEvent, Query,
+    Resource, Result, Secret, Store, follower::View, http::Authenticator,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    model::{Team, may_be_group},
+    model::{Registration, Team, may_be_group},
     port::GroupsOf,
+    service::change::SYNC,
 };
 
 /// What is known of one team.
@@ -59,6 +60,11 @@ struct Teams {
     by_group: HashMap<String, Vec<String>>,
     /// By source and lasting id of the group.
     by_id: HashMap<(String, String), Vec<String>>,
+    /// Of all that there are, whether each is a customer: of those that give nobody anything as well.
+    registrations: BTreeMap<String, Registration>,
+    /// When it was heard last that somebody had a team looked at. Of a look before the start nothing is known, as
+    /// nothing is of what sources said then.
+    looks_asked: BTreeMap<String, Timestamp>,
 }
 
 impl Teams {
@@ -106,6 +112,12 @@ impl Teams {
     }
 }
 
+/// Whether somebody has a team looked at: the platform itself tells of each again and again.
+fn is_look_asked(event: &Event) -> bool {
+    let what = event.kind.strip_prefix(NewEvent::PREFIX);
+    what == Some(SYNC) && !event.actor.starts_with("system:")
+}
+
 /// Takes a team out of what is listed under `key`.
 fn take<K: Eq + std::hash::Hash>(map: &mut HashMap<K, Vec<String>>, key: &K, team: &str) {
     if let Some(listed) = map.get_mut(key) {
@@ -139,6 +151,11 @@ impl View for Registry {
     }
 
     async fn hear(&self, events: &[Event]) -> Result<()> {
+        let looks_asked = events.iter().filter(|event| is_look_asked(event));
+        for key in looks_asked.filter_map(Event::subject_key) {
+            // By this replica's clock, as what sources say is dated here.
+            self.write().looks_asked.insert(key.name, Timestamp::now());
+        }
         let touched: BTreeSet<Key> = events.iter().filter_map(Event::subject_key).collect();
         for key in touched {
             let team = self.store.get::<Team>(&key.scope, &key.name).await?;
@@ -179,6 +196,13 @@ impl Registry {
 
     /// Takes in a team as it is now, or its absence.
     fn take_in(&self, name: &str, team: Option<Resource<Team>>) {
+        let registration = team.as_ref().map(|team| {
+            if team.spec.is_registered() {
+                Registration::Registered
+            } else {
+                Registration::Offboarded
+            }
+        });
         let registered = team.filter(|team| team.spec.is_registered());
         if let Some(team) = registered.as_ref().filter(|t| self.reserves(&t.spec.group)) {
             tracing::warn!(
@@ -204,7 +228,14 @@ impl Registry {
                 source: team.spec.source,
                 leads: team.spec.leads,
             });
-        self.write().put(name, known);
+        let mut teams = self.write();
+        if let Some(registration) = registration {
+            teams.registrations.insert(name.to_owned(), registration);
+        } else {
+            teams.looks_asked.remove(name);
+            teams.registrations.remove(name);
+        }
+        teams.put(name, known);
     }
 
     /// Whether a group is no team's, since its members operate the platform or onboard teams.
@@ -236,9 +267,43 @@ impl Registry {
         self.read().by_name.get(team).map(|known| known.generation)
     }
 
+    /// Whether a team is a customer, was one, or is not there.
+    pub fn registration(&self, team: &str) -> Registration {
+        let known = self.read();
+        let found = known.registrations.get(team).copied();
+        found.unwrap_or(Registration::Missing)
+    }
+
+    /// When this replica heard last that somebody, and not the platform itself, had a team looked at.
+    pub(crate) fn look_asked(&self, team: &str) -> Option<Timestamp> {
+        self.read().looks_asked.get(team).copied()
+    }
+
     /// The uid of a registered team.
     pub fn uid(&self, team: &str) -> Option<Uuid> {
         self.read().by_name.get(team).map(|known| known.uid)
+    }
+
+    /// Whose work it is to look at a team, for [`kernel::Reconciler::lane`]: of those whose group is elsewhere that
+    /// of the source that is asked for it; nobody's of those whose group is `local`'s, and of those who are no
+    /// customers, of whom no source is asked. A team that is not known may be any of these, and has a lane beside.
+    pub(crate) fn lane(&self, team: &str, local: &str) -> String {
+        let known = self.read();
+        // None of these is a team's name: those have no colon.
+        match known.registrations.get(team) {
+            None => return "new:".into(),
+            Some(Registration::Registered) => {}
+            Some(_) => return String::new(),
+        }
+        let team = known.by_name.get(team);
+        match team.map(|team| (team.source.as_deref(), team.group.as_str())) {
+            Some((Some(source), _)) if source == local => String::new(),
+            Some((Some(source), _)) => format!("source:{source}"),
+            // A group that is kept elsewhere has no such name.
+            Some((None, group)) if Name::new(group).is_ok() => String::new(),
+            // Of one that gives nobody anything sources are asked as well.
+            _ => "source:".into(),
+        }
     }
 
     /// The registered team with the longest name that, with a hyphen, `name` begins with.

@@ -4,28 +4,30 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
-use std::{fmt, io};
+mod guards;
+
+use std::{collections::HashSet, fmt, io};
 
 use minijinja::{
-    AutoEscape, Environment, UndefinedBehavior,
+    AutoEscape, Environment, UndefinedBehavior, filters,
     functions::Function,
     syntax::SyntaxConfig,
-    value::{FunctionArgs, FunctionResult, Serde},
+    value::{FunctionArgs, FunctionResult, Kwargs, Serde, Value},
 };
 use serde::Serialize;
 
 pub use minijinja::ErrorKind;
 
-/// Statements that keep a value for later ones: by them text could double with every line.
-const FORBIDDEN: [&str; 5] = ["set", "macro", "call", "filter", "with"];
+/// Statements that keep a value, or what they give, for later ones: by them text could double with every line.
+const FORBIDDEN: [&str; 6] = ["set", "macro", "call", "filter", "with", "block"];
 
 /// Filters that make more of a value than the template is long.
 const MULTIPLYING: [&str; 8] = [
     "replace", "join", "indent", "batch", "slice", "format", "tojson", "pprint",
 ];
 
-/// Renders templates in which no value grows faster than the template that makes it: steps and output are
-/// counted, memory is not.
+/// Renders templates within bounds: steps and output are counted, and so is whatever a template makes of values,
+/// before it makes it.
 pub struct Sandbox {
     engine: Environment<'static>,
     most: usize,
@@ -49,6 +51,9 @@ impl Sandbox {
     pub fn new(steps: u64, most: usize) -> Self {
         let mut engine = Environment::new();
         engine.remove_global("namespace");
+        engine.add_function("range", guards::range);
+        // The operator is guarded; what the test of the same name goes through would not be.
+        engine.remove_test("in");
         for filter in MULTIPLYING {
             engine.remove_filter(filter);
         }
@@ -86,29 +91,49 @@ impl Sandbox {
         self
     }
 
+    /// Adds the filter `tojson`, for templates that give JSON. It takes a value and nothing else.
+    #[must_use]
+    pub fn with_json(mut self) -> Self {
+        self.engine.add_filter("tojson", json);
+        self
+    }
+
     /// What is wrong with a template, as far as that shows without what it is about.
     pub fn check(&self, template: &str) -> Result<(), Fault> {
+        let template = self.guarded(template)?;
+        let parsed = self.engine.template_from_str(&template);
+        parsed.map(drop).map_err(Fault::Template)
+    }
+
+    /// The words that a template speaks of, with what it asks of them: `team`, `team.members`.
+    pub fn spoken_of(&self, template: &str) -> Result<HashSet<String>, Fault> {
+        let template = self.guarded(template)?;
+        let parsed = self.engine.template_from_str(&template);
+        let parsed = parsed.map_err(Fault::Template)?;
+        Ok(parsed.undeclared_variables(true))
+    }
+
+    /// The template with the guards of what it makes.
+    fn guarded(&self, template: &str) -> Result<String, Fault> {
         if let Some(statement) = forbidden(template) {
             return Err(Fault::Forbidden(statement));
         }
-        let parsed = self.engine.template_from_str(template);
-        parsed.map(drop).map_err(Fault::Template)
+        guards::guarded(template, self.engine.syntax()).map_err(Fault::Forbidden)
     }
 
     /// What the template gives about `words`.
     pub fn render(&self, template: &str, words: &impl Serialize) -> Result<String, Fault> {
-        if let Some(statement) = forbidden(template) {
-            return Err(Fault::Forbidden(statement));
-        }
-        let words = minijinja::Value::from(Serde(words));
+        let template = self.guarded(template)?;
+        let mut engine = self.engine.clone();
+        guards::install(&mut engine);
+        let words = Value::from(Serde(words));
         let mut given = Bounded {
             bytes: Vec::new(),
             most: self.most,
             is_full: false,
         };
-        let rendered = self
-            .engine
-            .template_from_str(template)
+        let rendered = engine
+            .template_from_str(&template)
             .and_then(|template| template.render_captured_to(&words, &mut given).map(drop));
         match rendered {
             Err(_) if given.is_full => Err(Fault::TooLarge(self.most)),
@@ -124,6 +149,14 @@ impl fmt::Debug for Sandbox {
             .field("most", &self.most)
             .finish_non_exhaustive()
     }
+}
+
+fn json(value: &Value) -> Result<Value, minijinja::Error> {
+    if value.is_undefined() {
+        return Err(ErrorKind::UndefinedError.into());
+    }
+    let none: [(&str, Value); 0] = [];
+    filters::tojson(value, None, Kwargs::from_iter(none))
 }
 
 /// A statement of `text` that is not allowed.
@@ -183,6 +216,9 @@ mod tests {
             "{% \n with a = 1 %}{% endwith %}",
             "{% call a() %}{% endcall %}",
             "{% filter upper %}a{% endfilter %}",
+            "{% block a %}a{% endblock %}{{ self.a() }}",
+            "{% for a in [name] recursive %}{{ loop([a]) }}{% endfor %}",
+            "{% for a in [name] if a recursive %}{{ loop([a]) }}{% endfor %}",
         ] {
             let checked = Sandbox::new(1, 1).check(template);
             assert!(matches!(checked, Err(Fault::Forbidden(_))), "{template}");
@@ -199,20 +235,169 @@ mod tests {
     fn steps_and_output_have_an_end_and_nothing_else_is_reached() {
         let long = "{% for a in range(1000) %}{{ name }}{{ name }}{% endfor %}";
         assert!(matches!(render(long), Err(Fault::TooLarge(1024))));
-        let many =
-            "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}";
+        let many = "{% for a in range(1000) %}{% for b in range(1000) %}{% endfor %}{% endfor %}";
         let Err(Fault::Template(error)) = render(many) else {
             panic!("it renders");
         };
         assert_eq!(error.kind(), ErrorKind::OutOfFuel);
-        for template in [
-            "{{ nobody }}",
-            "{% include \"/etc/passwd\" %}",
-            "{{ namespace() }}",
-            "{{ \"x\" * 100000000 }}",
+        for (template, expected) in [
+            ("{{ nobody }}", ErrorKind::UndefinedError),
+            ("{{ nobody * 2 }}", ErrorKind::UndefinedError),
+            ("{% include \"/etc/passwd\" %}", ErrorKind::TemplateNotFound),
+            ("{{ namespace() }}", ErrorKind::UnknownFunction),
         ] {
-            assert!(render(template).is_err(), "{template}");
+            let Err(Fault::Template(error)) = render(template) else {
+                panic!("{template}: it renders");
+            };
+            assert_eq!(error.kind(), expected, "{template}: {error}");
         }
+    }
+
+    /// What the engine says of a template that does not render.
+    fn refused(template: &str) -> String {
+        match render(template) {
+            Err(Fault::Template(error)) => error.to_string(),
+            other => panic!("{template}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_is_repeated_neither_when_it_is_rendered_nor_when_it_is_read() {
+        for template in [
+            "{{ \"x\" * 100000000 }}",
+            "{{ 100000000 * name }}",
+            "{{ (\"x\",) * 100000000 }}",
+            "{{ (([\"x\" * 1000000] * 1000000) ~ \"\")|length }}",
+            "{{ 2 * 3 * [name][0] }}",
+            "{{ 2 * name|length * name|upper }}",
+            "{% if [1] * 100000000 %}{% endif %}",
+        ] {
+            let why = refused(template);
+            assert!(why.contains("`*` multiplies numbers"), "{template}: {why}");
+            assert!(Sandbox::new(1, 1).check(template).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_doubles_from_loop_to_loop_has_an_end() {
+        for double in [
+            "a ~ a",
+            "a + a",
+            "[a, a]",
+            "(a ~ \"\")|string ~ a",
+            "[a]|list + [a]",
+        ] {
+            let begins = format!("{{% for a in [{double}] %}}").repeat(40);
+            let ends = "{% endfor %}".repeat(40);
+            let template = format!(
+                "{{% for a in [name] %}}{begins}{{{{ (a ~ \"\")|length }}}}{ends}{{% endfor %}}"
+            );
+            let why = refused(&template);
+            assert!(why.contains("come to more than"), "{double}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_is_gone_through_again_and_again_has_an_end() {
+        for compared in [
+            "-1 in b",
+            "[-1] not in b",
+            "b == range(1000)",
+            "range(1000) != b",
+            "[a] + b|list > [a] + b|list",
+            "b is eq(range(1000))",
+            "b is lt range(1000)",
+        ] {
+            // With steps for all of it.
+            let template = format!(
+                "{{% for b in [range(1000)] %}}{{% for a in range(1000) %}}{{% for c in range(1000) %}}\
+                 {{% if {compared} %}}{{% endif %}}{{% endfor %}}{{% endfor %}}{{% endfor %}}"
+            );
+            let words: BTreeMap<&str, &str> = BTreeMap::new();
+            match Sandbox::new(u64::MAX >> 1, 1024).render(&template, &words) {
+                Err(Fault::Template(error)) => {
+                    let why = error.to_string();
+                    assert!(why.contains("come to more than"), "{compared}: {why}");
+                }
+                other => panic!("{compared}: {other:?}"),
+            }
+        }
+        for long in ["range(1001)", "range(5, 99999)", "range(0, -99999, -2)"] {
+            let why = refused(&format!("{{{{ {long} == {long} }}}}"));
+            assert!(why.contains("more than 1000 items"), "{long}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_is_guarded_gives_what_it_gave() {
+        for (template, expected) in [
+            ("{{ 2 * 3 + 1 }}", "7"),
+            ("{{ name ~ \"-\" ~ 2 * -3 }}", "shop--6"),
+            ("{{ (name|length + 1) * 2 }}", "10"),
+            ("{{ \"a\" \"b\" ~ name[:1] ~ [1, 2][1] }}", "abs2"),
+            ("{{ \"yes\" if \"o\" in name }}", "yes"),
+            (
+                "{{ \"yes\" if \"x\" not in name and name in [name] }}",
+                "yes",
+            ),
+            ("{{ nobody|default(name)|upper }}", "SHOP"),
+            (
+                "{{ nobody is defined }} {{ name is not eq(\"x\") }} {{ name is defined and name == \"shop\" }}",
+                "False True True",
+            ),
+            (
+                "{{ 1 < 2 == 2 <= 1 + 1 }} {{ not 2 * 3 != 6 }} {{ -1 >= -(name|length) }}",
+                "True True True",
+            ),
+            ("{{ range(2, 9, 3)|list == [2, 5, 8] }}", "True"),
+            (
+                "{{ {\"in\": [name]}.in|first ~ {\"a\": 2}.a * 2 }}",
+                "shop4",
+            ),
+            (
+                "{% for a in [1, 2, 3] if a in [2, 3] %}{{ a }}{% endfor %}",
+                "23",
+            ),
+            (
+                "{% for a in range(*[1, 3]) %}{{ a }}{{ \",\" if not loop.last }}{% endfor %}",
+                "1,2",
+            ),
+            (
+                "{% for k, v in {\"a\": {\"b\": 1}}|items -%} {{ k ~ v.b }} {%- endfor %}",
+                "a1",
+            ),
+            ("{% raw %}{{ a * b }}{% endraw %}{# a ~ b #}", "{{ a * b }}"),
+            ("\u{e4} {{ \"\u{e4}\" ~ '*~' }}", "\u{e4} \u{e4}*~"),
+        ] {
+            assert_eq!(
+                render(template).ok().as_deref(),
+                Some(expected),
+                "{template}"
+            );
+        }
+    }
+
+    #[test]
+    fn json_is_there_where_it_is_wanted_and_makes_nothing_else() {
+        let words = BTreeMap::from([("name", "a \"b\"")]);
+        let sandbox = Sandbox::new(1000, 1024).with_json();
+        let rendered = sandbox.render("{{ [name]|tojson }}", &words);
+        assert_eq!(rendered.ok().as_deref(), Some("[\"a \\\"b\\\"\"]"));
+        for template in [
+            "{{ name|tojson(indent=1000000000) }}",
+            "{{ nobody|tojson }}",
+        ] {
+            assert!(
+                matches!(sandbox.render(template, &words), Err(Fault::Template(_))),
+                "{template}"
+            );
+        }
+        // Each would be twice as long as the one before it.
+        let many = format!("{{{{ (name{})|length }}}}", "|tojson".repeat(60));
+        let Err(Fault::Template(error)) = sandbox.render(&many, &words) else {
+            panic!("it renders");
+        };
+        assert!(error.to_string().contains("come to more than"), "{error}");
     }
 
     #[test]

@@ -6,10 +6,12 @@
 #![warn(clippy::unwrap_used)]
 
 pub mod database;
+pub mod leftovers;
 pub mod ports;
 pub mod servers;
 pub mod wait;
 
 pub use database::Database;
+pub use leftovers::Leftovers;
 pub use ports::free_port;
 pub use wait::eventually;

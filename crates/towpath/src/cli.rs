@@ -13,6 +13,7 @@ use crate::{
     command,
     context::{Context, Format, Terminal},
     failure::{Failure, Result},
+    usage::Usage,
 };
 
 /// The environment where none is named.
@@ -236,10 +237,13 @@ pub(crate) enum Command {
 }
 
 impl Cli {
-    /// The command line of this program; ends it where it is not one.
-    pub(crate) fn read() -> Self {
+    /// The command line of this program; ends it where help is asked for, and where people are told that it is
+    /// not one. Says in `Err` what a program is told.
+    pub(crate) fn read() -> Result<Self, Usage> {
         let arguments = command::secrets::inject::spelled_out(std::env::args_os());
-        let mut matches = Self::command().get_matches_from(arguments);
+        let mut matches = Self::command()
+            .try_get_matches_from(&arguments)
+            .map_err(|error| Usage::of(&error, &arguments))?;
         let source = |id| match matches.value_source(id) {
             Some(ValueSource::CommandLine) => Some(Source::Flag),
             Some(ValueSource::EnvVariable) => Some(Source::Environment),
@@ -252,9 +256,9 @@ impl Cli {
             data: source("data"),
         };
         let mut cli = Self::from_arg_matches_mut(&mut matches)
-            .unwrap_or_else(|error| error.format(&mut Self::command()).exit());
+            .map_err(|error| Usage::of(&error.format(&mut Self::command()), &arguments))?;
         cli.global.given = given;
-        cli
+        Ok(cli)
     }
 
     /// Runs the command to its end.

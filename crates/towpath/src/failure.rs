@@ -78,7 +78,9 @@ impl Failure {
         self
     }
 
+    /// The files that its problems point into, in whose order these are told; what stands in none comes last.
     pub(crate) fn sources(mut self, sources: BTreeMap<String, String>) -> Self {
+        self.problems.sort_by(|a, b| place(a).cmp(&place(b)));
         self.sources = sources;
         self
     }
@@ -102,6 +104,12 @@ impl Failure {
         // Where standard error is closed, nobody can be told.
         let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
     }
+}
+
+fn place(problem: &Problem) -> (bool, Option<(&str, usize, usize)>) {
+    let at = problem.location.as_ref();
+    let at = at.map(|at| (at.file.as_str(), at.line, at.column));
+    (at.is_none(), at)
 }
 
 impl std::fmt::Display for Failure {

@@ -16,9 +16,11 @@ use crate::{
     failure::{Failure, Result},
 };
 
+mod faulty;
 mod places;
 mod workloads;
 
+pub(crate) use faulty::Unready;
 pub(crate) use places::Places;
 pub(crate) use workloads::{Changes, Request, workloads};
 

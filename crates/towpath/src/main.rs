@@ -19,6 +19,7 @@ mod prompt;
 mod reference;
 mod render;
 mod secret_file;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -33,8 +34,14 @@ fn main() -> ExitCode {
     {
         return server::shim_main();
     }
-    let cli = cli::Cli::read();
     let terminal = context::Terminal::detect();
+    let cli = match cli::Cli::read() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            usage.failure.report(usage.format, terminal);
+            return usage.failure.exit.into();
+        }
+    };
     let format = cli.global.output;
     match cli.run(terminal) {
         Ok(()) => ExitCode::SUCCESS,

@@ -239,3 +239,67 @@ async fn a_file_that_is_too_deep_is_refused() {
     assert_ne!(ended.code, 0, "{ended:?}");
     assert!(ended.err.contains("flatten it"), "{}", ended.err);
 }
+
+#[tokio::test]
+async fn a_wrong_command_line_is_told_in_the_form_that_it_asks_for() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    for (line, says) in [
+        (&["fly"][..], "unrecognized subcommand 'fly'"),
+        (&["status", "--loud"], "unexpected argument '--loud' found"),
+        (
+            &["env", "create"],
+            "the following required arguments were not provided: <NAME>",
+        ),
+        (
+            &["graph", "--format", "svg"],
+            "`--format` draws for people, and `--output` gives the graph to programs: both cannot be",
+        ),
+    ] {
+        let ended = site.cli(&[line, &["-o", "json"]].concat()).await;
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{line:?}");
+        let error: Value = serde_json::from_str(&ended.err).unwrap();
+        assert_eq!(error["message"], says, "{line:?}");
+        assert!(error["remedy"].is_string(), "{line:?}: {error}");
+    }
+    let ended = site.cli(&["fly"]).await;
+    assert!(ended.err.starts_with("error: unrecognized"), "{ended:?}");
+    let ended = site.cli(&["env", "--help", "-o", "json"]).await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_the_platform_finds_wrong_is_told_along_with_the_mistakes_of_a_file() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let _running = site.start().await;
+    let files = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = files.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let score = write(
+        "score.yaml",
+        "apiVersion: score.dev/v1b1\nmetadata: {name: shop}\ncontainers:\n  web: {image: /bin/sh}\n  side: {imge: x}\n\
+         resources:\n  thing: {type: curio}\n",
+    );
+    let deployed = site.cli(&["deploy", &score]).await;
+    let applied = site.cli(&["apply", "-f", &score]).await;
+    assert_eq!(applied.code, 3, "{applied:?}");
+    for says in ["imge", "curio"] {
+        assert!(applied.err.contains(says), "{says}: {}", applied.err);
+    }
+    assert_eq!(applied.err, deployed.err);
+
+    // What is applied beside it is not there yet, and nothing is said of its absence.
+    let definition = write(
+        "curio.yaml",
+        "apiVersion: towpath.dev/v1\nkind: ResourceDefinition\nmetadata: {name: curio}\nspec: {type: curio, \
+         provisioner: template, params: {outputs: {a: b}}}\n",
+    );
+    let applied = site.cli(&["apply", "-f", &definition, "-f", &score]).await;
+    assert_eq!(applied.code, 3, "{applied:?}");
+    assert!(applied.err.contains("imge"), "{}", applied.err);
+    assert!(!applied.err.contains("curio"), "{}", applied.err);
+}

@@ -124,7 +124,12 @@ async fn operators_say_which_clusters_there_are() {
     let revision = Some(qa_now.meta.revision);
     client.put_cluster("qa", &new, revision).await.unwrap();
 
-    let gone = site.cli(&["cluster", "delete", "qa"]).await;
+    let unsaid = site.cli(&["cluster", "delete", "qa"]).await;
+    assert_eq!(unsaid.code, 2, "{unsaid:?}");
+    assert!(unsaid.err.contains("--confirm qa"), "{}", unsaid.err);
+    let gone = site
+        .cli(&["cluster", "delete", "qa", "--confirm", "qa"])
+        .await;
     assert_eq!(gone.code, 0, "{gone:?}");
     let missing = site.cli(&["cluster", "show", "qa"]).await;
     assert_eq!(missing.code, 4, "{missing:?}");

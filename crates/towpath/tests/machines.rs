@@ -438,7 +438,7 @@ async fn programs_and_upstreams_are_set_by_commands_of_operators() {
         "set",
         "hub",
         "--client-id",
-        "Iv1.0123",
+        "Ov23liAbc",
         "--github-org",
         "acme",
     ];

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrets::{
     api::{Encoded, PutSecret},
     model::SecretRef,
@@ -258,6 +259,124 @@ async fn the_platforms_key_is_changed_and_the_former_one_let_go_of() {
     assert_eq!(value(&site).await, "canary-key");
     running.kill();
     assert!(!is_text_in(&data.path().join("towpath.db"), "canary-key"));
+}
+
+/// Until nothing is sealed by another key than the present one, and none is kept for the next start.
+async fn turned(site: &Site, running: &Running) -> kernel::SealedBy {
+    let before = site.data.join("platform.key.before");
+    testkit::eventually("the change of the key is done", LONG, || async {
+        let state = running.client().keys().await.unwrap();
+        let done = state.remaining == 0 && state.former.is_empty() && !before.exists();
+        done.then_some(state)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platforms_key_is_changed_while_requests_go_on() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let running = site.start().await;
+    let secret = SecretRef::new("payments", "app/key").unwrap();
+    put(&running, &secret, "canary-key").await;
+    let key = data.path().join("platform.key");
+    let mut keys = vec![std::fs::read(&key).unwrap()];
+
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let client = running.client().clone();
+    let load = tokio::spawn(async move {
+        let written = SecretRef::new("payments", "app/written").unwrap();
+        let mut answered = 0;
+        while !*stopped.borrow() {
+            client.secret_value(&secret, None).await.unwrap();
+            let value = kernel::Secret::from(format!("canary-{answered}"));
+            let put = PutSecret {
+                value: Some(Encoded::of(&value)),
+                ..PutSecret::default()
+            };
+            client.put_secret(&written, &put, None).await.unwrap();
+            client.secret_value(&written, None).await.unwrap();
+            answered += 1;
+        }
+        answered
+    });
+    for _ in 0..3 {
+        let done = towpath(&site, &["rekey", "--new-key", "-o", "json"], "").await;
+        let state: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert_eq!(state["remaining"], 0, "{done:?}");
+        assert_eq!(state["former"], json!([]), "{done:?}");
+        turned(&site, &running).await;
+        let now = std::fs::read(&key).unwrap();
+        assert!(!keys.contains(&now), "it is another key");
+        keys.push(now);
+    }
+    stop.send(true).unwrap();
+    let answered = load.await.unwrap();
+    assert!(answered > 3, "{answered} requests are no load");
+    running.kill();
+
+    // Kept for older copies of the store, and no start reads them.
+    let kept = std::fs::read_dir(data.path()).unwrap().flatten();
+    let kept = kept.filter(|entry| {
+        let name = entry.file_name();
+        name.to_str().unwrap().starts_with("platform.key.former-")
+    });
+    let mut kept: Vec<_> = kept.map(|e| std::fs::read(e.path()).unwrap()).collect();
+    kept.sort();
+    let new = keys.pop().unwrap();
+    keys.sort();
+    assert_eq!(kept, keys);
+    let listen = [site.api, site.gateway].map(|port| format!("127.0.0.1:{port}"));
+    for old in keys {
+        std::fs::write(&key, old).unwrap();
+        let up = ["up", "--listen", &listen[0], "--gateway-listen", &listen[1]];
+        let ended = site.cli(&up).await;
+        assert_ne!(ended.code, 0, "{ended:?}");
+        let said = "the platform's key is not the one";
+        assert!(ended.err.contains(said), "{}", ended.err);
+    }
+    std::fs::write(&key, new).unwrap();
+    let running = site.start().await;
+    assert_eq!(value(&site).await, "canary-key");
+    running.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_key_that_is_killed_is_gone_on_with() {
+    const KILLS: u32 = 6;
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let running = site.start().await;
+    towpath(&site, &["secret", "set", "app/key"], "canary-key").await;
+    let first = running.client().keys().await.unwrap().current;
+    running.kill();
+
+    // Between the second name of the present key and the first name of the next one.
+    let beside = |what: &str| data.path().join(format!("platform.key{what}"));
+    let next = STANDARD.encode(rand::random::<[u8; 32]>());
+    std::fs::write(beside(".next"), &next).unwrap();
+    let owners = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(beside(".next"), owners).unwrap();
+    std::fs::hard_link(beside(""), beside(".before")).unwrap();
+    let running = site.start().await;
+    let state = turned(&site, &running).await;
+    assert_ne!(state.current, first);
+    assert_eq!(std::fs::read_to_string(beside("")).unwrap(), next);
+    assert_eq!(value(&site).await, "canary-key");
+    running.kill();
+
+    for kill in 0..KILLS {
+        let running = site.start().await;
+        let client = running.client().clone();
+        let asked = tokio::spawn(async move { client.rekey(true).await.is_ok() });
+        tokio::time::sleep(Duration::from_millis(4) * kill).await;
+        running.kill();
+        let accepted = asked.await.unwrap();
+        let running = site.start().await;
+        turned(&site, &running).await;
+        assert_eq!(value(&site).await, "canary-key", "{kill}: {accepted}");
+        running.kill();
+    }
 }
 
 fn is_text_in(file: &Path, text: &str) -> bool {

@@ -175,6 +175,8 @@ impl Catalogue {
             candidates,
             chosen,
             rivals: leaders,
+            params: Vec::new(),
+            outputs: Vec::new(),
             known_types: types
                 .collect::<std::collections::BTreeSet<_>>()
                 .into_iter()

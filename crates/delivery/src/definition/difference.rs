@@ -38,6 +38,20 @@ pub fn difference(
     found
 }
 
+/// Where `after` says otherwise than `before`, each of which stands at `root`: `metadata.labels`.
+pub(crate) fn places(root: &str, before: &Value, after: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    values(
+        &mut root.split('.').map(str::to_owned).collect(),
+        Some(before),
+        Some(after),
+        &mut found,
+    );
+    let mut places: Vec<_> = found.into_iter().map(|change| change.path).collect();
+    places.dedup();
+    places
+}
+
 fn fields(
     path: &mut Vec<String>,
     before: &Map<String, Value>,

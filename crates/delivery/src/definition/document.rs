@@ -1,13 +1,13 @@
 //! Documents that people apply: `towpath.dev/v1`.
 
-use kernel::{
-    Name, Problem,
-    document::{API_VERSION, shaped},
-};
+use kernel::{Kind as _, Name, Problem, document::API_VERSION};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::model::{EnvironmentRoleSpec, ResourceDefinitionSpec};
+use super::shape::in_part;
+use crate::model::{
+    Environment, EnvironmentRole, EnvironmentRoleSpec, ResourceDefinition, ResourceDefinitionSpec,
+};
 
 /// A document of a kind that can be applied.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,32 +67,56 @@ pub struct EnvironmentFields {
 }
 
 impl Applicable {
-    /// Reads one document; `place` (`documents[0]`) is where the problems are. What the platform
-    /// itself has answered is taken too: what it should be counts, not what it is.
-    pub fn read(value: &Value, place: &str) -> Result<Self, Problem> {
+    /// The kinds that are read: of all others, no document is.
+    pub const KINDS: [&'static str; 3] = [
+        ResourceDefinition::KIND,
+        EnvironmentRole::KIND,
+        Environment::KIND,
+    ];
+
+    /// The rule that a document of no kind breaks.
+    pub const NO_SUCH_KIND: &'static str = "document/kind";
+
+    /// Reads one document, and says everything that is wrong with its shape; `place` (`documents[0]`) is where
+    /// the problems are. One that has some is there without the fields that they are of, where it can be
+    /// read so. What the platform itself has answered is taken too: what it should be counts, not what it is.
+    pub fn read(value: &Value, place: &str) -> (Option<Self>, Vec<Problem>) {
         let answered = of_answer(value);
         let value = answered.as_ref().unwrap_or(value);
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         match (text("apiVersion"), text("kind")) {
-            (API_VERSION, "ResourceDefinition") => {
-                shaped(value, place).map(Self::ResourceDefinition)
+            (API_VERSION, kind) if !Self::KINDS.contains(&kind) => {
+                let problem = Problem::new(
+                    Self::NO_SUCH_KIND,
+                    format!("{place}.kind"),
+                    format!("there is no kind `{kind}` that can be applied"),
+                )
+                .remedy("see those that there are: `towpath apply --help`");
+                (None, vec![problem])
             }
-            (API_VERSION, "EnvironmentRole") => shaped(value, place).map(Self::EnvironmentRole),
-            (API_VERSION, "Environment") => shaped(value, place).map(Self::Environment),
-            (API_VERSION, kind) => Err(Problem::new(
-                "document/kind",
-                format!("{place}.kind"),
-                format!("there is no kind `{kind}` that can be applied"),
-            )
-            .remedy("see those that there are: `towpath apply --help`")),
-            (version, _) => Err(Problem::new(
-                "document/api-version",
-                format!("{place}.apiVersion"),
-                format!("`{version}` is not an API version that can be applied here"),
-            )
-            .remedy(format!(
-                "use `{API_VERSION}`; a Score file is deployed, not applied"
-            ))),
+            (API_VERSION, ResourceDefinition::KIND) => {
+                let (read, problems) = in_part(value, place);
+                (read.map(Self::ResourceDefinition), problems)
+            }
+            (API_VERSION, EnvironmentRole::KIND) => {
+                let (read, problems) = in_part(value, place);
+                (read.map(Self::EnvironmentRole), problems)
+            }
+            (API_VERSION, _) => {
+                let (read, problems) = in_part(value, place);
+                (read.map(Self::Environment), problems)
+            }
+            (version, _) => {
+                let problem = Problem::new(
+                    "document/api-version",
+                    format!("{place}.apiVersion"),
+                    format!("`{version}` is not an API version that can be applied here"),
+                )
+                .remedy(format!(
+                    "use `{API_VERSION}`; a Score file is deployed, not applied"
+                ));
+                (None, vec![problem])
+            }
         }
     }
 }
@@ -129,7 +153,8 @@ pub fn defaults() -> Vec<Applicable> {
         .map(|document| {
             let value =
                 Value::deserialize(document).expect("the defaults are YAML: a test reads them");
-            Applicable::read(&value, "defaults").expect("the defaults are valid: a test reads them")
+            let (read, _) = Applicable::read(&value, "defaults");
+            read.expect("the defaults are valid: a test reads them")
         })
         .collect()
 }
@@ -150,7 +175,10 @@ mod tests {
             "apiVersion": API_VERSION, "kind": "EnvironmentRole",
             "metadata": { "name": "dev" }, "spec": { "protectd": true },
         });
-        let problem = Applicable::read(&value, "documents[0]").unwrap_err();
+        let (_, problems) = Applicable::read(&value, "documents[0]");
+        let [problem] = problems.as_slice() else {
+            panic!("{problems:?}");
+        };
         assert!(problem.message.contains("protectd"), "{problem:?}");
         assert_eq!(problem.path, "documents[0].spec.protectd");
     }
@@ -165,8 +193,8 @@ mod tests {
             },
             "spec": { "protected": false }, "status": null,
         });
-        let Applicable::EnvironmentRole(role) =
-            Applicable::read(&answered, "documents[0]").unwrap()
+        let (Some(Applicable::EnvironmentRole(role)), _) =
+            Applicable::read(&answered, "documents[0]")
         else {
             panic!("it is a role");
         };

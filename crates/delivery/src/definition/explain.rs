@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use kernel::Problem;
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{Catalogue, Context, Given, unread::read_by};
 use crate::{
     model::{Criterion, DefinitionRef},
     score::suggest::nearest,
@@ -28,6 +28,12 @@ pub struct Explanation {
     /// Those that hold equally: the ambiguity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<DefinitionRef>,
+    /// The parameters that the chosen one reads, of whoever asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<String>,
+    /// The outputs of the chosen one, as far as they are known before it is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
     /// The types that there are definitions for.
     pub known_types: Vec<String>,
 }
@@ -61,6 +67,20 @@ pub struct Judged {
 }
 
 impl Explanation {
+    /// With what the chosen one of `catalogue` takes and gives.
+    #[must_use]
+    pub fn with_use(mut self, catalogue: &Catalogue, given: &Given<'_>) -> Self {
+        let chosen = self.chosen.as_ref();
+        if let Some(spec) = chosen.and_then(|chosen| catalogue.get(chosen)) {
+            self.params = read_by(spec).into_iter().collect();
+            self.outputs = match given(&spec.provisioner, &spec.params) {
+                Some(names) => names.into_iter().collect(),
+                None => spec.outputs.clone(),
+            };
+        }
+        self
+    }
+
     /// What stands in the way where nothing was chosen.
     pub(super) fn problem(&self) -> Problem {
         let need = self.need();
@@ -137,6 +157,25 @@ impl Explanation {
         format!("`{rival}` ({})", held.join("; "))
     }
 
+    /// What a Score file may write with the chosen one.
+    fn tell_use(&self, text: &mut String) {
+        for (what, names, none) in [
+            ("params", &self.params, "none"),
+            (
+                "outputs",
+                &self.outputs,
+                "none that are known before it is made",
+            ),
+        ] {
+            let told = if names.is_empty() {
+                none.to_owned()
+            } else {
+                names.join(", ")
+            };
+            let _ = writeln!(text, "    {what}: {told}");
+        }
+    }
+
     /// For people.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -172,8 +211,11 @@ impl Explanation {
                 }
                 text.push('\n');
             }
-            if let (Some(learn), "chosen") = (&candidate.learn, mark) {
-                let _ = writeln!(text, "    learn more: {learn}");
+            if mark == "chosen" {
+                self.tell_use(&mut text);
+                if let Some(learn) = &candidate.learn {
+                    let _ = writeln!(text, "    learn more: {learn}");
+                }
             }
         }
         if self.chosen.is_none() {

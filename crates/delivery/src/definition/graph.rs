@@ -56,6 +56,17 @@ pub struct Built {
 
 /// Builds the graph, or says everything that is wrong with it.
 pub fn build(input: &Input<'_>) -> Result<Built, Vec<Problem>> {
+    let (built, problems) = partly(input);
+    if problems.is_empty() {
+        Ok(built)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Builds as much of the graph as can be, and says everything that is wrong with the rest: that is not in
+/// the graph.
+pub fn partly(input: &Input<'_>) -> (Built, Vec<Problem>) {
     let mut builder = Builder {
         input,
         graph: Graph::default(),
@@ -78,14 +89,11 @@ pub fn build(input: &Input<'_>) -> Result<Built, Vec<Problem>> {
             .remedy("remove one of these references"),
         );
     }
-    if builder.problems.is_empty() {
-        Ok(Built {
-            graph: builder.graph,
-            stays: builder.stays,
-        })
-    } else {
-        Err(builder.problems)
-    }
+    let built = Built {
+        graph: builder.graph,
+        stays: builder.stays,
+    };
+    (built, builder.problems)
 }
 
 /// A need on its way to a node.
@@ -99,6 +107,8 @@ struct Need {
     /// The asker's parameters, and what the aliases in them stand for.
     params: Map<String, Value>,
     aliases: BTreeMap<String, NodeId>,
+    /// Whether nothing is wrong with these: what meets them is judged by them.
+    is_sound: bool,
 }
 
 struct Builder<'a> {
@@ -136,15 +146,18 @@ impl Builder<'_> {
                 params: None,
                 metadata: Some(&metadata),
             };
+            let known = self.problems.len();
             let mut used = Vec::new();
             let params = scope.resolve(&asked.params, &mut used, &mut self.problems);
+            let aliases = self.aliases_of(&asker, &used, &ids);
             let need = Need {
                 id: ids[resource].clone(),
                 workload: asked.id.is_none().then(|| name.to_owned()),
                 labels: annotations(asked),
                 params,
-                aliases: self.aliases_of(&asker, &used, &ids),
+                aliases,
                 asker,
+                is_sound: self.problems.len() == known,
             };
             self.meet(need, 0);
         }
@@ -223,6 +236,9 @@ impl Builder<'_> {
         let Some((definition, spec)) = self.definition(&need, &context) else {
             return;
         };
+        if !need.is_sound {
+            return;
+        }
         let own = dependencies(&need.id, &spec);
         let asker_params = match inherit(&Value::Object(need.params.clone())) {
             Value::Object(params) => params,
@@ -241,6 +257,7 @@ impl Builder<'_> {
             params: Some(&asker_params),
             metadata: None,
         };
+        let before = self.problems.len();
         let mut used = Vec::new();
         let params = scope.resolve(&spec.params, &mut used, &mut self.problems);
         let mut aliases = self.aliases_of(&definition.to_string(), &used, &known);
@@ -258,7 +275,8 @@ impl Builder<'_> {
                 .holds_data
                 .unwrap_or_else(|| (self.input.holds_data)(&spec.provisioner)),
         };
-        if !self.add(&need, node) {
+        let is_sound = self.problems.len() == before;
+        if is_sound && !self.add(&need, node) {
             return;
         }
         let further = spec
@@ -277,6 +295,7 @@ impl Builder<'_> {
             if order == Some(CoProvisionOrder::After) {
                 known.insert("parent".into(), need.id.clone());
             }
+            let before = self.problems.len();
             let mut used = Vec::new();
             let params = scope.resolve(&dependency.params, &mut used, &mut self.problems);
             let mut aliases = self.aliases_of(&definition.to_string(), &used, &known);
@@ -294,6 +313,7 @@ impl Builder<'_> {
                 labels: BTreeMap::new(),
                 params,
                 aliases,
+                is_sound: self.problems.len() == before,
             };
             self.meet(inner, depth + 1);
             if order == Some(CoProvisionOrder::After)

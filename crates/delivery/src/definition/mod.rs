@@ -9,13 +9,16 @@ mod explain;
 pub mod graph;
 mod outputs;
 mod params;
+mod shape;
 mod unread;
 
 pub use catalogue::{Catalogue, Context, Revision};
 pub use check::check;
+pub(crate) use difference::places;
 pub use difference::{RevisionChange, difference};
 pub use document::{Applicable, defaults};
 pub use explain::{Candidate, Explanation, Judged};
-pub use outputs::{Asked, unknown_outputs};
+pub use outputs::{Asked, Given, unknown_outputs};
 pub use params::as_written;
+pub use shape::stands_alone;
 pub use unread::{Unread, unread_params};

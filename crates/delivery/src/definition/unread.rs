@@ -105,7 +105,7 @@ fn remedy(param: &str, reads: &BTreeSet<String>, of_type: &BTreeSet<String>) -> 
 }
 
 /// The parameters of whoever asks that a definition reads, for itself or for what it asks for in turn.
-fn read_by(spec: &ResourceDefinitionSpec) -> BTreeSet<String> {
+pub(super) fn read_by(spec: &ResourceDefinitionSpec) -> BTreeSet<String> {
     let own = std::iter::once(&spec.params);
     let further = spec.resources.values().map(|further| &further.params);
     let along = spec.coprovision.iter().map(|along| &along.resource.params);

@@ -130,6 +130,18 @@ pub(super) async fn apply(
     .await
 }
 
+/// Says what applying documents would do with each, and where it would change what is there; nothing is written.
+#[utoipa::path(post, path = "/v1/apply/plan", operation_id = "apply_plan", tag = "definitions",
+    request_body = ApplyRequest,
+    responses((status = 200, body = ApplyAnswer), (status = 403), (status = 422)))]
+pub(super) async fn plan(
+    State(delivery): Service,
+    caller: Caller,
+    Json(request): Json<ApplyRequest>,
+) -> Result<Json<ApplyAnswer>> {
+    delivery.apply_plan(&caller, request).await.map(Json)
+}
+
 /// Which definition meets a resource, and why the others do not.
 #[utoipa::path(post, path = "/v1/explain", tag = "definitions", request_body = ExplainRequest,
     responses((status = 200, body = Explanation), (status = 404)))]

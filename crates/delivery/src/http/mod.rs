@@ -106,6 +106,7 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
             get(d::difference),
         )
         .route("/v1/apply", post(d::apply))
+        .route("/v1/apply/plan", post(d::plan))
         .route("/v1/explain", post(d::explain))
         .route("/v1/routes", get(d::routes))
         .route("/v1/policies", get(d::policies))
@@ -153,6 +154,7 @@ pub fn routes(delivery: Arc<Delivery>) -> Router {
         definitions::revision,
         definitions::difference,
         definitions::apply,
+        definitions::plan,
         definitions::explain,
         definitions::routes,
         definitions::policies,

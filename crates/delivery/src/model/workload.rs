@@ -97,6 +97,8 @@ pub fn begin_release(workload: &mut kernel::Resource<Workload>) -> u64 {
     spec.highest_release += 1;
     spec.release = spec.highest_release;
     workload.status.digest.clear();
+    // It is of the release before.
+    workload.status.message.clear();
     let begun = ReleaseState {
         digest: String::new(),
         phase: Phase::Stopped,

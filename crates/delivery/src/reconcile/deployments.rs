@@ -11,6 +11,7 @@ use kernel::{
 };
 use serde_json::json;
 
+use super::last_lines;
 use crate::{
     engine::{LogQuery, Phase},
     model::{
@@ -240,7 +241,7 @@ impl Pass<'_> {
         Ok(LOOK)
     }
 
-    async fn succeed(mut self) -> Result<Next> {
+    async fn succeed(self) -> Result<Next> {
         let mut change = self.change();
         let released = self.delivery.settle(&mut change, &self.deployment).await?;
         let urls: Vec<_> = self
@@ -251,7 +252,6 @@ impl Pass<'_> {
             .values()
             .filter_map(|w| w.url.clone())
             .collect();
-        self.deployment.status.waiting_for.clear();
         // As it was when policy was asked: the environment's may have changed since.
         let role = self.deployment.spec.policy_context["environment"]["role"].clone();
         let next = self
@@ -302,6 +302,7 @@ impl Pass<'_> {
         data: serde_json::Value,
     ) -> Result<Next> {
         self.deployment.status.phase = phase;
+        self.deployment.status.waiting_for.clear();
         self.deployment.status.finished = Some(Timestamp::now());
         change.status(&self.deployment)?;
         change.event(self.event(what, outcome, data));
@@ -345,19 +346,19 @@ impl Pass<'_> {
         let lines = async {
             let engine = self.delivery.engine_of(&meta.scope).await.ok()?;
             let stream = engine.logs(&meta.scope, &meta.name, query).await.ok()?;
-            Some(
-                stream
-                    .take(LINES)
-                    .map(|line| line.line)
-                    .collect::<Vec<_>>()
-                    .await,
-            )
+            Some(stream.take(LINES).collect::<Vec<_>>().await)
         };
         // A log that cannot be read must not keep the diagnosis back.
         let lines = tokio::time::timeout(Duration::from_secs(2), lines).await;
-        let lines = lines.ok().flatten().unwrap_or_default();
-        match self.delivery.redact(&meta.scope, &meta.name, lines).await {
-            Ok(lines) => lines,
+        let mut lines = lines.ok().flatten().unwrap_or_default();
+        let texts = lines.iter().map(|line| line.line.clone()).collect();
+        match self.delivery.redact(&meta.scope, &meta.name, texts).await {
+            Ok(texts) => {
+                for (line, text) in lines.iter_mut().zip(texts) {
+                    line.line = text;
+                }
+                last_lines::told(lines)
+            }
             Err(error) => vec![format!("(the log is withheld: {error})")],
         }
     }

@@ -14,6 +14,7 @@ mod deployments;
 mod drain;
 mod environments;
 mod instances;
+mod last_lines;
 mod namespaces;
 mod workloads;
 

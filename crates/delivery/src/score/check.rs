@@ -288,7 +288,7 @@ impl<'s> Check<'s> {
             },
         };
         let message = format!("this must be {wanted}, and is {given}");
-        self.wrong("score/type", node.span, message, remedy);
+        self.wrong("score/type", node.value_span(), message, remedy);
     }
 }
 

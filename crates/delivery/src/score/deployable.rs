@@ -5,15 +5,20 @@ use std::path::Path;
 use kernel::Problem;
 
 use super::{
-    Compute, Container, Probe, Volume, Workload,
-    placeholder::{Part, Template, join_path},
+    Compute, Container, Probe, Workload,
+    check::shortened,
+    placeholder::{Template, join_path},
     quantity,
+    release::FIXED_PORT,
+    suggest,
+    volumes::{sub_path, volume_reference},
 };
 
 /// What must be mended before `workload` can be deployed. Files must be inlined already
 /// ([`super::inline_sources`]).
 pub fn deployable(workload: &Workload) -> Vec<Problem> {
     let mut problems = Vec::new();
+    annotations(workload, &mut problems);
     for (name, container) in &workload.containers {
         let at = |below: &[&str]| {
             let path = ["containers", name]
@@ -46,7 +51,7 @@ pub fn deployable(workload: &Workload) -> Vec<Problem> {
             }
         }
         for (target, volume) in &container.volumes {
-            let problem = |field, (message, remedy): (String, &str)| {
+            let problem = |field, (message, remedy): (String, String)| {
                 let path = at(&["volumes", target, field]);
                 Problem::new("score/volume", path, message).remedy(remedy)
             };
@@ -76,6 +81,34 @@ pub fn deployable(workload: &Workload) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// What annotations of ours begin with: one that is not known says nothing to anybody.
+const OURS: &str = "towpath.dev/";
+
+/// Annotations of ours that are misspelt, or say what they cannot.
+fn annotations(workload: &Workload, problems: &mut Vec<Problem>) {
+    let ours = workload.metadata.annotations.iter();
+    for (name, value) in ours.filter(|(name, _)| name.starts_with(OURS)) {
+        let (message, remedy) = if name != FIXED_PORT {
+            let meant = match suggest::nearest(name, [FIXED_PORT]) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("remove it; of those that begin so there is `{FIXED_PORT}`"),
+            };
+            (format!("there is no annotation `{name}`"), meant)
+        } else if matches!(value.as_str(), "true" | "false") {
+            continue;
+        } else {
+            let value = shortened(value);
+            (
+                format!("this must be `true` or `false`, and is `{value}`"),
+                "write \"true\" where the program listens on its declared port whatever `PORT` tells it"
+                    .to_owned(),
+            )
+        };
+        let path = join_path(["metadata", "annotations", name]);
+        problems.push(Problem::new("score/annotation", path, message).remedy(remedy));
+    }
 }
 
 /// Nothing can stand at or below the place of a file.
@@ -109,6 +142,7 @@ pub fn advice(workload: &Workload) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, container) in &workload.containers {
         compute(name, container, &mut problems);
+        verbatim(name, container, &mut problems);
         let probes = [
             ("livenessProbe", &container.liveness_probe),
             ("readinessProbe", &container.readiness_probe),
@@ -131,6 +165,35 @@ pub fn advice(workload: &Workload) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The specification has no placeholders in images, commands and arguments: they go to the program as they stand.
+fn verbatim(name: &str, container: &Container, problems: &mut Vec<Problem>) {
+    let lists = [("command", &container.command), ("args", &container.args)];
+    let items = lists.into_iter().flat_map(|(field, texts)| {
+        let texts = texts.iter().enumerate();
+        texts.map(move |(index, text)| (join_path([field, &index.to_string()]), text))
+    });
+    for (field, text) in std::iter::once(("image".to_owned(), &container.image)).chain(items) {
+        // What a shell makes of another `${` is its own affair.
+        let template = Template::parse(text).unwrap_or_default();
+        let is_ours = |first: &String| matches!(first.as_str(), "resources" | "metadata");
+        let ours = template.references().find(|reference| {
+            reference.path.len() > 1 && reference.path.first().is_some_and(is_ours)
+        });
+        if let Some(reference) = ours {
+            let path = format!("{}.{field}", join_path(["containers", name]));
+            let message =
+                format!("`{reference}` stays as it stands: there are no placeholders here");
+            let remedy = if field == "image" {
+                "write the image itself, or give it with the deployment: `--image IMAGE`"
+            } else {
+                "put it into a variable of the container, which a shell here reads as `$NAME`"
+            };
+            let problem = Problem::new("score/placeholder-unused", path, message);
+            problems.push(problem.remedy(remedy));
+        }
+    }
 }
 
 /// No more can be kept for a container than it may have.
@@ -163,50 +226,4 @@ fn compute(name: &str, container: &Container, problems: &mut Vec<Problem>) {
             );
         }
     }
-}
-
-/// The resource behind a volume, and which output of it is the directory. `${resources.data}` and a
-/// plain `data` mean its output `source`.
-pub(super) fn volume_reference(
-    workload: &Workload,
-    volume: &Volume,
-) -> Result<(String, Vec<String>), (String, &'static str)> {
-    const REMEDY: &str = "declare a resource of type `volume`, and write `${resources.NAME}`";
-    let source = &volume.source;
-    let template = Template::parse(source).map_err(|error| (error.reason.to_owned(), REMEDY))?;
-    let (name, output) = match template.parts() {
-        [Part::Text(name)] => (name.as_str(), &[][..]),
-        [Part::Reference(reference)] => match reference.path.as_slice() {
-            [resources, name, output @ ..] if resources == "resources" => (name.as_str(), output),
-            _ => return Err((format!("`{source}` is not a volume"), REMEDY)),
-        },
-        _ => return Err((format!("`{source}` is not a volume"), REMEDY)),
-    };
-    if !workload.resources.contains_key(name) {
-        return Err((format!("there is no resource `{name}`"), REMEDY));
-    }
-    let output = if output.is_empty() {
-        vec!["source".to_owned()]
-    } else {
-        output.to_vec()
-    };
-    Ok((name.to_owned(), output))
-}
-
-/// The path below a volume: relative, and not out of it.
-pub(super) fn sub_path(volume: &Volume) -> Result<std::path::PathBuf, (String, &'static str)> {
-    use std::path::{Component, Path};
-    let path = volume.path.as_deref().unwrap_or_default();
-    // Score's own samples write `/sub/path`: it means the volume's root.
-    Path::new(path.trim_start_matches('/'))
-        .components()
-        .filter(|component| *component != Component::CurDir)
-        .map(|component| match component {
-            Component::Normal(name) => Ok(name),
-            _ => Err((
-                format!("`{path}` leads out of the volume"),
-                "write a path below the volume, without `..`",
-            )),
-        })
-        .collect()
 }

@@ -2,7 +2,8 @@
 //!
 //! <https://github.com/score-spec/spec>, schema at its head: `containers.*.before` included, files and
 //! volumes by target or as a list. [`load`], [`examine`] and [`parse`] read files, [`validate`] JSON, by one
-//! table; [`deployable`] says what is missing for a deployment; [`release`] resolves placeholders.
+//! table; [`declare_volumes`] adds what volumes name and nobody declares; [`deployable`] says what is missing for a
+//! deployment; [`release`] resolves placeholders.
 
 #![allow(
     clippy::result_large_err,
@@ -23,10 +24,12 @@ mod read;
 mod references;
 mod relations;
 mod release;
+mod rest;
 mod scalar;
 mod schema;
 pub(crate) mod suggest;
 mod tree;
+mod volumes;
 mod yaml;
 
 pub use deployable::{advice, deployable};
@@ -37,4 +40,6 @@ pub use overrides::{Input, examine, load};
 pub use read::{Document, Examined, Places, Source, parse, validate};
 pub use references::{OutputReference, output_references};
 pub use release::{FIXED_PORT, Lookup, metadata_at, output_at, release};
+pub use rest::Rest;
+pub use volumes::declare_volumes;
 pub use yaml::Limits;

@@ -138,7 +138,7 @@ pub struct File {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Volume {
-    /// The volume: `${resources.data}` or an output of a resource.
+    /// The volume: `${resources.data}`, `data`, or an output of a resource.
     pub source: String,
     /// Below it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -220,10 +220,7 @@ impl Loader<'_> {
             for container in containers.unwrap_or_default() {
                 let node = container.node.get_mut("image");
                 if let Some(node) = node.filter(|node| node.text() == Some(".")) {
-                    *node = Node {
-                        span: Some(span),
-                        content: Content::Text(image.to_owned()),
-                    };
+                    *node = Node::new(Some(span), Content::Text(image.to_owned()));
                 }
             }
         }
@@ -237,17 +234,8 @@ fn merge(base: &mut Node, over: Node) {
         return;
     };
     let Content::Map(entries) = &mut base.content else {
-        *base = Node {
-            span: over.span,
-            content: Content::Map(Vec::new()),
-        };
-        return merge(
-            base,
-            Node {
-                span: over.span,
-                content: Content::Map(fields),
-            },
-        );
+        *base = Node::new(over.span, Content::Map(Vec::new()));
+        return merge(base, Node::new(over.span, Content::Map(fields)));
     };
     for field in fields {
         let known = entries.iter().position(|entry| entry.key == field.key);
@@ -259,10 +247,7 @@ fn merge(base: &mut Node, over: Node) {
             (Some(index), _) => merge(&mut entries[index].node, field.node),
             (None, Content::Map(_)) => {
                 let mut entry = Entry {
-                    node: Node {
-                        span: field.node.span,
-                        content: Content::Map(Vec::new()),
-                    },
+                    node: Node::new(field.node.span, Content::Map(Vec::new())),
                     ..field.clone()
                 };
                 merge(&mut entry.node, field.node);
@@ -302,13 +287,13 @@ fn set(
                     set(&mut entries[index].node, rest, value, span).map_err(deeper)
                 }
                 (None, Some(value)) => {
-                    let node = rest.iter().rev().fold(value, |node, name| Node {
-                        span: Some(span),
-                        content: Content::Map(vec![Entry {
+                    let node = rest.iter().rev().fold(value, |node, name| {
+                        let entry = Entry {
                             key: name.clone(),
                             key_span: Some(span),
                             node,
-                        }]),
+                        };
+                        Node::new(Some(span), Content::Map(vec![entry]))
                     });
                     entries.push(Entry {
                         key: first.clone(),

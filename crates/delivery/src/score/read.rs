@@ -90,10 +90,19 @@ impl Places {
     /// Where the field at `path` of a document stands, or the nearest one above it. Documents count
     /// from 0, without the empty ones; `spec.list[0].name` and `spec.list.0.name` are the same path.
     pub fn locate(&self, document: usize, path: &str) -> Option<Location> {
-        let path = split_path(&path.replace('[', ".").replace(']', ""));
-        let span = self.documents.get(document)?.locate(&path)?;
+        let span = self.documents.get(document)?.locate_value(&names(path))?;
         Some(self.sources.location(span))
     }
+
+    /// The same of the field's name: where that is what is wrong, and not its value.
+    pub fn locate_name(&self, document: usize, path: &str) -> Option<Location> {
+        let span = self.documents.get(document)?.locate_name(&names(path))?;
+        Some(self.sources.location(span))
+    }
+}
+
+fn names(path: &str) -> Vec<String> {
+    split_path(&path.replace('[', ".").replace(']', ""))
 }
 
 /// Reads the workloads of one Score file: one for each document in it. Every mistake is reported,
@@ -195,13 +204,13 @@ pub fn validate(value: &Value) -> Result<Workload, Vec<Problem>> {
     }
 }
 
-fn all_rules(check: &mut Check<'_>, tree: &Node) {
+pub(super) fn all_rules(check: &mut Check<'_>, tree: &Node) {
     check.shape(tree, &Shape::Object(&schema::WORKLOAD));
     relations::check(check, tree);
 }
 
 /// Makes the workload of a tree that keeps every rule.
-fn workload(tree: &Node) -> Result<Workload, Problem> {
+pub(super) fn workload(tree: &Node) -> Result<Workload, Problem> {
     let mut fields = Map::new();
     for entry in tree.entries().iter().filter(|e| !is_extension(&e.key)) {
         let value = match entry.key.as_str() {

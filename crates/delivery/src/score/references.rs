@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{
     Workload,
-    deployable::volume_reference,
     placeholder::{Template, for_each_text, join_path},
+    volumes::volume_reference,
 };
 
 /// An output of a resource that a workload asks for.

@@ -10,6 +10,7 @@ use super::{
     placeholder::{Reference, Template},
     suggest,
     tree::{Content, Entry, Node},
+    volumes::is_plain,
 };
 
 /// Looks at a whole workload.
@@ -17,6 +18,7 @@ pub(super) fn check(check: &mut Check<'_>, root: &Node) {
     let names = Names {
         metadata: root.get("metadata"),
         resources: entries(root, "resources"),
+        volumes: plain_volumes(root),
     };
     check.within("service", |check| {
         if let Some(service) = root.get("service") {
@@ -55,6 +57,20 @@ fn entries<'n>(node: &'n Node, key: &str) -> &'n [Entry] {
 struct Names<'n> {
     metadata: Option<&'n Node>,
     resources: &'n [Entry],
+    /// Resources that volumes name, declared or not.
+    volumes: BTreeSet<&'n str>,
+}
+
+/// What volumes of containers name by a plain name.
+fn plain_volumes(root: &Node) -> BTreeSet<&str> {
+    let containers = entries(root, "containers").iter();
+    let volumes = containers.filter_map(|container| container.node.get("volumes"));
+    let each = volumes.flat_map(|volumes| {
+        let fields = volumes.entries().iter().map(|entry| &entry.node);
+        volumes.items().iter().chain(fields)
+    });
+    let sources = each.filter_map(|volume| volume.get("source")?.text());
+    sources.filter(|source| is_plain(source)).collect()
 }
 
 /// Where a placeholder stands, as far as it matters to what it may refer to.
@@ -257,7 +273,8 @@ fn refers(reference: &Reference, names: &Names<'_>, place: Place) -> Result<(), 
             Ok(())
         }
         ["resources", name, outputs @ ..] => {
-            if !names.resources.iter().any(|entry| entry.key == *name) {
+            let is_declared = names.resources.iter().any(|entry| entry.key == *name);
+            if !is_declared && !names.volumes.contains(name) {
                 let message = format!("`{reference}`: there is no resource `{}`", shortened(name));
                 let or = "add it to `resources`; a dot within a name is written `\\.`";
                 return Err((message, meant(name, names.resources, or)));

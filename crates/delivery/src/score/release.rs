@@ -7,11 +7,10 @@ use kernel::{Problem, Secret};
 use serde_json::Value;
 
 use super::{
-    Container, File, Probe, Protocol, Volume, Workload,
-    deployable::{sub_path, volume_reference},
-    digest,
+    Container, File, Probe, Protocol, Volume, Workload, digest,
     placeholder::{ExpandError, Reference, Resolved, expand, join_path},
     quantity,
+    volumes::{sub_path, volume_reference},
 };
 use crate::{
     engine::{self, ReleaseRef},
@@ -201,7 +200,7 @@ impl Resolver<'_> {
         let (name, output) = match volume_reference(self.workload, volume) {
             Ok(reference) => reference,
             Err((message, remedy)) => {
-                self.wrong("score/volume", &path("source"), &message, remedy);
+                self.wrong("score/volume", &path("source"), &message, &remedy);
                 return None;
             }
         };
@@ -231,7 +230,7 @@ impl Resolver<'_> {
                 read_only: volume.read_only,
             }),
             Err((message, remedy)) => {
-                self.wrong("score/volume", &path("path"), &message, remedy);
+                self.wrong("score/volume", &path("path"), &message, &remedy);
                 None
             }
         }

@@ -85,6 +85,8 @@ pub(super) struct Span {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) span: Option<Span>,
+    /// From bracket to bracket, of a list or map whose brackets stand on one line.
+    pub(super) brackets: Option<Span>,
     pub(super) content: Content,
 }
 
@@ -107,6 +109,20 @@ pub(super) struct Entry {
 }
 
 impl Node {
+    /// What stands at `span`, and is not in brackets.
+    pub(super) fn new(span: Option<Span>, content: Content) -> Self {
+        Self {
+            span,
+            brackets: None,
+            content,
+        }
+    }
+
+    /// Where the value itself stands, where that can be shown; else its key.
+    pub(super) fn value_span(&self) -> Option<Span> {
+        self.brackets.or(self.span)
+    }
+
     pub(super) fn from_json(value: &Value) -> Self {
         let content = match value {
             Value::Null => Content::Null,
@@ -125,10 +141,7 @@ impl Node {
                     .collect(),
             ),
         };
-        Self {
-            span: None,
-            content,
-        }
+        Self::new(None, content)
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -211,36 +224,45 @@ impl Node {
         1 + children.map(Self::depth).max().unwrap_or(0)
     }
 
-    /// Where `path` stands, or the nearest thing above it that stands somewhere. A list's items go
-    /// by their index, or by their `target`.
+    /// What is right below: an item of a list by its index, or by its `target`.
+    fn child(&self, name: &str) -> Option<&Self> {
+        let Content::List(items) = &self.content else {
+            return self.get(name);
+        };
+        let mut items = items.iter().enumerate();
+        items
+            .find(|(index, item)| {
+                index.to_string() == name || item.get("target").and_then(Self::text) == Some(name)
+            })
+            .map(|(_, item)| item)
+    }
+
+    /// The value at `path`.
+    fn at(&self, path: &[String]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, name| node.child(name))
+    }
+
+    /// Where `path` stands, or the nearest thing above it that stands somewhere.
     pub(super) fn locate(&self, path: &[String]) -> Option<Span> {
         let Some((first, rest)) = path.split_first() else {
             return self.span;
         };
-        let below = match &self.content {
-            Content::Map(entries) => {
-                entries
-                    .iter()
-                    .find(|entry| entry.key == *first)
-                    .and_then(|entry| {
-                        let below = entry.node.locate(rest);
-                        if rest.is_empty() {
-                            below.or(entry.key_span)
-                        } else {
-                            below
-                        }
-                    })
-            }
-            Content::List(items) => items
-                .iter()
-                .enumerate()
-                .find(|(index, item)| {
-                    index.to_string() == *first
-                        || item.get("target").and_then(Self::text) == Some(first)
-                })
-                .and_then(|(_, item)| item.locate(rest)),
-            _ => None,
-        };
-        below.or(self.span)
+        let named = self.entry(first).filter(|_| rest.is_empty());
+        let below = self.child(first).and_then(|node| node.locate(rest));
+        below.or_else(|| named?.key_span).or(self.span)
+    }
+
+    /// Where the value at `path` stands, brackets and all; else as [`Node::locate`] says.
+    pub(super) fn locate_value(&self, path: &[String]) -> Option<Span> {
+        let brackets = self.at(path).and_then(|node| node.brackets);
+        brackets.or_else(|| self.locate(path))
+    }
+
+    /// Where the name of the field at `path` stands; else as [`Node::locate`] says.
+    pub(super) fn locate_name(&self, path: &[String]) -> Option<Span> {
+        let (name, above) = path.split_last()?;
+        let field = self.at(above).and_then(|node| node.entry(name));
+        let key = field.and_then(|entry| entry.key_span);
+        key.or_else(|| self.locate(path))
     }
 }

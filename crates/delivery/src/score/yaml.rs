@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use kernel::Problem;
-use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::{
     scalar::plain,
@@ -162,21 +162,17 @@ impl Reader<'_> {
             Event::MappingStart(anchor, tag) => {
                 self.open(anchor, tag.as_deref(), span, Some(Fields::default()))
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::SequenceEnd | Event::MappingEnd => self.close(at.start),
             Event::Scalar(text, style, anchor, tag) => {
                 let is_key = self.expects_key();
                 if is_key && anchor == 0 {
                     return self.key(&text, style, span);
                 }
                 let content = self.scalar(&text, style, tag.as_deref(), span)?;
-                let node = Node {
-                    span: Some(span),
-                    content,
-                };
-                self.add(node, anchor)
+                self.add(Node::new(Some(span), content), anchor)
             }
             Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                let Some(mut node) = self.anchors.get(&anchor).cloned() else {
                     return Err(self.problem(
                         "score/alias",
                         span,
@@ -188,6 +184,8 @@ impl Reader<'_> {
                 if self.stack.len() + node.depth() > self.limits.depth {
                     return Err(self.too_deep(span));
                 }
+                // They stand where the anchor does.
+                node.brackets = None;
                 self.add_counted(node, 0)
             }
             Event::DocumentStart(_) => {
@@ -266,9 +264,15 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), Problem> {
+    fn close(&mut self, end: Marker) -> Result<(), Problem> {
         let frame = self.stack.pop().expect("the parser closes what it opened");
         let mut span = frame.span;
+        // A block begins with no character of its own. The closing bracket counts, and columns are from 0 there.
+        let is_line = span.chars > 0 && end.line() == span.line;
+        let brackets = is_line.then(|| Span {
+            chars: (end.col() + 2).saturating_sub(span.column),
+            ..span
+        });
         let content = match frame.map {
             None => Content::List(frame.items),
             Some(mut fields) => {
@@ -289,8 +293,8 @@ impl Reader<'_> {
             }
         };
         let node = Node {
-            span: Some(span),
-            content,
+            brackets,
+            ..Node::new(Some(span), content)
         };
         self.add_counted(node, frame.anchor)
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use kernel::{
-    Caller, Change, Error, ErrorKind, Kind, NewEvent, Outcome, Problem, Query, Resource, Result,
-    anew, installed,
+    Caller, Change, Error, ErrorKind, Key, Kind, NewEvent, Outcome, Problem, Query, Resource,
+    Result, anew, installed,
 };
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use super::{
         DEFINITION_CHANGE, DEFINITION_DELETE, ENVIRONMENT_CHANGE, ENVIRONMENT_CREATE, ROLE_CHANGE,
         of_platform,
     },
+    differences,
     environments::Roles,
     plans::context_of,
 };
@@ -38,6 +39,15 @@ const MOST_DOCUMENTS: usize = 1000;
 impl Delivery {
     /// Applies documents, all or none.
     pub async fn apply(&self, caller: &Caller, request: ApplyRequest) -> Result<ApplyAnswer> {
+        self.apply_or_plan(caller, request, false).await
+    }
+
+    pub(super) async fn apply_or_plan(
+        &self,
+        caller: &Caller,
+        request: ApplyRequest,
+        dry_run: bool,
+    ) -> Result<ApplyAnswer> {
         let asked = request.documents.len();
         if asked > MOST_DOCUMENTS {
             let message = format!("{asked} documents are applied at once; {MOST_DOCUMENTS} may be");
@@ -45,7 +55,7 @@ impl Delivery {
                 .remedy("apply them in parts: each part is applied whole or not at all"));
         }
         let mut problems = Vec::new();
-        let mut documents = Vec::new();
+        let (mut documents, mut in_part) = (Vec::new(), Vec::new());
         let mut others = Vec::new();
         let mut order = Vec::new();
         for (index, value) in request.documents.iter().enumerate() {
@@ -56,36 +66,53 @@ impl Delivery {
                 others.push((place, value.clone()));
                 continue;
             }
-            match Applicable::read(value, &place) {
-                Ok(document) => documents.push((place, document)),
-                Err(problem) => problems.push(problem),
+            let (document, wrong) = Applicable::read(value, &place);
+            if let Some(document) = document {
+                let read = if wrong.is_empty() {
+                    &mut documents
+                } else {
+                    &mut in_part
+                };
+                read.push((place, document));
             }
+            problems.extend(wrong.into_iter().map(|it| self.naming_kinds(it)));
         }
         problems.extend(self.check_documents(&documents));
+        let of_parts = self.check_documents(&in_part).into_iter();
+        problems.extend(of_parts.filter(definition::stands_alone));
         if !problems.is_empty() {
             return Err(Error::problems(NOT_APPLIED, problems));
         }
         // What else is written to a team or a namespace at the same time is no reason to ask again.
-        anew(|| self.apply_once(caller, &documents, &others, &order)).await
+        anew(|| async {
+            let (change, mut items) = self.apply_once(caller, &documents, &others, &order).await?;
+            if dry_run {
+                differences::tell(&self.store, &change, &mut items).await?;
+            } else if !change.is_empty() {
+                self.store.commit(change).await?;
+            }
+            Ok(ApplyAnswer { items })
+        })
+        .await
     }
 
-    /// `order` says of each document whether it is another domain's.
+    /// What is to be written, and what that does. `order` says of each document whether it is another domain's.
     async fn apply_once(
         &self,
         caller: &Caller,
         ours: &[(String, Applicable)],
         others: &[(String, Value)],
         order: &[bool],
-    ) -> Result<ApplyAnswer> {
+    ) -> Result<(Change, Vec<Applied>)> {
         let mut change = Change::new().by(caller);
         let theirs = match self.documents.get() {
             Some(takes) if !others.is_empty() => takes.apply(caller, others, &mut change).await?,
             _ => vec![],
         };
         let ours = self
-            .apply_into(change, caller, ours.to_vec(), false)
+            .apply_into(&mut change, caller, ours.to_vec(), false)
             .await?;
-        let (mut ours, mut theirs) = (ours.items.into_iter(), theirs.into_iter());
+        let (mut ours, mut theirs) = (ours.into_iter(), theirs.into_iter());
         let items = order.iter().filter_map(|is_other| {
             if *is_other {
                 theirs.next()
@@ -93,9 +120,8 @@ impl Delivery {
                 ours.next()
             }
         });
-        Ok(ApplyAnswer {
-            items: items.collect(),
-        })
+        let items = items.collect();
+        Ok((change, items))
     }
 
     /// Applies what comes with the platform: what people have changed since stays as they want it.
@@ -105,41 +131,9 @@ impl Delivery {
         installed(|| async {
             let defaults = definition::defaults().into_iter();
             let defaults = defaults.map(|document| (String::new(), document)).collect();
-            self.apply_all(&caller, defaults, true).await.map(drop)
+            self.apply_all(&caller, defaults, true).await
         })
         .await
-    }
-
-    fn check_documents(&self, documents: &[(String, Applicable)]) -> Vec<Problem> {
-        let known: Vec<_> = self.provisioners.keys().copied().collect();
-        let mut problems = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
-        for (place, document) in documents {
-            let (kind, meta) = match document {
-                Applicable::ResourceDefinition(d) => {
-                    problems.extend(definition::check(
-                        place,
-                        &d.spec,
-                        |name| self.provisioner(name).map(|p| p.as_ref() as _),
-                        &known,
-                    ));
-                    (ResourceDefinition::KIND, &d.metadata)
-                }
-                Applicable::EnvironmentRole(d) => (EnvironmentRole::KIND, &d.metadata),
-                Applicable::Environment(d) => (Environment::KIND, &d.metadata),
-            };
-            if !seen.insert((kind, meta.name.clone())) {
-                problems.push(
-                    Problem::new(
-                        "document/twice",
-                        format!("{place}.metadata.name"),
-                        format!("{kind} `{}` is in these documents twice", meta.name),
-                    )
-                    .remedy("keep one of them"),
-                );
-            }
-        }
-        problems
     }
 
     async fn apply_all(
@@ -147,19 +141,24 @@ impl Delivery {
         caller: &Caller,
         documents: Vec<(String, Applicable)>,
         built_in: bool,
-    ) -> Result<ApplyAnswer> {
-        let change = Change::new().by(caller);
-        self.apply_into(change, caller, documents, built_in).await
+    ) -> Result<()> {
+        let mut change = Change::new().by(caller);
+        self.apply_into(&mut change, caller, documents, built_in)
+            .await?;
+        if !change.is_empty() {
+            self.store.commit(change).await?;
+        }
+        Ok(())
     }
 
-    /// Applies documents along with what is in `change` already: all or nothing.
+    /// Adds what documents say to what is in `change` already.
     async fn apply_into(
         &self,
-        mut change: Change,
+        change: &mut Change,
         caller: &Caller,
         documents: Vec<(String, Applicable)>,
         built_in: bool,
-    ) -> Result<ApplyAnswer> {
+    ) -> Result<Vec<Applied>> {
         let mut items = Vec::new();
         let roles: Roles = documents
             .iter()
@@ -173,24 +172,21 @@ impl Delivery {
         for (place, document) in documents {
             let applied = match document {
                 Applicable::ResourceDefinition(d) => {
-                    self.apply_definition(&mut change, caller, d.metadata, d.spec, built_in)
+                    self.apply_definition(change, caller, d.metadata, d.spec, built_in)
                         .await
                 }
                 Applicable::EnvironmentRole(d) => {
-                    self.apply_role(&mut change, caller, d.metadata, d.spec, built_in)
+                    self.apply_role(change, caller, d.metadata, d.spec, built_in)
                         .await
                 }
                 Applicable::Environment(d) => {
-                    self.apply_environment(&mut change, caller, d, &place, &roles)
+                    self.apply_environment(change, caller, d, &place, &roles)
                         .await
                 }
             };
             items.push(applied.map_err(|error| at_document(error, place))?);
         }
-        if !change.is_empty() {
-            self.store.commit(change).await?;
-        }
-        Ok(ApplyAnswer { items })
+        Ok(items)
     }
 
     async fn apply_definition(
@@ -340,6 +336,7 @@ impl Delivery {
             if !changed {
                 return Ok(applied::<Environment>(&name, ApplyOutcome::Unchanged, None));
             }
+            self.role_given(change, &held, roles).await?;
             Self::environment_rewrite(change, caller, &held)?;
             return Ok(applied::<Environment>(&name, ApplyOutcome::Changed, None));
         }
@@ -355,6 +352,7 @@ impl Delivery {
         let environment = self
             .environment_draft(caller, ENVIRONMENT_CREATE, request, roles)
             .await?;
+        self.role_given(change, &environment, roles).await?;
         Self::environment_write(change, caller, &environment)?;
         Ok(applied::<Environment>(
             &environment.meta.name,
@@ -420,7 +418,11 @@ impl Delivery {
             labels,
             ..context_of(&environment)
         };
-        Ok(self.catalogue(&environment, None).await?.explain(&context))
+        let catalogue = self.catalogue(&environment, None).await?;
+        let explanation = catalogue.explain(&context);
+        Ok(explanation.with_use(&catalogue, &|provisioner, params| {
+            self.provisioner(provisioner)?.outputs(params)
+        }))
     }
 
     /// What the workloads of an environment need, by their present deployments, and how far it is.
@@ -488,5 +490,7 @@ fn applied<K: Kind>(name: &str, outcome: ApplyOutcome, revision: Option<u64>) ->
         outcome,
         revision,
         missing: None,
+        differs: Vec::new(),
+        key: Some(Key::of::<K>("", name)),
     }
 }

@@ -4,30 +4,27 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use kernel::{Problem, Query, Resource, Result};
 
-use super::{
-    Delivery,
-    deploy::Order,
-    plans::{context_of, refused},
-};
+use super::{Delivery, deploy::Order, plans::context_of};
 use crate::{
     definition::{Catalogue, Revision, graph},
     model::{
-        DefinitionRef, Deployment, Environment, Graph, NodeId, ResourceDefinition,
+        DefinitionRef, Deployment, Environment, NodeId, ResourceDefinition,
         ResourceDefinitionRevision, ResourceDefinitionSpec, ResourceInstance,
     },
 };
 
 impl Delivery {
-    /// The graph, and what stays on a definition that no longer holds.
+    /// The graph as far as it can be built, what stays on a definition that no longer holds, and what is
+    /// wrong with the rest.
     pub(super) async fn graph(
         &self,
         environment: &Resource<Environment>,
         order: &Order,
         catalogue: &Catalogue,
         instances: &[Resource<ResourceInstance>],
-    ) -> Result<(Graph, Vec<Problem>)> {
+    ) -> Result<(graph::Built, Vec<Problem>)> {
         let build = |accepted: &_| {
-            graph::build(&graph::Input {
+            graph::partly(&graph::Input {
                 environment: &context_of(environment),
                 domain: &self.settings.domain,
                 workloads: &order.workloads,
@@ -39,12 +36,12 @@ impl Delivery {
                 },
             })
         };
-        let built = match build(&BTreeMap::new()) {
-            Ok(built) => built,
-            // Rarely: what is there already may stay on what it was accepted with.
-            Err(_) => build(&self.accepted(instances).await?).map_err(refused)?,
-        };
-        Ok((built.graph, built.stays))
+        let (built, problems) = build(&BTreeMap::new());
+        if problems.is_empty() {
+            return Ok((built, problems));
+        }
+        // Rarely: what is there already may stay on what it was accepted with.
+        Ok(build(&self.accepted(instances).await?))
     }
 
     /// What each instance was last accepted with.

@@ -2,10 +2,12 @@
 //! apart, that changes its resources.
 
 pub(crate) mod access;
+mod checks;
 mod claims;
 pub(crate) mod confidence;
 mod definitions;
 mod deploy;
+mod differences;
 mod environments;
 pub mod events;
 mod in_force;
@@ -31,11 +33,12 @@ use std::{
 pub use resources::DUMPED;
 pub use teams::TeamData;
 
-use kernel::{Error, Guard, Kind, Query, Resource, Result, Secret, Store, Turns};
+use kernel::{Error, Guard, Kind, Problem, Query, Resource, Result, Secret, Store, Turns};
 
 use self::owners::Owners;
 use crate::{
     Engine, Provisioner, Verifier,
+    definition::Applicable,
     documents::Documents,
     ending::Ends,
     model::{Environment, HostClaim, ResourceInstance, Route},
@@ -106,6 +109,17 @@ impl Delivery {
         if self.documents.set(documents).is_err() {
             tracing::warn!("who takes other domains' documents was said twice: the first counts");
         }
+    }
+
+    /// Names the kinds that there are, of all domains, where a document is of none.
+    fn naming_kinds(&self, problem: Problem) -> Problem {
+        if problem.rule != Applicable::NO_SUCH_KIND {
+            return problem;
+        }
+        let others = self.documents.get().map(|others| others.kinds());
+        let mut kinds = Applicable::KINDS.to_vec();
+        kinds.extend(others.unwrap_or_default());
+        problem.remedy(format!("those that there are: {}", kinds.join(", ")))
     }
 
     /// Has what works in an environment alone end with it. To be said once, before anything is reconciled.

@@ -1,6 +1,9 @@
 //! Outputs of instances, sealed ones included: read here, and nowhere else.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use kernel::{Resource, Result, Secret, Store, bytes::hex};
 use serde_json::{Map, Value};
@@ -191,10 +194,8 @@ pub async fn of_nodes(
     let mut resolved = Resolved::default();
     let mut waiting = Vec::new();
     let mut by_node: BTreeMap<&NodeId, BTreeMap<String, Output>> = BTreeMap::new();
-    for node in nodes.iter().chain(aliases.values()) {
-        if by_node.contains_key(node) {
-            continue;
-        }
+    let all: BTreeSet<&NodeId> = nodes.iter().chain(aliases.values()).collect();
+    for node in all {
         let name = instance_name(node);
         let Some(instance) = store.get::<ResourceInstance>(environment, &name).await? else {
             waiting.push(format!("{node}, which does not exist"));

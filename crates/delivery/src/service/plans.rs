@@ -53,20 +53,16 @@ impl Delivery {
         let running = self.store.list_all::<Workload>(&Query::scope(name)).await?;
         let catalogue = self.catalogue(environment, order.record.as_ref()).await?;
         let objections = self.check_workloads(environment, order)?;
-        let made = self.graph(environment, order, &catalogue, &instances);
-        let (mut graph, stays) = match made.await {
-            Ok(made) => made,
-            // Without a graph there is nothing more to check, but all that is known is told at once.
-            Err(mut error) if !error.problems.is_empty() => {
-                error.problems.extend(objections.problems);
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
-
-        let mut problems = self.check_params(&graph);
+        let made = self
+            .graph(environment, order, &catalogue, &instances)
+            .await?;
+        let (definition::graph::Built { mut graph, stays }, mut problems) = made;
+        // What is wanted of the missing part, nobody knows yet.
+        if problems.is_empty() {
+            problems.extend(accepted_of_nothing(&graph, &order.accept));
+        }
+        problems.extend(self.check_params(&graph));
         problems.extend(shared_with_others(&graph, &instances, order));
-        problems.extend(accepted_of_nothing(&graph, &order.accept));
         let (claims, wrong) = self.claims(environment, &graph, order, &instances, &running);
         problems.extend(wrong);
         let (outdated, missing) = self.outdated(environment, &graph, &instances).await?;
@@ -139,28 +135,21 @@ impl Delivery {
         let engine = self.engine(&environment.spec.engine)?;
         let mut found = Objections::default();
         for (workload, score) in &order.workloads {
-            let at = |problem: Problem| Problem {
-                path: format!("workloads.{workload}.{}", problem.path),
-                ..problem
-            };
+            let at = |problem: Problem| of_workload(workload, problem);
             found
                 .problems
                 .extend(score::deployable(score).into_iter().map(at));
-            let advice = score::advice(score).into_iter();
-            found
-                .warnings
-                .extend(advice.map(|p| format!("{workload}: {}", p.message)));
+            let advice = score::advice(score).into_iter().map(at);
+            found.warnings.extend(advice.map(|said| remark(&said)));
             found.warnings.extend(literal_references(workload, score));
             for objection in engine.check(score) {
                 match objection {
                     Objection::Refuse(problem) => found.problems.push(at(problem)),
-                    Objection::Warn(problem) => found.warnings.push(match problem.remedy {
-                        Some(remedy) => format!("{workload}: {}; {remedy}", problem.message),
-                        None => format!("{workload}: {}", problem.message),
-                    }),
+                    Objection::Warn(problem) => found.warnings.push(remark(&at(problem))),
                 }
             }
         }
+        found.warnings.extend(order.added.iter().map(remark));
         Ok(found)
     }
 
@@ -292,7 +281,26 @@ pub(super) fn context_of(environment: &Resource<Environment>) -> Context {
     }
 }
 
-pub(super) fn refused(problems: Vec<Problem>) -> Error {
+/// `problem`, whose path is within a workload, with that workload in its path.
+pub(super) fn of_workload(workload: &str, problem: Problem) -> Problem {
+    Problem {
+        path: format!("workloads.{workload}.{}", problem.path),
+        ..problem
+    }
+}
+
+/// What is said of a workload with the plan, in one line that begins with the place:
+/// `notes.containers.web.image: ...`.
+fn remark(problem: &Problem) -> String {
+    let path = problem.path.strip_prefix("workloads.");
+    let place = path.unwrap_or(&problem.path);
+    match &problem.remedy {
+        Some(remedy) => format!("{place}: {}; {remedy}", problem.message),
+        None => format!("{place}: {}", problem.message),
+    }
+}
+
+fn refused(problems: Vec<Problem>) -> Error {
     Error::problems("this cannot be deployed", problems)
 }
 

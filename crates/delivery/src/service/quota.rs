@@ -1,5 +1,5 @@
-//! Quotas: what the workloads of a team's namespace may ask for together, and what those of all its other
-//! environments may.
+//! Quotas: what the workloads of a team's namespace may ask for together, what those of all its other
+//! environments may, and how many there may be of all of them.
 
 use std::time::Duration;
 
@@ -54,9 +54,9 @@ pub(crate) fn asked<'a>(workloads: impl IntoIterator<Item = &'a score::Workload>
 /// How long it is known which deployment was counted last: longer than any takes from there to its commit.
 const COUNTED: Duration = Duration::from_mins(10);
 
-/// The last deployment that asks for more of what a team has beside its namespaces. Each is committed over
-/// the one that was there when the team's workloads were read, so that of two that were counted beside each
-/// other one fails, and is counted anew. Named by the team.
+/// The last deployment that asks for more of what a team has beside its namespaces, or for more workloads. Each is
+/// committed over the one that was there when the team's workloads were read, so that of two that were counted beside
+/// each other one fails, and is counted anew. Named by the team.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Counted {
     /// Where it went.
@@ -74,8 +74,9 @@ pub(super) struct Sum {
     pub(super) problems: Vec<Problem>,
     /// Where it comes near the end.
     pub(super) warnings: Vec<String>,
-    /// Where it comes near the end of what all environments of the team beside its namespaces may ask for,
-    /// and was not before: told with the deployment, for of these nobody else counts together.
+    /// Where it comes near the end of what all environments of the team beside its namespaces may ask for, or of how
+    /// many workloads it may have, and was not before: told with the deployment, for of these nobody else counts
+    /// together.
     pub(super) news: Option<Value>,
     /// To be kept with the deployment, where others could be counted beside it.
     pub(super) counted: Option<Record<Counted>>,
@@ -94,9 +95,46 @@ struct Bound<'a> {
     others: Quota,
 }
 
+/// What bounds how many workloads a team has.
+struct Count<'a> {
+    team: &'a str,
+    most: u64,
+    /// How many there are.
+    there: u64,
+    /// What the deployment adds: of what is there, another release is none.
+    added: Vec<&'a str>,
+}
+
+/// What of a team's allowance is nearly taken since a deployment: part by part, with what is taken and what there is.
+struct News {
+    parts: Vec<String>,
+    asked: Value,
+    allowance: Value,
+}
+
+impl News {
+    /// What is told; none: nothing is news.
+    fn told(self) -> Option<Value> {
+        let Self {
+            parts,
+            asked,
+            allowance,
+        } = self;
+        (!parts.is_empty()).then(|| {
+            json!({
+                "parts": parts,
+                "asked": asked,
+                "allowance": allowance,
+                "from": format!("{} %", Usage::WARNING),
+            })
+        })
+    }
+}
+
 impl Delivery {
     /// What a deployment would ask for beyond the quota of the namespace that the environment backs, or
-    /// else beyond what all others of its team may ask for; and where it would come near the end.
+    /// else beyond what all others of its team may ask for, and beyond how many workloads the team may have; and
+    /// where it would come near the end.
     pub(super) async fn check_quota(
         &self,
         environment: &Resource<Environment>,
@@ -118,7 +156,9 @@ impl Delivery {
         let backs = |one: &&Resource<Namespace>| {
             one.meta.name == *name && one.status.environment == Some(environment.meta.uid)
         };
-        if let Some(namespace) = backed.iter().find(backs) {
+        let namespace = backed.iter().find(backs);
+        let mut sum = Sum::default();
+        if let Some(namespace) = namespace {
             let bound = Bound {
                 of: format!("namespace `{name}`"),
                 rule: "namespace/quota",
@@ -130,47 +170,65 @@ impl Delivery {
                 now: count(&mut running.iter()),
                 others: count(&mut running.iter().filter(stays)),
             };
-            let (problems, warnings, _) = bound.check(order);
-            return Ok(Sum {
-                problems,
-                warnings,
-                // Each deployment to it changes the environment: none is counted beside another.
-                ..Sum::default()
-            });
+            // Each deployment to it changes the environment: of what it asks for none is counted beside another.
+            (sum.problems, sum.warnings, _) = bound.check(order);
+        }
+        let added = added(order, running);
+        if namespace.is_some() && added.is_empty() {
+            return Ok(sum);
         }
         let registered = self.store.get::<Team>("", team).await?;
         let Some(registered) = registered.filter(|team| team.spec.is_registered()) else {
-            return Ok(Sum::default());
+            return Ok(sum);
         };
+        let allowance = &registered.spec.allowance;
         // Before the workloads are read: what is counted meanwhile is found by the commit.
         let counted = self.store.record::<Counted>(team).await?;
         let query = Query {
             labels: [(Meta::TEAM.to_owned(), team.clone())].into(),
             ..Query::default()
         };
-        let mut theirs = self.store.list_all::<Workload>(&query).await?;
-        theirs.retain(|one| !backed.iter().any(|room| room.meta.name == one.meta.scope));
-        let bound = Bound {
-            of: format!("what team `{team}` has beside its namespaces"),
-            rule: "team/allowance",
-            most: &registered.spec.allowance.environments,
-            remedy: format!(
-                "ask for less, end an environment that is not needed, deploy to a namespace, or have a \
-                 platform engineer raise the allowance of team `{team}` (spec.allowance.environments)"
-            ),
-            now: count(&mut theirs.iter()),
-            others: count(&mut theirs.iter().filter(stays)),
+        let theirs = self.store.list_all::<Workload>(&query).await?;
+        let mut asks_for_more = !added.is_empty();
+        let mut news = News {
+            parts: vec![],
+            asked: json!({}),
+            allowance: json!({}),
         };
-        let (problems, warnings, parts) = bound.check(order);
-        let news = (!parts.is_empty()).then(|| {
-            json!({
-                "parts": parts,
-                "asked": bound.others.plus(&asked(order.workloads.values()).quota),
-                "allowance": bound.most,
-                "from": format!("{} %", Usage::WARNING),
-            })
-        });
-        let counted = bound.asks_for_more(order).then(|| {
+        if namespace.is_none() {
+            let is_beside = |one: &&Resource<Workload>| {
+                let mut rooms = backed.iter();
+                rooms.all(|room| room.meta.name != one.meta.scope)
+            };
+            let beside: Vec<&Resource<Workload>> = theirs.iter().filter(is_beside).collect();
+            let bound = Bound {
+                of: format!("what team `{team}` has beside its namespaces"),
+                rule: "team/allowance",
+                most: &allowance.environments,
+                remedy: format!(
+                    "ask for less, end an environment that is not needed, deploy to a namespace, or have a \
+                     platform engineer raise the allowance of team `{team}` (spec.allowance.environments)"
+                ),
+                now: count(&mut beside.iter().copied()),
+                others: count(&mut beside.iter().copied().filter(stays)),
+            };
+            (sum.problems, sum.warnings, news.parts) = bound.check(order);
+            if !news.parts.is_empty() {
+                news.asked = json!(bound.others.plus(&asked(order.workloads.values()).quota));
+                news.allowance = json!(bound.most);
+            }
+            asks_for_more |= bound.asks_for_more(order);
+        }
+        let there = theirs.iter().filter(|one| !one.is_deleting()).count();
+        let workloads = Count {
+            team,
+            most: allowance.workloads.into(),
+            there: number(there),
+            added,
+        };
+        workloads.check(&mut sum, &mut news);
+        sum.news = news.told();
+        sum.counted = asks_for_more.then(|| {
             let expires = Timestamp::now() + COUNTED;
             let environment = name.clone();
             let version = counted.map_or(0, |record| record.version);
@@ -179,12 +237,64 @@ impl Delivery {
                 ..Record::new(team.as_str(), expires, Counted { environment })
             }
         });
-        Ok(Sum {
-            problems,
-            warnings,
-            news,
-            counted,
-        })
+        Ok(sum)
+    }
+}
+
+/// The workloads of `order` that are not among those that run.
+fn added<'a>(order: &'a Order, running: &[Resource<Workload>]) -> Vec<&'a str> {
+    let is_there = |name: &str| {
+        let mut running = running.iter();
+        running.any(|one| one.meta.name == name && !one.is_deleting())
+    };
+    let names = order.workloads.keys().map(String::as_str);
+    names.filter(|name| !is_there(name)).collect()
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+impl Count<'_> {
+    const PART: &'static str = "workloads";
+
+    /// Says in `sum` what is beyond, or comes near the end, and in `news` that it did not before.
+    fn check(&self, sum: &mut Sum, news: &mut News) {
+        let Self {
+            team,
+            most,
+            there,
+            added,
+        } = self;
+        let total = there + number(added.len());
+        let Some(first) = added.first() else {
+            // The bound was lowered below what there is: releases of that may be deployed.
+            return;
+        };
+        if total > *most {
+            let new = added.join(", ");
+            let message = format!(
+                "team `{team}` would have {total} workloads, and its allowance is {most}: it has {there}, and {new} \
+                 would be new"
+            );
+            let remedy = format!(
+                "delete workloads or end environments that are not needed, or have a platform engineer raise the \
+                 allowance: `towpath team change {team} --allowance workloads=NUMBER`"
+            );
+            // At one of them, since it is to stand somewhere.
+            let path = format!("workloads.{first}");
+            let problem = Problem::new("team/allowance", path, message);
+            sum.problems.push(problem.remedy(remedy));
+        } else if Usage::is_near(total, *most) {
+            sum.warnings.push(format!(
+                "team `{team}` will have {total} of its {most} workloads"
+            ));
+            if !Usage::is_near(*there, *most) {
+                news.parts.push(Self::PART.to_owned());
+                news.asked[Self::PART] = total.into();
+                news.allowance[Self::PART] = (*most).into();
+            }
+        }
     }
 }
 
@@ -226,7 +336,8 @@ impl Bound<'_> {
                 text(&self.others),
                 left(self.most, &self.others, what),
             );
-            let path = format!("workloads.{}", who.join(","));
+            // At one of them, since it is to stand somewhere. Where nobody asks for any, nothing is beyond.
+            let path = format!("workloads.{}", who.first().copied().unwrap_or_default());
             problems.push(Problem::new(self.rule, path, message).remedy(self.remedy.clone()));
         }
         let near = Usage::near(&sum, self.most);

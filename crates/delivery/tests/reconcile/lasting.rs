@@ -58,3 +58,31 @@ async fn what_may_heal_is_waited_for() {
     .await;
     platform.driver.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_ended_waits_for_nothing() {
+    let platform = Platform::start().await;
+    *platform.machine.phase.lock().unwrap() = Phase::Starting;
+    let begun = platform.deploy("web", "bad").await;
+    let status = || async {
+        let found = platform.store.expect::<Deployment>("dev", &begun.meta.name);
+        found.await.unwrap().status
+    };
+    eventually("it waits for its workload", WITHIN, || async {
+        let waiting = status().await.waiting_for;
+        waiting
+            .iter()
+            .any(|it| it.contains("workload web"))
+            .then_some(())
+    })
+    .await;
+    platform.machine.set("web", Phase::Failed);
+    let ended = eventually("it fails", WITHIN, || async {
+        let status = status().await;
+        status.phase.is_final().then_some(status)
+    })
+    .await;
+    assert_eq!(ended.phase, DeploymentPhase::Failed);
+    assert_eq!(ended.waiting_for, Vec::<String>::new());
+    platform.driver.shutdown().await;
+}

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kernel::{Caller, Guard, Kind, Query, Resource, Sealer, Secret, Store};
+use kernel::{Authorizer, Caller, Guard, Kind, Query, Resource, Sealer, Secret, Store};
 use serde_json::json;
 use towpath_delivery::{
     api::ApplyRequest,
@@ -12,13 +12,18 @@ use towpath_delivery::{
 
 use crate::fakes::{Lenient, Operators, Shelf, Stage};
 
-fn delivery(store: &Store) -> Delivery {
+pub(crate) fn delivery(store: &Store) -> Delivery {
+    delivery_for(store, Arc::new(Operators))
+}
+
+/// The same, where `authorizer` says who may what.
+pub(crate) fn delivery_for(store: &Store, authorizer: Arc<dyn Authorizer>) -> Delivery {
     Delivery::new(
         store.clone(),
         vec![Arc::new(Stage::default())],
         vec![Arc::new(Shelf::default())],
         Arc::new(Lenient),
-        Guard::new(store.clone(), Arc::new(Operators)),
+        Guard::new(store.clone(), authorizer),
         Settings {
             domain: "localhost".into(),
             gateway_port: 80,

@@ -2,7 +2,7 @@
 
 use kernel::ErrorKind;
 use serde_json::json;
-use towpath_delivery::model::{DeploymentPhase, InstancePhase};
+use towpath_delivery::model::{DeploymentPhase, InstancePhase, begin_release};
 
 use crate::room::{LONG, Room};
 
@@ -208,4 +208,17 @@ async fn new_credentials_begin_no_release_of_what_is_being_removed() {
     assert!(workload.is_deleting());
     assert_eq!(workload.spec.highest_release, 1);
     assert_eq!(room.thing("box").await.unwrap().spec.rotation, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_further_release_begins_without_what_was_said_of_the_former() {
+    let room = Room::open().await;
+    room.deploy("slow", &[], &[]).await;
+    let mut workload = testkit::eventually("it says what it waits for", LONG, || async {
+        let workload = room.workload().await;
+        (!workload.status.message.is_empty()).then_some(workload)
+    })
+    .await;
+    begin_release(&mut workload);
+    assert_eq!(workload.status.message, "");
 }

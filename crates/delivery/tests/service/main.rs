@@ -9,6 +9,8 @@ mod ending;
 mod fakes;
 mod hosts;
 mod lifecycle;
+mod mistakes;
 mod pins;
 mod quota;
+mod roles;
 mod room;

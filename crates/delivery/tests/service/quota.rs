@@ -1,8 +1,9 @@
 //! What a team has beside its namespaces, where many deploy at once.
 
 use futures::future::join_all;
-use kernel::ErrorKind;
+use kernel::{Caller, ErrorKind};
 use serde_json::json;
+use towpath_delivery::api::{CreateEnvironment, NewDeployment};
 
 use crate::room::Room;
 
@@ -33,8 +34,85 @@ async fn at_once_no_more_is_given_than_there_is(room: Room) {
     }
 }
 
+/// As many workloads as there may be, and no more, however many come at once.
+async fn at_once_no_more_workloads_are_given_than_there_may_be(room: Room) {
+    let amounts = json!({ "cpu": "100", "memory": "100Gi" });
+    let quota = json!({ "requests": amounts, "limits": amounts });
+    let allowance = json!({
+        "namespaces": 0, "quota": quota, "environments": quota, "workloads": 3,
+    });
+    room.register("payments", allowance).await;
+    let environments: Vec<String> = (0..8).map(|number| format!("pr-{number}")).collect();
+    let all = environments
+        .iter()
+        .map(|environment| room.deploy_for("payments", environment, "100m"));
+    let (given, refused): (Vec<_>, Vec<_>) =
+        join_all(all).await.into_iter().partition(Result::is_ok);
+    assert_eq!((given.len(), refused.len()), (3, 5));
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid, "{error:?}");
+        let problem = &error.problems[0];
+        assert_eq!(problem.rule, "team/allowance");
+        assert_eq!(problem.path, "workloads.notes");
+        assert_eq!(
+            problem.message,
+            "team `payments` would have 4 workloads, and its allowance is 3: it has 3, and notes would be new"
+        );
+        let remedy = problem.remedy.as_deref().unwrap();
+        assert!(remedy.contains("platform engineer"), "{remedy}");
+    }
+    // Another release is no other workload.
+    for one in given {
+        let environment = one.unwrap().meta.scope;
+        let again = room.deploy_for("payments", &environment, "200m").await;
+        again.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_several_workloads_take_together_is_said_at_one_of_them() {
+    let room = Room::open().await;
+    let amounts = json!({ "cpu": "1", "memory": "1Gi" });
+    let quota = json!({ "requests": amounts, "limits": amounts });
+    let allowance = json!({
+        "namespaces": 0, "quota": quota, "environments": quota, "workloads": 1,
+    });
+    room.register("payments", allowance).await;
+    let each = json!({ "cpu": "600m", "memory": "1M" });
+    let workload = |name: &str| {
+        let workload = json!({
+            "apiVersion": "score.dev/v1b1",
+            "metadata": { "name": name },
+            "containers": { "main": {
+                "image": "notes:1", "resources": { "requests": each, "limits": each },
+            } },
+        });
+        (name.to_owned(), workload)
+    };
+    let order = NewDeployment {
+        workloads: ["notes", "search"].map(workload).into(),
+        create_environment: Some(CreateEnvironment::default()),
+        ..NewDeployment::default()
+    };
+    let caller = Caller {
+        teams: vec!["payments".into()],
+        ..Caller::local_admin()
+    };
+    let refused = room.delivery.deploy(&caller, "pr-1", order).await;
+    let problems = refused.unwrap_err().problems;
+    let paths: Vec<_> = problems.iter().map(|one| one.path.as_str()).collect();
+    // Of processors to reserve, of those to use, and of workloads.
+    assert_eq!(paths, ["workloads.notes"; 3], "{problems:?}");
+}
+
 mod sqlite {
     use super::Room;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn at_once_no_more_workloads_are_given_than_there_may_be() {
+        super::at_once_no_more_workloads_are_given_than_there_may_be(Room::open().await).await;
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn at_once_no_more_is_given_than_there_is() {
@@ -44,6 +122,13 @@ mod sqlite {
 
 mod postgres {
     use super::Room;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn at_once_no_more_workloads_are_given_than_there_may_be() {
+        if let Some(room) = Room::on_postgres().await {
+            super::at_once_no_more_workloads_are_given_than_there_may_be(room).await;
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn at_once_no_more_is_given_than_there_is() {

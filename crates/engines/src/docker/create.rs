@@ -11,7 +11,7 @@ use bollard::models::{
 };
 use delivery::engine::{Container, EngineError, File, Release};
 
-use crate::process::mounts::open_below;
+use crate::{ports, process::mounts::open_below};
 
 /// How a container is attached.
 pub(super) enum Attach {
@@ -90,12 +90,10 @@ fn variables(release: &Release, container: &Container) -> Result<Vec<String>, En
         .iter()
         .next()
         .map(|(_, port)| ("PORT".to_owned(), port.target));
-    let named = release.ports.iter().map(|(name, port)| {
-        (
-            format!("PORT_{}", name.to_uppercase().replace(['-', '.'], "_")),
-            port.target,
-        )
-    });
+    let named = release
+        .ports
+        .iter()
+        .map(|(name, port)| (ports::variable(name), port.target));
     for (name, port) in first.into_iter().chain(named) {
         all.insert(name, port.to_string());
     }

@@ -44,8 +44,9 @@ impl Containers {
         let port = address.port();
         let Some(seen) = self.listening().await else {
             let text = format!(
-                "{wanted}: the program must listen on targetPort {port} of all addresses (0.0.0.0), \
-                 not of localhost only"
+                "{wanted}: either the program listens on another port than the targetPort of {name} in \
+                 `service.ports`, {port}, or on localhost (127.0.0.1) only: correct the port there, or let the \
+                 program listen on all addresses (0.0.0.0)"
             );
             return Advice {
                 text,
@@ -63,11 +64,13 @@ impl Containers {
         } else if let Some(other) = elsewhere.first() {
             format!(
                 "{wanted}, but the program listens on {other}: let it listen on the port that the \
-                 variable PORT tells it, or declare targetPort: {other}"
+                 variable PORT tells it; or if it always listens on {other}, say so: `targetPort: {other}` \
+                 of port {name} in `service.ports`"
             )
         } else {
             format!(
-                "{wanted}: does the program listen on targetPort {port} of all addresses (0.0.0.0)?"
+                "{wanted}, and the program on no other: it must listen on the targetPort of {name} in \
+                 `service.ports`, {port}, of all addresses (0.0.0.0), not of localhost (127.0.0.1) only"
             )
         };
         Advice {

@@ -7,7 +7,7 @@ use kernel::Problem;
 use rustix::fs::Access;
 
 use super::{Machine, cgroup::Limits};
-use crate::targets;
+use crate::{ports, targets};
 
 /// Every objection to `workload`, refusals and warnings.
 pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Objection> {
@@ -26,7 +26,57 @@ pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Object
             without_groups(&path, container, &mut objections);
         }
     }
+    target_ports(workload, &mut objections);
     objections
+}
+
+/// A program listens where it is told to, and not on the declared `targetPort`: who wrote that for containers
+/// need not know. Whoever speaks of `PORT`, or gives the annotation, knows.
+fn target_ports(workload: &score::Workload, objections: &mut Vec<Objection>) {
+    let annotations = &workload.metadata.annotations;
+    if annotations.contains_key(score::FIXED_PORT) || reads_port(workload) {
+        return;
+    }
+    for (name, port) in workload.service.iter().flat_map(|service| &service.ports) {
+        let Some(target) = port.target_port.filter(|target| *target != port.port) else {
+            continue;
+        };
+        let message = format!(
+            "the variable PORT (or {}) tells the program which port to listen on, and that is not the \
+             targetPort {target}",
+            ports::variable(name)
+        );
+        let problem = Problem::new(
+            "engine/target-port",
+            format!("service.ports.{name}.targetPort"),
+            message,
+        )
+        .remedy(format!(
+            "if it listens on {target} whatever it is told, say so by the annotation {}: \"true\"; if it \
+             listens on PORT, by \"false\", or leave targetPort out",
+            score::FIXED_PORT
+        ));
+        objections.push(Objection::Warn(problem));
+    }
+}
+
+/// Whether the workload itself refers to the variables that tell ports. One of its own that is called so does not:
+/// it is given in place of the engine's.
+fn reads_port(workload: &score::Workload) -> bool {
+    let is_port = |word: &str| word == "PORT" || word.starts_with("PORT_");
+    let speaks = |text: &String| {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .any(is_port)
+    };
+    workload.containers.values().any(|container| {
+        let files = container.files.values();
+        let files = files.filter_map(|file| file.content.as_ref());
+        let program = container.command.iter().chain(&container.args);
+        program
+            .chain(container.variables.values())
+            .chain(files)
+            .any(speaks)
+    })
 }
 
 /// What is the platform's cannot be hidden from the programs.
@@ -88,8 +138,8 @@ fn executable(path: &Path) -> bool {
 
 /// Whether `command` will be found: as a path, or where `PATH` says.
 fn found(command: &str) -> bool {
-    // Placeholders and paths below the working directory are only known at the start.
-    if command.contains("${") || (command.contains('/') && !command.starts_with('/')) {
+    // Paths below the working directory are only known at the start.
+    if command.contains('/') && !command.starts_with('/') {
         return true;
     }
     if command.starts_with('/') {

@@ -313,6 +313,7 @@ pub(super) async fn watch_ports<R: Runtime>(shared: Shared<R>) {
                     shared.change(|view| {
                         view.served = true;
                         view.unserved.clear();
+                        view.misplaced = false;
                     });
                     break;
                 };
@@ -320,7 +321,11 @@ pub(super) async fn watch_ports<R: Runtime>(shared: Shared<R>) {
                     "another program listens on port {name} ({address}), and none of this workload: end that \
                      one, or deploy again to be given another port"
                 );
-                shared.change(|view| view.unserved = text);
+                shared.change(|view| {
+                    view.unserved = text;
+                    // It heals when that one ends.
+                    view.misplaced = false;
+                });
                 pace.wait().await;
                 continue;
             }

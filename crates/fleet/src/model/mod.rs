@@ -168,14 +168,8 @@ pub fn endpoint_problem(endpoint: &str, place: &str) -> Option<Problem> {
         let message = format!("the address is longer than {LONGEST_URL} bytes");
         return wrong(message, "give a shorter one");
     }
-    let url = match Url::parse(endpoint) {
-        Ok(url) => url,
-        Err(error) => {
-            return wrong(
-                format!("it is no address: {error}"),
-                "write it as https://HOST:PORT",
-            );
-        }
+    let Ok(url) = Url::parse(endpoint) else {
+        return wrong("it is not a URL".into(), "write it as https://HOST:PORT");
     };
     if url.scheme() != "https" {
         return wrong(

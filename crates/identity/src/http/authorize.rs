@@ -51,7 +51,7 @@ async fn answer(
         .filter(|login| oldest.is_none_or(|age| now.as_second() - login.at.as_second() <= age));
     if let Some(login) = login {
         return Ok(see_other(
-            &identity.authorization_grant(request, login).await?,
+            &identity.authorization_grant(&request, &login).await?,
         ));
     }
     if prompts("none") {

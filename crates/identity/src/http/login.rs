@@ -130,7 +130,11 @@ pub(super) async fn arrive(
 /// Sends somebody who is in to where they wanted to go.
 pub(super) async fn welcome(identity: &Identity, entered: Entered) -> Result<Response, Refusal> {
     let location = match entered.then {
-        Then::Authorize(request) => identity.authorization_grant(request, entered.login).await?,
+        Then::Authorize(request) => {
+            identity
+                .authorization_grant(&request, &entered.login)
+                .await?
+        }
         Then::Device { user_code } if user_code.is_empty() => "/device".to_owned(),
         Then::Device { user_code } => {
             let code: String = url::form_urlencoded::byte_serialize(user_code.as_bytes()).collect();

@@ -1,10 +1,10 @@
 //! Service accounts: a team's automation, with keys that overlap when they are rotated.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use kernel::{
-    Caller, CallerKind, Change, Error, Name, NewEvent, Outcome, Query, Record, Resource, Result,
-    Secret, anew, secret::same,
+    Caller, CallerKind, Change, Error, Name, NewEvent, Outcome, Query, Resource, Result, Secret,
+    Serial, anew, secret::same,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -15,12 +15,13 @@ use crate::{
     clock::after,
     model::{AccountKind, IssuedKey, ServiceAccount, ServiceAccountSpec, WorkloadTrust},
     refusal::{Refusal, RefusalCode},
-    state::{StoodFor, digest, random_token},
+    state::{digest, random_token},
     verify::{ACCOUNT, key_session, key_token_session},
 };
 
-/// How long it is known that somebody has decided: longer than any takes from looking to its commit.
-const STOOD_FOR: Duration = Duration::from_mins(10);
+/// The line of those who make a trust that stands for a service account, or remove the account because none
+/// does. Named as the account is: `TEAM/NAME`.
+const STOOD_FOR: &str = "account-stood-for";
 
 /// What keys begin with, so that scanners of repositories know one.
 const PREFIX: &str = "twk_";
@@ -165,7 +166,7 @@ impl Identity {
             }
             let mut change = Change::new().by(caller);
             change.remove(&account)?;
-            change.keep(&stood)?;
+            change.after(&stood);
             for key in &account.status.keys {
                 self.session_mark_ended(
                     &mut change,
@@ -189,19 +190,11 @@ impl Identity {
         .await
     }
 
-    /// What is kept by whoever decides upon what stands for an account, to be read before all else.
-    pub(super) async fn account_stood_for(
-        &self,
-        team: &str,
-        name: &str,
-    ) -> Result<Record<StoodFor>> {
-        let named = format!("{team}/{name}");
-        let before = self.store.record::<StoodFor>(&named).await?;
-        let expires = after(self.clock.now(), STOOD_FOR);
-        Ok(Record {
-            version: before.map_or(0, |record| record.version),
-            ..Record::new(named, expires, StoodFor {})
-        })
+    /// What whoever decides upon what stands for an account commits after, to be read before all else.
+    pub(super) async fn account_stood_for(&self, team: &str, name: &str) -> Result<Serial> {
+        self.store
+            .serial(STOOD_FOR, &format!("{team}/{name}"))
+            .await
     }
 
     /// Draws a key. The one before it stays valid until the next rotation, when it ends with its

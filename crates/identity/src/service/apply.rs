@@ -48,8 +48,6 @@ pub struct Applied {
 pub struct Beside {
     /// Service accounts that it writes, as `TEAM/NAME`.
     accounts: BTreeSet<String>,
-    /// Those of which it says already that a trust stands for them.
-    stood: BTreeSet<String>,
 }
 
 impl Identity {
@@ -201,18 +199,17 @@ impl Identity {
         caller: &Caller,
         (team, name): (&Name, &Name),
         spec: &WorkloadTrustSpec,
-        beside: &mut Beside,
+        beside: &Beside,
         change: &mut Change,
     ) -> Result<Applied> {
         let target = of_team::<WorkloadTrust>(team.as_str(), name.as_str());
         self.may_change(caller, &target).await?;
         self.trust_check(spec)?;
         let account = format!("{team}/{}", spec.service_account);
-        let is_written = beside.accounts.contains(&account);
         let stood = self
             .account_stood_for(team.as_str(), &spec.service_account)
             .await?;
-        if !is_written {
+        if !beside.accounts.contains(&account) {
             // One that the change writes itself is there with it.
             let there = self
                 .store
@@ -226,9 +223,7 @@ impl Identity {
         let is_new = if is_so(before.as_ref(), spec) {
             None
         } else {
-            if beside.stood.insert(account) {
-                change.keep(&stood)?;
-            }
+            change.after(&stood);
             let into = self.trust_into(change, caller, (team, name), spec, None);
             Some(into.await?.1)
         };

@@ -126,8 +126,16 @@ impl Identity {
     /// Gives the program a code for whoever has logged in: an address for the browser to go to.
     pub(crate) async fn authorization_grant(
         &self,
-        request: AuthorizationRequest,
-        login: Login,
+        request: &AuthorizationRequest,
+        login: &Login,
+    ) -> Result<String, Refusal> {
+        anew(|| self.authorization_grant_once(request, login)).await
+    }
+
+    async fn authorization_grant_once(
+        &self,
+        request: &AuthorizationRequest,
+        login: &Login,
     ) -> Result<String, Refusal> {
         let code = random_token()?;
         let location = self.back(
@@ -137,12 +145,13 @@ impl Identity {
         )?;
         let expires = after(self.clock.now(), self.settings.lifetimes.code);
         let mut change = Change::new();
+        self.browser_remembers(&mut change, login).await?;
         change.keep(&Record::new(
             digest(&code),
             expires,
             AuthorizationCode {
-                request,
-                login,
+                request: request.clone(),
+                login: login.clone(),
                 used_for: None,
             },
         ))?;

@@ -2,7 +2,7 @@
 
 use kernel::{
     Caller, Change, Error, ErrorKind, Name, NewEvent, Outcome, Resource, Result, Secret, Store,
-    anew, secret::same,
+    anew, outbound::why_no_url, secret::same,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -109,8 +109,9 @@ pub(super) fn client_check(spec: &OidcClientSpec) -> Result<()> {
         .iter()
         .chain(&spec.post_logout_redirect_uris);
     for uri in uris {
-        let url = Url::parse(uri)
-            .map_err(|error| Error::invalid(format!("`{uri}` is not a URL: {error}")))?;
+        let url = Url::parse(uri).map_err(|error| {
+            Error::invalid(format!("`{uri}` is not a URL: {}", why_no_url(error)))
+        })?;
         let plain = url.scheme() == "http" && is_loopback(&url);
         if (url.scheme() != "https" && !plain) || url.fragment().is_some() {
             return Err(Error::invalid(format!(

@@ -144,16 +144,21 @@ impl Identity {
     ) -> Result<TokenAnswer, Refusal> {
         self.client_proved(credentials, address).await?;
         let name = digest(device_code.expose());
+        // Another program may begin by the same browser at this moment.
+        anew(|| self.device_poll_once(&credentials.id, &name)).await
+    }
+
+    async fn device_poll_once(&self, client_id: &str, name: &str) -> Result<TokenAnswer, Refusal> {
         let unknown =
             || Refusal::grant("there is no such device code, or it was used: start again");
         let mut record = self
             .store
-            .record::<DeviceGrant>(&name)
+            .record::<DeviceGrant>(name)
             .await?
             .ok_or_else(unknown)?;
         let grant = &record.value;
         let now = self.clock.now();
-        if grant.client_id != credentials.id {
+        if grant.client_id != client_id {
             return Err(Refusal::grant("the device code is another client's"));
         }
         if record.expires <= now {
@@ -164,19 +169,13 @@ impl Identity {
         }
         match grant.decision.clone() {
             Decision::Approved(login) => {
-                let (client, scope) = (grant.client_id.clone(), grant.scope.clone());
                 // As they are at this moment: the approval may have been minutes ago.
                 let login = self.logged_in_still(login).await?;
-                let took = self
-                    .session_begin(login, &client, &scope, None, |change, _| {
-                        change.take(&record);
-                        Ok(())
-                    })
-                    .await;
-                took.map_err(|refusal| match &refusal.cause {
-                    Some(error) if error.kind == kernel::ErrorKind::Conflict => unknown(),
-                    _ => refusal,
+                self.session_begin(login, client_id, &grant.scope, None, |change, _| {
+                    change.take(&record);
+                    Ok(())
                 })
+                .await
             }
             Decision::Denied => {
                 let mut change = Change::new();
@@ -253,6 +252,7 @@ impl Identity {
         };
         let caller = as_themselves(&login.subject, Means::Browser);
         let mut change = Change::new().by(&caller);
+        self.browser_remembers(&mut change, login).await?;
         if let Some(code) = self
             .store
             .record::<UserCode>(&record.value.user_code)

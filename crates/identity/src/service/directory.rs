@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use kernel::{Result, Secret};
 
 use super::{
@@ -10,8 +11,8 @@ use super::{
     upstreams::{DIRECTORY, SECRET},
 };
 use crate::{
-    model::{Upstream, UpstreamKind},
-    source::github::{Directory, GitHub, Team},
+    model::UpstreamKind,
+    source::github::{Directory, GitHub, Members, Team},
     state::Person,
 };
 
@@ -36,8 +37,14 @@ pub struct Whom {
 /// Who is in a group of an upstream, by subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpstreamMembers {
-    /// All of them.
-    Listed(BTreeMap<String, Whom>),
+    /// The upstream lists them.
+    Listed {
+        /// All of them.
+        members: BTreeMap<String, Whom>,
+        /// Before it was asked. An answer serves all who ask within some seconds, but those who will have none from
+        /// before: what has happened since is not in it.
+        asked: Timestamp,
+    },
     /// The upstream lists nobody.
     Seen {
         /// Those who are logged in.
@@ -53,14 +60,16 @@ pub enum UpstreamMembers {
 
 impl Identity {
     /// The group of an upstream with the lasting id `id`, where that is known, else of this name. None
-    /// where its groups have no ids, or nobody has told of one.
+    /// where its groups have no ids, or nobody has told of one. What the upstream listed before `since` does not
+    /// count; without it what it listed half a minute ago will do.
     pub async fn upstream_group(
         &self,
         upstream: &str,
         name: &str,
         id: Option<&str>,
+        since: Option<Timestamp>,
     ) -> Result<Option<UpstreamGroup>> {
-        if let Some(directory) = self.directory(upstream).await? {
+        if let Some(directory) = self.directory(upstream, since).await? {
             let team = directory.find(name, id).await?;
             return Ok(team.map(|team| UpstreamGroup {
                 id: team.id.to_string(),
@@ -72,14 +81,16 @@ impl Identity {
         Ok(known.map(|(id, name)| UpstreamGroup { id, name }))
     }
 
-    /// Who is in that group.
+    /// Who is in that group. What the upstream listed before `since` does not count; without it what it listed some
+    /// seconds ago will do.
     pub async fn upstream_members(
         &self,
         upstream: &str,
         name: &str,
         id: Option<&str>,
+        since: Option<Timestamp>,
     ) -> Result<UpstreamMembers> {
-        let Some(directory) = self.directory(upstream).await? else {
+        let Some(directory) = self.directory(upstream, since).await? else {
             let seen = self.view.members(upstream, name, id).await?;
             let left = self.upstream_left(upstream, name, id).await?;
             let now = self.clock.now();
@@ -90,7 +101,7 @@ impl Identity {
                     .people
                     .knows_of_some(upstream, name, id, now);
             return Ok(UpstreamMembers::Seen {
-                members: self.known_as(seen),
+                members: self.known_as(self.newest(seen)),
                 left,
                 some,
             });
@@ -100,12 +111,15 @@ impl Identity {
             None => None,
         };
         Ok(match members {
-            Some(members) => {
+            Some(Members { asked, logins }) => {
                 let subject = |id| format!("{upstream}:{id}");
-                let members = members.into_iter();
+                let members = logins.into_iter();
                 let members = members.map(|(id, name)| (subject(id), name)).collect();
                 self.view.current().await?;
-                UpstreamMembers::Listed(self.known_as(members))
+                UpstreamMembers::Listed {
+                    members: self.known_as(members),
+                    asked,
+                }
             }
             None => UpstreamMembers::Missing,
         })
@@ -142,6 +156,18 @@ impl Identity {
             .collect())
     }
 
+    /// Those who are logged in, by what their upstream called them last: a session knows what it did when the
+    /// session was last renewed, and that may be somebody else's by now.
+    fn newest(&self, people: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let known = self.view.known();
+        let newest = |(subject, name): (String, String)| {
+            let person = known.people.of(&subject);
+            let name = person.map_or(name, |person| person.name.clone());
+            (subject, name)
+        };
+        people.into_iter().map(newest).collect()
+    }
+
     /// People of an upstream, with what it has told of them when they logged in.
     fn known_as(&self, people: BTreeMap<String, String>) -> BTreeMap<String, Whom> {
         let known = self.view.known();
@@ -155,9 +181,9 @@ impl Identity {
         people.into_iter().map(whom).collect()
     }
 
-    /// What lists the groups of an upstream, where it can and was given a token for that.
-    async fn directory(&self, name: &str) -> Result<Option<Directory>> {
-        let Some(upstream) = self.store.get::<Upstream>("", name).await? else {
+    /// What lists the groups of an upstream, as they were after `since`, where it can and was given a token for that.
+    async fn directory(&self, name: &str, since: Option<Timestamp>) -> Result<Option<Directory>> {
+        let Some(upstream) = self.upstream_there(name).await? else {
             return Ok(None);
         };
         let UpstreamKind::Github { org, url, api_url } = upstream.spec.provider else {
@@ -180,6 +206,8 @@ impl Identity {
             github,
             token,
             kept: self.directories.clone(),
+            clock: self.clock.clone(),
+            since,
         }))
     }
 }

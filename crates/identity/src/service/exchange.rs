@@ -131,7 +131,7 @@ impl Identity {
                 .expect::<ServiceAccount>(team.as_str(), account)
                 .await?;
             change.require(&account)?;
-            change.keep(&stood)?;
+            change.after(&stood);
             let (written, _) = self
                 .trust_into(&mut change, caller, (&team, &name), &spec, revision)
                 .await?;

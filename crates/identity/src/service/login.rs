@@ -227,6 +227,23 @@ impl Identity {
         }))
     }
 
+    /// Commits `change`, which lets somebody in by a login, only while its browser remembers that: what is let in
+    /// by a login that has ended is nobody's. It is written over what was there, so that of two who end the login
+    /// and go on with it one looks again.
+    pub(super) async fn browser_remembers(
+        &self,
+        change: &mut Change,
+        login: &Login,
+    ) -> Result<(), Refusal> {
+        let Some(name) = &login.browser else {
+            return Ok(());
+        };
+        let browser = self.store.record::<Browser>(name).await?.ok_or_else(|| {
+            Refusal::grant("the login in the browser that allowed this has ended: log in again")
+        })?;
+        Ok(change.keep(&browser)?)
+    }
+
     /// What a form of this browser must bring back: another site does not know it.
     pub(crate) fn browser_csrf(cookie: &str) -> String {
         digest(format!("csrf\n{cookie}"))
@@ -237,7 +254,8 @@ impl Identity {
         self.clock.now()
     }
 
-    /// Ends what began in this browser: its own session, and those of all programs that it has let in.
+    /// Ends what began in this browser: its own session, those of all programs that it has let in, and what waits
+    /// to be let in (see [`Identity::browser_remembers`]).
     pub(crate) async fn browser_end(&self, cookie: &str) -> Result<(), Refusal> {
         let name = digest(cookie);
         let Some(browser) = self.store.record::<Browser>(&name).await? else {

@@ -7,7 +7,7 @@ use super::{Identity, tokens::issuable};
 use crate::{
     clock::after,
     refusal::{Refusal, RefusalCode},
-    source::{SourceError, TeamSource as _, local::LOCAL},
+    source::{SourceError, TeamSource as _, local::LOCAL, upstream::called},
     state::Login,
 };
 
@@ -49,13 +49,15 @@ impl Identity {
         }
     }
 
-    /// The same login with its groups as they are now.
+    /// The same login with its groups, and what its person is called, as they are now.
     pub(super) async fn membership(&self, login: &Login) -> Result<Login, SourceError> {
         let membership = match login.source.as_str() {
             LOCAL => self.local.groups(login, None).await?,
             _ => self.upstream_membership(login).await?,
         };
+        let name = membership.name.as_deref().map(called);
         Ok(Login {
+            name: name.unwrap_or_else(|| login.name.clone()),
             groups: issuable(membership.groups),
             group_ids: membership.group_ids,
             evaluated: self.clock.now(),

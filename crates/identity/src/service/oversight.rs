@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::Timestamp;
 use kernel::{
     Action, Caller, CallerKind, Change, Error, NewEvent, Outcome, Page, Query, Record, Result,
-    Target, anew,
+    Target, Transient, anew,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -117,13 +117,14 @@ impl Identity {
         let mut items = Vec::new();
         let mut after = query.after.clone();
         loop {
+            let from = after.take();
             let page = self
                 .store
-                .records_after::<Session>(&prefix, after.as_deref(), limit + 1)
+                .records_after::<Session>(&prefix, from.as_deref(), limit + 1)
                 .await?;
             let is_last = page.len() <= limit;
             after = page.last().map(|record| record.name.clone());
-            for session in self.shown(&prefix, page).await? {
+            for session in self.shown(&prefix, from.as_deref(), page).await? {
                 if subject.is_some_and(|subject| session.subject != subject) {
                     continue;
                 }
@@ -173,22 +174,23 @@ impl Identity {
         let is_theirs = |login: &Login| login.subject == subject;
         let mut change = Change::new().by(caller);
         let mut grants = BTreeSet::new();
+        // Before their sessions: one that begins meanwhile is written over its browser. With the browser end codes
+        // and devices that it let in and that have not asked yet.
         for record in self.store.records::<Browser>("").await? {
             if is_theirs(&record.value.login) {
                 grants.extend(record.value.login.upstream.clone());
                 change.take(&record);
             }
         }
-        for record in self.store.records::<DeviceGrant>("").await? {
-            if matches!(&record.value.decision, Decision::Approved(login) if is_theirs(login)) {
-                change.take(&record);
-            }
-        }
-        for record in self.store.records::<AuthorizationCode>("").await? {
-            if is_theirs(&record.value.login) {
-                change.take(&record);
-            }
-        }
+        // A replica of an older version, beside which this one may run for a while, does not look at the browser:
+        // it lets in whoever has one of these.
+        self.take_all_of::<DeviceGrant>(&mut change, subject, |grant| match &grant.decision {
+            Decision::Approved(login) => Some(login),
+            Decision::Pending | Decision::Denied => None,
+        })
+        .await?;
+        self.take_all_of::<AuthorizationCode>(&mut change, subject, |code| Some(&code.login))
+            .await?;
         for record in self.store.records::<Session>(&sessions_of(subject)).await? {
             // Nothing is left that would ask the upstream again.
             if let Some(name) = &record.value.login.upstream
@@ -218,25 +220,50 @@ impl Identity {
         Ok(ended)
     }
 
+    /// Takes within `change` all of a person's records of a sort whose names do not say whose each is: `login` does.
+    /// No more of them are in memory than on a page.
+    async fn take_all_of<T: Transient>(
+        &self,
+        change: &mut Change,
+        subject: &str,
+        login: fn(&T) -> Option<&Login>,
+    ) -> Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .store
+                .records_after::<T>("", after.as_deref(), Query::MAX_LIMIT)
+                .await?;
+            for record in &page {
+                if login(&record.value).is_some_and(|login| login.subject == subject) {
+                    change.take(record);
+                }
+            }
+            if page.len() < Query::MAX_LIMIT {
+                return Ok(());
+            }
+            after = page.last().map(|last| last.name.clone());
+        }
+    }
+
     /// The sessions whose names begin so, by person.
     pub(super) async fn personal_sessions(&self, prefix: &str) -> Result<Vec<PersonalSession>> {
         let sessions = self.store.records::<Session>(prefix).await?;
-        let mut items = self.shown(prefix, sessions).await?;
+        let mut items = self.shown(prefix, None, sessions).await?;
         items.sort_by(|one, other| (&one.subject, one.began).cmp(&(&other.subject, other.began)));
         Ok(items)
     }
 
-    /// Sessions as they are shown, without those that are over; all their names begin with `prefix`.
+    /// Sessions as they are shown, without those that are over: all whose names begin with `prefix` and come
+    /// after `from`, up to the last of these.
     async fn shown(
         &self,
         prefix: &str,
+        from: Option<&str>,
         sessions: Vec<Record<Session>>,
     ) -> Result<Vec<PersonalSession>> {
         let now = self.clock.now();
-        let used = self.store.records::<SessionUse>(prefix).await?.into_iter();
-        let used: HashMap<String, Timestamp> = used
-            .map(|record| (record.name, record.value.automation))
-            .collect();
+        let used = self.used(prefix, from, &sessions).await?;
         let sessions = sessions.into_iter().filter(|record| record.expires > now);
         let shown = sessions.map(|record| PersonalSession {
             automation: used.get(&record.name).copied(),
@@ -249,5 +276,37 @@ impl Identity {
             ends: record.expires,
         });
         Ok(shown.collect())
+    }
+
+    /// When automation last called with these sessions, by name.
+    async fn used(
+        &self,
+        prefix: &str,
+        from: Option<&str>,
+        sessions: &[Record<Session>],
+    ) -> Result<HashMap<String, Timestamp>> {
+        let mut used = HashMap::new();
+        let Some(last) = sessions.last() else {
+            return Ok(used);
+        };
+        let limit = sessions.len().min(Query::MAX_LIMIT);
+        let mut from = from.map(str::to_owned);
+        loop {
+            let page = self
+                .store
+                .records_after::<SessionUse>(prefix, from.as_deref(), limit)
+                .await?;
+            let is_rest = page.len() < limit;
+            for record in page {
+                if record.name > last.name {
+                    return Ok(used);
+                }
+                from = Some(record.name.clone());
+                used.insert(record.name, record.value.automation);
+            }
+            if is_rest {
+                return Ok(used);
+            }
+        }
     }
 }

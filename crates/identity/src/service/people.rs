@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use kernel::{Caller, Change, Key, NewEvent, Record, Result, anew, lease::Fence};
+use kernel::{Caller, Change, Key, NewEvent, Record, Resource, Result, anew, lease::Fence};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -30,6 +30,8 @@ const REMEMBERED: Duration = Duration::from_hours(180 * 24);
 /// How old what an upstream has said of somebody gets before it is asked again: as a rule their own tokens are
 /// renewed by then.
 const ASKED: Duration = Duration::from_hours(1);
+/// Of how many it is forgotten in one transaction what an upstream said: others write in between.
+const FORGOTTEN: usize = 100;
 /// What is said again is written again when it is so old.
 const AGAIN: Duration = Duration::from_hours(24);
 
@@ -73,17 +75,49 @@ impl Identity {
         .await
     }
 
-    /// Forgets within `change` all people of an upstream.
-    pub(super) async fn people_forget(
+    /// Forgets what an upstream that is being removed has said of its people, part by part, and takes the upstream
+    /// away when none of them is left. Nothing where no removal was asked for.
+    ///
+    /// `fence` is that of a reconciler. Ends early with `stop`.
+    pub async fn upstream_end(
         &self,
-        change: &mut Change,
-        caller: &Caller,
-        upstream: &str,
+        name: &str,
+        fence: Option<&Fence>,
+        stop: &CancellationToken,
     ) -> Result<()> {
-        for person in self.store.records::<Person>("").await? {
-            if person.value.source == upstream {
-                change.take(&person);
-                change.event(person_changed(&person.name, caller));
+        let found = self.store.get::<Upstream>("", name).await?;
+        let Some(upstream) = found.filter(Resource::is_deleting) else {
+            return Ok(());
+        };
+        let caller = Caller::system("identity", Uuid::now_v7());
+        let (mut after, mut found_some): (Option<String>, bool) = (None, false);
+        while !stop.is_cancelled() {
+            let people = self
+                .store
+                .records_after::<Person>("", after.as_deref(), FORGOTTEN)
+                .await?;
+            let is_last = people.len() < FORGOTTEN;
+            after = people.last().map(|last| last.name.clone());
+            let mut change = fenced(Change::new().by(&caller), fence);
+            for person in people.iter().filter(|one| one.value.source == name) {
+                found_some = true;
+                change.take(person);
+                change.event(person_changed(&person.name, &caller));
+            }
+            // A replica of an older version does not heed the removal, and writes down who logs in there behind
+            // this: it is over when nobody was found from the first page to the last.
+            let is_over = is_last && !found_some;
+            if is_over {
+                change.remove(&upstream)?;
+            }
+            if !change.is_empty() {
+                self.store.commit(change).await?;
+            }
+            if is_over {
+                break;
+            }
+            if is_last {
+                (after, found_some) = (None, false);
             }
         }
         Ok(())
@@ -115,7 +149,7 @@ impl Identity {
             if !is_news && !is_old {
                 return Ok(());
             }
-            let Some(upstream) = self.store.get::<Upstream>("", &login.source).await? else {
+            let Some(upstream) = self.upstream_there(&login.source).await? else {
                 // Its people were forgotten with it.
                 return Ok(());
             };
@@ -200,6 +234,9 @@ impl Identity {
         let Some(person) = self.store.record::<Person>(name).await? else {
             return Ok(None);
         };
+        if self.upstream_there(&person.value.source).await?.is_none() {
+            return Ok(None);
+        }
         let Person {
             source,
             groups,

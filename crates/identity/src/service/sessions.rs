@@ -35,8 +35,8 @@ pub(super) fn sessions_of(subject: &str) -> String {
 }
 
 impl Identity {
-    /// Begins a session for somebody who has logged in, and gives its first tokens. What `with` adds
-    /// to the change is committed with it, or not at all.
+    /// Begins a session for somebody who has logged in, and gives its first tokens; none where that login has
+    /// ended since. What `with` adds to the change is committed with it, or not at all.
     pub(super) async fn session_begin(
         &self,
         login: Login,
@@ -60,6 +60,7 @@ impl Identity {
         };
         let caller = as_themselves(&session.login.subject, Means::Login(sid.clone()));
         let mut change = Change::new().by(&caller);
+        self.browser_remembers(&mut change, &session.login).await?;
         change.keep(&Record::new(
             &sid,
             self.session_end_of(&session),

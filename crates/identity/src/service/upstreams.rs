@@ -107,6 +107,12 @@ impl Identity {
         let before = self.store.get::<Upstream>("", name.as_str()).await?;
         let is_new = before.is_none();
         let mut upstream = match before {
+            Some(going) if going.is_deleting() => {
+                return Err(
+                    Error::conflict(format!("the upstream `{name}` is being removed"))
+                        .remedy("make it anew when `towpath upstream list` shows it no more"),
+                );
+            }
             Some(upstream) => upstream,
             None => Resource::new("", name.as_str(), spec.clone()),
         };
@@ -140,8 +146,9 @@ impl Identity {
         Ok((upstream, is_new))
     }
 
-    /// Removes an upstream: its people's sessions end at their next refresh, and what it said of them is
-    /// forgotten at once.
+    /// Removes an upstream: nobody logs in by it any more, its people's sessions end at their next refresh, and
+    /// what it said of them counts no more. It is there, deleting, until that is forgotten as well
+    /// ([`Identity::upstream_end`]). Asking twice is the same as asking once.
     pub async fn upstream_delete(
         &self,
         caller: &Caller,
@@ -153,9 +160,11 @@ impl Identity {
         anew(|| async {
             let upstream = self.store.expect::<Upstream>("", name).await?;
             upstream.meta.require_revision(revision)?;
+            if upstream.is_deleting() {
+                return Ok(());
+            }
             let mut change = Change::new().by(caller);
-            change.remove(&upstream)?;
-            self.people_forget(&mut change, caller, name).await?;
+            change.delete(&upstream)?;
             change.event(NewEvent::caused(
                 "upstream.removed",
                 upstream.key(),
@@ -170,18 +179,25 @@ impl Identity {
         .await
     }
 
+    /// The upstream of this name, unless there is none, or it is being removed.
+    pub(super) async fn upstream_there(&self, name: &str) -> Result<Option<Resource<Upstream>>> {
+        let found = self.store.get::<Upstream>("", name).await?;
+        Ok(found.filter(|upstream| !upstream.is_deleting()))
+    }
+
     /// The upstreams that people may choose from: name and title.
     pub(super) async fn upstreams(&self) -> Result<Vec<(String, String)>> {
         let all = self.store.list_all::<Upstream>(&Query::default()).await?;
         Ok(all
             .into_iter()
+            .filter(|upstream| !upstream.is_deleting())
             .map(|upstream| (upstream.meta.name, upstream.spec.title))
             .collect())
     }
 
-    /// The upstream of this name. None where there is none.
+    /// What asks the upstream of this name. None where there is none.
     async fn upstream(&self, name: &str) -> Result<Option<Box<dyn UpstreamSource>>> {
-        let Some(upstream) = self.store.get::<Upstream>("", name).await? else {
+        let Some(upstream) = self.upstream_there(name).await? else {
             return Ok(None);
         };
         let secret = self.store.secret(upstream.meta.uid, SECRET).await?;

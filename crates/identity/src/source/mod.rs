@@ -29,6 +29,8 @@ pub trait TeamSource: Send + Sync {
 /// What a source says of somebody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Membership {
+    /// What they are called now; none where the source says that at a login alone.
+    pub name: Option<String>,
     /// Their groups.
     pub groups: Vec<String>,
     /// The lasting ids of those of them that have one there, by name.

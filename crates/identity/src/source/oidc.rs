@@ -317,6 +317,7 @@ impl TeamSource for Oidc {
             .await
             .map_err(source)?;
         Ok(Membership {
+            name: None,
             groups: said.groups,
             group_ids: BTreeMap::new(),
             upstream_token: tokens

@@ -90,7 +90,7 @@ impl Arrival {
         }
         let login = Login {
             subject: format!("{source}:{}", self.id),
-            name: self.name.replace(char::is_control, ""),
+            name: called(&self.name),
             email: self.email,
             source: source.to_owned(),
             groups: self.groups,
@@ -103,6 +103,11 @@ impl Arrival {
         };
         Ok((login, self.token))
     }
+}
+
+/// What somebody is called, as an upstream says it: for one line.
+pub(crate) fn called(name: &str) -> String {
+    name.replace(char::is_control, "")
 }
 
 #[cfg(test)]

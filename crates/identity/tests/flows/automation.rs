@@ -1,6 +1,6 @@
 //! Automation that hangs on people: told where it is known.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use axum::{
 use identity::service::{Webhook, Webhooks};
 use serde_json::{Value, json};
 
-use crate::support::{Site, text};
+use crate::support::{Site, claims, text};
 
 /// The site as a platform serves it: every call is looked at.
 async fn site() -> Site {
@@ -98,6 +98,39 @@ async fn what_calls_with_a_persons_login_is_reported() {
         .api("GET", "/v1/identity/automation", bob, Value::Null)
         .await;
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn which_login_automation_calls_with_is_told_on_each_page() {
+    let site = site().await;
+    site.user("ada").await;
+    let mut called = BTreeMap::new();
+    for agent in [
+        "towpath/0.1.0 (ci)",
+        "towpath/0.1.0",
+        "pipeline (ci)",
+        "towpath/0.1.0",
+    ] {
+        let tokens = site.login("ada").await;
+        assert_eq!(call(&site, agent, text(&tokens, "access_token")).await, 200);
+        let sid = claims(text(&tokens, "id_token"))["sid"].clone();
+        called.insert(sid.as_str().unwrap().to_owned(), agent.contains("(ci)"));
+    }
+    for limit in [1, 3, 100] {
+        let (mut told, mut after) = (BTreeMap::new(), String::new());
+        loop {
+            let path = format!("/v1/identity/sessions?limit={limit}{after}");
+            let page = site.admin("GET", &path, Value::Null).await.ok().json();
+            for one in page["items"].as_array().unwrap() {
+                told.insert(text(one, "id").to_owned(), one["automation"].is_string());
+            }
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(told, called, "{limit}");
+    }
 }
 
 #[tokio::test]

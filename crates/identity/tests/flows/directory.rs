@@ -15,7 +15,7 @@ use crate::{
 const OCTOCAT: &str = "github:583231";
 
 /// What the one person who logs in is in: a team with this slug and id.
-fn is_in(github: &GitHub, teams: &[(&str, u64)]) {
+pub(crate) fn is_in(github: &GitHub, teams: &[(&str, u64)]) {
     let mut person = github.person.lock().unwrap();
     person.teams = teams
         .iter()
@@ -32,7 +32,10 @@ fn ids(tokens: &Value) -> Value {
 }
 
 async fn seen(site: &Site, name: &str, id: Option<&str>) -> Vec<String> {
-    let members = site.identity.upstream_members("github", name, id).await;
+    let members = site
+        .identity
+        .upstream_members("github", name, id, None)
+        .await;
     let UpstreamMembers::Seen { members, left, .. } = members.unwrap() else {
         panic!("nobody has given a directory token")
     };
@@ -42,7 +45,10 @@ async fn seen(site: &Site, name: &str, id: Option<&str>) -> Vec<String> {
 
 /// Those of whom GitHub has said that they are in a group no longer.
 async fn left(site: &Site, name: &str, id: Option<&str>) -> Vec<String> {
-    let members = site.identity.upstream_members("github", name, id).await;
+    let members = site
+        .identity
+        .upstream_members("github", name, id, None)
+        .await;
     let UpstreamMembers::Seen { left, .. } = members.unwrap() else {
         panic!("nobody has given a directory token")
     };
@@ -71,7 +77,9 @@ async fn a_team_is_known_by_its_id_on_every_replica() {
     assert_eq!(id_token["https://towpath.dev/group-ids"], Value::Null);
     for site in [&site, &replica] {
         assert_eq!(seen(site, "epetech/pay", None).await, [OCTOCAT]);
-        let found = site.identity.upstream_group("github", "epetech/pay", None);
+        let found = site
+            .identity
+            .upstream_group("github", "epetech/pay", None, None);
         assert_eq!(found.await.unwrap(), group("42", "epetech/pay"));
     }
 
@@ -87,7 +95,7 @@ async fn a_team_is_known_by_its_id_on_every_replica() {
     for site in [&site, &replica, &late] {
         let found = site
             .identity
-            .upstream_group("github", "epetech/pay", Some("42"));
+            .upstream_group("github", "epetech/pay", Some("42"), None);
         assert_eq!(found.await.unwrap(), group("42", "epetech/money"));
         assert_eq!(seen(site, "epetech/pay", Some("42")).await, [OCTOCAT]);
         assert!(seen(site, "epetech/pay", None).await.is_empty());
@@ -159,10 +167,10 @@ async fn no_session_is_opened_to_say_who_is_in_a_group() {
 }
 
 /// Gives the upstream this token, or takes it away.
-async fn give(site: &Site, github: &GitHub, token: &str) {
+pub(crate) async fn give(site: &Site, github: &GitHub, token: &str) {
     let body = json!({
         "spec": {
-            "title": "GitHub", "clientId": "Iv1.0123",
+            "title": "GitHub", "clientId": "Ov23liAbc",
             "provider": {
                 "type": "github", "org": "epetech", "url": github.url,
                 "apiUrl": format!("{}/api", github.url),
@@ -188,9 +196,12 @@ async fn github_lists_a_team_to_the_organizations_token() {
     assert!(seen(&site, "epetech/pay", None).await.is_empty());
     give(&site, &github, DIRECTORY_TOKEN).await;
     let members = async |name: &str, id| {
-        let members = site.identity.upstream_members("github", name, id).await;
+        let members = site
+            .identity
+            .upstream_members("github", name, id, None)
+            .await;
         members.map(|members| match members {
-            UpstreamMembers::Listed(members) => Some(members),
+            UpstreamMembers::Listed { members, .. } => Some(members),
             UpstreamMembers::Missing => None,
             UpstreamMembers::Seen { .. } => panic!("it can be asked"),
         })
@@ -198,20 +209,26 @@ async fn github_lists_a_team_to_the_organizations_token() {
     let listed = members("epetech/pay", None).await.unwrap().unwrap();
     assert_eq!(listed.len(), 7, "over all pages");
     assert_eq!(listed["github:6"].name, "person-6");
-    // Two pages of teams, three of members: asked again, nothing is sent again.
+    // Three pages of members. In the same look it is answered the same; later nothing is sent again.
     let answered = || github.organization.lock().unwrap().answered;
-    assert_eq!(answered(), (5, 0));
+    assert_eq!(answered(), (3, 0));
     assert_eq!(members("epetech/pay", None).await.unwrap().unwrap(), listed);
-    assert_eq!(answered(), (5, 5));
+    assert_eq!(answered(), (3, 0));
+    site.advance(5);
+    let by_id = members("epetech/pay", Some("42")).await.unwrap().unwrap();
+    assert_eq!(by_id, listed);
+    // By its id it is found in two pages of teams, which serve all others.
+    assert_eq!(answered(), (5, 3));
 
     // Renamed, with one more; and another under the old name.
     let mut teams = github.organization.lock().unwrap().teams.clone();
     teams[3] = (42, "money".into(), people(0..8));
     teams.push((43, "pay".into(), people(90..91)));
     github.organization.lock().unwrap().teams = teams;
+    site.advance(30);
     let found = site
         .identity
-        .upstream_group("github", "epetech/pay", Some("42"));
+        .upstream_group("github", "epetech/pay", Some("42"), None);
     assert_eq!(found.await.unwrap(), group("42", "epetech/money"));
     assert_eq!(
         members("epetech/pay", Some("42"))
@@ -273,23 +290,27 @@ async fn who_has_left_a_listed_team_is_out_of_it_at_the_next_look() {
     // As the sync of teams looks.
     let teams = Caller::system("teams", uuid::Uuid::now_v7());
     let look = async || {
-        let asked = site.clock.now();
         let group = ("epetech/pay", Some("42"));
-        let found = site.identity.upstream_members("github", group.0, group.1);
-        let UpstreamMembers::Listed(all) = found.await? else {
+        let found = site
+            .identity
+            .upstream_members("github", group.0, group.1, None);
+        let UpstreamMembers::Listed { members, asked } = found.await? else {
             return Ok(0);
         };
         let identity = &site.identity;
         identity
-            .upstream_members_end(&teams, "github", group, asked, &all)
+            .upstream_members_end(&teams, "github", group, asked, &members)
             .await
     };
     assert_eq!(look().await.unwrap(), 0);
     // That GitHub cannot be asked, or shows no such team, takes nobody out.
     list(&[(42, "pay", false), (43, "ops", true)]);
+    // What it said a moment ago is said again until then.
+    site.advance(30);
     github.down.set(true);
     look().await.unwrap_err();
     github.down.set(false);
+    site.advance(5);
     list(&[(43, "ops", true)]);
     assert_eq!(look().await.unwrap(), 0);
     assert_eq!(groups(&site, access).await, both);

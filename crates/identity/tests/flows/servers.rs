@@ -23,6 +23,7 @@ use rsa::{
     RsaPrivateKey, pkcs1::EncodeRsaPrivateKey as _, rand_core::OsRng, traits::PublicKeyParts as _,
 };
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
 /// Whether a server answers at all.
@@ -149,6 +150,8 @@ pub(crate) struct Person {
     pub(crate) ids: BTreeMap<String, u64>,
     /// What it answers to `/user/teams` in place of teams.
     pub(crate) limited: bool,
+    /// What they are called now, where that is not `octocat`.
+    pub(crate) renamed: Option<String>,
 }
 
 /// GitHub, as its API is documented.
@@ -166,8 +169,14 @@ pub(crate) type ListedTeam = (u64, String, Vec<(u64, String)>);
 #[derive(Default)]
 pub(crate) struct Organization {
     pub(crate) teams: Vec<ListedTeam>,
-    /// Answers that were new to whoever asked, and those that were not.
+    /// Pages that were new to whoever asked, and those that were not.
     pub(crate) answered: (usize, usize),
+    /// All that it was asked.
+    pub(crate) requests: usize,
+    /// On a page, where that is not as many as of people's teams.
+    pub(crate) page: Option<usize>,
+    /// What it answers to everything: a status, and after how many seconds it may be asked again.
+    pub(crate) limited: Option<(StatusCode, Option<&'static str>)>,
 }
 
 /// The token that the organization gives the platform.
@@ -190,7 +199,12 @@ impl GitHub {
         let organization = Arc::new(Mutex::new(Organization::default()));
         let directory = Router::new()
             .route("/api/orgs/epetech/teams", get(all_teams))
-            .route("/api/orgs/epetech/teams/{slug}/members", get(all_members))
+            .route("/api/orgs/epetech/teams/{slug}", get(one_team))
+            .route("/api/organizations/1/team/{id}/members", get(all_members))
+            .layer(from_fn_with_state(
+                organization.clone(),
+                to_the_organization,
+            ))
             .with_state((url.clone(), organization.clone()));
         let down = serve(listener, router.merge(directory));
         Self {
@@ -232,8 +246,9 @@ fn refused(headers: &HeaderMap, person: &Person) -> Option<Response> {
 
 async fn user(State((_, person)): Github, headers: HeaderMap) -> Response {
     let person = person.lock().unwrap();
+    let login = person.renamed.as_deref().unwrap_or("octocat");
     refused(&headers, &person).unwrap_or_else(|| {
-        Json(json!({ "id": 583_231, "login": "octocat", "email": null, "name": "Mona" }))
+        Json(json!({ "id": 583_231, "login": login, "email": null, "name": "Mona" }))
             .into_response()
     })
 }
@@ -279,33 +294,76 @@ async fn teams(
 
 type TheOrganization = State<(String, Arc<Mutex<Organization>>)>;
 
+/// Counts what the organization's token asks, and answers in place of the rest where it is limited.
+async fn to_the_organization(
+    State(organization): State<Arc<Mutex<Organization>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let limited = {
+        let mut organization = organization.lock().unwrap();
+        organization.requests += 1;
+        organization.limited
+    };
+    let known = format!("Bearer {DIRECTORY_TOKEN}");
+    let given = request.headers().get(header::AUTHORIZATION);
+    if given.is_none_or(|given| given != &known) {
+        let bad = json!({ "message": "Bad credentials", "status": "401" });
+        return (StatusCode::UNAUTHORIZED, Json(bad)).into_response();
+    }
+    match limited {
+        Some((status, Some(after))) => (status, [(header::RETRY_AFTER, after)]).into_response(),
+        Some((status, None)) => status.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// A team, with where its members are: by its id, whatever it is called.
+fn shown(url: &str, (id, slug, _): &ListedTeam) -> Value {
+    let members = format!("{url}/api/organizations/1/team/{id}/members{{/member}}");
+    json!({ "id": id, "slug": slug, "name": slug, "members_url": members })
+}
+
+async fn one_team(
+    State((url, organization)): TheOrganization,
+    Path(slug): Path<String>,
+) -> Response {
+    let organization = organization.lock().unwrap();
+    let found = organization.teams.iter().find(|(_, one, _)| *one == slug);
+    found.map_or_else(not_found, |team| Json(shown(&url, team)).into_response())
+}
+
+fn not_found() -> Response {
+    let body = json!({ "message": "Not Found", "status": "404" });
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
 async fn all_teams(
     State((url, organization)): TheOrganization,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     let mut organization = organization.lock().unwrap();
-    let team = |(id, slug, _): &(u64, String, _)| json!({ "id": id, "slug": slug, "name": slug });
-    let teams = organization.teams.iter().map(team).collect();
+    let teams = organization.teams.iter();
+    let teams = teams.map(|team| shown(&url, team)).collect();
     let here = format!("{url}/api/orgs/epetech/teams");
     listed(&mut organization, &here, &query, &headers, teams)
 }
 
 async fn all_members(
     State((url, organization)): TheOrganization,
-    Path(slug): Path<String>,
+    Path(id): Path<u64>,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     let mut organization = organization.lock().unwrap();
-    let found = organization.teams.iter().find(|(_, one, _)| *one == slug);
+    let found = organization.teams.iter().find(|(one, _, _)| *one == id);
     let Some((_, _, members)) = found else {
-        let body = json!({ "message": "Not Found", "status": "404" });
-        return (StatusCode::NOT_FOUND, Json(body)).into_response();
+        return not_found();
     };
     let member = |(id, login): &(u64, String)| json!({ "id": id, "login": login, "type": "User" });
     let members = members.iter().map(member).collect();
-    let here = format!("{url}/api/orgs/epetech/teams/{slug}/members");
+    let here = format!("{url}/api/organizations/1/team/{id}/members");
     listed(&mut organization, &here, &query, &headers, members)
 }
 
@@ -317,15 +375,12 @@ fn listed(
     headers: &HeaderMap,
     all: Vec<Value>,
 ) -> Response {
-    let given = headers.get(header::AUTHORIZATION);
-    if given.is_none_or(|given| given != &format!("Bearer {DIRECTORY_TOKEN}")) {
-        let bad = json!({ "message": "Bad credentials", "status": "401" });
-        return (StatusCode::UNAUTHORIZED, Json(bad)).into_response();
-    }
+    let size = organization.page.unwrap_or(PAGE);
     let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
-    let items: Vec<_> = all.chunks(PAGE).nth(page - 1).unwrap_or_default().to_vec();
+    let items: Vec<_> = all.chunks(size).nth(page - 1).unwrap_or_default().to_vec();
     let items = Value::from(items).to_string();
-    let etag = format!("\"{page}-{}\"", URL_SAFE_NO_PAD.encode(&items));
+    let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(&items));
+    let etag = format!("\"{page}-{digest}\"");
     let known = headers.get(header::IF_NONE_MATCH);
     if known.is_some_and(|known| known == &etag) {
         organization.answered.1 += 1;
@@ -333,7 +388,7 @@ fn listed(
     }
     organization.answered.0 += 1;
     let mut answer = ([(header::ETAG, etag)], items).into_response();
-    if page * PAGE < all.len() {
+    if page * size < all.len() {
         let link = format!("<{here}?per_page=100&page={}>; rel=\"next\"", page + 1);
         let headers = answer.headers_mut();
         headers.insert(header::LINK, link.parse().unwrap());

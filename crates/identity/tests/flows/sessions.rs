@@ -1,15 +1,21 @@
 //! Logins that are listed, and ended by others than their own programs.
 
 use axum::http::StatusCode;
-use kernel::{EventFilter, Means};
+use kernel::{EventFilter, Means, Transient};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::support::{Browser, CALLBACK, Site, claims, pkce, query, text};
+use crate::{
+    endings::exchange,
+    support::{ADMIN, Browser, Site, claims, query, text},
+};
 
 testkit::on_both!(
     everybody_sees_and_ends_their_own_logins,
     an_operator_sees_all_and_ends_all_that_somebody_has_begun,
     a_login_in_a_browser_ends_with_what_it_let_in,
+    what_waits_to_be_let_in_ends_with_the_login_that_allowed_it,
+    nothing_outruns_the_end_of_all_that_somebody_has_begun,
 );
 
 const SESSIONS: &str = "/v1/identity/sessions";
@@ -84,6 +90,36 @@ async fn everybody_sees_and_ends_their_own_logins() {
     assert_eq!(site.whoami(token).await.status, 401);
 }
 
+/// A code that waits to be used, as the store has it.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Code(Value);
+
+impl Transient for Code {
+    const KIND: &'static str = "authorization-code";
+}
+
+/// A device that waits to be let in.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Device(Value);
+
+impl Transient for Device {
+    const KIND: &'static str = "device-grant";
+}
+
+/// Whose are the codes that wait, and the devices that were approved.
+async fn waiting(site: &Site) -> Vec<Value> {
+    let codes = site.store.records::<Code>("").await.unwrap();
+    let codes = codes.iter().map(|one| &one.value.0["login"]);
+    let devices = site.store.records::<Device>("").await.unwrap();
+    let devices = devices
+        .iter()
+        .map(|one| &one.value.0["decision"]["Approved"]);
+    let logins = codes.chain(devices).filter(|login| !login.is_null());
+    logins.map(|login| login["subject"].clone()).collect()
+}
+
 async fn an_operator_sees_all_and_ends_all_that_somebody_has_begun() {
     let site = site().await;
     let eng = site.login("eng").await;
@@ -114,20 +150,14 @@ async fn an_operator_sees_all_and_ends_all_that_somebody_has_begun() {
     assert_eq!(paged, all);
 
     let path = format!("{SESSIONS}?subject=local:ada");
+    assert_eq!(waiting(&site).await, ["local:ada", "local:ada"]);
     let ended = site.api("DELETE", &path, eng, Value::Null).await.ok();
     assert_eq!(ended.json(), json!({ "ended": 1 }));
+    // For no replica, one that does not look at the browser either.
+    assert!(waiting(&site).await.is_empty());
     assert_eq!(site.whoami(text(&ada, "access_token")).await.status, 401);
     assert_eq!(site.device_poll(&second).await.error(), "invalid_grant");
-    let (verifier, _) = pkce();
-    let fields = [
-        ("grant_type", "authorization_code"),
-        ("client_id", "towpath-cli"),
-        ("code", code.as_str()),
-        ("redirect_uri", CALLBACK),
-        ("code_verifier", verifier.as_str()),
-    ];
-    let used = site.post("/oauth/token", &fields).await;
-    assert_eq!(used.error(), "invalid_grant");
+    assert_eq!(exchange(&site, &code).await.error(), "invalid_grant");
     let location = browser.get("/device").await.location();
     assert!(location.starts_with("/login?page="), "{location}");
     site.whoami(text(&bob, "access_token")).await.ok();
@@ -171,4 +201,62 @@ async fn a_login_in_a_browser_ends_with_what_it_let_in() {
         .admin("DELETE", &format!("{SESSIONS}?subject=ada"), Value::Null)
         .await;
     assert_eq!(nobody.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+async fn what_waits_to_be_let_in_ends_with_the_login_that_allowed_it() {
+    for by_logout in [false, true] {
+        let site = site().await;
+        let browser = Browser::new(&site);
+        let (first, second) = (site.device_start().await, site.device_start().await);
+        browser.approve(&first, "ada").await;
+        let ada = site.device_poll(&first).await.ok().json();
+        // A device that has not asked yet, and a code that is not used yet.
+        browser.approve(&second, "ada").await;
+        let code = query(&browser.authorize(&[]).await.location())["code"].clone();
+        if by_logout {
+            let hint = text(&ada, "id_token");
+            let path = format!("/oauth/logout?id_token_hint={hint}");
+            browser.get(&path).await.ok();
+        } else {
+            let path = format!("/{}", sid(&ada));
+            let status = end(&site, text(&ada, "access_token"), &path).await;
+            assert_eq!(status, StatusCode::NO_CONTENT);
+        }
+        assert_eq!(site.device_poll(&second).await.error(), "invalid_grant");
+        assert_eq!(exchange(&site, &code).await.error(), "invalid_grant");
+        let left = listed(&site, ADMIN, "?subject=local:ada").await;
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+async fn nothing_outruns_the_end_of_all_that_somebody_has_begun() {
+    let site = site().await;
+    let path = format!("{SESSIONS}?subject=local:ada");
+    for _ in 0..10 {
+        let browser = Browser::new(&site);
+        let (first, second) = (site.device_start().await, site.device_start().await);
+        browser.approve(&first, "ada").await;
+        let page = browser.device_page(&second, "ada").await;
+        let code = query(&browser.authorize(&[]).await.location())["code"].clone();
+        // At the same moment.
+        let (ended, polled, used, _) = tokio::join!(
+            site.admin("DELETE", &path, Value::Null),
+            site.device_poll(&first),
+            exchange(&site, &code),
+            browser.decide(&page, "approve"),
+        );
+        ended.ok();
+        // Whichever came first, none of it is left.
+        for answer in [polled, used] {
+            if answer.status.is_success() {
+                let tokens = answer.json();
+                let status = site.whoami(text(&tokens, "access_token")).await.status;
+                assert_eq!(status, StatusCode::UNAUTHORIZED);
+            }
+        }
+        let late = site.device_poll(&second).await;
+        assert!(!late.status.is_success(), "{}", late.body);
+        let left = listed(&site, ADMIN, "?subject=local:ada").await;
+        assert!(left.is_empty(), "{left:?}");
+    }
 }

@@ -98,6 +98,11 @@ fn a_description_is_tried_before_it_is_taken() {
         with(|config| {
             config["checks"][0]["get"] = json!("/{% for i in range(9999999) %}x{% endfor %}")
         }),
+        with(|config| config["checks"][0]["get"] = json!("/{% set a = team %}{{ a.name }}")),
+        with(|config| {
+            let repeated = "/{{ (['x' * 1000000] * 1000000) ~ '' }}";
+            config["checks"][0]["get"] = json!(repeated);
+        }),
         with(|config| config["url"] = json!("http://169.254.169.254")),
     ] {
         assert_eq!(problems.len(), 1, "{problems:?}");

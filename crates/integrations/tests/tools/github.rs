@@ -7,7 +7,7 @@ use teams::{model::Step, tool::Wanted};
 use crate::{
     hub::{Limit, github},
     reconcile::{SOON, World},
-    support::{CREDENTIAL, heal, look, team, tool},
+    support::{CREDENTIAL, heal, look, seen, team, tool},
 };
 
 #[tokio::test]
@@ -276,4 +276,138 @@ async fn a_team_that_is_in_step_costs_nothing_of_the_limit() {
         look(other.as_ref(), &members, &wanted).await.unwrap();
     }
     assert_eq!(org.lock().unwrap().counted - counted, 4);
+}
+
+/// GitHub lists them among the members of the team above, and nothing that is done to it takes them out.
+#[tokio::test]
+async fn who_is_in_a_team_below_is_no_stranger() {
+    let (url, org) = github().await;
+    let github = tool("github");
+    let config = json!({ "org": "acme", "url": url });
+    {
+        let mut org = org.lock().unwrap();
+        org.teams.insert("payments".into());
+        for login in ["ada", "bob", "eve"] {
+            org.people.insert(login.into());
+        }
+        let below = ["cy", "dan", "fay"].map(str::to_owned);
+        org.below.insert("payments-cards".into(), below.into());
+    }
+    let wanted = team(&["ada*", "bob"]);
+    let healed = heal(github.as_ref(), &config, &wanted).await;
+    assert_eq!(
+        healed,
+        ["members/ada: - -> maintainer", "members/bob: - -> member"]
+    );
+    // Strangers are told apart from them, and so is whoever is in both.
+    {
+        let mut org = org.lock().unwrap();
+        org.members.insert("eve".into(), "member".into());
+        org.members.insert("cy".into(), "member".into());
+    }
+    let healed = heal(github.as_ref(), &config, &wanted).await;
+    assert_eq!(healed, ["members/eve: member -> -"]);
+    let found = look(github.as_ref(), &config, &wanted).await.unwrap();
+    assert_eq!((found.repairs.len(), found.obstacles.len()), (0, 0));
+    // Out of the one below, they are strangers as any other.
+    org.lock().unwrap().below.clear();
+    let healed = heal(github.as_ref(), &config, &wanted).await;
+    assert_eq!(healed, ["members/cy: member -> -"]);
+    // Which teams there are below must be seen to judge anybody.
+    {
+        let mut org = org.lock().unwrap();
+        org.members.insert("eve".into(), "member".into());
+        org.hidden = Some("/teams");
+    }
+    let error = look(github.as_ref(), &config, &wanted).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+}
+
+/// A login that somebody gave up is free to be taken.
+#[tokio::test]
+async fn whoever_has_somebodys_former_login_is_not_let_in() {
+    let (url, org) = github().await;
+    let github = tool("github");
+    let config = json!({ "org": "acme", "url": url });
+    {
+        let mut org = org.lock().unwrap();
+        org.teams.insert("payments".into());
+        org.people = ["ada".into(), "bob".into(), "ada-lovelace".into()].into();
+        org.ids = [
+            ("ada".into(), 99),
+            ("ada-lovelace".into(), 7),
+            ("bob".into(), 8),
+        ]
+        .into();
+    }
+    let of = |logins: [&str; 2]| {
+        let mut wanted = team(&logins);
+        for (member, id) in wanted.members.iter_mut().zip([7, 8]) {
+            member.subject = format!("hub:{id}");
+        }
+        wanted
+    };
+    let wanted = of(["ada", "bob"]);
+    let found = look(github.as_ref(), &config, &wanted).await.unwrap();
+    let whats: Vec<_> = found.repairs.iter().map(|one| &*one.what).collect();
+    assert_eq!(whats, ["members/bob"]);
+    assert!(found.obstacles[0].contains("`ada` at GitHub"), "{found:?}");
+    assert!(!found.accounts.contains_key("hub:7"), "{found:?}");
+    // Nor do they stay, who were let in by hand, or before.
+    org.lock()
+        .unwrap()
+        .members
+        .insert("ada".into(), "member".into());
+    let found = look(github.as_ref(), &config, &wanted).await.unwrap();
+    let removed = found.repairs.iter().find(|one| one.wanted.is_none());
+    assert_eq!(removed.unwrap().what, "members/ada");
+    // Once it is known what they are called now, they are in.
+    let healed = heal(github.as_ref(), &config, &of(["ada-lovelace", "bob"])).await;
+    assert_eq!(
+        healed,
+        [
+            "members/ada-lovelace: - -> member",
+            "members/bob: - -> member",
+            "members/ada: member -> -",
+        ]
+    );
+    // A login that is configured is somebody's word.
+    let said = json!({ "org": "acme", "url": url, "logins": { "hub:7": "ada" } });
+    let found = look(github.as_ref(), &said, &wanted).await.unwrap();
+    assert_eq!(found.obstacles, Vec::<String>::new());
+}
+
+/// The platform learns of a new login when its person logs in again.
+#[tokio::test]
+async fn whoever_is_called_otherwise_by_now_is_who_they_were() {
+    let (url, org) = github().await;
+    let github = tool("github");
+    let config = json!({ "org": "acme", "url": url });
+    {
+        let mut org = org.lock().unwrap();
+        org.teams.insert("payments".into());
+        org.people = ["ada".into(), "ada-lovelace".into()].into();
+        org.ids = [("ada".into(), 99), ("ada-lovelace".into(), 7)].into();
+        org.members = [("ada-lovelace".into(), "member".into())].into();
+    }
+    let mut wanted = team(&["ada"]);
+    wanted.members[0].subject = "hub:7".into();
+    let found = look(github.as_ref(), &config, &wanted).await.unwrap();
+    assert_eq!(found.repairs, []);
+    assert_eq!(found.obstacles, Vec::<String>::new());
+    assert_eq!(found.accounts["hub:7"], "ada-lovelace");
+    // What they should be, they become.
+    wanted.members[0].lead = true;
+    let healed = heal(github.as_ref(), &config, &wanted).await;
+    assert_eq!(healed, ["members/ada-lovelace: member -> maintainer"]);
+    // Having left, it is they who are taken out, and nobody who has their former login.
+    org.lock()
+        .unwrap()
+        .members
+        .insert("ada".into(), "member".into());
+    let mut without = seen(&[], &["ada"]);
+    without.left[0].subject = "hub:7".into();
+    let healed = heal(github.as_ref(), &config, &without).await;
+    assert_eq!(healed, ["members/ada-lovelace: member -> -"]);
+    assert!(org.lock().unwrap().members.contains_key("ada"));
 }

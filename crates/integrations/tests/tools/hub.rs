@@ -42,6 +42,10 @@ pub(crate) struct Org {
     /// People who are in the organization already; others are invited.
     pub(crate) people: BTreeSet<String>,
     pub(crate) owners: BTreeSet<String>,
+    /// Who is in each of the teams below that of the tests.
+    pub(crate) below: BTreeMap<String, BTreeSet<String>>,
+    /// Whose logins are.
+    pub(crate) ids: BTreeMap<String, u64>,
     pub(crate) rulesets: Vec<Value>,
     /// What is given to the pipelines of each repository.
     pub(crate) secrets: Vec<String>,
@@ -62,7 +66,9 @@ pub(crate) async fn github() -> (String, Arc<Mutex<Org>>) {
         .route("/orgs/acme/teams", post(make_team))
         .route("/orgs/acme/teams/{team}", get(show_team))
         .route("/orgs/acme/teams/{team}/members", get(members))
+        .route("/orgs/acme/teams/{team}/teams", get(teams_below))
         .route("/orgs/acme/teams/{team}/invitations", get(invitations))
+        .route("/users/{login}", get(user))
         .route(
             "/orgs/acme/teams/{team}/memberships/{login}",
             put(join).delete(leave),
@@ -183,24 +189,47 @@ async fn members(
     headers: HeaderMap,
 ) -> Response {
     let org = org.lock().unwrap();
+    let url = here(&headers, &format!("/orgs/acme/teams/{team}/members"));
+    let shown = |login: &String| json!({ "login": login, "id": org.ids.get(login) });
+    if let Some(members) = org.below.get(&team) {
+        return page(&url, members.iter().map(shown).collect(), &query);
+    }
     if !org.teams.contains(&team) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let of_role = |login: &&String| {
-        let role = if org.owners.contains(*login) {
-            "maintainer"
-        } else {
-            &org.members[*login]
-        };
+        // Who is in it by a team below it alone has no role of their own.
+        let own = org.members.get(*login).map_or("member", String::as_str);
+        let owns = org.owners.contains(*login);
+        let role = if owns { "maintainer" } else { own };
         query["role"] == role
     };
-    let all = org.members.keys().filter(of_role);
-    let all = all.map(|login| json!({ "login": login })).collect();
-    page(
-        &here(&headers, "/orgs/acme/teams/payments/members"),
-        all,
-        &query,
-    )
+    let all: BTreeSet<&String> = org
+        .members
+        .keys()
+        .chain(org.below.values().flatten())
+        .collect();
+    let all = all.into_iter().filter(of_role).map(shown).collect();
+    page(&url, all, &query)
+}
+
+async fn teams_below(State(org): Shared, Path(team): Path<String>, Query(query): Of) -> Response {
+    let org = org.lock().unwrap();
+    let below: Vec<_> = if org.teams.contains(&team) {
+        let slug = |slug: &String| json!({ "slug": slug });
+        org.below.keys().map(slug).collect()
+    } else {
+        vec![]
+    };
+    page("", below, &query)
+}
+
+async fn user(State(org): Shared, Path(login): Path<String>) -> Response {
+    let id = org.lock().unwrap().ids.get(&login).copied();
+    match id {
+        Some(id) => Json(json!({ "id": id, "login": login })).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn invitations(State(org): Shared, Query(query): Of) -> Response {

@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use jiff::Timestamp;
 use kernel::{
     Action, Authorizer, Caller, Change, Driver, DriverHandle, Event, EventFilter, Guard, Key,
     NewEvent, Resource, Result, Ruling, Sealer, Store, Target, outbound::Reach,
@@ -130,7 +131,7 @@ struct Nothing;
 
 #[async_trait]
 impl Upstreams for Upstream {
-    async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
+    async fn sources(&self, _: Option<Timestamp>) -> Result<Vec<Box<dyn MembershipSource>>> {
         Ok(vec![Box::new(self.clone())])
     }
 
@@ -421,12 +422,12 @@ async fn what_is_changed_by_hand_is_told_and_healed() {
     world.wiki.lock().unwrap().users = Some(json!(["ada", "eve"]));
     world.sync().await;
     world.has(json!(["ada", "bob"])).await;
-    eventually("the drift is counted", SOON, async || {
-        world.status().await.filter(|status| status.drifts == 1)
+    let told = eventually("that it is mended is told", SOON, async || {
+        Some(world.told().await).filter(|told| told.len() == 4)
     })
     .await;
-    let told = world.told().await;
     assert_eq!(kinds(&told), ["update", "mended", "drift", "mended"]);
+    assert_eq!(world.status().await.map(|status| status.drifts), Some(1));
     let expected = json!([{
         "what": "space/users", "found": r#"["ada","eve"]"#, "wanted": r#"["ada","bob"]"#,
     }]);

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{QueueStats, queue::Queue};
 use crate::{
-    Caller, Error, EventFilter, Guard, Key, Next, Reconciler, Result, Store,
+    Caller, Error, Event, EventFilter, Guard, Key, Next, Reconciler, Result,
     reconciler::{Context, Nudged},
 };
 
@@ -103,7 +103,6 @@ impl Worker {
         while let Some(done) = runs.join_next().await {
             self.ended(done);
         }
-        self.count(|_| ());
     }
 
     /// Has all resources of the kind looked at: at once the first time, spread out later. Gives the
@@ -166,6 +165,14 @@ impl Worker {
     }
 }
 
+/// However it ends, aborted too, its queue is gone with it: a replica that does not reconcile has none to show.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        (stats.waiting, stats.running) = (0, 0);
+    }
+}
+
 async fn run_once(reconciler: Arc<dyn Reconciler>, context: Context, key: Key) -> Done {
     let work = AssertUnwindSafe(reconciler.reconcile(&context, &key));
     let outcome = work.catch_unwind().await.unwrap_or_else(|panic| {
@@ -214,11 +221,10 @@ pub(super) async fn relay(context: Context, mut nudged: Nudged, reconcilers: Vec
 /// Tells each reconciler of the events after `after` that concern it, until `context` stops.
 pub(super) async fn feed(context: Context, mut after: i64, reconcilers: Vec<Told>) {
     let mut head = context.store.subscribe();
-    let store = context.store.clone();
     let feeding = async {
         loop {
             head.borrow_and_update();
-            match tell(&store, after, &reconcilers).await {
+            match tell(&context, after, &reconcilers).await {
                 Ok(read) if read > after => after = read,
                 Ok(_) => {
                     if head.changed().await.is_err() {
@@ -238,28 +244,48 @@ pub(super) async fn feed(context: Context, mut after: i64, reconcilers: Vec<Told
     }
 }
 
-async fn tell(store: &Store, after: i64, reconcilers: &[Told]) -> Result<i64> {
+async fn tell(context: &Context, after: i64, reconcilers: &[Told]) -> Result<i64> {
+    let store = &context.store;
     let events = store.events(&EventFilter::default(), after, EVENTS).await?;
+    for (reconciler, nudges) in reconcilers {
+        let concerned = concerned(reconciler.as_ref(), &events);
+        if concerned.is_empty() {
+            continue;
+        }
+        // What is new has its lane from the first look on. Where that cannot be read, it is looked at all the same.
+        if let Err(error) = reconciler.survey(context).await {
+            tracing::warn!(
+                reconciler = reconciler.name(),
+                error = error.chain(),
+                "lanes are not up to date"
+            );
+        }
+        for nudge in concerned {
+            // Where its worker has ended, so does the term.
+            let _ = nudges.send(nudge).await;
+        }
+    }
+    Ok(events.last().map_or(after, |event| event.seq))
+}
+
+/// What a reconciler is to look at because of these events.
+fn concerned(reconciler: &dyn Reconciler, events: &[Event]) -> Vec<Nudge> {
+    let mut concerned = Vec::new();
     // A refusal has changed nothing, and what it names need not be there: whoever asks in vain sets nothing
     // to work.
     for event in events.iter().filter(|event| event.kind != Guard::REFUSED) {
         let person = !Caller::is_system(&event.actor);
-        for (reconciler, nudges) in reconcilers {
-            let concerns = AssertUnwindSafe(|| reconciler.concerns(event));
-            let keys = catch_unwind(concerns).unwrap_or_else(|panic| {
-                let said = said(panic.as_ref());
-                tracing::error!(
-                    reconciler = reconciler.name(),
-                    said,
-                    "a reconciler panicked"
-                );
-                vec![]
-            });
-            for key in keys {
-                // Where its worker has ended, so does the term.
-                let _ = nudges.send(Nudge { key, person }).await;
-            }
-        }
+        let keys = catch_unwind(AssertUnwindSafe(|| reconciler.concerns(event)));
+        let keys = keys.unwrap_or_else(|panic| {
+            let said = said(panic.as_ref());
+            tracing::error!(
+                reconciler = reconciler.name(),
+                said,
+                "a reconciler panicked"
+            );
+            vec![]
+        });
+        concerned.extend(keys.into_iter().map(|key| Nudge { key, person }));
     }
-    Ok(events.last().map_or(after, |event| event.seq))
+    concerned
 }

@@ -10,7 +10,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::time::Instant;
 
-use super::{correlation, extract::single_value};
+use super::{correlation, extract::single_value, room::Sender, strangers::Strangers};
 use crate::{
     Caller, Error, ErrorKind, Reason, Result, Secret, bytes::random, private_file, secret::same,
 };
@@ -137,6 +137,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let session = Self::of(parts).await;
+        match &session {
+            Ok(session) => {
+                let sender = Sender(session.caller.subject.clone());
+                parts.extensions.insert(sender);
+            }
+            Err(error) => {
+                if let Some(strangers) = parts.extensions.get::<Strangers>() {
+                    strangers.count(error);
+                }
+            }
+        }
+        session
+    }
+}
+
+impl Session {
+    /// Whose request it is.
+    async fn of(parts: &Parts) -> Result<Self> {
         let authenticator = parts
             .extensions
             .get::<Arc<dyn Authenticator>>()

@@ -1,121 +1,13 @@
-//! Parts of a request, whose mistakes are answered as problems.
+//! Parts of a request beside its body, whose mistakes are answered as problems.
 
 use axum::{
-    body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request, rejection::PathRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
-    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
+    extract::{FromRequestParts, rejection::PathRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
+    response::{IntoResponseParts, ResponseParts},
 };
-use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::Semaphore;
+use serde::de::DeserializeOwned;
 
-use crate::{Error, ErrorKind, Location, Problem, Result, document::without_value};
-
-/// A JSON body: of a request, or of an answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Json<T>(pub T);
-
-/// A body from this size on is read beside the threads that serve everybody else.
-const LARGE: usize = 64 << 10;
-/// So many large bodies are read at once; others wait. As values they are many times their size.
-static READING: Semaphore = Semaphore::const_new(2);
-
-impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Json<T> {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
-        if let Some(kind) = request.headers().get(header::CONTENT_TYPE)
-            && !is_json(kind)
-        {
-            return Err(Error::invalid("the body is not said to be JSON")
-                .remedy("send `Content-Type: application/json`"));
-        }
-        let body = Bytes::from_request(request, state).await.map_err(|error| {
-            if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Error::new(
-                    ErrorKind::TooLarge,
-                    "the body is larger than the platform takes",
-                )
-                .caused_by(error)
-            } else {
-                Error::invalid("the body could not be read").caused_by(error)
-            }
-        })?;
-        if body.len() < LARGE {
-            return read(&body).map(Self);
-        }
-        let _turn = READING.acquire().await;
-        tokio::task::spawn_blocking(move || read(&body).map(Self))
-            .await
-            .map_err(|error| Error::internal("the body could not be read", error))?
-    }
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| malformed(&error.path().to_string(), error.inner()))?;
-    json.end().map_err(|error| malformed("", &error))?;
-    Ok(value)
-}
-
-fn is_json(kind: &HeaderValue) -> bool {
-    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    essence == "application/json" || essence.ends_with("+json")
-}
-
-fn malformed(path: &str, error: &serde_json::Error) -> Error {
-    let rule = if error.is_data() {
-        "request/shape"
-    } else {
-        "request/json"
-    };
-    // serde_json appends the place to its message; we say it apart.
-    let message = error.to_string();
-    let message = message
-        .rsplit_once(" at line ")
-        .map_or(message.as_str(), |(message, _)| message);
-    let message = &without_value(message);
-    // `.` is the whole body; `?` is a place that it does not know.
-    let path = path.trim_end_matches('?').trim_end_matches('.');
-    let mut problem = Problem::new(rule, path, message);
-    if error.line() > 0 {
-        problem = problem.at(Location {
-            file: "request body".into(),
-            line: error.line(),
-            column: error.column().max(1),
-            length: 0,
-        });
-    }
-    let place = if path.is_empty() {
-        String::new()
-    } else {
-        format!(" at `{path}`")
-    };
-    Error::problems(
-        format!("the body is not as it should be{place}: {message}"),
-        vec![problem],
-    )
-}
-
-impl<T: Serialize> IntoResponse for Json<T> {
-    fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => (
-                [(
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/json"),
-                )],
-                body,
-            )
-                .into_response(),
-            Err(error) => {
-                Error::internal("an answer could not be serialized", error).into_response()
-            }
-        }
-    }
-}
+use crate::{Error, Problem, Result};
 
 /// What is in the path.
 #[derive(Debug, Clone, Copy)]

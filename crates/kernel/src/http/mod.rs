@@ -6,6 +6,7 @@
 
 mod access;
 mod authentication;
+mod body;
 mod correlation;
 mod events;
 mod extract;
@@ -13,6 +14,8 @@ pub mod html;
 mod idempotency;
 mod page;
 mod problem;
+mod room;
+mod strangers;
 mod stream;
 
 pub use self::{
@@ -21,11 +24,13 @@ pub use self::{
         access_routes,
     },
     authentication::{AdminToken, Authenticator, REASON, Session},
+    body::{Json, Whole, expect_json, read_json},
     correlation::{CORRELATION_ID, correlate},
     events::{EventPage, EventQuery, EventsApi, routes},
-    extract::{ETag, IdempotencyKey, IfMatch, Json, Path, Query},
+    extract::{ETag, IdempotencyKey, IfMatch, Path, Query},
     idempotency::idempotent,
     page::PageQuery,
     problem::{ProblemDocument, no_such_route},
+    strangers::Strangers,
     stream::{Sight, event_stream},
 };

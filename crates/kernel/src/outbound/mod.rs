@@ -6,6 +6,7 @@
 //! reached is handed to the connection; a name that leads elsewhere the next moment gains nothing.
 //! Redirects are not followed, and proxies of the environment are not used.
 
+mod limits;
 mod network;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -16,10 +17,21 @@ use reqwest::{
     header::HeaderMap,
     redirect::Policy,
 };
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 
-pub use self::network::{Network, Reach, is_public};
+pub use self::{
+    limits::Limits,
+    network::{Network, Reach, is_public},
+};
 use crate::{Error, Result};
+
+/// Why a text is no URL, for whoever wrote it.
+pub fn why_no_url(error: ParseError) -> String {
+    match error {
+        ParseError::RelativeUrlWithoutBase => "begin it with http:// or https://".into(),
+        other => other.to_string(),
+    }
+}
 
 /// Speaks to servers of others; cheap to clone.
 #[derive(Clone)]
@@ -83,8 +95,9 @@ impl Outbound {
 
     /// Whether a server may be at this address, as far as can be told before its name is resolved.
     pub fn check(&self, url: &str) -> Result<Url> {
-        let parsed = Url::parse(url)
-            .map_err(|error| Error::invalid(format!("`{url}` is not a URL: {error}")))?;
+        let parsed = Url::parse(url).map_err(|error| {
+            Error::invalid(format!("`{url}` is not a URL: {}", why_no_url(error)))
+        })?;
         if self.may_reach(&parsed) {
             return Ok(parsed);
         }

@@ -5,12 +5,16 @@
 //! same). Both are XChaCha20-Poly1305, whose nonces are long enough to be drawn at random, and both are
 //! bound to owner and name: what is moved to another place does not open there. Version 1 has no id.
 //!
-//! Another platform key needs only the data keys sealed anew ([`Sealer::reseal`]): the second part stays as
+//! Another platform key needs only the data keys sealed anew (`Keys::reseal`): the second part stays as
 //! it is, byte by byte.
 
 mod key;
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
@@ -31,9 +35,16 @@ const TAG: usize = 16;
 /// A data key, sealed.
 const ENVELOPE: usize = NONCE + KEY + TAG;
 
-/// Seals with the platform's key, and opens what that or a former one has sealed.
+/// Seals with the platform's key, and opens what that or a former one has sealed. Its clones are one: each seals
+/// with the key that any of them has turned to.
 #[derive(Clone)]
 pub struct Sealer {
+    keys: Arc<RwLock<Arc<Keys>>>,
+}
+
+/// The keys of a moment: what is sealed and noted together is by one.
+#[derive(Clone)]
+pub(crate) struct Keys {
     current: PlatformKey,
     former: Vec<PlatformKey>,
 }
@@ -70,16 +81,19 @@ impl<'s> Sealed<'s> {
 impl Sealer {
     /// With this key.
     pub fn new(current: PlatformKey) -> Self {
-        Self {
+        let keys = Keys {
             current,
             former: Vec::new(),
+        };
+        Self {
+            keys: Arc::new(RwLock::new(Arc::new(keys))),
         }
     }
 
     /// Opens what `key` has sealed, too: one of before, or one that is to come.
     #[must_use]
-    pub fn with_former(mut self, key: PlatformKey) -> Self {
-        self.former.push(key);
+    pub fn with_former(self, key: PlatformKey) -> Self {
+        self.change(|keys| keys.former.push(key));
         self
     }
 
@@ -88,14 +102,63 @@ impl Sealer {
         Ok(Self::new(PlatformKey::generate()?))
     }
 
+    /// Seals with `key` from now on, and still opens what the keys until now have sealed. The key must be kept
+    /// already where the next start finds it.
+    pub fn turn_to(&self, key: PlatformKey) {
+        self.change(|keys| {
+            if keys.current.id() != key.id() {
+                keys.former.push(std::mem::replace(&mut keys.current, key));
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Keys)) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut keys));
+    }
+
+    /// The keys as they are: for what must be of one key as a whole.
+    pub(crate) fn now(&self) -> Arc<Keys> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.clone()
+    }
+
     /// The key that it seals with.
     pub fn current(&self) -> KeyId {
-        self.current.id()
+        self.now().current()
     }
 
     /// All keys that it opens with.
     pub fn known(&self) -> BTreeSet<KeyId> {
-        self.keys().map(PlatformKey::id).collect()
+        self.now().keys().map(PlatformKey::id).collect()
+    }
+
+    /// Seals `secret` for its place: the secret `name` of `owner`.
+    pub fn seal(&self, owner: Uuid, name: &str, secret: &Secret) -> Result<Vec<u8>> {
+        self.now().seal(owner, name, secret)
+    }
+
+    /// Opens what was sealed for this place.
+    pub fn open(&self, owner: Uuid, name: &str, sealed: &[u8]) -> Result<Secret> {
+        self.now()
+            .opened(owner, name, sealed)
+            .map_err(|why| closed(owner, name, why))
+    }
+
+    /// The key that has sealed `sealed`, which must open.
+    pub(crate) fn sealed_by(&self, owner: Uuid, name: &str, sealed: &[u8]) -> Result<KeyId> {
+        let keys = self.now();
+        let by = Sealed::read(sealed)
+            .map_err(str::to_owned)
+            .and_then(|sealed| Ok(keys.data_key(owner, name, &sealed)?.1.id()));
+        by.map_err(|why| closed(owner, name, why))
+    }
+}
+
+impl Keys {
+    /// The key that it seals with.
+    pub(crate) fn current(&self) -> KeyId {
+        self.current.id()
     }
 
     fn keys(&self) -> impl Iterator<Item = &PlatformKey> {
@@ -107,8 +170,8 @@ impl Sealer {
         head(&self.current)
     }
 
-    /// Seals `secret` for its place: the secret `name` of `owner`.
-    pub fn seal(&self, owner: Uuid, name: &str, secret: &Secret) -> Result<Vec<u8>> {
+    /// See [`Sealer::seal`].
+    pub(crate) fn seal(&self, owner: Uuid, name: &str, secret: &Secret) -> Result<Vec<u8>> {
         let data_key = Secret::new(random::<KEY>()?);
         let body = encrypt(
             &data_key,
@@ -125,12 +188,6 @@ impl Sealer {
         sealed.extend(encrypt(self.current.secret(), &bound, data_key.expose())?);
         sealed.extend(body);
         Ok(sealed)
-    }
-
-    /// Opens what was sealed for this place.
-    pub fn open(&self, owner: Uuid, name: &str, sealed: &[u8]) -> Result<Secret> {
-        self.opened(owner, name, sealed)
-            .map_err(|why| closed(owner, name, why))
     }
 
     fn opened(&self, owner: Uuid, name: &str, bytes: &[u8]) -> Result<Secret, String> {
@@ -157,14 +214,6 @@ impl Sealer {
         }
         keys.find_map(|key| Some((decrypt(key.secret(), &bound, sealed.envelope)?, key)))
             .ok_or_else(|| "sealed by another key, or altered".to_owned())
-    }
-
-    /// The key that has sealed `sealed`, which must open.
-    pub(crate) fn sealed_by(&self, owner: Uuid, name: &str, sealed: &[u8]) -> Result<KeyId> {
-        let by = Sealed::read(sealed)
-            .map_err(str::to_owned)
-            .and_then(|sealed| Ok(self.data_key(owner, name, &sealed)?.1.id()));
-        by.map_err(|why| closed(owner, name, why))
     }
 
     /// The same secret, sealed by the current key.
@@ -252,8 +301,8 @@ mod tests {
             old.id()
         );
 
-        let again = both.reseal(owner, "n", &sealed).expect("it opens");
-        assert!(again.starts_with(&both.mark()));
+        let again = both.now().reseal(owner, "n", &sealed).expect("it opens");
+        assert!(again.starts_with(&both.now().mark()));
         let alone = Sealer::new(new.clone());
         assert_eq!(alone.open(owner, "n", &again).expect("it opens"), secret);
         assert_eq!(
@@ -264,5 +313,25 @@ mod tests {
         let refused = Sealer::new(old).open(owner, "n", &again).unwrap_err();
         assert!(refused.chain().contains(new.id().as_str()), "{refused:?}");
         assert!(!format!("{refused:?} {new:?}").contains("canary"));
+    }
+
+    #[test]
+    fn all_clones_turn_to_another_key_and_still_open_what_was_sealed_before() {
+        let [old, new] = [(); 2].map(|()| PlatformKey::generate().expect("a key"));
+        let (owner, secret) = (Uuid::now_v7(), Secret::from("canary"));
+        let sealer = Sealer::new(old.clone());
+        let clone = sealer.clone();
+        let before = clone.seal(owner, "n", &secret).expect("sealed");
+        let moment = clone.now();
+        sealer.turn_to(new.clone());
+        assert_eq!(clone.current(), new.id());
+        assert_eq!(moment.current(), old.id(), "a moment is of one key");
+        let after = clone.seal(owner, "n", &secret).expect("sealed");
+        for sealed in [&before, &after] {
+            assert_eq!(clone.open(owner, "n", sealed).expect("it opens"), secret);
+        }
+        assert!(Sealer::new(old).open(owner, "n", &after).is_err());
+        sealer.turn_to(new.clone());
+        assert_eq!(sealer.known().len(), 2, "to the same one is nothing");
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Committed,
-    document::{COLUMNS_BY_KEY, check_key, check_labels, json_text, read_document},
+    document::{COLUMNS_BY_KEY, check_key, check_labels, json_text, read_document, refuse_written},
     idempotency::Held,
     keys,
     line::Line,
@@ -126,6 +126,7 @@ impl Applying<'_, '_> {
             Write::Delete(document) => self.delete(document).await,
             Write::Remove(document) => self.remove(&document).await,
             Write::Require(document) => self.current(&document).await.map(drop),
+            Write::Unwritten { kind, head } => refuse_written(self.tx, kind, head).await,
             Write::Seal {
                 owner,
                 name,

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::sql::Row;
+use super::{
+    sql::{Row, args},
+    writer::Transaction,
+};
 use crate::{Document, Error, Event, Key, Meta, Outcome, Result};
 
 pub(super) const COLUMNS: &str = "SELECT kind, scope, name, uid, revision, generation, labels, \
@@ -19,6 +22,26 @@ pub(super) const EVENT_COLUMNS: &str = "SELECT seq, id, time, type, subject, tea
 
 /// What data is in.
 const JSON: &str = "application/json";
+
+/// Refuses where a resource of `kind` was written after the event at `head`.
+pub(super) async fn refuse_written(tx: &mut Transaction<'_>, kind: &str, head: i64) -> Result<()> {
+    let (written, of_kind) = (format!("{}%", Event::RESOURCE), format!("{kind}/%"));
+    let since = tx
+        .connection
+        .first(
+            "SELECT seq FROM event WHERE seq > $1 AND type LIKE $2 AND subject LIKE $3 LIMIT 1",
+            args![head, written, of_kind],
+        )
+        .await?;
+    match since {
+        None => Ok(()),
+        Some(_) => Err(Error::conflict(format!(
+            "resources of kind {kind} were written since they were looked at"
+        ))
+        .remedy("look at them again, and repeat the change on what they are now")
+        .overtaken()),
+    }
+}
 
 /// A row of [`COLUMNS`].
 pub(super) fn read_document(row: &Row) -> Result<Document> {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sql::FEED;
 
-/// How often to look without being told: a notification is lost only with its connection.
+/// How often to look without being told: of the last commit of a replica that dies just after it, nobody is.
 const LOOK: Duration = Duration::from_secs(5);
 /// The same while there is no connection that could tell.
 const LOOK_BLIND: Duration = Duration::from_millis(250);

@@ -45,8 +45,10 @@ pub(super) async fn seal(
     name: &str,
     secret: &Secret,
 ) -> Result<Vec<u8>> {
-    let sealed = tx.sealer.seal(owner, name, secret)?;
-    note(tx.connection, &tx.sealer.current()).await?;
+    // Of one moment: the key that has sealed is the one that is noted.
+    let keys = tx.sealer.now();
+    let sealed = keys.seal(owner, name, secret)?;
+    note(tx.connection, &keys.current()).await?;
     Ok(sealed)
 }
 
@@ -224,7 +226,8 @@ impl Store {
 
     /// By which keys the secrets are sealed. Counts them all: not for often.
     pub async fn sealed_by(&self) -> Result<SealedBy> {
-        let mark = self.inner.sealer.mark();
+        let keys = self.inner.sealer.now();
+        let mark = keys.mark();
         let (mut secrets, mut remaining) = (0, 0);
         for table in Table::ALL {
             let row = self
@@ -245,7 +248,7 @@ impl Store {
                 args![PREFIX],
             )
             .await?;
-        let current = self.inner.sealer.current();
+        let current = keys.current();
         let mut former = Vec::new();
         for row in rows {
             let name = row.text(0)?;
@@ -282,7 +285,8 @@ impl Work for Reseal {
         let Some(table) = Table::ALL.get(at).copied() else {
             return finish(tx).await;
         };
-        let mark = tx.sealer.mark();
+        let keys = tx.sealer.now();
+        let mark = keys.mark();
         let rows: Vec<Row> = tx
             .connection
             .all(table.after(), args![after.0, after.1, mark, BATCH])
@@ -291,7 +295,7 @@ impl Work for Reseal {
         for row in &rows {
             let (first, second) = (row.text(0)?, row.text(1)?);
             let (owner, name) = table.place(tx.platform, &first, &second)?;
-            let sealed = tx.sealer.reseal(owner, &name, &row.bytes(2)?)?;
+            let sealed = keys.reseal(owner, &name, &row.bytes(2)?)?;
             tx.connection
                 .execute(
                     table.update(),
@@ -301,7 +305,7 @@ impl Work for Reseal {
             last = Some((first, second));
         }
         if last.is_some() {
-            note(tx.connection, &tx.sealer.current()).await?;
+            note(tx.connection, &keys.current()).await?;
         }
         Ok(Some(match last {
             Some(after) => Progress { table: at, after },
@@ -312,7 +316,8 @@ impl Work for Reseal {
 
 /// Lets go of the other keys where nothing is sealed by them; else begins anew.
 async fn finish(tx: &mut Transaction<'_>) -> Result<Option<Progress>> {
-    let mark = tx.sealer.mark();
+    let keys = tx.sealer.now();
+    let mark = keys.mark();
     for table in Table::ALL {
         let rows = tx
             .connection
@@ -322,7 +327,7 @@ async fn finish(tx: &mut Transaction<'_>) -> Result<Option<Progress>> {
             return Ok(Some(Progress::begin()));
         }
     }
-    let current = tx.sealer.current();
+    let current = keys.current();
     tx.connection
         .execute(
             "DELETE FROM platform WHERE substr(name, 1, 4) = $1 AND name <> $2",

@@ -139,15 +139,42 @@ async fn append_sqlite(
     .map(|done| done.last_insert_rowid())
 }
 
-/// Tells other replicas, too.
 async fn append_postgres(
     server: &mut PgConnection,
     now: String,
-    lines: Vec<Line>,
+    mut lines: Vec<Line>,
+) -> sqlx::Result<i64> {
+    match lines.pop() {
+        Some(line) if lines.is_empty() => append_one(server, now, line).await,
+        last => append_many(server, now, lines.into_iter().chain(last)).await,
+    }
+}
+
+async fn append_one(server: &mut PgConnection, now: String, line: Line) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT event_append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+        .bind(now)
+        .bind(line.id)
+        .bind(line.kind)
+        .bind(line.subject)
+        .bind(line.team)
+        .bind(line.correlation)
+        .bind(line.actor)
+        .bind(line.means)
+        .bind(line.reason)
+        .bind(line.outcome)
+        .bind(line.data)
+        .fetch_one(server)
+        .await
+}
+
+async fn append_many(
+    server: &mut PgConnection,
+    now: String,
+    lines: impl Iterator<Item = Line>,
 ) -> sqlx::Result<i64> {
     let mut columns: [Vec<String>; 8] = Default::default();
-    let mut outcomes = Vec::with_capacity(lines.len());
-    let mut reasons = Vec::with_capacity(lines.len());
+    let mut outcomes = Vec::new();
+    let mut reasons = Vec::new();
     for line in lines {
         outcomes.push(line.outcome);
         reasons.push(line.reason);
@@ -175,7 +202,7 @@ async fn append_postgres(
         means,
         data,
     ] = columns;
-    sqlx::query_scalar("SELECT event_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+    sqlx::query_scalar("SELECT event_append_untold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
         .bind(now)
         .bind(ids)
         .bind(kinds)

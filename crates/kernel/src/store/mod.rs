@@ -13,6 +13,7 @@ mod apply;
 mod cursor;
 mod document;
 mod feed;
+mod herald;
 mod idempotency;
 mod keys;
 mod line;
@@ -128,6 +129,7 @@ impl Store {
             tokio::spawn(feed::follow(pool.clone(), sender.clone(), stop.clone()));
         }
         let writer = Writer::start(writer::Loop {
+            herald: connector.herald(),
             connector,
             connection: Some(connection),
             sealer: sealer.clone(),

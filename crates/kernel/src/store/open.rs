@@ -16,7 +16,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::sql::{Connection, Readers, failed};
+use super::{
+    herald::Herald,
+    sql::{Connection, Readers, failed},
+};
 use crate::{Error, ErrorKind, Result, error::disk_remedy};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -109,6 +112,14 @@ impl Connector {
                 }
                 outcome => return outcome.map(Some),
             }
+        }
+    }
+
+    /// Who tells other replicas of this one's commits: on Postgres, where there may be some.
+    pub(super) fn herald(&self) -> Option<Herald> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(options) => Some(Herald::start(options.clone())),
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     sql::{Row, args},
     work::Transaction,
 };
-use crate::{Error, Record, Result, Transient, change::StoredRecord};
+use crate::{Error, Record, Result, Serial, Transient, change::StoredRecord};
 
 const COLUMNS: &str = "SELECT name, version, expires, sealed FROM record";
 
@@ -56,6 +56,20 @@ impl Store {
         }
         let rows = select.run(self, "name", limit).await?;
         rows.iter().map(|row| self.read_record(row)).collect()
+    }
+
+    /// Where the line of decisions `line` about `name` is; `line` is unique in the store, as
+    /// [`Transient::KIND`] is. Fails where the store does not answer.
+    pub async fn serial(&self, line: &'static str, name: &str) -> Result<Serial> {
+        let mut select = Select::new("SELECT version FROM record");
+        select.and("kind = ", line);
+        select.and("name = ", name);
+        let rows = select.run(self, "name", 1).await?;
+        Ok(Serial {
+            line,
+            name: name.into(),
+            version: rows.first().map_or(Ok(0), |row| row.int(0))?,
+        })
     }
 
     fn read_record<T: Transient>(&self, row: &Row) -> Result<Record<T>> {

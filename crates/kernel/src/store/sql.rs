@@ -151,18 +151,6 @@ impl Connection {
         head.map_err(failed)
     }
 
-    /// Commits what has appended events, the newest at `head`, and tells other replicas so.
-    pub(super) async fn commit_events(&mut self, head: i64) -> Result<()> {
-        match self {
-            Self::Sqlite(_) => self.batch("COMMIT").await,
-            Self::Postgres(c) => {
-                let sql = format!("NOTIFY {FEED}, '{head}'; COMMIT");
-                let sql = sqlx::raw_sql(AssertSqlSafe(sql));
-                c.execute(sql).await.map(drop).map_err(failed)
-            }
-        }
-    }
-
     /// Runs a statement; says how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64> {
         match self {

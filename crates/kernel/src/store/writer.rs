@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     feed,
+    herald::Herald,
     line::Line,
     open::{Connector, Lock},
     sql::Connection,
@@ -177,6 +178,8 @@ pub(super) struct Loop {
     pub(super) sealer: Sealer,
     pub(super) platform: Uuid,
     pub(super) head: watch::Sender<i64>,
+    /// Who tells other replicas, where there may be some.
+    pub(super) herald: Option<Herald>,
     /// Held until the connection is closed.
     pub(super) lock: Option<Arc<Lock>>,
 }
@@ -200,6 +203,9 @@ impl Loop {
             let outcome = match self.in_time(&mut batch).await {
                 Ok(head) => {
                     feed::raise(&self.head, head);
+                    if let Some(herald) = &self.herald {
+                        herald.tell(head);
+                    }
                     Ok(())
                 }
                 Err(error) => {
@@ -212,6 +218,9 @@ impl Loop {
             for job in batch.drain(..) {
                 job.answer(outcome.clone());
             }
+        }
+        if let Some(herald) = self.herald.take() {
+            herald.end().await;
         }
         if let Some(connection) = self.connection.take() {
             connection.close().await;
@@ -248,12 +257,11 @@ impl Loop {
         if let Some(lines) = batch.iter().map(|job| job.lines()).collect() {
             return append(connection, batch, lines).await;
         }
-        let head = connection.begin().await?;
         let mut tx = Transaction {
+            head: connection.begin().await?,
             connection,
             sealer: &self.sealer,
             platform: self.platform,
-            head,
         };
         let alone = batch.len() == 1;
         let mut any = false;
@@ -277,13 +285,8 @@ impl Loop {
             }
         }
         let newest = tx.head;
-        if !any {
-            connection.batch("ROLLBACK").await?;
-        } else if newest > head {
-            connection.commit_events(newest).await?;
-        } else {
-            connection.batch("COMMIT").await?;
-        }
+        let end = if any { "COMMIT" } else { "ROLLBACK" };
+        connection.batch(end).await?;
         Ok(newest)
     }
 }

@@ -1,11 +1,14 @@
 //! Several replicas: one works, and another takes over.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use kernel::{Change, Driver, DriverHandle, ErrorKind, Next, Sealer, Store};
+use kernel::{Change, Driver, DriverHandle, ErrorKind, Next, Sealer, Store, driver::LEASE};
 use testkit::eventually;
 use tokio::time::timeout;
 
@@ -118,12 +121,90 @@ async fn who_has_lost_the_lease_stops_and_cannot_write() {
     driver.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_lost_the_lease_has_nothing_in_its_queues() {
+    let (store, directory) = sqlite().await;
+    for n in 0..10 {
+        create(&store, &n.to_string()).await;
+    }
+    let scripted = Scripted::new(|_, _, _| std::future::pending());
+    let driver = replica(&store, &scripted);
+    eventually("the queue is full", PATIENCE, || async {
+        let stats = &driver.stats()[0];
+        (stats.running > 0 && stats.running + stats.waiting == 10).then_some(())
+    })
+    .await;
+    steal(&directory.path().join("store.db")).await;
+    eventually("the replica no longer leads", PATIENCE, || async {
+        (!driver.is_leader()).then_some(())
+    })
+    .await;
+    let stats = &driver.stats()[0];
+    assert_eq!((stats.running, stats.waiting), (0, 0));
+    driver.shutdown().await;
+}
+
+/// Says when it is dropped.
+struct Alive(Arc<AtomicBool>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_stops_works_no_longer_than_its_lease_lasts() {
+    let ttl = Duration::from_secs(2);
+    let (store, directory) = sqlite().await;
+    create(&store, "a").await;
+    let alive = Arc::new(AtomicBool::new(true));
+    let works = alive.clone();
+    let (told, mut stops) = tokio::sync::mpsc::unbounded_channel();
+    let scripted = Scripted::new(move |context, _, _| {
+        let alive = Alive(works.clone());
+        let told = told.clone();
+        async move {
+            let _alive = alive;
+            context.stop.cancelled().await;
+            let _ = told.send(());
+            std::future::pending().await
+        }
+    });
+    let driver = Driver::new(store.clone(), "replica".into())
+        .with(scripted.clone())
+        .lease_ttl(ttl)
+        .start();
+    scripted.ran("a", 1).await;
+    let stopping = tokio::spawn(driver.shutdown());
+    // By then nothing renews the lease any more.
+    timeout(PATIENCE, stops.recv()).await.unwrap().unwrap();
+    // As the next replica sees it whose clock is behind: what is stopped has ended well before that one begins.
+    held_on(&directory.path().join("store.db")).await;
+    eventually("the lease is free", PATIENCE, || async {
+        store.acquire(LEASE, "next", ttl).await.unwrap()
+    })
+    .await;
+    assert!(
+        !alive.load(Ordering::SeqCst),
+        "two replicas work at one time"
+    );
+    stopping.await.unwrap();
+}
+
+/// Has the database hold the lease for another second and a half.
+async fn held_on(path: &std::path::Path) {
+    tampered(path, "UPDATE lease SET expires = expires + 1500").await;
+}
+
 async fn steal(path: &std::path::Path) {
+    let sql = "UPDATE lease SET holder = 'thief', epoch = epoch + 1, expires = expires + 60000";
+    tampered(path, sql).await;
+}
+
+async fn tampered(path: &std::path::Path, sql: &'static str) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    sqlx::query("UPDATE lease SET holder = 'thief', epoch = epoch + 1, expires = expires + 60000")
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::query(sql).execute(&pool).await.unwrap();
     pool.close().await;
 }

@@ -93,7 +93,7 @@ async fn a_body_is_read_and_its_mistakes_are_placed() {
             "{\"name\": \"a\",\n\"lines\": [{\"count\": 1}, {\"count\": 300}]}",
             "lines[1].count",
             2,
-            "invalid value: integer, expected u8",
+            "invalid value: whole number, expected a whole number from 0 to 255",
         ),
         (r#"{"lines": []}"#, "", 1, "missing field `name`"),
         ("{", "", 1, "EOF"),
@@ -125,14 +125,14 @@ async fn a_body_is_read_and_its_mistakes_are_placed() {
 #[tokio::test]
 async fn a_mistake_is_told_without_the_value() {
     for (body, words) in [
-        (r#""CANARY""#, "invalid type: string, expected struct Order"),
+        (r#""CANARY""#, "invalid type: text, expected fields"),
         (
             r#"{"name": "a", "lines": "CANARY\", expected `CANARY"}"#,
-            "invalid type: string, expected a sequence",
+            "invalid type: text, expected a list",
         ),
         (
             r#"{"name": "a", "lines": [{"count": "CANARY"}]}"#,
-            "invalid type: string, expected u8",
+            "invalid type: text, expected a whole number from 0 to 255",
         ),
         (
             r#"{"name": "a", "lines": [{"count": 1, "sort": "CANARY"}]}"#,
@@ -140,13 +140,10 @@ async fn a_mistake_is_told_without_the_value() {
         ),
         (
             r#"{"name": 4711}"#,
-            "invalid type: integer, expected a string",
+            "invalid type: whole number, expected text",
         ),
-        (
-            r#"{"name": true}"#,
-            "invalid type: boolean, expected a string",
-        ),
-        (r#"{"name": null}"#, "invalid type: null, expected a string"),
+        (r#"{"name": true}"#, "invalid type: boolean, expected text"),
+        (r#"{"name": null}"#, "invalid type: nothing, expected text"),
     ] {
         let problem = order("application/json", body).await.problem();
         assert_eq!(problem.problems[0].message, words, "{body}");

@@ -5,8 +5,10 @@
 mod support;
 
 mod access;
+mod bodies;
 mod events;
 mod extractors;
 mod idempotency;
 mod problems;
+mod strangers;
 mod undecided;

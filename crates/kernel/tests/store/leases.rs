@@ -14,6 +14,7 @@ on_both!(
     an_expired_lease_passes_on,
     a_lost_lease_writes_nothing,
     a_lease_given_up_is_free_at_once,
+    a_lease_taken_again_has_an_epoch_of_its_own,
     many_ask_and_one_gets_it,
 );
 
@@ -23,8 +24,9 @@ async fn a_lease_has_one_holder(database: &Database) {
     let fence = store.acquire("l", "a", LONG).await.unwrap().unwrap();
     assert_eq!(fence.epoch, 1);
     assert_eq!(store.acquire("l", "b", LONG).await.unwrap(), None);
-    let renewed = store.acquire("l", "a", LONG).await.unwrap();
-    assert_eq!(renewed, Some(fence));
+    assert!(store.renew(&fence, "a", LONG).await.unwrap());
+    assert!(!store.renew(&fence, "b", LONG).await.unwrap());
+    store.commit(Change::new().fenced(fence)).await.unwrap();
     let left = store.held_for("l").await.unwrap();
     assert!(left > LONG / 2 && left <= LONG, "{left:?}");
     let other = store.acquire("other", "b", LONG).await.unwrap();
@@ -75,6 +77,21 @@ async fn a_lease_given_up_is_free_at_once(database: &Database) {
     let late = Change::new().fenced(fence);
     assert!(store.commit(late).await.is_err(), "already before the next");
     assert!(store.acquire("l", "b", LONG).await.unwrap().is_some());
+}
+
+async fn a_lease_taken_again_has_an_epoch_of_its_own(database: &Database) {
+    let store = database.open().await;
+    // Not given up, as where the store was away just then.
+    let before = store.acquire("l", "a", LONG).await.unwrap().unwrap();
+    let again = store.acquire("l", "a", LONG).await.unwrap().unwrap();
+    assert!(again.epoch > before.epoch, "{before:?} {again:?}");
+    let late = Change::new().fenced(before.clone());
+    let error = store.commit(late).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(!store.renew(&before, "a", LONG).await.unwrap());
+    store.release(&before, "a").await.unwrap();
+    assert!(store.renew(&again, "a", LONG).await.unwrap());
+    store.commit(Change::new().fenced(again)).await.unwrap();
 }
 
 async fn many_ask_and_one_gets_it(database: &Database) {

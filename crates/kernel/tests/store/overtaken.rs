@@ -2,9 +2,20 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use kernel::{Change, Error, ErrorKind, anew};
+use kernel::{Caller, Change, Error, ErrorKind, Kind, NewEvent, Resource, anew};
+use serde_json::json;
 
 use crate::support::{Database, Thing, create, read, thing};
+
+/// Another kind.
+#[derive(Debug, Clone)]
+struct Other;
+
+impl Kind for Other {
+    const KIND: &'static str = "ThingBeside";
+    type Spec = ();
+    type Status = ();
+}
 
 async fn what_was_overtaken_is_done_anew(database: &Database) {
     let store = database.open().await;
@@ -69,7 +80,45 @@ async fn a_removed_row_has_moved_on_too(database: &Database) {
     store.close().await;
 }
 
+async fn what_was_written_since_overtakes_what_is_said_of_all(database: &Database) {
+    let store = database.open().await;
+    let last = create(&store, &thing("env", "last", 1)).await;
+    let remove = async |head| {
+        let mut change = Change::new();
+        change.remove(&last)?;
+        change.unless_written::<Thing>(head);
+        store.commit(change).await
+    };
+    let head = store.head().await.unwrap();
+    let beside = create(&store, &thing("env", "beside", 1)).await;
+    assert!(remove(head).await.unwrap_err().is_overtaken());
+    let head = store.head().await.unwrap();
+    let mut gone = Change::new();
+    gone.remove(&beside).unwrap();
+    store.commit(gone).await.unwrap();
+    assert!(remove(head).await.unwrap_err().is_overtaken());
+    // What is of another kind, or no resource, is nothing to it.
+    let head = store.head().await.unwrap();
+    let mut other = Change::new();
+    other
+        .create(&Resource::<Other>::new("env", "other", ()))
+        .unwrap();
+    let told = ("thing.looked-at", last.key());
+    let caller = Caller::local_admin();
+    other.event(NewEvent::caused(
+        told.0,
+        told.1,
+        "",
+        &caller,
+        None,
+        json!({}),
+    ));
+    store.commit(other).await.unwrap();
+    remove(head).await.unwrap();
+}
+
 on_both!(
+    what_was_written_since_overtakes_what_is_said_of_all,
     what_was_overtaken_is_done_anew,
     a_refusal_is_asked_for_once,
     a_removed_row_has_moved_on_too,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kernel::{Change, ErrorKind, Record, Store, Transient};
+use kernel::{Change, ErrorKind, Record, Serial, Store, Transient};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{Database, commit, create, read, thing};
@@ -120,7 +120,29 @@ async fn records_are_listed_by_prefix(database: &Database) {
     assert_eq!(names(store.records("").await.unwrap()).len(), 4);
 }
 
+async fn of_two_who_decide_beside_each_other_one_decides_anew(database: &Database) {
+    let store = database.open().await;
+    for _ in 0..2 {
+        let (one, other) = tokio::join!(store.serial("line", "a"), store.serial("line", "a"));
+        let elsewhere = store.serial("line", "b").await.unwrap();
+        let decide = async |serial: &Serial| {
+            let mut change = Change::new();
+            // Said twice in one change, it is one decision.
+            change.after(serial);
+            change.after(serial);
+            store.commit(change).await
+        };
+        decide(&one.unwrap()).await.unwrap();
+        assert!(decide(&other.unwrap()).await.unwrap_err().is_overtaken());
+        decide(&elsewhere).await.unwrap();
+        decide(&store.serial("line", "a").await.unwrap())
+            .await
+            .unwrap();
+    }
+}
+
 on_both!(
+    of_two_who_decide_beside_each_other_one_decides_anew,
     a_record_is_written_read_and_taken_once,
     of_two_writes_of_one_version_one_wins,
     a_record_and_a_resource_are_written_together_or_not_at_all,

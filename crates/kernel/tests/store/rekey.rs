@@ -16,6 +16,7 @@ on_both!(
     everything_is_sealed_by_the_new_key_and_the_old_one_is_not_needed,
     broken_off_and_begun_anew_it_is_done_once,
     two_at_once_and_writers_between_them_lose_nothing,
+    turned_to_another_key_while_in_use_nothing_is_lost,
     a_key_that_is_needed_is_asked_for_by_its_id,
 );
 
@@ -144,25 +145,32 @@ async fn two_at_once_and_writers_between_them_lose_nothing(database: &Database) 
     let owner = fill(&store, 120).await;
     store.close().await;
     let store = open(database, Sealer::new(new.clone()).with_former(old.clone())).await;
-    let writing = async {
-        for number in 0..40 {
-            commit(&store, |change| {
-                change.seal(
-                    owner.meta.uid,
-                    format!("s{number}"),
-                    Secret::from("written"),
-                );
-                Ok(())
-            })
-            .await
-            .unwrap();
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
+    let writing = write_some(&store, &owner);
     tokio::join!(reseal(&store), reseal(&store), writing);
     reseal(&store).await;
     store.close().await;
     let store = open(database, Sealer::new(new)).await;
+    assert_some_written(&store, &owner).await;
+}
+
+async fn write_some(store: &Store, owner: &kernel::Resource<Thing>) {
+    for number in 0..40 {
+        commit(store, |change| {
+            change.seal(
+                owner.meta.uid,
+                format!("s{number}"),
+                Secret::from("written"),
+            );
+            Ok(())
+        })
+        .await
+        .unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Of 120 secrets.
+async fn assert_some_written(store: &Store, owner: &kernel::Resource<Thing>) {
     for number in 0..120 {
         let name = format!("s{number}");
         let found = store.secret(owner.meta.uid, &name).await.unwrap();
@@ -173,6 +181,27 @@ async fn two_at_once_and_writers_between_them_lose_nothing(database: &Database) 
         };
         assert_eq!(found, Some(expected), "{number}");
     }
+}
+
+async fn turned_to_another_key_while_in_use_nothing_is_lost(database: &Database) {
+    let [old, new] = keys();
+    let sealer = Sealer::new(old.clone());
+    let store = open(database, sealer.clone()).await;
+    let owner = fill(&store, 120).await;
+    let turning = async {
+        sealer.turn_to(new.clone());
+        reseal(&store).await;
+    };
+    tokio::join!(write_some(&store, &owner), turning);
+    reseal(&store).await;
+    let state = store.sealed_by().await.unwrap();
+    assert_eq!((state.current, state.remaining), (new.id(), 0));
+    assert!(state.former.is_empty(), "{:?}", state.former);
+    store.close().await;
+    let refused = Store::open(&database.url, Sealer::new(old)).await;
+    assert_eq!(refused.err().unwrap().kind, ErrorKind::Forbidden);
+    let store = open(database, Sealer::new(new)).await;
+    assert_some_written(&store, &owner).await;
 }
 
 async fn a_key_that_is_needed_is_asked_for_by_its_id(database: &Database) {

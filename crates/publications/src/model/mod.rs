@@ -143,9 +143,15 @@ fn reverse_dns(text: &str) -> Result<(), String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         !word.is_empty() && word.chars().all(plain)
     };
-    if !text.split('.').all(good) || text.split('.').count() < 3 {
+    if !text.split('.').all(good) {
         return Err(
-            "a type is a name under a domain of yours, turned around, of letters, digits, `-` and `_`: `com.example.scan.finished`"
+            "the words of a type are of letters, digits, `-` and `_`, with one dot between each two: `com.example.scan.finished`"
+                .into(),
+        );
+    }
+    if text.split('.').count() < 3 {
+        return Err(
+            "a type is a name under a domain of yours, turned around, of three words or more with dots between them: `com.example.scan.finished`"
                 .into(),
         );
     }

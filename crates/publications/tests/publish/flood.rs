@@ -52,3 +52,50 @@ async fn a_flood_is_held_up_and_says_until_when() {
     let head = replica.store.head().await.unwrap();
     assert_eq!(head, i64::try_from(taken * 100 + 1).unwrap());
 }
+
+#[tokio::test]
+async fn what_the_store_does_not_take_holds_up_nobody() {
+    let database = Database::sqlite();
+    let replica = database.replica().await;
+    replica.store.close().await;
+    let batch: Value = (0..100)
+        .map(|n| scan(json!({ "id": n.to_string() })))
+        .collect();
+    // Twice what is taken at once.
+    for _ in 0..40 {
+        let answer = replica.publish("pay", &batch).await;
+        assert_eq!(answer.status, 503, "{}", answer.body);
+    }
+    assert_eq!(replica.counts().held_up, 0);
+}
+
+#[tokio::test]
+async fn who_sends_the_same_again_and_again_is_held_up() {
+    let database = Database::sqlite();
+    let replica = database.replica().await;
+    for (team, other, status) in [("pay", json!({}), 200), ("shop", json!({ "data": 1 }), 409)] {
+        let batch = |with: &Value| -> Value {
+            (0..100)
+                .map(|n| {
+                    let mut event = scan(json!({ "id": n.to_string(), "team": team }));
+                    event
+                        .as_object_mut()
+                        .unwrap()
+                        .extend(with.as_object().unwrap().clone());
+                    event
+                })
+                .collect()
+        };
+        assert_eq!(replica.publish(team, &batch(&json!({}))).await.status, 200);
+        let mut asked = 0;
+        let refused = loop {
+            let answer = replica.publish(team, &batch(&other)).await;
+            if answer.status != status {
+                break answer;
+            }
+            asked += 1;
+            assert!(asked < 100, "nothing holds up {team}");
+        };
+        assert_eq!(refused.status, 429, "{}", refused.body);
+    }
+}

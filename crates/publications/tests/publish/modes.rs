@@ -1,5 +1,6 @@
 //! The envelope, and the three ways to send it.
 
+use axum::body::Body;
 use jiff::Timestamp;
 use kernel::Outcome;
 use publications::{api::CloudEvent, model::Draft};
@@ -13,6 +14,7 @@ on_both!(
     a_trigger_and_its_result_are_two_events,
     a_batch_is_published_whole_or_not_at_all,
     each_mode_says_the_same,
+    in_binary_mode_data_may_be_left_out,
 );
 
 async fn what_was_published_is_read_and_followed(database: &Database) {
@@ -211,6 +213,36 @@ async fn each_mode_says_the_same(database: &Database) {
             .await;
         assert_eq!(answer.status, 422, "{kind}");
         assert!(answer.body["remedy"].is_string(), "{}", answer.body);
+    }
+}
+
+async fn in_binary_mode_data_may_be_left_out(database: &Database) {
+    let replica = database.replica().await;
+    let of = |id: &'static str| {
+        [
+            ("ce-specversion", "1.0"),
+            ("ce-id", id),
+            ("ce-source", "https://ci.acme.example/scans"),
+            ("ce-type", "com.acme.scan.finished"),
+            ("ce-team", "pay"),
+        ]
+    };
+    // As SDKs send it; and as those do that always say a Content-Type.
+    let bare = replica.post("pay", &of("1"), Body::empty()).await;
+    assert_eq!(bare.status, 200, "{}", bare.body);
+    let mut said = of("2").to_vec();
+    said.push(("content-type", "application/json"));
+    let said = replica.post("pay", &said, Body::empty()).await;
+    assert_eq!(said.status, 200, "{}", said.body);
+    let seen = replica.seen("pay", "").await;
+    assert_eq!(seen.len(), 2);
+    for (event, id) in seen.iter().zip(["1", "2"]) {
+        assert_eq!((&event["id"], &event["data"]), (&json!(id), &Value::Null));
+    }
+    // Without its attributes, nothing is no event.
+    for headers in [vec![], vec![("content-type", STRUCTURED), ("ce-id", "3")]] {
+        let answer = replica.post("pay", &headers, Body::empty()).await;
+        assert_eq!(answer.status, 422, "{headers:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod http;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -14,7 +14,10 @@ use kernel::{
 use serde_json::json;
 
 pub(crate) use self::http::{ApiDoc, routes};
-use crate::keys::{Asked, Platform};
+use crate::{
+    keys::{Asked, Platform},
+    turning::Turning,
+};
 
 const REKEY: Action = Action::act("platform.rekey");
 const READ: Action = Action::act("platform.keys.read");
@@ -33,11 +36,16 @@ const OTHER_KEY: Duration = Duration::from_mins(1);
 pub(crate) struct Rekey {
     store: Store,
     guard: Guard,
+    turning: Arc<Turning>,
 }
 
 impl Rekey {
-    pub(crate) fn new(store: Store, guard: Guard) -> Self {
-        Self { store, guard }
+    pub(crate) fn new(store: Store, guard: Guard, turning: Arc<Turning>) -> Self {
+        Self {
+            store,
+            guard,
+            turning,
+        }
     }
 
     /// By which keys the secrets are sealed.
@@ -46,9 +54,13 @@ impl Rekey {
         self.store.sealed_by().await
     }
 
-    /// Has everything sealed by the current key. Asked twice it is done once.
-    async fn ask(&self, caller: &Caller) -> Result<kernel::SealedBy> {
+    /// Has everything sealed by the current key, or by one that is drawn now. Asked twice before it is done it is
+    /// done once.
+    async fn ask(&self, caller: &Caller, new_key: bool) -> Result<kernel::SealedBy> {
         self.guard.require(caller, REKEY, &target()).await?;
+        if new_key {
+            self.turning.turn().await?;
+        }
         let state = self.store.sealed_by().await?;
         anew(|| async {
             let mut platform = self.store.expect::<Platform>("", NAME).await?;
@@ -85,8 +97,8 @@ fn target<'a>() -> Target<'a> {
     }
 }
 
-/// Does what was asked for.
-pub(crate) struct Rekeying;
+/// Does what was asked for, and what a change of the key needs that was killed, or failed, before it was asked for.
+pub(crate) struct Rekeying(pub(crate) Arc<Turning>);
 
 #[async_trait]
 impl Reconciler for Rekeying {
@@ -103,13 +115,23 @@ impl Reconciler for Rekeying {
         let Some(mut platform) = store.get::<Platform>("", &key.name).await? else {
             return Ok(Next::Idle);
         };
-        let Some(asked) = platform.status.rekey.as_mut().filter(|a| a.done.is_none()) else {
-            return Ok(Next::Idle);
-        };
-        if asked.key != store.sealing_key().as_str() {
-            // Asked of a replica that has another key: this one would undo what is wanted. The one that
-            // reconciles after it is restarted takes it up.
-            return Ok(Next::After(OTHER_KEY));
+        // First: what is sealed anew by the key of before would be so for nothing.
+        self.0.go_on().await?;
+        let sealed_by = store.sealing_key();
+        let current = sealed_by.to_string();
+        let open = platform
+            .status
+            .rekey
+            .as_ref()
+            .filter(|asked| asked.done.is_none());
+        if !self.0.is_under_way() {
+            match open {
+                None => return Ok(Next::Idle),
+                // Asked of a replica that has another key: this one would undo what is wanted. The one that
+                // reconciles after it is restarted takes it up.
+                Some(asked) if asked.key != current => return Ok(Next::After(OTHER_KEY)),
+                Some(_) => {}
+            }
         }
         let begun = tokio::time::Instant::now();
         let mut progress = None;
@@ -127,20 +149,32 @@ impl Reconciler for Rekeying {
             }
             tokio::task::yield_now().await;
         }
-        asked.done = Some(Timestamp::now());
-        let by = Caller::system("rekey", uuid::Uuid::now_v7());
-        let mut change = Change::new().by(&by).fenced(context.fence.clone());
-        let key = asked.key.clone();
-        change.status(&platform)?;
-        change.event(NewEvent::caused(
-            "platform.rekeyed",
-            platform.key(),
-            "",
-            &by,
-            Some(Outcome::Pass),
-            json!({ "key": key }),
-        ));
-        store.commit(change).await?;
-        Ok(Next::Idle)
+        if store.sealing_key() != sealed_by {
+            return Ok(Next::After(BREATH));
+        }
+        let done = platform.status.rekey.as_ref();
+        if done.is_none_or(|asked| asked.key != current || asked.done.is_none()) {
+            platform.status.rekey = Some(Asked {
+                key: current.clone(),
+                done: Some(Timestamp::now()),
+            });
+            let by = Caller::system("rekey", uuid::Uuid::now_v7());
+            let mut change = Change::new().by(&by).fenced(context.fence.clone());
+            change.status(&platform)?;
+            change.event(NewEvent::caused(
+                "platform.rekeyed",
+                platform.key(),
+                "",
+                &by,
+                Some(Outcome::Pass),
+                json!({ "key": current }),
+            ));
+            store.commit(change).await?;
+        }
+        if self.0.finish(&sealed_by).await? {
+            Ok(Next::Idle)
+        } else {
+            Ok(Next::After(BREATH))
+        }
     }
 }

@@ -16,7 +16,13 @@ use tokio::{
     time::sleep,
 };
 
-use super::{EVENTS, STORE_AWAY, hub::Hub, lane::Lane, locked, wanting::Wanting};
+use super::{
+    EVENTS, STORE_AWAY,
+    hub::Hub,
+    lane::{Lane, Pending},
+    locked,
+    wanting::Wanting,
+};
 use crate::service::send::Message;
 
 /// So much of the log is looked through at once: what concerns few in it is found by the store alone.
@@ -121,11 +127,10 @@ async fn read_once(hub: &Hub, from: i64, waiting: &[Waiting]) -> Result<i64> {
         }
     };
     for event in &events {
-        let wanted = wanting.lanes(hub, event)?;
         let mut has_room = false;
-        for lane in wanted {
+        for wants in wanting.lanes(hub, event) {
             tokio::task::consume_budget().await;
-            has_room |= lane.find(event.seq);
+            has_room |= wants.lane.find(Pending::of(event, wants.is_undecided));
         }
         if has_room {
             hub.missed.put(Message::new(event)?);

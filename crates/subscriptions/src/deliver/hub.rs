@@ -6,12 +6,12 @@ use std::sync::{
 };
 
 use jiff::Timestamp;
-use kernel::{Error, EventFilter, Result, lease::Fence};
+use kernel::{Error, Event, EventFilter, Result, lease::Fence};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{behind::Behind, kept::Kept, locked, roster::Roster, turns::Turns};
+use super::{asked::Asked, behind::Behind, kept::Kept, locked, roster::Roster, turns::Turns};
 use crate::{
     Subscriptions,
     service::send::{Keys, Message},
@@ -32,6 +32,8 @@ pub(super) struct Hub {
     /// Those that somebody wants who is behind.
     pub(super) missed: Kept,
     pub(super) behind: Behind,
+    /// What policy was asked again.
+    pub(super) asked: Asked,
     /// The event that is being handed out, or was last.
     reading: AtomicI64,
     /// Everything up to here is handed out.
@@ -56,6 +58,7 @@ impl Hub {
             newest: Kept::default(),
             missed: Kept::default(),
             behind: Behind::default(),
+            asked: Asked::default(),
             reading: AtomicI64::new(0),
             read_to: AtomicI64::new(0),
             well: Turns::new(places),
@@ -103,19 +106,22 @@ impl Hub {
         self.read_to.load(SeqCst)
     }
 
-    /// The event at a place in the log.
+    /// The event at a place in the log, as it is sent.
     pub(super) async fn message(&self, seq: i64) -> Result<Arc<Message>> {
         if let Some(kept) = self.newest.get(seq).or_else(|| self.missed.get(seq)) {
             return Ok(kept);
         }
+        Message::new(&self.event(seq).await?).map(Arc::new)
+    }
+
+    /// The event at a place in the log.
+    pub(super) async fn event(&self, seq: i64) -> Result<Event> {
         // Never closed.
         let _turn = self.reading_alone.acquire().await;
         let filter = EventFilter::default();
         let found = self.service.store().events(&filter, seq - 1, 1).await?;
         let event = found.into_iter().find(|event| event.seq == seq);
-        let event = event
-            .ok_or_else(|| Error::internal("an event has gone from the log", seq.to_string()))?;
-        Message::new(&event).map(Arc::new)
+        event.ok_or_else(|| Error::internal("an event has gone from the log", seq.to_string()))
     }
 
     /// What signs for a subscription.

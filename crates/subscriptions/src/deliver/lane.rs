@@ -7,8 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kernel::{Change, Error, Event, Kind, NewEvent, Outcome, Resource, Result};
-use serde_json::json;
+use kernel::{Error, Event, Kind, Resource};
 use tokio::{
     sync::{OnceCell, watch},
     time::{Instant, sleep},
@@ -16,9 +15,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{STORE_AWAY, hub::Hub, locked};
+use super::{STORE_AWAY, bury::bury, hub::Hub, locked, undecided::may_see};
 use crate::{
-    model::{DeadLetter, DeadLetterSpec, Delivery, Failure, Subscription, dead_letter},
+    model::{Delivery, Failure, Subscription},
     pattern::Pattern,
     service::{
         access,
@@ -59,6 +58,23 @@ impl Config {
     }
 }
 
+/// A place in the log that waits.
+#[derive(Clone, Copy)]
+pub(super) struct Pending {
+    seq: i64,
+    /// Whether policy could not say yet if it may be sent.
+    is_undecided: bool,
+}
+
+impl Pending {
+    pub(super) fn of(event: &Event, is_undecided: bool) -> Self {
+        Self {
+            seq: event.seq,
+            is_undecided,
+        }
+    }
+}
+
 pub(super) struct Lane {
     pub(super) team: String,
     pub(super) name: String,
@@ -71,7 +87,7 @@ pub(super) struct Lane {
 
 struct State {
     /// Places in the log that are yet to be delivered.
-    pending: VecDeque<i64>,
+    pending: VecDeque<Pending>,
     /// Up to here nothing of the log is missed: it is delivered, or pending, or not wanted.
     scanned: i64,
     /// Whether it is handed what comes; else it is behind.
@@ -90,16 +106,52 @@ struct State {
 /// How it goes, for the status.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Health {
-    pub(super) failures: u32,
+    /// Of the receiver alone.
+    failures: u32,
     pub(super) last_delivery: Option<Delivery>,
-    pub(super) last_failure: Option<Failure>,
+    last_failure: Option<Failure>,
+    /// How often policy could not decide on the event whose turn it is, and when last: the receiver may be well.
+    doubts: Option<(u32, Failure)>,
     slow: bool,
     /// Counts up with each change that people should see soon.
     pub(super) version: u64,
 }
 
+impl Health {
+    fn new(subscription: &Resource<Subscription>) -> Self {
+        let status = &subscription.status;
+        let mut health = Self {
+            failures: status.failures,
+            last_delivery: status.last_delivery.clone(),
+            last_failure: status.last_failure.clone(),
+            ..Self::default()
+        };
+        let undecided = Refusal::undecided().reason;
+        let last = health.last_failure.as_ref();
+        if health.failures > 0 && last.is_some_and(|last| last.reason == undecided) {
+            // Of a term that did not see the end of its doubts. Policy is asked anew, and so is the receiver.
+            health.failures = 0;
+            health.last_failure = None;
+            health.version += 1;
+        }
+        health
+    }
+
+    /// Tries in vain since the last that was not.
+    pub(super) fn failures(&self) -> u32 {
+        let doubts = self.doubts.as_ref().map_or(0, |(tries, _)| *tries);
+        self.failures.saturating_add(doubts)
+    }
+
+    /// The last of them.
+    pub(super) fn last_failure(&self) -> Option<&Failure> {
+        let doubt = self.doubts.as_ref().map(|(_, last)| last);
+        doubt.or(self.last_failure.as_ref())
+    }
+}
+
 enum Step {
-    Deliver(i64),
+    Deliver(Pending),
     CatchUp,
     Rest,
 }
@@ -112,14 +164,7 @@ impl Lane {
         noted: i64,
         follows: bool,
     ) -> Self {
-        let status = &subscription.status;
-        let health = Health {
-            failures: status.failures,
-            last_delivery: status.last_delivery.clone(),
-            last_failure: status.last_failure.clone(),
-            slow: false,
-            version: 0,
-        };
+        let health = Health::new(subscription);
         Self {
             team: subscription.meta.scope.clone(),
             name: subscription.meta.name.clone(),
@@ -134,7 +179,10 @@ impl Lane {
                 runs: !follows,
                 done: cursor,
                 noted,
-                told: health.clone(),
+                told: Health {
+                    version: 0,
+                    ..health.clone()
+                },
                 health,
             }),
         }
@@ -163,24 +211,24 @@ impl Lane {
     }
 
     /// Takes in the next event; says whether a task must begin.
-    pub(super) fn push(&self, seq: i64) -> bool {
+    pub(super) fn push(&self, place: Pending) -> bool {
         let mut state = locked(&self.state);
-        if !state.follows || seq <= state.scanned {
+        if !state.follows || place.seq <= state.scanned {
             return false;
         }
         if state.pending.len() == PENDING {
             state.follows = false;
             return false;
         }
-        state.pending.push_back(seq);
-        state.scanned = seq;
+        state.pending.push_back(place);
+        state.scanned = place.seq;
         !std::mem::replace(&mut state.runs, true)
     }
 
     fn step(&self) -> Step {
         let mut state = locked(&self.state);
         match state.pending.front() {
-            Some(seq) => Step::Deliver(*seq),
+            Some(place) => Step::Deliver(*place),
             None if !state.follows => Step::CatchUp,
             None => {
                 state.runs = false;
@@ -218,12 +266,12 @@ impl Lane {
 
     /// Takes in an event that it missed; false where it has no room for it, nor for what follows, or
     /// has it already.
-    pub(super) fn find(&self, seq: i64) -> bool {
+    pub(super) fn find(&self, place: Pending) -> bool {
         let mut state = locked(&self.state);
-        let takes = seq > state.scanned && state.pending.len() < PENDING;
+        let takes = place.seq > state.scanned && state.pending.len() < PENDING;
         if takes {
-            state.pending.push_back(seq);
-            state.scanned = seq;
+            state.pending.push_back(place);
+            state.scanned = place.seq;
         }
         takes
     }
@@ -241,7 +289,7 @@ impl Lane {
     /// That `message` need not be thought of any more.
     fn done(&self, seq: i64) {
         let mut state = locked(&self.state);
-        if state.pending.front() == Some(&seq) {
+        if state.pending.front().is_some_and(|place| place.seq == seq) {
             state.pending.pop_front();
         }
         state.done = state.done.max(seq);
@@ -266,11 +314,24 @@ impl Lane {
         let health = &mut state.health;
         health.failures = health.failures.saturating_add(1);
         health.version += 1;
-        health.last_failure = Some(Failure {
-            at: Timestamp::now(),
-            event: message.id,
-            reason: refusal.reason.clone(),
-        });
+        health.last_failure = Some(failure(message, refusal));
+    }
+
+    /// That policy was asked in vain, so many times by now.
+    pub(super) fn doubts(&self, tries: u32, message: &Message, refusal: &Refusal) {
+        let mut state = locked(&self.state);
+        let health = &mut state.health;
+        health.doubts = Some((tries, failure(message, refusal)));
+        health.version += 1;
+    }
+
+    /// That there is no doubt any more, whatever has become of it.
+    fn doubts_no_more(&self) {
+        let mut state = locked(&self.state);
+        let health = &mut state.health;
+        if health.doubts.take().is_some() {
+            health.version += 1;
+        }
     }
 
     fn is_troubled(&self) -> bool {
@@ -319,7 +380,7 @@ pub(super) async fn run(hub: Arc<Hub>, lane: Arc<Lane>) {
     let delivering = async {
         loop {
             match lane.step() {
-                Step::Deliver(seq) => deliver(&hub, &lane, seq).await,
+                Step::Deliver(place) => deliver(&hub, &lane, place).await,
                 Step::CatchUp => hub.behind.read_for(&lane).await,
                 Step::Rest => return,
             }
@@ -332,7 +393,14 @@ pub(super) async fn run(hub: Arc<Hub>, lane: Arc<Lane>) {
 }
 
 /// Delivers one event, or makes a dead letter of it.
-async fn deliver(hub: &Hub, lane: &Lane, seq: i64) {
+async fn deliver(hub: &Hub, lane: &Lane, Pending { seq, is_undecided }: Pending) {
+    if is_undecided {
+        let may = may_see(hub, lane, seq).await;
+        lane.doubts_no_more();
+        if !may {
+            return lane.done(seq);
+        }
+    }
     let settings = hub.service.settings();
     let mut changes = lane.config.subscribe();
     let mut tries = 0;
@@ -385,64 +453,21 @@ async fn deliver(hub: &Hub, lane: &Lane, seq: i64) {
         let asked = refusal.retry_after.unwrap_or_default();
         let wait = wait.max(asked.min(settings.backoff.longest()));
         tokio::select! {
-            // Those who fail together do not come back together.
-            () = sleep(wait.mul_f64(rand::random_range(0.75..=1.0))) => {}
+            () = pause(wait) => {}
             _ = changes.changed() => tries = 0,
         }
     }
 }
 
-/// Makes a dead letter of an event. False where there are too many already: then it waits, and the
-/// rest behind it, until somebody looks at them; the log keeps everything.
-async fn bury(
-    hub: &Hub,
-    lane: &Lane,
-    message: &Message,
-    attempts: u32,
-    refusal: &Refusal,
-) -> Result<bool> {
-    let store = hub.service.store();
-    let scope = lane.uid.to_string();
-    let id = message.id.to_string();
-    if store.get::<DeadLetter>(&scope, &id).await?.is_some() {
-        // Killed before the cursor was noted.
-        return Ok(true);
-    }
-    let letters = store.keys(DeadLetter::KIND, Some(&scope)).await?;
-    if letters.len() >= hub.service.settings().dead_letters {
-        return Ok(false);
-    }
-    let subscription = store.expect::<Subscription>(&lane.team, &lane.name).await?;
-    let spec = DeadLetterSpec {
-        seq: message.seq,
-        kind: message.kind.clone(),
-        subject: message.subject.clone(),
-    };
-    let mut letter = dead_letter(&subscription, message.id, spec);
-    letter.status.attempts = attempts;
-    letter.status.last = Some(Failure {
+fn failure(message: &Message, refusal: &Refusal) -> Failure {
+    Failure {
         at: Timestamp::now(),
         event: message.id,
         reason: refusal.reason.clone(),
-    });
-    let caller = kernel::Caller::system("subscriptions", Uuid::now_v7());
-    let mut change = Change::new().fenced(hub.fence.clone()).by(&caller);
-    // It may be removed at this moment, with all dead letters that it has.
-    change.require(&subscription)?;
-    change.create(&letter)?;
-    change.event(NewEvent::caused(
-        "subscription.dead-lettered",
-        subscription.key(),
-        &lane.team,
-        &caller,
-        Some(Outcome::Fail),
-        json!({
-            "event": message.id,
-            "type": message.kind,
-            "attempts": attempts,
-            "reason": refusal.reason,
-        }),
-    ));
-    store.commit(change).await?;
-    Ok(true)
+    }
+}
+
+/// Waits for some of `longest`: those who fail together do not come back together.
+pub(super) async fn pause(longest: Duration) {
+    sleep(longest.mul_f64(rand::random_range(0.75..=1.0))).await;
 }

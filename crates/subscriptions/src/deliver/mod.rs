@@ -13,14 +13,19 @@
 //!
 //! Cursors are moved after the fact, many at once: killed in between, an event is sent again. Receivers
 //! tell by its id.
+//!
+//! What policy cannot decide holds up the lanes that it is about, and nobody else: `undecided`.
 
+mod asked;
 mod behind;
+mod bury;
 mod hub;
 mod kept;
 mod lane;
 mod note;
 mod roster;
 mod turns;
+mod undecided;
 mod wanting;
 
 use std::{
@@ -36,7 +41,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{hub::Hub, lane::Lane, roster::Roster};
+use self::{
+    hub::Hub,
+    lane::{Lane, Pending},
+    roster::Roster,
+};
 use crate::{Subscriptions, model::Subscription, service::send::Message};
 
 /// The lease of the one replica that passes events on.
@@ -177,16 +186,17 @@ async fn read_on(hub: &Arc<Hub>, store: &Store, lanes: &mut JoinSet<()>) -> Resu
 async fn dispatch(hub: &Arc<Hub>, event: &Event, lanes: &mut JoinSet<()>) -> Result<()> {
     hub.reading(event.seq);
     let wanted = match hub.roster().as_ref() {
-        Some(roster) => roster.wanting.lanes(hub, event)?,
+        Some(roster) => roster.wanting.lanes(hub, event),
         None => vec![],
     };
     if !wanted.is_empty() {
         hub.newest.put(Message::new(event)?);
     }
-    for lane in wanted {
+    for wants in wanted {
         tokio::task::consume_budget().await;
-        if lane.push(event.seq) {
-            wake(hub, lane, lanes);
+        let pending = Pending::of(event, wants.is_undecided);
+        if wants.lane.push(pending) {
+            wake(hub, wants.lane, lanes);
         }
     }
     hub.has_read(event.seq);

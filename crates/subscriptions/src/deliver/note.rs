@@ -104,9 +104,9 @@ async fn statuses(hub: &Hub, news: &[(Arc<Lane>, Health)]) -> Result<()> {
         };
         let status = &mut subscription.status;
         status.cursor = lane.cursor(hub.read_to());
-        status.failures = health.failures;
+        status.failures = health.failures();
         status.last_delivery.clone_from(&health.last_delivery);
-        status.last_failure.clone_from(&health.last_failure);
+        status.last_failure = health.last_failure().cloned();
         change.note(&subscription)?;
     }
     if !change.is_empty() {

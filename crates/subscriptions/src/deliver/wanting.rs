@@ -2,10 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use kernel::{Event, Result};
+use kernel::Event;
 
 use super::{hub::Hub, lane::Lane};
 use crate::{pattern::patterns_of, service::access};
+
+/// A lane that an event is for.
+pub(super) struct Wants {
+    pub(super) lane: Arc<Lane>,
+    /// Whether policy could not say if it may see the event: the lane asks again before it sends anything.
+    pub(super) is_undecided: bool,
+}
 
 #[derive(Default)]
 pub(super) struct Wanting(HashMap<String, HashMap<String, Vec<Arc<Lane>>>>);
@@ -39,9 +46,10 @@ impl Wanting {
         self.0.keys()
     }
 
-    /// The lanes that `event` is for. A lane that wants it by two patterns is there twice. An error where it could
-    /// not be decided whether they may see it: asked again, none of them has missed it.
-    pub(super) fn lanes(&self, hub: &Hub, event: &Event) -> Result<Vec<Arc<Lane>>> {
+    /// The lanes that `event` is for. A lane that wants it by two patterns is there twice. Where it could not be
+    /// decided whether those of a team may see it, they have it all the same, undecided: it holds up them, and
+    /// nobody else.
+    pub(super) fn lanes(&self, hub: &Hub, event: &Event) -> Vec<Wants> {
         let mut wanted = Vec::new();
         let mut patterns = Vec::new();
         let mut scopes = vec![""];
@@ -62,10 +70,18 @@ impl Wanting {
                 .filter(|lane| !lane.is_about_itself(event) && lane.is_owned(hub))
                 .peekable();
             // One question for all of a team.
-            if found.peek().is_some() && access::sees(hub.service.guard(), team, event)? {
-                wanted.extend(found.cloned());
+            if found.peek().is_none() {
+                continue;
+            }
+            let sees = access::sees(hub.service.guard(), team, event);
+            let is_undecided = sees.is_err();
+            if sees.unwrap_or(true) {
+                wanted.extend(found.map(|lane| Wants {
+                    lane: lane.clone(),
+                    is_undecided,
+                }));
             }
         }
-        Ok(wanted)
+        wanted
     }
 }

@@ -1,16 +1,12 @@
 //! Making and changing a subscription, and drawing its secret.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Error, Kind as _, Name, NewEvent, Outcome, Problem, Record, Resource, Result,
-    Secret, Transient, anew, secret::same,
+    Caller, Change, Error, Kind as _, Name, NewEvent, Outcome, Problem, Resource, Result, Secret,
+    anew, secret::same,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -30,17 +26,19 @@ const TYPES: usize = 64;
 /// The longest address.
 const LONGEST_URL: usize = 2000;
 
-/// How long it is known that one was made: longer than any takes from the counting to its commit.
-const MADE: Duration = Duration::from_mins(10);
+/// The line of a team's subscriptions as they are made, named by the team: of two that were counted beside each
+/// other, one is counted anew.
+const MADE: &str = "team-subscribed";
 
-/// That a team has made a subscription. Each is committed over the last one that was there when the team's were
-/// counted, so that of two that were counted beside each other, on whichever replicas, one is counted anew.
-/// Named by the team.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Made {}
-
-impl Transient for Made {
-    const KIND: &'static str = "team-subscribed";
+/// A subscription as somebody may have it, and as one can be.
+struct Wanted<'a> {
+    team: &'a str,
+    name: Name,
+    new: &'a NewSubscription,
+    /// Its types, each once.
+    types: Vec<Pattern>,
+    /// The revision that it must have by now, where that was said.
+    revision: Option<i64>,
 }
 
 impl Subscriptions {
@@ -54,22 +52,14 @@ impl Subscriptions {
         new: NewSubscription,
         revision: Option<i64>,
     ) -> Result<Written> {
-        self.guard
-            .require(caller, CHANGE, &target(team, name))
-            .await?;
-        let name = Name::new(name)?;
-        if !team.is_empty() {
-            Name::new(team)?;
-        }
-        let types = self.checked(&new)?;
+        let wanted = self.wanted(caller, (team, name), &new, revision).await?;
         if let Some(given) = &new.secret {
             sign::key(&Secret::from(given.as_str()))?;
         }
         anew(|| async {
             let mut change = Change::new().by(caller);
-            let names = (team, &name);
             let made = self
-                .subscription_into(&mut change, caller, names, &new, &types, revision, 0)
+                .subscription_into(&mut change, caller, &wanted, 0)
                 .await?;
             Ok(Written {
                 subscription: self
@@ -95,14 +85,7 @@ impl Subscriptions {
         beside: &mut BTreeMap<String, usize>,
         change: &mut Change,
     ) -> Result<Option<bool>> {
-        self.guard
-            .require(caller, CHANGE, &target(team, name))
-            .await?;
-        let name = Name::new(name)?;
-        if !team.is_empty() {
-            Name::new(team)?;
-        }
-        let types = self.checked(new)?;
+        let wanted = self.wanted(caller, (team, name), new, None).await?;
         if new.secret.is_some() {
             return Err(Error::problems(
                 "a document that is applied is kept where others read it",
@@ -113,10 +96,12 @@ impl Subscriptions {
                 ],
             ));
         }
-        let before = self.store.get::<Subscription>(team, name.as_str()).await?;
+        let before = self.store.get::<Subscription>(team, name).await?;
+        // One that a former team has left is told nothing: it is not as it should be, whatever it says.
+        self.owner(team, before.as_ref())?;
         if let Some(before) = &before {
             let spec = &before.spec;
-            let asked = (&new.description, &types, &new.url, new.enabled);
+            let asked = (&new.description, &wanted.types, &new.url, new.enabled);
             if asked == (&spec.description, &spec.types, &spec.url, spec.enabled)
                 && new.after.is_none_or(|after| after == spec.after)
             {
@@ -124,28 +109,55 @@ impl Subscriptions {
             }
         }
         let made = beside.entry(team.to_owned()).or_default();
-        let names = (team, &name);
         let written = self
-            .subscription_into(change, caller, names, new, &types, None, *made)
+            .subscription_into(change, caller, &wanted, *made)
             .await?;
         *made += usize::from(written.is_new);
         Ok(Some(written.is_new))
     }
 
+    /// What `caller` wants, where they may, and it can be.
+    async fn wanted<'a>(
+        &self,
+        caller: &Caller,
+        (team, name): (&'a str, &str),
+        new: &'a NewSubscription,
+        revision: Option<i64>,
+    ) -> Result<Wanted<'a>> {
+        self.guard
+            .require(caller, CHANGE, &target(team, name))
+            .await?;
+        let name = Name::new(name)?;
+        if !team.is_empty() {
+            Name::new(team)?;
+        }
+        Ok(Wanted {
+            team,
+            name,
+            new,
+            types: self.checked(new)?,
+            revision,
+        })
+    }
+
     /// Writes a subscription into `change`, which makes `beside` others of the same team already.
-    #[allow(clippy::too_many_arguments, reason = "each is of the one writing")]
     async fn subscription_into(
         &self,
         change: &mut Change,
         caller: &Caller,
-        (team, name): (&str, &Name),
-        new: &NewSubscription,
-        types: &[Pattern],
-        revision: Option<i64>,
+        wanted: &Wanted<'_>,
         beside: usize,
     ) -> Result<Written> {
+        let Wanted {
+            team,
+            name,
+            new,
+            types,
+            revision,
+        } = wanted;
+        let (team, revision) = (*team, *revision);
         // Read before what is counted.
-        let made = self.store.record::<Made>(team).await?;
+        let made = self.store.serial(MADE, team).await?;
         let before = self.store.get::<Subscription>(team, name.as_str()).await?;
         let is_new = before.is_none();
         let owner = self.owner(team, before.as_ref())?;
@@ -173,7 +185,7 @@ impl Subscriptions {
         }
         let spec = SubscriptionSpec {
             description: new.description.clone(),
-            types: types.to_vec(),
+            types: types.clone(),
             url: new.url.clone(),
             enabled: new.enabled,
             after,
@@ -203,13 +215,8 @@ impl Subscriptions {
         }
         if is_new {
             change.create(&subscription)?;
-            if !team.is_empty() && beside == 0 {
-                let (version, expires) =
-                    (made.map_or(0, |made| made.version), Timestamp::now() + MADE);
-                change.keep(&Record {
-                    version,
-                    ..Record::new(team, expires, Made {})
-                })?;
+            if !team.is_empty() {
+                change.after(&made);
             }
         } else {
             change.spec(&subscription)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, header};
 use jiff::Timestamp;
-use kernel::{Error, Event, Outbound, Result, Secret, Store};
+use kernel::{Error, Event, Outbound, Result, Secret, Store, outbound::why_no_url};
 use url::Url;
 use uuid::Uuid;
 
@@ -57,6 +57,14 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// Of an event that was not sent, since policy could not say whether it may be.
+    pub(crate) fn undecided() -> Self {
+        Self::new(
+            "policy could not decide whether this subscription may see the event: have a platform engineer mend the \
+             rule that the platform's log names",
+        )
+    }
+
     fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -117,7 +125,10 @@ pub(crate) async fn post(
         });
     };
     let request = Url::parse(url)
-        .map_err(|error| Error::invalid(format!("the address is not a URL: {error}")))
+        .map_err(|error| {
+            let why = why_no_url(error);
+            Error::invalid(format!("the address is not a URL: {why}"))
+        })
         .and_then(|url| outbound.request(Method::POST, &url))
         .map_err(|error| Refusal::new(error.message))?;
     let now = Timestamp::now();

@@ -13,3 +13,4 @@ mod receiver;
 mod replicas;
 mod shares;
 mod support;
+mod undecided;

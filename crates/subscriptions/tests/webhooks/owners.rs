@@ -1,6 +1,10 @@
 //! Whose a subscription is: the team's that it was made for, whoever made it, and nobody else's.
 
+use std::collections::BTreeMap;
+
+use kernel::{Caller, Change, ErrorKind};
 use serde_json::{Value, json};
+use subscriptions::api::NewSubscription;
 use testkit::eventually;
 
 use crate::{
@@ -13,6 +17,7 @@ testkit::on_both!(
     nothing_is_sent_of_a_team_that_is_no_customer_or_of_another_with_its_name,
     what_waits_for_a_receiver_is_not_sent_when_the_team_has_gone,
     a_team_that_is_no_customer_subscribes_to_nothing,
+    one_that_a_former_team_has_left_is_not_called_unchanged,
 );
 
 const PATH: &str = "/v1/teams/pay/subscriptions/hook";
@@ -106,5 +111,29 @@ async fn a_team_that_is_no_customer_subscribes_to_nothing() {
         answer["detail"].as_str().unwrap().contains("team `nobody`"),
         "{answer}"
     );
+    platform.stop().await;
+}
+
+async fn one_that_a_former_team_has_left_is_not_called_unchanged() {
+    let (platform, _directory) = platform().await;
+    let url = "http://127.0.0.1:1/";
+    platform.subscribe("hook", &["thing.*"], url).await;
+    let same = json!({ "types": ["thing.*"], "url": url });
+    let same: NewSubscription = serde_json::from_value(same).unwrap();
+    let apply = async || {
+        let (mut beside, mut change) = (BTreeMap::new(), Change::new());
+        let names = ("pay", "hook");
+        let caller = Caller::local_admin();
+        platform
+            .service
+            .subscription_apply(&caller, names, &same, &mut beside, &mut change)
+            .await
+    };
+    assert_eq!(apply().await.unwrap(), None);
+    platform.teams.offboard("pay");
+    platform.teams.onboard("pay");
+    let refused = apply().await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict, "{refused:?}");
+    assert!(refused.message.contains("former team `pay`"), "{refused:?}");
     platform.stop().await;
 }

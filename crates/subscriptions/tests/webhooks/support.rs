@@ -1,11 +1,8 @@
 //! A platform's subscriptions over a store, spoken to through their routes.
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Condvar, Mutex},
     time::Duration,
 };
 
@@ -33,15 +30,54 @@ use uuid::Uuid;
 /// How long anything may take.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Members do everything with what is their team's; operators do everything. Nothing is decided as long as the
-/// test says so.
-struct Members(Arc<AtomicBool>);
+/// Members do everything with what is their team's; operators do everything. Members do nothing with what the test
+/// hides, and what they may do is not decided of things that it has doubts of, as often as it says.
+#[derive(Clone, Default)]
+struct Members(Arc<(Mutex<Doubts>, Condvar)>);
+
+#[derive(Default)]
+struct Doubts {
+    /// How often more, by the names of things.
+    left: BTreeMap<String, usize>,
+    hidden: BTreeSet<String>,
+    /// The task that asked when there was doubt for the first time: the one that reads the log.
+    reader: Option<tokio::task::Id>,
+    /// How often there was doubt for others.
+    beside: usize,
+    /// Whether these take their time.
+    held: bool,
+}
+
+impl Members {
+    fn doubts(&self, caller: &Caller, target: &Target<'_>) -> bool {
+        let (doubts, changed) = &*self.0;
+        let mut doubts = doubts.lock().unwrap();
+        let left = doubts.left.get_mut(target.name).filter(|_| !caller.admin);
+        let Some(left) = left.filter(|left| **left > 0) else {
+            return false;
+        };
+        *left -= 1;
+        let asks = tokio::task::try_id();
+        doubts.reader = doubts.reader.or(asks);
+        if asks != doubts.reader {
+            doubts.beside += 1;
+            let is_held = |doubts: &mut Doubts| doubts.held;
+            drop(changed.wait_timeout_while(doubts, SOON, is_held).unwrap());
+        }
+        true
+    }
+
+    fn may(&self, caller: &Caller, target: &Target<'_>) -> bool {
+        let is_hidden = self.0.0.lock().unwrap().hidden.contains(target.name);
+        caller.admin || !is_hidden && caller.teams.iter().any(|team| team == target.team)
+    }
+}
 
 impl Authorizer for Members {
     fn decide(&self, caller: &Caller, _: Action, target: &Target<'_>) -> Ruling {
         Ruling {
-            allowed: caller.admin || caller.teams.iter().any(|team| team == target.team),
-            undecided: self.0.load(Ordering::SeqCst),
+            allowed: self.may(caller, target),
+            undecided: self.doubts(caller, target),
             ..Ruling::default()
         }
     }
@@ -122,8 +158,7 @@ pub(crate) struct Replica {
     pub(crate) store: Store,
     pub(crate) service: Arc<Subscriptions>,
     pub(crate) teams: Registered,
-    /// Whether policy decides nothing.
-    pub(crate) undecided: Arc<AtomicBool>,
+    policy: Members,
     routes: Router,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
@@ -131,8 +166,8 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
-        let undecided = Arc::new(AtomicBool::new(false));
-        let guard = Guard::new(store.clone(), Arc::new(Members(undecided.clone())));
+        let policy = Members::default();
+        let guard = Guard::new(store.clone(), Arc::new(policy.clone()));
         let teams = Registered::new();
         let customers = Arc::new(teams.clone());
         let service = Subscriptions::new(store.clone(), guard, customers, settings).unwrap();
@@ -146,11 +181,36 @@ impl Replica {
             store,
             service,
             teams,
-            undecided,
+            policy,
             routes,
             stop: CancellationToken::new(),
             task: None,
         }
+    }
+
+    /// Has policy not decide what members may do with things of this name, so many times more.
+    pub(crate) fn doubt(&self, name: &str, times: usize) {
+        self.policy_is(|doubts| doubts.left.insert(name.into(), times));
+    }
+
+    /// Has members do nothing with things of this name.
+    pub(crate) fn hide(&self, name: &str) {
+        self.policy_is(|doubts| doubts.hidden.insert(name.into()));
+    }
+
+    /// Whether policy takes its time to doubt, but for the task that reads the log.
+    pub(crate) fn hold(&self, held: bool) {
+        self.policy_is(|doubts| doubts.held = held);
+        self.policy.0.1.notify_all();
+    }
+
+    /// How often policy has begun to doubt beside that.
+    pub(crate) fn doubted(&self) -> usize {
+        self.policy_is(|doubts| doubts.beside)
+    }
+
+    fn policy_is<T>(&self, so: impl FnOnce(&mut Doubts) -> T) -> T {
+        so(&mut self.policy.0.0.lock().unwrap())
     }
 
     /// Begins to deliver.

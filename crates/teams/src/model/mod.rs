@@ -18,7 +18,7 @@ pub use integration::{
     TeamSelector, Told,
 };
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus, NetworkPolicies, Peer, Usage};
-pub use onboarding::{JoinedBy, Milestones, Newcomer, TeamOnboarding};
+pub use onboarding::{Heard, JoinedBy, Milestones, Newcomer, TeamOnboarding};
 pub use place::{IntegrationPlace, PlaceSpec};
 pub use quota::{Amounts, Cpu, Memory, Quota};
 pub use team::{

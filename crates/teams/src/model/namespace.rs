@@ -115,11 +115,14 @@ impl Usage {
     pub fn near(asked: &Quota, quota: &Quota) -> Vec<String> {
         let pairs = asked.parts().into_iter().zip(quota.parts());
         pairs
-            .filter(|((_, asked, _), (_, most, _))| {
-                let (asked, most) = (u128::from(*asked), u128::from(*most));
-                asked > 0 && asked * 100 >= most * u128::from(Self::WARNING)
-            })
+            .filter(|((_, asked, _), (_, most, _))| Self::is_near(*asked, *most))
             .map(|((part, ..), _)| part.to_owned())
             .collect()
+    }
+
+    /// Whether [`Usage::WARNING`] or more of `most` is taken.
+    pub fn is_near(taken: u64, most: u64) -> bool {
+        let (taken, most) = (u128::from(taken), u128::from(most));
+        taken > 0 && taken * 100 >= most * u128::from(Self::WARNING)
     }
 }

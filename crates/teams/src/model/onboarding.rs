@@ -52,13 +52,26 @@ pub struct Milestones {
     /// The end of the log when who is in it was last asked of its sources.
     #[serde(default)]
     pub people_to: i64,
+    /// How far each of them that was asked has been heard, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub heard: BTreeMap<String, Heard>,
+}
+
+/// How far a source has been heard of who is in a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Heard {
+    /// The end of the log when it last said who is in it; of one that has not yet, as far as nothing is missed.
+    pub to: i64,
+    /// Whether it has said that ever. Of one that has not, whoever it names first may have been there for long.
+    pub answered: bool,
 }
 
 /// One of a team's people, from when they came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Newcomer {
-    /// When they came; none: before it was kept.
+    /// When they came; none: before it was kept, or while their source could not say who is in the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined: Option<Timestamp>,
     /// How that is known.
@@ -87,7 +100,8 @@ impl Newcomer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum JoinedBy {
-    /// They were there before that was kept: when they came is not known.
+    /// They were there before that was kept, or before their source could say who is in the group: when they came is
+    /// not known.
     Before,
     /// They were in its group when the team was onboarded: they came with it.
     Team,

@@ -122,6 +122,13 @@ pub struct Allowance {
     /// What the workloads of all its environments beside its namespaces may ask for together.
     #[serde(default = "Allowance::beside")]
     pub environments: Quota,
+    /// Workloads, in its namespaces and all its other environments together.
+    // Written only where it was changed: a replica of a version that does not know it goes on reading teams.
+    #[serde(
+        default = "Allowance::most_workloads",
+        skip_serializing_if = "Allowance::is_most_workloads"
+    )]
+    pub workloads: u32,
 }
 
 impl Allowance {
@@ -129,15 +136,26 @@ impl Allowance {
     fn beside() -> Quota {
         Self::default().quota
     }
+
+    /// How many workloads there may be where nothing is said.
+    fn most_workloads() -> u32 {
+        Self::default().workloads
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_most_workloads(workloads: &u32) -> bool {
+        *workloads == Self::most_workloads()
+    }
 }
 
 impl Default for Allowance {
-    /// Three more namespaces; quotas of ten namespaces' beginnings.
+    /// Three more namespaces; quotas of ten namespaces' beginnings; more workloads than a team looks after.
     fn default() -> Self {
         Self {
             namespaces: 3,
             quota: Quota::of(20, 20, 100, 200),
             environments: Quota::of(20, 20, 100, 200),
+            workloads: 200,
         }
     }
 }

@@ -14,7 +14,7 @@ impl Pass<'_> {
     pub(super) async fn end_gone(&self) -> Result<()> {
         let spec = &self.team.spec;
         let bound = self.team.status.bound_to(&spec.group);
-        for source in self.teams.upstreams().await? {
+        for source in self.teams.upstreams_of(self.name()).await? {
             let name = source.name();
             if !spec.counts(name) {
                 continue;
@@ -42,7 +42,7 @@ impl Pass<'_> {
         let spec = self.team.spec.clone();
         let mut bound = self.team.status.bound_to(&spec.group);
         let mut renamed = None;
-        for source in self.teams.upstreams().await? {
+        for source in self.teams.upstreams_of(self.name()).await? {
             let name = source.name();
             if !spec.counts(name) {
                 continue;

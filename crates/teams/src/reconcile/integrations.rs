@@ -16,7 +16,7 @@ use kernel::{
 };
 use uuid::Uuid;
 
-use super::{pass::Pass, places};
+use super::{lane_of, pass::Pass, places};
 use crate::{
     Teams,
     api::SourceState,
@@ -69,6 +69,14 @@ impl Reconciler for Integrations {
             .filter(|key| key.kind == Team::KIND && !noted)
             .into_iter()
             .collect()
+    }
+
+    fn lane(&self, key: &Key) -> String {
+        lane_of(&self.0, key)
+    }
+
+    async fn survey(&self, _: &Context) -> Result<()> {
+        self.0.registry().current().await
     }
 
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {

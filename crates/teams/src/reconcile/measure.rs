@@ -6,6 +6,7 @@
 //! something is told of that, and now and then: of a deployment the log alone says all.
 
 mod awaited;
+mod said;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,12 +21,15 @@ use kernel::{
     reconciler::Context,
 };
 
-use self::awaited::{Awaited, Hints};
-use super::PART;
+use self::{
+    awaited::{Awaited, Hints},
+    said::{is_said, source_of, stays},
+};
+use super::{PART, lane_of};
 use crate::{
     Teams,
     api::{SourceAnswer, SourceState},
-    model::{JoinedBy, Milestones, Newcomer, Team, TeamOnboarding},
+    model::{Heard, JoinedBy, Milestones, Newcomer, Team, TeamOnboarding},
 };
 
 /// Where in the log the platform began to keep who comes when: of whoever is there since before it is unknown.
@@ -129,6 +133,14 @@ impl Reconciler for Measuring {
         vec![key]
     }
 
+    fn lane(&self, key: &Key) -> String {
+        lane_of(&self.teams, key)
+    }
+
+    async fn survey(&self, _: &Context) -> Result<()> {
+        self.teams.registry().current().await
+    }
+
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
         let (store, name) = (&context.store, key.name.as_str());
         let kept = store.get::<TeamOnboarding>("", name).await?;
@@ -223,11 +235,7 @@ impl Look<'_> {
         self.access(status, now).await?;
         self.deployments(status, head).await?;
         let mut change = Change::new().fenced(context.fence.clone());
-        let matters = Milestones {
-            read_to: before.read_to,
-            people_to: before.people_to,
-            ..kept.status.clone()
-        } != before;
+        let matters = is_news(&before, &kept.status);
         if is_new {
             change.create(&kept)?;
         } else if matters {
@@ -242,7 +250,8 @@ impl Look<'_> {
     }
 
     /// Takes in who has come, and lets go of who has left. `from_the_start`: this is the first look, and whether all
-    /// that happened to the team was kept; `head` and `now`: when the look began.
+    /// that happened to the team was kept; `head` and `now`: when the look began. Whoever was in the group before
+    /// their source first answered came at a time that nobody knows.
     async fn people(
         &self,
         status: &mut Milestones,
@@ -250,11 +259,12 @@ impl Look<'_> {
         (head, now): (i64, Timestamp),
     ) -> Result<()> {
         let answers = self.teams.ask_sources(self.team).await?;
+        let local = self.teams.ports().local.name();
         let regrouped = status.group != self.team.spec.group;
         status.group.clone_from(&self.team.spec.group);
         status
             .people
-            .retain(|subject, _| stays(&answers, subject, regrouped));
+            .retain(|subject, _| stays(&answers, local, subject, regrouped));
         let found = answers.iter().flat_map(|answer| {
             let members = answer.members.iter();
             members.map(move |one| (one.subject.clone(), answer))
@@ -262,19 +272,30 @@ impl Look<'_> {
         let found: BTreeMap<String, &SourceAnswer> = found
             .filter(|(subject, _)| !status.people.contains_key(subject))
             .collect();
-        let added = if found.is_empty() {
-            BTreeMap::new()
-        } else {
-            self.added(status.people_to).await?
+        let heard_of = |answer: &SourceAnswer| {
+            let heard = status.heard.get(&answer.source).copied();
+            heard.unwrap_or(Heard {
+                to: status.people_to,
+                answered: true,
+            })
         };
-        for (subject, answer) in found {
-            let (joined, by, after) = match (added.get(&subject), from_the_start) {
+        let found: Vec<(String, SourceState, Heard)> = found
+            .into_iter()
+            .map(|(subject, answer)| (subject, answer.state, heard_of(answer)))
+            .collect();
+        let added = match found.iter().map(|(_, _, heard)| heard.to).min() {
+            Some(after) => self.added(after).await?,
+            None => BTreeMap::new(),
+        };
+        for (subject, state, heard) in found {
+            // Of whoever was there when the source last answered it tells of an earlier coming.
+            let added = added.get(&subject).filter(|(_, seq)| *seq > heard.to);
+            let (joined, by, after) = match (added, from_the_start) {
                 (Some((at, seq)), _) => (Some(*at), JoinedBy::Member, *seq),
                 (None, Some(true)) => (Some(self.asked), JoinedBy::Team, status.read_to),
                 (None, Some(false)) => (None, JoinedBy::Before, head),
-                (None, None) if answer.state == SourceState::Seen => {
-                    (Some(now), JoinedBy::Login, head)
-                }
+                (None, None) if !heard.answered => (None, JoinedBy::Before, head),
+                (None, None) if state == SourceState::Seen => (Some(now), JoinedBy::Login, head),
                 (None, None) => (Some(now), JoinedBy::Group, head),
             };
             let one = Newcomer {
@@ -286,6 +307,20 @@ impl Look<'_> {
                 deployed: None,
             };
             status.people.insert(subject, one);
+        }
+        for answer in answers {
+            let is_said = is_said(&answer, local);
+            let in_vain = Heard {
+                to: status.people_to,
+                answered: false,
+            };
+            let heard = status.heard.entry(answer.source).or_insert(in_vain);
+            if is_said {
+                *heard = Heard {
+                    to: head,
+                    answered: true,
+                };
+            }
         }
         status.people_to = head;
         Ok(())
@@ -429,25 +464,18 @@ impl Look<'_> {
     }
 }
 
-/// Whether somebody may still be in the team: whom no source says to be out of it. Where the team has another
-/// group than before, only who is said to be in that.
-fn stays(answers: &[SourceAnswer], subject: &str, regrouped: bool) -> bool {
-    let source = source_of(subject);
-    let Some(answer) = answers.iter().find(|answer| answer.source == source) else {
-        // The team's are another source's people.
-        return false;
+/// Whether something was found out that is to be kept: that the same sources were asked once more is not.
+fn is_news(before: &Milestones, after: &Milestones) -> bool {
+    let answered = |one: &Milestones| -> Vec<(String, bool)> {
+        let all = one.heard.iter();
+        all.map(|(source, heard)| (source.clone(), heard.answered))
+            .collect()
     };
-    let is_in = answer.members.iter().any(|one| one.subject == subject);
-    match answer.state {
-        SourceState::Complete => is_in,
-        SourceState::Seen if regrouped => is_in,
-        SourceState::Seen => !answer.left.iter().any(|one| one.subject == subject),
-        SourceState::Missing => false,
-        // Unknown is neither.
-        SourceState::Unavailable => true,
-    }
-}
-
-fn source_of(subject: &str) -> &str {
-    subject.split_once(':').map_or("", |(source, _)| source)
+    answered(before) != answered(after)
+        || Milestones {
+            read_to: before.read_to,
+            people_to: before.people_to,
+            heard: before.heard.clone(),
+            ..after.clone()
+        } != *before
 }

@@ -83,6 +83,14 @@ impl Reconciler for Onboarding {
         }
     }
 
+    fn lane(&self, key: &Key) -> String {
+        lane_of(&self.0, key)
+    }
+
+    async fn survey(&self, _: &Context) -> Result<()> {
+        self.0.registry().current().await
+    }
+
     async fn reconcile(&self, context: &Context, key: &Key) -> Result<Next> {
         let Some(team) = context.store.get::<Team>("", &key.name).await? else {
             return Ok(Next::Idle);
@@ -99,6 +107,12 @@ impl Reconciler for Onboarding {
             pass.leave().await
         }
     }
+}
+
+/// Teams whose sources are asked take turns with all others, and never have all places: however long a source takes
+/// to answer, a team that it does not count for is not behind it.
+fn lane_of(teams: &Teams, key: &Key) -> String {
+    teams.registry().lane(&key.name, teams.ports().local.name())
 }
 
 /// One look at one team.
@@ -140,8 +154,8 @@ impl Pass<'_> {
     async fn keep(&mut self) -> Result<Next> {
         self.end_credentials().await?;
         if self.end_interactions().await?
-            || self.follow_group().await?
             || self.make_namespaces().await?
+            || self.follow_group().await?
         {
             // What was written is looked at anew.
             self.context.nudge(self.team.key());

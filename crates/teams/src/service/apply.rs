@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use kernel::{
-    Caller, Change, Error, Kind as _, Problem, Result,
+    Caller, Change, Error, Key, Kind as _, Problem, Result,
     document::{API_VERSION, refused_at, shaped},
 };
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::{
         Envelope, NamespaceFields, NamespaceRequest, NewIntegration, NewNamespace, NewTeam,
         REQUEST_API_VERSION, TeamFields,
     },
-    model::{Integration, Team, Tool, ToolSpec},
+    model::{Integration, Namespace, Team, Tool, ToolSpec},
 };
 
 /// What became of a document.
@@ -31,6 +31,8 @@ pub struct Applied {
     pub name: String,
     /// What was done.
     pub outcome: Outcome,
+    /// What it is of.
+    pub key: Key,
 }
 
 /// What was done.
@@ -53,13 +55,17 @@ enum Read {
 }
 
 impl Teams {
+    /// The kinds whose documents are taken here.
+    pub const KINDS: [&'static str; 4] = [Team::KIND, Integration::KIND, Tool::KIND, REQUEST];
+
     /// Whether a document is of a kind that is taken here.
     pub fn takes(document: &Value) -> bool {
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         let what = (text("apiVersion"), text("kind"));
-        let ours = [Team::KIND, Integration::KIND, Tool::KIND];
-        what.0 == Some(API_VERSION) && what.1.is_some_and(|kind| ours.contains(&kind))
-            || what.1 == Some(REQUEST) && what.0 != Some(API_VERSION)
+        let is_request = what.1 == Some(REQUEST);
+        // Requests have an API version of their own, of which whoever writes another is told.
+        (what.0 == Some(API_VERSION)) != is_request
+            && what.1.is_some_and(|kind| Self::KINDS.contains(&kind))
     }
 
     /// Writes what `documents` say into `change`, each with where it stands (`documents[0]`).
@@ -147,6 +153,7 @@ impl Teams {
         };
         Ok(Applied {
             kind: Team::KIND,
+            key: Key::of::<Team>("", &name),
             name,
             outcome,
         })
@@ -176,6 +183,7 @@ impl Teams {
         };
         Ok(Applied {
             kind: Integration::KIND,
+            key: Key::of::<Integration>("", &name),
             name,
             outcome,
         })
@@ -216,6 +224,7 @@ impl Teams {
             kind: REQUEST,
             name: new.name.clone(),
             outcome,
+            key: Key::of::<Namespace>(team, &new.name),
         })
     }
 }

@@ -196,11 +196,14 @@ impl Teams {
     }
 }
 
+/// What tells that a team is to be looked at.
+pub(crate) const SYNC: &str = "team.sync";
+
 /// That a team is to be looked at: its name, and nothing else of it.
 pub(crate) fn sync_event(team: &Resource<Team>, caller: &Caller) -> NewEvent {
     let name = &team.meta.name;
     NewEvent::caused(
-        "team.sync",
+        SYNC,
         team.key(),
         name,
         caller,

@@ -25,7 +25,15 @@ impl Teams {
 
     /// The sources that are configured beside the platform's own.
     pub(crate) async fn upstreams(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
-        self.ports.upstreams.sources().await
+        self.ports.upstreams.sources(None).await
+    }
+
+    /// The same, to be asked about a team: where somebody has asked for a look at it, nothing that they said before
+    /// that will do.
+    pub(crate) async fn upstreams_of(&self, team: &str) -> Result<Vec<Box<dyn MembershipSource>>> {
+        self.registry.current().await?;
+        let since = self.registry.look_asked(team);
+        self.ports.upstreams.sources(since).await
     }
 
     /// What the sources whose group counts for a team say of it: the platform's own first.
@@ -37,7 +45,7 @@ impl Teams {
         if counts(local) {
             answers.push(answer(local, &spec.group, None).await);
         }
-        for source in self.upstreams().await? {
+        for source in self.upstreams_of(&team.meta.name).await? {
             if counts(source.as_ref()) {
                 let id = bound.get(source.name()).map(|one| one.id.as_str());
                 answers.push(answer(source.as_ref(), &spec.group, id).await);

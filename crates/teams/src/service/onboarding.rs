@@ -33,6 +33,10 @@ const TOGETHER: Fewest = Fewest { median: 5, p90: 10 };
 /// When a team reached something, and whether that is not known.
 type Reach = fn(&Milestones) -> (Option<Timestamp>, bool);
 
+/// Why it is not known when somebody came.
+const BEFORE: &str =
+    "before that was kept, or while their source could not say who is in the group";
+
 /// The slow teams that are named.
 const SLOWEST: usize = 10;
 
@@ -177,10 +181,8 @@ fn unknown(kept: &Milestones, is_kept: bool) -> Vec<String> {
     let is_of_before = |one: &&Newcomer| one.by == JoinedBy::Before;
     match kept.people.values().filter(is_of_before).count() {
         0 => {}
-        1 => unknown.push("when one of its people came: before that was kept".to_owned()),
-        some => unknown.push(format!(
-            "when {some} of its people came: before that was kept"
-        )),
+        1 => unknown.push(format!("when one of its people came: {BEFORE}")),
+        some => unknown.push(format!("when {some} of its people came: {BEFORE}")),
     }
     unknown
 }

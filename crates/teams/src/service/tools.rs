@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{
-    Action, Caller, Change, Document, Error, Kind, NewEvent, Outcome as Ended, Page, Query,
+    Action, Caller, Change, Document, Error, Key, Kind, NewEvent, Outcome as Ended, Page, Query,
     Resource, Result, Target, anew,
 };
 use serde_json::json;
@@ -12,8 +12,8 @@ use super::{Applied, Outcome, Teams, differences::differences};
 use crate::{
     api::ToolView,
     model::{
-        Authorization, Counted, CredentialKind, InStep, Integration, IntegrationState, Known,
-        Registration, Team, Tool, ToolSpec,
+        Authorization, Counted, CredentialKind, InStep, Integration, IntegrationState, Known, Tool,
+        ToolSpec,
     },
 };
 
@@ -75,7 +75,7 @@ impl Teams {
         told(tool, &known).document()
     }
 
-    /// What is so by now of all that these tools name. Each is looked at once, whatever the number of tools.
+    /// What is so by now of all that these tools name. Teams are not read: a page names any number of them.
     async fn known_of(&self, tools: impl IntoIterator<Item = &ToolSpec> + Send) -> Result<Known> {
         let (mut teams, mut integrations) = (BTreeSet::new(), BTreeMap::<_, bool>::new());
         for tool in tools {
@@ -91,19 +91,22 @@ impl Teams {
             now: self.settings.clock.now(),
             ..Known::default()
         };
+        self.registry.current().await?;
         for name in teams {
-            let team = self.store.get::<Team>("", &name).await?;
-            let registration = team.map_or(Registration::Missing, |team| {
-                if team.spec.is_registered() {
-                    Registration::Registered
-                } else {
-                    Registration::Offboarded
-                }
-            });
+            let registration = self.registry.registration(&name);
             known.teams.insert(name, registration);
         }
-        for (name, keeps_in_step) in integrations {
-            let Some(integration) = self.store.get::<Integration>("", &name).await? else {
+        if integrations.is_empty() {
+            return Ok(known);
+        }
+        // There are few, whatever tools name.
+        let all = self
+            .store
+            .list_all::<Integration>(&Query::default())
+            .await?;
+        for integration in all {
+            let name = integration.meta.name;
+            let Some(keeps_in_step) = integrations.remove(&name) else {
                 continue;
             };
             let mut found = InStep {
@@ -166,6 +169,7 @@ impl Teams {
         };
         Ok(Applied {
             kind: Tool::KIND,
+            key: Key::of::<Tool>("", &name),
             name,
             outcome,
         })

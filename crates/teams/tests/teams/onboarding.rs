@@ -12,6 +12,7 @@ on_both!(
     a_manager_onboards_a_team_and_nobody_else_does,
     what_a_team_cannot_be_is_said_all_at_once,
     how_much_a_team_may_take_is_not_for_managers_to_say,
+    of_an_allowance_a_later_part_is_written_where_it_was_changed,
     leads_change_their_team_and_managers_its_group,
     a_manager_gives_nobody_a_team_that_is_somebodys,
     offboarding_is_confirmed_and_ends_all_rights_at_once,
@@ -110,6 +111,27 @@ async fn how_much_a_team_may_take_is_not_for_managers_to_say(site: Site) {
     let (status, team) = site.ask("admin", "POST", TEAMS, body).await;
     assert_eq!(status, 202, "{team}");
     assert_eq!(team["spec"]["allowance"]["quota"]["requests"]["cpu"], "100");
+}
+
+async fn of_an_allowance_a_later_part_is_written_where_it_was_changed(site: Site) {
+    site.onboard(json!({ "name": "payments" })).await;
+    let written = async || {
+        let team = site.store.expect::<Team>("", "payments").await.unwrap();
+        (
+            team.spec.allowance.workloads,
+            json!(team.spec)["allowance"].clone(),
+        )
+    };
+    let (workloads, mut allowance) = written().await;
+    assert_eq!(workloads, 200);
+    // A replica that does not know the part reads a team that says nothing of it.
+    assert_eq!(allowance["workloads"], Value::Null, "{allowance}");
+    allowance["workloads"] = 60.into();
+    let change = json!({ "allowance": allowance });
+    let path = "/v1/platforms/teams/payments";
+    let (status, answer) = site.ask("admin", "PATCH", path, change).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(written().await, (60, allowance));
 }
 
 async fn leads_change_their_team_and_managers_its_group(site: Site) {

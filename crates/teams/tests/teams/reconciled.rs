@@ -192,7 +192,12 @@ async fn credentials_are_ready_when_their_keys_are_kept(site: Site) {
     assert_eq!(why, "payments-dev: its first key is being drawn");
     assert_eq!(phase, "onboarding");
     *site.outside.no_key.lock().unwrap() = None;
-    assert_eq!(condition(Truth::True).await.1, "ready");
+    condition(Truth::True).await;
+    eventually("the team is ready", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        (found.status.phase == "ready").then_some(())
+    })
+    .await;
     driver.shutdown().await;
 }
 
@@ -298,21 +303,22 @@ async fn what_is_learnt_of_somebody_is_told_of_their_teams_at_once(site: Site) {
         let team = json!({ "name": name, "group": group, "source": "github", "environments": [] });
         site.onboard(team).await;
     }
-    let mut change = Change::new();
-    change.event(NewEvent::caused(
-        "person.changed",
-        Key {
-            kind: "Person".into(),
-            scope: String::new(),
-            name: "7".into(),
-        },
-        "",
-        &Caller::system("test", Uuid::now_v7()),
-        None,
-        json!({}),
-    ));
-    site.store.commit(change).await.unwrap();
-    let told = eventually("their team is told of", LONG, || async {
+    let told = eventually("their team is told of", LONG, async || {
+        // Again and again: what is written before the driver listens is the next tick's.
+        let mut change = Change::new();
+        change.event(NewEvent::caused(
+            "person.changed",
+            Key {
+                kind: "Person".into(),
+                scope: String::new(),
+                name: "7".into(),
+            },
+            "",
+            &Caller::system("test", Uuid::now_v7()),
+            None,
+            json!({}),
+        ));
+        site.store.commit(change).await.unwrap();
         let filter = EventFilter {
             type_prefix: Some("dev.towpath.team.sync".into()),
             ..EventFilter::default()
@@ -321,8 +327,9 @@ async fn what_is_learnt_of_somebody_is_told_of_their_teams_at_once(site: Site) {
         (!events.is_empty()).then_some(events)
     })
     .await;
-    let teams: Vec<_> = told.iter().map(|event| &event.data["team"]).collect();
-    assert_eq!(teams, [&json!("payments")]);
+    for event in told {
+        assert_eq!(event.data["team"], "payments");
+    }
     driver.shutdown().await;
 }
 

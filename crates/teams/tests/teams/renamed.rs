@@ -1,5 +1,6 @@
 //! Groups that are renamed at their source.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use testkit::eventually;
 
@@ -122,4 +123,29 @@ async fn each_look_has_those_leave_who_have_left_and_goes_on_where_nobody_can_sa
     })
     .await;
     assert!(looked().iter().all(|(group, _)| group == "acme/pay"));
+}
+
+#[tokio::test]
+async fn a_look_that_somebody_asked_for_takes_nothing_that_was_said_before() {
+    let site = Site::new().await;
+    let replica = site.replica().await;
+    site.outside.upstream(&[("acme/pay", "42", &["7"])]);
+    let _driver = driver(&site);
+    site.onboard(json!({ "name": "payments", "group": "acme/pay", "environments": [] }))
+        .await;
+    eventually("it was told of by itself", LONG, || async {
+        (told(&site.store, "team.sync").await > 0).then_some(())
+    })
+    .await;
+    let since = || *site.outside.since.lock().unwrap();
+    assert_eq!(since(), None);
+    // On whichever replica.
+    let before = Timestamp::now();
+    let sync = format!("{TEAM}/sync");
+    let (status, _) = replica.ask("admin", "POST", &sync, Value::Null).await;
+    assert_eq!(status, 202);
+    eventually("its source is asked anew", LONG, || async {
+        since().filter(|since| *since >= before)
+    })
+    .await;
 }

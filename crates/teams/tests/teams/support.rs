@@ -53,10 +53,18 @@ pub(crate) struct Outside {
     pub(crate) logged_in: Mutex<BTreeSet<String>>,
     /// Who is told by the upstream to have left.
     pub(crate) left: Mutex<BTreeSet<String>>,
+    /// Whether the upstream says that it has no such group, whichever it is asked for.
+    pub(crate) hides: Mutex<bool>,
+    /// Whether the upstream takes a question, and never answers.
+    pub(crate) hangs: Mutex<bool>,
+    /// Whether the local source cannot be asked.
+    pub(crate) local_away: Mutex<bool>,
     /// How often a source was asked who is in a group.
     pub(crate) asked: AtomicUsize,
     /// Groups of which the upstream was asked who has left.
     pub(crate) looked: Mutex<Vec<(String, Option<String>)>>,
+    /// From when on what the upstream says was last wanted, where that was said.
+    pub(crate) since: Mutex<Option<Timestamp>>,
     pub(crate) credentials: Mutex<BTreeSet<String>>,
     /// Why keys are waited for.
     pub(crate) no_key: Mutex<Option<String>>,

@@ -53,7 +53,7 @@ fn pipelines() -> Value {
 }
 
 /// The same with these credentials.
-fn with(credentials: Value) -> Value {
+pub(crate) fn with(credentials: Value) -> Value {
     let mut spec = pipelines();
     spec["credentials"] = credentials;
     spec
@@ -73,7 +73,7 @@ impl Site {
     }
 
     /// Registers a tool, as whoever operates the platform.
-    async fn register(&self, spec: &Value) {
+    pub(crate) async fn register(&self, spec: &Value) {
         let admin = Caller::local_admin();
         self.apply(&admin, &[document("pipelines", spec)])
             .await
@@ -103,7 +103,7 @@ impl Site {
         events.into_iter().map(word).collect()
     }
 
-    async fn add_team(&self, name: &str) {
+    pub(crate) async fn add_team(&self, name: &str) {
         let spec = TeamSpec {
             group: name.into(),
             ..TeamSpec::default()

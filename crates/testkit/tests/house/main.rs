@@ -35,7 +35,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("towpath-subscriptions", &["towpath-kernel"]),
     ("towpath-catalog", &["towpath-kernel", "towpath-template"]),
     ("towpath-fleet", &["towpath-kernel"]),
-    ("towpath-integrations", &["towpath-kernel", "towpath-teams"]),
+    (
+        "towpath-integrations",
+        &["towpath-kernel", "towpath-teams", "towpath-template"],
+    ),
     ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
     (
         "towpath-provisioners",

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use delivery::api::{Applied, ApplyOutcome};
 
-use super::deploy::{self, Edits, Target, Wait};
+use super::{
+    deploy::{self, Edits, Target, Wait},
+    plan,
+};
 use crate::{
     context::Context,
     failure::{Failure, Result},
@@ -17,9 +20,12 @@ use crate::{
 ///
 /// A file may hold several documents. Those of `towpath.dev/v1` are applied together or not at all;
 /// Score workloads are then deployed to the environment.
+///
+/// With --plan nothing is written: it says of each document whether it would be new, be changed and where, or
+/// leave all as it is, and of the workloads what their deployment would change, by what there is now.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath apply -f definitions.yaml\n  towpath apply -f roles.yaml -f score.yaml --env qa\n  cat definitions.yaml | towpath apply -f -"
+    after_long_help = "Examples:\n  towpath apply -f definitions.yaml\n  towpath apply -f definitions.yaml --plan\n  towpath apply -f roles.yaml -f score.yaml --env qa\n  cat definitions.yaml | towpath apply -f -"
 )]
 pub(crate) struct Apply {
     /// The file; `-` is standard input
@@ -31,6 +37,9 @@ pub(crate) struct Apply {
     target: Target,
     #[command(flatten)]
     wait: Wait,
+    /// Only say what would change
+    #[arg(long)]
+    plan: bool,
 }
 
 impl Apply {
@@ -43,38 +52,58 @@ impl Apply {
         // Everything is read and checked before anything is sent.
         let request = match std::mem::take(&mut input.workloads) {
             none if none.is_empty() => None,
-            files => Some(self.edits.request(files)?),
+            files => match self.edits.request(files) {
+                Ok(request) => Some(request),
+                Err(why) if input.ours.is_empty() => {
+                    return Err(deploy::unready(context, &self.target, why).await);
+                }
+                // The platform has not been sent the other documents, and would miss what they bring.
+                Err(why) => return Err(why.into()),
+            },
         };
-        ours(context, input).await?;
-        if let Some(mut request) = request {
-            self.target.fill(&mut request.body);
-            deploy::deploy(context, self.target.environment(), &request, &self.wait).await?;
+        ours(context, input, self.plan).await?;
+        let Some(mut request) = request else {
+            return Ok(());
+        };
+        self.target.fill(&mut request.body);
+        let environment = self.target.environment();
+        if self.plan {
+            return plan::of(context, environment, &request).await;
         }
-        Ok(())
+        deploy::deploy(context, environment, &request, &self.wait).await
     }
 }
 
-/// Has the platform take the documents of its own kinds, together or not at all.
-pub(crate) async fn ours(context: &Context, input: input::Documents) -> Result<()> {
+/// Has the platform take the documents of its own kinds, together or not at all; or, with `plan`, say what
+/// would become of them.
+pub(crate) async fn ours(context: &Context, input: input::Documents, plan: bool) -> Result<()> {
     if input.ours.is_empty() {
         return Ok(());
     }
-    let answer = context
-        .client()?
-        .apply(input.ours)
-        .await
-        .map_err(|error| input.places.failure(error))?;
+    let client = context.client()?;
+    let answer = if plan {
+        client.apply_plan(input.ours).await
+    } else {
+        client.apply(input.ours).await
+    };
+    let answer = answer.map_err(|error| input.places.failure(error))?;
     context.answer(&answer, || {
-        let lines: Vec<_> = answer.items.iter().map(line).collect();
-        lines.join("\n")
+        let lines = answer.items.iter().map(|applied| line(applied, plan));
+        lines.collect::<Vec<_>>().join("\n")
     })
 }
 
-fn line(applied: &Applied) -> String {
-    let word = match applied.outcome {
-        ApplyOutcome::Created => "created",
-        ApplyOutcome::Changed => "changed",
-        ApplyOutcome::Unchanged => "unchanged",
+fn line(applied: &Applied, plan: bool) -> String {
+    let word = match (applied.outcome, plan) {
+        (ApplyOutcome::Created, false) => "created",
+        (ApplyOutcome::Changed, false) => "changed",
+        (ApplyOutcome::Created, true) => "would be created",
+        (ApplyOutcome::Changed, true) => "would be changed",
+        (ApplyOutcome::Unchanged, _) => "unchanged",
+    };
+    let differs = match applied.differs.join(", ") {
+        none if none.is_empty() => none,
+        places => format!(": {places}"),
     };
     let revision = applied
         .revision
@@ -84,7 +113,7 @@ fn line(applied: &Applied) -> String {
         None => String::new(),
     };
     format!(
-        "{}/{} {word}{revision}{missing}",
+        "{}/{} {word}{revision}{differs}{missing}",
         applied.kind, applied.name
     )
 }

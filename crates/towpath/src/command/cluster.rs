@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::unreadable;
 use crate::{
+    cli::Confirm,
     context::Context,
     failure::{Failure, Result},
     render::table::{fields, table},
@@ -39,6 +40,8 @@ pub(crate) enum Cluster {
     Delete {
         /// The cluster
         name: String,
+        #[command(flatten)]
+        confirm: Confirm,
     },
 }
 
@@ -109,8 +112,14 @@ impl Set {
             spec.endpoint.clone_from(endpoint);
         }
         if spec.endpoint.is_empty() {
-            return Err(Failure::usage("it is not said where its API server is")
-                .remedy("name the address by --endpoint https://HOST:PORT"));
+            let message = format!(
+                "it is not said where the API server of cluster {} is",
+                self.name
+            );
+            return Err(Failure::usage(message).remedy(
+                "name the address of a new one by --endpoint https://HOST:PORT; `towpath cluster list` lists \
+                 those that are known",
+            ));
         }
         if let Some(file) = &self.ca {
             let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
@@ -155,7 +164,8 @@ impl Cluster {
                 context.answer(&found.document()?, || show(&found))
             }
             Self::Set(set) => set.run(context).await,
-            Self::Delete { name } => {
+            Self::Delete { name, confirm } => {
+                confirm.check(&name, &format!("cluster {name}"))?;
                 context.client()?.delete_cluster(&name, None).await?;
                 context.answer(&json!({ "removal": "done" }), || {
                     format!("cluster {name} is listed no more; a kubeconfig that has it keeps it")

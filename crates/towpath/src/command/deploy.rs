@@ -12,7 +12,7 @@ use crate::{
     context::{Context, patient},
     exit::Exit,
     failure::{Failure, Result},
-    input::{self, Changes, Request},
+    input::{self, Changes, Request, Unready},
     progress,
     render::quantity::parse_duration,
 };
@@ -25,6 +25,9 @@ use crate::{
 /// `dev` is made by the first deployment to it. Any other environment must be there, or be asked for
 /// by --role or --ttl: else a slip of the finger would make one. `towpath env list` shows those that
 /// you have: a team's are called after it, such as `payments-dev`.
+///
+/// With `-o json` or `-o yaml` the answer comes once, when the deployment has ended. What happens until then
+/// is told by `towpath events --follow -o json`, one event in each line.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath deploy score.yaml\n  towpath deploy score.yaml --env pr-42 --ttl 8h\n  towpath deploy shop.yaml notes.yaml --image notes.web=./target/release/notes\n  towpath deploy score.yaml --override containers.web.variables.LOG=debug --plan"
@@ -82,7 +85,7 @@ impl Source {
     }
 
     /// Reads the files, with everything that is wrong with any of them told at once.
-    pub(crate) fn request(&self) -> Result<Request> {
+    pub(crate) fn request(&self) -> Result<Request, Unready> {
         let files = self.positional.iter().chain(&self.files);
         let files = files.map(|path| input::File::read(path));
         self.edits.request(files.collect::<Result<_>>()?)
@@ -91,7 +94,7 @@ impl Source {
 
 impl Edits {
     /// The workloads in `files`, so changed.
-    pub(crate) fn request(&self, files: Vec<input::File>) -> Result<Request> {
+    pub(crate) fn request(&self, files: Vec<input::File>) -> Result<Request, Unready> {
         let override_files = self.override_files.iter();
         let override_files = override_files.map(|path| input::File::read(path));
         input::workloads(
@@ -102,6 +105,7 @@ impl Edits {
                 images: self.images.clone(),
             },
         )
+        .map_err(Unready::Faulty)
     }
 
     /// Refuses where there is no workload that they could change.
@@ -204,9 +208,36 @@ impl Deploy {
         if self.plan {
             return plan::show(context, &self.source, &self.target).await;
         }
-        let mut request = self.source.request()?;
+        let mut request = match self.source.request() {
+            Ok(request) => request,
+            Err(why) => return Err(unready(context, &self.target, why).await),
+        };
         self.target.fill(&mut request.body);
         deploy(context, self.target.environment(), &request, &self.wait).await
+    }
+}
+
+/// Why files cannot be deployed: with their mistakes, what the platform finds wrong with the rest of them, which is
+/// planned for that alone. Where it cannot be asked, their mistakes are all there is to tell.
+pub(crate) async fn unready(context: &Context, target: &Target, why: Unready) -> Failure {
+    let mut faulty = match why {
+        Unready::Failed(failure) => return failure,
+        Unready::Faulty(faulty) => faulty,
+    };
+    let body = faulty.body();
+    target.fill(body);
+    // It may be of what was taken out.
+    body.accept.clear();
+    if body.workloads.is_empty() {
+        return faulty.into();
+    }
+    let Ok(client) = context.client() else {
+        return faulty.into();
+    };
+    let asked = client.plan(target.environment(), faulty.body()).await;
+    match asked {
+        Err(error @ client::Error::Refused(_)) => faulty.with(error),
+        _ => faulty.into(),
     }
 }
 
@@ -220,7 +251,10 @@ pub(crate) async fn deploy(
     let client = context.client()?;
     // The first call is not patient: whoever forgot to start a platform should hear so at once.
     let deployment = match client.deploy(environment, &request.body).await {
-        Ok(deployment) => deployment,
+        Ok(mut deployment) => {
+            request.place(&mut deployment.spec.plan);
+            deployment
+        }
         Err(error) => return Err(advised(&client, environment, request.failure(error)).await),
     };
     progress::follow(context, &patient(client), deployment, wait).await

@@ -6,7 +6,10 @@ use delivery::api::PolicyDecision;
 use kernel::{Document, Event, Query};
 use serde::Serialize;
 
-use super::{kind::Kind, policy, revision};
+use super::{
+    kind::{Kind, KindParser},
+    policy, revision,
+};
 use crate::{
     cli::EnvironmentArg,
     context::{Context, Format},
@@ -24,7 +27,7 @@ const LAST_EVENTS: usize = 20;
 )]
 pub(crate) struct Describe {
     /// The kind
-    #[arg(value_enum)]
+    #[arg(value_parser = KindParser)]
     kind: Kind,
     /// The name
     name: String,

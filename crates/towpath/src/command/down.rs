@@ -12,7 +12,7 @@ use crate::{
 /// Stop the platform on this machine; workloads go on
 ///
 /// Workloads, and servers that were found, are left as they are; `towpath up` or `towpath demo`
-/// finds them again. To remove workloads too, delete their environment first.
+/// with the same options finds them again. To remove workloads too, delete their environment first.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath down\n  towpath env delete dev --with-data && towpath down"
@@ -30,7 +30,8 @@ impl Down {
             .remedy("name its data directory with --data"));
         }
         context.answer(&serde_json::json!({ "platform": "stopped" }), || {
-            "the platform is stopped; workloads go on, and `towpath up` finds them again".into()
+            "the platform is stopped; workloads go on, and `towpath up` with the same options finds them again"
+                .into()
         })
     }
 }

@@ -14,7 +14,8 @@ use crate::{
 
 /// Say which resource definition meets a need, and why
 ///
-/// Ends with code 4 where none does, and with 6 where several do equally.
+/// Of the one that does it tells the parameters that a Score file may give, and the outputs that it may read. Ends
+/// with code 4 where none does, and with 6 where several do equally.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath explain postgres\n  towpath explain postgres --env prod --workload notes --class large"

@@ -12,7 +12,10 @@ use delivery::{
 use jiff::Timestamp;
 use kernel::{Document, Kind as KernelKind, Resource};
 
-use super::{kind::Kind, policy, revision};
+use super::{
+    kind::{Kind, KindParser},
+    policy, revision,
+};
 use crate::{
     cli::EnvironmentArg,
     context::Context,
@@ -33,7 +36,7 @@ use crate::{
 )]
 pub(crate) struct Get {
     /// The kind
-    #[arg(value_enum)]
+    #[arg(value_parser = KindParser)]
     kind: Kind,
     /// Only this one; of revisions, the definition
     name: Option<String>,

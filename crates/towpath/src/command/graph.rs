@@ -6,7 +6,12 @@ use clap::{Args, ValueEnum};
 use delivery::api::GraphAnswer;
 
 use super::deploy::{Edits, Source};
-use crate::{cli::EnvironmentArg, context::Context, failure::Result, render};
+use crate::{
+    cli::EnvironmentArg,
+    context::{Context, Format},
+    failure::{Failure, Result},
+    render,
+};
 
 /// Draw what an environment needs, or what a file would need
 #[derive(Debug, Args)]
@@ -21,7 +26,7 @@ pub(crate) struct Graph {
     files: Vec<PathBuf>,
     #[command(flatten)]
     edits: Edits,
-    /// The form of the drawing
+    /// The form of the drawing; with `-o json` or `-o yaml` there is none
     #[arg(long, value_enum, default_value = "text")]
     format: Form,
 }
@@ -40,6 +45,12 @@ enum Form {
 impl Graph {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         self.edits.need_a_workload(!self.files.is_empty())?;
+        if matches!(self.format, Form::Dot | Form::Svg) && context.global.output != Format::Text {
+            return Err(Failure::usage(
+                "`--format` draws for people, and `--output` gives the graph to programs: both cannot be",
+            )
+            .remedy("leave one of them out"));
+        }
         let client = context.client()?;
         let environment = &self.environment.environment;
         let answer = if self.files.is_empty() {

@@ -1,10 +1,19 @@
 //! The kinds that people name on the command line.
 
-use clap::ValueEnum;
+use std::ffi::OsStr;
+
+use clap::{
+    Arg, Command, CommandFactory as _, ValueEnum,
+    builder::{EnumValueParser, PossibleValue, TypedValueParser},
+    error::{ContextKind, ContextValue},
+};
 use client::{Client, every};
 use kernel::{Document, Kind as KernelKind, Resource};
 
-use crate::failure::{Failure, Result};
+use crate::{
+    cli::Cli,
+    failure::{Failure, Result},
+};
 
 /// A kind of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,6 +55,46 @@ pub(crate) enum Kind {
     /// What decides over deployments and over who may do what, in Rego.
     #[value(alias = "policy")]
     Policies,
+}
+
+/// Reads a kind; of what is no kind here and has commands of its own the refusal names these.
+#[derive(Debug, Clone)]
+pub(crate) struct KindParser;
+
+impl TypedValueParser for KindParser {
+    type Value = Kind;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Kind, clap::Error> {
+        let read = EnumValueParser::<Kind>::new().parse_ref(command, argument, value);
+        read.map_err(|mut error| {
+            if let Some(tip) = value.to_str().and_then(commands_of) {
+                let tips = ContextValue::StyledStrs(vec![tip.into()]);
+                error.insert(ContextKind::Suggested, tips);
+            }
+            error
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let all = Kind::value_variants().iter();
+        Some(Box::new(all.filter_map(ValueEnum::to_possible_value)))
+    }
+}
+
+/// Which command lists `what`: `tools`, or `tool`.
+fn commands_of(what: &str) -> Option<String> {
+    let all = Cli::command();
+    let one = all.find_subcommand(what.strip_suffix('s').unwrap_or(what))?;
+    let list = one.find_subcommand("list")?;
+    let (one, list) = (one.get_name(), list.get_name());
+    Some(format!(
+        "`{what}` has commands of its own: `towpath {one} {list}`"
+    ))
 }
 
 impl Kind {
@@ -131,4 +180,27 @@ impl Kind {
 fn documents<K: KernelKind>(resources: &[Resource<K>]) -> Result<Vec<Document>> {
     let documents: kernel::Result<Vec<_>> = resources.iter().map(Resource::document).collect();
     Ok(documents?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_kind_is_looked_for_among_the_commands() {
+        let refusal = |kind: &str| {
+            let read = Cli::command().try_get_matches_from(["towpath", "get", kind]);
+            read.unwrap_err().to_string()
+        };
+        for (kind, command) in [
+            ("tools", "`towpath tool list`"),
+            ("cluster", "`towpath cluster list`"),
+        ] {
+            let told = refusal(kind);
+            assert!(told.contains(command), "{told}");
+            assert!(told.contains("resource-definitions"), "{told}");
+        }
+        let told = refusal("things");
+        assert!(!told.contains("commands of its own"), "{told}");
+    }
 }

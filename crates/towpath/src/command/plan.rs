@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use super::deploy::{Source, Target, advised};
+use super::deploy::{Source, Target, advised, unready};
 use crate::{
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
+    input::Request,
     render,
 };
 
@@ -30,14 +31,22 @@ impl Plan {
 
 /// Shows the plan. A plan that policy refuses is shown whole, and ends with that exit code.
 pub(crate) async fn show(context: &Context, source: &Source, target: &Target) -> Result<()> {
-    let mut request = source.request()?;
+    let mut request = match source.request() {
+        Ok(request) => request,
+        Err(why) => return Err(unready(context, target, why).await),
+    };
     target.fill(&mut request.body);
+    of(context, target.environment(), &request).await
+}
+
+/// The same for what was read already.
+pub(crate) async fn of(context: &Context, environment: &str, request: &Request) -> Result<()> {
     let client = context.client()?;
-    let environment = target.environment();
-    let answer = match client.plan(environment, &request.body).await {
+    let mut answer = match client.plan(environment, &request.body).await {
         Ok(answer) => answer,
         Err(error) => return Err(advised(&client, environment, request.failure(error)).await),
     };
+    request.place(&mut answer.plan);
     context.answer(&answer, || render::plan::text(&answer))?;
     if answer.decision.allowed {
         Ok(())

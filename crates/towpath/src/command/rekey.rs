@@ -8,11 +8,21 @@ use crate::{context::Context, failure::Result, progress, render::table::fields};
 
 /// Seal every secret by the platform's current key
 ///
-/// The platform runs with the new key as its key and the former one beside it (`towpath up
-/// --former-key-file`), and goes on serving. Once this is done, the former one is not needed any more.
+/// With --new-key the platform draws another key and seals by that, and goes on serving all the while. Once this
+/// is done, the former one is not needed any more but for older copies of the store: its file is kept beside the
+/// new one's.
+///
+/// Several replicas on Postgres, and a platform whose key TOWPATH_PLATFORM_KEY holds, take a new key only when they
+/// start: with the new one as their key and the former one beside it (`towpath up --former-key-file`). Then
+/// this, without --new-key, has everything sealed by it.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  towpath rekey\n  towpath rekey --status")]
+#[command(
+    after_long_help = "Examples:\n  towpath rekey --new-key\n  towpath rekey\n  towpath rekey --status"
+)]
 pub(crate) struct Rekey {
+    /// Draw another key first. Where a change is not done yet, that is gone on with
+    #[arg(long, conflicts_with = "status")]
+    new_key: bool,
     /// Only show by which keys secrets are sealed
     #[arg(long)]
     status: bool,
@@ -26,7 +36,7 @@ impl Rekey {
         let state = if self.status {
             client.keys().await?
         } else {
-            let asked = client.rekey().await?;
+            let asked = client.rekey(self.new_key).await?;
             if self.wait.no_wait() {
                 asked
             } else {

@@ -130,9 +130,9 @@ pub(crate) struct Change {
     /// An environment role of which it has a namespace, in place of those there are. May be given again
     #[arg(long = "environment", value_name = "ROLE")]
     environments: Vec<String>,
-    /// What it may take by itself, for those who operate the platform to say: namespaces=5, requests.cpu=40,
-    /// requests.memory, limits.cpu, limits.memory of its namespaces together, and the same after
-    /// `environments.` of its environments beside them. May be given again; what is not given stays
+    /// What it may take by itself, for those who operate the platform to say: namespaces=5, workloads=200 of all
+    /// it has, requests.cpu=40, requests.memory, limits.cpu, limits.memory of its namespaces together, and the
+    /// same after `environments.` of its environments beside them. May be given again; what is not given stays
     #[arg(long = "allowance", value_name = "PART=AMOUNT", value_parser = allowance::part)]
     allowance: Vec<allowance::Part>,
 }
@@ -253,7 +253,7 @@ impl Team {
                 let client = context.client()?;
                 let teams = every(async |page| client.teams(&page).await).await?;
                 say_nothing_of(&teams, &mut input.ours);
-                apply::ours(context, input).await
+                apply::ours(context, input, false).await
             }
         }
     }

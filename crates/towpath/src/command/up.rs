@@ -308,6 +308,8 @@ impl Up {
             self.domain,
             running.gateway.port(),
         ));
+        let store = running.delivery().store();
+        self.s3.tell_moved(context, store, self.s3_listen).await;
         let ended = tokio::select! {
             _ = interrupt.recv() => Ok(()),
             _ = terminate.recv() => Ok(()),

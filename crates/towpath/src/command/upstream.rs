@@ -39,7 +39,7 @@ pub(crate) enum Upstream {
 /// asks for them there; what is not given stays.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  towpath upstream set acme --title Acme --client-id towpath --issuer https://login.acme.example --secret-file secret.txt\n  towpath upstream set github --title GitHub --client-id Iv1.0123 --github-org acme --secret-file -"
+    after_long_help = "Examples:\n  towpath upstream set acme --title Acme --client-id towpath --issuer https://login.acme.example --secret-file secret.txt\n  towpath upstream set github --title GitHub --client-id Ov23liAbc --github-org acme --secret-file -"
 )]
 pub(crate) struct Set {
     /// Its name
@@ -199,7 +199,8 @@ impl Upstream {
                 context.client()?.delete_upstream(&name).await?;
                 context.answer(&json!({ "deleted": name }), || {
                     format!(
-                        "upstream {name} is gone: its people's sessions end at their next renewal"
+                        "nobody logs in by upstream {name} any more: its people's sessions end at their \
+                         next renewal"
                     )
                 })
             }

@@ -81,7 +81,12 @@ impl Places {
                 .map(String::as_str)
                 .filter(|p| !p.is_empty())
                 .collect();
-            problem.location = file.places.locate(document.index, &within.join("."));
+            let below = within.join(".");
+            problem.location = if problem.message.starts_with("unknown field") {
+                file.places.locate_name(document.index, &below)
+            } else {
+                file.places.locate(document.index, &below)
+            };
             if problem.location.is_some() {
                 texts.insert(file.name.clone(), file.text.clone());
             }
@@ -96,7 +101,7 @@ impl Places {
             problem.path = if within.is_empty() {
                 place
             } else {
-                format!("{place}: {}", within.join("."))
+                format!("{place}: {below}")
             };
         }
         failure.sources(texts)
@@ -174,5 +179,19 @@ mod tests {
                 (called, message)
             );
         }
+    }
+
+    #[test]
+    fn a_value_is_shown_with_its_brackets_and_a_field_by_its_name() {
+        let source = score::Source {
+            name: "a.yaml".into(),
+            bytes: b"spec: { roles: [a, b], names: x }\n".to_vec(),
+        };
+        let places = score::Places::of(&source, &Limits::default());
+        let shown = |at: Option<kernel::Location>| at.map(|at| (at.column, at.length));
+        assert_eq!(shown(places.locate(0, "spec.roles")), Some((16, 6)));
+        assert_eq!(shown(places.locate(0, "spec.names")), Some((31, 1)));
+        assert_eq!(shown(places.locate_name(0, "spec.names")), Some((24, 5)));
+        assert_eq!(shown(places.locate(0, "spec.nowhere")), Some((1, 4)));
     }
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use delivery::{
     api::NewDeployment,
+    plan::Plan,
     score::{self, Limits},
 };
 use kernel::{Location, Problem};
 
-use super::{File, Texts};
+use super::{File, Texts, faulty::Faulty};
 use crate::{
     exit::Exit,
     failure::{Failure, Result},
@@ -35,6 +36,40 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// `documents`, which were read of `input`.
+    pub(super) fn new(input: score::Input, documents: Vec<score::Document>) -> Self {
+        let workloads = documents.iter().map(|document| {
+            let value = serde_json::to_value(&document.workload).expect("our own types are JSON");
+            (document.workload.metadata.name.clone(), value)
+        });
+        let body = NewDeployment {
+            workloads: workloads.collect(),
+            ..NewDeployment::default()
+        };
+        Self {
+            body,
+            documents,
+            input,
+        }
+    }
+
+    /// Says of the remarks of a plan where in the files each is of: the platform knows the field alone.
+    pub(crate) fn place(&self, plan: &mut Plan) {
+        for remark in &mut plan.warnings {
+            let placed = remark.split_once(": ").and_then(|(path, words)| {
+                let (_, below) = path.split_once('.')?;
+                let at = is_of_score(below).then(|| self.locate(&format!("workloads.{path}")));
+                let Location {
+                    file, line, column, ..
+                } = at.flatten()?;
+                Some(format!("{file}:{line}:{column}: {words}"))
+            });
+            if let Some(placed) = placed {
+                *remark = placed;
+            }
+        }
+    }
+
     /// The platform's refusal, with the places in the files that it speaks of.
     pub(crate) fn failure(&self, error: client::Error) -> Failure {
         let mut failure: Failure = error.into();
@@ -80,7 +115,7 @@ fn is_of_score(path: &str) -> bool {
 }
 
 /// Reads `files`, with everything that is wrong with any of them told at once.
-pub(crate) fn workloads(files: Vec<File>, changes: Changes) -> Result<Request> {
+pub(crate) fn workloads(files: Vec<File>, changes: Changes) -> Result<Request, Box<Faulty>> {
     let limits = Limits::default();
     let input = score::Input {
         files: files.into_iter().map(source).collect(),
@@ -103,21 +138,12 @@ pub(crate) fn workloads(files: Vec<File>, changes: Changes) -> Result<Request> {
     for draft in &drafts {
         problems.extend(draft.check_sources(&folder(draft.file()), &limits));
     }
-    if !problems.is_empty() {
-        return Err(mistakes(&input, problems));
+    if problems.is_empty() {
+        Ok(Request::new(input, documents))
+    } else {
+        let faulty = Faulty::new(input, documents, &drafts, &changes.images, problems);
+        Err(Box::new(faulty))
     }
-    let workloads = documents.iter().map(|document| {
-        let value = serde_json::to_value(&document.workload).expect("our own types are JSON");
-        (document.workload.metadata.name.clone(), value)
-    });
-    Ok(Request {
-        body: NewDeployment {
-            workloads: workloads.collect(),
-            ..NewDeployment::default()
-        },
-        documents,
-        input,
-    })
 }
 
 fn source(file: File) -> score::Source {
@@ -128,7 +154,7 @@ fn source(file: File) -> score::Source {
 }
 
 /// Where a workload's file lies: what it names is looked for there.
-fn folder(file: &str) -> PathBuf {
+pub(super) fn folder(file: &str) -> PathBuf {
     let parent = Path::new(file).parent();
     parent.unwrap_or(Path::new("")).to_owned()
 }
@@ -143,12 +169,13 @@ fn texts(input: &score::Input, problems: &[Problem]) -> Texts {
         .collect()
 }
 
-fn mistakes(input: &score::Input, problems: Vec<Problem>) -> Failure {
+/// That what `request` was read of has these mistakes.
+pub(super) fn mistakes(request: &Request, problems: Vec<Problem>) -> Failure {
     let message = match problems.len() {
         1 => "the workloads cannot be deployed: there is 1 mistake".to_owned(),
         many => format!("the workloads cannot be deployed: there are {many} mistakes"),
     };
-    let texts = texts(input, &problems);
+    let texts = texts(&request.input, &problems);
     Failure::new(Exit::Invalid, message)
         .problems(problems)
         .sources(texts)
@@ -157,7 +184,7 @@ fn mistakes(input: &score::Input, problems: Vec<Problem>) -> Failure {
 /// Puts the images in, and makes the paths of programs absolute: those of the command line are
 /// relative to the working directory, those of a file to the file. One that is meant for a draft is no
 /// mistake.
-fn images(
+pub(super) fn images(
     documents: &mut [score::Document],
     drafts: &[score::Draft],
     images: &[String],
@@ -340,7 +367,7 @@ mod tests {
                 "apiVersion: score.dev/v1b1\nmetadata: {name: bb}\ncontainers: {}\n",
             ),
         ];
-        let failure = workloads(files, Changes::default()).unwrap_err();
+        let failure: Failure = workloads(files, Changes::default()).unwrap_err().into();
         assert_eq!(failure.exit, Exit::Invalid);
         let plain = Terminal {
             live: false,
@@ -355,14 +382,14 @@ mod tests {
         let files = "files:\n      /a: { source: away.txt }\n      /b: { source: gone.txt, noExpand: true }\n";
         let sound = format!("{}    {files}", score("aa", &[("web", "x:1")]));
         let broken = format!("{}    imge: y\n    {files}", score("bb", &[("web", "y:1")]));
-        let failure = workloads(
+        let faulty = workloads(
             vec![file("a.yaml", &sound), file("b.yaml", &broken)],
             Changes {
                 images: vec!["db=z:2".into(), "bb.web=z:2".into()],
                 ..Changes::default()
             },
-        )
-        .unwrap_err();
+        );
+        let failure: Failure = faulty.unwrap_err().into();
         let told: Vec<(&str, Option<usize>)> = failure
             .problems
             .iter()
@@ -371,12 +398,12 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("score/unknown-field", Some(7)),
-                ("cli/image", None),
                 ("score/source", Some(8)),
                 ("score/source", Some(9)),
+                ("score/unknown-field", Some(7)),
                 ("score/source", Some(9)),
                 ("score/source", Some(10)),
+                ("cli/image", None),
             ]
         );
     }

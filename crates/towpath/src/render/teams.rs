@@ -91,11 +91,16 @@ fn allowance(team: &Resource<Team>) -> String {
     ]];
     let both = taken.quota.parts().into_iter().zip(allowance.quota.parts());
     rows.extend(both.map(|((part, _, taken), (_, _, most))| [part.to_owned(), taken, most]));
-    // What environments beside namespaces ask for is counted at each deployment, and kept nowhere.
+    // What environments beside namespaces ask for, and all workloads, are counted at each deployment, and kept nowhere.
     let beside = allowance.environments.parts().into_iter();
     rows.extend(
         beside.map(|(part, _, most)| [format!("environments.{part}"), String::new(), most]),
     );
+    rows.push([
+        "workloads".to_owned(),
+        String::new(),
+        allowance.workloads.to_string(),
+    ]);
     table(["allowance", "taken", "of"], rows, "")
 }
 

@@ -225,7 +225,7 @@ impl World {
                 json!({ "description": format!("by {caller}") })
             }
             "POST /v1/teams/{team}/namespaces" => json!({ "name": format!("payments-{caller}") }),
-            "POST /v1/apply" => json!({ "documents": [{
+            "POST /v1/apply" | "POST /v1/apply/plan" => json!({ "documents": [{
                 "apiVersion": "towpath.dev/v1", "kind": "EnvironmentRole",
                 "metadata": { "name": "trial" }, "spec": { "description": format!("for {caller}") },
             }]}),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod applied;
 mod asked;
 #[path = "../browser/mod.rs"]
 mod browser;

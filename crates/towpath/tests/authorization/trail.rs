@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::world::World;
 
 /// What is asked for by another method than `GET` and changes nothing, and why it may leave nothing where
-/// it passes. Refused, it leaves nothing either: it is a look.
-const LOOKS: [(&str, &str); 4] = [
+/// it passes. Refused, it may leave nothing either: it is a look.
+const LOOKS: [(&str, &str); 5] = [
     (
         "POST /v1/access-reviews",
         "says what the caller may do; what they ask of is in the body",
@@ -27,6 +27,10 @@ const LOOKS: [(&str, &str); 4] = [
         "POST /v1/environments/{environment}/plans",
         "says what a deployment would do; the workload is in the body",
     ),
+    (
+        "POST /v1/apply/plan",
+        "says what an application would do; the documents are in the body",
+    ),
 ];
 
 /// What is asked for by `GET`, which changes nothing as HTTP has it, and leaves an event all the same: a
@@ -35,13 +39,17 @@ const REVEALS: [&str; 1] = ["GET /v1/teams/{team}/secrets/{name}/value"];
 
 /// What changes nothing where it is asked for again, or where there is nothing to change, and then leaves
 /// nothing; and why that is so here.
-const NOTHING_NEW: [(&str, &str); 3] = [
+const NOTHING_NEW: [(&str, &str); 4] = [
     (
         "PUT /v1/platforms/teams/{team}/members/{user}",
         "whoever is in the team already is not told of again",
     ),
     (
         "POST /v1/platform/rekey",
+        "asked for again while the first goes on, which has left one",
+    ),
+    (
+        "POST /v1/platform/rekey/new-key",
         "asked for again while the first goes on, which has left one",
     ),
     (

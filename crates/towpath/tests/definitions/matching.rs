@@ -72,6 +72,8 @@ async fn the_most_specific_definition_meets_a_need_and_explain_says_why() {
         &why,
         &[
             "by-class@1: chosen",
+            "params: none",
+            "outputs: by",
             "by-everywhere@1: less specific",
             "role is dev, not qa",
         ],

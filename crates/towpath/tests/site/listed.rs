@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, path::Path, process::Command};
 
 use sqlx::{Connection, MySqlConnection, PgConnection, Row};
 
+/// Names of what there is, by sort.
+pub type Listed = BTreeMap<&'static str, Vec<String>>;
+
 /// The servers of this machine, as far as they are there.
 pub struct Servers {
     postgres: Option<String>,
@@ -33,7 +36,20 @@ impl Servers {
     }
 
     /// Everything that bears `mark` in its name, by sort.
-    pub async fn listed(&self, data: &Path, mark: &str) -> BTreeMap<&'static str, Vec<String>> {
+    pub async fn listed(&self, data: &Path, mark: &str) -> Listed {
+        let mut all = self.everything(data).await;
+        for names in all.values_mut() {
+            names.retain(|name: &String| name.contains(mark));
+        }
+        let pids = super::processes_marked(&format!("/{mark}/"));
+        all.insert("process", pids.iter().map(|pid| described(*pid)).collect());
+        all
+    }
+
+    /// Everything that the servers list, whosever it is, and all that is in `data` or runs there; by sort.
+    pub async fn everything(&self, data: &Path) -> Listed {
+        // There is one already, in all other cases.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut all = BTreeMap::new();
         if let Some(url) = &self.postgres {
             let mut connection = PgConnection::connect(url).await.expect("Postgres answers");
@@ -74,7 +90,7 @@ impl Servers {
             }
         }
         if self.redis {
-            all.insert("redis server", redis_servers(mark));
+            all.insert("redis server", redis_servers(data));
         }
         if self.amqp {
             all.insert("vhost", amqp("vhosts").await);
@@ -82,12 +98,11 @@ impl Servers {
         }
         all.insert("bucket", entries(&data.join("s3")));
         all.insert("volume", entries(&data.join("volumes")));
+        let pids = testkit::leftovers::programs_of(data);
+        all.insert("process", pids.iter().map(|pid| described(*pid)).collect());
         for names in all.values_mut() {
-            names.retain(|name: &String| name.contains(mark));
             names.sort();
         }
-        let pids = super::processes_marked(&format!("/{mark}/"));
-        all.insert("process", pids.iter().map(|pid| described(*pid)).collect());
         all
     }
 }
@@ -109,11 +124,11 @@ async fn amqp(what: &str) -> Vec<String> {
         .collect()
 }
 
-/// Names of everything below `directory`, two levels deep.
+/// Names of everything in the directories of `directory`: of which each holds things of one sort.
 fn entries(directory: &Path) -> Vec<String> {
     let found = Command::new("find")
         .arg(directory)
-        .args(["-mindepth", "1", "-maxdepth", "2", "-type", "d"])
+        .args(["-mindepth", "2", "-maxdepth", "2", "-type", "d"])
         .output()
         .expect("find runs");
     String::from_utf8_lossy(&found.stdout)
@@ -122,8 +137,8 @@ fn entries(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Working directories of Redis servers that bear `mark`.
-fn redis_servers(mark: &str) -> Vec<String> {
+/// Working directories of the Redis servers below `data`.
+fn redis_servers(data: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -134,8 +149,8 @@ fn redis_servers(mark: &str) -> Vec<String> {
                 .is_ok_and(|name| name.contains("redis"))
         })
         .filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok())
+        .filter(|directory| directory.starts_with(data))
         .map(|directory| directory.to_string_lossy().into_owned())
-        .filter(|directory| directory.contains(mark))
         .collect()
 }
 

@@ -12,12 +12,14 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use client::Client;
 use kernel::Secret;
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::Leftovers;
 
 /// Where a platform runs, and on which ports; they stay the same over restarts.
 pub struct Site {
@@ -30,6 +32,9 @@ pub struct Site {
     pub options: Vec<String>,
     /// What it logs, as `RUST_LOG` says it.
     pub log_level: &'static str,
+    /// What its platforms have started ends with the last of them and of the sites on the same data: until
+    /// then the next platform adopts it.
+    leftovers: Arc<Leftovers>,
 }
 
 impl Site {
@@ -43,6 +48,7 @@ impl Site {
             store: None,
             options: Vec::new(),
             log_level: "info",
+            leftovers: Arc::new(Leftovers::of(data)),
         }
     }
 
@@ -57,11 +63,12 @@ impl Site {
             store: self.store.clone(),
             options: self.options.clone(),
             log_level: self.log_level,
+            leftovers: self.leftovers.clone(),
         }
     }
 
-    /// Starts it, and waits until it is ready.
-    pub async fn start(&self) -> Running {
+    /// Starts it, and does not wait for it: [`Running::client`] is for what [`Self::start`] has started.
+    pub fn begin(&self) -> Running {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -82,11 +89,16 @@ impl Site {
         if let Some(store) = &self.store {
             command.args(["--store", store]);
         }
-        let child = command.spawn().expect("the binary starts");
-        let mut running = Running {
-            child,
+        Running {
+            child: command.spawn().expect("the binary starts"),
             client: None,
-        };
+            _leftovers: self.leftovers.clone(),
+        }
+    }
+
+    /// Starts it, and waits until it is ready.
+    pub async fn start(&self) -> Running {
+        let mut running = self.begin();
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             assert!(
@@ -152,6 +164,8 @@ impl Site {
 pub struct Running {
     child: Child,
     client: Option<Client>,
+    /// Dropped after the process is dead, which would start anew what ends.
+    _leftovers: Arc<Leftovers>,
 }
 
 impl Running {

@@ -225,6 +225,8 @@ async fn a_team_is_shown_and_changed_with_its_allowance_and_how_it_works_with_ot
         "namespaces=5",
         "--allowance",
         "requests.cpu=40",
+        "--allowance",
+        "workloads=60",
     ];
     let change = ["team", "change", "payments", "--type", "platform"];
     cli(&world, 0, &[&change[..], &allowance[..]].concat()).await;
@@ -260,6 +262,7 @@ async fn a_team_is_shown_and_changed_with_its_allowance_and_how_it_works_with_ot
         "standard ones 0 5",
         "requests.cpu 2 40",
         "environments.limits.memory - 200Gi",
+        "workloads - 60",
     ] {
         assert!(words.contains(part), "{part}: {words}");
     }

@@ -128,3 +128,132 @@ fn request(name: &str, cpu: &str) -> Value {
         },
     })
 }
+
+#[tokio::test]
+async fn what_applying_would_change_is_said_and_nothing_is_written() {
+    let world = World::new(&[]).await;
+    world
+        .people("watchers", &["ada".into(), "bob".into()])
+        .await;
+    let document = |kind: &str, name: &str, spec: Value| {
+        json!({
+            "apiVersion": "towpath.dev/v1", "kind": kind,
+            "metadata": { "name": name }, "spec": spec,
+        })
+    };
+    let documents = |word: &str, members: Value| {
+        let definition = json!({
+            "type": "word", "provisioner": "template", "params": { "outputs": { "word": word } },
+        });
+        vec![
+            document("Team", "payments", json!({ "environments": ["dev"] })),
+            document("ResourceDefinition", "word", definition),
+            document("LocalGroup", "readers", json!({ "members": members })),
+        ]
+    };
+    let file = world.site.data.join("all.yaml");
+    let named = file.to_str().unwrap();
+    let apply = async |documents: &Vec<Value>, plan: bool| {
+        let all = documents.iter().map(Value::to_string);
+        std::fs::write(&file, all.collect::<Vec<_>>().join("\n---\n")).unwrap();
+        let mut line = vec!["apply", "-f", named, "-o", "json"];
+        line.extend(plan.then_some("--plan"));
+        let ended = world.site.cli(&line).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let answer: Value = serde_json::from_str(&ended.out).unwrap();
+        let items = answer["items"].as_array().unwrap().iter();
+        let one = |item: &Value| {
+            let text = |name: &str| item[name].as_str().unwrap().to_owned();
+            (text("kind"), text("outcome"), item["differs"].clone())
+        };
+        items.map(one).collect::<Vec<_>>()
+    };
+    let all = |outcome: &str| {
+        ["Team", "ResourceDefinition", "LocalGroup"]
+            .map(|kind| (kind.to_owned(), outcome.to_owned(), Value::Null))
+            .to_vec()
+    };
+    let first = documents("a", json!(["ada"]));
+    for _ in 0..2 {
+        assert_eq!(apply(&first, true).await, all("created"));
+    }
+    let told = world.events("resource-definition.applied").await;
+    let of_ours = |event: &Value| event["subject"] == "ResourceDefinition/word";
+    assert!(!told.iter().any(of_ours), "nothing has happened: {told:?}");
+    let path = "/v1/resource-definitions/word";
+    assert_eq!(world.ask(Method::GET, path, Value::Null).await.0, 404);
+
+    assert_eq!(apply(&first, false).await, all("created"));
+    assert_eq!(apply(&first, true).await, all("unchanged"));
+    let second = documents("b", json!(["ada", "bob"]));
+    let mut expected = all("changed");
+    expected[0].1 = "unchanged".into();
+    expected[1].2 = json!(["spec.params.outputs.word"]);
+    expected[2].2 = json!(["spec.members"]);
+    assert_eq!(apply(&second, true).await, expected);
+    let held = world.get(path).await;
+    assert_eq!(held["spec"]["params"]["outputs"]["word"], "a");
+
+    // What could not be applied is no plan either.
+    let broken = document("ResourceDefinition", "word", json!({ "type": 7 }));
+    std::fs::write(&file, broken.to_string()).unwrap();
+    let ended = world.site.cli(&["apply", "-f", named, "--plan"]).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+}
+
+#[tokio::test]
+async fn where_a_document_would_change_something_is_said_of_what_it_writes() {
+    let world = World::new(&[]).await;
+    for name in ["payments", "shop"] {
+        world
+            .onboard(json!({ "name": name, "environments": ["dev"] }))
+            .await;
+        world.ready(name).await;
+    }
+    let account = |team: &str, spec: Value| {
+        json!({
+            "apiVersion": "towpath.dev/v1", "kind": "ServiceAccount",
+            "metadata": { "name": "ci", "team": team }, "spec": spec,
+        })
+    };
+    let role = |labels: Value, spec: Value| {
+        json!({
+            "apiVersion": "towpath.dev/v1", "kind": "EnvironmentRole",
+            "metadata": { "name": "trial", "labels": labels }, "spec": spec,
+        })
+    };
+    let ask = async |path: &str, documents: Vec<Value>| {
+        let body = json!({ "documents": documents });
+        let (status, answer) = world.ask(Method::POST, path, body).await;
+        assert_eq!(status, 200, "{answer}");
+        let items = answer["items"].as_array().unwrap().clone();
+        let differs = items.into_iter().map(|mut item| item["differs"].take());
+        differs.collect::<Vec<_>>()
+    };
+    let before = vec![
+        request("payments-load", "4"),
+        account("shop", json!({})),
+        account("payments", json!({})),
+        role(json!({}), json!({})),
+    ];
+    ask("/v1/apply", before).await;
+    let after = vec![
+        // A request is for a namespace.
+        request("payments-load", "5"),
+        // One name, of two teams.
+        account("shop", json!({ "disabled": true })),
+        account("payments", json!({ "description": "deploys" })),
+        role(json!({ "tier": "try" }), json!({ "description": "a try" })),
+    ];
+    assert_eq!(
+        ask("/v1/apply/plan", after).await,
+        [
+            json!(["spec.quota.requests.cpu"]),
+            json!(["spec.disabled"]),
+            json!(["spec.description"]),
+            json!(["spec.description", "metadata.labels.tier"]),
+        ]
+    );
+    let load = world.namespace("payments", "payments-load").await;
+    assert_eq!(load["spec"]["quota"]["requests"]["cpu"], "4");
+}

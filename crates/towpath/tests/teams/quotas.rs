@@ -103,3 +103,58 @@ async fn what_a_team_has_beside_its_namespaces_keeps_to_its_allowance() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_team_has_as_many_workloads_as_its_allowance_says_wherever_they_run() {
+    let world = World::new(&[]).await;
+    let amounts = json!({ "cpu": 20, "memory": "20Gi" });
+    let quota = json!({ "requests": amounts, "limits": amounts });
+    let mut allowance = json!({ "namespaces": 3, "quota": quota, "workloads": 2 });
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev"], "allowance": allowance }))
+        .await;
+    world.ready("payments").await;
+    let body = json!({ "name": "pr-1", "team": "payments", "role": "dev" });
+    let (status, made) = world.ask(Method::POST, "/v1/environments", body).await;
+    assert_eq!(status, 201, "{made}");
+    let (status, answer) = world.deploy("payments-dev", "hello", "100m").await;
+    assert_eq!(status, 202, "{answer}");
+    assert!(world.events("team.quota-warning").await.is_empty());
+    let (status, answer) = world.deploy("pr-1", "hello", "100m").await;
+    assert_eq!(status, 202, "{answer}");
+    let warned = world.events("team.quota-warning").await;
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert_eq!(warned[0]["data"]["parts"], json!(["workloads"]));
+    assert_eq!(warned[0]["data"]["asked"], json!({ "workloads": 2 }));
+    assert_eq!(warned[0]["data"]["allowance"], json!({ "workloads": 2 }));
+    for environment in ["payments-dev", "pr-1"] {
+        let (status, answer) = world.deploy(environment, "more", "100m").await;
+        assert_eq!(status, 422, "{answer}");
+        let problem = &answer["problems"][0];
+        assert_eq!(problem["rule"], "team/allowance");
+        assert_eq!(
+            problem["message"],
+            "team `payments` would have 3 workloads, and its allowance is 2: it has 2, and more would be new"
+        );
+        // A release of what is there is no other workload.
+        let (status, answer) = world.deploy(environment, "hello", "200m").await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    // Who operates the platform says how many there may be.
+    allowance["workloads"] = 3.into();
+    let change = json!({ "allowance": allowance });
+    let path = "/v1/platforms/teams/payments";
+    let (status, answer) = world.ask(Method::PATCH, path, change).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = world.deploy("payments-dev", "more", "100m").await;
+    assert_eq!(status, 202, "{answer}");
+    // What goes makes room.
+    let path = "/v1/environments/pr-1";
+    assert_eq!(world.ask(Method::DELETE, path, Value::Null).await.0, 202);
+    eventually("what has gone counts no more", LONG, || async {
+        let (status, answer) = world.deploy("payments-dev", "other", "100m").await;
+        assert!(matches!(status, 202 | 422), "{answer}");
+        (status == 202).then_some(())
+    })
+    .await;
+}

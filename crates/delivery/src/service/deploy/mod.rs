@@ -14,7 +14,7 @@ use super::{
     access::{DEPLOYMENT_CREATE, DEPLOYMENT_PLAN, ENVIRONMENT_CHANGE, ENVIRONMENT_CREATE},
     definitions::taken,
     environments::Roles,
-    plans::Draft,
+    plans::{Draft, of_workload},
 };
 use crate::{
     api::{CreateEnvironment, NewDeployment, NewEnvironment, PlanAnswer},
@@ -32,6 +32,8 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 /// What a deployment is to do, from a request or from the record of an earlier one.
 pub(super) struct Order {
     pub(super) workloads: BTreeMap<String, score::Workload>,
+    /// What was added to them, and is to be said.
+    pub(super) added: Vec<Problem>,
     pub(super) accept: BTreeSet<String>,
     /// The record whose definitions are used in place of the newest: of a rollback.
     pub(super) record: Option<Resource<Deployment>>,
@@ -141,6 +143,7 @@ impl Delivery {
     fn order(&self, request: NewDeployment) -> Result<Order> {
         let mut problems = Vec::new();
         let mut workloads = BTreeMap::new();
+        let mut added = Vec::new();
         if request.workloads.is_empty() {
             problems.push(Problem::new(
                 "deployment/empty",
@@ -150,7 +153,9 @@ impl Delivery {
         }
         for (name, value) in request.workloads {
             match score::validate(&value) {
-                Ok(workload) if workload.metadata.name == name => {
+                Ok(mut workload) if workload.metadata.name == name => {
+                    let said = score::declare_volumes(&mut workload).into_iter();
+                    added.extend(said.map(|problem| of_workload(&name, problem)));
                     workloads.insert(name, workload);
                 }
                 Ok(workload) => problems.push(Problem::new(
@@ -178,6 +183,7 @@ impl Delivery {
         }
         Ok(Order {
             workloads,
+            added,
             accept: request.accept.into_iter().collect(),
             message: request.message,
             timeout_seconds,

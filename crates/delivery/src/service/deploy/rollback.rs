@@ -47,6 +47,7 @@ impl Delivery {
         let order =
             Order {
                 workloads,
+                added: Vec::new(),
                 accept: BTreeSet::new(),
                 message: request.message,
                 timeout_seconds: self.timeout_seconds(request.timeout_seconds).map_err(

@@ -15,7 +15,9 @@ use crate::{
     },
     plan::Action,
     score,
-    service::{claims::Claims, outputs, plans::Draft, takeover::release_users},
+    service::{
+        claims::Claims, environments::Roles, outputs, plans::Draft, takeover::release_users,
+    },
 };
 
 impl Delivery {
@@ -36,7 +38,10 @@ impl Delivery {
         room.status.deployments += 1;
         let name = format!("d-{}", room.status.deployments);
         match state {
-            RoomState::New => Self::environment_write(&mut change, caller, &room)?,
+            RoomState::New => {
+                self.role_given(&mut change, &room, &Roles::new()).await?;
+                Self::environment_write(&mut change, caller, &room)?;
+            }
             RoomState::Changed => Self::environment_rewrite(&mut change, caller, &room)?,
             RoomState::AsItWas => change.status(&room)?,
         }

@@ -50,6 +50,8 @@ impl Delivery {
             return Ok(environment);
         }
         let mut change = Change::new().by(caller);
+        self.role_given(&mut change, &environment, &Roles::new())
+            .await?;
         Self::environment_rewrite(&mut change, caller, &environment)?;
         self.store
             .commit(change)

@@ -33,15 +33,21 @@ impl Delivery {
         caller: &Caller,
         request: NewEnvironment,
     ) -> Result<Resource<Environment>> {
-        let environment = self
-            .environment_draft(caller, ENVIRONMENT_CREATE, request, &Roles::new())
-            .await?;
-        let mut change = Change::new().by(caller);
-        Self::environment_write(&mut change, caller, &environment)?;
-        self.store
-            .commit(change)
-            .await?
-            .resource(&environment.key())
+        // Its role may be written in between.
+        anew(|| async {
+            let environment = self
+                .environment_draft(caller, ENVIRONMENT_CREATE, request.clone(), &Roles::new())
+                .await?;
+            let mut change = Change::new().by(caller);
+            self.role_given(&mut change, &environment, &Roles::new())
+                .await?;
+            Self::environment_write(&mut change, caller, &environment)?;
+            self.store
+                .commit(change)
+                .await?
+                .resource(&environment.key())
+        })
+        .await
     }
 
     /// Checks `request` and makes the environment of it, without writing. `roles` are applied along
@@ -134,6 +140,21 @@ impl Delivery {
             Error::invalid(format!("there is no environment role `{name}`"))
                 .remedy(format!("choose one of: {}", known.join(", "))),
         )
+    }
+
+    /// Has `change`, by which `environment` has its role, be committed only while there is that role; `roles` are
+    /// applied along with it. Whoever removes one looks at what has it first.
+    pub(super) async fn role_given(
+        &self,
+        change: &mut Change,
+        environment: &Resource<Environment>,
+        roles: &Roles,
+    ) -> Result<()> {
+        let name = &environment.spec.role;
+        match self.store.get::<EnvironmentRole>("", name).await? {
+            Some(role) => change.require(&role),
+            None => self.role_spec(name, roles).await.map(drop),
+        }
     }
 
     /// An environment named like a role has it (`qa`, `prod`); any other is for development.

@@ -1,6 +1,6 @@
 //! Environment roles, taken away.
 
-use kernel::{Caller, Change, Error, NewEvent, Outcome, Query, Resource, Result};
+use kernel::{Caller, Change, Error, NewEvent, Outcome, Query, Resource, Result, anew};
 use serde_json::json;
 use teams::model::{Namespace, Team};
 
@@ -24,6 +24,17 @@ impl Delivery {
     ) -> Result<()> {
         let target = of_platform::<EnvironmentRole>(name);
         self.guard.require(caller, ROLE_DELETE, &target).await?;
+        anew(|| self.environment_role_delete_once(caller, name, revision)).await
+    }
+
+    async fn environment_role_delete_once(
+        &self,
+        caller: &Caller,
+        name: &str,
+        revision: Option<i64>,
+    ) -> Result<()> {
+        // Read before all that may have the role: what is given it after that is noticed.
+        let head = self.store.head().await?;
         let held = self.store.expect::<EnvironmentRole>("", name).await?;
         held.meta.require_revision(revision)?;
         let is_default = definition::defaults().into_iter().any(|document| {
@@ -44,6 +55,9 @@ impl Delivery {
             .remedy("give each of them another role first (`towpath apply`), or delete it"));
         }
         let mut change = Change::new().by(caller);
+        change.unless_written::<Environment>(head);
+        change.unless_written::<Namespace>(head);
+        change.unless_written::<Team>(head);
         change.remove(&held)?;
         change.event(NewEvent::caused(
             "environment-role.deleted",

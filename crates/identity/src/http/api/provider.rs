@@ -160,10 +160,10 @@ pub(super) async fn upstream_put(
     written(&written_now.await?)
 }
 
-/// Removes a place where people log in.
+/// Removes a place where people log in, and then what it said of them.
 #[utoipa::path(delete, path = "/v1/identity/upstreams/{name}", tag = "identity",
     params(("name" = String, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 204), (status = 403), (status = 404), (status = 409)))]
+    responses((status = 202), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn upstream_delete(
     State(identity): Service,
     caller: Caller,
@@ -171,7 +171,7 @@ pub(super) async fn upstream_delete(
     Path(name): Path<String>,
 ) -> Result<StatusCode> {
     identity.upstream_delete(&caller, &name, revision).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// The published signing keys.

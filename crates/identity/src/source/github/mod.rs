@@ -1,6 +1,7 @@
 //! GitHub: people's groups are their teams in one organization.
 
 mod directory;
+mod kept;
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,10 @@ use crate::{
     state::Login,
 };
 
-pub(crate) use self::directory::{Directory, Kept, Team};
+pub(crate) use self::{
+    directory::{Directory, Members, Team},
+    kept::Kept,
+};
 
 const WHO: &str = "GitHub";
 /// Teams on a page: the most that GitHub gives.
@@ -191,8 +195,15 @@ impl TeamSource for GitHub {
     async fn groups(&self, _: &Login, token: Option<&Secret>) -> Result<Membership, SourceError> {
         let gone = || SourceError::Gone("GitHub does not know your login any more".into());
         let token = token.and_then(Secret::expose_str).ok_or_else(gone)?;
+        // A login that somebody gave up may be anybody's the next moment: what they are called is asked each time.
+        let user = self.get_json("/user", token).await;
+        let user: User = match user.map_err(SourceError::Away)? {
+            Asked::Answer(user) => user,
+            Asked::Refused => return Err(gone()),
+        };
         match self.teams(token).await.map_err(SourceError::Away)? {
             Asked::Answer(groups) => Ok(Membership {
+                name: Some(user.login),
                 groups: groups.names,
                 group_ids: groups.ids,
                 upstream_token: None,

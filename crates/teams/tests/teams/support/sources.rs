@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use kernel::{Caller, Change, Error, Event, Result};
 use teams::port::{Group, GroupsOf, Identified, LocalGroups, Member, MembershipSource, Upstreams};
 
@@ -22,6 +23,9 @@ impl MembershipSource for Local {
 
     async fn group(&self, group: &str, _: Option<&str>) -> Result<Group> {
         self.0.asked.fetch_add(1, Relaxed);
+        if *self.0.local_away.lock().unwrap() {
+            return Err(Error::unavailable("the local source is away"));
+        }
         let groups = self.0.groups.lock().unwrap();
         let member = |name: &String| Member {
             subject: format!("local:{name}"),
@@ -108,6 +112,10 @@ impl MembershipSource for Upstream {
     }
 
     async fn identify(&self, group: &str, id: Option<&str>) -> Result<Option<Identified>> {
+        let hangs = *self.0.hangs.lock().unwrap();
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         if self.0.upstream.lock().unwrap().is_none() {
             return Err(Error::unavailable("github is away"));
         }
@@ -126,6 +134,9 @@ impl MembershipSource for Upstream {
     async fn group(&self, group: &str, id: Option<&str>) -> Result<Group> {
         self.0.asked.fetch_add(1, Relaxed);
         let found = self.identify(group, id).await?;
+        if *self.0.hides.lock().unwrap() {
+            return Ok(Group::Missing);
+        }
         let group = found.map_or_else(|| group.to_owned(), |found| found.name);
         let group = group.as_str();
         let all = self.0.upstream.lock().unwrap();
@@ -171,7 +182,10 @@ impl MembershipSource for Upstream {
 
 #[async_trait]
 impl Upstreams for Upstream {
-    async fn sources(&self) -> Result<Vec<Box<dyn MembershipSource>>> {
+    async fn sources(&self, since: Option<Timestamp>) -> Result<Vec<Box<dyn MembershipSource>>> {
+        if since.is_some() {
+            *self.0.since.lock().unwrap() = since;
+        }
         Ok(vec![Box::new(Self(self.0.clone()))])
     }
 

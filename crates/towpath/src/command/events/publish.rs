@@ -23,6 +23,10 @@ const SOURCE: &str = "/cli";
 ///
 /// A pipeline, a scanner or a team's own service says what it has done. The event goes to all who follow the
 /// team's events: `towpath events -f`, webhooks, NATS. The same --source and --id again is the same event.
+///
+/// It is told of the team that --team names; without it of the one team that you are in, and what an operator
+/// publishes of the platform. That needs the right `event.publish`, which a team's people and service accounts have
+/// for their team, a deploy credential for its own --env, and operators for all: see `towpath can`.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath events publish --type com.example.scan.finished --subject notes:1.4 --outcome pass\n  towpath events publish --type com.example.scan.finished --outcome fail --payload @report.json --link https://ci.example.com/7\n  towpath events publish --type com.example.tests.finished --env pay-dev --source https://ci.example.com/pay --id run-7"

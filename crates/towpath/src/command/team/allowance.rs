@@ -7,6 +7,8 @@ use teams::model::{Allowance, Amounts, Cpu, Memory, Quota};
 pub(crate) enum Part {
     /// Namespaces beside the standard ones.
     Namespaces(u32),
+    /// Workloads, wherever they run.
+    Workloads(u32),
     /// An amount of the quotas of all namespaces together, or of what environments beside them ask for.
     Of {
         environments: bool,
@@ -24,16 +26,19 @@ pub(crate) enum Amount {
 
 /// Reads `PART=AMOUNT`.
 pub(super) fn part(text: &str) -> Result<Part, String> {
-    const PARTS: &str = "namespaces, requests.cpu, requests.memory, limits.cpu, limits.memory, and these after \
-                         `environments.`";
+    const PARTS: &str = "namespaces, workloads, requests.cpu, requests.memory, limits.cpu, limits.memory, and these \
+                         after `environments.`";
     let (name, amount) = text
         .split_once('=')
         .ok_or_else(|| format!("`{text}` is not PART=AMOUNT"))?;
-    if name == "namespaces" {
-        let count = amount
-            .parse()
-            .map_err(|_| format!("`{amount}` is no number"))?;
-        return Ok(Part::Namespaces(count));
+    let counted: Option<fn(u32) -> Part> = match name {
+        "namespaces" => Some(Part::Namespaces),
+        "workloads" => Some(Part::Workloads),
+        _ => None,
+    };
+    if let Some(part) = counted {
+        let count = amount.parse::<u32>().map(part);
+        return count.map_err(|_| format!("`{amount}` is no number"));
     }
     let (environments, below) = match name.strip_prefix("environments.") {
         Some(below) => (true, below),
@@ -65,6 +70,7 @@ pub(super) fn with(before: Allowance, parts: &[Part]) -> Allowance {
     parts.iter().fold(before, |mut allowance, part| {
         match part {
             Part::Namespaces(count) => allowance.namespaces = *count,
+            Part::Workloads(count) => allowance.workloads = *count,
             Part::Of {
                 environments,
                 limits,
@@ -98,13 +104,14 @@ mod tests {
     fn parts_change_and_the_rest_stays() {
         let given = [
             "namespaces=5",
+            "workloads=300",
             "requests.cpu=40",
             "environments.limits.memory=64Gi",
         ];
         let parts: Vec<Part> = given.iter().map(|text| part(text).unwrap()).collect();
         let before = Allowance::default();
         let after = with(before.clone(), &parts);
-        assert_eq!(after.namespaces, 5);
+        assert_eq!((after.namespaces, after.workloads), (5, 300));
         assert_eq!(after.quota.requests.cpu, Cpu(40_000));
         assert_eq!(after.quota.limits, before.quota.limits);
         assert_eq!(after.environments.limits.memory, Memory(64 << 30));
@@ -119,6 +126,7 @@ mod tests {
             "requests.disk=1",
             "limits.cpu=x",
             "namespaces=-1",
+            "workloads=1.5",
         ] {
             assert!(part(wrong).is_err(), "{wrong}");
         }

@@ -1,12 +1,15 @@
 //! Where buckets are made.
 
-use std::path::PathBuf;
+use std::{fs, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use kernel::{Error, Secret};
+use kernel::{Error, Secret, Store};
 use server::S3Endpoint;
 
-use crate::failure::{Failure, Result};
+use crate::{
+    context::Context,
+    failure::{Failure, Result},
+};
 
 /// The endpoint that buckets are made on.
 #[derive(Debug, Args)]
@@ -48,13 +51,33 @@ pub(super) struct S3Args {
 const S3_SECRET: &str = "TOWPATH_S3_SECRET_ACCESS_KEY";
 
 impl S3Args {
+    /// Says at which address workloads still look for buckets, by `store`, that the embedded server serves at `listen`
+    /// now.
+    pub(super) async fn tell_moved(&self, context: &Context, store: &Store, listen: SocketAddr) {
+        // Whoever asks for any free port has another one at each start.
+        if self.endpoint.is_some() || listen.port() == 0 {
+            return;
+        }
+        let elsewhere = match server::buckets_elsewhere(store, listen).await {
+            Ok(elsewhere) => elsewhere,
+            Err(error) => {
+                // A platform that serves is not ended for what would only be a warning.
+                tracing::warn!(%error, "whether buckets were given out at another address is not known");
+                return;
+            }
+        };
+        for (before, count) in elsewhere {
+            context.say(&moved(before, count, listen));
+        }
+    }
+
     /// The endpoint, where one is named.
     pub(super) fn endpoint(&self) -> Result<Option<S3Endpoint>> {
         let (Some(url), Some(id)) = (&self.endpoint, &self.access_key_id) else {
             return Ok(None);
         };
         let secret = match &self.secret_access_key_file {
-            Some(file) => std::fs::read_to_string(file)
+            Some(file) => fs::read_to_string(file)
                 .map_err(|e| Failure::io(&format!("{} cannot be read", file.display()), &e))?,
             None => std::env::var(S3_SECRET).unwrap_or_default(),
         };
@@ -75,4 +98,16 @@ impl S3Args {
             secret_access_key: Secret::from(secret),
         }))
     }
+}
+
+/// That `count` buckets were given out at `before`, and what to do.
+fn moved(before: SocketAddr, count: usize, listen: SocketAddr) -> String {
+    let buckets = match count {
+        1 => "1 bucket was".to_owned(),
+        more => format!("{more} buckets were"),
+    };
+    format!(
+        "warning: {buckets} given out at {before}, and buckets are served at {listen} now: workloads that use them are \
+         told by `towpath resource rotate NAME`, for each; or start again with --s3-listen {before}"
+    )
 }

@@ -126,7 +126,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "DELETE /v1/identity/upstreams/{name}",
-        "401 403 403 403 403 403 403 403 204",
+        "401 403 403 403 403 403 403 403 202",
     ),
     (
         "GET /v1/identity/users",

@@ -1,5 +1,6 @@
 //! What each kind of caller is answered, operation by operation: the rows of each domain.
 
+pub(crate) mod applied;
 mod catalog;
 mod delivery;
 mod fleet;
@@ -38,7 +39,7 @@ pub(crate) const COLUMNS: [(&str, &[&str]); 9] = [
 pub(crate) type Row = (&'static str, &'static str);
 
 /// Who is answered otherwise than the rest of their column.
-const OTHERWISE: [(&str, &str, u16); 7] = [
+const OTHERWISE: [(&str, &str, u16); 8] = [
     // People see their own logins, and have some.
     ("GET /v1/identity/sessions", "sid", 200),
     ("GET /v1/identity/sessions", "sol", 200),
@@ -56,6 +57,7 @@ const OTHERWISE: [(&str, &str, u16); 7] = [
     ),
     // To see which teams there are is not to say it, and not how long they took.
     ("POST /v1/platforms/teams", "keeper", 403),
+    ("Team", "keeper", 403),
     ("GET /v1/platforms/onboarding", "keeper", 403),
 ];
 

@@ -1,0 +1,112 @@
+//! What a platform can be asked of a workload with mistakes.
+
+use towpath_delivery::score::{self, Limits, Source};
+
+fn rest(text: &str) -> Option<score::Rest> {
+    let source = Source {
+        name: "score.yaml".into(),
+        bytes: text.into(),
+    };
+    let input = score::Input {
+        files: vec![source],
+        ..score::Input::default()
+    };
+    let drafts = score::examine(&input, &Limits::default()).drafts;
+    assert_eq!(drafts.len(), 1);
+    drafts[0].rest()
+}
+
+#[test]
+fn of_a_workload_with_mistakes_the_rest_has_none() {
+    let left = rest(
+        r#"
+apiVersion: score.dev/v1b1
+metadata: {name: shop}
+containers:
+  web:
+    image: shop:1
+    variables: {DB: "${resources.db.host}", KEY: "${resources.kye.value}"}
+  side: {imge: x}
+resources:
+  db: {type: postgres}
+  cash: {typ: redis}
+"#,
+    )
+    .unwrap();
+    assert_eq!(
+        left.left_out,
+        [
+            "containers.web.variables.KEY",
+            "containers.side",
+            "resources.cash"
+        ]
+    );
+    let workload = left.document.workload;
+    let web = &workload.containers["web"];
+    assert_eq!(web.variables.keys().collect::<Vec<_>>(), ["DB"]);
+    assert_eq!(workload.resources.keys().collect::<Vec<_>>(), ["db"]);
+
+    let left = rest(
+        r"
+apiVersion: score.dev/v2
+metadata: {name: shop}
+service: {ports: {www: {port: 0}}}
+containers:
+  web: {imge: x}
+resources:
+  db: {type: postgres}
+",
+    )
+    .unwrap();
+    assert!(left.left_out.contains(&"service".to_owned()));
+    assert!(left.left_out.contains(&"containers.web".to_owned()));
+    let workload = left.document.workload;
+    assert_eq!(workload.containers["web"].image, ".");
+    assert_eq!(workload.resources["db"].resource_type, "postgres");
+
+    // Nobody can say of which workload it is.
+    let nameless = "apiVersion: score.dev/v1b1\ncontainers: {web: {image: x}}\n";
+    assert!(rest(nameless).is_none());
+}
+
+#[test]
+fn all_mistakes_of_a_list_are_taken_out_of_it_together() {
+    let left = rest(
+        r"
+apiVersion: score.dev/v1b1
+metadata: {name: shop}
+containers:
+  web:
+    image: shop:1
+    volumes:
+    - {target: /one}
+    - {target: /two, source: data}
+    - {target: /three}
+    - {target: /four}
+    - {target: /five, source: data}
+resources:
+  data: {type: volume}
+",
+    )
+    .unwrap();
+    let places = [3, 2, 0].map(|index| format!("containers.web.volumes.{index}"));
+    assert_eq!(left.left_out, places);
+    let volumes = &left.document.workload.containers["web"].volumes;
+    let mut targets: Vec<_> = volumes.keys().map(String::as_str).collect();
+    targets.sort_unstable();
+    assert_eq!(targets, ["/five", "/two"]);
+}
+
+#[test]
+fn more_mistakes_than_are_told_are_taken_out() {
+    let mut text = "apiVersion: score.dev/v1b1\nmetadata: {name: shop}\ncontainers:\n  web:\n    image: shop:1\n    \
+                    variables:\n      LEVEL: debug\n"
+        .to_owned();
+    for number in 0..250 {
+        text += &format!("      KEY_{number}: ${{resources.none.key}}\n");
+    }
+    let left = rest(&text).unwrap();
+    assert_eq!(left.left_out.len(), 250);
+    let variables = &left.document.workload.containers["web"].variables;
+    assert_eq!(variables.keys().collect::<Vec<_>>(), ["LEVEL"]);
+}

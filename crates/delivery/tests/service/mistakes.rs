@@ -1,0 +1,81 @@
+//! What is wrong with a deployment or with documents is told at once, whatever finds it.
+
+use serde_json::{Map, Value, json};
+
+use crate::room::{LONG, Room};
+
+fn resources(all: Value) -> Map<String, Value> {
+    serde_json::from_value(all).unwrap()
+}
+
+fn told(problems: &[kernel::Problem]) -> Vec<(&str, &str)> {
+    let told = problems.iter();
+    told.map(|it| (it.rule.as_str(), it.path.as_str()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_resolved_hides_no_mistake_elsewhere_and_brings_none_about() {
+    let room = Room::open().await;
+    let asked = json!({
+        "nothing": { "type": "nothing", "params": { "of": "this" } },
+        // Its parameter is of what there is not: that is not judged.
+        "after": { "type": "thing", "params": { "size": "${resources.nothing.size}" } },
+        "box": { "type": "thing", "params": { "size": 1, "colour": "red" } },
+    });
+    let accepted = ["dev-nothing-0000".to_owned()];
+    let refused = room
+        .deploy_to("dev", ".", resources(asked), &accepted)
+        .await;
+    let problems = refused.unwrap_err().problems;
+    assert_eq!(
+        told(&problems),
+        [
+            ("definition/unknown-type", "notes.resources.nothing"),
+            ("score/image", "workloads.notes.containers.main.image"),
+            (
+                "graph/unread-parameter",
+                "workloads.notes.resources.box.params.colour"
+            ),
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_misspelt_field_hides_no_other_mistake_of_its_document() {
+    let room = Room::open().await;
+    let definition = json!({
+        "apiVersion": "towpath.dev/v1", "kind": "ResourceDefinition",
+        "metadata": { "name": "rings" },
+        "spec": {
+            "type": "ring", "provisioner": "shelve",
+            "params": { "size": "${resources.vault.size}" },
+            "resorces": { "vault": { "type": "thing" } },
+        },
+    });
+    let problems = room.apply(vec![definition]).await.unwrap_err().problems;
+    assert_eq!(
+        told(&problems),
+        [
+            ("document/shape", "documents[0].spec.resorces"),
+            ("definition/provisioner", "documents[0].spec.provisioner"),
+        ],
+        "and nothing of `vault`, which comes from the first"
+    );
+    for problem in problems {
+        assert!(problem.remedy.is_some(), "{problem:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workload_waits_for_each_resource_once() {
+    let room = Room::open().await;
+    room.shelf.fails("the shelf is locked", true);
+    room.deploy("notes:1", &[("box", 1)], &[]).await;
+    let message = testkit::eventually("it waits", LONG, || async {
+        let message = room.workload().await.status.message;
+        message.contains("the shelf is locked").then_some(message)
+    })
+    .await;
+    assert_eq!(message.matches("notes.box").count(), 1, "{message}");
+}

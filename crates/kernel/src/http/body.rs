@@ -1,0 +1,265 @@
+//! Bodies of requests and of answers.
+//!
+//! A large body is many times its size as a value, and costs whoever sends it nothing: there are never more
+//! than so many bytes in memory, nor more than two read at once, whoever hangs up meanwhile and however slowly
+//! they are sent.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    RequestExt as _,
+    body::{Body, Bytes, HttpBody as _},
+    extract::{FromRequest, Request},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures::{StreamExt as _, stream};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
+
+use super::room::{Room, SHARE, Sender};
+use crate::{Error, ErrorKind, Location, Problem, Result, document::without_value};
+
+/// A body from this size on waits until there is room for it, and is read beside the threads that serve
+/// everybody else.
+const LARGE: usize = 64 << 10;
+/// So many of them are read at once.
+static READING: Semaphore = Semaphore::const_new(2);
+/// How long one may take to arrive beside what its size allows: it takes the room of others meanwhile.
+const GRACE: Duration = Duration::from_secs(10);
+/// Bytes that arrive in a second at the least, over a line of 2 Mbit/s.
+const RATE: usize = 256 << 10;
+
+/// A JSON body: of a request, or of an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        expect_json(request.headers())?;
+        let body = Whole::from_request(request, state).await?;
+        body.read(read_json::<T>).await.map(Self)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => (
+                [(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/json"),
+                )],
+                body,
+            )
+                .into_response(),
+            Err(error) => {
+                Error::internal("an answer could not be serialized", error).into_response()
+            }
+        }
+    }
+}
+
+/// All of a request's body, which is yet to be read: for those to whom it is not just JSON.
+#[derive(Debug)]
+pub struct Whole {
+    bytes: Bytes,
+    /// What it takes of the room for large ones.
+    room: Option<Room>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let (request, is_large) = begun(request).await;
+        if !is_large {
+            let bytes = arrived(request, state).await?;
+            return Ok(Self { bytes, room: None });
+        }
+        let (parts, body) = request.into_parts();
+        let limit = limit(&parts.extensions);
+        let said = body.size_hint().upper();
+        let said = said.and_then(|said| usize::try_from(said).ok());
+        let most = said.map_or(limit, |said| said.min(limit));
+        let mut room = Room::of(parts.extensions.get::<Sender>(), most).await?;
+        let bytes = arrived_in_time(body, limit).await?;
+        room.fit(bytes.len());
+        Ok(Self {
+            bytes,
+            room: Some(room),
+        })
+    }
+}
+
+impl Whole {
+    /// What `read` makes of it. Where that is much work, it is done in its turn, and to its end also where the
+    /// caller hangs up. Fails as `read` does.
+    pub async fn read<T, F>(self, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&[u8]) -> Result<T> + Send + 'static,
+    {
+        let Self { bytes, room } = self;
+        if room.is_none() {
+            return read(&bytes);
+        }
+        let reading = READING.acquire().await;
+        let reading = reading.map_err(|error| Error::internal("bodies are read no more", error))?;
+        tokio::task::spawn_blocking(move || {
+            let outcome = read(&bytes);
+            // Not before: who hangs up makes no room for more while their work goes on.
+            drop((room, reading));
+            outcome
+        })
+        .await
+        .map_err(|error| Error::internal("the body could not be read", error))?
+    }
+}
+
+/// The request, and whether its body is large: by its length where that is said, else by as much of it as
+/// shows that.
+async fn begun(request: Request) -> (Request, bool) {
+    let (parts, body) = request.into_parts();
+    if let Some(length) = body.size_hint().upper() {
+        return (Request::from_parts(parts, body), length >= LARGE as u64);
+    }
+    let mut rest = body.into_data_stream().fuse();
+    let (mut begin, mut failed) = (Vec::<u8>::new(), None);
+    while begin.len() < LARGE
+        && failed.is_none()
+        && let Some(chunk) = rest.next().await
+    {
+        match chunk {
+            Ok(chunk) => begin.extend_from_slice(&chunk),
+            Err(error) => failed = Some(Err(error)),
+        }
+    }
+    let is_large = begin.len() >= LARGE;
+    let begin = [Ok(Bytes::from(begin))].into_iter().chain(failed);
+    let body = Body::from_stream(stream::iter(begin).chain(rest));
+    (Request::from_parts(parts, body), is_large)
+}
+
+/// What a route takes at the most. Nobody's body is larger than a share of the room.
+fn limit(extensions: &Extensions) -> usize {
+    // It is told of a body alone that it bounds.
+    let endless = stream::pending::<Result<Bytes, Infallible>>();
+    let mut request = Request::new(Body::from_stream(endless));
+    *request.extensions_mut() = extensions.clone();
+    let most = request.into_limited_body().size_hint().upper();
+    let most = most.and_then(|most| usize::try_from(most).ok());
+    most.map_or(SHARE, |most| most.min(SHARE))
+}
+
+/// The whole body, up to what its route takes.
+async fn arrived<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+    Bytes::from_request(request, state).await.map_err(|error| {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            too_large().caused_by(error)
+        } else {
+            unreadable().caused_by(error)
+        }
+    })
+}
+
+/// The same of a large one, up to `limit`, as long as it comes fast enough for what there is of it.
+async fn arrived_in_time(body: Body, limit: usize) -> Result<Bytes> {
+    let began = Instant::now();
+    let mut chunks = body.into_data_stream();
+    let mut whole = Vec::<u8>::new();
+    loop {
+        let allowed = GRACE + Duration::from_millis(whole.len() as u64 * 1000 / RATE as u64);
+        match timeout_at(began + allowed, chunks.next()).await {
+            Ok(Some(Ok(chunk))) if whole.len() + chunk.len() > limit => return Err(too_large()),
+            Ok(Some(Ok(chunk))) => whole.extend_from_slice(&chunk),
+            Ok(Some(Err(error))) => return Err(unreadable().caused_by(error)),
+            Ok(None) => return Ok(whole.into()),
+            Err(_) => {
+                return Err(Error::new(
+                    ErrorKind::TooLarge,
+                    format!(
+                        "the body is larger than what arrived within {} s: {} bytes",
+                        allowed.as_secs(),
+                        whole.len()
+                    ),
+                )
+                .remedy("send it in parts, or over a faster line"));
+            }
+        }
+    }
+}
+
+fn too_large() -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        "the body is larger than the platform takes",
+    )
+}
+
+fn unreadable() -> Error {
+    Error::invalid("the body could not be read")
+}
+
+/// Refuses a body that is said to be something else than JSON.
+pub fn expect_json(headers: &HeaderMap) -> Result<()> {
+    match headers.get(header::CONTENT_TYPE) {
+        Some(kind) if !is_json(kind) => Err(Error::invalid("the body is not said to be JSON")
+            .remedy("send `Content-Type: application/json`")),
+        _ => Ok(()),
+    }
+}
+
+fn is_json(kind: &HeaderValue) -> bool {
+    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence == "application/json" || essence.ends_with("+json")
+}
+
+/// What a body in JSON says; else what is wrong with it, and where.
+pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| malformed(&error.path().to_string(), error.inner()))?;
+    json.end().map_err(|error| malformed("", &error))?;
+    Ok(value)
+}
+
+fn malformed(path: &str, error: &serde_json::Error) -> Error {
+    let rule = if error.is_data() {
+        "request/shape"
+    } else {
+        "request/json"
+    };
+    // serde_json appends the place to its message; we say it apart.
+    let message = error.to_string();
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message.as_str(), |(message, _)| message);
+    let message = &without_value(message);
+    // `.` is the whole body; `?` is a place that it does not know.
+    let path = path.trim_end_matches('?').trim_end_matches('.');
+    let mut problem = Problem::new(rule, path, message);
+    if error.line() > 0 {
+        problem = problem.at(Location {
+            file: "request body".into(),
+            line: error.line(),
+            column: error.column().max(1),
+            length: 0,
+        });
+    }
+    let place = if path.is_empty() {
+        String::new()
+    } else {
+        format!(" at `{path}`")
+    };
+    Error::problems(
+        format!("the body is not as it should be{place}: {message}"),
+        vec![problem],
+    )
+}

@@ -1,0 +1,167 @@
+//! What there should be, against what the servers themselves list.
+
+use std::time::Duration;
+
+use client::Client;
+use delivery::{
+    api::Data,
+    model::{DeploymentPhase, InstancePhase},
+};
+
+use crate::{
+    instances, logins,
+    site::{
+        Site,
+        listed::{Listed, Servers},
+    },
+};
+
+/// How many of a sort there are while the environment is there: at least, and at the most.
+fn expected(sort: &str) -> (usize, usize) {
+    match sort {
+        // Postgres has an owner role beside the login.
+        "role" => (1, 2),
+        // The workload's own, and the bundle's.
+        "bucket" | "volume" => (2, 2),
+        _ => (1, 1),
+    }
+}
+
+/// Looks what there is, from before a platform's first start to its end.
+pub struct Compared<'t> {
+    servers: &'t Servers,
+    environment: String,
+    /// What there was before the platform was.
+    before: Listed,
+    /// By which the platform's names are known: six digits of its id, once something of it was seen.
+    own: Option<String>,
+}
+
+impl<'t> Compared<'t> {
+    pub async fn begin(servers: &'t Servers, site: &Site, environment: &str) -> Self {
+        Self {
+            servers,
+            environment: environment.to_owned(),
+            before: servers.everything(&site.data).await,
+            own: None,
+        }
+    }
+
+    /// Lets the platform converge, and compares what the servers list of the environment with what should
+    /// be there.
+    pub async fn compare(&mut self, site: &Site) {
+        let running = site.start().await;
+        let client = running.client();
+        let there = settled(client, site, &self.environment).await;
+        let listed = self.servers.listed(&site.data, &self.environment).await;
+        println!("there: {there}, listed: {listed:?}");
+        for (sort, names) in &listed {
+            let (least, most) = if there { expected(sort) } else { (0, 0) };
+            assert!(
+                names.len() <= most && names.len() >= least,
+                "{sort}: {names:?}, but the environment is there: {there}\n{}",
+                site.log()
+            );
+        }
+        if there {
+            let bucket = listed["bucket"].first().and_then(|name| platform_in(name));
+            self.own = bucket.map(str::to_owned);
+            let host = format!("hello.{}.localhost", self.environment);
+            let (status, body) = site.get(&host).await.expect("the gateway answers");
+            assert_eq!(status, 200, "{body}\n{}", site.log());
+            let used = logins::use_all(client, &self.environment).await;
+            println!("logged in: {used:?}");
+            let types = self.servers.types().into_iter();
+            for sort in types.filter(|sort| *sort != "volume") {
+                // The bundle has a bucket, too.
+                let expected = if sort == "s3" { 2 } else { 1 };
+                assert_eq!(used.get(sort), Some(&expected), "{sort}");
+            }
+        }
+        running.kill();
+    }
+
+    /// Ends the environment, and finds nothing of it anywhere, nor anything else that was not there before.
+    pub async fn finish(&self, site: &Site) {
+        let running = site.start().await;
+        let (client, environment) = (running.client(), &self.environment);
+        if settled(client, site, environment).await {
+            client
+                .delete_environment(environment, Data::Remove, None)
+                .await
+                .expect("it may go");
+        }
+        testkit::eventually(
+            "the environment is gone",
+            Duration::from_mins(1),
+            || async {
+                let found = client.environment(environment).await;
+                found.is_err_and(|error| error.is_not_found()).then_some(())
+            },
+        )
+        .await;
+        for (sort, names) in self.servers.listed(&site.data, environment).await {
+            assert!(names.is_empty(), "left behind, {sort}: {names:?}");
+        }
+        running.kill();
+        for (sort, mut names) in self.servers.everything(&site.data).await {
+            let before = self.before.get(sort);
+            let was_there = |name: &String| before.is_some_and(|before| before.contains(name));
+            names.retain(|name| !was_there(name) && !self.is_of_others(name));
+            assert!(names.is_empty(), "not there before, {sort}: {names:?}");
+        }
+    }
+
+    /// Whether a name is of another test's, which may use the same servers at the same time.
+    fn is_of_others(&self, name: &str) -> bool {
+        let of = platform_in(name);
+        name.starts_with("towpath_test") || (of.is_some() && of != self.own.as_deref())
+    }
+}
+
+/// The platform that a name is of: what is made on a server is called `tp-<6 digits>-...` by the platform's id.
+fn platform_in(name: &str) -> Option<&str> {
+    let (own, rest) = name.strip_prefix("tp")?.get(1..)?.split_at_checked(6)?;
+    let is_id = own.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_id && rest.starts_with(['-', '_'])).then_some(own)
+}
+
+/// Waits until nothing is under way. Says whether the environment is there.
+async fn settled(client: &Client, site: &Site, environment: &str) -> bool {
+    let what = "everything settles";
+    testkit::eventually(what, Duration::from_mins(1), || async {
+        let found = match client.environment(environment).await {
+            Ok(found) => found,
+            Err(error) if error.is_not_found() => return Some(false),
+            Err(error) => panic!("{error}\n{}", site.log()),
+        };
+        if found.meta.deleting.is_some() {
+            return None;
+        }
+        let all = client::every(async |page| client.deployments(environment, &page).await);
+        let all = all.await.expect("deployments are listed");
+        let newest = all.iter().max_by_key(|deployment| deployment.meta.uid)?;
+        match newest.status.phase {
+            DeploymentPhase::Succeeded => {}
+            phase if phase.is_final() => panic!("{phase:?}: {:?}", newest.status.failure),
+            _ => return None,
+        }
+        let summary = client
+            .environment_summary(environment)
+            .await
+            .expect("a summary");
+        let workload = client
+            .workload(environment, "hello")
+            .await
+            .expect("the workload");
+        let alone = workload.status.releases.len() == 1;
+        // The credentials of before a rotation end once the workload has those after it.
+        let all = instances(client, environment).await;
+        let rotated = all.iter().all(|instance| {
+            instance.status.phase == InstancePhase::Ready
+                && instance.status.oldest_rotation == instance.spec.rotation
+        });
+        (summary.remaining.is_empty() && alone && rotated).then_some(true)
+    })
+    .await
+}
