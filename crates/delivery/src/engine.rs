@@ -287,6 +287,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Its name: `process`, `docker`.
     fn name(&self) -> &'static str;
 
+    /// Whether it runs images. One that runs programs of this machine reads no image beside a command.
+    fn runs_images(&self) -> bool {
+        true
+    }
+
     /// What of `workload` it cannot honour. Called before anything is made.
     fn check(&self, workload: &Score) -> Vec<Objection>;
 

@@ -109,7 +109,7 @@ fn each_place_of_a_workload_is_named() {
             ),
             (
                 "workloads.notes.containers.web.volumes./db.source",
-                "it has host, port, url"
+                "name a resource of `type: volume`"
             ),
             (
                 "workloads.notes.containers.web.volumes./other.source",
@@ -121,6 +121,7 @@ fn each_place_of_a_workload_is_named() {
             ),
         ]
     );
+    assert_eq!(found[2].message, "`db` is a postgres, not a volume");
     assert_eq!(
         found[0].message,
         "`${resources.db.hots}`: resource `db` (postgres.default#notes.db, by db@1) has no output `hots`"

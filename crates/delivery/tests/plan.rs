@@ -110,6 +110,10 @@ fn describe(provisioner: &str) -> Description {
     }
 }
 
+fn address(host: &str, path: &str) -> String {
+    format!("http://{host}:9380{path}")
+}
+
 fn plan(case: &Case) -> Plan {
     let running = Running {
         resources: case
@@ -131,6 +135,7 @@ fn plan(case: &Case) -> Plan {
         urls: &BTreeMap::new(),
         accept: &case.accept,
         describe: &|provisioner| Some(describe(provisioner)),
+        url: &address,
     };
     compute(&running, &wanted)
 }
@@ -289,6 +294,30 @@ fn what_holds_no_data_is_replaced_without_asking() {
 }
 
 #[test]
+fn data_that_is_left_for_an_empty_resource_is_told() {
+    let left = |node: &str| {
+        let params = json!({ "version": "14" });
+        plan(&Case {
+            graph: graph(node, "postgres-default", 2, "postgres", &params),
+            ..settled()
+        })
+    };
+    for node in ["postgres.huge#notes.db", "postgres.default#common"] {
+        let plan = left(node);
+        assert_eq!(plan.count(Action::Keep), 1);
+        let [warning] = plan.warnings.as_slice() else {
+            panic!("{:?}", plan.warnings);
+        };
+        assert!(
+            warning.starts_with(&format!("{node} is new and EMPTY")),
+            "{warning}"
+        );
+        assert!(warning.contains(DB), "{warning}");
+    }
+    assert!(left(DB).warnings.is_empty());
+}
+
+#[test]
 fn data_that_nobody_asks_for_is_kept_and_anything_else_goes() {
     let dns = graph(
         "dns.default#notes.host",
@@ -346,8 +375,9 @@ fn routes_come_and_go_with_their_workload() {
             urls: &BTreeMap::new(),
             accept: &case.accept,
             describe: &|provisioner| Some(describe(provisioner)),
+            url: &address,
         },
     );
-    assert_eq!(plan.routes_added, ["http://new.test/"]);
-    assert_eq!(plan.routes_removed, ["http://old.test/"]);
+    assert_eq!(plan.routes_added, ["http://new.test:9380/"]);
+    assert_eq!(plan.routes_removed, ["http://old.test:9380/"]);
 }

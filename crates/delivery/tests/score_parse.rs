@@ -267,6 +267,18 @@ fn json_is_held_against_the_same_rules_with_paths() {
 }
 
 #[test]
+fn a_word_of_another_type_is_told_which_there_are() {
+    let mut broken = minimal();
+    broken["containers"]["side"] = json!({ "image": "x", "before": { "main": { "ready": true } } });
+    let problems = score::validate(&broken).unwrap_err();
+    assert_eq!(rules(&problems), ["score/type"]);
+    assert_eq!(
+        problems[0].remedy.as_deref(),
+        Some("write `started`, `healthy` or `complete`")
+    );
+}
+
+#[test]
 fn names_at_their_limits() {
     let with_name = |name: &str| {
         let mut workload = minimal();

@@ -290,6 +290,37 @@ fn annotations_of_ours_are_known_and_say_what_they_may() {
 }
 
 #[test]
+fn annotations_of_ours_are_refused_of_resources() {
+    let told = |name: &str| {
+        let mut workload = full();
+        workload.containers.get_mut("web").unwrap().image = "example/web:1".into();
+        let resource = workload.resources.values_mut().next().unwrap();
+        let annotations = json!({ name: "true" });
+        resource.metadata.insert("annotations".into(), annotations);
+        score::deployable(&workload)
+    };
+    assert_eq!(told("example.com/colour"), []);
+    for (name, remedy) in [
+        (
+            "towpath.dev/fixed-prt",
+            "write it into its `metadata.annotations`",
+        ),
+        ("towpath.dev/colour", "there is `towpath.dev/fixed-port`"),
+    ] {
+        let problems = told(name);
+        let [problem] = problems.as_slice() else {
+            panic!("{name}: {problems:?}");
+        };
+        assert_eq!(problem.rule, "score/annotation");
+        assert!(problem.path.starts_with("resources."), "{problem:?}");
+        assert!(
+            problem.remedy.as_deref().unwrap().contains(remedy),
+            "{problem:?}"
+        );
+    }
+}
+
+#[test]
 fn placeholders_where_there_are_none_are_advised_against() {
     let mut workload = full();
     assert_eq!(score::advice(&workload), []);

@@ -63,10 +63,23 @@ resources:
     let workload = left.document.workload;
     assert_eq!(workload.containers["web"].image, ".");
     assert_eq!(workload.resources["db"].resource_type, "postgres");
+}
 
-    // Nobody can say of which workload it is.
-    let nameless = "apiVersion: score.dev/v1b1\ncontainers: {web: {image: x}}\n";
-    assert!(rest(nameless).is_none());
+#[test]
+fn a_workload_whose_name_is_a_mistake_has_a_rest_by_another() {
+    for (metadata, name, out) in [
+        ("metadata: {name: Counter_X}", "counter-x", "metadata.name"),
+        ("metadata: {name: 'x'}", "workload", "metadata.name"),
+        ("metadata: {}", "workload", "metadata.name"),
+        ("metadata: nothing", "workload", "metadata"),
+        ("x-none: {}", "workload", "metadata"),
+    ] {
+        let text =
+            format!("apiVersion: score.dev/v1b1\n{metadata}\ncontainers: {{web: {{image: x}}}}\n");
+        let left = rest(&text).unwrap();
+        assert_eq!(left.document.workload.metadata.name, name, "{metadata}");
+        assert_eq!(left.left_out[0], out, "{metadata}");
+    }
 }
 
 #[test]
@@ -98,15 +111,12 @@ resources:
 }
 
 #[test]
-fn more_mistakes_than_are_told_are_taken_out() {
+fn of_more_mistakes_than_are_told_there_is_no_rest() {
     let mut text = "apiVersion: score.dev/v1b1\nmetadata: {name: shop}\ncontainers:\n  web:\n    image: shop:1\n    \
                     variables:\n      LEVEL: debug\n"
         .to_owned();
     for number in 0..250 {
         text += &format!("      KEY_{number}: ${{resources.none.key}}\n");
     }
-    let left = rest(&text).unwrap();
-    assert_eq!(left.left_out.len(), 250);
-    let variables = &left.document.workload.containers["web"].variables;
-    assert_eq!(variables.keys().collect::<Vec<_>>(), ["LEVEL"]);
+    assert!(rest(&text).is_none());
 }

@@ -19,13 +19,14 @@ async fn tells_what_it_cannot_honour_before_anything_is_made() {
             })
             .collect()
     };
-    let objection = |refused, rule: &str| {
+    let objection_at = |refused, rule: &str, field: &str| {
         vec![(
             refused,
             format!("engine/{rule}"),
-            "containers.main.image".to_owned(),
+            format!("containers.main.{field}"),
         )]
     };
+    let objection = |refused, rule: &str| objection_at(refused, rule, "image");
     assert_eq!(rules(r#"{"image": "/bin/busybox"}"#), vec![]);
     assert_eq!(rules(r#"{"image": "nginx:1"}"#), objection(true, "program"));
     let file = directory.path().join("file");
@@ -38,8 +39,10 @@ async fn tells_what_it_cannot_honour_before_anything_is_made() {
     );
     assert_eq!(
         rules(r#"{"image": ".", "command": ["no-such-program"]}"#),
-        objection(true, "program")
+        objection_at(true, "program", "command.0")
     );
+    // That the image is to be given is told of it on every engine.
+    assert_eq!(rules(r#"{"image": "."}"#), vec![]);
     assert_eq!(
         support::refused_targets(&*subject.engine, "/bin/busybox"),
         support::NO_PLACES
@@ -85,6 +88,9 @@ async fn a_target_port_that_the_program_is_not_told_is_warned_of() {
     assert_eq!(warned(&port, Some("true"), json!({})), []);
     assert_eq!(warned(&port, Some("false"), json!({})), []);
     assert_eq!(warned(&json!({ "port": 8080 }), None, json!({})), []);
+    let same = json!({ "port": 9000, "targetPort": 9000 });
+    let script = json!({ "command": ["sh", "server.py"] });
+    assert_eq!(warned(&same, None, script).len(), 1);
     let reads = json!({ "args": ["httpd", "-p", "$PORT"] });
     assert_eq!(warned(&port, None, reads), []);
 }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Error, ErrorKind, Problem};
+use crate::{Error, ErrorKind, Name, Problem, suggest::nearest};
 
 /// The API version of our own kinds.
 pub const API_VERSION: &str = "towpath.dev/v1";
@@ -20,8 +20,28 @@ pub fn shaped<T: DeserializeOwned>(document: &Value, place: &str) -> Result<T, P
             below => format!("{place}.{below}"),
         };
         let message = without_value(&error.inner().to_string());
-        Problem::new("document/shape", path, message)
+        let rule = "document/shape";
+        if message.ends_with("` is not a name") {
+            return Problem::new(rule, path, message).remedy(Name::RULE);
+        }
+        match meant(&message) {
+            // All the others, and what they were called once, help nobody then.
+            Some((given, near)) => Problem::new(rule, path, format!("unknown field `{given}`"))
+                .remedy(format!("did you mean `{near}`?")),
+            None => Problem::new(rule, path, message),
+        }
     })
+}
+
+/// The field that nobody knows, and the one that was most likely meant, of what serde says of it.
+fn meant(message: &str) -> Option<(&str, &str)> {
+    let mut names = message
+        .strip_prefix("unknown field ")?
+        .split('`')
+        .skip(1)
+        .step_by(2);
+    let given = names.next()?;
+    nearest(given, names).map(|near| (given, near))
 }
 
 /// A refusal of the document at `place`, with where it stands: the paths of its problems are below the document's
@@ -134,6 +154,30 @@ mod tests {
         assert_eq!(problem.message, "invalid type: list, expected fields");
         let problem = shaped::<Thing>(&json!({}), "documents[1]").unwrap_err();
         assert_eq!(problem.path, "documents[1]");
+    }
+
+    #[test]
+    fn what_was_meant_is_told() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its shape is looked at")]
+        struct Led {
+            name: Name,
+            #[serde(alias = "heads")]
+            leads: String,
+        }
+        let told = |document: &Value| {
+            let problem = shaped::<Led>(document, "at").unwrap_err();
+            (problem.message, problem.remedy.unwrap_or_default())
+        };
+        let (message, remedy) = told(&json!({ "leeds": "ada" }));
+        assert_eq!(message, "unknown field `leeds`");
+        assert_eq!(remedy, "did you mean `leads`?");
+        let (message, remedy) = told(&json!({ "purpose": "ada" }));
+        assert!(message.contains("`leads`") && remedy.is_empty());
+        let (message, remedy) = told(&json!({ "name": "paymentsX", "leads": "" }));
+        assert_eq!(message, "`paymentsX` is not a name");
+        assert!(remedy.contains("lower-case"), "{remedy}");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod resource;
 pub mod sealer;
 pub mod secret;
 pub mod store;
+pub mod suggest;
 mod tally;
 pub mod term;
 mod turns;

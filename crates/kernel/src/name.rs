@@ -15,6 +15,9 @@ impl Name {
     /// The longest name, by RFC 1123.
     pub const MAX: usize = 63;
 
+    /// What a name is of, for whoever wrote another.
+    pub(crate) const RULE: &str = "use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit";
+
     /// Checks and takes `name`.
     pub fn new(name: impl Into<String>) -> Result<Self, Error> {
         let name = name.into();
@@ -27,9 +30,7 @@ impl Name {
             return Ok(Self(name));
         }
         let shown: String = name.chars().take(80).collect();
-        Err(Error::invalid(format!("`{shown}` is not a name")).remedy(
-            "use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
-        ))
+        Err(Error::invalid(format!("`{shown}` is not a name")).remedy(Self::RULE))
     }
 
     /// The name as text.

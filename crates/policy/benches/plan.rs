@@ -106,6 +106,7 @@ async fn decide(text: &str, catalogue: &Catalogue, verifier: &RegoVerifier) {
             urls: &BTreeMap::new(),
             accept: &BTreeSet::new(),
             describe: &|_| None,
+            url: &|host, path| format!("http://{host}{path}"),
         },
     );
     let input = json!({

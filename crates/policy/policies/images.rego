@@ -21,6 +21,7 @@ moving_images contains {
 } if {
 	some workload_name, workload in input.workloads
 	some container_name, container in workload.containers
+	not container.imageUnused
 	is_reference(container.image)
 	moves(container.image)
 }

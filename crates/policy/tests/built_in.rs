@@ -90,6 +90,14 @@ async fn a_moving_image_is_refused_where_the_role_is_protected() {
         input["workloads"]["notes"]["containers"]["web"]["image"] = json!(image);
         assert_eq!(decide(&input).await.allowed, !moves, "{image}");
     }
+    // The engine runs the container's command, and reads nothing of its image.
+    for (unused, allowed) in [(true, true), (false, false)] {
+        let mut input = sound(true);
+        let web = &mut input["workloads"]["notes"]["containers"]["web"];
+        web["image"] = json!("python3");
+        web["imageUnused"] = json!(unused);
+        assert_eq!(decide(&input).await.allowed, allowed, "{unused}");
+    }
     let mut input = sound(false);
     input["workloads"]["notes"]["containers"]["web"]["image"] = json!("nginx:latest");
     insta::assert_snapshot!("moving_image", shown(&decide(&input).await));

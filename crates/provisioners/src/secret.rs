@@ -91,9 +91,15 @@ impl Provisioner for Secret {
         let (name, newest) = self.newest(request).await?;
         let made_with = request.state.get("version").and_then(Value::as_u64);
         let written = request.state.get("written").and_then(Value::as_str);
-        let changed = made_with.is_some_and(|version| version != newest.version)
-            || written.is_some_and(|written| written != newest.written.to_string());
-        Ok(changed.then(|| format!("secret `{name}` has a new version, {}", newest.version)))
+        if let Some(version) = made_with.filter(|version| *version != newest.version) {
+            let newest = newest.version;
+            return Ok(Some(format!(
+                "secret `{name}`: version {version} -> {newest}"
+            )));
+        }
+        // Deleted, and kept anew under the same number.
+        let changed = written.is_some_and(|written| written != newest.written.to_string());
+        Ok(changed.then(|| format!("secret `{name}`: written anew, version {}", newest.version)))
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {

@@ -98,10 +98,17 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Draft>> {
                 )
                 .remedy("send them in several batches"));
             }
+            // Of one alone it need not be said which.
+            let is_one = events.len() == 1;
+            let place = |at: usize| {
+                if is_one {
+                    String::new()
+                } else {
+                    format!("[{at}]")
+                }
+            };
             let events = events.into_iter().enumerate();
-            events
-                .map(|(at, event)| (format!("[{at}]"), event))
-                .collect()
+            events.map(|(at, event)| (place(at), event)).collect()
         }
         Value::Array(_) => return wrong("a list of events is a batch, and not said to be one"),
         _ if is_batch => return wrong("a batch is a list of events"),

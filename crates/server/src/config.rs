@@ -251,6 +251,7 @@ impl Config {
         subscriptions::Settings {
             reach: self.reach(),
             per_team: self.team_subscriptions,
+            words: &publications::model::WORDS,
             ..subscriptions::Settings::default()
         }
     }

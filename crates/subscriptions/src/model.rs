@@ -17,8 +17,11 @@ impl Kind for Subscription {
     type Spec = SubscriptionSpec;
     type Status = SubscriptionStatus;
 
-    fn listed_by(_scope: &str) -> Option<String> {
-        Some("towpath subscription list".into())
+    fn listed_by(team: &str) -> Option<String> {
+        Some(match team {
+            "" => "towpath subscription list --platform".into(),
+            team => format!("towpath subscription list --team {team}"),
+        })
     }
 }
 
@@ -76,6 +79,9 @@ pub struct SubscriptionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub secret_since: Option<Timestamp>,
+    /// The secret was drawn for a document and shown to nobody: its receiver cannot verify what it is sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret_unseen: bool,
 }
 
 /// That an event was taken.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kernel::{Error, Event, Kind as _, NewEvent, Result};
+use kernel::{Error, Event, Kind as _, NewEvent, Result, suggest::nearest};
 use serde::{Deserialize, Serialize};
 
 use crate::model::Subscription;
@@ -43,6 +43,22 @@ impl Pattern {
         .remedy(
             "write a type (`deployment.succeeded`), the beginning of one (`deployment.*`), or `*`",
         ))
+    }
+
+    /// Whether anything can be of this type, where the platform's own types begin with `words`: others have three
+    /// words or more, and begin as they like. Fails with the word that was most likely meant.
+    pub(crate) fn expect_some<'w>(&self, words: &[&'w str]) -> Result<(), Option<&'w str>> {
+        let first = self.0.split('.').next().unwrap_or_default();
+        let is_long = self.0.matches('.').count() > 1;
+        if words.is_empty() || self.0 == "*" || is_long || words.contains(&first) {
+            return Ok(());
+        }
+        let near = nearest(first, words.iter().copied());
+        // Somebody may have such a domain, where it is not nearly a word of ours.
+        if near.is_none() && self.0.ends_with(".*") {
+            return Ok(());
+        }
+        Err(near)
     }
 
     /// As it is written.

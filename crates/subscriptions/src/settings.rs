@@ -24,6 +24,8 @@ pub struct Settings {
     pub per_team: usize,
     /// Dead letters that a subscription may have: full, it waits for somebody to look at them.
     pub dead_letters: usize,
+    /// The words by which the platform's own types of events begin; none: any may.
+    pub words: &'static [&'static str],
 }
 
 impl Settings {
@@ -44,6 +46,7 @@ impl Default for Settings {
             note_every: Duration::from_secs(1),
             per_team: Self::PER_TEAM,
             dead_letters: 1000,
+            words: &[],
         }
     }
 }

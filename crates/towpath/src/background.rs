@@ -51,7 +51,7 @@ impl PidFile {
     }
 
     /// The process that runs, if any.
-    fn running(&self) -> Option<Pid> {
+    pub(crate) fn running(&self) -> Option<Pid> {
         let text = fs::read_to_string(&self.0).ok()?;
         let (id, start) = text.trim().split_once(' ')?;
         let id: u32 = id.parse().ok()?;

@@ -325,7 +325,7 @@ impl Context {
         }
     }
 
-    /// Writes to standard output. A reader that has seen enough ends the program quietly.
+    /// Writes to standard output.
     #[allow(
         clippy::unused_self,
         reason = "all words of a command go through its context"
@@ -333,10 +333,7 @@ impl Context {
     pub(crate) fn print(&self, text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let written = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
-        written.map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe => Failure::told(Exit::Success),
-            _ => Failure::io("standard output cannot be written", &error),
-        })
+        written.map_err(|error| unwritten(&error))
     }
 
     /// Says what is going on, on standard error; nothing where programs read.
@@ -345,6 +342,14 @@ impl Context {
             // Where standard error is closed, nobody can be told.
             let _ = writeln!(std::io::stderr(), "{}", render::control::shown(text));
         }
+    }
+}
+
+/// That standard output could not be written. A reader that has seen enough ends the program quietly.
+pub(crate) fn unwritten(error: &std::io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Failure::told(Exit::Success),
+        _ => Failure::io("standard output cannot be written", error),
     }
 }
 

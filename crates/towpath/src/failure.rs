@@ -160,6 +160,10 @@ impl From<client::Error> for Failure {
                 Failure::new(Exit::Unreachable, format!("{message}: {reason}"))
                     .remedy("see whether the platform still runs: `towpath status`")
             }
+            client::Error::Protocol { .. } => Failure::new(Exit::Failed, message).remedy(
+                "see that it is the address of a platform's API, which `towpath up` prints, and that the \
+                 platform is of this version",
+            ),
             client::Error::Text(error) => error.into(),
             _ => Failure::new(Exit::Failed, message),
         }

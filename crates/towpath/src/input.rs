@@ -68,11 +68,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
             .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
     };
     read.map_err(|error| {
-        let exit = match error.kind() {
-            std::io::ErrorKind::NotFound => Exit::NotFound,
-            _ => Exit::Failed,
-        };
-        Failure::new(exit, format!("{name} cannot be read: {error}"))
+        let message = format!("{name} cannot be read: {error}");
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::new(Exit::NotFound, message)
+                .remedy("name a file that there is, from this directory on; `-` is standard input"),
+            _ => Failure::new(Exit::Failed, message),
+        }
     })?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Failure::new(

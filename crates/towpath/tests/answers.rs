@@ -303,3 +303,55 @@ async fn what_the_platform_finds_wrong_is_told_along_with_the_mistakes_of_a_file
     assert!(applied.err.contains("imge"), "{}", applied.err);
     assert!(!applied.err.contains("curio"), "{}", applied.err);
 }
+
+#[tokio::test]
+async fn a_name_that_is_misspelt_makes_no_user() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data).await;
+    for change in [["--disabled", "true"], ["--email", "grace@example.com"]] {
+        let ended = site
+            .cli(&[&["user", "set", "garce"][..], &change].concat())
+            .await;
+        assert_eq!((ended.code, ended.out.as_str()), (4, ""), "{ended:?}");
+        assert!(ended.err.contains("towpath user list"), "{ended:?}");
+    }
+    let made = site.cli(&["user", "set", "grace"]).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let kept_out = site
+        .cli(&["user", "set", "grace", "--disabled", "true"])
+        .await;
+    assert_eq!(kept_out.code, 0, "{kept_out:?}");
+    let users = site.cli(&["user", "list"]).await;
+    assert!(!users.out.contains("garce"), "{users:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_told_with_the_right_one() {
+    let data = tempfile::tempdir().unwrap();
+    let (site, _running) = platform(&data).await;
+    let gateway = format!("http://127.0.0.1:{}", site.gateway);
+    for (line, code, says) in [
+        (
+            &["status", "--server", gateway.as_str()][..],
+            1,
+            "which `towpath up` prints",
+        ),
+        (&["deploy", "nofile.yaml"], 4, "name a file that there is"),
+        (&["up", "--listen", "9371"], 2, "127.0.0.1:7070"),
+        (
+            &["up", "--postgres", "mysql://host/canary"],
+            2,
+            "`postgres://`",
+        ),
+        (
+            &["subscription", "show", "nope", "--platform"],
+            4,
+            "`towpath subscription list --platform`",
+        ),
+    ] {
+        let ended = site.cli(line).await;
+        assert_eq!(ended.code, code, "{line:?}: {ended:?}");
+        assert!(ended.err.contains(says), "{line:?}: {ended:?}");
+        assert!(!ended.err.contains("canary"), "{line:?}: {ended:?}");
+    }
+}

@@ -232,6 +232,20 @@ async fn a_rollback_returns_to_the_deployment_before() {
         site.get("hello.dev.localhost").await,
         Ok((200, "first".to_owned()))
     );
+
+    // A deployment in place of the workload: what is told can be pasted, and is about the same environment.
+    let led = site.cli(&["rollback", "--env", "dev", "d-1"]).await;
+    assert_eq!(led.code, 4, "{led:?}");
+    let command = "`towpath rollback --env dev --to d-1`";
+    assert!(led.err.contains(command), "{led:?}");
+    let nowhere = site.cli(&["rollback", "--env", "dev", "d-77"]).await;
+    assert_eq!(nowhere.code, 4, "{nowhere:?}");
+    assert!(!nowhere.err.contains("--to"), "{nowhere:?}");
+
+    let mistyped = ["logs", "hello", "--env", "dev", "--container", "mian"];
+    let mistyped = site.cli(&mistyped).await;
+    assert_eq!((mistyped.code, mistyped.out.as_str()), (4, ""));
+    assert!(mistyped.err.contains("it has `main`"), "{mistyped:?}");
 }
 
 #[tokio::test]

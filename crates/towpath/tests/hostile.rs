@@ -362,6 +362,12 @@ async fn what_is_taken_names_its_holder() {
             [gateway.as_str(), "--gateway-listen"],
         ),
         (free, free, data.path(), ["another", "towpath.db"]),
+        (
+            api.as_str(),
+            gateway.as_str(),
+            data.path(),
+            ["in use by another Towpath", "towpath down"],
+        ),
     ] {
         let ended = up(listen, gateway, data).await;
         assert!(
@@ -394,6 +400,8 @@ async fn a_stranger_at_the_port_of_s3_is_waited_for_and_the_option_is_named() {
         (waiting.contains("--s3-listen") && waiting.contains(&site.s3.to_string())).then_some(())
     })
     .await;
+    let log = std::fs::read_to_string(data.path().join("test.log")).expect("it has a log");
+    assert!(log.contains("--s3-listen"), "{log}");
     drop(stranger);
     let end = work::ended(client, &begun, LONG).await;
     assert_eq!(

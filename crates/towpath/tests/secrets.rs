@@ -88,8 +88,13 @@ async fn a_workload_gets_its_teams_secret_and_the_next_version_with_the_next_dep
 
     put(&running, &secret, "canary-two").await;
     let plan = client.plan("dev", &order()).await.unwrap();
-    let warned = plan.plan.warnings.join("\n");
-    assert!(warned.contains("new version, 2"), "{warned}");
+    let shown = plan.plan.to_string();
+    let told = [
+        "secret `app/greeting`: version 1 -> 2",
+        "started anew with secret `app/greeting`",
+    ];
+    assert!(told.iter().all(|it| shown.contains(it)), "{shown}");
+    assert!(!plan.plan.is_empty(), "{shown}");
     let deployment = client.deploy("dev", &order()).await.unwrap();
     work::ended(client, &deployment, LONG).await;
     answers(&site, "canary-two").await;
@@ -143,6 +148,10 @@ async fn programs_and_templates_get_all_or_nothing() {
     let set = towpath(&site, &["secret", "set", "app/key"], "canary-key\n").await;
     assert!(set.status.success(), "{set:?}");
     assert!(!text(&set.stdout).contains("canary"));
+    assert!(
+        text(&set.stderr).contains("no team `payments` yet"),
+        "{set:?}"
+    );
     let drawn = towpath(&site, &["secret", "set", "app/drawn", "--generate"], "").await;
     assert!(drawn.status.success(), "{drawn:?}");
     let listed = towpath(&site, &["secret", "list"], "").await;
@@ -150,6 +159,20 @@ async fn programs_and_templates_get_all_or_nothing() {
     assert!(!text(&listed.stdout).contains("canary"));
     let got = towpath(&site, &["secret", "get", "app/key", "--value"], "").await;
     assert_eq!(text(&got.stdout), "canary-key");
+    // Who reads it may be gone already.
+    let (unread, writer) = std::io::pipe().unwrap();
+    drop(unread);
+    let get = ["secret", "get", "app/key", "--value", "--team", "payments"];
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_towpath"))
+        .args(get)
+        .env_clear()
+        .env("TOWPATH_DATA", &site.data)
+        .env("TOWPATH_SERVER", site.server())
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(text(&ended.stderr), "");
     let rotated = towpath(
         &site,
         &["secret", "rotate", "--path", "app", "-o", "json"],

@@ -23,7 +23,7 @@ use crate::{
 const DEPTH: usize = 32;
 
 /// The class of a resource that names none.
-const DEFAULT_CLASS: &str = "default";
+pub(super) const DEFAULT_CLASS: &str = "default";
 
 /// What a graph is built from.
 pub struct Input<'a> {

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod check;
+mod classes;
 mod difference;
 pub mod document;
 mod explain;
@@ -14,6 +15,7 @@ mod unread;
 
 pub use catalogue::{Catalogue, Context, Revision};
 pub use check::check;
+pub use classes::unnamed_classes;
 pub(crate) use difference::places;
 pub use difference::{RevisionChange, difference};
 pub use document::{Applicable, defaults};

@@ -41,11 +41,21 @@ pub fn unknown_outputs(asked: &Asked<'_>) -> Vec<Problem> {
                 continue;
             };
             if let Some((node, remedy)) = asked.lacks(id, &reference.output) {
+                let path = format!("workloads.{name}.{}", reference.path);
+                let is_other = id.resource_type != "volume";
+                if is_other && reference.is_volume && reference.output == ["source"] {
+                    let (what, resource) = (&id.resource_type, &reference.resource);
+                    let message = format!("`{resource}` is a {what}, not a volume");
+                    problems.push(
+                        Problem::new("graph/unknown-output", path, message)
+                            .remedy("name a resource of `type: volume`"),
+                    );
+                    continue;
+                }
                 let message = format!(
                     "`{reference}`: resource `{}` ({id}, by {}) has no output `{}`",
                     reference.resource, node.definition, reference.output[0]
                 );
-                let path = format!("workloads.{name}.{}", reference.path);
                 problems.push(Problem::new("graph/unknown-output", path, message).remedy(remedy));
             }
         }

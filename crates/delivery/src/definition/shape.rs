@@ -4,8 +4,6 @@ use kernel::{Problem, document::shaped};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::score::suggest::nearest;
-
 /// The document without the fields that are not as they should be, where it can be read so; and what is wrong
 /// with these. `place` (`documents[0]`) is where it stands.
 pub(super) fn in_part<T: DeserializeOwned>(
@@ -59,14 +57,13 @@ fn take_out(value: &mut Value, path: &str) -> bool {
 
 /// `problem` with how to mend it, as far as its words tell.
 fn advised(problem: Problem) -> Problem {
+    if problem.remedy.is_some() {
+        return problem;
+    }
     let message = problem.message.clone();
     let mut names = message.split('`').skip(1).step_by(2);
     if message.starts_with("unknown field ") {
-        let given = names.next().unwrap_or_default();
-        return problem.remedy(match nearest(given, names) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "remove it".to_owned(),
-        });
+        return problem.remedy("remove it");
     }
     if message.starts_with("missing field ") {
         let name = names.next().unwrap_or_default();

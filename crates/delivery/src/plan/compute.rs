@@ -45,6 +45,8 @@ pub struct Wanted<'a> {
     pub accept: &'a BTreeSet<String>,
     /// What a provisioner is like, by its name; none where there is no such provisioner.
     pub describe: &'a dyn Fn(&str) -> Option<Description>,
+    /// The address of a host and path through the gateway.
+    pub url: &'a dyn Fn(&str, &str) -> String,
 }
 
 /// Computes the plan. Pure, and the same for the same input.
@@ -87,6 +89,7 @@ pub fn compute(running: &Running<'_>, wanted: &Wanted<'_>) -> Plan {
             plan.resources.insert(name.clone(), step);
         }
     }
+    left_with_data(running, wanted, &mut plan);
     for (name, workload) in wanted.workloads {
         let url = wanted.urls.get(name).cloned();
         plan.workloads.insert(
@@ -251,6 +254,35 @@ fn no_longer_needed(held: &RunningResource<'_>, wanted: &Wanted<'_>) -> Option<R
     })
 }
 
+/// What comes empty in the place of a resource with data: a class or an id makes another resource, and nothing
+/// of the data goes along.
+fn left_with_data(running: &Running<'_>, wanted: &Wanted<'_>, plan: &mut Plan) {
+    for (id, node) in &wanted.graph.nodes {
+        if running.resources.contains_key(&instance_name(id)) {
+            continue;
+        }
+        let asks = |user: &String| {
+            let resource = format!("{user}.resources.");
+            node.asked_by
+                .iter()
+                .any(|asker| asker.starts_with(&resource))
+        };
+        for (name, held) in &running.resources {
+            let left = &held.spec.node;
+            let is_kept = plan
+                .resources
+                .get(name)
+                .is_some_and(|step| step.action == Action::Keep);
+            if is_kept && left.resource_type == id.resource_type && held.used_by.iter().any(asks) {
+                plan.warnings.push(format!(
+                    "{id} is new and EMPTY: the data of {left}, which is no longer asked for, does not come along; \
+                     if that is not meant, give the resource the name, class and id that it had"
+                ));
+            }
+        }
+    }
+}
+
 fn workload_step(
     before: Option<&score::Workload>,
     after: &score::Workload,
@@ -270,7 +302,7 @@ fn workload_step(
 }
 
 fn routes(running: &Running<'_>, wanted: &Wanted<'_>, plan: &mut Plan) {
-    let url = |route: &RouteSpec| format!("http://{}{}", route.host, route.path);
+    let url = |route: &RouteSpec| (wanted.url)(&route.host, &route.path);
     let before: BTreeSet<String> = running
         .routes
         .iter()

@@ -17,7 +17,7 @@ pub struct Plan {
     pub resources: BTreeMap<String, ResourceStep>,
     /// Workloads, by name.
     pub workloads: BTreeMap<String, WorkloadStep>,
-    /// Routes that come and go: `http://host/path`.
+    /// Routes that come: `http://host/path`, with the gateway's port.
     pub routes_added: Vec<String>,
     /// Routes that go.
     pub routes_removed: Vec<String>,

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::last_lines;
 use crate::{
-    engine::{LogQuery, Phase},
+    engine::{LogQuery, Phase, ReleaseState},
     model::{
         Deployment, DeploymentPhase, Environment, Failure, InstancePhase, ResourceInstance,
         Workload, instance_name,
@@ -314,13 +314,21 @@ impl Pass<'_> {
     async fn run_failure(&self, workload: &Resource<Workload>, step: &str) -> Failure {
         let Resource { meta, spec, status } = workload;
         let state = status.releases.get(&spec.release);
-        let message = match state.map(|s| s.message.as_str()).unwrap_or_default() {
-            "" if status.message.is_empty() => {
-                let seconds = self.deployment.spec.timeout_seconds;
-                format!("it was not ready within {seconds} s")
+        let said = match state.map(|s| s.message.as_str()).unwrap_or_default() {
+            "" => status.message.as_str(),
+            message => message,
+        };
+        let seconds = self.deployment.spec.timeout_seconds;
+        let late = format!("it was not ready within {seconds} s");
+        // What an engine knows to last, it has told in full.
+        let ends = state.filter(|state| step == "observe" && !state.lasting);
+        let message = match (said, ends.and_then(ends_of)) {
+            ("", None) => late,
+            (said, None) => said.to_owned(),
+            (said, Some((ends, last))) if said.is_empty() || said == last => {
+                format!("{late}: {ends}")
             }
-            "" => status.message.clone(),
-            message => message.to_owned(),
+            (said, Some((ends, _))) => format!("{late}: {ends}; {said}"),
         };
         Failure {
             step: step.into(),
@@ -378,6 +386,20 @@ impl Pass<'_> {
             data,
         }
     }
+}
+
+/// How often the container ended that ended most often, and how it did last; and what is said of the last end alone.
+/// While it runs once more, nothing else tells of that.
+fn ends_of(state: &ReleaseState) -> Option<(String, String)> {
+    let again = state
+        .containers
+        .iter()
+        .filter(|(_, seen)| seen.restarts > 0);
+    let (name, seen) = again.max_by_key(|(_, seen)| seen.restarts)?;
+    let how = seen.last_exit.as_deref()?;
+    let times = seen.restarts.saturating_add(u32::from(!seen.running));
+    let ends = format!("container {name} ended {times} times, last: {how}");
+    Some((ends, format!("container {name}: {how}")))
 }
 
 fn create_failure(instance: &Resource<ResourceInstance>) -> Failure {

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Beyond so many a person is no better off, and a hostile file would cost memory.
-const MAX_PROBLEMS: usize = 100;
+pub(super) const MAX_PROBLEMS: usize = 100;
 
 /// What is wrong with a tree, as far as it has been looked at.
 pub(super) struct Check<'s> {
@@ -259,7 +259,8 @@ impl<'s> Check<'s> {
         };
         let remedy = match (expected, &node.content) {
             (_, Content::Null) => "give it a value, or remove the field".to_owned(),
-            (Shape::Text(_) | Shape::Word(_), Content::Bool(_) | Content::Number(_)) => {
+            (Shape::Word(words), _) => format!("write {}", list(words.iter().copied(), "or")),
+            (Shape::Text(_), Content::Bool(_) | Content::Number(_)) => {
                 format!("put it in quotes: \"{written}\"")
             }
             (Shape::Port, Content::Text(text)) if text.parse::<u16>().is_ok() => {

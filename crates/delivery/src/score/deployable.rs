@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use kernel::Problem;
+use serde_json::Value;
 
 use super::{
     Compute, Container, Probe, Workload,
@@ -108,6 +109,24 @@ fn annotations(workload: &Workload, problems: &mut Vec<Problem>) {
         };
         let path = join_path(["metadata", "annotations", name]);
         problems.push(Problem::new("score/annotation", path, message).remedy(remedy));
+    }
+    for (resource, asked) in &workload.resources {
+        let theirs = asked.metadata.get("annotations").and_then(Value::as_object);
+        let ours = theirs.into_iter().flat_map(|all| all.keys());
+        for name in ours.filter(|name| name.starts_with(OURS)) {
+            let path = join_path(["resources", resource, "metadata", "annotations", name]);
+            let message = format!("there is no annotation `{name}` of a resource");
+            let remedy = match suggest::nearest(name, [FIXED_PORT]) {
+                Some(near) => format!(
+                    "`{near}` is one of the workload: write it into its `metadata.annotations`"
+                ),
+                None => format!(
+                    "remove it, or give it another beginning; of those of workloads that begin so there is \
+                     `{FIXED_PORT}`"
+                ),
+            };
+            problems.push(Problem::new("score/annotation", path, message).remedy(remedy));
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct OutputReference {
     pub resource: String,
     /// The output's name; further names lead into its value.
     pub output: Vec<String>,
+    /// Whether it is asked for as the directory of a volume.
+    pub is_volume: bool,
 }
 
 impl std::fmt::Display for OutputReference {
@@ -54,6 +56,7 @@ pub fn output_references(workload: &Workload) -> Vec<OutputReference> {
                     path: join_path(["containers", name, "volumes", target, "source"]),
                     resource,
                     output,
+                    is_volume: true,
                 });
             }
         }
@@ -81,6 +84,7 @@ fn within(text: &str, path: &[&str], found: &mut Vec<OutputReference>) {
                         path: join_path(path.iter().copied()),
                         resource: resource.clone(),
                         output: output.to_vec(),
+                        is_volume: false,
                     })
                 }
                 _ => None,

@@ -7,7 +7,7 @@ use kernel::Problem;
 
 use super::{
     Document, Draft,
-    check::Check,
+    check::{Check, MAX_PROBLEMS},
     pattern,
     placeholder::{join_path, split_path},
     read::{all_rules, workload},
@@ -16,6 +16,13 @@ use super::{
 
 /// The container that stands for those that are all taken out, where none has a name.
 const STAND_IN: &str = "main";
+
+/// What a workload is called that has no name, or none that can be read as one.
+const NAMELESS: &str = "workload";
+
+/// How often it is looked for what hung on what was taken out. More than any workload takes that somebody wrote; each
+/// look reads all of it.
+const TURNS: usize = 10;
 
 /// A workload without its mistakes.
 #[derive(Debug, Clone)]
@@ -27,12 +34,13 @@ pub struct Rest {
 }
 
 impl Draft {
-    /// What is left once every mistake is taken out along with what hangs on it; none where nothing can be.
+    /// What is left once every mistake is taken out along with what hangs on it; none where nothing can be, or where
+    /// there are more mistakes than anybody is told of at once.
     pub fn rest(&self) -> Option<Rest> {
         let mut tree = self.tree.clone();
         let mut left_out = Vec::new();
         // Each turn takes something out, and what hung on that is wrong in the next.
-        for _ in 0..=self.tree.size() {
+        for _ in 0..TURNS {
             let mut check = Check::new(&self.sources, Vec::new());
             all_rules(&mut check, &tree);
             let problems = check.finish();
@@ -45,8 +53,11 @@ impl Draft {
                 };
                 return Some(Rest { document, left_out });
             }
+            if problems.len() >= MAX_PROBLEMS {
+                return None;
+            }
             let before = left_out.len();
-            for whole in wholes(&problems)? {
+            for whole in wholes(&problems) {
                 left_out.extend(self.take_out(&mut tree, &whole));
             }
             if left_out.len() == before {
@@ -63,6 +74,15 @@ impl Draft {
             ["apiVersion"] => {
                 put(tree, "apiVersion", Content::Text("score.dev/v1b1".into()));
                 Some("apiVersion".into())
+            }
+            ["metadata"] => {
+                put(tree, "metadata", Content::Map(Vec::new()));
+                Some("metadata".into())
+            }
+            ["metadata", "name"] => {
+                let name = Content::Text(stand_in(self.name()));
+                put(tree.get_mut("metadata")?, "name", name);
+                Some("metadata.name".into())
             }
             ["containers"] => {
                 let name = self
@@ -85,13 +105,13 @@ impl Draft {
 }
 
 /// What is not to be judged with these mistakes, each thing once, and in an order in which none moves another: the
-/// deepest first, and of a list the last. None where nobody can say of which workload they are.
-fn wholes(problems: &[Problem]) -> Option<Vec<Vec<String>>> {
+/// deepest first, and of a list the last.
+fn wholes(problems: &[Problem]) -> Vec<Vec<String>> {
     let mut wholes: Vec<Vec<String>> = Vec::new();
     // That there are more of them stands nowhere: they are found in the next turn.
     for problem in problems.iter().filter(|problem| !problem.path.is_empty()) {
         let mut path = split_path(&problem.path);
-        path.truncate(whole(&path)?);
+        path.truncate(whole(&path));
         if !wholes.contains(&path) {
             wholes.push(path);
         }
@@ -100,15 +120,28 @@ fn wholes(problems: &[Problem]) -> Option<Vec<Vec<String>>> {
         let index = path.last().and_then(|name| name.parse::<usize>().ok());
         (Reverse(path.len()), Reverse(index))
     });
-    Some(wholes)
+    wholes
 }
 
-/// How much of the path of a mistake leads to what is not to be judged with it; none where nobody can say which
-/// workload it is of.
-fn whole(path: &[String]) -> Option<usize> {
+/// A name for a workload that has `given` for one, which is none: as near to it as can be.
+fn stand_in(given: &str) -> String {
+    let letters = given.chars().map(|c| match c.to_ascii_lowercase() {
+        c if c.is_ascii_alphanumeric() => c,
+        _ => '-',
+    });
+    let near: String = letters.collect();
+    let near = near.trim_matches('-');
+    if (pattern::LABEL.accepts)(near) {
+        near.to_owned()
+    } else {
+        NAMELESS.to_owned()
+    }
+}
+
+/// How much of the path of a mistake leads to what is not to be judged with it.
+fn whole(path: &[String]) -> usize {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    Some(match path.as_slice() {
-        ["metadata"] | ["metadata", "name"] => return None,
+    match path.as_slice() {
         ["containers", _, "variables" | "files" | "volumes", _, ..] => 4,
         [
             "containers",
@@ -117,9 +150,9 @@ fn whole(path: &[String]) -> Option<usize> {
             | "before",
             ..,
         ] => 3,
-        ["metadata", ..] | ["resources" | "containers", _, ..] => 2,
+        ["metadata" | "resources" | "containers", _, ..] => 2,
         _ => 1,
-    })
+    }
 }
 
 /// Removes the field, or the item, `name` of what is at `above`.

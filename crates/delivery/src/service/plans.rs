@@ -13,7 +13,7 @@ use crate::{
     definition::{self, Context},
     engine::Objection,
     model::{Environment, Graph, ResourceInstance, RouteSpec, Workload, instance_name},
-    plan::{self, Plan, Running, RunningResource, Wanted},
+    plan::{self, Action, Plan, Running, RunningResource, Wanted},
     score::{self, suggest},
     verify::Decision,
 };
@@ -70,7 +70,6 @@ impl Delivery {
         problems.extend(self.refuse_taken(caller, environment, &claims).await?);
         problems.extend(objections.problems);
         let mut warnings: Vec<_> = stays.into_iter().map(|p| p.message).collect();
-        warnings.extend(outdated.values().cloned());
         warnings.extend(objections.warnings);
         let sum = self.check_quota(environment, order, &running).await?;
         problems.extend(sum.problems);
@@ -83,6 +82,9 @@ impl Delivery {
             .collect();
         let mut plan = self.compute(order, &graph, &claims, &instances, &running, &routes);
         plan.warnings.extend(warnings);
+        plan.warnings
+            .extend(definition::unnamed_classes(&graph, &catalogue));
+        show_outdated(&mut plan, &graph, &outdated, &order.workloads);
         for instance in instances
             .iter()
             .filter(|held| plan.held.contains(&held.meta.name))
@@ -196,6 +198,7 @@ impl Delivery {
                 urls: &urls,
                 accept: &order.accept,
                 describe: &|provisioner| self.provisioner(provisioner).map(|p| p.describe()),
+                url: &|host, path| self.url(host, path),
             },
         )
     }
@@ -252,7 +255,8 @@ impl Delivery {
         plan: &Plan,
     ) -> Result<(Decision, Value)> {
         let role = self.role(&environment.spec.role).await?;
-        let workloads = seen_by_policy(&order.workloads)?;
+        let engine = self.engine(&environment.spec.engine)?;
+        let workloads = seen_by_policy(&order.workloads, engine.runs_images())?;
         let input = json!({
             "caller": { "subject": caller.subject, "teams": caller.teams, "admin": caller.admin },
             "environment": {
@@ -302,6 +306,39 @@ fn remark(problem: &Problem) -> String {
 
 fn refused(problems: Vec<Problem>) -> Error {
     Error::problems("this cannot be deployed", problems)
+}
+
+/// What is made anew changes, and with it every workload that reads something of it.
+fn show_outdated(
+    plan: &mut Plan,
+    graph: &Graph,
+    outdated: &Outdated,
+    workloads: &BTreeMap<String, score::Workload>,
+) {
+    let changes = |action: &mut Action| {
+        if *action == Action::None {
+            *action = Action::Change;
+        }
+    };
+    for (id, why) in outdated {
+        let name = instance_name(id);
+        if let Some(step) = plan.resources.get_mut(&name) {
+            step.reasons.push(why.clone());
+            if !plan.held.contains(&name) {
+                changes(&mut step.action);
+            }
+        }
+        for (name, workload) in workloads {
+            let ids = graph.workloads.get(name);
+            let reads = score::output_references(workload)
+                .iter()
+                .any(|it| ids.and_then(|ids| ids.get(&it.resource)) == Some(id));
+            if let Some(step) = plan.workloads.get_mut(name).filter(|_| reads) {
+                changes(&mut step.action);
+                step.changes.push(format!("started anew with {why}"));
+            }
+        }
+    }
 }
 
 /// Accepted replacements of what the deployment does not have. Of what it has and does not replace, the

@@ -215,14 +215,39 @@ impl Delivery {
         {
             Some(instance) => instance,
             // People know a resource by what it is in the graph, too.
-            None => self
-                .instances(environment)
-                .await?
-                .into_iter()
-                .find(|i| i.spec.node.to_string() == name || i.spec.node.id == name)
-                .ok_or_else(|| ResourceInstance::not_found(environment, name))?,
+            None => known_as(self.instances(environment).await?, environment, name)?,
         };
         Ok((room, instance))
+    }
+}
+
+/// The one of `instances` that is `name` in the graph; else the only one that a workload calls so.
+fn known_as(
+    mut instances: Vec<Resource<ResourceInstance>>,
+    environment: &str,
+    name: &str,
+) -> Result<Resource<ResourceInstance>> {
+    let in_graph = |it: &Resource<ResourceInstance>| {
+        it.spec.node.to_string() == name || it.spec.node.id == name
+    };
+    if let Some(index) = instances.iter().position(in_graph) {
+        return Ok(instances.swap_remove(index));
+    }
+    instances.retain(|it| {
+        let workload = it.spec.workload.as_deref();
+        workload.is_some_and(|workload| it.spec.node.id == format!("{workload}.{name}"))
+    });
+    let called: Vec<_> = instances
+        .iter()
+        .map(|it| it.spec.node.to_string())
+        .collect();
+    match (instances.pop(), called.as_slice()) {
+        (Some(only), [_]) => Ok(only),
+        (None, _) => Err(ResourceInstance::not_found(environment, name)),
+        (Some(_), names) => Err(
+            Error::conflict(format!("several resources are called `{name}`"))
+                .remedy(format!("give the whole name of one: {}", names.join(", "))),
+        ),
     }
 }
 

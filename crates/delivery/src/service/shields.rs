@@ -109,7 +109,14 @@ impl Delivery {
         let spec = found.typed::<Deployment>()?.spec;
         let mut input = spec.policy_context;
         if let Some(fields) = input.as_object_mut() {
-            fields.insert("workloads".into(), seen_by_policy(&spec.workloads)?);
+            let engine = fields
+                .get("environment")
+                .and_then(|environment| environment.get("engine")?.as_str());
+            // One that is not here any more cannot say: policy then sees more, not less.
+            let engine = engine.and_then(|name| self.engine(name).ok());
+            let runs_images = engine.is_none_or(|engine| engine.runs_images());
+            let workloads = seen_by_policy(&spec.workloads, runs_images)?;
+            fields.insert("workloads".into(), workloads);
             let plan = serde_json::to_value(&spec.plan)
                 .map_err(|e| Error::internal("a plan could not be serialized", e))?;
             fields.insert("plan".into(), plan);
@@ -201,14 +208,22 @@ impl Delivery {
     }
 }
 
-/// Workloads as policy sees them: which variables and files there are, not what is in them.
+/// Workloads as policy sees them: which variables and files there are, not what is in them. Where the engine does
+/// not run images, a container with a command of its own is marked: nothing of its image is used.
 pub(super) fn seen_by_policy(
     workloads: &std::collections::BTreeMap<String, score::Workload>,
+    runs_images: bool,
 ) -> Result<Value> {
-    let mut workloads = serde_json::to_value(workloads)
+    let mut seen = serde_json::to_value(workloads)
         .map_err(|e| Error::internal("workloads could not be serialized", e))?;
-    hide_values(&mut workloads);
-    Ok(workloads)
+    hide_values(&mut seen);
+    for (name, workload) in workloads.iter().filter(|_| !runs_images) {
+        let with_commands = workload.containers.iter();
+        for (container, _) in with_commands.filter(|(_, it)| !it.command.is_empty()) {
+            seen[name]["containers"][container]["imageUnused"] = Value::Bool(true);
+        }
+    }
+    Ok(seen)
 }
 
 /// Policy sees which variables and files there are, not what is in them.
@@ -238,6 +253,31 @@ fn hide_values(workloads: &mut Value) {
                 fields.remove("content");
                 fields.remove("binaryContent");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_beside_a_command_is_unused_where_images_are_not_run() {
+        let workload = serde_json::from_value(json!({
+            "apiVersion": "score.dev/v1b1",
+            "metadata": { "name": "shop" },
+            "containers": {
+                "web": { "image": "python3", "command": ["python3", "server.py"] },
+                "side": { "image": "/bin/side" },
+            },
+        }));
+        let workload: score::Workload = workload.expect("it is a workload");
+        let workloads = [("shop".to_owned(), workload)].into();
+        for (runs_images, unused) in [(false, json!(true)), (true, Value::Null)] {
+            let seen = seen_by_policy(&workloads, runs_images).expect("it is JSON");
+            let containers = &seen["shop"]["containers"];
+            assert_eq!(containers["web"]["imageUnused"], unused);
+            assert_eq!(containers["side"]["imageUnused"], Value::Null);
         }
     }
 }

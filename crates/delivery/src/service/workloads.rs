@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::{LogLine, LogQuery},
-    model::{ResourceInstance, Workload},
+    model::{Deployment, ResourceInstance, Workload},
 };
 
 impl Delivery {
@@ -83,8 +83,34 @@ impl Delivery {
                 "its releases are numbered 1 to {newest}; without a number all are read"
             )));
         }
+        if let Some(container) = &query.container {
+            self.expect_container(&workload, container).await?;
+        }
         let engine = self.engine_of(environment).await?;
         Ok(engine.logs(environment, name, query).await?)
+    }
+
+    /// Fails where `workload` has no such container. One that an earlier deployment had may have lines that are
+    /// kept.
+    async fn expect_container(&self, workload: &Resource<Workload>, container: &str) -> Result<()> {
+        let containers = &workload.spec.score.containers;
+        if containers.contains_key(container) {
+            return Ok(());
+        }
+        let (environment, name) = (&workload.meta.scope, &workload.meta.name);
+        let query = Query::scope(environment);
+        let deployments = self.store.list_all::<Deployment>(&query).await?;
+        let mut earlier = deployments
+            .iter()
+            .filter_map(|one| one.spec.workloads.get(name));
+        if earlier.any(|score| score.containers.contains_key(container)) {
+            return Ok(());
+        }
+        let names: Vec<_> = containers.keys().map(|one| format!("`{one}`")).collect();
+        Err(Error::not_found(format!(
+            "container `{container}` of workload `{name}` in environment `{environment}`"
+        ))
+        .remedy(format!("it has {}", names.join(", "))))
     }
 
     /// Whether the caller may read a workload's log; for one who goes on reading, whether they still may.

@@ -15,7 +15,10 @@ use tokio::sync::{Barrier, broadcast};
 use towpath_delivery::{
     Engine, Provisioner, Verifier,
     ending::Ends,
-    engine::{EngineError, LogLine, LogQuery, Objection, Phase, Release, ReleaseRef, ReleaseState},
+    engine::{
+        ContainerState, EngineError, LogLine, LogQuery, Objection, Phase, Release, ReleaseRef,
+        ReleaseState,
+    },
     provisioner::{Claim, Description, Output, Presence, ProvisionError, Provisioned, Request},
     score::Workload,
     verify::Decision,
@@ -183,8 +186,8 @@ impl Provisioner for Shelf {
     }
 }
 
-/// Runs whatever it is given at once, but for the images `broken`, which cannot start, and `slow`, which
-/// never gets ready.
+/// Runs whatever it is given at once, but for the images `broken`, which cannot start, `slow`, which never gets
+/// ready, and `crashing`, which runs for the seventh time.
 pub struct Stage {
     runs: Mutex<BTreeMap<ReleaseRef, ReleaseState>>,
     removed: Mutex<Vec<ReleaseRef>>,
@@ -243,17 +246,26 @@ impl Engine for Stage {
             (Phase::Failed, "container main: exit code 3")
         } else if runs("slow") {
             (Phase::Starting, "container main: not ready")
+        } else if runs("crashing") {
+            (Phase::Restarting, "")
         } else {
             (Phase::Ready, "")
         };
         let endpoint = |name: &String| (name.clone(), SocketAddr::from(([127, 0, 0, 1], 9)));
+        let crashing = || ContainerState {
+            running: true,
+            restarts: 6,
+            last_exit: Some("exit code 3".into()),
+            ..ContainerState::default()
+        };
+        let crashed = runs("crashing").then(|| ("main".to_owned(), crashing()));
         let state = ReleaseState {
             lasting: false,
             digest: release.digest.clone(),
             phase,
             message: message.into(),
             endpoints: release.ports.keys().map(endpoint).collect(),
-            containers: BTreeMap::new(),
+            containers: crashed.into_iter().collect(),
         };
         self.runs.lock().unwrap().insert(release.id.clone(), state);
         Ok(())

@@ -69,6 +69,49 @@ async fn what_no_other_try_mends_fails_the_deployment_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_again_and_again_is_told_with_how_and_how_often() {
+    let room = Room::open().await;
+    let failed = room.ended(&room.deploy_briefly("crashing").await).await;
+    let failure = failed.status.failure.unwrap();
+    assert_eq!(
+        failure.message,
+        "it was not ready within 1 s: container main ended 6 times, last: exit code 3"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resource_is_known_by_the_name_that_its_only_workload_has_for_it() {
+    let room = Room::open().await;
+    room.succeeded(&room.deploy("notes:1", &[("box", 1)], &[]).await)
+        .await;
+    let made = room.thing("box").await.unwrap();
+    for name in ["box", "notes.box", "thing.default#notes.box"] {
+        let caller = kernel::Caller::local_admin();
+        let found = room.delivery.resource(&caller, "dev", name).await;
+        assert_eq!(found.unwrap().meta.name, made.meta.name, "{name}");
+    }
+    let resources = json!({ "box": { "type": "thing", "class": "huge", "params": { "size": 1 } } });
+    let resources = resources.as_object().unwrap().clone();
+    let deployed = room.deploy_to("dev", "notes:1", resources, &[]).await;
+    let warnings = deployed.unwrap().spec.plan.warnings.join("\n");
+    for told in [
+        "notes.resources.box.class: no definition of `thing` names the class `huge`",
+        "thing.huge#notes.box is new and EMPTY: the data of thing.default#notes.box",
+    ] {
+        assert!(warnings.contains(told), "{warnings}");
+    }
+    let caller = kernel::Caller::local_admin();
+    let both = room
+        .delivery
+        .resource(&caller, "dev", "box")
+        .await
+        .unwrap_err();
+    let remedy = both.remedy.unwrap();
+    assert!(remedy.contains("thing.huge#notes.box"), "{remedy}");
+    assert!(remedy.contains("thing.default#notes.box"), "{remedy}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replacement_of_data_is_held_until_it_is_accepted_by_name() {
     let room = Room::open().await;
     room.succeeded(&room.deploy("notes:1", &[("box", 1)], &[]).await)

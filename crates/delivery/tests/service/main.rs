@@ -14,3 +14,4 @@ mod pins;
 mod quota;
 mod roles;
 mod room;
+mod whose;

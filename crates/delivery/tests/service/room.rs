@@ -133,6 +133,23 @@ impl Room {
         self.deploy_to("dev", image, resources, accept).await
     }
 
+    /// Deploys the workload `notes` with this image and nothing else, which is waited for a second.
+    pub async fn deploy_briefly(&self, image: &str) -> Resource<Deployment> {
+        let workload = json!({
+            "apiVersion": "score.dev/v1b1",
+            "metadata": { "name": "notes" },
+            "containers": { "main": { "image": image } },
+        });
+        let order = NewDeployment {
+            workloads: [("notes".to_owned(), workload)].into(),
+            create_environment: Some(CreateEnvironment::default()),
+            timeout_seconds: Some(1),
+            ..NewDeployment::default()
+        };
+        let deployed = self.delivery.deploy(&self.caller, "dev", order).await;
+        deployed.unwrap()
+    }
+
     /// Deploys the workload `notes` with a tower, for which a test has a definition.
     pub async fn deploy_tower(&self) -> Resource<Deployment> {
         let tower = ("tower".to_owned(), json!({ "type": "tower" }));

@@ -31,14 +31,15 @@ pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Object
 }
 
 /// A program listens where it is told to, and not on the declared `targetPort`: who wrote that for containers
-/// need not know. Whoever speaks of `PORT`, or gives the annotation, knows.
+/// need not know, be the `port` that others call the same or not. Whoever speaks of `PORT`, or gives the annotation,
+/// knows.
 fn target_ports(workload: &score::Workload, objections: &mut Vec<Objection>) {
     let annotations = &workload.metadata.annotations;
     if annotations.contains_key(score::FIXED_PORT) || reads_port(workload) {
         return;
     }
     for (name, port) in workload.service.iter().flat_map(|service| &service.ports) {
-        let Some(target) = port.target_port.filter(|target| *target != port.port) else {
+        let Some(target) = port.target_port else {
             continue;
         };
         let message = format!(
@@ -99,8 +100,13 @@ fn unwalled() -> Objection {
 fn program(path: &str, container: &score::Container, objections: &mut Vec<Objection>) {
     let image = &container.image;
     let refuse = |message: String| {
+        let field = if container.command.is_empty() {
+            "image"
+        } else {
+            "command.0"
+        };
         Objection::Refuse(
-            Problem::new("engine/program", format!("{path}.image"), message).remedy(
+            Problem::new("engine/program", format!("{path}.{field}"), message).remedy(
                 "give the path of a program on this machine (--image PATH), or a command, or deploy \
                  with the docker engine",
             ),
@@ -114,7 +120,8 @@ fn program(path: &str, container: &score::Container, objections: &mut Vec<Object
                 )));
             }
         }
-        None if image == "." => objections.push(refuse("no program is given".into())),
+        // That it is still to be given is said of it on every engine.
+        None if image == "." => {}
         None => objections.push(refuse(format!(
             "{image} is an image, and the process engine runs programs of this machine"
         ))),

@@ -340,6 +340,10 @@ impl Engine for ProcessEngine {
         "process"
     }
 
+    fn runs_images(&self) -> bool {
+        false
+    }
+
     fn check(&self, workload: &Score) -> Vec<Objection> {
         check::check(&self.machine, workload)
     }

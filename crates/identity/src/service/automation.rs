@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
-    Caller, CallerKind, Change, EventFilter, Key, Kind as _, Query, Record, Result, Secret, Store,
-    Target, anew,
+    Caller, CallerKind, Change, EventFilter, Key, Kind as _, Outcome, Query, Record, Result,
+    Secret, Store, Target, anew,
 };
 use serde::Serialize;
 
@@ -70,7 +70,8 @@ pub struct Departure {
     pub tools: Vec<PersonalCredential>,
     /// Keys that they drew, and have seen: these go on. Rotate them twice.
     pub seen: Vec<SeenKey>,
-    /// Secrets whose present value they were told, deploy credentials' keys with them: these go on. Rotate them.
+    /// Secrets whose present value they were told or wrote, deploy credentials' keys with them: these go on. Rotate
+    /// them.
     pub told: Vec<Told>,
     /// What they made, or were the last to change, and that is still there: it is their team's, and goes
     /// on.
@@ -118,7 +119,7 @@ pub struct SeenKey {
     pub drawn: Timestamp,
 }
 
-/// A value that somebody was told, and that has not been changed since.
+/// A value that somebody was told or wrote, and that has not been changed since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
@@ -130,7 +131,7 @@ pub struct Told {
     pub name: String,
     /// Whose it is.
     pub team: String,
-    /// When they were told last.
+    /// When they were told it last, or wrote it.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }
@@ -163,7 +164,7 @@ const MAKING: [&str; 4] = [
 
 /// What is told of a value by events.
 struct Telling {
-    /// That somebody was told it.
+    /// That somebody knows it: was told it, or wrote it.
     told: &'static str,
     /// Which number it has, in this event and the next.
     number: &'static str,
@@ -173,11 +174,19 @@ struct Telling {
     gone: &'static str,
 }
 
-const TELLING: [Telling; 2] = [
+const WRITTEN: &str = "secret.written";
+
+const TELLING: [Telling; 3] = [
     Telling {
         told: "secret.revealed",
         number: "version",
-        renewed: "secret.written",
+        renewed: WRITTEN,
+        gone: "secret.deleted",
+    },
+    Telling {
+        told: WRITTEN,
+        number: "version",
+        renewed: WRITTEN,
         gone: "secret.deleted",
     },
     Telling {
@@ -332,26 +341,38 @@ fn of_type(kind: &str) -> EventFilter {
     }
 }
 
-/// The values that somebody was told, as far as they are still worth something.
+/// The values that somebody was told, or wrote, as far as they are still worth something.
 pub(super) async fn told(store: &Store, subject: &str) -> Result<Vec<Told>> {
-    let mut all = Vec::new();
+    let mut all: Vec<Told> = Vec::new();
     for telling in TELLING {
         let mut last = BTreeMap::new();
         caused(store, telling.told, subject, |event| {
-            last.insert(event.subject.clone(), event);
+            if telling.tells(&event) {
+                last.insert(event.subject.clone(), event);
+            }
         })
         .await?;
         for event in last.into_values() {
-            if !telling.is_over(store, &event).await?
-                && let Some(Key { kind, scope, name }) = event.subject_key()
-            {
-                all.push(Told {
-                    kind,
-                    scope,
-                    name,
-                    team: event.team,
-                    at: event.time,
-                });
+            if telling.is_over(store, &event).await? {
+                continue;
+            }
+            let Some(Key { kind, scope, name }) = event.subject_key() else {
+                continue;
+            };
+            let one = Told {
+                kind,
+                scope,
+                name,
+                team: event.team,
+                at: event.time,
+            };
+            // Of one that they wrote and were told, too, the later.
+            let same = |known: &&mut Told| {
+                (&known.kind, &known.scope, &known.name) == (&one.kind, &one.scope, &one.name)
+            };
+            match all.iter_mut().find(same) {
+                Some(known) => known.at = known.at.max(one.at),
+                None => all.push(one),
             }
         }
     }
@@ -359,6 +380,13 @@ pub(super) async fn told(store: &Store, subject: &str) -> Result<Vec<Told>> {
 }
 
 impl Telling {
+    /// Whether whoever caused `event` knows the value by it: not where the platform drew it, nor where it was not
+    /// written.
+    fn tells(&self, event: &kernel::Event) -> bool {
+        let by_hand = event.data["origin"] == "written" && event.outcome == Some(Outcome::Pass);
+        self.told != WRITTEN || by_hand
+    }
+
     /// Whether what `event` tells of has gone since, or was renewed.
     async fn is_over(&self, store: &Store, event: &kernel::Event) -> Result<bool> {
         let since = async |kind: &str| {

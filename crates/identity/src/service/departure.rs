@@ -30,7 +30,8 @@ pub struct TeamDeparture {
     pub tools: Vec<PersonalCredential>,
     /// Keys of the team's service accounts that they drew, and have seen: these go on. Rotate them twice.
     pub seen: Vec<SeenKey>,
-    /// Secrets whose present value they were told, deploy credentials' keys with them: these go on. Rotate them.
+    /// Secrets whose present value they were told or wrote, deploy credentials' keys with them: these go on. Rotate
+    /// them.
     pub told: Vec<Told>,
     /// What they made, or were the last to change, and that is still there: it goes on.
     pub stays: Vec<Made>,

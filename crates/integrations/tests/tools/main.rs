@@ -8,6 +8,7 @@ mod holding;
 mod hub;
 mod jira;
 mod members;
+mod others;
 mod reconcile;
 mod repairs;
 mod support;

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use axum::{
     Json, Router,
     extract::State,
@@ -14,26 +13,24 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use jiff::Timestamp;
 use kernel::{
-    Action, Authorizer, Caller, Change, Driver, DriverHandle, Event, EventFilter, Guard, Key,
-    NewEvent, Resource, Result, Ruling, Sealer, Store, Target, outbound::Reach,
+    Caller, Change, Driver, DriverHandle, EventFilter, Guard, Key, NewEvent, Resource, Sealer,
+    Store, outbound::Reach,
 };
 use serde_json::{Value, json};
 use teams::{
     Registry, Settings, Teams,
     api::NewIntegration,
     model::{IntegrationState, IntegrationStatus, Offboarding, Step, Team, TeamSpec, Truth},
-    port::{
-        Belongings, Credentials, Group, GroupsOf, Left, LocalGroups, Member, MembershipSource,
-        SecretNames, Upstreams,
-    },
     reconcile::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
     service::Ports,
 };
 use testkit::{Database, eventually};
 
-use crate::support::serve;
+use crate::{
+    others::{Nothing, Operators, Source, Upstream},
+    support::serve,
+};
 
 testkit::on_both!(
     what_is_changed_by_hand_is_told_and_healed,
@@ -43,147 +40,6 @@ testkit::on_both!(
 );
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
-
-/// The one source of who is in the one group; none: it is away.
-pub(crate) struct Source(pub(crate) Mutex<Option<BTreeSet<String>>>);
-
-#[async_trait]
-impl MembershipSource for Source {
-    fn name(&self) -> &'static str {
-        "local"
-    }
-
-    async fn group(&self, _: &str, _: Option<&str>) -> Result<Group> {
-        let members = self.0.lock().unwrap().clone();
-        let members = members.ok_or_else(|| kernel::Error::unavailable("it is away"))?;
-        let member = |name: String| Member {
-            subject: format!("local:{name}"),
-            email: Some(format!("{name}@acme.example")),
-            name,
-        };
-        Ok(Group::Found(members.into_iter().map(member).collect()))
-    }
-}
-
-#[async_trait]
-impl LocalGroups for Source {
-    fn group_of(&self, _: &Event) -> Option<String> {
-        None
-    }
-
-    async fn ensure(&self, _: &Caller, _: &str, _: &str, _: &[String]) -> Result<bool> {
-        Ok(false)
-    }
-
-    async fn add(
-        &self,
-        _: &mut Change,
-        _: &Caller,
-        _: &str,
-        _: &str,
-        _: &str,
-    ) -> Result<Option<String>> {
-        Ok(None)
-    }
-
-    async fn remove(&self, _: &mut Change, _: &Caller, _: &str, _: &str) -> Result<Option<String>> {
-        Ok(None)
-    }
-
-    async fn end(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// An upstream that tells of those who have logged in, and of those who it says are out.
-#[derive(Clone)]
-struct Upstream {
-    seen: Arc<Mutex<BTreeSet<String>>>,
-    left: Arc<Mutex<BTreeSet<String>>>,
-    some: Arc<Mutex<bool>>,
-}
-
-#[async_trait]
-impl MembershipSource for Upstream {
-    fn name(&self) -> &'static str {
-        "corp"
-    }
-
-    async fn group(&self, _: &str, _: Option<&str>) -> Result<Group> {
-        let people = |of: &Mutex<BTreeSet<String>>| {
-            let member = |name: String| Member {
-                subject: format!("corp:{name}"),
-                email: Some(format!("{name}@acme.example")),
-                name,
-            };
-            of.lock().unwrap().clone().into_iter().map(member).collect()
-        };
-        Ok(Group::Seen {
-            members: people(&self.seen),
-            left: people(&self.left),
-            some: *self.some.lock().unwrap() || !self.seen.lock().unwrap().is_empty(),
-        })
-    }
-}
-
-/// Whatever else others do for teams: nothing, here.
-struct Nothing;
-
-#[async_trait]
-impl Upstreams for Upstream {
-    async fn sources(&self, _: Option<Timestamp>) -> Result<Vec<Box<dyn MembershipSource>>> {
-        Ok(vec![Box::new(self.clone())])
-    }
-
-    async fn groups_of(&self, _: &str) -> Result<Option<GroupsOf>> {
-        Ok(None)
-    }
-}
-
-#[async_trait]
-impl SecretNames for Nothing {
-    async fn names(&self, _: &str) -> Result<Vec<String>> {
-        Ok(vec!["stripe/api-key".into()])
-    }
-}
-
-#[async_trait]
-impl Credentials for Nothing {
-    fn team_of(&self, _: &Event) -> Option<String> {
-        None
-    }
-
-    async fn ensure(&self, _: &Caller, _: &str, _: &str) -> Result<Option<String>> {
-        Ok(None)
-    }
-
-    async fn end(&self, _: &Caller, _: &str, _: &str) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Belongings for Nothing {
-    async fn remove(&self, _: &Caller, _: &str, _: bool) -> Result<Vec<Left>> {
-        Ok(vec![])
-    }
-}
-
-/// Operators do everything.
-struct Operators;
-
-impl Authorizer for Operators {
-    fn decide(&self, caller: &Caller, _: Action, _: &Target<'_>) -> Ruling {
-        Ruling {
-            allowed: caller.admin,
-            ..Ruling::default()
-        }
-    }
-
-    fn sources(&self) -> Vec<(String, String)> {
-        vec![]
-    }
-}
 
 /// What the tool has; none: the team is unknown to it. `away`: it answers nothing of use.
 #[derive(Default)]

@@ -29,6 +29,9 @@ struct State {
     waits_for: String,
 }
 
+/// What to do where another program has its port.
+const HELP: &str = "free its port, or choose another with --s3-listen; it starts by itself then";
+
 impl Embedded {
     /// Serves whenever this replica reconciles, until `stop`.
     pub(super) async fn run(
@@ -81,7 +84,7 @@ impl Embedded {
         let reason = error.chain();
         let mut state = self.write();
         if state.waits_for != reason {
-            tracing::warn!(error = reason, "the S3 server waits");
+            tracing::warn!(error = reason, "the S3 server waits; {HELP}");
             state.waits_for = reason;
         }
     }
@@ -93,9 +96,8 @@ impl Embedded {
                 "" => "it is just being started",
                 reason => reason,
             };
-            ProvisionError::transient(format!("the S3 server does not serve yet: {why}")).remedy(
-                "free its port, or choose another with --s3-listen; it starts by itself then",
-            )
+            ProvisionError::transient(format!("the S3 server does not serve yet: {why}"))
+                .remedy(HELP)
         })
     }
 

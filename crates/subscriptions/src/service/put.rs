@@ -39,6 +39,8 @@ struct Wanted<'a> {
     types: Vec<Pattern>,
     /// The revision that it must have by now, where that was said.
     revision: Option<i64>,
+    /// Whether a secret that is drawn is shown to the caller.
+    shown: bool,
 }
 
 impl Subscriptions {
@@ -85,7 +87,10 @@ impl Subscriptions {
         beside: &mut BTreeMap<String, usize>,
         change: &mut Change,
     ) -> Result<Option<bool>> {
-        let wanted = self.wanted(caller, (team, name), new, None).await?;
+        let wanted = Wanted {
+            shown: false,
+            ..self.wanted(caller, (team, name), new, None).await?
+        };
         if new.secret.is_some() {
             return Err(Error::problems(
                 "a document that is applied is kept where others read it",
@@ -137,6 +142,7 @@ impl Subscriptions {
             new,
             types: self.checked(new)?,
             revision,
+            shown: true,
         })
     }
 
@@ -154,6 +160,7 @@ impl Subscriptions {
             new,
             types,
             revision,
+            shown,
         } = wanted;
         let (team, revision) = (*team, *revision);
         // Read before what is counted.
@@ -212,6 +219,7 @@ impl Subscriptions {
         };
         if let Some(secret) = given.as_ref().or(drawn.as_ref()) {
             self.seal(change, &mut subscription, secret).await?;
+            subscription.status.secret_unseen = drawn.is_some() && !*shown;
         }
         if is_new {
             change.create(&subscription)?;
@@ -245,6 +253,7 @@ impl Subscriptions {
             let secret = sign::draw()?;
             let mut change = Change::new().by(caller);
             self.seal(&mut change, &mut subscription, &secret).await?;
+            subscription.status.secret_unseen = false;
             change.status(&subscription)?;
             change.event(NewEvent::caused(
                 "subscription.secret-drawn",
@@ -324,6 +333,19 @@ impl Subscriptions {
             let remedy = "name those that are wanted; `*` for all";
             problems.push(Problem::new("subscription/types", "types", message).remedy(remedy));
         }
+        for (index, one) in new.types.iter().enumerate() {
+            if let Err(near) = one.expect_some(self.settings.words) {
+                let message = format!("there are no events of a type `{one}`");
+                let remedy = match near {
+                    Some(near) => format!("did you mean `{near}`, as in `{near}.*`?"),
+                    None => "write a type that docs/events.md names, `deployment.succeeded`, or `deployment.*`".into(),
+                };
+                problems.push(
+                    Problem::new("subscription/types", format!("types[{index}]"), message)
+                        .remedy(remedy),
+                );
+            }
+        }
         let mut bad_url = |message: String, remedy: &str| {
             problems.push(Problem::new("subscription/url", "url", message).remedy(remedy));
         };
@@ -338,8 +360,15 @@ impl Subscriptions {
             ),
             Ok(_) => {}
             Err(error) => {
-                let remedy = error.remedy.unwrap_or_default();
-                bad_url(error.message, &remedy);
+                // Which option allows one is known here, and not where it is judged.
+                let remedy = match error.remedy {
+                    Some(_) => {
+                        "give the receiver's public address; a private one must be in a network that the \
+                         platform allows, by `towpath up --webhooks-allow CIDR`"
+                    }
+                    None => "",
+                };
+                bad_url(error.message, remedy);
             }
         }
         if new.after.is_some_and(|after| after < 0) {

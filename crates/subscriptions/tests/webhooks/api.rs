@@ -2,6 +2,7 @@
 
 use kernel::EventFilter;
 use serde_json::{Value, json};
+use subscriptions::Settings;
 
 use crate::support::{Replica, log, settings, store};
 
@@ -33,6 +34,32 @@ async fn everything_wrong_is_said_at_once_and_nothing_is_half_made() {
     assert_eq!(status, 422);
     assert!(!answer.to_string().contains("canary"), "{answer}");
     assert_eq!(platform.ask("pay", "GET", path, Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn types_that_there_cannot_be_are_refused() {
+    let (store, _directory) = store().await;
+    let words = Settings {
+        words: &["deployment", "team"],
+        ..settings()
+    };
+    let platform = Replica::new(store, words);
+    let path = "/v1/teams/pay/subscriptions/hook";
+    for (kind, status, near) in [
+        ("depolyment.*", 422, "`deployment.*`"),
+        ("dev.towpath.teams.*", 422, "`team.*`"),
+        ("acme.finished", 422, "docs/events.md"),
+        ("acme.*", 201, ""),
+        ("acme.scan.finished", 200, ""),
+        ("dev.towpath.*", 200, ""),
+        ("team.sync", 200, ""),
+    ] {
+        let body = json!({ "types": [kind], "url": "http://127.0.0.1:1/" });
+        let (found, answer) = platform.ask("pay", "PUT", path, body).await;
+        assert_eq!(found, status, "{kind}: {answer}");
+        let remedy = answer["problems"][0]["remedy"].as_str().unwrap_or_default();
+        assert!(remedy.contains(near), "{kind}: {answer}");
+    }
 }
 
 #[tokio::test]

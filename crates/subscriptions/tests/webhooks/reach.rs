@@ -35,6 +35,10 @@ async fn private_addresses_are_refused_when_a_subscription_is_written() {
         assert_eq!(status, 422, "{url}: {answer}");
         assert_eq!(answer["problems"][0]["rule"], "subscription/url");
         assert!(answer["problems"][0]["remedy"].is_string());
+        if url.starts_with("https://127.") {
+            let remedy = answer["problems"][0]["remedy"].as_str().unwrap_or_default();
+            assert!(remedy.contains("up --webhooks-allow"), "{answer}");
+        }
     }
     let body = json!({ "types": ["*"], "url": "https://hooks.example.com/x" });
     assert_eq!(platform.ask("pay", "PUT", path, body).await.0, 201);

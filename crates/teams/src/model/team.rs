@@ -116,11 +116,13 @@ pub enum TeamType {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Allowance {
     /// Namespaces beside the standard ones.
+    #[serde(default = "Allowance::own_namespaces")]
     pub namespaces: u32,
     /// The quotas of all its namespaces together.
+    #[serde(default = "Allowance::ample")]
     pub quota: Quota,
     /// What the workloads of all its environments beside its namespaces may ask for together.
-    #[serde(default = "Allowance::beside")]
+    #[serde(default = "Allowance::ample")]
     pub environments: Quota,
     /// Workloads, in its namespaces and all its other environments together.
     // Written only where it was changed: a replica of a version that does not know it goes on reading teams.
@@ -132,8 +134,13 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// What environments beside namespaces may ask for where nothing is said: as much as namespaces.
-    fn beside() -> Quota {
+    /// How many namespaces of its own a team may have where nothing is said.
+    fn own_namespaces() -> u32 {
+        Self::default().namespaces
+    }
+
+    /// What namespaces may ask for where nothing is said, and environments beside them: as much.
+    fn ample() -> Quota {
         Self::default().quota
     }
 
@@ -280,6 +287,9 @@ pub struct BoundGroup {
 }
 
 impl TeamStatus {
+    /// The phase of a team that is a customer no longer.
+    pub const OFFBOARDED: &str = "offboarded";
+
     /// What a team with this group is bound to.
     pub fn bound_to(&self, group: &str) -> BTreeMap<String, BoundGroup> {
         let bound = self.groups.iter().filter(|(_, one)| one.of == group);

@@ -26,7 +26,7 @@ impl Pass<'_> {
             of_gateways(namespaces),
             integrations,
             self.of_credentials(namespaces).await,
-            group.condition(&self.team.spec.group),
+            group.condition(&self.team),
             group.leads(&self.team),
             Condition::waiting_for(
                 Condition::TOPOLOGY,

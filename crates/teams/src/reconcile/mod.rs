@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     Teams,
-    model::{IntegrationState, Namespace, NamespaceSpec, Taken, Team},
+    model::{IntegrationState, Namespace, NamespaceSpec, Taken, Team, TeamStatus},
     service::namespaces::made,
 };
 
@@ -337,4 +337,4 @@ impl Pass<'_> {
 const READY: &str = "ready";
 
 /// The phase of a team that is a customer no longer.
-const LEFT: &str = "offboarded";
+const LEFT: &str = TeamStatus::OFFBOARDED;

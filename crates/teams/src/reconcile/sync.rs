@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
-use kernel::{Change, Resource};
+use kernel::{Change, Name, Resource};
 use sha2::{Digest as _, Sha256};
 
 use super::Pass;
@@ -31,6 +31,8 @@ enum State {
     Gone,
     /// It does not have it: others may.
     Elsewhere,
+    /// It does not have it, and there is no other source that might.
+    Nowhere,
     /// It could not be asked.
     Away(String),
 }
@@ -45,7 +47,8 @@ impl Found {
         }
     }
 
-    pub(super) fn condition(&self, group: &str) -> Condition {
+    pub(super) fn condition(&self, team: &Resource<Team>) -> Condition {
+        let (name, group) = (&team.meta.name, &team.spec.group);
         let (status, message) = match &self.state {
             State::Here => (
                 Truth::True,
@@ -62,6 +65,20 @@ impl Found {
                 Truth::Unknown,
                 format!(
                     "the group `{group}` is another source's, which says who is in it when they log in"
+                ),
+            ),
+            State::Nowhere if Name::new(group.as_str()).is_ok() => (
+                Truth::False,
+                format!(
+                    "no source has the group `{group}`: name a lead who is a user, `towpath team change {name} \
+                     --lead local:NAME`, and it is made with them"
+                ),
+            ),
+            State::Nowhere => (
+                Truth::False,
+                format!(
+                    "no source has the group `{group}`: name another, `towpath team change {name} --group GROUP`, \
+                     or have a platform engineer make the upstream whose it is"
                 ),
             ),
             State::Away(why) => (Truth::Unknown, why.clone()),
@@ -97,7 +114,7 @@ impl Found {
         if !out.is_empty() {
             let message = format!(
                 "{} of its leads {} not in the group `{}`, and {} nothing: take them in with `towpath team \
-                 member add {name}`, or name other leads",
+                 member add {name}`, or name other leads (whoever is no user yet, `towpath user set` makes)",
                 out.join(", "),
                 if out.len() == 1 { "is" } else { "are" },
                 spec.group,
@@ -165,7 +182,13 @@ impl Pass<'_> {
                 }
             }
             Ok(Group::Missing) if seen_before => elsewhere(State::Gone),
-            Ok(Group::Missing) => elsewhere(State::Elsewhere),
+            Ok(Group::Missing) => {
+                let upstreams = self.teams.ports().upstreams.sources(None).await;
+                elsewhere(match upstreams {
+                    Ok(all) if !all.iter().any(|one| spec.counts(one.name())) => State::Nowhere,
+                    _ => State::Elsewhere,
+                })
+            }
             Err(error) => elsewhere(State::Away(error.message)),
         }
     }

@@ -362,7 +362,8 @@ impl Teams {
             }
             if confirm != Some(name) {
                 let goes = self.held(team, Some(name)).await?;
-                return Err(unconfirmed(&format!("namespace `{name}`"), name, &goes));
+                let what = format!("namespace `{name}`");
+                return Err(unconfirmed(&what, name, confirm, &goes));
             }
             if namespace.is_deleting() {
                 return Ok(rooms.namespaces.swap_remove(index));

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::Offboard,
-    model::{Offboarding, Team},
+    model::{Offboarding, Team, TeamStatus},
     port::Held,
 };
 
@@ -49,7 +49,8 @@ impl Teams {
             if how.confirm.as_deref() != Some(name) {
                 let mut goes = self.held(name, None).await?;
                 goes.retain(|one| include_protected || !one.protected);
-                return Err(unconfirmed(&format!("team `{name}`"), name, &goes));
+                let what = format!("team `{name}`");
+                return Err(unconfirmed(&what, name, how.confirm.as_deref(), &goes));
             }
             let before = team.spec.offboarding.clone();
             let goes_on = before.as_ref().is_some_and(|b| b.include_protected);
@@ -58,6 +59,10 @@ impl Teams {
                 by: before.map_or_else(|| caller.subject.clone(), |b| b.by),
                 include_protected: include_protected || goes_on,
             });
+            // Whoever looks before the reconciler has is not told that all is as it should be.
+            team.status.phase = TeamStatus::OFFBOARDED.into();
+            (team.status.began, team.status.onboarded) = (None, None);
+            team.status.conditions.clear();
             let mut change = Change::new().by(caller);
             change.spec(&team)?;
             change.event(NewEvent::caused(
@@ -86,10 +91,13 @@ impl Teams {
 }
 
 /// That the end of `what` is not confirmed: with the data that goes with it, by environment, and how a copy of
-/// each is kept.
-pub(super) fn unconfirmed(what: &str, name: &str, goes: &[Held]) -> Error {
-    let confirm = format!("repeat its name, `--confirm {name}` (`confirm={name}`)");
-    let message = format!("the end of {what} and of all that is in it is not confirmed");
+/// each is kept. `given` was repeated, and is not its name.
+pub(super) fn unconfirmed(what: &str, name: &str, given: Option<&str>, goes: &[Held]) -> Error {
+    let confirm = format!("repeat its name, `--confirm {name}`");
+    let mut message = format!("the end of {what} and of all that is in it is not confirmed");
+    if let Some(given) = given {
+        message = format!("{message} by `{}`", given.escape_debug());
+    }
     if goes.is_empty() {
         return Error::invalid(message).remedy(confirm);
     }

@@ -23,6 +23,7 @@ on_both!(
     a_namespace_without_a_host_is_named,
     a_tool_that_is_not_in_step_is_named_with_its_reason,
     a_group_that_is_reserved_gives_no_rights_and_says_so,
+    a_group_that_no_source_has_is_made_with_a_lead,
     a_credential_that_cannot_be_asked_for_is_unknown,
 );
 
@@ -232,6 +233,22 @@ async fn a_group_that_is_reserved_gives_no_rights_and_says_so(site: Site) {
         "the members of `pay` have the team's rights, as asked at each call"
     );
     assert_eq!(phase, "ready");
+    driver.shutdown().await;
+}
+
+async fn a_group_that_no_source_has_is_made_with_a_lead(site: Site) {
+    *site.outside.alone.lock().unwrap() = true;
+    let driver = driver(&site);
+    let team = json!({ "name": "payments", "environments": [] });
+    site.onboard(team).await;
+    let (why, _) = says(&site, "GroupFound", Truth::False).await;
+    assert!(why.contains("no source has the group `payments`"), "{why}");
+    assert!(why.contains("towpath team change payments --lead"), "{why}");
+    let path = "/v1/platforms/teams/payments";
+    let lead = json!({ "leads": ["local:ada"] });
+    let (status, answer) = site.ask("admin", "PATCH", path, lead).await;
+    assert_eq!(status, 200, "{answer}");
+    says(&site, "GroupFound", Truth::True).await;
     driver.shutdown().await;
 }
 

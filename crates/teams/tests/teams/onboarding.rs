@@ -260,6 +260,7 @@ async fn offboarding_is_confirmed_and_ends_all_rights_at_once(site: Site) {
         (status, &team["spec"]["offboarding"]["by"]),
         (202, &json!("local:ada"))
     );
+    assert_eq!(team["status"]["phase"], "offboarded");
     for replica in [&site, &other] {
         assert_eq!(replica.teams_of("local:ada").await, json!([]));
         assert_eq!(replica.teams_of("pipeline payments").await, json!([]));

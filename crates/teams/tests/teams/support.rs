@@ -57,6 +57,8 @@ pub(crate) struct Outside {
     pub(crate) hides: Mutex<bool>,
     /// Whether the upstream takes a question, and never answers.
     pub(crate) hangs: Mutex<bool>,
+    /// Whether there is no upstream.
+    pub(crate) alone: Mutex<bool>,
     /// Whether the local source cannot be asked.
     pub(crate) local_away: Mutex<bool>,
     /// How often a source was asked who is in a group.

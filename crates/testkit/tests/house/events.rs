@@ -64,7 +64,13 @@ fn the_guide_to_events_names_every_type_and_no_other() {
         }
         // Of a noun that the guide does not know yet.
         for call in code.split("NewEvent::caused(").skip(1) {
-            let Some(rest) = call.trim_start().strip_prefix('"') else {
+            let what = call.split(',').next().unwrap_or_default().trim();
+            // Said by a name of its own where several speak of it.
+            let named = format!("const {what}: &str = \"");
+            let Some(rest) = what
+                .strip_prefix('"')
+                .or_else(|| Some(code.split_once(&named)?.1))
+            else {
                 continue;
             };
             told.insert(rest.split('"').next().unwrap_or_default().to_owned());

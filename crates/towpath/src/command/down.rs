@@ -30,7 +30,8 @@ impl Down {
             .remedy("name its data directory with --data"));
         }
         context.answer(&serde_json::json!({ "platform": "stopped" }), || {
-            "the platform is stopped; workloads go on, and `towpath up` with the same options finds them again"
+            "the platform is stopped; workloads go on: `towpath up` with the same options finds them again, and \
+             their addresses answer from then on"
                 .into()
         })
     }

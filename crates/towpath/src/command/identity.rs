@@ -115,7 +115,7 @@ pub(crate) fn left_behind(departure: &Departure) -> String {
     format!(
         "May end with them at other tools (register a service account there):\n{}\n\n\
          Goes on, and they have seen it (rotate twice):\n{}\n\nGoes on, and they \
-         were told its value (rotate):\n{}\n\nGoes on, as their team's:\n{}\n\n\
+         were told its value or wrote it (rotate):\n{}\n\nGoes on, as their team's:\n{}\n\n\
          Goes on sending events, by a secret that they have seen (remove it, or draw another secret):\n{}\n\n{}",
         credentials(&departure.tools),
         table(["account", "key", "drawn"], keys, "No key."),

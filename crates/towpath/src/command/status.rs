@@ -1,7 +1,7 @@
 //! `towpath status`
 
 use clap::Args;
-use client::{Client, every};
+use client::{Client, WhoAmI, every};
 use delivery::api::EnvironmentSummary;
 use jiff::Timestamp;
 
@@ -28,10 +28,33 @@ impl Status {
         }
         let summaries = summaries(&client).await?;
         let text = match &summaries[..] {
+            [] if context.is_text() => nothing(&client).await,
             [only] => render::status::environment(only, now),
             all => render::status::overview(all, now),
         };
         context.answer(&serde_json::json!({ "items": summaries }), || text)
+    }
+}
+
+/// What is said where there is no environment to show.
+async fn nothing(client: &Client) -> String {
+    match client.whoami().await {
+        Ok(who) => nothing_of(&who),
+        // Where it does not say who calls, nothing is advised.
+        Err(_) => "No environments.".into(),
+    }
+}
+
+/// The same, with what the caller may make: a name such as `dev` may be somebody else's.
+fn nothing_of(who: &WhoAmI) -> String {
+    if who.admin {
+        return render::status::overview(&[], Timestamp::now());
+    }
+    match who.teams.first() {
+        Some(team) => format!(
+            "No environments of yours. `towpath env create {team}-NAME` makes one of team {team}."
+        ),
+        None => "No environments of yours: you are in no team.".into(),
     }
 }
 
@@ -47,4 +70,24 @@ pub(super) async fn summaries(client: &Client) -> Result<Vec<EnvironmentSummary>
         }
     }
     Ok(summaries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_no_environment_is_told_what_they_may_make() {
+        let told = |teams: &[&str], admin: bool| {
+            let who = serde_json::json!({
+                "subject": "local:ada", "kind": "person", "teams": teams, "admin": admin,
+            });
+            nothing_of(&serde_json::from_value(who).unwrap())
+        };
+        assert!(told(&[], true).contains("makes `dev`"));
+        let member = told(&["payments"], false);
+        assert!(member.contains("env create payments-NAME"), "{member}");
+        assert!(!member.contains("`dev`"), "{member}");
+        assert!(told(&[], false).contains("in no team"));
+    }
 }

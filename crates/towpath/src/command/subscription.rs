@@ -278,6 +278,11 @@ fn show(one: &Resource<model::Subscription>) -> String {
     let status = &one.status;
     let delivery = status.last_delivery.as_ref();
     let failure = status.last_failure.as_ref();
+    let secret = if status.secret_unseen {
+        "nobody has seen it, and its receiver verifies nothing: `towpath subscription secret` draws one"
+    } else {
+        ""
+    };
     table::fields(&[
         ("name", one.meta.name.clone()),
         ("description", one.spec.description.clone()),
@@ -285,6 +290,7 @@ fn show(one: &Resource<model::Subscription>) -> String {
         ("types", types(one)),
         ("url", one.spec.url.clone()),
         ("made by", one.spec.created_by.clone()),
+        ("secret", secret.to_owned()),
         ("cursor", status.cursor.to_string()),
         (
             "last delivery",

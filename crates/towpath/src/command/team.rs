@@ -392,8 +392,8 @@ impl OffboardArgs {
         let team = context.client()?.offboard_team(name, &how).await?;
         context.answer(&team.document()?, || {
             format!(
-                "nobody has the rights of team {name} any more, and what is its goes\n\
-                 `towpath team show {name}` says what remains, and why"
+                "nobody has the rights of team {name} any more, you neither, and what is its goes\n\
+                 `towpath team show {name}` tells managers and operators what remains, and why"
             )
         })
     }

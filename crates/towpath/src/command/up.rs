@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Args;
-use kernel::Secret;
+use kernel::{Error, ErrorKind, Secret};
 use server::{Config, HostsFile, Servers};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,9 +19,10 @@ use self::lifetimes::LifetimeArgs;
 use crate::{
     background::PidFile,
     context::{Context, address_file},
+    exit::Exit,
     failure::{Failure, Result},
     logins::LoginFile,
-    render::quantity::parse_duration,
+    render::quantity::{parse_address, parse_duration},
 };
 
 /// Run a platform in the foreground
@@ -35,13 +36,13 @@ use crate::{
 )]
 pub(crate) struct Up {
     /// Where the API listens
-    #[arg(long, env = "TOWPATH_LISTEN", value_name = "ADDRESS", default_value_t = loopback(Config::PORT))]
+    #[arg(long, env = "TOWPATH_LISTEN", value_name = "ADDRESS", default_value_t = loopback(Config::PORT), value_parser = parse_address)]
     listen: SocketAddr,
     /// Where the gateway listens
-    #[arg(long, env = "TOWPATH_GATEWAY_LISTEN", value_name = "ADDRESS", default_value_t = loopback(Config::GATEWAY_PORT))]
+    #[arg(long, env = "TOWPATH_GATEWAY_LISTEN", value_name = "ADDRESS", default_value_t = loopback(Config::GATEWAY_PORT), value_parser = parse_address)]
     gateway_listen: SocketAddr,
     /// Where the embedded S3 server listens
-    #[arg(long, env = "TOWPATH_S3_LISTEN", value_name = "ADDRESS", default_value_t = loopback(Config::S3_PORT))]
+    #[arg(long, env = "TOWPATH_S3_LISTEN", value_name = "ADDRESS", default_value_t = loopback(Config::S3_PORT), value_parser = parse_address)]
     s3_listen: SocketAddr,
     /// The store: postgres://... [default: SQLite in the data directory]
     #[arg(
@@ -273,6 +274,33 @@ struct ServerArgs {
     no_start_servers: bool,
 }
 
+impl ServerArgs {
+    /// Refuses the address of a server of another sort; it is not shown, since it may hold a password.
+    fn check(&self) -> Result<()> {
+        for (option, url, schemes) in [
+            (
+                "--postgres",
+                &self.postgres,
+                ["postgres://", "postgresql://"],
+            ),
+            ("--mysql", &self.mysql, ["mysql://", "mariadb://"]),
+            ("--amqp", &self.amqp, ["amqp://", "amqps://"]),
+        ] {
+            let url = url.as_deref().unwrap_or_default();
+            if url.is_empty() || schemes.iter().any(|scheme| url.starts_with(scheme)) {
+                continue;
+            }
+            return Err(
+                Failure::usage(format!("what {option} names is no such server")).remedy(format!(
+                    "give an address that begins with `{}`",
+                    schemes.join("` or `")
+                )),
+            );
+        }
+        Ok(())
+    }
+}
+
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
@@ -299,7 +327,13 @@ impl Up {
         let pid = PidFile::of(&data);
         let mut interrupt = stop_signal(SignalKind::interrupt())?;
         let mut terminate = stop_signal(SignalKind::terminate())?;
-        let mut running = server::start(self.config(&data)?).await?;
+        let mut running = match server::start(self.config(&data)?).await {
+            Ok(running) => running,
+            Err(error) => {
+                let twice = self.runs_already(&data, &pid, &error);
+                return Err(twice.unwrap_or_else(|| error.into()));
+            }
+        };
         pid.write()?;
         write_address(&data, running.api)?;
         context.say(&format!(
@@ -322,7 +356,34 @@ impl Up {
         Ok(stopped?)
     }
 
+    /// That a platform of the same data directory is why this one does not start: who has its ports is no other
+    /// program. Several that share a store may share the directory.
+    fn runs_already(&self, data: &Path, pid: &PidFile, error: &Error) -> Option<Failure> {
+        let taken = matches!(
+            error.kind,
+            ErrorKind::Unavailable | ErrorKind::AlreadyExists
+        );
+        if self.store.is_some() || !taken {
+            return None;
+        }
+        let process = pid.running()?.as_raw_nonzero();
+        let (store, data) = (data.join("towpath.db"), data.display());
+        Some(
+            Failure::new(
+                Exit::Conflict,
+                format!(
+                    "{} is in use by another Towpath (process {process})",
+                    store.display()
+                ),
+            )
+            .remedy(format!(
+                "stop it first, `towpath down --data {data}`; or name another data directory with --data"
+            )),
+        )
+    }
+
     fn config(&self, data: &Path) -> Result<Config> {
+        self.servers.check()?;
         let (servers, names) = (&self.servers, &self.names);
         Ok(Config {
             store: self.store.as_deref().map(Secret::from),

@@ -31,7 +31,8 @@ pub(crate) enum User {
 /// Make a user, or change what is named
 ///
 /// A password is read from standard input, whose last line break does not count; at a terminal it is
-/// asked for, and not shown. A new password ends every session of the user.
+/// asked for, and not shown. A new password ends every session of the user. With --email or --disabled alone
+/// nobody is made.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath user set ada --password\n  towpath user set ada --email ada@example.com\n  towpath user set ada --disabled true"
@@ -55,7 +56,17 @@ impl Set {
         let client = context.client()?;
         let (mut spec, revision) = match client.user(&self.name).await {
             Ok(user) => (user.spec, Some(user.meta.revision)),
-            Err(error) if error.is_not_found() => (json!({}), None),
+            Err(error) if error.is_not_found() => {
+                // A name that is misspelt would make somebody, and leave whom it meant as they are.
+                if !self.password && (self.disabled.is_some() || self.email.is_some()) {
+                    return Err(Failure::from(error).remedy(format!(
+                        "`towpath user list` names those that there are; to make a user, add --password, \
+                         or make them first: `towpath user set {}`",
+                        self.name
+                    )));
+                }
+                (json!({}), None)
+            }
             Err(error) => return Err(error.into()),
         };
         if let Some(email) = self.email {

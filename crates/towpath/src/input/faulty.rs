@@ -58,10 +58,9 @@ impl Faulty {
             }
         }
         let serves_all = rests.len() == drafts.len()
-            && !left_out
-                .values()
-                .flatten()
-                .any(|path: &String| path == "service");
+            && !left_out.values().flatten().any(|path: &String| {
+                matches!(path.as_str(), "service" | "metadata" | "metadata.name")
+            });
         // What is wrong with these is told already.
         let _ = images(&mut rests, &[], given);
         for document in &mut rests {

@@ -15,7 +15,9 @@ pub(crate) fn text(failure: &Failure, terminal: Terminal) -> String {
     let mut text = format!("error: {}", failure.message);
     // What the message says already is not said again: only by which rule.
     let is_said = |problem: &&Problem| {
-        let nowhere = problem.path.is_empty() && problem.location.is_none();
+        let is_placed =
+            problem.path.is_empty() || failure.message.contains(&format!(" at `{}`", problem.path));
+        let nowhere = is_placed && problem.location.is_none();
         let known = problem.remedy.is_none() || problem.remedy == failure.remedy;
         nowhere && known && failure.message.ends_with(&problem.message)
     };
@@ -221,6 +223,14 @@ mod tests {
         assert_eq!(
             once,
             format!("error: {message} [authz/manager]\nhelp: ask them\n")
+        );
+        // Where it says the place as well.
+        let wrong = "the event is not as it should be at `type`: it has no dot";
+        let placed = Problem::new("event/type", "type", "it has no dot");
+        let placed = Failure::new(Exit::Invalid, wrong).problems(vec![placed]);
+        assert_eq!(
+            text(&placed, terminal),
+            format!("error: {wrong} [event/type]\n")
         );
         let second = told("acme/freeze", "it is Friday", "wait");
         let refused = Failure::new(Exit::Refused, message).remedy("ask them");

@@ -1,4 +1,4 @@
-//! Times and amounts, as people say them.
+//! Times, amounts and addresses, as people say them.
 
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Unit};
 
@@ -17,6 +17,12 @@ pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> 
     duration
         .try_into()
         .map_err(|_| format!("`{text}` is not a length of time: {hint}"))
+}
+
+/// Reads where something listens: an address of this machine, and a port.
+pub(crate) fn parse_address(text: &str) -> Result<std::net::SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write it as ADDRESS:PORT: 127.0.0.1:7070, or [::1]:7070".to_owned())
 }
 
 /// A time, or how long ago it was.

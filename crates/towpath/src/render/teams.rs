@@ -60,6 +60,10 @@ pub(crate) fn one(team: &Resource<Team>, rooms: &[Resource<Namespace>]) -> Strin
         text.push('\n');
         text.push_str(&table(["condition", "met", "why"], rows.collect(), ""));
         text.push('\n');
+        let last = team.status.synced.as_ref();
+        if last.is_some_and(|last| last.generation < team.meta.generation) {
+            text.push_str("these are of the last look, before what was changed since\n");
+        }
     }
     text.push('\n');
     text.push_str(&allowance(team));
@@ -273,6 +277,18 @@ mod tests {
     fn teams_and_one_team() {
         insta::assert_snapshot!(list(&[team()]));
         insta::assert_snapshot!(one(&team(), &[namespace()]));
+    }
+
+    #[test]
+    fn conditions_from_before_a_change_are_said_to_be() {
+        let mut team = team();
+        let last = json!({ "at": "2029-01-01T00:00:00Z", "generation": 1, "members": "" });
+        team.status.synced = serde_json::from_value(last).unwrap();
+        for (generation, told) in [(1, false), (2, true)] {
+            team.meta.generation = generation;
+            let shown = one(&team, &[]);
+            assert_eq!(shown.contains("of the last look"), told, "{shown}");
+        }
     }
 
     #[test]

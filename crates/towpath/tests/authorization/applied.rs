@@ -91,7 +91,7 @@ fn document(what: &str, caller: &str) -> Value {
         ),
         "Subscription" | "Subscription of a team" => (
             format!("subscription-{caller}"),
-            json!({ "types": ["nothing.at-all"], "url": url }),
+            json!({ "types": ["org.nothing.at-all"], "url": url }),
         ),
         "ServiceAccount" => (format!("account-{caller}"), json!({ "description": by })),
         "WorkloadTrust" => (

@@ -260,7 +260,7 @@ impl World {
                 "claims": { "project_path": "acme/payments" },
             }),
             _ if operation.starts_with("PUT") && operation.contains("/subscriptions/") => json!({
-                "types": ["nothing.at-all"], "url": self.receiver,
+                "types": ["org.nothing.at-all"], "url": self.receiver,
             }),
             _ if operation.contains("/members/")
                 || operation.ends_with("/rotate")

@@ -107,15 +107,17 @@ impl<'t> Compared<'t> {
         for (sort, mut names) in self.servers.everything(&site.data).await {
             let before = self.before.get(sort);
             let was_there = |name: &String| before.is_some_and(|before| before.contains(name));
-            names.retain(|name| !was_there(name) && !self.is_of_others(name));
+            names.retain(|name| !was_there(name) && self.is_ours(sort, name));
             assert!(names.is_empty(), "not there before, {sort}: {names:?}");
         }
     }
 
-    /// Whether a name is of another test's, which may use the same servers at the same time.
-    fn is_of_others(&self, name: &str) -> bool {
+    /// Whether it is this platform's: all that is in its data directory, and of what servers list, which others use at
+    /// the same time, whatever bears its id, of this environment or not.
+    fn is_ours(&self, sort: &str, name: &str) -> bool {
         let of = platform_in(name);
-        name.starts_with("towpath_test") || (of.is_some() && of != self.own.as_deref())
+        ["bucket", "volume", "process"].contains(&sort)
+            || (of.is_some() && of == self.own.as_deref())
     }
 }
 

@@ -90,7 +90,7 @@ impl Servers {
             }
         }
         if self.redis {
-            all.insert("redis server", redis_servers(data));
+            all.insert("redis server", redis_servers());
         }
         if self.amqp {
             all.insert("vhost", amqp("vhosts").await);
@@ -137,8 +137,8 @@ fn entries(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Working directories of the Redis servers below `data`.
-fn redis_servers(data: &Path) -> Vec<String> {
+/// What the Redis servers that run here are called: so are the directories that they work in.
+fn redis_servers() -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -149,8 +149,7 @@ fn redis_servers(data: &Path) -> Vec<String> {
                 .is_ok_and(|name| name.contains("redis"))
         })
         .filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok())
-        .filter(|directory| directory.starts_with(data))
-        .map(|directory| directory.to_string_lossy().into_owned())
+        .filter_map(|directory| Some(directory.file_name()?.to_string_lossy().into_owned()))
         .collect()
 }
 

@@ -129,6 +129,14 @@ async fn a_file_of_who_logs_in_is_applied_whole_or_not_at_all() {
     let all = PLACES.map(|(_, _, said)| said.to_owned());
     assert_eq!(there().await, all);
 
+    // Whoever looks is told that its receiver knows no secret, until one is drawn for it.
+    let theirs = |word| ["subscription", word, "theirs", "--team", "payments"];
+    let said = cli(&world, 0, &theirs("show")).await;
+    assert!(said.contains("nobody has seen it"), "{said}");
+    cli(&world, 0, &theirs("secret")).await;
+    let said = cli(&world, 0, &theirs("show")).await;
+    assert!(!said.contains("nobody has seen it"), "{said}");
+
     // Again changes nothing, and tells of nothing.
     let secret = "/v1/platforms/subscriptions/all";
     let before = world.get(secret).await;

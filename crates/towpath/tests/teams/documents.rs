@@ -130,6 +130,55 @@ fn request(name: &str, cpu: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_request_of_another_version_is_told_its_own() {
+    let world = World::new(&[]).await;
+    let file = world.site.data.join("request.yaml");
+    for version in ["towpath.dev/v1", "platform.example.com/v2"] {
+        let mut wrong = request("load", "1");
+        wrong["apiVersion"] = json!(version);
+        std::fs::write(&file, wrong.to_string()).unwrap();
+        let ended = world
+            .site
+            .cli(&["apply", "-f", file.to_str().unwrap()])
+            .await;
+        assert_ne!(ended.code, 0, "{ended:?}");
+        let told = ended.err.contains("apiVersion: platform.example.com/v1");
+        assert!(told, "{version}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_guides_show_is_applied() {
+    let world = World::new(&[]).await;
+    world.people("payments", &["ada".into()]).await;
+    // Of an allowance, too, what is not said is as it is where nothing is said.
+    let search = json!({ "name": "search", "environments": [], "allowance": { "workloads": 5 } });
+    let search = world.onboard(search).await;
+    assert_eq!(search["spec"]["allowance"]["namespaces"], 3, "{search}");
+    let file = world.site.data.join("shown.yaml");
+    for (guide, kind) in [
+        ("teams", "Team"),
+        ("integrations", "Tool"),
+        ("subscriptions", "Subscription"),
+    ] {
+        let path = format!("{}/../../docs/{guide}.md", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let mark = format!("kind: {kind}\n");
+        let shown: Vec<&str> = text
+            .split("```yaml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .filter(|block| block.contains(&mark))
+            .collect();
+        assert_eq!(shown.len(), 1, "docs/{guide}.md");
+        std::fs::write(&file, shown[0]).unwrap();
+        let apply = ["apply", "-f", file.to_str().unwrap()];
+        let ended = world.site.cli(&apply).await;
+        assert_eq!(ended.code, 0, "{kind}: {ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_applying_would_change_is_said_and_nothing_is_written() {
     let world = World::new(&[]).await;
     world

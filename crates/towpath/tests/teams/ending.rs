@@ -1,5 +1,6 @@
 //! The end of a team, and of a namespace: what is lost by it is said before, and what of it hangs on whom.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,6 +22,9 @@ async fn the_end_of_a_team_says_first_which_data_goes_with_it() {
     let said = cli(&world, 3, &end).await;
     assert!(said.contains("--confirm payments"), "{said}");
     assert!(!said.contains("data"), "{said}");
+    let misspelt = ["team", "offboard", "payments", "--confirm", "paymnts"];
+    let said = cli(&world, 3, &misspelt).await;
+    assert!(said.contains("not confirmed by `paymnts`"), "{said}");
 
     let resources = json!({ "files": { "type": "volume" } });
     for environment in ["payments-dev", "payments-prod"] {
@@ -68,6 +72,42 @@ async fn the_end_of_a_team_says_first_which_data_goes_with_it() {
     .await;
 }
 
+/// Whoever has written the present value knows it, as long as it is that; what the platform draws they do not.
+async fn knows_what_it_wrote(world: &World) {
+    let (client, secret) = world.key("payments", "writer").await;
+    let token = world.token(&client, &secret).await.unwrap();
+    let me = world
+        .ask_as(&token, Method::GET, "/v1/whoami", Value::Null)
+        .await;
+    let me = me.1["subject"].as_str().unwrap().to_owned();
+    let known = async || {
+        let show = ["team", "departure", "payments", &me, "-o", "json"];
+        let said = cli(world, 0, &show).await;
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let told = said["told"].as_array().unwrap().clone();
+        told.iter()
+            .map(|one| one["name"].clone())
+            .collect::<Vec<_>>()
+    };
+    let put = async |token: &str, name: &str, body: Value| {
+        let path = format!("/v1/teams/payments/secrets/{name}");
+        let (status, answer) = world.ask_as(token, Method::PUT, &path, body).await;
+        assert_eq!(status, 200, "{answer}");
+    };
+    put(&token, "drawn", json!({ "generate": 32 })).await;
+    assert_eq!(known().await, [""; 0]);
+    for value in ["one", "two"] {
+        put(&token, "key", json!({ "value": { "value": value } })).await;
+        assert_eq!(known().await, ["key"], "{value}");
+    }
+    // Another's value is not theirs.
+    let path = "/v1/teams/payments/secrets/key";
+    let body = json!({ "value": { "value": "three" } });
+    let (status, answer) = world.ask(Method::PUT, path, body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(known().await, [""; 0]);
+}
+
 #[tokio::test]
 async fn what_of_a_team_hangs_on_somebody_its_leads_are_told_and_no_more() {
     let world = World::new(&[]).await;
@@ -91,6 +131,7 @@ async fn what_of_a_team_hangs_on_somebody_its_leads_are_told_and_no_more() {
     assert_eq!(said["seen"], json!([]), "{said}");
     let text = cli(&world, 0, &show).await;
     assert!(text.contains("No key."), "{text}");
+    knows_what_it_wrote(&world).await;
     assert!(!text.contains("Ends with"), "{text}");
     let shown = cli(&world, 0, &["team", "show", "payments"]).await;
     assert!(shown.contains("what is paid"), "{shown}");

@@ -217,7 +217,10 @@ impl Delivery {
         self.require_own(caller, may, name).await?;
         let missing = || {
             Error::not_found(format!("environment `{name}`"))
-                .remedy(format!("make it with `towpath env create {name}`"))
+                .remedy(format!(
+                    "make it with `towpath env create {name}`, or on the way with --role or --ttl; one that is \
+                     another team's is not shown"
+                ))
         };
         if let Some(environment) = self.store.get::<Environment>("", name).await? {
             let place = self.place(environment).await?;

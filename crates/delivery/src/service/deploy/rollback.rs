@@ -22,9 +22,17 @@ impl Delivery {
     ) -> Result<Resource<Deployment>> {
         self.environment_for::<Deployment>(caller, DEPLOYMENT_CREATE, environment, "")
             .await?;
-        if let Some(workload) = &request.workload {
-            let found = self.store.expect::<Workload>(environment, workload).await;
-            found.map_err(|error| or_a_deployment(error, workload))?;
+        if let Some(workload) = &request.workload
+            && let Err(error) = self.store.expect::<Workload>(environment, workload).await
+        {
+            let meant = self.store.get::<Deployment>(environment, workload);
+            return Err(match meant.await? {
+                Some(_) if error.kind == ErrorKind::NotFound => error.remedy(format!(
+                    "to return to a deployment, name it with --to: `towpath rollback --env {environment} \
+                     --to {workload}`"
+                )),
+                _ => error,
+            });
         }
         let record = match &request.to {
             Some(to) => self.store.expect::<Deployment>(environment, to).await?,
@@ -41,7 +49,9 @@ impl Delivery {
                     "workload `{only}` in deployment `{}`",
                     record.meta.name
                 ))
-                .remedy("`towpath get deployments` shows which deployment had which workloads"));
+                .remedy(format!(
+                    "`towpath get deployments --env {environment}` shows which deployment had which workloads"
+                )));
             }
         }
         let order =
@@ -89,33 +99,9 @@ impl Delivery {
                 Error::conflict(format!(
                     "environment `{environment}` has nothing to return to"
                 ))
-                .remedy("`towpath get deployments` lists what there was; name one with --to")
+                .remedy(format!(
+                    "`towpath get deployments --env {environment}` lists what there was; name one with --to"
+                ))
             })
-    }
-}
-
-/// Where there is no workload `name`, and it is called like a deployment: how one returns to that.
-fn or_a_deployment(error: Error, name: &str) -> Error {
-    let number = name.strip_prefix("d-").unwrap_or_default();
-    if error.kind != ErrorKind::NotFound || number.parse::<u64>().is_err() {
-        return error;
-    }
-    error.remedy(format!(
-        "to return to a deployment, name it with --to: `towpath rollback --to {name}` (`to={name}`)"
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deployment_in_place_of_a_workload_is_led_to_its_option() {
-        let told = |name: &str| or_a_deployment(Error::not_found(name), name).remedy;
-        let remedy = told("d-99").unwrap_or_default();
-        assert!(remedy.contains("--to d-99"), "{remedy}");
-        for workload in ["hello", "d-one", "d-"] {
-            assert_eq!(told(workload), Error::not_found(workload).remedy);
-        }
     }
 }

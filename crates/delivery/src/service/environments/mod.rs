@@ -65,13 +65,10 @@ impl Delivery {
             None => None,
         };
         let from_source = |f: fn(&EnvironmentSpec) -> String| source.as_ref().map(|s| f(&s.spec));
-        let team = request
-            .team
-            .or_else(|| from_source(|s| s.team.clone()))
-            .unwrap_or_else(|| match caller.teams.as_slice() {
-                [only] => only.clone(),
-                _ => default_team(),
-            });
+        let team = match request.team.or_else(|| from_source(|s| s.team.clone())) {
+            Some(team) => team,
+            None => team_of(caller, name.as_str())?,
+        };
         let name_of_role = match request.role.or_else(|| from_source(|s| s.role.clone())) {
             Some(role) => role,
             None if request.ttl_seconds.is_some() => "ephemeral".into(),
@@ -245,6 +242,37 @@ impl Delivery {
 }
 
 /// What became of an environment, and what it now is.
+/// Whose an environment is that is made without saying so: the caller's, of several the one whose name its own begins
+/// with; of who operates the platform, and of who is in no team, nobody's in particular.
+fn team_of(caller: &Caller, name: &str) -> Result<String> {
+    let is_its = |team: &&String| {
+        let rest = name.strip_prefix(team.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let named = || {
+        caller
+            .teams
+            .iter()
+            .filter(is_its)
+            .max_by_key(|team| team.len())
+    };
+    match caller.teams.as_slice() {
+        [] => Ok(default_team()),
+        [only] => Ok(only.clone()),
+        several => match named() {
+            Some(team) => Ok(team.clone()),
+            None if caller.admin || several.contains(&default_team()) => Ok(default_team()),
+            None => Err(Error::invalid(format!(
+                "whose the new environment `{name}` is to be is not said, and you are in several teams: {}",
+                several.join(", ")
+            ))
+            .remedy(format!(
+                "name one, `towpath env create {name} --team TEAM`, or begin the environment's name with a team's"
+            ))),
+        },
+    }
+}
+
 fn written(what: &str, caller: &Caller, environment: &Resource<Environment>) -> NewEvent {
     NewEvent::caused(
         what,

@@ -186,6 +186,9 @@ impl Upstreams for Upstream {
         if since.is_some() {
             *self.0.since.lock().unwrap() = since;
         }
+        if *self.0.alone.lock().unwrap() {
+            return Ok(vec![]);
+        }
         Ok(vec![Box::new(Self(self.0.clone()))])
     }
 

@@ -14,7 +14,7 @@ use secrets::{
 
 use super::{deploy::Wait, unreadable};
 use crate::{
-    context::Context,
+    context::{Context, unwritten},
     exit::Exit,
     failure::{Failure, Result},
     progress, prompt,
@@ -66,6 +66,9 @@ impl TeamArg {
         })
     }
 }
+
+/// The team whose is what operators make without naming one; nobody need have onboarded it.
+const CATCH_ALL: &str = "default";
 
 /// One secret.
 #[derive(Debug, Args)]
@@ -132,7 +135,20 @@ impl Set {
             .await?;
         context.answer(&written, || {
             format!("{secret} is at version {}", written.version)
-        })
+        })?;
+        // Operators keep what a team finds when it is onboarded, and mistype its name.
+        let team = secret.team.as_str();
+        if written.version == 1
+            && team != CATCH_ALL
+            && let Err(error) = context.client()?.team(team).await
+            && error.is_not_found()
+        {
+            context.say(&format!(
+                "note: there is no team `{team}` yet, and only a platform engineer can onboard one for which something \
+                 is kept; where it is called otherwise: `towpath secret delete {secret}`"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -172,7 +188,7 @@ impl Get {
             }
             out.flush()
         });
-        written.map_err(|error| Failure::io("standard output cannot be written", &error))
+        written.map_err(|error| unwritten(&error))
     }
 }
 
