@@ -160,18 +160,15 @@ async fn deliver(name: &str, writer: &Store, reader: &Store) -> Result<(), Failu
     let mut after = reader.head().await?;
     let mut waits = Vec::with_capacity(DELIVERIES);
     for _ in 0..DELIVERIES {
-        head.borrow_and_update();
         let mut change = Change::new();
         change.event(event());
         let committed = writer.commit(change).await?.head;
         let start = Instant::now();
-        while after < committed {
-            let events = reader.events(&EventFilter::default(), after, 100).await?;
-            match events.last() {
-                Some(event) => after = event.seq,
-                None => head.changed().await?,
-            }
-        }
+        // As whoever follows the log: it reads when it is told.
+        head.wait_for(|head| *head >= committed).await?;
+        let events = reader.events(&EventFilter::default(), after, 100).await?;
+        after = events.last().map_or(after, |event| event.seq);
+        assert_eq!(after, committed);
         waits.push(start.elapsed());
     }
     waits.sort();

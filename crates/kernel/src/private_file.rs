@@ -1,15 +1,19 @@
 //! Small files with one secret in each, for the eyes of the user who runs the platform.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, Metadata, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
+    time::Duration,
 };
 
 use uuid::Uuid;
 
 use crate::{Error, Result, Secret, error::disk_remedy};
+
+/// A draft that is older was left by a process that is no more: writing one takes a moment.
+const LEFT: Duration = Duration::from_mins(1);
 
 /// The text in the file at `path`, without white space around it. Where there is no file, `make`
 /// makes the text, and it is written with mode 0600; of several who do this at once one wins, and
@@ -33,7 +37,8 @@ pub(crate) fn read_or_create(
         create(path, &make()?).map_err(failed)?;
     }
     let mut file = OpenOptions::new().read(true).open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode();
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(Error::forbidden(format!(
             "the {what} in {} can be read by others (mode {:03o})",
@@ -44,6 +49,9 @@ pub(crate) fn read_or_create(
     }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(failed)?;
+    if let Err(error) = remove_left(path, &metadata) {
+        tracing::warn!(path = %path.display(), %error, "drafts of a private file may be left beside it");
+    }
     Ok(Secret::from(text.trim()))
 }
 
@@ -64,6 +72,44 @@ fn create(path: &Path, text: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => placed,
     }
+}
+
+/// Removes what those who were killed while they wrote the file at `path` have left of their drafts: nobody knows
+/// of these copies of a secret.
+fn remove_left(path: &Path, metadata: &Metadata) -> io::Result<()> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return Ok(());
+    };
+    for entry in fs::read_dir(path.with_file_name("."))? {
+        let entry = entry?;
+        let beside = entry.file_name();
+        let suffix = beside.to_str().and_then(|beside| beside.strip_prefix(name));
+        let Some((between, id)) = suffix.and_then(|suffix| suffix.rsplit_once('.')) else {
+            continue;
+        };
+        if Uuid::try_parse(id).is_err() {
+            continue;
+        }
+        let draft = match entry.metadata() {
+            Ok(draft) => draft,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if !draft.is_file() || draft.uid() != metadata.uid() {
+            continue;
+        }
+        // A second name of the file itself is of no use to its writer any more. It may be from when the file had a
+        // longer name.
+        let is_placed = draft.ino() == metadata.ino() && draft.dev() == metadata.dev();
+        let age = draft.modified()?.elapsed().unwrap_or_default();
+        if (is_placed || between.is_empty() && age > LEFT)
+            && let Err(error) = fs::remove_file(entry.path())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// Gives the draft its name by `link`, where nobody was first.

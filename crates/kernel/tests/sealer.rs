@@ -87,6 +87,41 @@ fn the_key_is_made_once_and_kept_private() {
 }
 
 #[test]
+fn drafts_that_are_left_of_a_key_are_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let beside = |end: &str| directory.path().join(format!("platform.key{end}"));
+    let path = beside("");
+    from_file(&path).unwrap();
+    let id = Uuid::now_v7();
+    let of_the_next = beside(&format!(".next.{id}"));
+    let linked = beside(&format!(".{id}"));
+    for second in [&of_the_next, &linked] {
+        std::fs::hard_link(&path, second).unwrap();
+    }
+    let written = |end: String, age| {
+        let file = std::fs::File::create(beside(&end)).unwrap();
+        let at = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        file.set_modified(at).unwrap();
+        beside(&end)
+    };
+    let left = written(format!(".{}", Uuid::now_v7()), 3600);
+    let kept = [
+        written(format!(".{}", Uuid::now_v7()), 0),
+        written(".former-1".into(), 3600),
+        written(".before".into(), 3600),
+        written(format!(".next.{}", Uuid::now_v7()), 3600),
+    ];
+    from_file(&path).unwrap();
+    for gone in [of_the_next, linked, left] {
+        assert!(!gone.exists(), "{}", gone.display());
+    }
+    for there in kept {
+        assert!(there.exists(), "{}", there.display());
+    }
+    assert!(path.exists());
+}
+
+#[test]
 fn of_many_that_start_at_once_all_have_one_key() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("platform.key");

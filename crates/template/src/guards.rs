@@ -5,11 +5,12 @@
 //! value of any size: `"x" * 1000000`, `a ~ a` in a loop in a loop. It has no hook there. So, before a template
 //! is read by the engine, filters are written into it, at the tokens that the engine itself sees: [`COUNTED`]
 //! behind each operand of `~` and `+`, of `in` and of comparisons, which go through what they are given, before each
-//! filter and test, and around what a loop goes through; [`NUMBER`] behind each operand of `*`. What has a filter
-//! in it is not computed ahead, when a template is only checked.
+//! filter and test, behind each slice, which is a copy, and around what a loop goes through; [`NUMBER`] behind each
+//! operand of `*`. What has a filter in it is not computed ahead, when a template is only checked.
 //!
 //! What functions, filters and tests are given beside that is not counted: it is no longer than what the template
-//! is about, than [`LONGEST`], or than what was counted when it was made.
+//! is about, than [`LONGEST`], or than what was counted when it was made. Nor is what functions and methods give,
+//! until it goes into one of these places.
 
 use std::{
     collections::BTreeSet,
@@ -104,6 +105,9 @@ fn guard(tag: &[Placed<'_>], guards: &mut Guards) -> Result<(), &'static str> {
         // Behind a guard of its last operand.
         guards.insert((end(&tag[last]), 1, ")|counted"));
     }
+    for last in slices(tag) {
+        guards.insert((end(&tag[last]), 0, COUNTED));
+    }
     for (at, (token, _)) in tag.iter().enumerate() {
         let (filter, is_between) = match token {
             Token::Pipe | Token::Ident("is") => (COUNTED, false),
@@ -186,6 +190,36 @@ fn operand(tag: &[Placed<'_>], mut at: usize) -> Option<usize> {
         };
     }
     Some(last)
+}
+
+/// Where slices end. One of which more is asked at once is left out: no filter can stand there, and of the copy
+/// no more stays than that.
+fn slices(tag: &[Placed<'_>]) -> Vec<usize> {
+    let mut ends = Vec::new();
+    // Of each bracket that is open, whether a colon is in it.
+    let mut open = Vec::new();
+    for (at, (token, _)) in tag.iter().enumerate() {
+        match token {
+            Token::Colon => {
+                if let Some(has_colon) = open.last_mut() {
+                    *has_colon = true;
+                }
+            }
+            _ if nesting(token) > 0 => open.push(false),
+            _ if nesting(token) < 0 => {
+                let has_colon = open.pop() == Some(true);
+                let goes_on = matches!(
+                    tag.get(at + 1),
+                    Some((Token::Dot | Token::BracketOpen | Token::ParenOpen, _))
+                );
+                if has_colon && !goes_on && matches!(token, Token::BracketClose) {
+                    ends.push(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    ends
 }
 
 /// The last token of what begins at `at`: itself, or the bracket that closes it.

@@ -6,7 +6,11 @@
 
 mod guards;
 
-use std::{collections::HashSet, fmt, io};
+use std::{
+    collections::HashSet,
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use minijinja::{
     AutoEscape, Environment, UndefinedBehavior, filters,
@@ -51,6 +55,8 @@ impl Sandbox {
     pub fn new(steps: u64, most: usize) -> Self {
         let mut engine = Environment::new();
         engine.remove_global("namespace");
+        // It gives all that is there, and nobody counts how much.
+        engine.remove_global("debug");
         engine.add_function("range", guards::range);
         // The operator is guarded; what the test of the same name goes through would not be.
         engine.remove_test("in");
@@ -101,16 +107,17 @@ impl Sandbox {
     /// What is wrong with a template, as far as that shows without what it is about.
     pub fn check(&self, template: &str) -> Result<(), Fault> {
         let template = self.guarded(template)?;
-        let parsed = self.engine.template_from_str(&template);
-        parsed.map(drop).map_err(Fault::Template)
+        caught(|| self.engine.template_from_str(&template).map(drop)).map_err(Fault::Template)
     }
 
     /// The words that a template speaks of, with what it asks of them: `team`, `team.members`.
     pub fn spoken_of(&self, template: &str) -> Result<HashSet<String>, Fault> {
         let template = self.guarded(template)?;
-        let parsed = self.engine.template_from_str(&template);
-        let parsed = parsed.map_err(Fault::Template)?;
-        Ok(parsed.undeclared_variables(true))
+        caught(|| {
+            let parsed = self.engine.template_from_str(&template)?;
+            Ok(parsed.undeclared_variables(true))
+        })
+        .map_err(Fault::Template)
     }
 
     /// The template with the guards of what it makes.
@@ -132,9 +139,10 @@ impl Sandbox {
             most: self.most,
             is_full: false,
         };
-        let rendered = engine
-            .template_from_str(&template)
-            .and_then(|template| template.render_captured_to(&words, &mut given).map(drop));
+        let rendered = caught(|| {
+            let template = engine.template_from_str(&template)?;
+            template.render_captured_to(&words, &mut given).map(drop)
+        });
         match rendered {
             Err(_) if given.is_full => Err(Fault::TooLarge(self.most)),
             Err(error) => Err(Fault::Template(error)),
@@ -149,6 +157,15 @@ impl fmt::Debug for Sandbox {
             .field("most", &self.most)
             .finish_non_exhaustive()
     }
+}
+
+/// What the engine gives. It panics over some templates, which is a fault of theirs like any other: what it was
+/// about to give is thrown away.
+fn caught<T>(work: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, minijinja::Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let why = "the template engine failed";
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, why))
+    })
 }
 
 fn json(value: &Value) -> Result<Value, minijinja::Error> {
@@ -245,6 +262,7 @@ mod tests {
             ("{{ nobody * 2 }}", ErrorKind::UndefinedError),
             ("{% include \"/etc/passwd\" %}", ErrorKind::TemplateNotFound),
             ("{{ namespace() }}", ErrorKind::UnknownFunction),
+            ("{{ debug() }}", ErrorKind::UnknownFunction),
         ] {
             let Err(Fault::Template(error)) = render(template) else {
                 panic!("{template}: it renders");
@@ -258,6 +276,26 @@ mod tests {
         match render(template) {
             Err(Fault::Template(error)) => error.to_string(),
             other => panic!("{template}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_template_over_which_the_engine_panics_is_refused_like_any_other() {
+        let why = refused("{% for a in [1] %}{{ loop.cycle() }}{% endfor %}");
+        assert!(why.contains("the template engine failed"), "{why}");
+    }
+
+    #[test]
+    fn what_slices_copy_has_an_end() {
+        let words = BTreeMap::from([("name", "x".repeat(1024 * 1024))]);
+        let slices = "name[1:], ".repeat(20);
+        let template = format!("{{{{ [{slices}][0] }}}}");
+        match Sandbox::new(10_000, 2 * 1024 * 1024).render(&template, &words) {
+            Err(Fault::Template(error)) => {
+                let why = error.to_string();
+                assert!(why.contains("come to more than"), "{why}");
+            }
+            other => panic!("it renders: {}", other.is_ok()),
         }
     }
 
@@ -336,6 +374,10 @@ mod tests {
             ("{{ (name|length + 1) * 2 }}", "10"),
             ("{{ \"a\" \"b\" ~ name[:1] ~ [1, 2][1] }}", "abs2"),
             ("{{ \"yes\" if \"o\" in name }}", "yes"),
+            (
+                "{{ name[1:][:2] ~ name[:1]|upper ~ {\"a\": [1, 2][1:]}.a|first }} {{ name is eq name[0:] }}",
+                "hoS2 True",
+            ),
             (
                 "{{ \"yes\" if \"x\" not in name and name in [name] }}",
                 "yes",

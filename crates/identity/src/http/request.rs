@@ -7,12 +7,11 @@ use std::{
 };
 
 use axum::{
-    body::Bytes,
     extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
     http::{HeaderMap, header, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kernel::Secret;
+use kernel::{Secret, http::Whole};
 use url::form_urlencoded;
 
 use super::token::Refused;
@@ -79,10 +78,13 @@ impl<S: Send + Sync> FromRequest<S> for Form {
             )
             .into());
         }
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| Refusal::request("the body could not be read, or is too large"))?;
-        Ok(Self(Parameters::parse(&body)?))
+        let unreadable = |_: kernel::Error| {
+            Refusal::request("the body could not be read in time, or is too large")
+        };
+        let body = Whole::from_request(request, state).await;
+        let body = body.map_err(unreadable)?;
+        let parameters = body.read(|body| Ok(Parameters::parse(body))).await;
+        Ok(Self(parameters.map_err(unreadable)??))
     }
 }
 

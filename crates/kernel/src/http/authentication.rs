@@ -140,7 +140,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
         let session = Self::of(parts).await;
         match &session {
             Ok(session) => {
-                let sender = Sender(session.caller.subject.clone());
+                let sender = Sender::of(&session.caller);
                 parts.extensions.insert(sender);
             }
             Err(error) => {

@@ -10,10 +10,10 @@ use axum::{
     RequestExt as _,
     body::{Body, Bytes, HttpBody as _},
     extract::{FromRequest, Request},
-    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
+    http::{Extensions, HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use futures::{StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, stream};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::Semaphore,
@@ -28,7 +28,8 @@ use crate::{Error, ErrorKind, Location, Problem, Result, document::without_value
 const LARGE: usize = 64 << 10;
 /// So many of them are read at once.
 static READING: Semaphore = Semaphore::const_new(2);
-/// How long one may take to arrive beside what its size allows: it takes the room of others meanwhile.
+/// How long a body may take to arrive beside what its size allows: it takes a connection meanwhile, and a large
+/// one the room of others.
 const GRACE: Duration = Duration::from_secs(10);
 /// Bytes that arrive in a second at the least, over a line of 2 Mbit/s.
 const RATE: usize = 256 << 10;
@@ -76,14 +77,14 @@ pub struct Whole {
 impl<S: Send + Sync> FromRequest<S> for Whole {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
-        let (request, is_large) = begun(request).await;
-        if !is_large {
-            let bytes = arrived(request, state).await?;
-            return Ok(Self { bytes, room: None });
-        }
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let (request, is_large) = begun(request).await?;
         let (parts, body) = request.into_parts();
         let limit = limit(&parts.extensions);
+        if !is_large {
+            let bytes = arrived_in_time(body, limit).await?;
+            return Ok(Self { bytes, room: None });
+        }
         let said = body.size_hint().upper();
         let said = said.and_then(|said| usize::try_from(said).ok());
         let most = said.map_or(limit, |said| said.min(limit));
@@ -123,17 +124,18 @@ impl Whole {
 }
 
 /// The request, and whether its body is large: by its length where that is said, else by as much of it as
-/// shows that.
-async fn begun(request: Request) -> (Request, bool) {
+/// shows that. Fails where that much does not arrive in time.
+async fn begun(request: Request) -> Result<(Request, bool)> {
     let (parts, body) = request.into_parts();
     if let Some(length) = body.size_hint().upper() {
-        return (Request::from_parts(parts, body), length >= LARGE as u64);
+        return Ok((Request::from_parts(parts, body), length >= LARGE as u64));
     }
+    let began = Instant::now();
     let mut rest = body.into_data_stream().fuse();
     let (mut begin, mut failed) = (Vec::<u8>::new(), None);
     while begin.len() < LARGE
         && failed.is_none()
-        && let Some(chunk) = rest.next().await
+        && let Some(chunk) = next_in_time(&mut rest, began, begin.len()).await?
     {
         match chunk {
             Ok(chunk) => begin.extend_from_slice(&chunk),
@@ -143,7 +145,7 @@ async fn begun(request: Request) -> (Request, bool) {
     let is_large = begin.len() >= LARGE;
     let begin = [Ok(Bytes::from(begin))].into_iter().chain(failed);
     let body = Body::from_stream(stream::iter(begin).chain(rest));
-    (Request::from_parts(parts, body), is_large)
+    Ok((Request::from_parts(parts, body), is_large))
 }
 
 /// What a route takes at the most. Nobody's body is larger than a share of the room.
@@ -157,42 +159,39 @@ fn limit(extensions: &Extensions) -> usize {
     most.map_or(SHARE, |most| most.min(SHARE))
 }
 
-/// The whole body, up to what its route takes.
-async fn arrived<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
-    Bytes::from_request(request, state).await.map_err(|error| {
-        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            too_large().caused_by(error)
-        } else {
-            unreadable().caused_by(error)
-        }
-    })
-}
-
-/// The same of a large one, up to `limit`, as long as it comes fast enough for what there is of it.
+/// The whole body, up to `limit`, as long as it comes fast enough for what there is of it.
 async fn arrived_in_time(body: Body, limit: usize) -> Result<Bytes> {
     let began = Instant::now();
     let mut chunks = body.into_data_stream();
     let mut whole = Vec::<u8>::new();
-    loop {
-        let allowed = GRACE + Duration::from_millis(whole.len() as u64 * 1000 / RATE as u64);
-        match timeout_at(began + allowed, chunks.next()).await {
-            Ok(Some(Ok(chunk))) if whole.len() + chunk.len() > limit => return Err(too_large()),
-            Ok(Some(Ok(chunk))) => whole.extend_from_slice(&chunk),
-            Ok(Some(Err(error))) => return Err(unreadable().caused_by(error)),
-            Ok(None) => return Ok(whole.into()),
-            Err(_) => {
-                return Err(Error::new(
-                    ErrorKind::TooLarge,
-                    format!(
-                        "the body is larger than what arrived within {} s: {} bytes",
-                        allowed.as_secs(),
-                        whole.len()
-                    ),
-                )
-                .remedy("send it in parts, or over a faster line"));
-            }
+    while let Some(chunk) = next_in_time(&mut chunks, began, whole.len()).await? {
+        let chunk = chunk.map_err(|error| unreadable().caused_by(error))?;
+        if whole.len() + chunk.len() > limit {
+            return Err(too_large());
         }
+        whole.extend_from_slice(&chunk);
     }
+    Ok(whole.into())
+}
+
+/// What comes next of a body that `began` to arrive then, and of which there are `arrived` bytes.
+async fn next_in_time<C: Stream + Unpin>(
+    chunks: &mut C,
+    began: Instant,
+    arrived: usize,
+) -> Result<Option<C::Item>> {
+    let allowed = GRACE + Duration::from_millis(arrived as u64 * 1000 / RATE as u64);
+    let next = timeout_at(began + allowed, chunks.next()).await;
+    next.map_err(|_| {
+        Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "the body is larger than what arrived within {} s: {arrived} bytes",
+                allowed.as_secs()
+            ),
+        )
+        .remedy("send it in parts, or over a faster line")
+    })
 }
 
 fn too_large() -> Error {

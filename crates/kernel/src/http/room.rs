@@ -11,23 +11,46 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Error, Result};
+use crate::{Caller, Error, Result};
 
 /// So many bytes of large bodies are in memory at once.
 const ALL: usize = 128 << 20;
-/// So many of them are one caller's: as many as the largest body has that a route takes. Those who are not known
-/// have one share together.
+/// So many of them are for operators alone, who mend what others have overloaded. A body that is larger waits as
+/// everybody's do.
+const KEPT: usize = 16 << 20;
+/// So many of them are one team's or one caller's: as many as the largest body has that a route takes. Those who
+/// are not known have one share together.
 pub(super) const SHARE: usize = 32 << 20;
 /// How long one waits for room. Whoever sends has their own limits, and tries again.
 const WAIT: Duration = Duration::from_secs(10);
 
-static ROOM: Semaphore = Semaphore::const_new(ALL);
+static ROOM: Semaphore = Semaphore::const_new(ALL - KEPT);
+static FOR_OPERATORS: Semaphore = Semaphore::const_new(KEPT);
 /// What is left of their shares, by who has something of it or waits for that.
 static SHARES: Mutex<BTreeMap<String, Weak<Semaphore>>> = Mutex::new(BTreeMap::new());
 
 /// Who sends a request. Put into its extensions as soon as that is known.
 #[derive(Debug, Clone)]
-pub(super) struct Sender(pub(super) String);
+pub(super) struct Sender {
+    /// Whose share it takes of.
+    share: String,
+    operates: bool,
+}
+
+impl Sender {
+    /// The sender that `caller` is. A team makes as many service accounts as it likes: those who are of one team
+    /// alone have its share together.
+    pub(super) fn of(caller: &Caller) -> Self {
+        let share = match caller.teams.as_slice() {
+            [team] if !caller.admin => format!("team {team}"),
+            _ => format!("caller {}", caller.subject),
+        };
+        Self {
+            share,
+            operates: caller.admin,
+        }
+    }
+}
 
 /// What a body takes of the room, until this is dropped.
 #[derive(Debug)]
@@ -40,11 +63,20 @@ impl Room {
     /// Waits until there is room for `bytes`, a share at the most. `Unavailable` where there is none in time.
     pub(super) async fn of(sender: Option<&Sender>, bytes: usize) -> Result<Self> {
         let bytes = u32::try_from(bytes.min(SHARE)).unwrap_or(u32::MAX);
-        let share = share_of(sender.map_or("", |sender| sender.0.as_str()));
+        let share = share_of(sender.map_or("", |sender| sender.share.as_str()));
+        let operates = sender.is_some_and(|sender| sender.operates);
         let taking = async {
             // The share first: whoever has all of theirs stands in nobody's way.
             let share = share.acquire_many_owned(bytes).await?;
-            let all = ROOM.acquire_many(bytes).await?;
+            let all = if operates {
+                tokio::select! {
+                    biased;
+                    all = ROOM.acquire_many(bytes) => all,
+                    kept = FOR_OPERATORS.acquire_many(bytes) => kept,
+                }
+            } else {
+                ROOM.acquire_many(bytes).await
+            }?;
             Ok::<_, AcquireError>(Self { share, all })
         };
         match timeout(WAIT, taking).await {
@@ -76,4 +108,35 @@ fn share_of(sender: &str) -> Arc<Semaphore> {
     let share = Arc::new(Semaphore::new(SHARE));
     shares.insert(sender.to_owned(), Arc::downgrade(&share));
     share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn by(subject: &str, admin: bool) -> Sender {
+        Sender::of(&Caller {
+            subject: subject.into(),
+            admin,
+            ..Caller::local_admin()
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn operators_have_room_where_others_have_taken_theirs() {
+        let mut taken = Vec::new();
+        for (subject, bytes) in [
+            ("ada", SHARE),
+            ("ben", SHARE),
+            ("cleo", SHARE),
+            ("dan", ALL - KEPT - 3 * SHARE),
+        ] {
+            taken.push(Room::of(Some(&by(subject, false)), bytes).await.unwrap());
+        }
+        let refused = Room::of(Some(&by("eve", false)), 1).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Unavailable);
+        let theirs = Room::of(Some(&by("olga", true)), 1 << 20).await;
+        assert!(theirs.is_ok(), "{theirs:?}");
+    }
 }

@@ -15,6 +15,9 @@ use tokio::{
 
 use super::{feed, sql::FEED};
 
+/// The wait after each notification: of a log that grows fast others are told a few hundred times in a second, each
+/// time of all of it, and not with each commit, which shares its processors with the telling and the hearing.
+const BREATH: Duration = Duration::from_millis(1);
 /// The wait before a server that did not take a notification is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long one may take. It is also how long the end of the store waits for the last of them.
@@ -57,7 +60,10 @@ async fn tell(options: PgConnectOptions, mut newest: watch::Receiver<i64>) {
             let head = *newest.borrow_and_update();
             let told = timeout(PATIENCE, notify(&options, &mut connection, head));
             match told.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-                Ok(()) => break,
+                Ok(()) => {
+                    sleep(BREATH).await;
+                    break;
+                }
                 Err(error) => {
                     tracing::debug!(%error, "other replicas could not be told of new events");
                     connection = None;

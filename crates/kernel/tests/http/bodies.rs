@@ -12,11 +12,12 @@ use std::{
 
 use async_trait::async_trait;
 use axum::{
-    Extension, Router,
+    Extension, RequestExt as _, Router,
     body::{Body, Bytes},
     extract::DefaultBodyLimit,
     http::Request,
-    middleware::from_fn,
+    middleware::{Next, from_fn},
+    response::Response,
     routing::post,
 };
 use futures::{StreamExt as _, future::join_all, poll, stream};
@@ -176,14 +177,18 @@ async fn many_that_are_hardly_large_leave_room_for_others() {
     server.abort();
 }
 
-/// The token is the caller's name.
+/// The token is the caller's name, and with an `@` the one team that they are of.
 struct Named;
 
 #[async_trait]
 impl Authenticator for Named {
     async fn authenticate(&self, token: &Secret) -> kernel::Result<Caller> {
+        let subject = token.expose_str().unwrap_or_default();
+        let team = subject.split_once('@').map(|(_, team)| team.to_owned());
         Ok(Caller {
-            subject: token.expose_str().unwrap_or_default().into(),
+            subject: subject.into(),
+            teams: team.into_iter().collect(),
+            admin: false,
             ..Caller::local_admin()
         })
     }
@@ -209,23 +214,50 @@ fn sent_by(name: &str, body: impl Into<Body>) -> Request<Body> {
 #[tokio::test(start_paused = true)]
 async fn nobody_takes_the_room_of_others() {
     let routes = named();
-    let taken = Arc::new(AtomicUsize::new(0));
     let large = || format!("\"{}\"", "a".repeat(LARGE));
-    let first = send(&routes, sent_by("greedy", stalling(&taken)));
-    let second = send(&routes, sent_by("greedy", large()));
-    let mut theirs = pin!(join_all([first, second]));
-    assert!(poll!(theirs.as_mut()).is_pending());
-    let answer = send(&routes, sent_by("modest", large())).await;
-    assert_eq!(answer.status, 200);
-    let answers = theirs.await;
-    assert_eq!(answers[0].problem().status, 413);
-    let refused = answers[1].problem();
-    assert_eq!(refused.status, 503);
-    assert!(refused.detail.contains("no room"), "{}", refused.detail);
-    assert_eq!(answers[1].headers["retry-after"], "10");
-    // What was let go, and what is read, has given its room back.
-    let answer = send(&routes, sent_by("greedy", large())).await;
-    assert_eq!(answer.status, 200);
+    for (first, second, other) in [
+        ("greedy", "greedy", "modest"),
+        ("ci-1@shop", "ci-2@shop", "ci-1@till"),
+    ] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let stalled = send(&routes, sent_by(first, stalling(&taken)));
+        let next = send(&routes, sent_by(second, large()));
+        let mut theirs = pin!(join_all([stalled, next]));
+        assert!(poll!(theirs.as_mut()).is_pending());
+        let answer = send(&routes, sent_by(other, large())).await;
+        assert_eq!(answer.status, 200, "{other}");
+        let answers = theirs.await;
+        assert_eq!(answers[0].problem().status, 413, "{first}");
+        let refused = answers[1].problem();
+        assert_eq!(refused.status, 503, "{second}");
+        assert!(refused.detail.contains("no room"), "{}", refused.detail);
+        assert_eq!(answers[1].headers["retry-after"], "10");
+        // What was let go, and what is read, has given its room back.
+        let answer = send(&routes, sent_by(second, large())).await;
+        assert_eq!(answer.status, 200, "{second}");
+    }
+}
+
+/// Has a body say that it is no longer than what is taken here.
+async fn bounded(request: Request<Body>, next: Next) -> Response {
+    next.run(request.with_limited_body()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_body_does_not_take_for_ever() {
+    let unsaid = named();
+    let said = named()
+        .layer(from_fn(bounded))
+        .layer(DefaultBodyLimit::max(LARGE / 2));
+    for routes in [unsaid, said] {
+        let begin = stream::iter([Ok::<_, Infallible>(vec![b' '])]);
+        let stalled = Body::from_stream(begin.chain(stream::pending()));
+        let asked = send(&routes, sent_by("slow", stalled));
+        let answer = timeout(Duration::from_mins(1), asked).await.unwrap();
+        let problem = answer.problem();
+        assert_eq!(problem.status, 413);
+        assert!(problem.detail.contains("within 10 s"), "{}", problem.detail);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, Method, header, request::Parts},
     response::Response,
 };
 use kernel::{
-    http::html::{cookie, see_other},
+    http::{
+        Whole,
+        html::{cookie, see_other},
+    },
     secret::same,
 };
 use url::form_urlencoded;
@@ -112,10 +114,13 @@ impl Form {
         if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(Failure::NoForm("It is not of the type that forms have."));
         }
-        let body = Bytes::from_request(request, &())
-            .await
-            .map_err(|_| Failure::NoForm("It could not be read, or is longer than any of them."))?;
-        Ok(Self::parse(&body))
+        let unreadable = |_: kernel::Error| {
+            Failure::NoForm("It could not be read in time, or is longer than any of them.")
+        };
+        let body = Whole::from_request(request, &()).await;
+        let body = body.map_err(unreadable)?;
+        let form = body.read(|body| Ok(Self::parse(body))).await;
+        form.map_err(unreadable)
     }
 
     pub(super) fn parse(encoded: &[u8]) -> Self {

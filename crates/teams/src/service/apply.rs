@@ -118,6 +118,15 @@ impl Teams {
     ) -> Result<Applied> {
         let name = team.name.clone();
         let before = self.store.get::<Team>("", &name).await?;
+        let is_there = before
+            .as_ref()
+            .is_some_and(|there| there.spec.is_registered());
+        // Before anything is said of it: whoever may not see a team is answered as if it were not there.
+        if !is_there || !self.sees(caller, &name) {
+            self.guard
+                .require(caller, TEAM_CREATE, &of_platform(&name))
+                .await?;
+        }
         let fresh = || team.fields.group.clone().unwrap_or_else(|| name.clone());
         let there = before.as_ref().map(|there| there.spec.group.clone());
         let group = team.fields.group.clone().or(there).unwrap_or_else(fresh);
@@ -144,9 +153,6 @@ impl Teams {
                 }
             }
             before => {
-                self.guard
-                    .require(caller, TEAM_CREATE, &of_platform(&name))
-                    .await?;
                 self.onboard_into(change, caller, before, &team).await?;
                 Outcome::Created
             }

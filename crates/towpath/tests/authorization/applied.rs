@@ -38,6 +38,47 @@ async fn a_document_of_each_kind_is_taken_from_whom_the_table_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[tokio::test]
+async fn a_team_that_may_not_be_seen_is_to_whoever_applies_it_as_one_that_is_not_there() {
+    let mut world = World::new().await;
+    world.people().await;
+    let team = |name: &str, spec: Value| {
+        json!({
+            "apiVersion": "towpath.dev/v1", "kind": "Team", "metadata": { "name": name }, "spec": spec,
+        })
+    };
+    for caller in [
+        "stranger",
+        "other-agent",
+        "other-credential",
+        "sid",
+        "sol",
+        "credential",
+    ] {
+        for path in [PATH, "/v1/apply/plan"] {
+            for spec in [
+                json!({}),
+                json!({ "description": "x" }),
+                json!({ "group": "x" }),
+            ] {
+                let mut answers = Vec::new();
+                for name in ["payments", "nowhere"] {
+                    // The second would be refused for its group, were the first not refused before.
+                    let other = team("another", json!({ "group": name }));
+                    let documents = [team(name, spec.clone()), other];
+                    let body = json!({ "documents": documents });
+                    let (status, answer) = world.ask(caller, Method::POST, path, &body).await;
+                    let answer = answer.to_string().replace(name, "NAME");
+                    assert_eq!(status, 403, "{caller}, {path}, {spec}: {answer}");
+                    assert!(answer.contains("team.create"), "{answer}");
+                    answers.push(answer);
+                }
+                assert_eq!(answers[0], answers[1], "{caller}, {path}, {spec}");
+            }
+        }
+    }
+}
+
 /// The kinds that can be applied, as the platform says them.
 async fn kinds(world: &World) -> BTreeSet<String> {
     let none = json!({

@@ -39,7 +39,8 @@ pub(crate) const ROWS: &[Row] = &[
         "401 404 403 404 200 200 200 403 200",
     ),
     ("Team", "401 403 403 403 403 403 403 200 200"),
-    ("Team that is there", "401 404 403 404 403 403 200 403 200"),
+    // To whoever may not see it, it is one that they may not make.
+    ("Team that is there", "401 403 403 403 403 403 200 403 200"),
     // Which there are; and what is said of one by those who administer it.
     ("Tool", OPERATORS),
     ("Tool that is there", "401 403 403 403 200 200 200 403 200"),
