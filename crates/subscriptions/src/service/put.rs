@@ -366,7 +366,9 @@ impl Subscriptions {
                         "give the receiver's public address; a private one must be in a network that the \
                          platform allows, by `towpath up --webhooks-allow CIDR`"
                     }
-                    None => "",
+                    None => {
+                        "give the whole address of the receiver: https://hooks.example.com/towpath"
+                    }
                 };
                 bad_url(error.message, remedy);
             }

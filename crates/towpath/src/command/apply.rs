@@ -18,8 +18,8 @@ use crate::{
 /// Apply documents: definitions, roles, environments, teams, namespaces, integrations, tools, who logs in and by
 /// what, subscriptions, clusters, workloads
 ///
-/// A file may hold several documents. Those of `towpath.dev/v1` are applied together or not at all;
-/// Score workloads are then deployed to the environment.
+/// A file may hold several documents of the platform, or several Score workloads, and not both: give both by several
+/// files. The documents are applied together or not at all; the workloads are then deployed to the environment.
 ///
 /// With --plan nothing is written: it says of each document whether it would be new, be changed and where, or
 /// leave all as it is, and of the workloads what their deployment would change, by what there is now.
