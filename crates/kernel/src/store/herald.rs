@@ -4,7 +4,7 @@
 //! notifications, which takes as long as the rest of an append. Commits that come while one is being told are
 //! told together. A replica that dies between a commit and its telling leaves that to the others' own looking.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{
@@ -59,7 +59,10 @@ async fn tell(options: PgConnectOptions, mut newest: watch::Receiver<i64>) {
         loop {
             let head = *newest.borrow_and_update();
             let told = timeout(PATIENCE, notify(&options, &mut connection, head));
-            match told.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            match told
+                .await
+                .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+            {
                 Ok(()) => {
                     sleep(BREATH).await;
                     break;

@@ -30,6 +30,7 @@ use crate::{
     Teams,
     api::{SourceAnswer, SourceState},
     model::{Heard, JoinedBy, Milestones, Newcomer, Team, TeamOnboarding},
+    service::change::SYNC,
 };
 
 /// Where in the log the platform began to keep who comes when: of whoever is there since before it is unknown.
@@ -48,7 +49,6 @@ const SOON: Duration = Duration::from_secs(1);
 const LOGGED_IN: &str = "session.started";
 const REGROUPED: &str = "session.groups-changed";
 const MEMBER_ADDED: &str = "team.member-added";
-const SYNC: &str = "team.sync";
 const REQUESTED: &str = "deployment.requested";
 const SUCCEEDED: &str = "deployment.succeeded";
 
