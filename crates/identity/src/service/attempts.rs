@@ -1,10 +1,10 @@
 //! Guessing is made slow: failed attempts are counted for the account and for the address, in the
 //! store, so that it does not help to ask another replica.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
-use kernel::{Change, Means, NewEvent, Outcome, Record, anew};
+use kernel::{Change, Means, NewEvent, Outcome, Record, Turn, anew};
 use serde_json::json;
 
 use super::{Identity, as_themselves};
@@ -227,12 +227,26 @@ impl Identity {
     /// Counts an attempt as failed before it is made, so that a thousand at once are not one; refuses
     /// while one of the gates is shut.
     pub(super) async fn attempt(&self, gates: &[Gate]) -> Result<(), Refusal> {
+        let _turns = self.attempts_in_turn(gates).await;
         anew(|| self.count(gates, true)).await
     }
 
     /// Counts an attempt that failed.
     pub(super) async fn attempt_failed(&self, gates: &[Gate]) -> Result<(), Refusal> {
+        let _turns = self.attempts_in_turn(gates).await;
         anew(|| self.count(gates, false)).await
+    }
+
+    /// Those who share a gate, as everybody in an office does who comes from one address, count one after another:
+    /// at once they would overtake each other until one of them is refused for it.
+    async fn attempts_in_turn(&self, gates: &[Gate]) -> Vec<Turn> {
+        // In one order for all, so that no two wait for each other.
+        let names: BTreeSet<_> = gates.iter().map(|gate| &gate.name).collect();
+        let mut turns = Vec::with_capacity(names.len());
+        for name in names {
+            turns.push(self.attempts.of(name).await);
+        }
+        turns
     }
 
     /// Counts a failed attempt; with `only_open`, only where the gates are open as they are read.
@@ -269,6 +283,7 @@ impl Identity {
 
     /// Takes back the count of an attempt that succeeded.
     pub(super) async fn attempt_succeeded(&self, gates: &[Gate]) -> Result<(), Refusal> {
+        let _turns = self.attempts_in_turn(gates).await;
         anew(|| async {
             let mut change = Change::new();
             for gate in gates {

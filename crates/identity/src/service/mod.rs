@@ -78,6 +78,7 @@ pub struct Identity {
     openings: Openings,
     /// Those who renew one session at the same moment.
     renewals: Turns<String>,
+    attempts: Turns<String>,
     noted: Noted,
     webhooks: OnceLock<Arc<dyn Webhooks>>,
     tools: OnceLock<Arc<dyn Tools>>,
@@ -105,6 +106,7 @@ impl Identity {
             issuers: Issuers::default(),
             openings: Openings::default(),
             renewals: Turns::default(),
+            attempts: Turns::default(),
             noted: Noted::default(),
             webhooks: OnceLock::new(),
             tools: OnceLock::new(),

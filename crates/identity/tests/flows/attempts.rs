@@ -7,7 +7,10 @@ use axum::{Extension, extract::ConnectInfo, http::StatusCode};
 use crate::support::{Browser, PASSWORD, Site, settings, text};
 
 // The others take long to hash passwords, and ask nothing of the store that this does not.
-testkit::on_both!(many_at_once_are_counted_each);
+testkit::on_both!(
+    many_at_once_are_counted_each,
+    an_office_logs_in_at_once_from_one_address,
+);
 
 /// One login; gives the status, and how long to wait.
 async fn attempt(site: &Site, name: &str, password: &str) -> (StatusCode, Option<u64>) {
@@ -100,6 +103,26 @@ async fn many_at_once_are_counted_each() {
         .filter(|(status, _)| *status == StatusCode::FORBIDDEN)
         .count();
     assert!(tried <= 6, "{tried} guesses were looked at");
+}
+
+/// They are counted for the one address, and none is refused because others are counted at the same moment.
+async fn an_office_logs_in_at_once_from_one_address() {
+    let site = Site::new().await;
+    let replica = Site::on(site.store.clone(), settings(), site.clock.clone()).await;
+    let people: Vec<_> = (0..24).map(|number| format!("user-{number}")).collect();
+    for person in &people {
+        site.user(person).await;
+    }
+    let logins = people.iter().enumerate().map(|(number, person)| {
+        let site = if number % 2 == 0 { &site } else { &replica };
+        attempt(site, person, PASSWORD)
+    });
+    let answers = futures::future::join_all(logins).await;
+    let out: Vec<_> = answers
+        .iter()
+        .filter(|(status, _)| *status != StatusCode::SEE_OTHER)
+        .collect();
+    assert!(out.is_empty(), "{out:?}");
 }
 
 #[tokio::test]
