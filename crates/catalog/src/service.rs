@@ -4,7 +4,6 @@ use kernel::{
     Action, Caller, Change, Document, Error, Guard, Key, Kind as _, Name, NewEvent, Outcome, Page,
     Problem, Query, Resource, Result, Store, Target, anew,
     document::{API_VERSION, shaped},
-    installed,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -90,7 +89,8 @@ impl Catalog {
     /// stays.
     pub async fn install(&self) -> Result<()> {
         let caller = Caller::system("catalog", uuid::Uuid::now_v7());
-        installed(|| self.install_once(&caller)).await
+        // Another replica that starts at the same moment may have made some of them.
+        anew(|| self.install_once(&caller)).await
     }
 
     async fn install_once(&self, caller: &Caller) -> Result<()> {

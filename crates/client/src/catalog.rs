@@ -26,7 +26,8 @@ impl Client {
             .await
     }
 
-    /// `DELETE starter-kits/{name}`
+    /// `DELETE starter-kits/{name}`, done at once; one that came with the platform comes back at its next start.
+    /// With `revision`, only while it is at that revision.
     pub async fn delete_starter_kit(&self, name: &str, revision: Option<i64>) -> Result<()> {
         self.call(Method::DELETE, &["starter-kits", name])
             .if_match(revision)
@@ -34,7 +35,8 @@ impl Client {
             .await
     }
 
-    /// `POST starter-kits/{name}/repositories`: the files of a new repository.
+    /// `POST starter-kits/{name}/repositories`: the files of a new repository. The platform keeps none of it;
+    /// `Invalid` where a parameter is not as the kit wants it.
     pub async fn new_repository(&self, kit: &str, request: &NewRepository) -> Result<Repository> {
         self.call(Method::POST, &["starter-kits", kit, "repositories"])
             .json(request)

@@ -21,7 +21,7 @@ impl Client {
             .await
     }
 
-    /// `POST environments`
+    /// `POST environments`, done at once. `Conflict` where the name is taken.
     pub async fn create_environment(&self, new: &NewEnvironment) -> Result<Resource<Environment>> {
         self.call(Method::POST, &["environments"])
             .json(new)
@@ -36,7 +36,8 @@ impl Client {
             .await
     }
 
-    /// `PATCH environments/{env}`. With `revision`, only while it is at that revision.
+    /// `PATCH environments/{env}`: what is given is changed, at once. With `revision`, only while it is at that
+    /// revision.
     pub async fn change_environment(
         &self,
         name: &str,
@@ -50,7 +51,8 @@ impl Client {
             .await
     }
 
-    /// `DELETE environments/{env}/pins`: lifts the pins of these resource types, or all.
+    /// `DELETE environments/{env}/pins`: lifts the pins of these resource types, or all, from the next
+    /// deployment on.
     pub async fn unpin(&self, name: &str, types: &[String]) -> Result<Resource<Environment>> {
         let query = PinQuery {
             types: (!types.is_empty()).then(|| types.join(",")),
@@ -61,8 +63,10 @@ impl Client {
             .await
     }
 
-    /// `DELETE environments/{env}`: asks for the removal; it is done once the environment is not
-    /// found any more. With `revision`, only while it is at that revision.
+    /// `DELETE environments/{env}`: asks for the removal of it and of everything in it; it is done once the
+    /// environment is not found any more. Where something in it holds data, [`Data::Keep`] is refused with
+    /// `Conflict`; with [`Data::Remove`] it goes, for ever. With `revision`, only while it is at that revision.
+    /// `Forbidden` where its role is protected.
     pub async fn delete_environment(
         &self,
         name: &str,
@@ -101,8 +105,8 @@ impl Client {
             .await
     }
 
-    /// `DELETE environment-roles/{name}`: refused while something has it. With `revision`, only while it is
-    /// at that revision.
+    /// `DELETE environment-roles/{name}`, done at once. With `revision`, only while it is at that revision;
+    /// `Conflict` also while something has it.
     pub async fn delete_environment_role(&self, name: &str, revision: Option<i64>) -> Result<()> {
         self.call(Method::DELETE, &["environment-roles", name])
             .if_match(revision)
@@ -118,8 +122,9 @@ impl Client {
             .await
     }
 
-    /// `POST environments/{env}/deployments`: begins a deployment; follow it by
-    /// [`Client::deployment`] and [`Client::events`].
+    /// `POST environments/{env}/deployments`: begins a deployment; follow it by [`Client::deployment`] and
+    /// [`Client::events`]. `Invalid` where the workloads break rules, `Forbidden` where policy refuses it, each
+    /// with all `problems`.
     pub async fn deploy(
         &self,
         environment: &str,
@@ -159,7 +164,8 @@ impl Client {
         self.call(Method::GET, &path).resource().await
     }
 
-    /// `POST environments/{env}/rollbacks`: begins a return to an earlier deployment.
+    /// `POST environments/{env}/rollbacks`: begins a return to an earlier deployment, by a new one, and is
+    /// followed as one of [`Client::deploy`].
     pub async fn rollback(
         &self,
         environment: &str,

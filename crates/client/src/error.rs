@@ -1,5 +1,7 @@
 //! Why a call failed.
 
+use std::time::Duration;
+
 use kernel::{ErrorKind, Problem};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -92,11 +94,29 @@ impl Error {
             Self::Address { .. } | Self::Token(_) | Self::Text(_) | Self::Protocol { .. } => false,
         }
     }
+
+    /// Whether the same call may succeed in a moment: the platform may be there again, or take more calls.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.is_transient()
+            || self
+                .problem()
+                .is_some_and(|problem| may_pass(problem.status))
+    }
+
+    /// When trying again may succeed, where the platform's refusal says so (`Retry-After`).
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.problem()?.retry_after
+    }
 }
 
 /// Whether a status speaks of the platform's state and not of the call.
-pub(crate) fn is_transient(status: u16) -> bool {
+fn is_transient(status: u16) -> bool {
     matches!(status, 502..=504)
+}
+
+/// Whether the same call may succeed in a moment: also where it is one of too many (429).
+pub(crate) fn may_pass(status: u16) -> bool {
+    is_transient(status) || status == 429
 }
 
 /// A refusal, as RFC 9457 describes it, with our extensions. Reads what any server between here and
@@ -124,6 +144,12 @@ pub struct ProblemDocument {
     /// Names the request in the platform's log and events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<Uuid>,
+    /// Whether an earlier try of the same call still runs: its answer is had by asking again.
+    #[serde(skip)]
+    pub runs: bool,
+    /// When trying again may succeed: what the answer's `Retry-After` says.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
 }
 
 impl ProblemDocument {

@@ -20,7 +20,8 @@ impl Client {
         self.call(Method::GET, &["clusters", name]).resource().await
     }
 
-    /// `PUT clusters/{name}`. With `revision`, only while it is at that revision.
+    /// `PUT clusters/{name}`: makes it known, or writes what is said of it, whole and at once. With `revision`,
+    /// only while it is at that revision.
     pub async fn put_cluster(
         &self,
         name: &str,
@@ -34,7 +35,8 @@ impl Client {
             .await
     }
 
-    /// `DELETE clusters/{name}`. With `revision`, only while it is at that revision.
+    /// `DELETE clusters/{name}`, done at once; the cluster itself is not touched. With `revision`, only while it
+    /// is at that revision.
     pub async fn delete_cluster(&self, name: &str, revision: Option<i64>) -> Result<()> {
         self.call(Method::DELETE, &["clusters", name])
             .if_match(revision)

@@ -78,7 +78,7 @@ pub struct Departure {
     pub tools: Vec<PersonalCredential>,
     /// Keys that they drew, and have seen.
     pub seen: Vec<SeenKey>,
-    /// Secrets whose present value they were told.
+    /// Secrets of which they were told a value that is still worth something.
     #[serde(default)]
     pub told: Vec<Told>,
     /// What they made, and goes on.
@@ -160,14 +160,48 @@ pub struct Webhook {
     pub at: Timestamp,
 }
 
+/// What somebody who leaves a team knows of it, and what became of each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DepartureRotation {
+    /// Who.
+    pub subject: String,
+    /// Whose things these are.
+    pub team: String,
+    /// Every thing that they know.
+    pub items: Vec<DepartureItem>,
+}
+
+/// A thing that somebody who leaves knows, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DepartureItem {
+    /// What it is of.
+    pub kind: String,
+    /// What its name is unique in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
+    /// Its name.
+    pub name: String,
+    /// Which key of it, or which credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What became of it: `ended`, `asked`, `by-hand` or `failed`.
+    pub outcome: String,
+    /// Why it is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What people do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<String>,
+}
+
 impl Client {
     /// `GET identity/keys`: the keys that sign tokens, each with where it is in its life.
     pub async fn signing_keys(&self) -> Result<SigningKeys> {
         self.call(Method::GET, &["identity", "keys"]).read().await
     }
 
-    /// `POST identity/keys/rotations`: the next key signs from now on; where the present one is
-    /// `compromised`, what it signed is refused at once.
+    /// `POST identity/keys/rotations`: the next key signs from now on; where the present one is `compromised`,
+    /// what it signed is refused at once.
     pub async fn rotate_signing_key(&self, compromised: bool) -> Result<SigningKeys> {
         self.call(Method::POST, &["identity", "keys", "rotations"])
             .json(&serde_json::json!({ "compromised": compromised }))
@@ -194,5 +228,12 @@ impl Client {
         self.call(Method::GET, &["teams", team, "departures", subject])
             .read()
             .await
+    }
+
+    /// `POST teams/{team}/departures/{subject}/rotate`: what of a team one person knows is rotated, as far as the
+    /// platform can.
+    pub async fn rotate_departure(&self, team: &str, subject: &str) -> Result<DepartureRotation> {
+        let path = ["teams", team, "departures", subject, "rotate"];
+        self.call(Method::POST, &path).read().await
     }
 }

@@ -26,7 +26,8 @@ impl Client {
             .await
     }
 
-    /// `PUT platforms/integrations/{name}`; with `revision`, only while it is at that.
+    /// `PUT platforms/integrations/{name}`: makes it, or writes what it should be, at once; how far it is with
+    /// each team then, [`Client::integration_teams`] says. With `revision`, only while it is at that revision.
     pub async fn put_integration(
         &self,
         name: &str,
@@ -40,7 +41,7 @@ impl Client {
             .await
     }
 
-    /// `DELETE platforms/integrations/{name}`: the tool stays as it is, and is looked at no more.
+    /// `DELETE platforms/integrations/{name}`, done at once: the tool stays as it is, and is looked at no more.
     pub async fn delete_integration(&self, name: &str) -> Result<()> {
         self.call(Method::DELETE, &["platforms", "integrations", name])
             .done()

@@ -11,10 +11,22 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A refusal by the platform is [`Error::Refused`] with its RFC 9457 problem document. Calls that
-//! may be made twice without harm are retried where the connection or the platform failed on the
-//! way; every `POST` carries an `Idempotency-Key`, so these are among them. Event streams resume
-//! where they broke off.
+//! A refusal by the platform is [`Error::Refused`] with its RFC 9457 problem document. Calls are
+//! retried where the connection or the platform failed on the way, or where there were too many at a time, not
+//! before the platform's `Retry-After`: each that changes something carries an `Idempotency-Key`, so a second try
+//! does nothing twice. Event streams resume where they broke off.
+//!
+//! # Writes
+//!
+//! A write is done when it returns, unless its method says that it *asks* for something or *begins* it: then
+//! the platform goes on, and when it is done is seen by reading again, or by [`Client::events`]. With a
+//! `revision` ([`kernel::Meta::revision`]) it is done only while what it writes is at that one; without, whatever
+//! is there.
+//!
+//! What it is refused for, [`ProblemDocument::kind`] says: `NotFound`, also where the caller may not know of it;
+//! `Forbidden`; `Invalid`, with every rule that is broken in its `problems`; `Conflict`, where what is there is at
+//! another revision, or stands in the way. After [`Error::Unreachable`] nothing was done; after
+//! [`Error::Broken`] it may have been.
 
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
@@ -43,8 +55,8 @@ mod workloads;
 pub use self::subscriptions::SubscriptionsOf;
 pub use error::{Error, ProblemDocument, Result};
 pub use identity::{
-    AutomationReport, Departure, Made, PersonalCredential, PersonalSession, SeenKey, SigningKey,
-    SigningKeys, Told, Webhook,
+    AutomationReport, Departure, DepartureItem, DepartureRotation, Made, PersonalCredential,
+    PersonalSession, SeenKey, SigningKey, SigningKeys, Told, Webhook,
 };
 pub use machines::DrawnKey;
 pub use oauth::{CodeLogin, DeviceCode, DeviceState, Provider, Tokens};
@@ -113,7 +125,8 @@ impl Client {
     }
 
     /// The same client, which waits this long for a platform that does not accept connections, as
-    /// while it restarts. Without it, such a call fails at once.
+    /// while it restarts, or that says when to come again (`Retry-After`). Without it, a call fails at once where
+    /// nothing listens, and where it would have to wait for more than a few seconds.
     #[must_use]
     pub fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience;

@@ -55,8 +55,9 @@ impl Client {
             .await
     }
 
-    /// `PUT identity/teams/{team}/service-accounts/{name}`: makes it, or writes what it should be. With
-    /// `revision`, only while that is the present one.
+    /// `PUT identity/teams/{team}/service-accounts/{name}`: makes it, or writes what it should be, at once. With
+    /// `revision`, only while it is at that revision; `Conflict` also where it would be for something else than
+    /// it was made for.
     pub async fn put_service_account(
         &self,
         team: &str,
@@ -71,15 +72,16 @@ impl Client {
             .await
     }
 
-    /// `DELETE identity/teams/{team}/service-accounts/{name}`: its keys and tokens end at once.
+    /// `DELETE identity/teams/{team}/service-accounts/{name}`, done at once, as its keys and tokens end.
+    /// `Conflict` while a trust stands for it.
     pub async fn delete_service_account(&self, team: &str, name: &str) -> Result<()> {
         self.call(Method::DELETE, &accounts(team, &[name]))
             .done()
             .await
     }
 
-    /// `POST identity/teams/{team}/service-accounts/{name}/keys`: draws a key. Two are valid; the older of
-    /// two that were there ends.
+    /// `POST identity/teams/{team}/service-accounts/{name}/keys`: draws a key, which is answered this once. Two
+    /// are valid; the older of two that were there ends.
     pub async fn draw_key(&self, team: &str, name: &str) -> Result<DrawnKey> {
         self.call(Method::POST, &accounts(team, &[name, "keys"]))
             .read()
@@ -106,8 +108,9 @@ impl Client {
         self.call(Method::GET, &trusts(team, &[name])).read().await
     }
 
-    /// `PUT identity/teams/{team}/workload-trusts/{name}`: makes it, or writes what it should be. With
-    /// `revision`, only while that is the present one.
+    /// `PUT identity/teams/{team}/workload-trusts/{name}`: makes it, or writes what it should be, at once. With
+    /// `revision`, only while it is at that revision; `Invalid` where its claims leave nobody out, `NotFound`
+    /// where its account is not there.
     pub async fn put_workload_trust(
         &self,
         team: &str,
@@ -122,7 +125,8 @@ impl Client {
             .await
     }
 
-    /// `DELETE identity/teams/{team}/workload-trusts/{name}`
+    /// `DELETE identity/teams/{team}/workload-trusts/{name}`, done at once: tokens that were given for it end at
+    /// the next call.
     pub async fn delete_workload_trust(&self, team: &str, name: &str) -> Result<()> {
         self.call(Method::DELETE, &trusts(team, &[name]))
             .done()

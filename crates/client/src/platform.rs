@@ -19,10 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{
-    Client, Result,
-    sse::{Events, Source},
-};
+use crate::{Client, Result, sse::Events};
 
 /// Which events to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,8 +78,8 @@ impl Client {
         self.call(Method::GET, &["platform", "keys"]).read().await
     }
 
-    /// `POST platform/rekey`: has every secret sealed by the platform's current key; or, where `new_key`, `POST
-    /// platform/rekey/new-key`: by one that is drawn first. Follow it by [`Client::keys`].
+    /// `POST platform/rekey`: asks to have every secret sealed by the platform's current key; or, where
+    /// `new_key`, `POST platform/rekey/new-key`: by one that is drawn first. Follow it by [`Client::keys`].
     pub async fn rekey(&self, new_key: bool) -> Result<SealedBy> {
         // A path of its own: a platform that draws no keys would not look at a query, and seal by the old one.
         let path: &[&str] = if new_key {
@@ -106,7 +103,8 @@ impl Client {
             .await
     }
 
-    /// `POST apply`: documents of apiVersion `towpath.dev/v1`, together or not at all.
+    /// `POST apply`: documents of apiVersion `towpath.dev/v1`, together or not at all; what they say is written
+    /// at once, and made so in the background. `Invalid` with all that is wrong with any of them.
     pub async fn apply(&self, documents: Vec<Value>) -> Result<ApplyAnswer> {
         self.call(Method::POST, &["apply"])
             .json(&ApplyRequest { documents })
@@ -183,7 +181,8 @@ impl Client {
             .await
     }
 
-    /// `DELETE resource-definitions/{name}`
+    /// `DELETE resource-definitions/{name}`: takes it out of matching, at once; resources that were made with it
+    /// stay as they are. With `revision`, only while it is at that revision.
     pub async fn delete_definition(
         &self,
         name: &str,
@@ -208,7 +207,8 @@ impl Client {
         self.call(Method::GET, &["remnants", name]).resource().await
     }
 
-    /// `DELETE remnants/{name}`: forgets what somebody has seen to.
+    /// `DELETE remnants/{name}`: forgets what somebody has seen to, at once. With `revision`, only while it is
+    /// at that revision; `Conflict` also while its server lists what was left.
     pub async fn delete_remnant(&self, name: &str, revision: Option<i64>) -> Result<()> {
         self.call(Method::DELETE, &["remnants", name])
             .if_match(revision)
@@ -237,7 +237,9 @@ impl Client {
             .await
     }
 
-    /// `POST events`: publishes what has happened outside, all of it or nothing.
+    /// `POST events`: publishes what has happened outside, all of it or nothing, at once. What was published
+    /// before under its source and id is not told again; `Conflict` where that was something else, `TooMany`
+    /// above what a team may publish in a while.
     pub async fn publish(&self, events: &[CloudEvent]) -> Result<PublishedEvents> {
         self.call(Method::POST, &["events"])
             .json(&events)
@@ -249,7 +251,8 @@ impl Client {
     /// Without `after`: only as they happen.
     pub fn events(&self, query: &EventQuery) -> Events<Event> {
         let after = query.after.map(|seq| seq.to_string());
-        Events::resuming(self, Source::new(&["events"], query.pairs()), after)
+        let call = self.call(Method::GET, &["events"]);
+        Events::resuming(call.query(&query.pairs()), after)
     }
 
     /// `GET readyz`: whether the platform is there and takes work.

@@ -43,8 +43,8 @@ impl Client {
             .await
     }
 
-    /// `PUT identity/clients/{name}`: makes a program known, or writes what it may do. With `revision`, only
-    /// while that is the present one.
+    /// `PUT identity/clients/{name}`: makes a program known, or writes what it may do, at once. With `revision`,
+    /// only while it is at that revision.
     pub async fn put_oidc_client(
         &self,
         name: &str,
@@ -58,14 +58,15 @@ impl Client {
             .await
     }
 
-    /// `DELETE identity/clients/{name}`: its sessions end at their next refresh.
+    /// `DELETE identity/clients/{name}`, done at once: its sessions end at their next refresh.
     pub async fn delete_oidc_client(&self, name: &str) -> Result<()> {
         self.call(Method::DELETE, &["identity", "clients", name])
             .done()
             .await
     }
 
-    /// `POST identity/clients/{name}/secrets`: draws a secret, in place of the one before.
+    /// `POST identity/clients/{name}/secrets`: draws a secret, in place of the one before, which ends at once.
+    /// `Conflict` where the program is public.
     pub async fn draw_client_secret(&self, name: &str) -> Result<ProgramSecret> {
         self.call(Method::POST, &["identity", "clients", name, "secrets"])
             .read()
@@ -87,8 +88,8 @@ impl Client {
             .await
     }
 
-    /// `PUT identity/upstreams/{name}`: makes it, or writes what it should be. With `revision`, only while
-    /// that is the present one.
+    /// `PUT identity/upstreams/{name}`: makes it, or writes what it should be, at once. With `revision`, only
+    /// while it is at that revision; `Conflict` also while it is being removed.
     pub async fn put_upstream(
         &self,
         name: &str,
@@ -111,7 +112,9 @@ impl Client {
             .await
     }
 
-    /// `DELETE identity/upstreams/{name}`: its people's sessions end at their next refresh; it is gone soon after.
+    /// `DELETE identity/upstreams/{name}`: asks for the removal; nobody logs in by it from now on, its people's
+    /// sessions end at their next refresh or when the platform next asks for them (within about ten minutes), and it
+    /// is done once it is not found any more.
     pub async fn delete_upstream(&self, name: &str) -> Result<()> {
         self.call(Method::DELETE, &["identity", "upstreams", name])
             .done()

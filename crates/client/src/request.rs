@@ -2,18 +2,27 @@
 
 use std::time::{Duration, Instant};
 
-use kernel::{Document, Kind, Page, Resource, Secret, http::REASON};
-use reqwest::{Method, Response, header};
+use jiff::Timestamp;
+use kernel::{Backoff, Document, Kind, Page, Resource, Secret, http::REASON, store::Idempotency};
+use reqwest::{Method, Response, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{CALL_TIMEOUT, Client, Error, ProblemDocument, Result, error::is_transient};
+use crate::{CALL_TIMEOUT, Client, Error, ProblemDocument, Result, error::may_pass};
 
 /// Tries of a call that broke on the way, the first included.
 const TRIES: u32 = 4;
 
-/// The wait before the second try; doubles from there.
-const BACKOFF: Duration = Duration::from_millis(100);
+/// The waits before further tries.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+
+/// How long also a client without patience tries again where the platform says when (`Retry-After`):
+/// a moment's rush is nothing that a person has to hear of.
+const RUSH: Duration = Duration::from_secs(3);
+
+/// How long to wait for the answer of an earlier try. The platform gives up one whose process is gone a minute after
+/// it began, or after it last did something within that minute, and lets who asks wait half a minute each time.
+const RUNNING: Duration = Duration::from_secs(150);
 
 /// The longest problem document that is read: more is not one of ours.
 const MAX_PROBLEM_BYTES: usize = 1 << 20;
@@ -39,7 +48,7 @@ impl Client {
             .expect("http and https addresses have a path")
             .pop_if_empty()
             .extend(segments);
-        let post = method == Method::POST;
+        let writes = !method.is_safe();
         let mut request = self
             .http
             .request(method, url)
@@ -47,7 +56,7 @@ impl Client {
         if let Some(reason) = &self.reason {
             request = request.header(REASON, reason.as_str());
         }
-        if post {
+        if writes {
             // Made once for the call and sent with each try: a second try is not a second act.
             request = request.header("Idempotency-Key", Uuid::now_v7().to_string());
         }
@@ -59,7 +68,23 @@ impl Client {
     }
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// One that was made before, and has no body.
+    pub(crate) fn again(client: &'a Client, request: &reqwest::RequestBuilder) -> Self {
+        Self {
+            client,
+            request: request
+                .try_clone()
+                .expect("what has no body can be sent again"),
+            streaming: false,
+        }
+    }
+
+    /// What it is made of, to be made [again](Call::again).
+    pub(crate) fn parts(self) -> (Client, reqwest::RequestBuilder) {
+        (self.client.clone(), self.request)
+    }
+
     /// With a query.
     pub(crate) fn query(mut self, query: &impl Serialize) -> Self {
         self.request = self.request.query(query);
@@ -143,7 +168,7 @@ impl Call<'_> {
         if !self.streaming {
             request = request.timeout(CALL_TIMEOUT);
         }
-        let mut wait = BACKOFF;
+        let patience = self.client.patience;
         let mut tries = 1;
         let mut refused = None;
         loop {
@@ -165,16 +190,24 @@ impl Call<'_> {
                     continue;
                 }
             }
+            // Not before it says, nor at once with all who were told the same.
+            let after = error.retry_after();
+            let wait = after
+                .unwrap_or_default()
+                .saturating_add(BACKOFF.jittered(tries));
+            let waited = begun.elapsed().saturating_add(wait);
             let again = match &error {
-                Error::Unreachable { .. } => begun.elapsed() + wait <= self.client.patience,
-                error => error.is_transient() && tries < TRIES,
+                Error::Unreachable { .. } => waited <= patience,
+                // The try before broke on the way, and is not done yet.
+                Error::Refused(problem) if problem.runs && tries > 1 => waited <= RUNNING,
+                error if after.is_some() => error.may_pass() && waited <= patience.max(RUSH),
+                error => error.may_pass() && tries < TRIES,
             };
             if !again {
                 return Err(error);
             }
             tracing::debug!(%error, tries, "trying again");
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(2));
             tries += 1;
         }
     }
@@ -196,21 +229,40 @@ async fn once(client: &Client, request: reqwest::RequestBuilder) -> Result<Respo
         return Ok(response);
     }
     let code = status.as_u16();
-    match refusal(client, response).await {
+    let retry_after = retry_after(response.headers());
+    let problem = match refusal(client, response).await {
         // The status alone says enough.
-        Err(_) if is_transient(code) => Err(Error::Refused(Box::new(ProblemDocument {
+        Err(_) if may_pass(code) => ProblemDocument {
             status: code,
             title: status.to_string(),
             ..ProblemDocument::default()
-        }))),
-        Ok(problem) => Err(Error::Refused(Box::new(problem))),
-        Err(error) => Err(error),
+        },
+        read => read?,
+    };
+    Err(Error::Refused(Box::new(ProblemDocument {
+        retry_after,
+        ..problem
+    })))
+}
+
+/// When trying again may succeed, as an answer says: in seconds, as the platform does, or by a date, as a server
+/// between here and the platform may (RFC 9110, section 10.2.3).
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let said = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = said.parse() {
+        return Some(Duration::from_secs(seconds));
     }
+    let then = jiff::fmt::rfc2822::parse(said).ok()?.timestamp();
+    let left = then.duration_since(Timestamp::now());
+    // Over by now, or a clock is wrong.
+    Some(Duration::try_from(left).unwrap_or_default())
 }
 
 /// Reads the problem document of a refusal.
 async fn refusal(client: &Client, mut response: Response) -> Result<ProblemDocument> {
     let status = response.status();
+    let runs =
+        status == StatusCode::CONFLICT && response.headers().contains_key(header::RETRY_AFTER);
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| broken(client, e))? {
         body.extend_from_slice(&chunk);
@@ -224,10 +276,33 @@ async fn refusal(client: &Client, mut response: Response) -> Result<ProblemDocum
             format!("status {status} without a problem document; is it a Towpath platform?"),
         )
     })?;
-    Ok(ProblemDocument {
+    let problem = ProblemDocument {
         status: status.as_u16(),
+        runs,
         ..problem
+    };
+    let mut rules = problem.problems.iter().map(|one| one.rule.as_str());
+    Ok(if rules.any(|rule| rule == Idempotency::LOST) {
+        lost(problem)
+    } else {
+        problem
     })
+}
+
+/// The refusal of a further try whose first one was done, in other words: the key is the call's own, and whoever
+/// called knows of none.
+fn lost(problem: ProblemDocument) -> ProblemDocument {
+    ProblemDocument {
+        detail: "the platform stopped while it did this: it is done, at least in part, and what it answered is \
+                 lost"
+            .into(),
+        remedy: Some(
+            "look at what there is now (`towpath status` shows what runs), and do again what is still missing"
+                .into(),
+        ),
+        problems: vec![],
+        ..problem
+    }
 }
 
 pub(crate) fn broken(client: &Client, source: reqwest::Error) -> Error {

@@ -41,7 +41,7 @@ impl Client {
             .await
     }
 
-    /// `PUT teams/{team}/secrets/{name}`: a further version. With `expected`, only while that is the
+    /// `PUT teams/{team}/secrets/{name}`: a further version, at once. With `expected`, only while that is the
     /// newest; 0: while there is none.
     pub async fn put_secret(
         &self,
@@ -56,13 +56,13 @@ impl Client {
             .await
     }
 
-    /// `DELETE teams/{team}/secrets/{name}`, with all versions.
+    /// `DELETE teams/{team}/secrets/{name}`, with all versions, for ever and at once.
     pub async fn delete_secret(&self, secret: &SecretRef) -> Result<()> {
         self.call(Method::DELETE, &path(secret)).done().await
     }
 
-    /// `POST teams/{team}/secret-rotations`: new values for what lies at `path`, where the platform
-    /// draws them.
+    /// `POST teams/{team}/secret-rotations`: new values for what lies at `path`, where the platform draws them;
+    /// done at once.
     pub async fn rotate_secrets(&self, team: &str, path: &str) -> Result<RotatedSecrets> {
         let body = RotateSecrets { path: path.into() };
         self.call(Method::POST, &["teams", team, "secret-rotations"])

@@ -2,12 +2,13 @@
 
 use std::{collections::VecDeque, marker::PhantomData, time::Duration};
 
-use reqwest::{Method, Response};
+use kernel::Backoff;
+use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 use crate::{
     Client, Result,
-    request::{broken, protocol},
+    request::{Call, broken, protocol},
 };
 
 /// The longest message that is taken: a stream that sends more without an end is not ours.
@@ -16,9 +17,8 @@ const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// Silence after which a stream counts as broken: the platform sends a comment more often.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// The wait before a stream is asked for again; doubles up to [`MAX_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const MAX_WAIT: Duration = Duration::from_secs(5);
+/// The waits before a stream is asked for again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// A message of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -135,52 +135,42 @@ impl Connection {
     }
 }
 
-/// What a stream is asked for with.
-pub(crate) struct Source {
-    path: Vec<String>,
-    query: Vec<(&'static str, String)>,
-}
-
-impl Source {
-    pub(crate) fn new(path: &[&str], query: Vec<(&'static str, String)>) -> Self {
-        let path = path.iter().map(ToString::to_string).collect();
-        Self { path, query }
-    }
-}
-
 /// A stream of server-sent events, each a `T` in JSON.
 ///
 /// The platform's events have ids: their stream goes on after a broken connection where it broke
 /// off, for as long as the client is patient ([`Client::patient`]). A log has none: its stream ends.
 pub struct Events<T> {
     client: Client,
-    source: Source,
+    /// What it is asked for with, each time.
+    request: RequestBuilder,
     connection: Option<Connection>,
     last_id: Option<String>,
     resumes: bool,
-    wait: Duration,
+    /// How often in a row its connection ended without a message.
+    failures: u32,
     item: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned> Events<T> {
     /// A stream that begins after the id `after` and resumes.
-    pub(crate) fn resuming(client: &Client, source: Source, after: Option<String>) -> Self {
+    pub(crate) fn resuming(call: Call<'_>, after: Option<String>) -> Self {
         Self {
             last_id: after,
             resumes: true,
-            ..Self::ending(client, source)
+            ..Self::ending(call)
         }
     }
 
     /// A stream that ends with its connection.
-    pub(crate) fn ending(client: &Client, source: Source) -> Self {
+    pub(crate) fn ending(call: Call<'_>) -> Self {
+        let (client, request) = call.parts();
         Self {
-            client: client.clone(),
-            source,
+            client,
+            request,
             connection: None,
             last_id: None,
             resumes: false,
-            wait: FIRST_WAIT,
+            failures: 0,
             item: PhantomData,
         }
     }
@@ -203,7 +193,7 @@ impl<T: DeserializeOwned> Events<T> {
             };
             match connection.next(&self.client).await {
                 Ok(Some(message)) => {
-                    self.wait = FIRST_WAIT;
+                    self.failures = 0;
                     self.last_id.clone_from(&message.id);
                     return serde_json::from_str(&message.data)
                         .map(Some)
@@ -213,18 +203,16 @@ impl<T: DeserializeOwned> Events<T> {
                 Err(error) if !self.resumes || !error.is_transient() => return Err(error),
                 Ok(None) | Err(_) => {
                     self.connection = None;
-                    tokio::time::sleep(self.wait).await;
-                    self.wait = (self.wait * 2).min(MAX_WAIT);
+                    self.failures = self.failures.saturating_add(1);
+                    // Streams that ended together, as where a platform stops, are not asked for together.
+                    tokio::time::sleep(BACKOFF.jittered(self.failures)).await;
                 }
             }
         }
     }
 
     async fn open(&self) -> Result<Response> {
-        let path: Vec<&str> = self.source.path.iter().map(String::as_str).collect();
-        self.client
-            .call(Method::GET, &path)
-            .query(&self.source.query)
+        Call::again(&self.client, &self.request)
             .events(self.last_id.as_deref())
             .send()
             .await

@@ -50,7 +50,8 @@ impl Client {
         self.call(Method::GET, &of.path(&[name])).resource().await
     }
 
-    /// `PUT subscriptions/{name}`. With `revision`, only while it is at that revision.
+    /// `PUT subscriptions/{name}`: makes it, or writes what it should be, at once. With `revision`, only while
+    /// it is at that revision; `Conflict` also where the team has as many as it may.
     pub async fn put_subscription(
         &self,
         of: &SubscriptionsOf,
@@ -65,12 +66,13 @@ impl Client {
             .await
     }
 
-    /// `DELETE subscriptions/{name}`
+    /// `DELETE subscriptions/{name}`, with its dead letters, at once: nothing is sent from now on.
     pub async fn delete_subscription(&self, of: &SubscriptionsOf, name: &str) -> Result<()> {
         self.call(Method::DELETE, &of.path(&[name])).done().await
     }
 
-    /// `POST subscriptions/{name}/secrets`: draws another secret.
+    /// `POST subscriptions/{name}/secrets`: draws another secret, which is answered this once. What is sent is
+    /// signed by both for a day.
     pub async fn draw_subscription_secret(
         &self,
         of: &SubscriptionsOf,
@@ -94,7 +96,8 @@ impl Client {
             .await
     }
 
-    /// `POST subscriptions/{name}/dead-letters/{event}/replay`: sends it once more, now.
+    /// `POST subscriptions/{name}/dead-letters/{event}/replay`: sends it once more, now; done where the receiver
+    /// has taken it. `Unavailable` where it has not, and the dead letter stays.
     pub async fn replay_dead_letter(
         &self,
         of: &SubscriptionsOf,
@@ -105,7 +108,7 @@ impl Client {
         self.call(Method::POST, &path).done().await
     }
 
-    /// `DELETE subscriptions/{name}/dead-letters/{event}`: gives it up.
+    /// `DELETE subscriptions/{name}/dead-letters/{event}`: gives it up, for ever and at once.
     pub async fn discard_dead_letter(
         &self,
         of: &SubscriptionsOf,

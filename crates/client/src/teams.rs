@@ -22,7 +22,8 @@ impl Client {
             .await
     }
 
-    /// `POST platforms/teams`: done once the team's conditions are met.
+    /// `POST platforms/teams`: asks for it; it is done once the team's conditions are met. `Conflict` where the
+    /// name is taken.
     pub async fn onboard_team(&self, new: &NewTeam) -> Result<Resource<Team>> {
         self.call(Method::POST, &["platforms", "teams"])
             .json(new)
@@ -37,7 +38,8 @@ impl Client {
             .await
     }
 
-    /// `PATCH platforms/teams/{team}`; with `revision`, only while it is at that.
+    /// `PATCH platforms/teams/{team}`: what is given is changed, at once. With `revision`, only while it is at
+    /// that revision.
     pub async fn change_team(
         &self,
         name: &str,
@@ -51,7 +53,9 @@ impl Client {
             .await
     }
 
-    /// `DELETE platforms/teams/{team}`
+    /// `DELETE platforms/teams/{team}`: asks for the end of it: at once it gives nobody anything, and it is done
+    /// once the team is not found any more. What is its goes, data too; what is protected stays unless
+    /// [`Offboard::include`] says `prod`. `Invalid` where [`Offboard::confirm`] is not its name.
     pub async fn offboard_team(&self, name: &str, how: &Offboard) -> Result<Resource<Team>> {
         self.call(Method::DELETE, &["platforms", "teams", name])
             .query(how)
@@ -59,7 +63,7 @@ impl Client {
             .await
     }
 
-    /// `POST platforms/teams/{team}/sync`
+    /// `POST platforms/teams/{team}/sync`: asks for a look at everything of it.
     pub async fn sync_team(&self, name: &str) -> Result<Resource<Team>> {
         self.call(Method::POST, &["platforms", "teams", name, "sync"])
             .resource()
@@ -88,14 +92,16 @@ impl Client {
             .await
     }
 
-    /// `PUT platforms/teams/{team}/members/{user}`
+    /// `PUT platforms/teams/{team}/members/{user}`, done at once. `Conflict` where the team's group is not kept
+    /// by the platform.
     pub async fn add_member(&self, team: &str, user: &str) -> Result<()> {
         self.call(Method::PUT, &["platforms", "teams", team, "members", user])
             .done()
             .await
     }
 
-    /// `DELETE platforms/teams/{team}/members/{user}`
+    /// `DELETE platforms/teams/{team}/members/{user}`: their access to it ends at once. `NotFound` where they
+    /// are not in it, `Conflict` where the team's group is not kept by the platform.
     pub async fn remove_member(&self, team: &str, user: &str) -> Result<()> {
         let path = ["platforms", "teams", team, "members", user];
         self.call(Method::DELETE, &path).done().await
@@ -113,7 +119,8 @@ impl Client {
             .await
     }
 
-    /// `POST teams/{team}/namespaces`
+    /// `POST teams/{team}/namespaces`: asks for it; it is done once the namespace is ready. `Conflict` where the
+    /// name is taken, or the team's allowance is used up.
     pub async fn create_namespace(
         &self,
         team: &str,
@@ -132,7 +139,7 @@ impl Client {
             .await
     }
 
-    /// `PATCH teams/{team}/namespaces/{namespace}`
+    /// `PATCH teams/{team}/namespaces/{namespace}`: what is given is changed, at once, whatever its revision.
     pub async fn change_namespace(
         &self,
         team: &str,
@@ -145,8 +152,9 @@ impl Client {
             .await
     }
 
-    /// `DELETE teams/{team}/namespaces/{namespace}`, with everything in it. `confirm` is its name once more:
-    /// the refusal without it says what data goes.
+    /// `DELETE teams/{team}/namespaces/{namespace}`: asks for the removal with everything in it, data too; it is
+    /// done once the namespace is not found any more. `confirm` is its name once more: without it this is
+    /// `Invalid`, and says what data goes.
     pub async fn delete_namespace(
         &self,
         team: &str,

@@ -28,7 +28,8 @@ impl Client {
         ToolView::read(document).map_err(|e| protocol(self, e.chain()))
     }
 
-    /// `DELETE platforms/tools/{name}`: the tool stays as it is.
+    /// `DELETE platforms/tools/{name}`, done at once: the tool stays as it is, and nobody is reminded of its
+    /// credentials.
     pub async fn delete_tool(&self, name: &str) -> Result<()> {
         self.call(Method::DELETE, &["platforms", "tools", name])
             .done()

@@ -23,8 +23,8 @@ impl Client {
             .await
     }
 
-    /// `PUT identity/users/{name}`: what a user should be; without a password the present one stays.
-    /// With `revision`, only while that is the present one.
+    /// `PUT identity/users/{name}`: what a user should be, at once; without a password the present one stays,
+    /// with one every session that began with another ends. With `revision`, only while it is at that revision.
     pub async fn put_user(
         &self,
         name: &str,
@@ -39,7 +39,8 @@ impl Client {
             .await
     }
 
-    /// `DELETE identity/users/{name}`: every session of theirs ends.
+    /// `DELETE identity/users/{name}`, done at once: every session of theirs ends, and they are in no group any
+    /// more.
     pub async fn delete_user(&self, name: &str) -> Result<()> {
         self.call(Method::DELETE, &["identity", "users", name])
             .done()
@@ -61,8 +62,8 @@ impl Client {
             .await
     }
 
-    /// `PUT identity/groups/{name}`: who belongs to a group. With `revision`, only while that is the
-    /// present one.
+    /// `PUT identity/groups/{name}`: who belongs to a group, from the next call on. With `revision`, only while
+    /// it is at that revision; `Invalid` where it names somebody who is no user.
     pub async fn put_group(
         &self,
         name: &str,
@@ -76,7 +77,20 @@ impl Client {
             .await
     }
 
-    /// `DELETE identity/groups/{name}`
+    /// `PUT identity/groups/{name}/members/{user}`: the group is made where it is not there.
+    pub async fn put_group_member(&self, name: &str, user: &str) -> Result<()> {
+        let path = ["identity", "groups", name, "members", user];
+        self.call(Method::PUT, &path).done().await
+    }
+
+    /// `DELETE identity/groups/{name}/members/{user}`
+    pub async fn delete_group_member(&self, name: &str, user: &str) -> Result<()> {
+        let path = ["identity", "groups", name, "members", user];
+        self.call(Method::DELETE, &path).done().await
+    }
+
+    /// `DELETE identity/groups/{name}`, done at once: who was in it by that alone is refused from the next call
+    /// on.
     pub async fn delete_group(&self, name: &str) -> Result<()> {
         self.call(Method::DELETE, &["identity", "groups", name])
             .done()

@@ -8,10 +8,7 @@ use delivery::{
 use kernel::{Page, Resource};
 use reqwest::Method;
 
-use crate::{
-    Client, Result,
-    sse::{Events, Source},
-};
+use crate::{Client, Result, sse::Events};
 
 impl Client {
     /// `GET environments/{env}/workloads`
@@ -36,8 +33,10 @@ impl Client {
         .await
     }
 
-    /// `DELETE environments/{env}/workloads/{name}`: asks for the removal; it is done once the
-    /// workload is not found any more.
+    /// `DELETE environments/{env}/workloads/{name}`: asks for the removal of it, its routes, and what nobody
+    /// else uses; it is done once the workload is not found any more. With [`Data::Keep`] what holds data stays,
+    /// and is found again by a later deployment; with [`Data::Remove`] it goes for ever. With `revision`, only
+    /// while it is at that revision. `Forbidden` where data would go whose environment has a protected role.
     pub async fn delete_workload(
         &self,
         environment: &str,
@@ -85,12 +84,11 @@ impl Client {
         name: &str,
         params: &LogParams,
     ) -> Events<LogLine> {
-        let mut query = vec![("follow", "true".to_owned())];
-        query.extend(params.container.clone().map(|c| ("container", c)));
-        query.extend(params.release.map(|r| ("release", r.to_string())));
-        query.extend(params.tail.map(|t| ("tail", t.to_string())));
         let path = ["environments", environment, "workloads", name, "logs"];
-        Events::ending(self, Source::new(&path, query))
+        Events::ending(self.call(Method::GET, &path).query(&LogParams {
+            follow: true,
+            ..params.clone()
+        }))
     }
 
     /// `GET environments/{env}/resources`
@@ -119,7 +117,10 @@ impl Client {
         .await
     }
 
-    /// `DELETE environments/{env}/resources/{name}`: asks for the removal, data too.
+    /// `DELETE environments/{env}/resources/{name}`: asks for the removal of what nothing uses; it is done once
+    /// the resource is not found any more. One that holds data goes with [`Data::Remove`] alone, for ever:
+    /// [`Data::Keep`] is refused with `Conflict`, as is either while something uses it. With `revision`, only
+    /// while it is at that revision. `Forbidden` where data would go whose environment has a protected role.
     pub async fn delete_resource(
         &self,
         environment: &str,
@@ -137,7 +138,8 @@ impl Client {
         .await
     }
 
-    /// `POST environments/{env}/resources/{name}/rotate`: asks for new credentials.
+    /// `POST environments/{env}/resources/{name}/rotate`: asks for new credentials; the old ones end once every
+    /// workload runs with the new. `Conflict` while it is being removed.
     pub async fn rotate_resource(
         &self,
         environment: &str,
@@ -147,7 +149,9 @@ impl Client {
         self.call(Method::POST, &path).resource().await
     }
 
-    /// `POST environments/{env}/resources/{name}/abandon`: gives up what cannot be removed.
+    /// `POST environments/{env}/resources/{name}/abandon`: gives up, at once, what cannot be removed; what may
+    /// be left of it is the remnant that is answered. With `revision`, only while it is at that revision;
+    /// `Conflict` also where its removal was not asked for, or does not fail.
     pub async fn abandon_resource(
         &self,
         environment: &str,

@@ -9,20 +9,23 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use axum::{
     Json, Router,
+    extract::Query,
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
     routing::{get, post},
 };
-use delivery::api::{ListQuery, NewDeployment};
+use delivery::api::{ListQuery, LogParams, NewDeployment};
 use kernel::Secret;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use towpath_client::{Client, Error, EventQuery};
+use testkit::{PATIENCE, eventually};
+use tokio::net::{TcpListener, TcpSocket};
+use towpath_client::{Client, Error, EventQuery, TokenSource};
 
 async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -163,6 +166,29 @@ async fn a_second_try_carries_the_same_idempotency_key() {
 }
 
 #[tokio::test]
+async fn whoever_is_told_that_an_answer_is_lost_is_told_of_no_key() {
+    let router = Router::new().fallback(|| async {
+        let detail =
+            "the request with the Idempotency-Key `k` was carried out, and its answer is lost";
+        let problem = json!({
+            "detail": detail,
+            "remedy": "send what is still missing with a new key",
+            "problems": [{"rule": "idempotency/answer-lost", "message": detail}],
+        });
+        (StatusCode::CONFLICT, Json(problem))
+    });
+    let client = client_of(router).await;
+    let new = delivery::api::NewEnvironment::default();
+    let error = client.create_environment(&new).await.unwrap_err();
+    let problem = error.problem().unwrap();
+    assert_eq!(problem.kind(), kernel::ErrorKind::Conflict);
+    let told = format!("{problem:?}");
+    assert!(told.contains("the platform stopped"), "{told}");
+    assert!(told.contains("`towpath status`"), "{told}");
+    assert!(!told.to_lowercase().contains("key"), "{told}");
+}
+
+#[tokio::test]
 async fn a_refusal_that_will_not_change_is_not_tried_again() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
@@ -180,6 +206,110 @@ async fn a_refusal_that_will_not_change_is_not_tried_again() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
+/// Answers the first `refusals` calls with `status`, and `Retry-After` where that is said; and counts all.
+fn busy(
+    refusals: usize,
+    status: StatusCode,
+    after: Option<&'static str>,
+) -> (Router, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    let router = Router::new().route(
+        "/v1/environments/dev",
+        get(move || async move {
+            if counter.fetch_add(1, Ordering::SeqCst) >= refusals {
+                return Json(environment("dev")).into_response();
+            }
+            match after {
+                Some(after) => (status, [(header::RETRY_AFTER, after)]).into_response(),
+                None => status.into_response(),
+            }
+        }),
+    );
+    (router, calls)
+}
+
+#[tokio::test]
+async fn a_platform_that_says_when_is_asked_then_and_not_before() {
+    let ask = async |status| {
+        let (router, calls) = busy(1, status, Some("1"));
+        let client = client_of(router).await;
+        let begun = Instant::now();
+        client.environment("dev").await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{status}");
+        assert_eq!(calls.load(Ordering::SeqCst), 2, "{status}");
+    };
+    tokio::join!(
+        ask(StatusCode::SERVICE_UNAVAILABLE),
+        ask(StatusCode::TOO_MANY_REQUESTS)
+    );
+}
+
+#[tokio::test]
+async fn whoever_would_wait_longer_than_they_are_patient_hears_at_once_for_how_long() {
+    for status in [
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::TOO_MANY_REQUESTS,
+    ] {
+        let (router, calls) = busy(1, status, Some("60"));
+        let client = client_of(router).await.patient(Duration::from_secs(30));
+        let error = client.environment("dev").await.unwrap_err();
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "{status}");
+    }
+    // By a date, as others than the platform may say it.
+    let then = Some("Fri, 31 Dec 2100 23:59:59 GMT");
+    let (router, _) = busy(1, StatusCode::SERVICE_UNAVAILABLE, then);
+    let error = client_of(router).await.environment("dev").await;
+    let after = error.unwrap_err().retry_after().unwrap();
+    assert!(after > Duration::from_hours(24), "{after:?}");
+}
+
+#[tokio::test]
+async fn one_of_too_many_calls_is_tried_again_also_where_no_time_is_said() {
+    let (router, calls) = busy(2, StatusCode::TOO_MANY_REQUESTS, None);
+    client_of(router).await.environment("dev").await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+    let (router, calls) = busy(usize::MAX, StatusCode::TOO_MANY_REQUESTS, None);
+    let error = client_of(router).await.environment("dev").await;
+    let problem = error.unwrap_err().problem().cloned().unwrap();
+    assert_eq!(problem.kind(), kernel::ErrorKind::TooMany);
+    assert_eq!(calls.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn logs_that_go_on_are_asked_for_by_the_same_words_as_those_that_end() {
+    let asked: Arc<Mutex<Vec<LogParams>>> = Arc::default();
+    let record = asked.clone();
+    let router = Router::new().route(
+        "/v1/environments/dev/workloads/web/logs",
+        get(move |Query(params): Query<LogParams>| async move {
+            let follows = params.follow;
+            record.lock().unwrap().push(params);
+            if follows {
+                ([(header::CONTENT_TYPE, "text/event-stream")], "").into_response()
+            } else {
+                Json(json!([])).into_response()
+            }
+        }),
+    );
+    let client = client_of(router).await;
+    let params = LogParams {
+        container: Some("a b&c".into()),
+        release: Some(3),
+        tail: Some(10),
+        follow: false,
+    };
+    client.logs("dev", "web", &params).await.unwrap();
+    let mut lines = client.follow_logs("dev", "web", &params);
+    assert!(lines.next().await.unwrap().is_none());
+    let follows = LogParams {
+        follow: true,
+        ..params.clone()
+    };
+    assert_eq!(*asked.lock().unwrap(), [params, follows]);
+}
+
 #[tokio::test]
 async fn names_cannot_leave_their_path_segment() {
     let router = Router::new().fallback(|uri: axum::http::Uri| async move {
@@ -191,11 +321,32 @@ async fn names_cannot_leave_their_path_segment() {
     assert_eq!(error.to_string(), "/v1/environments/..%2Froutes%3Fx=1");
 }
 
+/// An address that refuses every connection until the socket listens.
+fn refusing() -> (TcpSocket, SocketAddr) {
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = silent.local_addr().unwrap();
+    (silent, address)
+}
+
+/// Gives a token for each try, and counts them.
+#[derive(Default)]
+struct Tries(AtomicUsize);
+
+#[async_trait]
+impl TokenSource for Tries {
+    async fn token(
+        &self,
+        _: Option<&Secret>,
+    ) -> Result<Secret, Box<dyn std::error::Error + Send + Sync>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(Secret::from("token-1"))
+    }
+}
+
 #[tokio::test]
 async fn where_nothing_listens_the_error_says_so() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let (_silent, address) = refusing();
     let client = Client::new(&format!("http://{address}"), None).unwrap();
     let error = client.ready().await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
@@ -207,15 +358,17 @@ async fn where_nothing_listens_the_error_says_so() {
 
 #[tokio::test]
 async fn a_patient_client_waits_for_a_platform_that_restarts() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
-    let client = Client::new(&format!("http://{address}"), None)
+    let (silent, address) = refusing();
+    let tries = Arc::new(Tries::default());
+    let client = Client::with_tokens(&format!("http://{address}"), tries.clone())
         .unwrap()
-        .patient(Duration::from_secs(20));
+        .patient(PATIENCE);
     let waiting = tokio::spawn(async move { client.ready().await });
-    tokio::task::yield_now().await;
-    let listener = TcpListener::bind(address).await.unwrap();
+    eventually("it tries again", PATIENCE, async || {
+        (tries.0.load(Ordering::SeqCst) > 1).then_some(())
+    })
+    .await;
+    let listener = silent.listen(16).unwrap();
     let router = Router::new().route("/readyz", get(|| async { "ready" }));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     waiting.await.unwrap().unwrap();

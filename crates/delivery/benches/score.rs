@@ -57,7 +57,13 @@ fn main() -> std::io::Result<()> {
                 workload: document.workload.metadata.name.clone(),
                 release: 1,
             };
-            let release = score::release(&document.workload, id, Vec::new(), &lookup, &key);
+            let release = score::release(
+                &document.workload,
+                (id, "readers".into()),
+                Vec::new(),
+                &lookup,
+                &key,
+            );
             black_box(release).expect("every placeholder is known");
         }
     });

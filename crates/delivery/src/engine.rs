@@ -36,6 +36,8 @@ impl std::fmt::Display for ReleaseRef {
 pub struct Release {
     /// Which.
     pub id: ReleaseRef,
+    /// The team whose it is: what engines share out between teams is counted for it.
+    pub team: String,
     /// Changes when anything in here changes: an engine that runs this digest has nothing to do.
     pub digest: String,
     /// The containers by name.
@@ -273,7 +275,12 @@ pub struct EngineError {
 
 impl From<EngineError> for kernel::Error {
     fn from(error: EngineError) -> Self {
-        let plain = Self::unavailable(error.message);
+        // What will not succeed later is not sent again: something has to be mended first.
+        let plain = if error.retry {
+            Self::unavailable(error.message)
+        } else {
+            Self::conflict(error.message)
+        };
         match error.remedy {
             Some(remedy) => plain.remedy(remedy),
             None => plain,
@@ -344,4 +351,25 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Releases whose state has changed: a nudge to look again. Lossy.
     fn changes(&self) -> tokio::sync::broadcast::Receiver<ReleaseRef>;
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn only_what_may_succeed_later_is_said_to() {
+        for (retry, kind) in [(true, ErrorKind::Unavailable), (false, ErrorKind::Conflict)] {
+            let error = Error::from(EngineError {
+                message: "the network has no gateway".into(),
+                remedy: Some("remove it".into()),
+                retry,
+            });
+            assert_eq!(error.kind, kind);
+            assert_eq!(error.message, "the network has no gateway");
+            assert_eq!(error.remedy.as_deref(), Some("remove it"));
+        }
+    }
 }

@@ -260,6 +260,18 @@ pub trait Provisioner: Send + Sync + 'static {
     /// Ends the credentials of rotations before the present one. Called when no workload uses them.
     async fn retire(&self, request: &Request) -> Result<(), ProvisionError>;
 
+    /// Why the credentials that an instance had at `rotation` stay good after a rotation, and what people do about
+    /// it: they are not this instance's alone, or no rotation changes them. Placeholders stand in `params` as text;
+    /// `state` is the present one. None: [`Provisioner::retire`] ends them.
+    fn not_ended_by_rotation(
+        &self,
+        _params: &Map<String, Value>,
+        _state: &Value,
+        _rotation: u32,
+    ) -> Option<String> {
+        None
+    }
+
     /// Removes all that was made. `Ok` only when the server no longer lists it.
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError>;
 

@@ -134,6 +134,57 @@ fn overrides_that_lead_nowhere_are_told() {
 }
 
 #[test]
+fn a_misspelt_container_is_told_and_a_new_one_is_added() {
+    for (text, near) in [
+        ("containers.weeb.image=x", "did you mean `web`?"),
+        ("containers.weeb.variables.A=x", "did you mean `web`?"),
+        ("containers.sidecar.variables.A=x", "name one of these"),
+    ] {
+        let mut input = input(&[text]);
+        input.image = Some("web:1".into());
+        let problems = load(&input).unwrap_err();
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        let problem = &problems[0];
+        assert!(
+            problem.message.contains("there is no container"),
+            "{text}: {problem:?}"
+        );
+        assert!(
+            problem.message.contains("only `web`"),
+            "{text}: {problem:?}"
+        );
+        let remedy = problem.remedy.as_deref().unwrap_or_default();
+        assert!(remedy.contains(near), "{text}: {remedy}");
+    }
+    for added in [
+        &[
+            "containers.sidecar.image=side:1",
+            "containers.sidecar.variables.A=x",
+        ][..],
+        &["containers.weeb={image: side:1}"],
+    ] {
+        let mut input = input(added);
+        input.image = Some("web:1".into());
+        let document = load(&input).unwrap().remove(0);
+        assert_eq!(document.workload.containers.len(), 2, "{added:?}");
+    }
+
+    let mut input = input(&[]);
+    input.image = Some("web:1".into());
+    input.overrides_files = vec![source("over.yaml", "containers: {weeb: {args: [x]}}\n")];
+    let problems = load(&input).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let at = problems[0].location.as_ref().unwrap();
+    assert_eq!((at.file.as_str(), at.line, at.column), ("over.yaml", 1, 14));
+    assert!(
+        problems[0].message.contains("no container `weeb`"),
+        "{problems:?}"
+    );
+    input.overrides_files[0] = source("over.yaml", "containers: {side: {image: side:1}}\n");
+    assert_eq!(load(&input).unwrap()[0].workload.containers.len(), 2);
+}
+
+#[test]
 fn overrides_files_merge_deeply_replace_lists_and_remove_by_null() {
     let mut input = input(&["containers.web.variables.LEVEL=trace"]);
     input.overrides_files = vec![

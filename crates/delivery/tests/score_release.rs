@@ -65,7 +65,7 @@ fn release_with(
     let outputs = outputs(password);
     score::release(
         workload,
-        id,
+        (id, "readers".into()),
         Vec::new(),
         &|name, path| score::output_at(outputs.get(name)?, path),
         &Secret::from(key),

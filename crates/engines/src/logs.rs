@@ -135,6 +135,11 @@ impl Logs {
         Ok(())
     }
 
+    /// Fails where the logs of a workload cannot be listed: what is sent of them would look like none.
+    pub(crate) fn check(&self, environment: &str, workload: &str) -> io::Result<()> {
+        entries(&self.workload(environment, workload)).map(drop)
+    }
+
     /// Sends the lines that `query` asks for; ends when they are sent, or when nobody follows.
     pub(crate) async fn send(
         self,
@@ -378,6 +383,20 @@ mod tests {
         assert_eq!(most.len(), 103);
         assert_eq!(most[..2], ["err 1", "out 1.99"]);
         assert_eq!(last(1000).await.len(), 202);
+    }
+
+    #[test]
+    fn logs_that_cannot_be_listed_are_told_from_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = Logs {
+            directory: directory.path().to_owned(),
+            most_bytes: u64::MAX,
+            kept: 0,
+        };
+        assert!(logs.check("dev", "web").is_ok());
+        fs::create_dir(directory.path().join("dev")).unwrap();
+        fs::write(directory.path().join("dev/web"), "no directory").unwrap();
+        assert!(logs.check("dev", "web").is_err());
     }
 
     #[test]

@@ -8,9 +8,10 @@ mod support;
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use delivery::engine::{File, Release};
@@ -32,6 +33,29 @@ fn release(subject: &Subject) -> Release {
     release
 }
 
+/// The file by which the platform that is killed says that all runs.
+const ALL_RUNS: &str = "all-runs";
+
+/// How far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reached {
+    Nothing,
+    Part,
+    All,
+}
+
+impl Reached {
+    fn by(directory: &Path) -> Self {
+        if directory.join(ALL_RUNS).exists() {
+            Self::All
+        } else if directory.join("platform/run/dev/killed/1").exists() {
+            Self::Part
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 /// The platform that is killed: this test program once more, with the variables set.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "is run by the other tests as a process of its own"]
@@ -39,7 +63,10 @@ async fn platform() {
     let platform: Uuid = std::env::var("TEST_PLATFORM").unwrap().parse().unwrap();
     let directory = PathBuf::from(std::env::var("TEST_DIRECTORY").unwrap());
     let subject = process_of(platform, &directory).await;
-    subject.engine.apply(&release(&subject)).await.unwrap();
+    let release = release(&subject);
+    subject.engine.apply(&release).await.unwrap();
+    subject.ready(&release.id).await;
+    fs::write(directory.join(ALL_RUNS), "").unwrap();
     std::future::pending::<()>().await;
 }
 
@@ -68,7 +95,10 @@ fn processes(platform: Uuid) -> BTreeMap<String, Vec<u32>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_started_twice_whenever_the_platform_is_killed() {
-    for round in 0..40_u64 {
+    use Reached::{All, Nothing, Part};
+
+    let mut met: BTreeMap<Reached, u32> = BTreeMap::new();
+    for round in 0..40 {
         let directory = tempfile::tempdir().unwrap();
         let platform = Uuid::now_v7();
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -79,10 +109,19 @@ async fn nothing_is_lost_or_started_twice_whenever_the_platform_is_killed() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // From before it has begun to after all runs.
-        std::thread::sleep(Duration::from_millis(5 + round * 3));
+        // From before it has begun to after all runs; most often in the midst, each time a little later.
+        let wanted = [Nothing, Part, Part, All][round % 4];
+        let deadline = Instant::now() + testkit::PATIENCE;
+        while Reached::by(directory.path()) < wanted {
+            assert!(Instant::now() < deadline, "round {round}: not {wanted:?}");
+            thread::sleep(Duration::from_millis(1));
+        }
+        if wanted == Part {
+            thread::sleep(Duration::from_millis(round as u64 / 2));
+        }
         child.kill().unwrap();
         child.wait().unwrap();
+        *met.entry(Reached::by(directory.path())).or_default() += 1;
 
         let subject = process_of(platform, directory.path()).await;
         let release = release(&subject);
@@ -106,6 +145,7 @@ async fn nothing_is_lost_or_started_twice_whenever_the_platform_is_killed() {
             .collect();
         assert!(left.is_empty(), "round {round}: {left:?}");
     }
+    assert_eq!(met.len(), 3, "{met:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

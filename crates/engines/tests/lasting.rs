@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use delivery::engine::{Phase, ReleaseRef, ReleaseState};
 use support::{Subject, container, id, port};
+use testkit::free_port;
 
 /// What a release that is known to fail must be told soon enough.
 fn hurried(timing: &mut towpath_engines::Timing) {
@@ -15,11 +16,6 @@ fn hurried(timing: &mut towpath_engines::Timing) {
 
 async fn process(directory: &std::path::Path) -> Subject {
     support::process_with(directory, hurried).await
-}
-
-fn free_port() -> u16 {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap().port()
 }
 
 /// A piece of a script that takes all of a processor for so many seconds.
@@ -159,12 +155,14 @@ async fn a_program_that_ends_while_what_it_needs_is_away_is_waited_for() {
     assert_eq!(state.containers["web"].restarts, 2);
     // Once it was ready, no deployment waits for it: however it ends.
     for _ in 0..6 {
-        subject.end(&subject.state(&id).await.containers["web"]);
-        let state = subject
-            .until(&id, |state| state.phase == Phase::Restarting)
-            .await;
-        assert!(!state.lasting, "{state:#?}");
-        gets_ready(&subject, &id).await;
+        let before = subject.state(&id).await;
+        let ended = &before.containers["web"];
+        subject.end(ended);
+        let again = |state: &ReleaseState| {
+            assert!(!state.lasting, "{state:#?}");
+            state.containers["web"].restarts > ended.restarts && state.phase == Phase::Ready
+        };
+        subject.until(&id, again).await;
     }
     subject.removed(&id).await;
 }

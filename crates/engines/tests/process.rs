@@ -2,9 +2,11 @@
 
 mod support;
 
-use delivery::engine::{LogQuery, Objection, Phase, Port};
+use std::path::{Path, PathBuf};
+
+use delivery::engine::{LogQuery, Objection, Phase, Port, ReleaseRef};
 use serde_json::{Value, json};
-use support::{container, id, port};
+use support::{Subject, container, id, port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tells_what_it_cannot_honour_before_anything_is_made() {
@@ -33,6 +35,8 @@ async fn tells_what_it_cannot_honour_before_anything_is_made() {
     std::fs::write(&file, "no program").unwrap();
     let image = format!(r#"{{"image": "{}"}}"#, file.display());
     assert_eq!(rules(&image), objection(true, "program"));
+    let command = format!(r#"{{"image": ".", "command": ["{}"]}}"#, file.display());
+    assert_eq!(rules(&command), objection_at(true, "program", "command.0"));
     assert_eq!(
         rules(r#"{"image": "nginx:1", "command": ["sh"]}"#),
         objection(false, "image-unused")
@@ -41,6 +45,15 @@ async fn tells_what_it_cannot_honour_before_anything_is_made() {
         rules(r#"{"image": ".", "command": ["no-such-program"]}"#),
         objection_at(true, "program", "command.0")
     );
+    // It starts in a directory of its own, whatever there is where the platform runs.
+    let relative =
+        |more: &str| format!(r#"{{"image": "/bin/busybox", "command": ["./Cargo.toml"]{more}}}"#);
+    assert_eq!(
+        rules(&relative("")),
+        objection_at(true, "program", "command.0")
+    );
+    let brought = relative(r#", "files": {"Cargo.toml": {"content": "x"}}"#);
+    assert_eq!(rules(&brought), vec![]);
     // That the image is to be given is told of it on every engine.
     assert_eq!(rules(r#"{"image": "."}"#), vec![]);
     assert_eq!(
@@ -206,9 +219,8 @@ fn walk(directory: &std::path::Path) -> Vec<String> {
 async fn says_so_when_a_program_listens_elsewhere() {
     let directory = tempfile::tempdir().unwrap();
     let subject = support::process(directory.path()).await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let other = free.local_addr().unwrap().port();
-    drop(free);
+    let free = testkit::free_port();
+    let other = free.number();
     let id = id("elsewhere", 1);
     let script = format!("exec /bin/busybox httpd -f -p 127.0.0.1:{other}");
     let mut release = subject.release(&id, &[("web", container(&script))]);
@@ -288,5 +300,48 @@ async fn what_was_removed_can_run_again() {
         first.containers["main"].handle,
         second.containers["main"].handle
     );
+    subject.removed(&id).await;
+}
+
+/// Files that take their time to be written.
+const MANY: usize = 10_000;
+
+/// Applies a release of many files; returns when the first are written, with the directory that they are in.
+async fn preparing(subject: &Subject, directory: &Path, id: &ReleaseRef) -> PathBuf {
+    let mut main = container("exec sleep 1000");
+    let file = |number: usize| delivery::engine::File {
+        target: number.to_string().into(),
+        mode: 0o600,
+        content: kernel::Secret::from("a secret"),
+    };
+    main.files = (0..MANY).map(file).collect();
+    let release = subject.release(id, &[("main", main)]);
+    subject.engine.apply(&release).await.unwrap();
+    let work = directory.join(format!("platform/run/dev/{}/1/main/work", id.workload));
+    testkit::eventually("it is prepared", testkit::PATIENCE, async || {
+        std::fs::read_dir(&work).ok()?.next().map(drop)
+    })
+    .await;
+    work
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_while_it_is_prepared_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let id = id("unready", 1);
+    preparing(&subject, directory.path(), &id).await;
+    subject.removed(&id).await;
+    assert!(!directory.path().join("platform/run/dev").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_stood_down_prepares_nothing_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    let id = id("unready", 1);
+    let work = preparing(&subject, directory.path(), &id).await;
+    subject.engine.stand_down().await;
+    assert_eq!(std::fs::read_dir(&work).unwrap().count(), MANY);
     subject.removed(&id).await;
 }

@@ -113,13 +113,13 @@ impl Fleet {
             let standing = self.standing().await?;
             match (standing.clusters.get(&name), revision) {
                 (Some(held), _) => held.meta.require_revision(revision)?,
-                (None, Some(revision)) => {
+                (None, Some(revision)) if revision != 0 => {
                     return Err(Error::conflict(format!(
                         "there is no cluster `{name}` at revision {revision}"
                     ))
                     .remedy("leave If-Match out to make one"));
                 }
-                (None, None) => {}
+                (None, _) => {}
             }
             let mut change = Change::new().by(caller);
             let wanted = vec![(name.clone(), new.clone())];
@@ -160,7 +160,8 @@ impl Fleet {
 
     async fn standing(&self) -> Result<Standing> {
         // Read before the clusters: what is said after it is noticed.
-        let said = self.store.serial(DEFAULT_SAID, "").await?;
+        let called = "which cluster is the default";
+        let said = self.store.serial(DEFAULT_SAID, "", called).await?;
         let clusters: Vec<Resource<Cluster>> = self.store.list_all(&Query::default()).await?;
         let named = clusters.into_iter().map(|one| (one.meta.name.clone(), one));
         Ok(Standing {

@@ -171,6 +171,7 @@ struct Nginx {
     address: SocketAddr,
     child: Child,
     directory: PathBuf,
+    _port: testkit::Port,
 }
 
 impl Nginx {
@@ -178,10 +179,8 @@ impl Nginx {
         let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
             .into_iter()
             .find(|path| Path::new(path).exists())?;
-        let address = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let port = testkit::free_port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
         let directory =
             std::env::temp_dir().join(format!("towpath-bench-nginx-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
@@ -229,6 +228,7 @@ impl Nginx {
             address,
             child,
             directory,
+            _port: port,
         })
     }
 }

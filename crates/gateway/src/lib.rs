@@ -28,6 +28,7 @@ mod limits;
 mod pool;
 mod proxy;
 mod server;
+mod slots;
 mod table;
 pub mod tcp;
 mod upgrade;

@@ -1,7 +1,7 @@
 //! Plain TCP: an address of this machine that leads to a workload's port.
 
 use std::{
-    io,
+    io, mem,
     net::SocketAddr,
     sync::{
         Arc,
@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -20,11 +21,17 @@ use tokio_util::{
 };
 
 use crate::admission::{Admission, Callers, Peer};
+pub use crate::slots::{Share, Slots};
 
 /// To connect to a backend, on this machine or its network.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long to wait when the system has no descriptor or memory for another connection.
 const BREATHER: Duration = Duration::from_millis(50);
+/// How long a side may say nothing until the system asks it whether it is still there, how often it then asks
+/// again, and how many questions in a row one that is there may leave without an answer.
+const SILENCE: Duration = Duration::from_mins(1);
+const AGAIN: Duration = Duration::from_secs(10);
+const QUESTIONS: u32 = 6;
 
 /// Where the connections to an address lead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +45,8 @@ pub struct Backends {
 /// Passes TCP connections on to the backends of the moment, in turn.
 ///
 /// A connection stays with its backend until either side ends it, also when the backends change; it is
-/// reset when the workload that has it is let in no more.
+/// reset when the workload that has it is let in no more. However long nothing is said on it, it lasts: pools of
+/// connections to databases rest for hours. A side that has gone without a word is found by TCP keepalive.
 /// While there is no backend, or none accepts, a connection is reset at once, so that a client sees
 /// "connection reset" instead of waiting. So is the connection of a workload that is not let in.
 ///
@@ -52,13 +60,14 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// Listens on `address` (port 0: a free one).
+    /// Listens on `address` (port 0: a free one). `share` is of the address's owner.
     pub async fn bind(
         address: SocketAddr,
         backends: watch::Receiver<Backends>,
         callers: Option<Arc<dyn Callers>>,
+        share: Share,
     ) -> io::Result<Self> {
-        Self::start(TcpListener::bind(address).await?, backends, callers)
+        Self::start(TcpListener::bind(address).await?, backends, callers, share)
     }
 
     /// Serves on `listener`. Without `callers`, nobody is let in where there is an admission.
@@ -66,6 +75,7 @@ impl Forwarder {
         listener: TcpListener,
         backends: watch::Receiver<Backends>,
         callers: Option<Arc<dyn Callers>>,
+        share: Share,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
@@ -74,7 +84,7 @@ impl Forwarder {
         let (ended, killed, connections) = (stop.clone(), kill.clone(), tasks.clone());
         tasks.spawn(async move {
             tokio::select! {
-                () = accept(listener, backends, callers, connections, killed.clone()) => {}
+                () = accept(listener, backends, callers, share, connections, killed.clone()) => {}
                 () = ended.cancelled() => {}
                 () = killed.cancelled() => {}
             }
@@ -114,13 +124,49 @@ async fn accept(
     listener: TcpListener,
     backends: watch::Receiver<Backends>,
     callers: Option<Arc<dyn Callers>>,
+    share: Share,
     tasks: TaskTracker,
     kill: CancellationToken,
 ) {
     let turn = Arc::new(AtomicUsize::new(0));
+    let most = share.each;
+    let own = Arc::new(Semaphore::new(most));
+    let (mut full, mut refuses) = (false, false);
     loop {
+        let free = own.available_permits();
+        if free > most / 2 {
+            full = false;
+        } else if free == 0 && !mem::replace(&mut full, true) {
+            let address = listener.local_addr().ok();
+            tracing::warn!(
+                ?address,
+                most,
+                "a forwarded port has all its connections: further ones wait"
+            );
+        }
+        // Beyond its own limit all wait in the system's queue; beyond its owner's, or that of all together, one
+        // waits here.
+        let Ok(slot) = own.clone().acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok((client, peer)) => {
+                let shared = match share.slot().await {
+                    Ok(shared) => shared,
+                    Err(whose) => {
+                        if !mem::replace(&mut refuses, true) {
+                            let (address, owner) = (listener.local_addr().ok(), &share.owner);
+                            tracing::warn!(
+                                ?address,
+                                owner,
+                                "{whose} forwarded ports together have all their connections: further ones are reset"
+                            );
+                        }
+                        reset(&client);
+                        continue;
+                    }
+                };
+                refuses = false;
                 let first = turn.fetch_add(1, Ordering::Relaxed);
                 let (backends, kill) = (backends.clone(), kill.clone());
                 let here = client.local_addr();
@@ -130,6 +176,7 @@ async fn accept(
                         () = pass(client, peer, &backends, first) => {}
                         () = kill.cancelled() => {}
                     }
+                    drop((slot, shared));
                 });
             }
             Err(error) => {
@@ -156,11 +203,10 @@ async fn pass(
     let Some((peer, mut backend)) = connected else {
         return reset(&client);
     };
-    if let Err(error) = client
-        .set_nodelay(true)
-        .and_then(|()| backend.set_nodelay(true))
-    {
-        tracing::debug!(%error, "a forwarded connection goes on with delays");
+    for side in [&client, &backend] {
+        if let Err(error) = prepare(side) {
+            tracing::debug!(%error, "a forwarded connection goes on with delays, or unwatched");
+        }
     }
     tokio::select! {
         ended = tokio::io::copy_bidirectional(&mut client, &mut backend) => {
@@ -174,10 +220,20 @@ async fn pass(
     reset(&client);
 }
 
+/// Has the system send at once what is written, and end the connection when the other side is gone.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_tcp_keepidle(stream, SILENCE)?;
+    sockopt::set_tcp_keepintvl(stream, AGAIN)?;
+    sockopt::set_tcp_keepcnt(stream, QUESTIONS)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    Ok(())
+}
+
 /// Has the client see a reset when its connection is dropped.
 fn reset(client: &TcpStream) {
     if let Err(error) = client.set_zero_linger() {
-        tracing::debug!(%error, "a connection without a backend closes without a reset");
+        tracing::debug!(%error, "a connection that is not passed on closes without a reset");
     }
 }
 

@@ -166,6 +166,7 @@ mod tests {
             logins: 0,
             upstream: None,
             browser: None,
+            upstream_sid: None,
         };
         (login, Timestamp::MAX)
     }

@@ -147,6 +147,7 @@ mod tests {
             logins: 0,
             upstream: None,
             browser: None,
+            upstream_sid: None,
         }
     }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use kernel::{
     Caller, Change, Error, Key, Kind as _, Next, Reconciler, Result, reconciler::Context,
 };
+use tokio::time::Instant;
 
 use crate::{
     Identity,
@@ -59,10 +60,7 @@ impl Reconciler for Keys {
     }
 }
 
-/// How often it is looked of whom an upstream was last asked long ago.
-const ASK: Duration = Duration::from_mins(15);
-
-/// Asks upstreams for the groups of people who are logged in and do nothing.
+/// Asks upstreams for the groups of people who are logged in, whether or not they do something.
 pub struct People(pub Arc<Identity>);
 
 #[async_trait]
@@ -78,8 +76,11 @@ impl Reconciler for People {
 
     async fn reconcile(&self, context: &Context, _: &Key) -> Result<Next> {
         let (fence, stop) = (&context.fence, &context.stop);
+        let begun = Instant::now();
         self.0.people_ask(Some(fence), stop).await?;
-        Ok(Next::After(ASK))
+        // From the beginning of this look on: one that takes its time makes none of the next later.
+        let look = self.0.settings().lifetimes.upstream_look();
+        Ok(Next::After(look.saturating_sub(begun.elapsed())))
     }
 }
 

@@ -44,6 +44,9 @@ pub struct Lifetimes {
     pub refresh_leeway: Duration,
     /// How long an upstream that is down is passed over, from the last time it was asked.
     pub upstream_grace: Duration,
+    /// How old what an upstream has said of somebody who is logged in gets before it is asked again, whether or
+    /// not their login is renewed: for about so long does a removed member keep access to this platform.
+    pub upstream_recheck: Duration,
     /// An authorization code.
     pub code: Duration,
     /// A device's code.
@@ -69,6 +72,7 @@ impl Default for Lifetimes {
             session_idle: Duration::from_hours(2 * 24),
             refresh_leeway: Duration::from_mins(1),
             upstream_grace: Duration::from_hours(2),
+            upstream_recheck: Duration::from_mins(10),
             code: Duration::from_mins(1),
             device: Duration::from_mins(10),
             device_interval: Duration::from_secs(5),
@@ -106,6 +110,12 @@ impl Lifetimes {
                     .remedy("give a longer --session-lifetime, or shorter tokens"),
             );
         }
+        if self.upstream_recheck < SOONEST {
+            problems.push(
+                wrong("people's providers would be asked of everybody all the time")
+                    .remedy("give an --upstream-recheck of a minute or more"),
+            );
+        }
         if self.session_idle > self.session {
             problems.push(
                 wrong("a session that nobody uses would outlive one that is used")
@@ -115,11 +125,26 @@ impl Lifetimes {
         problems
     }
 
+    /// Between two looks of whom an upstream is to be asked: those who are due at one moment are spread over all
+    /// of them ([`LOOKS`]) but [`SPARE`].
+    pub(crate) fn upstream_look(&self) -> Duration {
+        self.upstream_recheck / LOOKS
+    }
+
     /// How long a token may still be good after it was signed, with the skew of clocks.
     pub(crate) fn longest_token(&self) -> Duration {
         self.access_token.max(self.id_token) + SKEW
     }
 }
+
+/// Looks in the time of a recheck.
+pub(crate) const LOOKS: u32 = 10;
+/// Of these, those without which everybody is asked for as well: a look may be late, or take longer than the time
+/// between two.
+pub(crate) const SPARE: u32 = 2;
+
+/// The least time between two questions to an upstream about one login.
+const SOONEST: Duration = Duration::from_mins(1);
 
 /// The shortest life that anything has: times in tokens are whole seconds.
 const SHORTEST: Duration = Duration::from_secs(1);

@@ -38,6 +38,9 @@ pub struct Login {
     pub upstream: Option<String>,
     /// The browser's own session, by the name of its record: it ends them together.
     pub browser: Option<String>,
+    /// The session at the upstream that this login came of: the `sid` of its ID token, where it has one.
+    #[serde(default)]
+    pub upstream_sid: Option<String>,
 }
 
 /// What an upstream last said of one of its people, and which of their groups they have left since they were
@@ -306,6 +309,15 @@ pub(crate) struct Browser {
 
 impl Transient for Browser {
     const KIND: &'static str = "browser";
+}
+
+/// A logout token of an upstream that was heeded: each counts once. Named by the digest of the upstream and of
+/// the token's `jti`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HeededLogout {}
+
+impl Transient for HeededLogout {
+    const KIND: &'static str = "heeded-logout";
 }
 
 /// Attempts that failed. Named by the digest of what they are counted for.

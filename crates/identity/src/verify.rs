@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use kernel::{Caller, CallerKind, Error, ErrorKind, Means, Result, Secret, http::Authenticator};
 use uuid::Uuid;
 
@@ -62,8 +62,17 @@ impl Verifier {
 
     /// Whom `token` makes; `Unauthenticated`, with the reason, where it is not good.
     pub async fn verify(&self, token: &str) -> Result<Verified> {
+        let kid = kid_of(token)?;
+        // What is forged is refused by the keys that are known: strangers do not make the platform ask its store.
+        let known = self.key(&kid).map(|key| self.signed(token, &key));
+        let known = known.transpose()?;
         self.view.current().await?;
-        let claims = self.signed(token)?;
+        // It may have come from another replica meanwhile, or gone.
+        let key = self.key(&kid).ok_or_else(forged)?;
+        let claims = match known {
+            Some(claims) => claims,
+            None => self.signed(token, &key)?,
+        };
         let now = self.clock.now().as_second();
         let skew = SKEW.as_secs() as i64;
         if claims.exp <= now - skew {
@@ -81,24 +90,14 @@ impl Verifier {
         Ok(Verified { claims, caller })
     }
 
-    /// Signature, algorithm, type, issuer and audience.
-    fn signed(&self, token: &str) -> Result<AccessClaims> {
-        let forged = || refused("the token is not one of this platform's");
-        if token.len() > LONGEST {
-            return Err(refused("the token is longer than any of this platform's"));
-        }
-        let header = decode_header(token).map_err(|_| forged())?;
-        let is_access = header.typ.as_deref() == Some(ACCESS_TOKEN);
-        if header.alg != Algorithm::RS256 || header.crit.is_some() {
-            return Err(forged());
-        }
-        if !is_access {
-            return Err(refused("the token is no access token"));
-        }
-        let kid = header.kid.as_deref().unwrap_or_default();
-        let key = self.view.known().keys.get(kid).cloned();
-        let key = key.ok_or_else(forged)?;
-        decode::<AccessClaims>(token, &key, &self.validation)
+    /// The public key of this id, as far as it is known here.
+    fn key(&self, kid: &str) -> Option<Arc<DecodingKey>> {
+        self.view.known().keys.get(kid).cloned()
+    }
+
+    /// Signature, issuer and audience.
+    fn signed(&self, token: &str, key: &DecodingKey) -> Result<AccessClaims> {
+        decode::<AccessClaims>(token, key, &self.validation)
             .map(|data| data.claims)
             .map_err(|error| {
                 use jsonwebtoken::errors::ErrorKind as Jwt;
@@ -180,6 +179,26 @@ impl Verifier {
             correlation: Uuid::nil(),
         })
     }
+}
+
+/// The id of the key that an access token says it is signed by; length, algorithm and type are right.
+fn kid_of(token: &str) -> Result<String> {
+    if token.len() > LONGEST {
+        return Err(refused("the token is longer than any of this platform's"));
+    }
+    let header = decode_header(token).map_err(|_| forged())?;
+    let is_access = header.typ.as_deref() == Some(ACCESS_TOKEN);
+    if header.alg != Algorithm::RS256 || header.crit.is_some() {
+        return Err(forged());
+    }
+    if !is_access {
+        return Err(refused("the token is no access token"));
+    }
+    Ok(header.kid.unwrap_or_default())
+}
+
+fn forged() -> Error {
+    refused("the token is not one of this platform's")
 }
 
 /// The session that ends with a key of an account: all that its tokens have in common.

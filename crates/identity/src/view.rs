@@ -298,7 +298,7 @@ impl View {
         self.follower.follow(self, stop).await;
     }
 
-    /// Waits until everything that this replica knows to be committed is taken in.
+    /// Waits until everything is taken in that is committed by now, by whichever replica.
     pub(crate) async fn current(&self) -> Result<()> {
         self.follower.current(self).await
     }

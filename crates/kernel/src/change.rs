@@ -35,6 +35,7 @@ pub(crate) enum Write {
         kind: &'static str,
         name: String,
         version: i64,
+        called: String,
     },
     Publish(Box<Publication>),
 }
@@ -44,6 +45,8 @@ pub(crate) enum Write {
 pub(crate) struct StoredRecord {
     pub(crate) kind: &'static str,
     pub(crate) name: String,
+    /// What people call it.
+    pub(crate) called: String,
     pub(crate) version: i64,
     pub(crate) expires: Timestamp,
     pub(crate) value: Secret,
@@ -87,6 +90,18 @@ impl Change {
         Ok(())
     }
 
+    /// Adds a resource that was made just now ([`Resource::new`]), or writes the spec of one that was read, as
+    /// [`Change::spec`] does; says whether it is new.
+    pub fn put<K: Kind>(&mut self, resource: &Resource<K>) -> Result<bool> {
+        let is_new = resource.meta.revision == 0;
+        if is_new {
+            self.create(resource)?;
+        } else {
+            self.spec(resource)?;
+        }
+        Ok(is_new)
+    }
+
     /// Writes the status alone.
     pub fn status<K: Kind>(&mut self, resource: &Resource<K>) -> Result<()> {
         self.writes.push(Write::Status(resource.document()?));
@@ -126,9 +141,10 @@ impl Change {
         Ok(())
     }
 
-    /// Commits only where no other change has written a resource of kind `K` since the log's end was at `head`
-    /// ([`crate::Store::head`]), which was read before those resources: for what holds of all of them together,
-    /// such as that none names what this change removes.
+    /// Commits only where no other change has made a resource of kind `K`, or changed the spec of one, since the
+    /// log's end was at `head` ([`crate::Store::head`]), which was read before those resources: for what holds of all
+    /// of them together, such as that none names what this change removes. What is observed of them, and that one
+    /// ends, is nothing to it.
     pub fn unless_written<K: Kind>(&mut self, head: i64) {
         // First: what the change itself writes is not meant.
         let kind = K::KIND;
@@ -152,6 +168,7 @@ impl Change {
             .map_err(|e| Error::internal("a record could not be serialized", e))?;
         self.writes.push(Write::Keep(StoredRecord {
             kind: T::KIND,
+            called: T::called(&record.name),
             name: record.name.clone(),
             version: record.version,
             expires: record.expires,
@@ -164,6 +181,7 @@ impl Change {
     pub fn take<T: Transient>(&mut self, record: &Record<T>) {
         self.writes.push(Write::Drop {
             kind: T::KIND,
+            called: T::called(&record.name),
             name: record.name.clone(),
             version: record.version,
         });
@@ -180,6 +198,7 @@ impl Change {
         self.writes.push(Write::Keep(StoredRecord {
             kind: serial.line,
             name: serial.name.clone(),
+            called: serial.called.clone(),
             version: serial.version,
             expires: Timestamp::now() + Serial::KNOWN,
             value: Secret::new(*b"{}"),

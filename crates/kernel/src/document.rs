@@ -8,10 +8,13 @@ use crate::{Error, ErrorKind, Name, Problem, suggest::nearest};
 /// The API version of our own kinds.
 pub const API_VERSION: &str = "towpath.dev/v1";
 
+/// The rule that a field breaks which nobody knows.
+pub const UNKNOWN_FIELD: &str = "document/unknown-field";
+
 /// The document as a `T`; `place` (`documents[0]`) is where it stands.
 ///
 /// # Errors
-/// What is wrong with its shape, of rule `document/shape`, where that is. The value that is there is not
+/// What is wrong with its shape, of rule `document/shape` or [`UNKNOWN_FIELD`], where that is. The value that is there is not
 /// repeated: it may be a secret that stands in the wrong place.
 pub fn shaped<T: DeserializeOwned>(document: &Value, place: &str) -> Result<T, Problem> {
     serde_path_to_error::deserialize(document).map_err(|error| {
@@ -20,7 +23,11 @@ pub fn shaped<T: DeserializeOwned>(document: &Value, place: &str) -> Result<T, P
             below => format!("{place}.{below}"),
         };
         let message = without_value(&error.inner().to_string());
-        let rule = "document/shape";
+        let rule = if message.starts_with("unknown field ") {
+            UNKNOWN_FIELD
+        } else {
+            "document/shape"
+        };
         if message.ends_with("` is not a name") {
             return Problem::new(rule, path, message).remedy(Name::RULE);
         }
@@ -54,16 +61,122 @@ pub fn refused_at(mut error: Error, place: &str) -> Error {
             path => format!("{place}.spec.{path}"),
         };
     }
-    let is_refusal = matches!(
-        error.kind,
-        ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::AlreadyExists | ErrorKind::NotFound
-    );
-    if error.problems.is_empty() && is_refusal {
+    if error.problems.is_empty() && is_refusal(error.kind) {
         let mut problem = Problem::new("document/refused", place, error.message.clone());
         problem.remedy.clone_from(&error.remedy);
         error.problems.push(problem);
     }
     error
+}
+
+/// What several documents are refused for, told at once.
+#[derive(Debug, Default)]
+pub struct Refusals(Option<Error>);
+
+impl Refusals {
+    /// Takes in what one of them is refused for, as [`refused_at`] says it.
+    ///
+    /// # Errors
+    /// What no document can mend, and nothing else is told beside: the caller may not, something is away, or what
+    /// was read has moved on.
+    pub fn note(&mut self, error: Error) -> Result<(), Error> {
+        if error.problems.is_empty() || !is_refusal(error.kind) || error.is_overtaken() {
+            return Err(error);
+        }
+        let Some(all) = &mut self.0 else {
+            self.0 = Some(error);
+            return Ok(());
+        };
+        if all.kind != error.kind {
+            all.kind = ErrorKind::Invalid;
+        }
+        all.message = "the documents cannot be applied".into();
+        all.remedy = None;
+        all.problems.extend(error.problems);
+        Ok(())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The end of it.
+    ///
+    /// # Errors
+    /// Everything that was noted.
+    pub fn end(self) -> Result<(), Error> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// Whether the documents themselves are at fault.
+fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::AlreadyExists | ErrorKind::NotFound
+    )
+}
+
+/// Says of problems that stand at a document as a whole in which field they are: where `documents[0]` is refused for
+/// a value that the words name, in the only field that has it.
+pub fn place_in_fields(problems: &mut [Problem], documents: &[Value]) {
+    for problem in problems {
+        let index = problem.path.strip_prefix("documents[");
+        let index = index.and_then(|rest| rest.strip_suffix(']')?.parse::<usize>().ok());
+        let field = index
+            .and_then(|index| documents.get(index))
+            .and_then(|document| field_named(document, &problem.message));
+        if let Some(field) = field {
+            problem.path = format!("{}.{field}", problem.path);
+        }
+    }
+}
+
+/// The only field of `document` whose value `message` names in backquotes. That a document is called by its name
+/// says least of where it is wrong.
+fn field_named(document: &Value, message: &str) -> Option<String> {
+    let named = message.split('`').skip(1).step_by(2);
+    let mut found = named.filter_map(|value| {
+        let mut fields = Vec::new();
+        fields_with(document, value, &mut String::new(), &mut fields);
+        match fields.as_slice() {
+            [only] => Some(only.clone()),
+            _ => None,
+        }
+    });
+    let first = found.next()?;
+    if first == "metadata.name" {
+        return Some(found.next().unwrap_or(first));
+    }
+    Some(first)
+}
+
+/// The paths of all texts below `path` that are `wanted`.
+fn fields_with(value: &Value, wanted: &str, path: &mut String, found: &mut Vec<String>) {
+    let mut below = |name: &str, value: &Value| {
+        let length = path.len();
+        if length > 0 {
+            path.push('.');
+        }
+        path.push_str(name);
+        fields_with(value, wanted, path, found);
+        path.truncate(length);
+    };
+    match value {
+        Value::String(text) if text == wanted => found.push(path.clone()),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                below(&index.to_string(), item);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                below(name, field);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// What serde says, without the value that was sent: it may be a secret that stands in the wrong place,
@@ -168,6 +281,8 @@ mod tests {
         }
         let told = |document: &Value| {
             let problem = shaped::<Led>(document, "at").unwrap_err();
+            let is_unknown = problem.message.starts_with("unknown field");
+            assert_eq!(is_unknown, problem.rule == UNKNOWN_FIELD, "{problem:?}");
             (problem.message, problem.remedy.unwrap_or_default())
         };
         let (message, remedy) = told(&json!({ "leeds": "ada" }));
@@ -191,5 +306,46 @@ mod tests {
         assert_eq!(plain.problems[0].path, "documents[0]");
         let away = refused_at(Error::unavailable("it is away"), "documents[0]");
         assert!(away.problems.is_empty());
+    }
+
+    #[test]
+    fn refusals_of_several_documents_are_one() {
+        let mut refusals = Refusals::default();
+        let first = refused_at(Error::not_found("team `x`"), "documents[0]");
+        refusals.note(first).unwrap();
+        let second = Error::problems("no", vec![Problem::new("a/b", "claims", "it is empty")]);
+        refusals.note(refused_at(second, "documents[2]")).unwrap();
+        let away = refusals.note(Error::unavailable("it is away")).unwrap_err();
+        assert_eq!(away.kind, ErrorKind::Unavailable);
+        let all = refusals.end().unwrap_err();
+        assert_eq!(all.kind, ErrorKind::Invalid);
+        let paths: Vec<_> = all.problems.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["documents[0]", "documents[2].spec.claims"]);
+        assert!(Refusals::default().end().is_ok());
+    }
+
+    #[test]
+    fn a_refusal_stands_at_the_only_field_that_it_names() {
+        let documents = [json!({
+            "metadata": { "name": "shop" },
+            "spec": { "role": "nosuch", "lists": [{ "of": "twice" }, { "of": "twice" }, "one"] },
+        })];
+        let place = |path: &str, message: &str| {
+            let mut problems = [Problem::new("document/refused", path, message)];
+            place_in_fields(&mut problems, &documents);
+            problems[0].path.clone()
+        };
+        for (message, path) in [
+            ("there is no role `nosuch`", "documents[0].spec.role"),
+            ("`shop` has no role `nosuch`", "documents[0].spec.role"),
+            ("`shop` is taken", "documents[0].metadata.name"),
+            ("there is no `one`", "documents[0].spec.lists.2"),
+            ("there is no `twice`", "documents[0]"),
+            ("it is Friday", "documents[0]"),
+        ] {
+            assert_eq!(place("documents[0]", message), path, "{message}");
+        }
+        assert_eq!(place("documents[7]", "no `shop`"), "documents[7]");
+        assert_eq!(place("documents[0].spec", "no `shop`"), "documents[0].spec");
     }
 }

@@ -3,9 +3,11 @@
 //! `message`, `remedy` and `problems` are for the person who sees them. `source` is for the log and
 //! never leaves the process: see [`crate::http`] for the only conversion to HTTP.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use crate::{Transient, contention::Contest, turns::Line};
 
 /// The result of everything that can fail in Towpath.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -94,8 +96,8 @@ impl Problem {
     }
 }
 
-/// What failed, why, and how to mend it.
-#[derive(Debug)]
+/// What failed, why, and how to mend it. A clone is for a further one who waited for the same.
+#[derive(Debug, Clone)]
 pub struct Error {
     /// What sort of failure.
     pub kind: ErrorKind,
@@ -106,11 +108,20 @@ pub struct Error {
     /// Every rule that the input breaks: public.
     pub problems: Vec<Problem>,
     /// See [`Error::overtaken`].
-    overtaken: bool,
+    overtaken: Option<Box<Overtaken>>,
     /// See [`Error::after`].
     after: Option<Duration>,
     /// What lies beneath: for the log only.
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// That somebody else was first.
+#[derive(Debug, Clone, Default)]
+struct Overtaken {
+    /// At what, where that has a name.
+    at: Option<Contest>,
+    /// Where those of this process stand who were overtaken there.
+    line: Option<Line>,
 }
 
 impl Error {
@@ -121,7 +132,7 @@ impl Error {
             message: message.into(),
             remedy: None,
             problems: Vec::new(),
-            overtaken: false,
+            overtaken: None,
             after: None,
             source: None,
         }
@@ -179,13 +190,52 @@ impl Error {
     /// work may succeed ([`crate::anew`]). A refusal that reading again would not change is not marked.
     #[must_use]
     pub fn overtaken(mut self) -> Self {
-        self.overtaken = true;
+        self.overtaken = Some(Box::default());
+        self
+    }
+
+    /// The same, and what has moved on.
+    #[must_use]
+    pub(crate) fn overtaken_at(mut self, at: Contest) -> Self {
+        let line = None;
+        self.overtaken = Some(Box::new(Overtaken { at: Some(at), line }));
+        self
+    }
+
+    /// Says where those stand who were overtaken at the same.
+    #[must_use]
+    pub(crate) fn in_line(mut self, line: impl FnOnce(&Contest) -> Line) -> Self {
+        if let Some(overtaken) = &mut self.overtaken {
+            overtaken.line = overtaken.at.as_ref().map(line);
+        }
+        self
+    }
+
+    /// Marks it as saying what stays so, however often it is read.
+    #[must_use]
+    pub(crate) fn decided(mut self) -> Self {
+        self.overtaken = None;
         self
     }
 
     /// See [`Error::overtaken`].
     pub fn is_overtaken(&self) -> bool {
-        self.overtaken
+        self.overtaken.is_some()
+    }
+
+    /// Whether it says that a record of this sort has moved on.
+    pub fn is_overtaken_at<T: Transient>(&self) -> bool {
+        matches!(self.contest(), Some(Contest::Record { kind, .. }) if *kind == T::KIND)
+    }
+
+    /// What has moved on, where that has a name.
+    pub(crate) fn contest(&self) -> Option<&Contest> {
+        self.overtaken.as_ref()?.at.as_ref()
+    }
+
+    /// Where those stand who were overtaken at the same.
+    pub(crate) fn line(&self) -> Option<&Line> {
+        self.overtaken.as_ref()?.line.as_ref()
     }
 
     /// Says when trying again may succeed.
@@ -206,6 +256,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
+        let source: Box<dyn std::error::Error + Send + Sync> = source.into();
         self.source = Some(source.into());
         self
     }

@@ -58,9 +58,11 @@ impl Follower {
         })
     }
 
-    /// Waits until everything that this replica knows to be committed is taken in. Most often that is
-    /// so already.
+    /// Waits until everything is taken in that is committed when this is called, by whichever replica: on
+    /// Postgres the log's head is asked for, by one query for all who call at once. Where Postgres does not
+    /// answer, what this replica knows to be committed is enough, so that what goes on without the store does.
     pub async fn current(&self, view: &impl View) -> Result<()> {
+        self.store.learn_head().await;
         let head = *self.store.subscribe().borrow();
         if *self.seen.borrow() >= head {
             return Ok(());

@@ -14,6 +14,12 @@ use serde::{Serialize, de::DeserializeOwned};
 pub trait Transient: Serialize + DeserializeOwned + Send + Sync {
     /// The sort's name, unique in the store: `device-grant`.
     const KIND: &'static str;
+
+    /// What people call the record `name`: "the device grant". Many have names that tell people nothing, or that are
+    /// nobody's to see.
+    fn called(_name: &str) -> String {
+        format!("the {}", Self::KIND.replace('-', " "))
+    }
 }
 
 /// A record as it was read, or one that is yet to be written.
@@ -52,6 +58,8 @@ impl<T: Transient> Record<T> {
 pub struct Serial {
     pub(crate) line: &'static str,
     pub(crate) name: String,
+    /// What people call it.
+    pub(crate) called: String,
     /// The last decision's; 0 where none is known.
     pub(crate) version: i64,
 }

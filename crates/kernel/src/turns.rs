@@ -14,6 +14,10 @@ use tokio::sync::OwnedMutexGuard;
 #[derive(Debug)]
 pub struct Turns<K>(Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>);
 
+/// Where those stand who wait for the turns of one key.
+#[derive(Debug, Clone)]
+pub struct Line(Arc<tokio::sync::Mutex<()>>);
+
 /// As long as this is held, nobody else has the turn of its key.
 #[derive(Debug)]
 #[must_use = "the turn ends where it is dropped"]
@@ -30,23 +34,35 @@ impl<K> Default for Turns<K> {
 impl<K: Clone + Eq + Hash> Turns<K> {
     /// Waits for the turn of `key`. Whoever stops waiting is passed over.
     pub async fn of(&self, key: &K) -> Turn {
-        let one = self.line(key);
-        Turn {
-            _held: one.lock_owned().await,
-        }
+        self.line(key).turn().await
     }
 
-    fn line(&self, key: &K) -> Arc<tokio::sync::Mutex<()>> {
+    /// Where to stand for the turns of `key`: the same line for as long as anybody knows it.
+    pub fn line(&self, key: &K) -> Line {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(key).and_then(Weak::upgrade) {
-            return line;
+            return Line(line);
         }
         // Here, where one is added, those go in which nobody stands any more: there are never more than
         // there were at once.
         lines.retain(|_, line| line.strong_count() > 0);
         let line = Arc::default();
         lines.insert(key.clone(), Arc::downgrade(&line));
-        line
+        Line(line)
+    }
+}
+
+impl Line {
+    /// Waits for the turn, as [`Turns::of`] does.
+    pub async fn turn(&self) -> Turn {
+        Turn {
+            _held: self.0.clone().lock_owned().await,
+        }
+    }
+
+    /// Whether it is the same one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -174,6 +174,7 @@ of_teams := reads | {
 
 of_leads := {
 	"departure.read",
+	"departure.rotate",
 	"onboarding.read",
 	"team.change",
 	"team.members.change",

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use client::ProblemDocument;
-use kernel::{ErrorKind, http};
+use kernel::{Contended, ErrorKind, Line, http};
 
 /// Why a page cannot be shown.
 #[derive(Debug)]
@@ -36,6 +36,26 @@ pub(crate) enum Lost {
     /// It could not be read or written.
     #[error("the session was not read")]
     Store(#[source] kernel::Error),
+}
+
+impl Contended for Lost {
+    fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_overtaken())
+    }
+
+    fn line(&self) -> Option<Line> {
+        match self {
+            Self::Store(error) => Contended::line(error),
+            Self::Over | Self::Provider(_) => None,
+        }
+    }
+
+    fn given_up(self, times: u32) -> Self {
+        match self {
+            Self::Store(error) => Self::Store(error.given_up(times)),
+            other => other,
+        }
+    }
 }
 
 impl From<Lost> for Failure {
@@ -126,6 +146,7 @@ impl Failure {
                     remedy: known.remedy,
                     problems: known.problems,
                     correlation: Some(known.correlation),
+                    ..ProblemDocument::default()
                 }
             }
         }

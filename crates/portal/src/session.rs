@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use client::{Provider, TokenSource, Tokens};
 use jiff::Timestamp;
 use kernel::{
-    Change, ErrorKind, Record, Secret, Transient,
+    Change, Record, Secret, Transient, anew,
     secret::{digest, random_token},
 };
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,6 @@ use crate::{Portal, failure::Lost};
 /// How long before its end a token is renewed: a call that is under way, and clocks that differ. Of a token
 /// that lives for less than four times that, a quarter of its life.
 const MARGIN: Duration = Duration::from_secs(60);
-
-/// Tries to write a session that others write too.
-const TRIES: u32 = 4;
 
 /// Somebody's session in a browser. Named by the digest of its cookie. It has no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -136,28 +133,15 @@ impl Portal {
 
     /// Removes a session, however often it changes meanwhile.
     async fn session_forget(&self, name: &str) -> Result<(), Lost> {
-        for _ in 0..TRIES {
-            let Some(record) = self
-                .store
-                .record::<Session>(name)
-                .await
-                .map_err(Lost::Store)?
-            else {
+        let forgotten = anew(|| async {
+            let Some(record) = self.store.record::<Session>(name).await? else {
                 return Ok(());
             };
             let mut change = Change::new();
             change.take(&record);
-            match self.store.commit(change).await {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind == ErrorKind::Conflict => {}
-                Err(error) => return Err(Lost::Store(error)),
-            }
-        }
-        let busy = "it changes all the time";
-        Err(Lost::Store(kernel::Error::internal(
-            "a session was not ended",
-            busy,
-        )))
+            self.store.commit(change).await.map(drop)
+        });
+        forgotten.await.map_err(Lost::Store)
     }
 
     /// The access token of a session, renewed where its time has come.
@@ -182,57 +166,53 @@ impl Portal {
     async fn session_renew(&self, name: &str, refused: Option<&Secret>) -> Result<Secret, Lost> {
         // Held over a call to the provider: one that does not answer holds up this session and no other.
         let _turn = self.turns.of(&name.to_owned()).await;
-        for _ in 0..TRIES {
-            let found = self.session_named(name).await.map_err(Lost::Store)?;
-            let mut record = found.ok_or(Lost::Over)?;
-            if record.value.is_fresh(refused) {
-                // Another tab was first, or another replica.
+        // Where another replica renews it meanwhile, or it is ended: the provider gives the same again for a minute,
+        // so that neither has lost anything.
+        anew(|| self.session_renew_once(name, refused)).await
+    }
+
+    async fn session_renew_once(
+        &self,
+        name: &str,
+        refused: Option<&Secret>,
+    ) -> Result<Secret, Lost> {
+        let found = self.session_named(name).await.map_err(Lost::Store)?;
+        let mut record = found.ok_or(Lost::Over)?;
+        if record.value.is_fresh(refused) {
+            // Another tab was first, or another replica.
+            return Ok(record.value.access.into());
+        }
+        let asked = async {
+            let provider: &Provider = self.provider().await?;
+            match &record.value.refresh {
+                Some(refresh) => provider.refresh(&refresh.as_str().into()).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let tokens = match asked.await {
+            Ok(Some(tokens)) => tokens,
+            Ok(None) => return self.session_over(name).await,
+            Err(client::Error::Grant { code, description }) if code == "invalid_grant" => {
+                tracing::debug!(description, "a session of the portal is over");
+                return self.session_over(name).await;
+            }
+            // Good for a while yet: the provider may be back by then.
+            Err(error)
+                if error.is_transient()
+                    && refused.is_none()
+                    && Timestamp::now() < record.value.expires =>
+            {
+                tracing::debug!(%error, "a session of the portal is not renewed yet");
                 return Ok(record.value.access.into());
             }
-            let asked = async {
-                let provider: &Provider = self.provider().await?;
-                match &record.value.refresh {
-                    Some(refresh) => provider.refresh(&refresh.as_str().into()).await.map(Some),
-                    None => Ok(None),
-                }
-            };
-            let tokens = match asked.await {
-                Ok(Some(tokens)) => tokens,
-                Ok(None) => return self.session_over(name).await,
-                Err(client::Error::Grant { code, description }) if code == "invalid_grant" => {
-                    tracing::debug!(description, "a session of the portal is over");
-                    return self.session_over(name).await;
-                }
-                // Good for a while yet: the provider may be back by then.
-                Err(error)
-                    if error.is_transient()
-                        && refused.is_none()
-                        && Timestamp::now() < record.value.expires =>
-                {
-                    tracing::debug!(%error, "a session of the portal is not renewed yet");
-                    return Ok(record.value.access.into());
-                }
-                Err(error) => return Err(Lost::Provider(error)),
-            };
-            record.value = record
-                .value
-                .renewed(&tokens, Timestamp::now())
-                .map_err(Lost::Store)?;
-            let mut change = Change::new();
-            change.keep(&record).map_err(Lost::Store)?;
-            match self.store.commit(change).await {
-                Ok(_) => return Ok(tokens.access),
-                // Another replica renewed it meanwhile, or it was ended: the provider gives the same again
-                // for a minute, so that neither has lost anything.
-                Err(error) if error.kind == ErrorKind::Conflict => {}
-                Err(error) => return Err(Lost::Store(error)),
-            }
-        }
-        let busy = "it changes all the time";
-        Err(Lost::Store(kernel::Error::internal(
-            "a session was not renewed",
-            busy,
-        )))
+            Err(error) => return Err(Lost::Provider(error)),
+        };
+        let renewed = record.value.renewed(&tokens, Timestamp::now());
+        record.value = renewed.map_err(Lost::Store)?;
+        let mut change = Change::new();
+        change.keep(&record).map_err(Lost::Store)?;
+        self.store.commit(change).await.map_err(Lost::Store)?;
+        Ok(tokens.access)
     }
 
     async fn session_over(&self, name: &str) -> Result<Secret, Lost> {

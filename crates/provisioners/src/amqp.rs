@@ -3,7 +3,7 @@
 //! The user of an instance may do everything in its virtual host and nothing outside. RabbitMQ
 //! closes the connections of users and virtual hosts that are deleted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -14,6 +14,7 @@ use kernel::{Problem, Secret, SecretText};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -98,7 +99,8 @@ impl Provisioner for Amqp {
             )?;
             let rights = RIGHTS.map(|right| (right.to_owned(), json!(EVERYTHING)));
             let rights = Value::Object(rights.into_iter().collect());
-            put(&server, format!("permissions/{vhost}/{user}"), rights).await
+            put(&server, format!("permissions/{vhost}/{user}"), rights).await?;
+            until_up(&server, vhost).await
         };
         self.answered(&server, made.await).await?;
         Ok(provisioned(request, &server, &names, &password))
@@ -152,8 +154,12 @@ impl Provisioner for Amqp {
         let names = Names::of(request);
         let password = request.credential("amqp");
         let asked = async {
-            if !has_vhost(&server, &names.vhost).await? {
+            let Some(shown) = show(&server, format!("vhosts/{}", names.vhost)).await? else {
                 return Ok(Presence::Absent);
+            };
+            if !down_at(&shown).is_empty() {
+                let why = format!("the virtual host `{}` is down", names.vhost);
+                return Ok(Presence::Changed(why));
             }
             let wrong = wrong_with_login(&server, &names, &password).await?;
             Ok(wrong.map_or(Presence::Present, Presence::Changed))
@@ -212,6 +218,45 @@ async fn delete(server: &AmqpServer, path: String) -> Result<(), ProvisionError>
         return Ok(());
     }
     Err(server.refused(&format!("delete {path}"), &answer))
+}
+
+/// Waits until the virtual host lets clients in. One whose making broke off, as with a platform that was killed, is
+/// listed, and stays down until somebody starts it.
+async fn until_up(server: &AmqpServer, vhost: &str) -> Result<(), ProvisionError> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(10);
+    loop {
+        let shown = show(server, format!("vhosts/{vhost}")).await?;
+        let down = down_at(&shown.unwrap_or_default());
+        if down.is_empty() {
+            return Ok(());
+        }
+        if begun.elapsed() >= PATIENCE {
+            return Err(ProvisionError::transient(format!(
+                "RabbitMQ at {} does not bring up the virtual host `{vhost}` on {}",
+                server.address,
+                down.join(", ")
+            ))
+            .remedy("see its log; it is tried again by itself"));
+        }
+        for node in down {
+            let path = format!("vhosts/{vhost}/start/{node}");
+            let answer = server.call(Method::POST, &path, None).await?;
+            if !answer.status.is_success() {
+                return Err(server.refused(&format!("start the virtual host {vhost}"), &answer));
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+/// The nodes on which the virtual host `shown` does not run.
+fn down_at(shown: &Value) -> Vec<String> {
+    let nodes = shown["cluster_state"].as_object().into_iter().flatten();
+    let down = nodes.filter(|(_, state)| *state != "running");
+    down.map(|(node, _)| node.clone()).collect()
 }
 
 async fn has_vhost(server: &AmqpServer, vhost: &str) -> Result<bool, ProvisionError> {

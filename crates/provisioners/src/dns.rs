@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     host::{self, Domains},
     hosts_file::{HostsFile, Records},
-    params::{self, Param, Shape},
+    params::{self, Param},
 };
 
 /// Claims host names, and keeps their records in a hosts file where one is configured.
@@ -84,7 +84,7 @@ impl Provisioner for Dns {
     }
 
     fn check(&self, given: &Map<String, Value>) -> Vec<Problem> {
-        const KNOWN: &[Param] = &[Param::optional("host", Shape::Checked(host::check_host))];
+        const KNOWN: &[Param] = &[Param::optional("host", host::HOST)];
         params::check("dns", KNOWN, given)
     }
 

@@ -2,6 +2,15 @@
 
 use delivery::provisioner::{ProvisionError, Request};
 
+use crate::params::Shape;
+
+/// A parameter that is a host name.
+pub(crate) const HOST: Shape =
+    Shape::Checked(check_host, "a host name, such as `shop.dev.localhost`");
+
+/// A parameter that is the path of a route.
+pub(crate) const PATH: Shape = Shape::Checked(check_path, "a path, such as `/` or `/api`");
+
 /// The names below which hosts may be claimed.
 #[derive(Debug, Clone)]
 pub struct Domains {

@@ -27,8 +27,8 @@ pub(crate) enum Shape {
     Object,
     /// Text or an object: a template, or the outputs as they are.
     TextOrObject,
-    /// Text that this accepts; it says what is wrong otherwise.
-    Checked(fn(&str) -> Result<(), String>),
+    /// Text that this accepts, which says what is wrong otherwise; and what it is, with an example.
+    Checked(fn(&str) -> Result<(), String>, &'static str),
 }
 
 impl Param {
@@ -161,7 +161,7 @@ fn fits(shape: Shape, value: &Value) -> Result<(), String> {
         ),
         Shape::Object => fault(value.is_object()),
         Shape::TextOrObject => fault(value.is_string() || value.is_object()),
-        Shape::Checked(check) => match value.as_str() {
+        Shape::Checked(check, _) => match value.as_str() {
             Some(text) => check(text),
             None => fault(false),
         },
@@ -170,7 +170,8 @@ fn fits(shape: Shape, value: &Value) -> Result<(), String> {
 
 fn describe(shape: Shape) -> String {
     match shape {
-        Shape::Text | Shape::Checked(_) => "text".into(),
+        Shape::Text => "text".into(),
+        Shape::Checked(_, what) => what.into(),
         Shape::TextOrNumber => "a name or a number".into(),
         Shape::Integer(low, high) => format!("a whole number from {low} to {high}"),
         Shape::OneOf(words) => words

@@ -96,8 +96,8 @@ impl Provisioner for Route {
 
     fn check(&self, given: &Map<String, Value>) -> Vec<Problem> {
         const KNOWN: &[Param] = &[
-            Param::required("host", Shape::Checked(host::check_host)),
-            Param::optional("path", Shape::Checked(host::check_path)),
+            Param::required("host", host::HOST),
+            Param::optional("path", host::PATH),
             Param::required("port", Shape::TextOrNumber),
         ];
         params::check("route", KNOWN, given)

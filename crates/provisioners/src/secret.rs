@@ -104,7 +104,15 @@ impl Provisioner for Secret {
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
         let (name, newest) = self.newest(request).await?;
-        let version = newest.version;
+        let (version, written) = (newest.version, newest.written.to_string());
+        let before = &request.state;
+        let is_same =
+            before["name"] == name && before["version"] == version && before["written"] == written;
+        // Whoever was shown an instance's value before this knows another.
+        let since = before["since"].as_str().or(before["written"].as_str());
+        let since = since
+            .filter(|_| is_same)
+            .map_or_else(|| Timestamp::now().to_string(), str::to_owned);
         Ok(Provisioned {
             outputs: BTreeMap::from([
                 ("value".to_owned(), Output::Secret(newest.value)),
@@ -113,7 +121,8 @@ impl Provisioner for Secret {
             state: json!({
                 "name": name,
                 "version": version,
-                "written": newest.written.to_string(),
+                "written": written,
+                "since": since,
             }),
             listens: None,
             summary: format!("version {version} of secret {name}"),

@@ -34,6 +34,9 @@ const MOST: usize = 64 * 1024;
 
 const PARTS: [&str; 3] = ["state", "outputs", "secrets"];
 
+/// What a template may use that is another after a rotation.
+const CHANGING: [&str; 4] = ["credential", "rotation", "state", "outputs"];
+
 impl Template {
     /// The provisioner: it has no configuration.
     pub fn new() -> Self {
@@ -160,6 +163,19 @@ impl Provisioner for Template {
         Ok(())
     }
 
+    fn not_ended_by_rotation(
+        &self,
+        params: &Map<String, Value>,
+        _: &Value,
+        _: u32,
+    ) -> Option<String> {
+        let values_change = params.get("values").is_some_and(has_placeholder);
+        let secrets = params.get("secrets")?;
+        (!may_change(secrets, values_change)).then(|| {
+            "its secrets are constants of its resource definition: change them there".to_owned()
+        })
+    }
+
     async fn remove(&self, _: &Request) -> Result<(), ProvisionError> {
         Ok(())
     }
@@ -175,6 +191,27 @@ impl Provisioner for Template {
     fn listed_as(&self, _: &Request) -> Option<String> {
         None
     }
+}
+
+/// Whether what the templates in `value` give may be another after a rotation.
+fn may_change(value: &Value, values_change: bool) -> bool {
+    match value {
+        Value::String(text) => {
+            let is_template = text.contains("{{") || text.contains("{%");
+            let uses = |word: &str| is_template && text.contains(word);
+            has_placeholder(value)
+                || CHANGING.into_iter().any(uses)
+                || (values_change && uses("values"))
+        }
+        Value::Array(list) => list.iter().any(|item| may_change(item, values_change)),
+        Value::Object(map) => map.values().any(|item| may_change(item, values_change)),
+        _ => false,
+    }
+}
+
+/// Whether something in `value` is made of other resources' outputs.
+fn has_placeholder(value: &Value) -> bool {
+    value.to_string().contains("${")
 }
 
 /// What renders `part`, with the functions that it may use.

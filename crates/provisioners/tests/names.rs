@@ -210,6 +210,16 @@ async fn a_route_says_its_url_and_refuses_what_is_no_path() {
     let problems = route.check(&object(json!({ "pathh": "/" })));
     let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
     assert_eq!(paths, ["params.pathh", "params.host", "params.port"]);
+    let asked = json!({ "host": "a b", "path": 3, "port": 80 });
+    let problems = route.check(&object(asked));
+    let remedies: Vec<_> = problems.iter().filter_map(|p| p.remedy.clone()).collect();
+    assert_eq!(
+        remedies,
+        [
+            "give `host` as a host name, such as `shop.dev.localhost`",
+            "give `path` as a path, such as `/` or `/api`",
+        ]
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use delivery::provisioner::{Presence, Provisioner};
 use hyper_util::rt::TokioIo;
 use kernel::Secret;
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{object, output, request, s3::Workload};
 use tokio::net::TcpListener;
 use towpath_provisioners::{Endpoint, S3};
@@ -95,12 +95,9 @@ async fn an_endpoint_that_refuses_or_is_away_is_told_apart_and_no_secret_is_show
     assert!(!error.retry && error.message.contains("403"), "{error}");
     assert!(!format!("{error:?}{wrong:?}").contains("wrong-secret"));
 
-    let port = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let away = s3(port, "admin-secret");
+    let silent = tokio::net::TcpSocket::new_v4().unwrap();
+    silent.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let away = s3(silent.local_addr().unwrap(), "admin-secret");
     let Presence::Unknown(unknown) = away.presence(&asked).await else {
         panic!("it is away");
     };
@@ -136,4 +133,32 @@ async fn a_bucket_that_was_made_elsewhere_is_neither_made_anew_nor_said_to_be_go
         assert!(here.inventory(asked.platform).await.unwrap().is_empty());
     }
     assert_eq!(there.presence(&asked).await, Presence::Present);
+}
+
+#[tokio::test]
+async fn a_shared_key_is_not_ended_by_a_rotation_until_another_takes_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = endpoint(directory.path()).await;
+    let here = s3(address, "admin-secret");
+    let mut asked = request("s3", "notes.uploads", json!({ "accessKeys": "shared" }));
+    for rotation in 1..=2 {
+        asked.rotation = rotation;
+        asked.state = here.provision(&asked).await.unwrap().state;
+        here.retire(&asked).await.unwrap();
+    }
+    assert!(!asked.state.to_string().contains("admin-secret"));
+    let why =
+        |s3: &S3, state: &Value, rotation| s3.not_ended_by_rotation(&asked.params, state, rotation);
+    for rotation in 1..=2 {
+        let why = why(&here, &asked.state, rotation).unwrap();
+        assert!(why.contains("rotate it where it was made"), "{why}");
+    }
+    // One that was made before this was kept.
+    let mut before = asked.state.clone();
+    before.as_object_mut().unwrap().remove("sharedKey");
+    assert!(why(&here, &before, 1).is_some());
+    // The platform has another key: the one before has ended where it was made.
+    let url = format!("http://{address}");
+    let other = Endpoint::new(&url, "us-east-1", "another", Secret::from("secret")).unwrap();
+    assert_eq!(why(&S3::on(other), &asked.state, 2), None);
 }

@@ -11,7 +11,7 @@ use std::{
 
 use reqwest::Method;
 use rusty_s3::S3Action;
-use support::s3::{SIGNED_FOR, Workload, config, made, server};
+use support::s3::{SIGNED_FOR, Workload, config, made, server, server_on};
 use towpath_provisioners::{S3, S3Server};
 
 const DIRECTORY: &str = "TOWPATH_TEST_S3_DIRECTORY";
@@ -94,7 +94,8 @@ async fn wait_until_served(workload: &Workload) {
 #[tokio::test]
 async fn what_was_acknowledged_outlives_kill_9() {
     let directory = tempfile::tempdir().unwrap();
-    let first = server(directory.path()).await;
+    let port = testkit::free_port();
+    let first = server_on(&port, directory.path()).await;
     let listen = first.address().to_string();
     let (_, _, workload) = made(&S3::own(&first), "notes.uploads").await;
     first.stop().await;

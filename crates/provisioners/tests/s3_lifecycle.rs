@@ -10,7 +10,7 @@ use rusty_s3::S3Action;
 use serde_json::json;
 use support::{
     object, output,
-    s3::{SIGNED_FOR, Workload, config, made, server},
+    s3::{SIGNED_FOR, Workload, config, made, server, server_on},
 };
 use towpath_provisioners::{S3, S3Server};
 
@@ -42,10 +42,10 @@ async fn two_keys_are_good_until_the_first_is_retired() {
 #[tokio::test]
 async fn keys_and_objects_outlive_the_platform_and_the_disk_shows_no_secret() {
     let directory = tempfile::tempdir().unwrap();
-    let first = server(directory.path()).await;
+    let port = testkit::free_port();
+    let first = server_on(&port, directory.path()).await;
     let (_, made, before) = made(&S3::own(&first), "notes.uploads").await;
     before.put("kept", "bytes").await;
-    let port = first.address();
     first.stop().await;
 
     // What a crash leaves behind is swept away.
@@ -55,9 +55,7 @@ async fn keys_and_objects_outlive_the_platform_and_the_disk_shows_no_secret() {
         .join(output(&made, "bucket"));
     std::fs::write(directory.path().join("incoming/half"), "half").unwrap();
     std::fs::write(bucket.join("data/orphan"), "orphan").unwrap();
-    let mut again = config(directory.path());
-    again.listen = port;
-    let second = S3Server::start(again).await.unwrap();
+    let second = server_on(&port, directory.path()).await;
     // Nobody has provisioned anything, and the workload is served.
     assert_eq!(before.get("kept").await.text().await.unwrap(), "bytes");
     assert_eq!(before.list("").await, ["kept"]);

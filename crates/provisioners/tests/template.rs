@@ -87,6 +87,30 @@ async fn what_is_undefined_endless_or_too_large_is_an_error() {
 }
 
 #[test]
+fn secrets_that_are_constants_are_not_ended_by_a_rotation() {
+    let why = |params| Template::new().not_ended_by_rotation(&object(params), &json!(null), 1);
+    for secrets in [
+        json!({ "key": "canary", "port": 5432 }),
+        json!({ "key": "of-{{ context.team }}-{{ values.word }}" }),
+        json!("key: my-credential"),
+    ] {
+        let why = why(json!({ "secrets": secrets, "values": { "word": "canary" } })).unwrap();
+        assert!(why.contains("resource definition"), "{why}");
+        assert!(!why.contains("canary"), "{why}");
+    }
+    for secrets in [
+        json!({ "user": "notes", "key": "{{ credential('key') }}" }),
+        json!({ "url": "https://${resources.token.token}@example.com" }),
+        json!({ "url": "{{ values.url }}" }),
+        json!({ "key": "{{ context.rotation }}" }),
+    ] {
+        let params = json!({ "secrets": secrets, "values": { "url": "${resources.db.url}" } });
+        assert_eq!(why(params), None, "{secrets}");
+    }
+    assert_eq!(why(json!({ "outputs": { "a": "b" } })), None);
+}
+
+#[test]
 fn mistakes_show_before_anything_is_rendered() {
     let check = |params| Template::new().check(&object(params));
     assert_eq!(

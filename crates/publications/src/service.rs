@@ -176,7 +176,7 @@ fn team_of(caller: &Caller, said: Option<&str>) -> Result<String> {
         (None, _) => Err(Error::invalid(
             "the event does not say which team's it is, and you are in several",
         )
-        .remedy("say it in the attribute `team`")),
+        .remedy("name it: `towpath events publish --team TEAM`, or `team` of the event")),
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{
 };
 use kernel::{
     Caller, Error, Page, Result,
-    http::{ETag, IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
+    http::{ETag, IfMatch, Json, Path, Query},
 };
 
 use crate::{
@@ -125,23 +125,17 @@ async fn value(
 
 /// Gives every secret that is at a path, or below it, a new value where the platform draws it.
 #[utoipa::path(post, path = "/v1/teams/{team}/secret-rotations", operation_id = "secrets_rotate", tag = "secrets",
-    params(("team" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("team" = String, Path)),
     request_body = RotateSecrets,
     responses((status = 200, body = RotatedSecrets), (status = 403), (status = 404), (status = 409), (status = 503)))]
 async fn rotate(
     State(secrets): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Path(team): Path<String>,
     Json(body): Json<RotateSecrets>,
-) -> Result<Response> {
-    let (store, by) = (secrets.store().clone(), caller.clone());
-    let request = ("secret-rotation", team.clone(), body.path.clone());
-    idempotent(&store, &by, key, &request, || async move {
-        let rotated = secrets.rotate(&caller, &team, &body.path).await?;
-        Ok(Json(rotated).into_response())
-    })
-    .await
+) -> Result<Json<RotatedSecrets>> {
+    let rotated = secrets.rotate(&caller, &team, &body.path);
+    rotated.await.map(Json)
 }
 
 fn tagged(info: SecretInfo) -> Response {

@@ -4,7 +4,8 @@
 //! that began with it goes on. A rotation is three steps, and may be killed between any two: the key is drawn
 //! and sealed beside the [`DeployCredential`] (*pending*), then identity takes it in, by its id, then it is
 //! written to the team's secrets. Each step is done again until it is known to be done, and doing it
-//! again changes nothing; until the last one the key of before is kept, and valid.
+//! again changes nothing; until the last one the key of before is kept, and valid. Keys that are to end before
+//! their time ([`DeployCredentialSpec::ending`]) end after the last one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,6 +42,9 @@ pub trait DeployKeys: Send + Sync + 'static {
     /// Makes `key` the newest of a service account; the one before it stays valid, and the one before that
     /// ends. The same again changes nothing.
     async fn take(&self, by: &Caller, team: &str, account: &str, key: &DrawnKey) -> Result<()>;
+
+    /// Ends a key of a service account, by id, with its tokens. One that has ended already is as good.
+    async fn end(&self, by: &Caller, team: &str, account: &str, key: &str) -> Result<()>;
 }
 
 /// How old a key gets.
@@ -131,6 +135,7 @@ impl Look<'_> {
         let spec = DeployCredentialSpec {
             environment: account.spec.environment.clone().unwrap_or_default(),
             rotation: 0,
+            ending: Vec::new(),
         };
         let mut credential = Resource::<DeployCredential>::new(team, name, spec);
         credential
@@ -153,15 +158,21 @@ impl Look<'_> {
         if credential.status.pending.is_some() {
             return self.finish(credential).await;
         }
+        let keys = account.status.keys.iter().map(|key| key.id.as_str());
+        let (ending, going_on): (Vec<_>, Vec<_>) =
+            keys.partition(|id| credential.spec.ending.iter().any(|one| one == id));
         if account.spec.disabled {
+            // None of them is taken, the one that is kept neither.
+            self.end(&account, &ending).await?;
             return Ok(Next::Idle);
         }
         let now = (self.rotation.now)();
         let status = &credential.status;
         if let Some(stored) = &status.stored
             && credential.spec.rotation <= status.rotation
-            && account.status.keys.iter().any(|key| key.id == stored.id)
+            && going_on.contains(&stored.id.as_str())
         {
+            self.end(&account, &ending).await?;
             let due = stored.created.checked_add(LIFETIME.saturating_sub(EARLY));
             let left = due.unwrap_or(Timestamp::MAX).duration_since(now);
             if let Ok(left) = Duration::try_from(left)
@@ -172,6 +183,14 @@ impl Look<'_> {
         }
         let credential = self.draw(credential, now).await?;
         self.finish(credential).await
+    }
+
+    async fn end(&self, account: &Resource<ServiceAccount>, keys: &[&str]) -> Result<()> {
+        let (team, name) = (account.meta.scope.as_str(), account.meta.name.as_str());
+        for key in keys {
+            self.rotation.keys.end(&self.by, team, name, key).await?;
+        }
+        Ok(())
     }
 
     /// Draws a key, and keeps it before anybody else hears of it.

@@ -3,14 +3,13 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Error, ErrorKind, Meta, Name, NewEvent, Outcome, Query, Resource, Result,
-    Store, anew,
+    Caller, Change, Error, Meta, Name, NewEvent, Outcome, Query, Resource, Result, Store, anew,
 };
 use serde_json::json;
 
 use crate::{
     model::{SecretInfo, SecretRef, TeamSecret, TeamSecretSpec, Version},
-    store::{SecretStore, Value, Write, conflict, require_version},
+    store::{SecretStore, Value, Write, require_version},
 };
 
 /// Secrets as resources of the platform's store, each version sealed beside it.
@@ -32,9 +31,7 @@ impl Sealed {
     }
 
     async fn put_once(&self, by: &Caller, secret: &SecretRef, write: &Write) -> Result<SecretInfo> {
-        let found = self.found(secret).await?;
-        let is_new = found.is_none();
-        let mut resource = found.unwrap_or_else(|| {
+        let mut resource = self.found(secret).await?.unwrap_or_else(|| {
             let spec = TeamSecretSpec::default();
             Resource::new(secret.team.as_str(), secret.name.as_str(), spec)
         });
@@ -60,11 +57,7 @@ impl Sealed {
             .labels
             .insert(Meta::TEAM.into(), secret.team.to_string());
         let mut change = Change::new().by(by);
-        if is_new {
-            change.create(&resource)?;
-        } else {
-            change.spec(&resource)?;
-        }
+        change.put(&resource)?;
         // In the place of the version that is not kept any more.
         change.seal(resource.meta.uid, slot(number), write.value.clone());
         change.event(NewEvent::caused(
@@ -75,13 +68,8 @@ impl Sealed {
             Some(Outcome::Pass),
             json!({ "version": number, "origin": write.origin }),
         ));
-        match self.store.commit(change).await {
-            // Somebody else has written the first version in between.
-            Err(error) if error.kind == ErrorKind::AlreadyExists => {
-                Err(conflict(secret, 0).caused_by(error).overtaken())
-            }
-            committed => committed.map(|_| info(&resource)),
-        }
+        self.store.commit(change).await?;
+        Ok(info(&resource))
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "cluster.delete",
     "cluster.read",
     "departure.read",
+    "departure.rotate",
     "deployment.create",
     "deployment.plan",
     "deployment.read",

@@ -3,6 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
+use engines::docker;
+use gateway::tcp;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -21,15 +23,15 @@ const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// How long what is sent may wait for a client to read.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Descriptors that each of API and gateway may hold as connections: the rest is for the store, the
-/// workloads' logs, and the probes.
-const SHARE: u64 = 4;
+/// Of so many descriptors one is a connection to the API, two one to the gateway, and two one to a forwarded port:
+/// both pass on what they take. The rest is for the store, the workloads' logs, and the probes.
+const SHARE: u64 = 7;
 
 /// Connections at the most, however many descriptors there are.
 const MOST: usize = 10_000;
 
-/// Raises the soft limit of open files to the hard one, and says how many connections each of API
-/// and gateway may hold.
+/// Raises the soft limit of open files to the hard one, and says how many connections each may hold of the API,
+/// the gateway, and all that is forwarded ([`forwarding`]).
 pub(crate) fn connection_limit() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -45,10 +47,20 @@ pub(crate) fn connection_limit() -> usize {
         }
     };
     // No limit is none that counts.
-    let files = current.unwrap_or(u64::MAX);
+    share_of(current.unwrap_or(u64::MAX))
+}
+
+fn share_of(files: u64) -> usize {
     usize::try_from(files / SHARE)
         .unwrap_or(MOST)
         .clamp(16, MOST)
+}
+
+/// What service ports may hold of so many connections, and what the Docker engine may that it passes on. Half each,
+/// and nothing in common: what it passes on to a service port is held there as well, and would wait for itself.
+pub(crate) fn forwarding(connections: usize) -> (tcp::Slots, docker::Slots) {
+    let half = connections / 2;
+    (tcp::Slots::new(half), docker::Slots::new(half))
 }
 
 /// Serves `router` until `stop`, then lets what is under way finish.
@@ -112,5 +124,30 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: C
     };
     if let Err(error) = done {
         tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_connections_together_leave_descriptors_for_the_rest() {
+        for files in [256, 1024, 4096, 20_000, 1 << 20] {
+            let connections = share_of(files) as u64;
+            let (api, gateway, forwarded) = (connections, 2 * connections, 2 * connections);
+            assert!(api + gateway + forwarded <= files * 3 / 4, "{files}");
+        }
+        assert_eq!(share_of(u64::MAX), MOST);
+    }
+
+    #[test]
+    fn what_is_passed_on_to_service_ports_takes_no_connection_of_theirs() {
+        let (ports, passed_on) = forwarding(16);
+        assert_eq!((ports.share, passed_on.share), (2, 2));
+        let all = passed_on.all.available_permits();
+        let taken = passed_on.all.try_acquire_many(u32::try_from(all).unwrap());
+        assert!(taken.is_ok());
+        assert_eq!(all + ports.all.available_permits(), 16);
     }
 }

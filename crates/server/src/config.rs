@@ -1,5 +1,7 @@
 //! Configuration: one typed value, checked before anything starts.
 
+mod s3_endpoint;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -11,9 +13,10 @@ use kernel::{
     outbound::{Network, Reach},
 };
 use policy::RegoAuthorizer;
-use provisioners::Endpoint;
 use secrets::VaultConfig;
 use subscriptions::NatsOutlet;
+
+pub use self::s3_endpoint::S3Endpoint;
 
 /// How a platform is run. Made from the command line and the environment by the binary, and by
 /// tests.
@@ -84,30 +87,6 @@ pub struct Config {
     pub shim: Vec<std::ffi::OsString>,
     /// Directories that workloads must not see although they run as this user, beside `data`.
     pub private: Vec<PathBuf>,
-}
-
-/// An S3 endpoint, and an access key that may make buckets there.
-#[derive(Debug, Clone)]
-pub struct S3Endpoint {
-    /// `https://s3.example.com`.
-    pub url: String,
-    /// Its region: `us-east-1` where it knows none.
-    pub region: String,
-    /// The access key's id.
-    pub access_key_id: String,
-    /// The secret that goes with it.
-    pub secret_access_key: Secret,
-}
-
-impl S3Endpoint {
-    pub(crate) fn connect(&self) -> Result<Endpoint> {
-        Endpoint::new(
-            &self.url,
-            self.region.as_str(),
-            self.access_key_id.as_str(),
-            self.secret_access_key.clone(),
-        )
-    }
 }
 
 /// A file in the form of hosts(5) that a name server serves.
@@ -456,6 +435,7 @@ mod tests {
             region: "us-east-1".into(),
             access_key_id: "id".into(),
             secret_access_key: Secret::from("canary"),
+            iam: None,
         }
     }
 

@@ -18,7 +18,7 @@ use identity::{
 };
 use kernel::{
     Caller, Change, Error, Key, Kind as _, Name, Problem, Result,
-    document::{API_VERSION, refused_at, shaped},
+    document::{API_VERSION, Refusals, refused_at, shaped},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -95,15 +95,25 @@ impl Documents for DeclaredDocuments {
         documents: &[(String, Value)],
         change: &mut Change,
     ) -> Result<Vec<Applied>> {
-        let read = read_all(documents)?;
-        let mut order: Vec<usize> = (0..read.len()).collect();
-        order.sort_by_key(|index| KINDS.iter().position(|kind| *kind == read[*index].kind));
-        let mut beside = (Beside::default(), BTreeMap::new());
-        let mut answers: Vec<Option<Applied>> = vec![None; read.len()];
-        for index in order {
-            let applied = self.one(caller, &read[index], &mut beside, change).await;
-            answers[index] = Some(applied.map_err(|error| refused_at(error, &documents[index].0))?);
+        let (mut read, problems) = read_all(documents);
+        read.sort_by_key(|(_, one)| KINDS.iter().position(|kind| *kind == one.kind));
+        let mut refusals = Refusals::default();
+        if !problems.is_empty() {
+            refusals.note(Error::problems("the documents cannot be applied", problems))?;
         }
+        let mut beside = (Beside::default(), BTreeMap::new());
+        let mut answers: Vec<Option<Applied>> = vec![None; documents.len()];
+        for (index, one) in read {
+            // It may stand for an account that is refused, and is no mistake by itself.
+            if one.kind == WorkloadTrust::KIND && !refusals.is_empty() {
+                continue;
+            }
+            match self.one(caller, &one, &mut beside, change).await {
+                Ok(applied) => answers[index] = Some(applied),
+                Err(error) => refusals.note(refused_at(error, &documents[index].0))?,
+            }
+        }
+        refusals.end()?;
         Ok(answers.into_iter().flatten().collect())
     }
 }
@@ -162,10 +172,10 @@ impl DeclaredDocuments {
     }
 }
 
-/// The documents, or all that is wrong with them.
-fn read_all(documents: &[(String, Value)]) -> Result<Vec<Read>> {
+/// The documents that can be read, each with its number, and all that is wrong with them.
+fn read_all(documents: &[(String, Value)]) -> (Vec<(usize, Read)>, Vec<Problem>) {
     let (mut read, mut problems, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for (place, document) in documents {
+    for (index, (place, document)) in documents.iter().enumerate() {
         match read_one(document, place) {
             Ok(one) => {
                 let key = (one.kind.clone(), one.team.clone(), one.name.clone());
@@ -174,15 +184,12 @@ fn read_all(documents: &[(String, Value)]) -> Result<Vec<Read>> {
                     let problem = Problem::new("document/twice", place.clone(), why);
                     problems.push(problem.remedy("leave one of them out"));
                 }
-                read.push(one);
+                read.push((index, one));
             }
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() {
-        return Ok(read);
-    }
-    Err(Error::problems("the documents cannot be applied", problems))
+    (read, problems)
 }
 
 fn read_one(document: &Value, place: &str) -> Result<Read, Problem> {

@@ -9,7 +9,7 @@ use delivery::{
     documents::Documents,
 };
 use fleet::Fleet;
-use kernel::{Caller, Change, Error, Key, Kind as _, Result};
+use kernel::{Caller, Change, Error, Key, Kind as _, Result, document::Refusals};
 use serde_json::Value;
 
 /// Several domains' documents, each to the first that takes it.
@@ -32,6 +32,7 @@ impl Documents for AllDocuments {
         change: &mut Change,
     ) -> Result<Vec<Applied>> {
         let mut answers: Vec<Option<Applied>> = vec![None; documents.len()];
+        let mut refusals = Refusals::default();
         for domain in &self.0 {
             let (mut indexes, mut theirs) = (Vec::new(), Vec::new());
             for (index, (place, document)) in documents.iter().enumerate() {
@@ -44,11 +45,18 @@ impl Documents for AllDocuments {
             if theirs.is_empty() {
                 continue;
             }
-            let applied = domain.apply(caller, &theirs, change).await?;
+            let applied = match domain.apply(caller, &theirs, change).await {
+                Ok(applied) => applied,
+                Err(error) => {
+                    refusals.note(error)?;
+                    continue;
+                }
+            };
             for (index, applied) in indexes.into_iter().zip(applied) {
                 answers[index] = Some(applied);
             }
         }
+        refusals.end()?;
         let missing = || Error::internal("a document was applied by nobody", "of several domains");
         answers
             .into_iter()

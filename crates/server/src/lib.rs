@@ -12,6 +12,7 @@ mod buckets;
 mod callers;
 mod config;
 mod declared;
+mod departures;
 mod deploy_accounts;
 mod documents;
 mod http;

@@ -22,7 +22,7 @@ use identity::{
 };
 use kernel::{
     Driver, DriverHandle, Error, ErrorKind, Guard, Result, Secret, Store,
-    http::{AdminToken, Authenticator, Strangers},
+    http::{AdminToken, Authenticator, Rooms, Strangers},
 };
 use portal::Portal;
 use publications::Publications;
@@ -45,6 +45,7 @@ use crate::{
     api,
     callers::{Refusals, Workloads as CallingWorkloads},
     declared::DeclaredDocuments,
+    departures::Departures,
     deploy_accounts::DeployAccounts,
     documents::{AllDocuments, CatalogDocuments, FleetDocuments},
     keys, lead,
@@ -90,6 +91,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     make_directory(&config.data)?;
     let connections = api::connection_limit();
+    let (ports, passed_on) = api::forwarding(connections);
     // Ports first: what is in use is said before anything else is touched.
     let api_listener = listen(config.listen, "the API", "--listen").await?;
     let gateway_listener = listen(config.gateway_listen, "the gateway", "--gateway-listen").await?;
@@ -107,8 +109,16 @@ pub async fn start(config: Config) -> Result<Running> {
         Some(vault) => Arc::new(Vault::new(vault, store.clone())?),
         None => Arc::new(Sealed::new(store.clone())),
     };
-    let adapters =
-        Adapters::connect(&config, &store, gateway, &key, values.clone(), leadership).await?;
+    let adapters = Adapters::connect(
+        &config,
+        &store,
+        gateway,
+        &key,
+        values.clone(),
+        leadership,
+        passed_on,
+    )
+    .await?;
     let registry = Registry::load(store.clone(), config.reserved_groups()).await?;
     let guard = Guard::new(store.clone(), adapters.authorizer.clone()).since(registry.clone());
     let delivery = Arc::new(Delivery::new(
@@ -123,7 +133,7 @@ pub async fn start(config: Config) -> Result<Running> {
             default_engine: config.engine.clone(),
             default_timeout_seconds: 300,
         },
-        key,
+        key.clone(),
     ));
     let secrets = Arc::new(Secrets::new(store.clone(), guard.clone(), values.clone()));
     let identity = config.identity(api_address);
@@ -170,6 +180,10 @@ pub async fn start(config: Config) -> Result<Running> {
         config.teams(),
     ));
     identity.know_tools(Arc::new(OfTools(teams.clone())));
+    identity.know_rotations(Arc::new(Departures {
+        secrets: secrets.clone(),
+        delivery: delivery.clone(),
+    }));
     delivery.also_ends(Arc::new(OfIdentity(identity.clone())));
     delivery.also_applies(Arc::new(AllDocuments(vec![
         Arc::new(TeamDocuments(teams.clone())),
@@ -205,6 +219,7 @@ pub async fn start(config: Config) -> Result<Running> {
         store.clone(),
         adapters.service_ports.clone(),
         Some(callers.clone()),
+        ports,
     );
     routing.refresh().await?;
     parts.run("the gateway's routing", routing.follow(stop.clone()));
@@ -305,7 +320,8 @@ pub async fn start(config: Config) -> Result<Running> {
             store.clone(),
             portal_settings(&identity, api_address),
         ))))
-        .merge(crate::http::routes(store))
+        .merge(crate::http::routes(store.clone()));
+    let router = crate::http::keyed(router, store, key)
         .fallback(kernel::http::no_such_route)
         .layer(middleware::from_fn_with_state(
             identity,
@@ -314,6 +330,7 @@ pub async fn start(config: Config) -> Result<Running> {
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(Extension(Arc::new(authenticator) as Arc<dyn Authenticator>))
         .layer(Extension(strangers))
+        .layer(Extension(Rooms::default()))
         .layer(middleware::from_fn(kernel::http::correlate));
     let mut serving = Parts::default();
     serving.run(

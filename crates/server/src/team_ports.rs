@@ -69,6 +69,10 @@ fn of_teams(people: BTreeMap<String, Whom>) -> Vec<Member> {
 
 #[async_trait]
 impl LocalGroups for OfIdentity {
+    async fn knows(&self, who: &str) -> Result<bool> {
+        self.0.user_known(who).await
+    }
+
     fn group_of(&self, event: &Event) -> Option<String> {
         let key = event.subject_key()?;
         (key.kind == LocalGroup::KIND).then_some(key.name)
@@ -93,7 +97,7 @@ impl LocalGroups for OfIdentity {
         who: &str,
     ) -> Result<Option<String>> {
         self.0
-            .group_member_add(change, caller, team, group, who)
+            .group_member_add(change, caller, Some(team), group, who)
             .await
     }
 

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = testkit::PATIENCE;
 
 async fn store() -> (Store, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -105,7 +105,8 @@ fn all(names: std::ops::Range<i64>) -> Vec<i64> {
 #[tokio::test]
 async fn events_from_outside_are_published_by_their_team_and_type() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(server) = nats(directory.path(), free_port()).await else {
+    let port = free_port();
+    let Some(server) = nats(directory.path(), port.number()).await else {
         return;
     };
     let (store, _directory) = store().await;
@@ -135,7 +136,8 @@ async fn events_from_outside_are_published_by_their_team_and_type() {
 #[tokio::test]
 async fn events_are_published_once_and_in_order_whoever_is_killed() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(server) = nats(directory.path(), free_port()).await else {
+    let port = free_port();
+    let Some(server) = nats(directory.path(), port.number()).await else {
         return;
     };
     let (store, _directory) = store().await;
@@ -164,7 +166,7 @@ async fn events_are_published_once_and_in_order_whoever_is_killed() {
 async fn what_happens_while_it_is_away_is_published_afterwards() {
     let directory = tempfile::tempdir().unwrap();
     let port = free_port();
-    let Some(server) = nats(directory.path(), port).await else {
+    let Some(server) = nats(directory.path(), port.number()).await else {
         return;
     };
     let (store, _directory) = store().await;
@@ -176,7 +178,7 @@ async fn what_happens_while_it_is_away_is_published_afterwards() {
     );
     drop(server);
     happen(&store, "pay", 5..10).await;
-    let Some(server) = nats(directory.path(), port).await else {
+    let Some(server) = nats(directory.path(), port.number()).await else {
         return;
     };
     assert_eq!(

@@ -112,6 +112,9 @@ pub trait Upstreams: Send + Sync + 'static {
 /// The source whose groups the platform itself keeps, and so can change.
 #[async_trait]
 pub trait LocalGroups: MembershipSource {
+    /// Whether there is somebody with `who` as the part of their subject after the source's name.
+    async fn knows(&self, who: &str) -> Result<bool>;
+
     /// The group whose members an event may have changed.
     fn group_of(&self, event: &Event) -> Option<String>;
 

@@ -8,10 +8,12 @@
 pub mod database;
 pub mod leftovers;
 pub mod ports;
+pub mod seeded;
 pub mod servers;
 pub mod wait;
 
 pub use database::Database;
 pub use leftovers::Leftovers;
-pub use ports::free_port;
-pub use wait::eventually;
+pub use ports::{Port, free_port};
+pub use seeded::seeded;
+pub use wait::{PATIENCE, eventually};

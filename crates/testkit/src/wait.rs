@@ -4,6 +4,10 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
+/// How long to wait for what is going to happen: longer than anything takes, also on a busy machine. A test waits
+/// so long only where it fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
 

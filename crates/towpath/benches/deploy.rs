@@ -161,6 +161,7 @@ impl Bench<'_> {
         let password = format!("{:032x}", rand::random::<u128>());
         let (_, server) = self.admin.rsplit_once('@').ok_or("a URL without a user")?;
         let server = server.split('/').next().unwrap_or_default();
+        let port = free_port();
         let mut script = Command::new("bash");
         script
             .arg(SCRIPT)
@@ -169,7 +170,7 @@ impl Bench<'_> {
             .env("NAME", &name)
             .env("PASSWORD", &password)
             .env("PROGRAM", &self.program)
-            .env("PORT", free_port().to_string())
+            .env("PORT", port.to_string())
             .env("HOST", "127.0.0.1")
             .env("LOG", self.data.join("by-hand.log"))
             .env(

@@ -1,10 +1,11 @@
 //! The command line: global options, and the list of commands. Each command is a file in
 //! [`crate::command`].
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource,
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ContextKind,
+    parser::ValueSource,
 };
 
 use kernel::Reason;
@@ -21,8 +22,8 @@ pub(crate) const DEFAULT_ENVIRONMENT: &str = "dev";
 
 /// An engineering platform: from a workload's description to a running, reachable, healing service.
 ///
-/// Describe a workload once, in a Score file. Towpath makes the databases, buckets and routes that
-/// it needs, deploys it, keeps it as it should be, and takes everything away again when asked to.
+/// Describe a workload once, in a Score file. Towpath makes the databases, buckets and routes that it needs, deploys
+/// it, keeps it as it should be, and removes everything again when you ask it to.
 #[derive(Debug, Parser)]
 #[command(
     name = "towpath",
@@ -80,10 +81,10 @@ pub(crate) struct Global {
         value_name = "DIR"
     )]
     pub(crate) data: Option<PathBuf>,
-    /// Why you do this: kept in the audit trail with what comes of it
+    /// Why you do this: kept in the audit trail with everything that comes of it
     #[arg(long, global = true, value_name = "TEXT", value_parser = reason)]
     pub(crate) reason: Option<Reason>,
-    /// The form of the answer
+    /// The output format
     #[arg(
         long,
         short,
@@ -243,7 +244,7 @@ impl Cli {
         let arguments = command::secrets::inject::spelled_out(std::env::args_os());
         let mut matches = Self::command()
             .try_get_matches_from(&arguments)
-            .map_err(|error| Usage::of(&error, &arguments))?;
+            .map_err(|error| Usage::of(&as_typed(error, &arguments), &arguments))?;
         let source = |id| match matches.value_source(id) {
             Some(ValueSource::CommandLine) => Some(Source::Flag),
             Some(ValueSource::EnvVariable) => Some(Source::Environment),
@@ -272,6 +273,30 @@ impl Cli {
             .build()
             .map_err(|e| Failure::io("threads cannot be started", &e))?;
         runtime.block_on(dispatch(self.command, &context))
+    }
+}
+
+/// `error`, with a usage line of what was typed: clap puts into it what variables give, too.
+fn as_typed(error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    fn without_variables(command: clap::Command) -> clap::Command {
+        command
+            // What has to be given stands in the line in any case, and would be missed without its variable.
+            .mut_args(|option| {
+                if option.is_required_set() {
+                    option
+                } else {
+                    option.env(None::<&'static str>)
+                }
+            })
+            .mut_subcommands(without_variables)
+    }
+    let is_same = |typed: &clap::Error| {
+        typed.kind() == error.kind()
+            && typed.get(ContextKind::InvalidArg) == error.get(ContextKind::InvalidArg)
+    };
+    match without_variables(Cli::command()).try_get_matches_from(arguments) {
+        Err(typed) if is_same(&typed) => typed,
+        _ => error,
     }
 }
 

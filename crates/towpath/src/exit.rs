@@ -21,22 +21,19 @@ impl Exit {
     /// Every code, in order, with its meaning: the table of `docs/cli.md`.
     #[cfg(test)]
     pub(crate) const TABLE: [(Self, &'static str); 9] = [
-        (Self::Success, "It was done."),
+        (Self::Success, "Done."),
         (
             Self::Failed,
-            "It was tried and failed: a deployment that did not get ready, a fault of the platform, a file that is there and cannot be read.",
+            "The command failed: a deployment that did not get ready, a fault of the platform, a file that exists but cannot be read.",
         ),
-        (
-            Self::Usage,
-            "The command line is not one that Towpath knows.",
-        ),
+        (Self::Usage, "Invalid command line."),
         (
             Self::Invalid,
             "The input breaks a rule: a Score file, a document, a name, a size limit.",
         ),
         (
             Self::NotFound,
-            "What was named does not exist: a resource, an environment, a file.",
+            "Something that you named does not exist: a resource, an environment, a file.",
         ),
         (
             Self::Refused,
@@ -44,15 +41,15 @@ impl Exit {
         ),
         (
             Self::Conflict,
-            "It is not as it was taken to be: changed by somebody else, protected, held, or a host or name in use.",
+            "The resource is not in the state you expected: changed by somebody else, protected, held, or its host or name is in use.",
         ),
         (
             Self::Unreachable,
-            "No platform answers, or one that it needs is away.",
+            "No platform answers, or something that the platform needs is away.",
         ),
         (
             Self::Timeout,
-            "It was not done in time: within what `--wait-timeout` gives (it may still be done), or before a login's code ended.",
+            "Not done in time: within `--wait-timeout` (it may still be done), or before a login's code ended.",
         ),
     ];
 }

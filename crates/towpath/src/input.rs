@@ -6,9 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use delivery::score::{self, Limits};
 use kernel::Problem;
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,20 +17,15 @@ use crate::{
 mod faulty;
 mod places;
 mod workloads;
+mod yaml;
 
 pub(crate) use faulty::Unready;
 pub(crate) use places::Places;
 pub(crate) use workloads::{Changes, Request, workloads};
+use yaml::yaml;
 
 /// The largest file that is read: far beyond any description, far below what hurts.
 const MAX_FILE_BYTES: u64 = 10 << 20;
-
-/// What is read of documents: ten times the values of one workload, since a list holds many documents.
-const LIMITS: Limits = Limits {
-    file_bytes: MAX_FILE_BYTES as usize,
-    depth: 64,
-    nodes: 200_000,
-};
 
 /// What Score documents say of themselves.
 const SCORE: &str = "score.dev/v1b1";
@@ -72,6 +65,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         match error.kind() {
             std::io::ErrorKind::NotFound => Failure::new(Exit::NotFound, message)
                 .remedy("name a file that there is, from this directory on; `-` is standard input"),
+            std::io::ErrorKind::IsADirectory => {
+                let file = path.join("score.yaml");
+                let file = file.display();
+                let message = format!("{name} is a directory, and a file is wanted");
+                Failure::new(Exit::Failed, message).remedy(format!("name a file in it: {file}"))
+            }
             _ => Failure::new(Exit::Failed, message),
         }
     })?;
@@ -99,12 +98,14 @@ pub(crate) struct Documents {
 pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
     let mut all = Documents::default();
     let mut problems = Vec::new();
+    let mut texts = Texts::new();
     for path in files {
         let File { name, bytes } = File::read(path)?;
-        let found = match yaml(&bytes) {
+        let found = match yaml(&name, &bytes) {
             Ok(found) => found,
-            Err(reason) => {
-                problems.push(Problem::new("apply/syntax", name, reason));
+            Err(problem) => {
+                problems.push(problem);
+                texts.insert(name, String::from_utf8_lossy(&bytes).into_owned());
                 continue;
             }
         };
@@ -142,7 +143,8 @@ pub(crate) fn documents(files: &[PathBuf]) -> Result<Documents> {
     if problems.is_empty() {
         Ok(all)
     } else {
-        Err(Failure::new(Exit::Invalid, "the files cannot be applied").problems(problems))
+        let failure = Failure::new(Exit::Invalid, "the files cannot be applied");
+        Err(failure.problems(problems).sources(texts))
     }
 }
 
@@ -220,10 +222,12 @@ impl Held {
 
 /// The documents of one YAML or JSON file, whatever they are; `-` is standard input.
 pub(crate) fn values(file: &Path) -> Result<Vec<Value>> {
-    let problem = |reason| Problem::new("apply/syntax", file.display().to_string(), reason);
-    yaml(&read(file)?).map_err(|reason| {
-        Failure::new(Exit::Invalid, format!("{} cannot be read", file.display()))
-            .problems(vec![problem(reason)])
+    let File { name, bytes } = File::read(file)?;
+    yaml(&name, &bytes).map_err(|problem| {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Failure::new(Exit::Invalid, format!("{name} cannot be read"))
+            .problems(vec![problem])
+            .sources(Texts::from([(name, text)]))
     })
 }
 
@@ -266,52 +270,6 @@ fn teams_of(document: &Value) -> Option<Vec<(String, Value)>> {
         (format!("{below}{index}"), document)
     };
     Some(list.iter().enumerate().map(team).collect())
-}
-
-/// The documents of a YAML or JSON text; empty ones are left out.
-fn yaml(bytes: &[u8]) -> Result<Vec<Value>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    within_limits(bytes)?;
-    serde_yaml_ng::Deserializer::from_str(text)
-        .map(|document| Value::deserialize(document).map_err(|error| error.to_string()))
-        .filter(|document| !matches!(document, Ok(Value::Null)))
-        .collect()
-}
-
-/// That a text costs little to read. The reader of workloads is asked, which ends at its limits; the other
-/// one takes a time that grows with the square of the depth.
-fn within_limits(bytes: &[u8]) -> Result<(), String> {
-    // Why that reader ends before the end of a text. Its other rules are about workloads.
-    const ENDS: [&str; 4] = [
-        "score/too-deep",
-        "score/too-large",
-        "score/alias",
-        "score/yaml",
-    ];
-    // It ends at so many of these, too.
-    const TWICE: (&str, usize) = ("score/duplicate-key", 20);
-    let source = score::Source {
-        name: String::new(),
-        bytes: bytes.to_owned(),
-    };
-    let Err(problems) = score::parse(&source, &LIMITS) else {
-        return Ok(());
-    };
-    let twice = problems.iter().filter(|it| it.rule == TWICE.0).count();
-    let end = |problem: &Problem| {
-        ENDS.contains(&problem.rule.as_str()) || (twice >= TWICE.1 && problem.rule == TWICE.0)
-    };
-    let Some(problem) = problems.into_iter().find(end) else {
-        return Ok(());
-    };
-    let mut reason = problem.message;
-    if let Some(at) = problem.location {
-        reason = format!("{reason} at line {} column {}", at.line, at.column);
-    }
-    if let Some(remedy) = problem.remedy {
-        reason = format!("{reason}: {remedy}");
-    }
-    Err(reason)
 }
 
 /// Files by name, for the lines that errors show.
@@ -399,50 +357,33 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_of_aliases_is_refused() {
-        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
-        for level in 1..12 {
-            let before = format!("*a{}", level - 1);
-            let list = [before.as_str(); 9].join(", ");
-            text = format!("{text}a{level}: &a{level} [{list}]\n");
-        }
-        let reason = yaml(text.as_bytes()).unwrap_err();
-        assert!(reason.contains("more than 200000 values"), "{reason}");
-    }
-
-    #[test]
-    fn what_is_too_deep_is_refused_before_it_costs() {
-        for levels in [65, 200_000] {
-            for text in [
-                format!("a: {}", "[".repeat(levels)),
-                format!("a: {}1{}", "[".repeat(levels), "]".repeat(levels)),
-                format!("kind: A\n---\nb: !own x\n---\n{}", "{a: ".repeat(levels)),
-                format!("{}x", "- ".repeat(levels)),
-                format!("{}b: {}", "a: 1\n".repeat(30), "[".repeat(levels)),
-            ] {
-                let reason = yaml(text.as_bytes()).unwrap_err();
-                let told = [
-                    "more than 64 deep",
-                    "the tag is not known",
-                    "recursion limit",
-                    "`a` is there twice",
-                ];
-                assert!(told.iter().any(|it| reason.contains(it)), "{reason}");
-            }
-        }
-        let flat = format!("a: {}1{}", "[".repeat(60), "]".repeat(60));
-        assert_eq!(yaml(flat.as_bytes()).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_long_list_of_documents_is_read() {
-        let text = "- {name: a, environments: [dev]}\n".repeat(20_000);
-        assert_eq!(yaml(text.as_bytes()).unwrap().len(), 1);
-    }
-
-    #[test]
     fn a_file_that_is_not_there_is_not_found() {
         let failure = read(Path::new("/nonexistent/score.yaml")).unwrap_err();
         assert_eq!(failure.exit, Exit::NotFound);
+    }
+
+    #[test]
+    fn of_a_directory_a_file_is_wanted() {
+        let directory = tempfile::tempdir().unwrap();
+        let failure = read(directory.path()).unwrap_err();
+        assert_eq!(failure.exit, Exit::Failed);
+        assert!(failure.message.contains("is a directory"), "{failure}");
+        let file = directory.path().join("score.yaml").display().to_string();
+        let remedy = failure.remedy.as_deref().unwrap_or_default();
+        assert!(remedy.contains(&file), "{remedy}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_at_its_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let tabbed = file(
+            &directory,
+            "tabbed.yaml",
+            "kind: A\nspec:\n  a: 1\n\tb: 2\n",
+        );
+        let failure = documents(std::slice::from_ref(&tabbed)).unwrap_err();
+        let at = failure.problems[0].location.as_ref().unwrap();
+        assert_eq!((at.line, at.column), (4, 1), "{failure:?}");
+        assert!(failure.sources.contains_key(&tabbed.display().to_string()));
     }
 }

@@ -18,6 +18,7 @@ mod prompt;
 #[cfg(test)]
 mod reference;
 mod render;
+mod retry_on_conflict;
 mod secret_file;
 mod usage;
 

@@ -89,7 +89,7 @@ fn long_about(command: &Command) -> String {
 fn options<'a>(text: &mut String, args: impl Iterator<Item = &'a Arg>) {
     text.push_str("| Option | Meaning |\n|---|---|\n");
     for arg in args {
-        let _ = writeln!(text, "| {} | {} |", name(arg), meaning(arg));
+        let _ = writeln!(text, "| {} | {} |", cell(&name(arg)), cell(&meaning(arg)));
     }
 }
 
@@ -133,6 +133,11 @@ fn meaning(arg: &Arg) -> String {
     if let Some(variable) = arg.get_env() {
         let _ = write!(text, " (or `{}`)", variable.to_string_lossy());
     }
+    text
+}
+
+/// `text` within a table, where a bar would begin the next cell, in a code span too.
+fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 

@@ -5,8 +5,20 @@
 
 mod site;
 
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{Router, http::StatusCode, routing::post};
+use kernel::{Caller, Change, EventFilter, Sealer, Store, sealer::PlatformKey};
 use serde_json::{Value, json};
 use site::{Site, work};
+use subscriptions::model::{DeadLetterSpec, Subscription, dead_letter};
+use tokio::net::TcpListener;
 
 /// A platform with the team `payments`, and its environment `payments-dev`.
 async fn platform(data: &tempfile::TempDir) -> (Site, site::Running) {
@@ -353,5 +365,72 @@ async fn a_wrong_address_is_told_with_the_right_one() {
         assert_eq!(ended.code, code, "{line:?}: {ended:?}");
         assert!(ended.err.contains(says), "{line:?}: {ended:?}");
         assert!(!ended.err.contains("canary"), "{line:?}: {ended:?}");
+    }
+}
+
+/// Gives the platform's subscription `hook` a dead letter, while the platform is stopped; its event's id.
+async fn bury(data: &Path) -> String {
+    let key = PlatformKey::from_existing(&data.join("platform.key"), None).await;
+    let url = format!("sqlite://{}", data.join("towpath.db").display());
+    let store = Store::open(&url, Sealer::new(key.unwrap())).await.unwrap();
+    let subscription = store.expect::<Subscription>("", "hook").await.unwrap();
+    let events = store.events(&EventFilter::default(), 0, 1).await.unwrap();
+    let event = &events[0];
+    let spec = DeadLetterSpec {
+        seq: event.seq,
+        kind: event.kind.clone(),
+        subject: event.subject.clone(),
+    };
+    let letter = dead_letter(&subscription, event.entry(), spec);
+    let mut change = Change::new().by(&Caller::local_admin());
+    change.create(&letter).unwrap();
+    store.commit(change).await.unwrap();
+    store.close().await;
+    letter.meta.name
+}
+
+#[tokio::test]
+async fn a_replay_that_is_not_taken_is_sent_once_and_says_why() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counter = sent.clone();
+    let receive = post(move || async move {
+        counter.fetch_add(1, Ordering::SeqCst);
+        StatusCode::IM_A_TEAPOT
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let router = Router::new().route("/", receive);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let data = tempfile::tempdir().unwrap();
+    let mut site = Site::new(data.path());
+    site.options = vec!["--webhooks-allow".into(), "127.0.0.1/32".into()];
+    let running = site.start().await;
+    let created = site
+        .cli(&[
+            "subscription",
+            "create",
+            "hook",
+            "--platform",
+            "--type",
+            "*",
+            "--url",
+            &url,
+            "--disabled",
+        ])
+        .await;
+    assert_eq!(created.code, 0, "{created:?}");
+    running.kill();
+    let event = bury(data.path()).await;
+    let _running = site.start().await;
+    let replay = ["subscription", "replay", "hook", &event, "--platform"];
+    // Each command is another request, and the tries of one are the same.
+    for times in 1..=2 {
+        let ended = site.cli(&[&replay[..], &["-o", "json"]].concat()).await;
+        assert_eq!(ended.code, 7, "{ended:?}");
+        let error: Value = serde_json::from_str(&ended.err).unwrap();
+        let [message, remedy] = ["message", "remedy"].map(|name| error[name].as_str().unwrap());
+        assert!(message.ends_with("the receiver answered 418"), "{error}");
+        assert!(remedy.starts_with("mend the receiver"), "{error}");
+        assert_eq!(sent.load(Ordering::SeqCst), times, "{error}");
     }
 }

@@ -4,8 +4,6 @@
 
 mod site;
 
-use std::time::Duration;
-
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use site::{Site, work};
@@ -95,9 +93,54 @@ async fn a_deployment_that_is_asked_for_twice_is_made_once() {
         .await
         .unwrap();
     assert_eq!(all.len(), 1);
-    let ended = work::ended(client, &all[0], Duration::from_mins(1)).await;
+    let ended = work::ended(client, &all[0]).await;
     let answer = site.get("hello.dev.localhost").await;
     assert_eq!(answer, Ok((200, "first".to_owned())), "{:?}", ended.status);
+}
+
+#[tokio::test]
+async fn whatever_changes_something_is_done_once_for_one_key() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let _running = site.start().await;
+    let token = std::fs::read_to_string(data.path().join("admin.token")).unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |method: Method, tag: &str, key: &str, body: Option<&Value>| {
+        let mut request = http
+            .request(method, format!("{}/v1/clusters/blue", site.server()))
+            .bearer_auth(token.trim())
+            .header(header::IF_MATCH, tag)
+            .header("Idempotency-Key", key);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.unwrap();
+        let tag = answer.headers().get(header::ETAG);
+        let tag = tag.map(|tag| tag.to_str().unwrap().to_owned());
+        (answer.status(), tag, answer.text().await.unwrap())
+    };
+    let blue = |description: &str| {
+        let endpoint = "https://blue.example.com";
+        json!({ "spec": { "endpoint": endpoint, "description": description } })
+    };
+
+    let made = ask(Method::PUT, "*", "make", Some(&blue("the first"))).await;
+    assert!(made.0.is_success(), "{made:?}");
+    let tag = made.1.unwrap();
+    let first = ask(Method::PUT, &tag, "change", Some(&blue("another"))).await;
+    assert!(first.0.is_success(), "{first:?}");
+    assert_ne!(first.1.as_ref(), Some(&tag));
+    let again = ask(Method::PUT, &tag, "change", Some(&blue("another"))).await;
+    assert_eq!(again, first);
+    let other = ask(Method::PUT, &tag, "change", Some(&blue("a third"))).await;
+    assert_eq!(other.0, StatusCode::UNPROCESSABLE_ENTITY, "{other:?}");
+
+    let first = ask(Method::DELETE, "*", "end", None).await;
+    assert!(first.0.is_success(), "{first:?}");
+    let again = ask(Method::DELETE, "*", "end", None).await;
+    assert_eq!(again, first);
+    let gone = ask(Method::GET, "*", "end", None).await;
+    assert_eq!(gone.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -112,7 +155,7 @@ async fn a_removal_answers_with_the_revision_that_it_made() {
         .deploy("dev", &work::deployment(score))
         .await
         .unwrap();
-    work::ended(client, &deployment, Duration::from_mins(1)).await;
+    work::ended(client, &deployment).await;
     let before = client.workload("dev", "hello").await.unwrap();
     let token = std::fs::read_to_string(data.path().join("admin.token")).unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();

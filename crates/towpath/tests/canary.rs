@@ -42,7 +42,7 @@ fn deployment(servers: &Servers, greeting: &str, blurt: bool) -> delivery::api::
     score["containers"]["main"]["files"] =
         json!({ "secrets.conf": { "content": format!("secrets = {}", all.join(",")) } });
     let mut new = work::deployment(score);
-    new.timeout_seconds = Some(if blurt { 8 } else { 60 });
+    new.timeout_seconds = Some(if blurt { 20 } else { 60 });
     new
 }
 
@@ -56,7 +56,7 @@ async fn deploy(
         .deploy(environment, new)
         .await
         .expect("it is accepted");
-    let end = work::ended(client, &begun, LONG).await;
+    let end = work::ended(client, &begun).await;
     assert_eq!(end.status.phase, expected, "{:?}", end.status.failure);
     end
 }

@@ -1,9 +1,9 @@
 //! `towpath demo`, and what it says to try next: each of these commands, in its order, word by word.
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ const HOST: &str = "notes.dev.localhost";
 /// A user of this machine: a home of their own, and the clone of the repository that they stand in.
 struct User {
     home: tempfile::TempDir,
-    ports: [u16; 3],
+    ports: [testkit::Port; 3],
 }
 
 impl User {
@@ -54,7 +54,7 @@ impl User {
     }
 
     fn demo(&self) -> String {
-        let [api, gateway, s3] = self.ports.map(|port| format!("127.0.0.1:{port}"));
+        let [api, gateway, s3] = (self.ports.each_ref()).map(|port| format!("127.0.0.1:{port}"));
         let listen = [
             "--listen",
             &api,
@@ -169,10 +169,14 @@ async fn what_the_demo_says_to_try_next_works_and_what_was_noted_stays() {
             ["logs", .., "-f"] => {
                 let mut following = user
                     .command(env!("CARGO_BIN_EXE_towpath"), &words)
-                    .stdout(Stdio::null())
+                    .stdout(Stdio::piped())
                     .spawn()
                     .expect("it starts");
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                let mut shown = BufReader::new(following.stdout.take().expect("it is piped"));
+                let read = shown.read_line(&mut String::new());
+                assert!(read.expect("text") > 0, "it shows what was written");
+                // By then one that does not follow has come to its end.
+                user.run(env!("CARGO_BIN_EXE_towpath"), &words[..words.len() - 1]);
                 let ended = following.try_wait().expect("it is ours");
                 assert!(ended.is_none(), "it follows: {ended:?}");
                 following.kill().expect("it runs");

@@ -13,7 +13,7 @@ use delivery::{
 };
 use kernel::Resource;
 use serde_json::{Value, json};
-use site::Site;
+use site::{Site, work};
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -41,29 +41,28 @@ fn broken(name: &str) -> (String, Value) {
     (name, workload)
 }
 
-async fn deploy(client: &Client, workloads: Vec<(String, Value)>) -> Resource<Deployment> {
+/// Seconds for one that works.
+const AMPLE: u64 = 60;
+
+/// Seconds for one that never will: enough to get as far as it does.
+const SHORT: u64 = 10;
+
+async fn deploy(
+    client: &Client,
+    workloads: Vec<(String, Value)>,
+    timeout_seconds: u64,
+) -> Resource<Deployment> {
     let new = NewDeployment {
         workloads: workloads.into_iter().collect(),
-        timeout_seconds: Some(3),
+        timeout_seconds: Some(timeout_seconds),
         create_environment: Some(CreateEnvironment::default()),
         ..NewDeployment::default()
     };
     client.deploy("dev", &new).await.unwrap()
 }
 
-async fn ended(client: &Client, deployment: &Resource<Deployment>) -> Resource<Deployment> {
-    testkit::eventually("the deployment ends", LONG, || async {
-        let found = client
-            .deployment("dev", &deployment.meta.name)
-            .await
-            .unwrap();
-        found.status.phase.is_final().then_some(found)
-    })
-    .await
-}
-
 async fn succeeds(client: &Client, workloads: Vec<(String, Value)>) -> Resource<Deployment> {
-    let ended = ended(client, &deploy(client, workloads).await).await;
+    let ended = work::ended(client, &deploy(client, workloads, AMPLE).await).await;
     assert_eq!(
         ended.status.phase,
         DeploymentPhase::Succeeded,
@@ -156,9 +155,10 @@ async fn a_failed_deployment_returns_all_its_workloads_while_the_last_good_ones_
     let failed = deploy(
         client,
         vec![hello("hello", "new", json!({})), broken("other")],
+        SHORT,
     )
     .await;
-    let failed = ended(client, &failed).await;
+    let failed = work::ended(client, &failed).await;
     assert_eq!(failed.status.phase, DeploymentPhase::RolledBack);
     let failure = failed.status.failure.unwrap();
     assert_eq!(failure.subject, "workload other");
@@ -194,7 +194,7 @@ async fn a_route_leads_to_the_old_port_until_the_new_release_serves() {
     succeeds(client, vec![hello("hello", "good", json!({}))]).await;
     let (name, mut renamed) = broken("hello");
     renamed["service"] = json!({ "ports": { "http": { "port": 81, "targetPort": 8080 } } });
-    let failed = deploy(client, vec![(name, renamed)]).await;
+    let failed = deploy(client, vec![(name, renamed)], SHORT).await;
     while !client
         .deployment("dev", &failed.meta.name)
         .await
@@ -225,7 +225,7 @@ async fn a_rollback_returns_to_the_deployment_before() {
         succeeds(client, vec![hello("hello", greeting, json!({}))]).await;
     }
     let back = client.rollback("dev", &Rollback::default()).await.unwrap();
-    let back = ended(client, &back).await;
+    let back = work::ended(client, &back).await;
     assert_eq!(back.status.phase, DeploymentPhase::Succeeded);
     assert_eq!(back.spec.rollback_to.as_deref(), Some("d-1"));
     assert_eq!(

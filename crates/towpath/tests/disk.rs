@@ -5,7 +5,7 @@
 
 mod site;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command};
 
 use site::{Site, work::Ended};
 
@@ -116,7 +116,7 @@ async fn a_store_that_is_taken_away_is_missed_and_found_again() {
     assert!(!store.exists(), "nothing is made in its place");
 
     std::fs::rename(&away, &store).unwrap();
-    testkit::eventually("it is ready again", Duration::from_secs(5), || async {
+    testkit::eventually("it is ready again", testkit::PATIENCE, || async {
         running.client().ready().await.ok()
     })
     .await;

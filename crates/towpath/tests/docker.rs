@@ -128,7 +128,7 @@ async fn the_example_runs_on_docker_as_it_does_elsewhere() {
     let mut site = Site::new(data.path());
     site.options = vec!["--engine".into(), "docker".into()];
     site.log_level = "debug,hyper=info,h2=info";
-    let environment = format!("d{:06x}", rand::rng().random::<u32>() & 0xff_ffff);
+    let environment = format!("d{:06x}", rand::random::<u32>() & 0xff_ffff);
     let _cleaned = Cleaned(environment.clone());
     let images = ["one", "two"].map(|version| Image::of_notes(version, &environment));
     let score = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/notes/score.yaml");
@@ -177,11 +177,12 @@ async fn the_example_runs_on_docker_as_it_does_elsewhere() {
     assert_eq!(notes.read().await, ["first"]);
 
     // Killed in the midst of a deployment, again and again, it carries on where it was.
+    let mut random = testkit::seeded();
     for round in 0..KILLS {
         let image = &images[round as usize % 2];
         let ended = cli(deploy(image, &["--no-wait"])).await;
         assert_eq!(ended.code, 0, "{ended:?}\n{}", site.log());
-        let moment = Duration::from_millis(rand::rng().random_range(0..1500));
+        let moment = Duration::from_millis(random.random_range(0..1500));
         tokio::time::sleep(moment).await;
         running.kill();
         running = site.start().await;

@@ -9,7 +9,6 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
-    time::Duration,
 };
 
 use client::Client;
@@ -18,8 +17,6 @@ use kernel::Resource;
 use serde_json::{Map, Value, json};
 use site::{Site, work};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, PgConnection};
-
-const LONG: Duration = Duration::from_mins(1);
 
 /// Deploys a workload with a resource of each of these types, by the type's name.
 async fn deployed(client: &Client, environment: &str, types: &[&str]) {
@@ -30,7 +27,7 @@ async fn deployed(client: &Client, environment: &str, types: &[&str]) {
         .deploy(environment, &work::deployment(score))
         .await
         .unwrap();
-    let ended = work::ended(client, &deployment, LONG).await;
+    let ended = work::ended(client, &deployment).await;
     assert_eq!(
         ended.status.phase,
         DeploymentPhase::Succeeded,
@@ -102,7 +99,7 @@ async fn a_database_is_dumped_before_it_goes_and_restored_into_another() {
         .unwrap();
 
     // Each refusal names the very command.
-    let told = format!("towpath resource dump {name} --env {first} --out {name}.dump");
+    let told = format!("towpath resource dump {name} --env {first} --out {first}-{name}.dump");
     for arguments in [
         &["env", "delete", &first][..],
         &["delete", "environment", &first],

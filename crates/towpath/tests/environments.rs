@@ -98,6 +98,17 @@ async fn a_document_changes_an_environment_that_is_there() {
     assert_eq!(after.spec.role, "qa");
     assert_eq!(after.meta.labels["ticket"], "17");
 
+    let mut many = says(json!({}));
+    many["metadata"]["labels"] = (0..65).map(|n| (format!("l{n}"), json!(""))).collect();
+    let mut spaced = says(json!({}));
+    spaced["metadata"]["labels"] = json!({ "ticket": "17 or 18" });
+    for (labelled, why) in [(many, "64 at the most"), (spaced, "the label `ticket`")] {
+        let refused = words(&client.apply(vec![labelled]).await.unwrap_err());
+        assert!(refused.contains(why), "{refused}");
+    }
+    let unchanged = client.environment("pr-1").await.unwrap();
+    assert_eq!(unchanged.meta.labels, after.meta.labels);
+
     let fixed = says(json!({ "engine": "docker", "team": "others" }));
     let client::Error::Refused(refused) = client.apply(vec![fixed]).await.unwrap_err() else {
         panic!("it answers");
@@ -170,7 +181,7 @@ async fn data_is_asked_for_before_it_goes_also_where_it_would_go_later() {
         ttl_seconds: Some(HOUR),
     });
     let deployment = client.deploy("pr-1", &new).await.unwrap();
-    work::ended(client, &deployment, LONG).await;
+    work::ended(client, &deployment).await;
     let refused = site.cli(&["env", "delete", "pr-1"]).await;
     assert_eq!(refused.code, 6, "{}", refused.err);
     assert!(refused.err.contains("--with-data"), "{}", refused.err);
@@ -205,7 +216,7 @@ async fn a_clone_keeps_the_definitions_of_its_source_until_it_is_told_otherwise(
         let mut new = work::deployment(score.clone());
         new.create_environment = (environment == "dev").then(CreateEnvironment::default);
         let deployment = client.deploy(environment, &new).await.unwrap();
-        let ended = work::ended(client, &deployment, LONG).await;
+        let ended = work::ended(client, &deployment).await;
         assert_eq!(ended.status.phase, DeploymentPhase::Succeeded);
         let (_, body) = site
             .get(&format!("hello.{environment}.localhost"))

@@ -2,21 +2,20 @@
 
 mod site;
 
-use std::time::Duration;
-
 use delivery::{
     api::{CreateEnvironment, NewDeployment},
     model::DeploymentPhase,
 };
 use serde_json::json;
-use site::Site;
+use site::{Site, work};
 
 #[tokio::test]
 async fn releases_on_a_fixed_port_follow_each_other() {
+    let free = testkit::free_port();
+    let port = free.number();
     let data = tempfile::tempdir().expect("a directory");
     let site = Site::new(data.path());
     let running = site.start().await;
-    let port = testkit::free_port();
     for greeting in ["first", "second"] {
         let workload = json!({
             "apiVersion": "score.dev/v1b1",
@@ -42,15 +41,7 @@ async fn releases_on_a_fixed_port_follow_each_other() {
             .deploy("dev", &new)
             .await
             .expect("it is taken");
-        let ended = testkit::eventually("the deployment ends", Duration::from_mins(1), || async {
-            let found = running
-                .client()
-                .deployment("dev", &deployment.meta.name)
-                .await;
-            let status = found.expect("it is there").status;
-            status.phase.is_final().then_some(status)
-        })
-        .await;
+        let ended = work::ended(running.client(), &deployment).await.status;
         assert_eq!(
             ended.phase,
             DeploymentPhase::Succeeded,

@@ -39,7 +39,7 @@ async fn deploy_notes(client: &Client, program: &std::path::Path, environment: &
         .deploy(environment, &work::deployment(score))
         .await
         .unwrap();
-    let ended = work::ended(client, &deployment, LONG).await;
+    let ended = work::ended(client, &deployment).await;
     assert_eq!(
         ended.status.phase,
         DeploymentPhase::Succeeded,

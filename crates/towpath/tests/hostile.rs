@@ -9,7 +9,7 @@ use delivery::model::DeploymentPhase;
 use serde_json::{Value, json};
 use site::{Site, work};
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = testkit::PATIENCE;
 
 /// A Score file with these lines below its only container.
 fn with_container(lines: &str) -> Vec<u8> {
@@ -157,7 +157,7 @@ async fn good(site: &Site, client: &client::Client) {
         .deploy("dev", &work::deployment(score))
         .await
         .expect("it is accepted");
-    let end = work::ended(client, &begun, LONG).await;
+    let end = work::ended(client, &begun).await;
     assert_eq!(
         end.status.phase,
         DeploymentPhase::Succeeded,
@@ -403,7 +403,7 @@ async fn a_stranger_at_the_port_of_s3_is_waited_for_and_the_option_is_named() {
     let log = std::fs::read_to_string(data.path().join("test.log")).expect("it has a log");
     assert!(log.contains("--s3-listen"), "{log}");
     drop(stranger);
-    let end = work::ended(client, &begun, LONG).await;
+    let end = work::ended(client, &begun).await;
     assert_eq!(
         end.status.phase,
         DeploymentPhase::Succeeded,
@@ -458,7 +458,7 @@ async fn a_workload_sees_nothing_of_the_platform() {
         .deploy("dev", &work::deployment(score))
         .await
         .unwrap();
-    let ended = work::ended(client, &deployment, LONG).await;
+    let ended = work::ended(client, &deployment).await;
     assert_eq!(ended.status.phase, DeploymentPhase::Succeeded);
     let logs = testkit::eventually("the workload has looked", LONG, async || {
         let logs = site.cli(&["logs", "spy", "--env", "dev"]).await.out;

@@ -244,7 +244,8 @@ async fn a_consumer_takes_an_event_of_the_platform() {
     let (_, here) = readme.split_once("towpath up").unwrap();
     let (_, commands) = here.split_once('\n').unwrap();
     let (commands, _) = commands.split_once("\n\n").unwrap();
-    let port = testkit::free_port().to_string();
+    let free = testkit::free_port();
+    let port = free.to_string();
     let script = commands
         .replace(
             "python3 consumer.py &",

@@ -10,13 +10,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use person::Person;
 use serde_json::json;
 use site::Site;
-use testkit::{eventually, free_port, servers};
+use testkit::{PATIENCE, eventually, free_port, servers};
 use tokio::net::TcpStream;
 
 /// Calls kubectl as the operator of a cluster.
@@ -58,7 +57,7 @@ impl Front {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        eventually("nginx answers", Duration::from_secs(10), async || {
+        eventually("nginx answers", PATIENCE, async || {
             TcpStream::connect(("127.0.0.1", port)).await.ok()
         })
         .await;
@@ -107,7 +106,7 @@ async fn clusters_let_members_in_by_one_login() {
     let data = tempfile::tempdir().unwrap();
     let mut site = Site::new(data.path());
     site.options = vec!["--issuer".into(), issuer.clone()];
-    let front = Front::start(&nginx, directory.path(), &site, port).await;
+    let front = Front::start(&nginx, directory.path(), &site, port.number()).await;
     let _running = site.start().await;
     // The API server reads the keys of its issuer once it starts.
     let flags = [
@@ -121,7 +120,7 @@ async fn clusters_let_members_in_by_one_login() {
     };
 
     let second = free_port();
-    let beside = cluster.beside(second, directory.path());
+    let beside = cluster.beside(second.number(), directory.path());
 
     person::user(&site, "ada").await;
     let payments = |members: &[&str]| json!({ "members": members });

@@ -6,11 +6,7 @@ mod browser;
 mod person;
 mod site;
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    time::{Duration, SystemTime},
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::SystemTime};
 
 use browser::Browser;
 use person::{PASSWORD, Person};
@@ -386,7 +382,7 @@ async fn a_login_is_opened_in_the_browser_and_may_be_denied() {
     let variables = [("BROWSER", program.to_str().unwrap())];
     let (server, page) = (site.server(), opened.clone());
     let deny = async {
-        let url = testkit::eventually("the browser is opened", Duration::from_secs(20), || async {
+        let url = testkit::eventually("the browser is opened", testkit::PATIENCE, || async {
             let text = fs::read_to_string(&page).ok()?;
             text.ends_with('\n').then(|| text.trim().to_owned())
         })

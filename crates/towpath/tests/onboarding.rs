@@ -30,8 +30,9 @@ async fn a_team_goes_its_way_through_the_platform() {
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/onboarding/run");
     let mut command = Command::new(script);
-    for port in ["API", "GATEWAY", "S3", "BOARD"] {
-        command.env(port, testkit::free_port().to_string());
+    let ports = ["API", "GATEWAY", "S3", "BOARD"].map(|name| (name, testkit::free_port()));
+    for (name, port) in &ports {
+        command.env(name, port.to_string());
     }
     let ended = command
         .env("TOWPATH_BIN", env!("CARGO_BIN_EXE_towpath"))

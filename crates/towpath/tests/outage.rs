@@ -14,13 +14,13 @@ use kernel::Resource;
 use serde_json::{Value, json};
 use site::{Site, processes_marked, work};
 use sqlx::{Connection as _, PgConnection};
-use testkit::servers::PostgresServer;
+use testkit::{PATIENCE, servers::PostgresServer};
 
 /// A server that is away is noticed within half a minute, and tried again within another.
 const NOTICED: Duration = Duration::from_secs(60);
 
 /// Longest wait between two tries, and then the work itself.
-const HEALED: Duration = Duration::from_secs(45);
+const HEALED: Duration = Duration::from_secs(90);
 
 async fn connect(postgres: &PostgresServer) -> PgConnection {
     PgConnection::connect(&postgres.url())
@@ -115,7 +115,6 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     let (site, running) = up(data.path(), &postgres).await;
     let client = running.client();
     let environment = format!("o{}", postgres.port());
-    let long = Duration::from_secs(30);
 
     let mut first = work::deployment(score("early"));
     first.workloads.insert("steady".into(), score("steady"));
@@ -123,7 +122,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
         .deploy(&environment, &first)
         .await
         .expect("it is accepted");
-    let first = work::ended(client, &first, long).await;
+    let first = work::ended(client, &first).await;
     assert_eq!(
         first.status.phase,
         DeploymentPhase::Succeeded,
@@ -137,13 +136,13 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     postgres.stop();
     stays_ready_and_says_so(client, &environment, &site).await;
     let mut new = work::deployment(score("late"));
-    new.timeout_seconds = Some(120);
+    new.timeout_seconds = Some(240);
     let second = client
         .deploy(&environment, &new)
         .await
         .expect("it is accepted");
     let name = second.meta.name.as_str();
-    let instance = testkit::eventually("it was tried several times", long, || async {
+    let instance = testkit::eventually("it was tried several times", PATIENCE, || async {
         let all = client
             .resources(&environment, &ListQuery::default())
             .await
@@ -215,7 +214,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
         .await
         .expect("it may go");
     let removing = early.meta.name.clone();
-    testkit::eventually("the removal was tried", long, || async {
+    testkit::eventually("the removal was tried", PATIENCE, || async {
         let instance = client
             .resource(&environment, &removing)
             .await
@@ -226,7 +225,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
     .await;
 
     postgres.start();
-    let second = work::ended(client, &second, HEALED).await;
+    let second = work::ended(client, &second).await;
     assert_eq!(
         second.status.phase,
         DeploymentPhase::Succeeded,
@@ -266,7 +265,7 @@ async fn it_waits_says_for_what_and_heals_by_itself() {
         .delete_environment(&environment, data_goes, None)
         .await
         .expect("it may go");
-    testkit::eventually("the environment is gone", long, || async {
+    testkit::eventually("the environment is gone", PATIENCE, || async {
         let found = client.environment(&environment).await;
         found.is_err_and(|error| error.is_not_found()).then_some(())
     })

@@ -25,8 +25,8 @@ async fn cli(world: &World, token: &Path, arguments: &[&str]) -> Ended {
     world.site.cli(&all).await
 }
 
-/// A consumer that `towpath new` has written, which is told of `com.example.*` of team `pay`; and its address.
-async fn consumer(world: &World, desk: &Path) -> (Child, String) {
+/// A consumer that `towpath new` has written, which is told of `com.example.*` of team `pay`; its port and address.
+async fn consumer(world: &World, desk: &Path) -> (Child, testkit::Port, String) {
     let root = desk.join("board");
     let into = root.to_str().unwrap();
     let kit = ["new", "board", "--kit", "python-consumer", "--into", into];
@@ -47,7 +47,7 @@ async fn consumer(world: &World, desk: &Path) -> (Child, String) {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    (running, url)
+    (running, port, url)
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn what_a_pipeline_publishes_reaches_who_follows_and_who_subscribes() {
     let token = world.token(&id, &secret).await.unwrap();
     let file = desk.path().join("token");
     std::fs::write(&file, &token).unwrap();
-    let (_running, board) = consumer(&world, desk.path()).await;
+    let (_running, _port, board) = consumer(&world, desk.path()).await;
 
     let member = Client::new(&world.site.server(), Some(Secret::from(token.as_str()))).unwrap();
     let head = world.get("/v1/events?limit=1000").await["next"]

@@ -240,7 +240,7 @@ async fn what_is_under_way_ends_as_it_should_and_once() {
             store.start();
             assert_eq!(served().await, Ok((200, "steady".into())));
         }
-        let ended = eventually("the deployment ends", LONG, || async {
+        let ended = eventually("the deployment ends", LONG * 2, || async {
             let (status, found) = world.ask(Method::GET, &deployment, Value::Null).await;
             assert!([200, 503].contains(&status), "{found}");
             let phase = found["status"]["phase"].as_str().unwrap_or_default();

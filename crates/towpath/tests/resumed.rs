@@ -47,7 +47,7 @@ async fn a_server_that_died_while_the_platform_was_away_is_started_again() {
         .deploy("dev", &work::deployment(score))
         .await
         .unwrap();
-    let ended = work::ended(client, &deployment, Duration::from_mins(1)).await;
+    let ended = work::ended(client, &deployment).await;
     assert_eq!(ended.status.phase, DeploymentPhase::Succeeded);
     let (_, port) = site.get("cached.dev.localhost").await.unwrap();
     let port = port.trim();

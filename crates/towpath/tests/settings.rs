@@ -18,6 +18,7 @@ const LONG: Duration = Duration::from_mins(1);
 /// S3 by moto: neither ours nor made with our crates.
 struct Moto {
     child: Child,
+    _port: testkit::Port,
     url: String,
 }
 
@@ -38,6 +39,7 @@ impl Moto {
         let moto = Self {
             child,
             url: format!("http://127.0.0.1:{port}"),
+            _port: port,
         };
         testkit::eventually("moto answers", LONG, || async {
             reqwest::get(&moto.url).await.ok().map(drop)
@@ -73,7 +75,7 @@ async fn succeeds(running: &Running, score: serde_json::Value) {
         .deploy("dev", &work::deployment(score))
         .await
         .unwrap();
-    let ended = work::ended(client, &deployment, LONG).await;
+    let ended = work::ended(client, &deployment).await;
     assert_eq!(
         ended.status.phase,
         DeploymentPhase::Succeeded,
@@ -110,6 +112,12 @@ async fn buckets_are_made_on_another_endpoint() {
     .map(str::to_owned)
     .to_vec();
     let running = site.start().await;
+    testkit::eventually(
+        "whoever starts it is told that one key is shared",
+        LONG,
+        || async { site.log().contains("--s3-iam-endpoint").then_some(()) },
+    )
+    .await;
     let score = work::score(
         "notes",
         &json!({ "GREETING": "${resources.files.bucket} in ${resources.files.region}" }),
@@ -146,6 +154,44 @@ async fn buckets_are_made_on_another_endpoint() {
     let object = format!("{}/{bucket}/one", moto.url);
     let put = reqwest::Client::new().put(object).body("1").send().await;
     assert_eq!(put.unwrap().status(), 200);
+    removed(&site).await;
+    assert!(!moto.text("").await.contains(bucket));
+}
+
+#[tokio::test]
+async fn buckets_on_an_endpoint_with_an_iam_have_access_keys_of_their_own() {
+    let Some(moto) = Moto::start().await else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "hush-of-the-endpoint\n").unwrap();
+    let mut site = Site::new(directory.path());
+    site.options = [
+        "--s3-endpoint",
+        &moto.url,
+        "--s3-iam-endpoint",
+        &moto.url,
+        "--s3-access-key-id",
+        "platform",
+        "--s3-secret-access-key-file",
+        secret.to_str().unwrap(),
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let running = site.start().await;
+    // No definition has to accept anything.
+    let score = work::score(
+        "notes",
+        &json!({ "GREETING": "${resources.files.bucket} by ${resources.files.access_key_id}" }),
+        &json!({ "files": { "type": "s3" } }),
+    );
+    succeeds(&running, score).await;
+    let (_, greeting) = site.get("notes.dev.localhost").await.unwrap();
+    let (bucket, key) = greeting.trim().split_once(" by ").unwrap();
+    assert!(key.starts_with("AKIA"), "{key}");
+    assert!(moto.text("").await.contains(bucket));
+    assert!(!site.log().contains("share one access key"));
     removed(&site).await;
     assert!(!moto.text("").await.contains(bucket));
 }

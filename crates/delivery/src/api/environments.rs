@@ -14,9 +14,9 @@ pub struct EnvironmentChange {
     /// When everything in it is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
-    /// All labels, in place of those it has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labels: Option<BTreeMap<String, String>>,
+    /// Labels that it has from now on; `null` removes one. The others stay, as in a JSON Merge Patch (RFC 7396).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Option<String>>,
 }
 
 /// When an environment ends: everything in it is removed then, data too.

@@ -1,6 +1,9 @@
 //! The shape of a document: all that is wrong with it, and what can be read of it all the same.
 
-use kernel::{Problem, document::shaped};
+use kernel::{
+    Problem,
+    document::{UNKNOWN_FIELD, shaped},
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -62,7 +65,7 @@ fn advised(problem: Problem) -> Problem {
     }
     let message = problem.message.clone();
     let mut names = message.split('`').skip(1).step_by(2);
-    if message.starts_with("unknown field ") {
+    if problem.rule == UNKNOWN_FIELD {
         return problem.remedy("remove it");
     }
     if message.starts_with("missing field ") {

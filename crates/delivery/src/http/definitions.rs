@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse as _, Response},
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
+    http::{IfMatch, Json, Path, Query},
 };
 
 use super::{page_shared, tagged, written};
@@ -113,21 +109,14 @@ pub(super) async fn difference(
 
 /// Applies documents of apiVersion `towpath.dev/v1`, all or none.
 #[utoipa::path(post, path = "/v1/apply", tag = "definitions",
-    params(("Idempotency-Key" = Option<String>, Header)), request_body = ApplyRequest,
+    request_body = ApplyRequest,
     responses((status = 200, body = ApplyAnswer), (status = 403), (status = 422)))]
 pub(super) async fn apply(
     State(delivery): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Json(request): Json<ApplyRequest>,
-) -> Result<Response> {
-    let (store, by) = (delivery.store().clone(), caller.clone());
-    let identity = ("apply", request.clone());
-    idempotent(&store, &by, key, &identity, || async move {
-        let answer = delivery.apply(&caller, request).await?;
-        Ok(Json(answer).into_response())
-    })
-    .await
+) -> Result<Json<ApplyAnswer>> {
+    delivery.apply(&caller, request).await.map(Json)
 }
 
 /// Says what applying documents would do with each, and where it would change what is there; nothing is written.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, Json, Path, Query, idempotent},
+    http::{Json, Path, Query},
 };
 
 use super::{one_in, page_in, written};
@@ -35,23 +35,17 @@ pub(super) async fn plan(
 
 /// Deploys workloads. Watch the deployment, or the events of its correlation.
 #[utoipa::path(post, path = "/v1/environments/{environment}/deployments", operation_id = "deployment_create", tag = "deployments",
-    params(("environment" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("environment" = String, Path)),
     request_body = NewDeployment,
     responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn create(
     State(delivery): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Path(environment): Path<String>,
     Json(request): Json<NewDeployment>,
 ) -> Result<Response> {
-    let (store, by) = (delivery.store().clone(), caller.clone());
-    let identity = ("deployment", environment.clone(), request.clone());
-    idempotent(&store, &by, key, &identity, || async move {
-        let deployment = delivery.deploy(&caller, &environment, request).await?;
-        written(StatusCode::ACCEPTED, &deployment)
-    })
-    .await
+    let deployment = delivery.deploy(&caller, &environment, request).await?;
+    written(StatusCode::ACCEPTED, &deployment)
 }
 
 /// The history of an environment.
@@ -94,20 +88,14 @@ pub(super) async fn decision(
 
 /// Returns to an earlier deployment, by a new one.
 #[utoipa::path(post, path = "/v1/environments/{environment}/rollbacks", tag = "deployments",
-    params(("environment" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = Rollback,
+    params(("environment" = String, Path)), request_body = Rollback,
     responses((status = 202, body = Document), (status = 404), (status = 409)))]
 pub(super) async fn rollback(
     State(delivery): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Path(environment): Path<String>,
     Json(request): Json<Rollback>,
 ) -> Result<Response> {
-    let (store, by) = (delivery.store().clone(), caller.clone());
-    let identity = ("rollback", environment.clone(), request.clone());
-    idempotent(&store, &by, key, &identity, || async move {
-        let deployment = delivery.rollback(&caller, &environment, request).await?;
-        written(StatusCode::ACCEPTED, &deployment)
-    })
-    .await
+    let deployment = delivery.rollback(&caller, &environment, request).await?;
+    written(StatusCode::ACCEPTED, &deployment)
 }

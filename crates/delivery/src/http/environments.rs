@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
+    http::{IfMatch, Json, Path, Query},
 };
 
 use super::{page_shared, tagged, written};
@@ -35,21 +35,15 @@ pub(super) async fn list(
 
 /// Makes an environment.
 #[utoipa::path(post, path = "/v1/environments", operation_id = "environment_create", tag = "environments",
-    params(("Idempotency-Key" = Option<String>, Header)), request_body = NewEnvironment,
+    request_body = NewEnvironment,
     responses((status = 201, body = Document), (status = 409), (status = 422)))]
 pub(super) async fn create(
     State(delivery): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Json(request): Json<NewEnvironment>,
 ) -> Result<Response> {
-    let (store, by) = (delivery.store().clone(), caller.clone());
-    let identity = ("environment", request.clone());
-    idempotent(&store, &by, key, &identity, || async move {
-        let environment = delivery.environment_create(&caller, request).await?;
-        written(StatusCode::CREATED, &environment)
-    })
-    .await
+    let environment = delivery.environment_create(&caller, request).await?;
+    written(StatusCode::CREATED, &environment)
 }
 
 /// One environment.
@@ -64,7 +58,7 @@ pub(super) async fn show(
     Ok(tagged(StatusCode::OK, document))
 }
 
-/// Changes what is given: role, end, labels.
+/// Changes what is given: role, end, and each label by itself, which `null` removes.
 #[utoipa::path(patch, path = "/v1/environments/{environment}", operation_id = "environment_change", tag = "environments",
     params(("environment" = String, Path), ("If-Match" = Option<String>, Header)), request_body = EnvironmentChange,
     responses((status = 200, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
+    http::{IfMatch, Json, Path, Query},
 };
 
 use super::{page_shared, tagged, written};
@@ -15,24 +15,18 @@ type Service = State<Arc<Delivery>>;
 
 /// Gives up an instance whose removal was asked for and fails; what may be left of it is a remnant.
 #[utoipa::path(post, path = "/v1/environments/{environment}/resources/{name}/abandon", operation_id = "resource_abandon", tag = "resources",
-    params(("environment" = String, Path), ("name" = String, Path), ("If-Match" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
+    params(("environment" = String, Path), ("name" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 201, body = Document), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn abandon(
     State(delivery): Service,
     caller: Caller,
     IfMatch(revision): IfMatch,
-    key: IdempotencyKey,
     Path((environment, name)): Path<(String, String)>,
 ) -> Result<Response> {
-    let (store, by) = (delivery.store().clone(), caller.clone());
-    let identity = ("abandonment", environment.clone(), name.clone());
-    idempotent(&store, &by, key, &identity, || async move {
-        let remnant = delivery
-            .resource_abandon(&caller, &environment, &name, revision)
-            .await?;
-        written(StatusCode::CREATED, &remnant)
-    })
-    .await
+    let remnant = delivery
+        .resource_abandon(&caller, &environment, &name, revision)
+        .await?;
+    written(StatusCode::CREATED, &remnant)
 }
 
 /// What may be left of resources that were given up.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, Path, Query, idempotent},
+    http::{IfMatch, Json, Path, Query},
 };
 
 use super::{page_in, written};
@@ -64,23 +64,17 @@ pub(super) async fn delete(
 
 /// Gives an instance new credentials; the old ones end once every workload runs with the new.
 #[utoipa::path(post, path = "/v1/environments/{environment}/resources/{name}/rotate", operation_id = "resource_rotate", tag = "resources",
-    params(("environment" = String, Path), ("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("environment" = String, Path), ("name" = String, Path)),
     responses((status = 202, body = Document), (status = 404), (status = 409)))]
 pub(super) async fn rotate(
     State(delivery): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Path((environment, name)): Path<(String, String)>,
 ) -> Result<Response> {
-    let (store, by) = (delivery.store().clone(), caller.clone());
-    let identity = ("rotation", environment.clone(), name.clone());
-    idempotent(&store, &by, key, &identity, || async move {
-        let instance = delivery
-            .resource_rotate(&caller, &environment, &name)
-            .await?;
-        written(StatusCode::ACCEPTED, &instance)
-    })
-    .await
+    let instance = delivery
+        .resource_rotate(&caller, &environment, &name)
+        .await?;
+    written(StatusCode::ACCEPTED, &instance)
 }
 
 /// What an instance gives to those who use it. A secret's value only where it is asked for by name,

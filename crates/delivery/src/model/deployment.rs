@@ -91,6 +91,21 @@ impl DeploymentPhase {
         )
     }
 
+    /// Whether all of it worked: what may be returned to.
+    pub fn is_good(self) -> bool {
+        self == Self::Succeeded
+    }
+
+    /// For people, of a deployment: `d-3 failed`.
+    pub fn how_it_went(self) -> &'static str {
+        match self {
+            Self::Pending | Self::Creating | Self::Deploying | Self::Observing => "is not done yet",
+            Self::Succeeded => "succeeded",
+            Self::Failed | Self::RolledBack => "failed",
+            Self::Superseded => "gave way to a later one before it was ready",
+        }
+    }
+
     /// Whether `next` may follow: forwards one or more steps, and from any open phase to an end.
     pub fn may_become(self, next: Self) -> bool {
         !self.is_final() && (next.is_final() || (next as u8) >= (self as u8))

@@ -11,6 +11,11 @@ use teams::model::TeamSpec;
 #[derive(Debug)]
 pub enum Environment {}
 
+impl Environment {
+    /// The rule that a deployment breaks which would make an environment of a name that is another's.
+    pub const TAKEN: &'static str = "environment/taken";
+}
+
 impl Kind for Environment {
     const KIND: &'static str = "Environment";
     type Spec = EnvironmentSpec;

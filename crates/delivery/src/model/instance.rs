@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 use super::{DefinitionRef, NodeId};
 
+/// The resource types of whose data `towpath resource dump` keeps a copy.
+pub const DUMPED: [&str; 4] = ["postgres", "mysql", "volume", "s3"];
+
 /// One resource of an environment. Scope: the environment; name: [`instance_name`].
 #[derive(Debug)]
 pub enum ResourceInstance {}

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use kernel::{
-    Cause, Change, Key, Kind, NewEvent, Next, Outcome, Reconciler, Resource, Result,
+    Cause, Change, Error, Key, Kind, NewEvent, Next, Outcome, Reconciler, Resource, Result,
     reconciler::Context,
 };
 use serde_json::json;
@@ -345,6 +345,7 @@ impl Pass<'_> {
 
     async fn last_lines(&self, workload: &Resource<Workload>) -> Vec<String> {
         const LINES: usize = 20;
+        const PATIENCE: Duration = Duration::from_secs(2);
         let Resource { meta, spec, .. } = workload;
         let query = LogQuery {
             release: Some(spec.release),
@@ -352,13 +353,22 @@ impl Pass<'_> {
             ..LogQuery::default()
         };
         let lines = async {
-            let engine = self.delivery.engine_of(&meta.scope).await.ok()?;
-            let stream = engine.logs(&meta.scope, &meta.name, query).await.ok()?;
-            Some(stream.take(LINES).collect::<Vec<_>>().await)
+            let engine = self.delivery.engine_of(&meta.scope).await?;
+            let stream = engine.logs(&meta.scope, &meta.name, query).await?;
+            Ok::<_, Error>(stream.take(LINES).collect::<Vec<_>>().await)
         };
         // A log that cannot be read must not keep the diagnosis back.
-        let lines = tokio::time::timeout(Duration::from_secs(2), lines).await;
-        let mut lines = lines.ok().flatten().unwrap_or_default();
+        let lines = tokio::time::timeout(PATIENCE, lines).await;
+        let late = |_| {
+            let waited = PATIENCE.as_secs();
+            Err(Error::unavailable(format!(
+                "it did not come within {waited} s"
+            )))
+        };
+        let mut lines = match lines.unwrap_or_else(late) {
+            Ok(lines) => lines,
+            Err(error) => return vec![format!("(the log could not be read: {error})")],
+        };
         let texts = lines.iter().map(|line| line.line.clone()).collect();
         match self.delivery.redact(&meta.scope, &meta.name, texts).await {
             Ok(texts) => {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::{Before, Container, Probe, Release};
 
-/// The digest of everything in `release` but its id and its digest, in hexadecimal digits.
+/// The digest of everything in `release` but its id, its team and its digest, in hexadecimal digits.
 pub(super) fn of(release: &Release, key: &Secret) -> String {
     let key = key.derive("towpath release digest", 32);
     let mut content = Content(Sha256::new_with_prefix(key.expose()));

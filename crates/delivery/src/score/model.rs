@@ -1,7 +1,10 @@
 //! The workload as Score describes it, placeholders unresolved. Maps keep their keys sorted, so that
 //! the same input gives the same bytes.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -103,6 +106,22 @@ pub struct Container {
     /// Containers that wait for this one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub before: BTreeMap<String, Before>,
+}
+
+impl Container {
+    /// Whether `path`, from the working directory on, leads to a file of the workload's, or into a volume.
+    pub fn brings(&self, path: &str) -> bool {
+        let plain = |path: &str| -> PathBuf {
+            let parts = Path::new(path).components();
+            parts.filter(|part| *part != Component::CurDir).collect()
+        };
+        let wanted = plain(path);
+        self.files.keys().any(|target| plain(target) == wanted)
+            || self
+                .volumes
+                .keys()
+                .any(|target| wanted.starts_with(plain(target)))
+    }
 }
 
 /// What a container that is named in `before` waits for.

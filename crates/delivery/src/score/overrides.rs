@@ -9,8 +9,10 @@ use kernel::Problem;
 
 use super::{
     Document, Examined, Limits, Source,
+    check::list,
     placeholder::{join_path, split_path},
     read::{self, name, trees},
+    suggest,
     tree::{Content, Entry, Node, Sources, Span},
     yaml,
 };
@@ -107,7 +109,7 @@ impl Loader<'_> {
             Err(problem) => return self.problems.push(problem),
         };
         self.problems.extend(problems);
-        for node in nodes {
+        for mut node in nodes {
             let named = name(&node).map(str::to_owned);
             let several = self.workloads.len() > 1;
             let wanted = self
@@ -131,6 +133,15 @@ impl Loader<'_> {
                 });
                 continue;
             };
+            for (span, absent) in take_strays(tree, &mut node) {
+                let path = join_path(["containers", absent.name.as_str()]);
+                let problem = Problem::new("score/override", path, absent.message())
+                    .remedy(absent.remedy(&format!("give it an `image` in {}", file.name)));
+                self.problems.push(match span {
+                    Some(span) => problem.at(self.sources.location(span)),
+                    None => problem,
+                });
+            }
             merge(tree, node);
         }
     }
@@ -193,6 +204,18 @@ impl Loader<'_> {
                 ),
             });
         };
+        if let (true, ["containers", container, field, ..]) =
+            (value.is_some(), &names.iter().map(String::as_str).collect::<Vec<_>>()[..])
+            && let Some(absent) = Absent::of(tree, container)
+            // An image is all that a container needs, and another name is meant as one.
+            && (*field != "image" || absent.near.is_some())
+        {
+            let whole =
+                format!("give it whole: `--override 'containers.{container}={{image: IMAGE}}'`");
+            let mut problem = wrong(&absent.message(), &absent.remedy(&whole));
+            problem.path = join_path(["containers", *container]);
+            return Err(problem);
+        }
         let span = Span {
             source: number,
             line: 1,
@@ -225,6 +248,62 @@ impl Loader<'_> {
             }
         }
     }
+}
+
+/// A container that is to be changed, and is not there.
+struct Absent {
+    name: String,
+    /// Those that there are, for people.
+    there: String,
+    /// The one that was most likely meant.
+    near: Option<String>,
+}
+
+impl Absent {
+    /// That there is no container `name` in `tree`; none where there is, and where `tree` has none at all.
+    fn of(tree: &Node, name: &str) -> Option<Self> {
+        let containers = tree.get("containers")?.entries();
+        let names = || containers.iter().map(|entry| entry.key.as_str());
+        if containers.is_empty() || names().any(|other| other == name) {
+            return None;
+        }
+        Some(Self {
+            name: name.to_owned(),
+            there: list(names(), "and"),
+            near: suggest::nearest(name, names()).map(str::to_owned),
+        })
+    }
+
+    fn message(&self) -> String {
+        format!("there is no container `{}`, only {}", self.name, self.there)
+    }
+
+    /// `whole` is how one is added.
+    fn remedy(&self, whole: &str) -> String {
+        match &self.near {
+            Some(near) => format!("did you mean `{near}`? If you add a container, {whole}"),
+            None => format!("name one of these; if you add a container, {whole}"),
+        }
+    }
+}
+
+/// Takes out of `over` the containers that `base` does not have, and that have no image to be one: names that are
+/// not right. Answers each, and where it stands.
+fn take_strays(base: &Node, over: &mut Node) -> Vec<(Option<Span>, Absent)> {
+    let mut strays = Vec::new();
+    if let Some(Content::Map(entries)) = over.get_mut("containers").map(|node| &mut node.content) {
+        entries.retain(|entry| {
+            let changes = matches!(entry.node.content, Content::Map(_));
+            if !changes || entry.node.entry("image").is_some() {
+                return true;
+            }
+            let absent = Absent::of(base, &entry.key);
+            let is_known = absent.is_none();
+            strays.extend(absent.map(|absent| (entry.key_span, absent)));
+            is_known
+        });
+    }
+    strays
 }
 
 /// Merges `over` into `base`: maps field by field, everything else as a whole; null removes.

@@ -43,10 +43,10 @@ pub fn output_at(outputs: &BTreeMap<String, Output>, path: &[&str]) -> Option<Ou
 
 /// Resolves `workload` for an engine. Every problem is reported, not only the first; none of them
 /// shows what a placeholder resolved to. The digest is keyed with `digest_key`, so that it tells
-/// nothing of the secrets in it; it covers everything but `id`.
+/// nothing of the secrets in it; it covers everything but `id` and `team`.
 pub fn release(
     workload: &Workload,
-    id: ReleaseRef,
+    (id, team): (ReleaseRef, String),
     reaches: Vec<SocketAddr>,
     lookup: &Lookup<'_>,
     digest_key: &Secret,
@@ -78,6 +78,7 @@ pub fn release(
     let annotations = &workload.metadata.annotations;
     let mut release = engine::Release {
         id,
+        team,
         digest: String::new(),
         containers,
         ports: ports.collect(),

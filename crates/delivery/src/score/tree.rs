@@ -5,22 +5,44 @@ use serde_json::{Map, Number, Value};
 
 /// The texts that a tree was read from.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sources(Vec<(String, String)>);
+pub(super) struct Sources(Vec<Source>);
+
+/// A text under its name.
+#[derive(Debug, Clone)]
+struct Source {
+    name: String,
+    text: String,
+    /// Where each line begins: a file may have as many mistakes as lines, and is not read again for each.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    /// The lines from number `first` (from 0) on, without their ends.
+    fn lines_from(&self, first: usize) -> std::str::Lines<'_> {
+        let begin = self.lines.get(first).copied();
+        self.text[begin.unwrap_or(self.text.len())..].lines()
+    }
+}
 
 impl Sources {
     /// Adds a text under the name that the caller gave it.
     pub(super) fn add(&mut self, name: &str, text: &str) -> usize {
-        self.0.push((name.to_owned(), text.to_owned()));
+        let ends = text.match_indices('\n').map(|(end, _)| end + 1);
+        self.0.push(Source {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            lines: std::iter::once(0).chain(ends).collect(),
+        });
         self.0.len() - 1
     }
 
     pub(super) fn name(&self, source: usize) -> &str {
-        &self.0[source].0
+        &self.0[source].name
     }
 
     fn line(&self, span: Span) -> &str {
-        let text = &self.0[span.source].1;
-        text.lines().nth(span.line - 1).unwrap_or_default()
+        let mut lines = self.0[span.source].lines_from(span.line - 1);
+        lines.next().unwrap_or_default()
     }
 
     /// The text of `span` on its first line.
@@ -43,16 +65,16 @@ impl Sources {
     /// Where the `nth` (from 0) `wanted` stands within `span`; `span` itself where it is written
     /// otherwise there (folded, or with escapes).
     pub(super) fn find(&self, span: Span, wanted: &str, nth: usize) -> Span {
-        let text = &self.0[span.source].1;
+        let text = &self.0[span.source];
         let mut left = span.chars;
         let mut column = span.column;
         let mut nth = nth;
-        for (index, line) in text.lines().enumerate().skip(span.line - 1) {
+        for (index, line) in text.lines_from(span.line - 1).enumerate() {
             let visible: String = line.chars().skip(column - 1).take(left).collect();
             for (at, _) in visible.match_indices(wanted) {
                 if nth == 0 {
                     return Span {
-                        line: index + 1,
+                        line: span.line + index,
                         column: column + visible[..at].chars().count(),
                         chars: wanted.chars().count(),
                         ..span

@@ -13,6 +13,9 @@ use super::{
 /// Reading ends at so many keys that are there twice: the file is broken as a whole.
 const MAX_DUPLICATES: usize = 20;
 
+/// So many empty lines are passed over to find the tab that a mistake is about.
+const MOST_BLANK: usize = 100;
+
 /// What an input may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -107,6 +110,12 @@ pub(super) fn read(
         }
     }
     (reader.documents, reader.problems)
+}
+
+/// The column, from 1, of the first tab in what a line is indented by.
+fn tab_of(line: &str) -> Option<usize> {
+    let indent = &line[..line.len() - line.trim_start().len()];
+    Some(indent.chars().position(|c| c == '\t')? + 1)
 }
 
 struct Reader<'a> {
@@ -435,20 +444,26 @@ impl Reader<'_> {
 
     fn malformed(&self, text: &str, error: &saphyr_parser::ScanError) -> Problem {
         let marker = error.marker();
-        let span = Span {
+        let mut span = Span {
             source: self.source,
             line: marker.line().max(1),
             column: marker.col() + 1,
             chars: 1,
         };
         let near = |line: usize| text.lines().nth(line.wrapping_sub(1)).unwrap_or_default();
-        let tab = [span.line.saturating_sub(1), span.line]
-            .into_iter()
-            .any(|line| {
-                let line = near(line);
-                line[..line.len() - line.trim_start().len()].contains('\t')
-            });
-        let remedy = if tab {
+        // A text that goes on in the next line is told where its first one ends: the tab is in that line.
+        let mut below = span.line + 1;
+        while near(below).trim().is_empty() && below < span.line + MOST_BLANK {
+            below += 1;
+        }
+        let below = error.info().contains("tab").then_some(below);
+        let tab = std::iter::once(span.line)
+            .chain(below)
+            .find_map(|line| Some((line, tab_of(near(line))?)));
+        if let Some((line, column)) = tab {
+            (span.line, span.column) = (line, column);
+        }
+        let remedy = if tab.is_some() || tab_of(near(span.line.saturating_sub(1))).is_some() {
             "indent with spaces: YAML takes no tabs"
         } else if error.info().contains("recursion limit") {
             "flatten it"

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use kernel::{
-    Caller, Change, Error, ErrorKind, Key, Kind, NewEvent, Outcome, Problem, Query, Resource,
-    Result, anew, installed,
+    Caller, Change, Error, ErrorKind, Key, Kind, NewEvent, Outcome, Query, Resource, Result, anew,
+    labels,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Delivery,
@@ -14,15 +14,11 @@ use super::{
         DEFINITION_CHANGE, DEFINITION_DELETE, ENVIRONMENT_CHANGE, ENVIRONMENT_CREATE, ROLE_CHANGE,
         of_platform,
     },
-    differences,
     environments::Roles,
     plans::context_of,
 };
 use crate::{
-    api::{
-        Applied, ApplyAnswer, ApplyOutcome, ApplyRequest, DefinitionDeleted, ExplainRequest,
-        GraphAnswer, NewEnvironment,
-    },
+    api::{Applied, ApplyOutcome, DefinitionDeleted, ExplainRequest, GraphAnswer, NewEnvironment},
     definition::{
         self, Applicable, Context, Explanation,
         document::{DocumentMeta, Envelope, EnvironmentFields},
@@ -33,102 +29,12 @@ use crate::{
     },
 };
 
-/// As many are written as one: others wait for as long.
-const MOST_DOCUMENTS: usize = 1000;
-
 impl Delivery {
-    /// Applies documents, all or none.
-    pub async fn apply(&self, caller: &Caller, request: ApplyRequest) -> Result<ApplyAnswer> {
-        self.apply_or_plan(caller, request, false).await
-    }
-
-    pub(super) async fn apply_or_plan(
-        &self,
-        caller: &Caller,
-        request: ApplyRequest,
-        dry_run: bool,
-    ) -> Result<ApplyAnswer> {
-        let asked = request.documents.len();
-        if asked > MOST_DOCUMENTS {
-            let message = format!("{asked} documents are applied at once; {MOST_DOCUMENTS} may be");
-            return Err(Error::new(ErrorKind::TooLarge, message)
-                .remedy("apply them in parts: each part is applied whole or not at all"));
-        }
-        let mut problems = Vec::new();
-        let (mut documents, mut in_part) = (Vec::new(), Vec::new());
-        let mut others = Vec::new();
-        let mut order = Vec::new();
-        for (index, value) in request.documents.iter().enumerate() {
-            let place = format!("documents[{index}]");
-            let is_other = self.documents.get().is_some_and(|d| d.takes(value));
-            order.push(is_other);
-            if is_other {
-                others.push((place, value.clone()));
-                continue;
-            }
-            let (document, wrong) = Applicable::read(value, &place);
-            if let Some(document) = document {
-                let read = if wrong.is_empty() {
-                    &mut documents
-                } else {
-                    &mut in_part
-                };
-                read.push((place, document));
-            }
-            problems.extend(wrong.into_iter().map(|it| self.naming_kinds(it)));
-        }
-        problems.extend(self.check_documents(&documents));
-        let of_parts = self.check_documents(&in_part).into_iter();
-        problems.extend(of_parts.filter(definition::stands_alone));
-        if !problems.is_empty() {
-            return Err(Error::problems(NOT_APPLIED, problems));
-        }
-        // What else is written to a team or a namespace at the same time is no reason to ask again.
-        anew(|| async {
-            let (change, mut items) = self.apply_once(caller, &documents, &others, &order).await?;
-            if dry_run {
-                differences::tell(&self.store, &change, &mut items).await?;
-            } else if !change.is_empty() {
-                self.store.commit(change).await?;
-            }
-            Ok(ApplyAnswer { items })
-        })
-        .await
-    }
-
-    /// What is to be written, and what that does. `order` says of each document whether it is another domain's.
-    async fn apply_once(
-        &self,
-        caller: &Caller,
-        ours: &[(String, Applicable)],
-        others: &[(String, Value)],
-        order: &[bool],
-    ) -> Result<(Change, Vec<Applied>)> {
-        let mut change = Change::new().by(caller);
-        let theirs = match self.documents.get() {
-            Some(takes) if !others.is_empty() => takes.apply(caller, others, &mut change).await?,
-            _ => vec![],
-        };
-        let ours = self
-            .apply_into(&mut change, caller, ours.to_vec(), false)
-            .await?;
-        let (mut ours, mut theirs) = (ours.into_iter(), theirs.into_iter());
-        let items = order.iter().filter_map(|is_other| {
-            if *is_other {
-                theirs.next()
-            } else {
-                ours.next()
-            }
-        });
-        let items = items.collect();
-        Ok((change, items))
-    }
-
     /// Applies what comes with the platform: what people have changed since stays as they want it.
     pub async fn install_defaults(&self) -> Result<()> {
         let caller = Caller::system("defaults", uuid::Uuid::now_v7());
         // Another replica, or a person, may have been faster with one of them: the others are still missing.
-        installed(|| async {
+        anew(|| async {
             let defaults = definition::defaults().into_iter();
             let defaults = defaults.map(|document| (String::new(), document)).collect();
             self.apply_all(&caller, defaults, true).await
@@ -151,45 +57,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Adds what documents say to what is in `change` already.
-    async fn apply_into(
-        &self,
-        change: &mut Change,
-        caller: &Caller,
-        documents: Vec<(String, Applicable)>,
-        built_in: bool,
-    ) -> Result<Vec<Applied>> {
-        let mut items = Vec::new();
-        let roles: Roles = documents
-            .iter()
-            .filter_map(|(_, document)| match document {
-                Applicable::EnvironmentRole(d) => {
-                    Some((d.metadata.name.to_string(), d.spec.clone()))
-                }
-                _ => None,
-            })
-            .collect();
-        for (place, document) in documents {
-            let applied = match document {
-                Applicable::ResourceDefinition(d) => {
-                    self.apply_definition(change, caller, d.metadata, d.spec, built_in)
-                        .await
-                }
-                Applicable::EnvironmentRole(d) => {
-                    self.apply_role(change, caller, d.metadata, d.spec, built_in)
-                        .await
-                }
-                Applicable::Environment(d) => {
-                    self.apply_environment(change, caller, d, &place, &roles)
-                        .await
-                }
-            };
-            items.push(applied.map_err(|error| at_document(error, place))?);
-        }
-        Ok(items)
-    }
-
-    async fn apply_definition(
+    pub(super) async fn apply_definition(
         &self,
         change: &mut Change,
         caller: &Caller,
@@ -202,6 +70,7 @@ impl Delivery {
         self.guard
             .require(caller, DEFINITION_CHANGE, &target)
             .await?;
+        labels::check(&meta.labels)?;
         let held = self.store.get::<ResourceDefinition>("", name).await?;
         let (outcome, revision) = match held {
             Some(held) if built_in && !held.status.built_in => {
@@ -270,7 +139,7 @@ impl Delivery {
         Ok(numbers.max().unwrap_or(0))
     }
 
-    async fn apply_role(
+    pub(super) async fn apply_role(
         &self,
         change: &mut Change,
         caller: &Caller,
@@ -281,6 +150,7 @@ impl Delivery {
         let name = meta.name.as_str();
         let target = of_platform::<EnvironmentRole>(name);
         self.guard.require(caller, ROLE_CHANGE, &target).await?;
+        labels::check(&meta.labels)?;
         let outcome = match self.store.get::<EnvironmentRole>("", name).await? {
             // A role that is there is as people want it.
             Some(held) if built_in || held.spec == spec => ApplyOutcome::Unchanged,
@@ -310,7 +180,7 @@ impl Delivery {
         Ok(applied::<EnvironmentRole>(name, outcome, None))
     }
 
-    async fn apply_environment(
+    pub(super) async fn apply_environment(
         &self,
         change: &mut Change,
         caller: &Caller,
@@ -456,20 +326,6 @@ impl Delivery {
             .collect();
         Ok(GraphAnswer { graph, phases })
     }
-}
-
-const NOT_APPLIED: &str = "the documents cannot be applied";
-
-/// `error` as what is wrong with the document at `place`.
-fn at_document(mut error: Error, place: String) -> Error {
-    if !place.is_empty() && error.problems.is_empty() && error.kind != ErrorKind::Internal {
-        error.problems.push(Problem {
-            remedy: error.remedy.take(),
-            ..Problem::new("document/refused", place, error.message)
-        });
-        error.message = NOT_APPLIED.into();
-    }
-    error
 }
 
 /// The name of an environment that the caller may not see.

@@ -2,6 +2,7 @@
 //! apart, that changes its resources.
 
 pub(crate) mod access;
+mod apply;
 mod checks;
 mod claims;
 pub(crate) mod confidence;
@@ -30,7 +31,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-pub use resources::DUMPED;
 pub use teams::TeamData;
 
 use kernel::{Error, Guard, Kind, Problem, Query, Resource, Result, Secret, Store, Turns};

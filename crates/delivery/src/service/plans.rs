@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Caller, Error, Problem, Query, Record, Resource, Result};
+use kernel::{Caller, Error, Problem, Query, Resource, Result};
 use serde_json::{Value, json};
 
 use super::{
-    Delivery, claims::Claims, deploy::Order, outdated::Outdated, quota::Counted,
+    Delivery, claims::Claims, deploy::Order, outdated::Outdated, preview, quota::Sum,
     shields::seen_by_policy,
 };
 use crate::{
     definition::{self, Context},
     engine::Objection,
-    model::{Environment, Graph, ResourceInstance, RouteSpec, Workload, instance_name},
+    model::{Environment, Graph, NodeId, ResourceInstance, RouteSpec, Workload, instance_name},
     plan::{self, Action, Plan, Running, RunningResource, Wanted},
     score::{self, suggest},
     verify::Decision,
@@ -28,10 +28,19 @@ pub(super) struct Draft {
     pub(super) claims: Claims,
     /// What is made anew, since what it stands for has changed.
     pub(super) outdated: Outdated,
-    /// Where the team comes near the end of what it may ask for: told with the deployment.
-    pub(super) near: Option<Value>,
-    /// Kept with the deployment, so that no other is counted beside it.
-    pub(super) counted: Option<Record<Counted>>,
+    /// What it comes to; what is wrong with that, and to be said of it, is said with the rest.
+    pub(super) sum: Sum,
+}
+
+impl Draft {
+    /// The plan as it is carried out, where the deployment comes to `sum` in its turn.
+    pub(super) fn plan_counted(&self, sum: &Sum) -> Plan {
+        let mut plan = self.plan.clone();
+        let others = plan.warnings.len() - self.sum.warnings.len();
+        plan.warnings.truncate(others);
+        plan.warnings.extend_from_slice(&sum.warnings);
+        plan
+    }
 }
 
 /// What stands against workloads, and what is to be said of them all the same.
@@ -61,9 +70,15 @@ impl Delivery {
         if problems.is_empty() {
             problems.extend(accepted_of_nothing(&graph, &order.accept));
         }
-        problems.extend(self.check_params(&graph));
+        let (mistaken, wrong) = self.check_params(&graph);
+        problems.extend(wrong);
         problems.extend(shared_with_others(&graph, &instances, order));
-        let (claims, wrong) = self.claims(environment, &graph, order, &instances, &running);
+        let beside = preview::Beside {
+            instances: &instances,
+            running: &running,
+            mistaken: &mistaken,
+        };
+        let (claims, wrong) = self.claims(environment, &graph, order, &beside);
         problems.extend(wrong);
         let (outdated, missing) = self.outdated(environment, &graph, &instances).await?;
         problems.extend(missing);
@@ -71,9 +86,8 @@ impl Delivery {
         problems.extend(objections.problems);
         let mut warnings: Vec<_> = stays.into_iter().map(|p| p.message).collect();
         warnings.extend(objections.warnings);
-        let sum = self.check_quota(environment, order, &running).await?;
-        problems.extend(sum.problems);
-        warnings.extend(sum.warnings);
+        let mut sum = self.check_quota(environment, order, &running).await?;
+        problems.append(&mut sum.problems);
         let routes: Vec<RouteSpec> = self
             .routes_of(name)
             .await?
@@ -111,6 +125,8 @@ impl Delivery {
             problems.extend(unread.problems);
             plan.warnings.extend(unread.warnings);
         }
+        // The last: `plan_counted` puts others in their place.
+        plan.warnings.extend_from_slice(&sum.warnings);
         if !problems.is_empty() {
             return Err(refused(problems));
         }
@@ -122,8 +138,7 @@ impl Delivery {
             policy_input,
             claims,
             outdated,
-            near: sum.news,
-            counted: sum.counted,
+            sum,
         })
     }
 
@@ -203,9 +218,10 @@ impl Delivery {
         )
     }
 
-    fn check_params(&self, graph: &Graph) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for node in graph.nodes.values() {
+    /// What is wrong with the parameters, and whose they are.
+    fn check_params(&self, graph: &Graph) -> (BTreeSet<NodeId>, Vec<Problem>) {
+        let (mut mistaken, mut problems) = (BTreeSet::new(), Vec::new());
+        for (id, node) in &graph.nodes {
             let Some(provisioner) = self.provisioner(&node.provisioner) else {
                 problems.push(
                     Problem::new(
@@ -220,17 +236,16 @@ impl Delivery {
                 );
                 continue;
             };
-            problems.extend(
-                provisioner
-                    .check(&node.params)
-                    .into_iter()
-                    .map(|problem| Problem {
-                        path: format!("{}.{}", node.asked_by.join(", "), problem.path),
-                        ..problem
-                    }),
-            );
+            let wrong = provisioner.check(&node.params);
+            if !wrong.is_empty() {
+                mistaken.insert(id.clone());
+            }
+            problems.extend(wrong.into_iter().map(|problem| Problem {
+                path: format!("{}.{}", node.asked_by.join(", "), problem.path),
+                ..problem
+            }));
         }
-        problems
+        (mistaken, problems)
     }
 
     fn url_of(&self, workload: &str, claims: &BTreeMap<String, RouteSpec>) -> Option<String> {
@@ -304,7 +319,7 @@ fn remark(problem: &Problem) -> String {
     }
 }
 
-fn refused(problems: Vec<Problem>) -> Error {
+pub(super) fn refused(problems: Vec<Problem>) -> Error {
     Error::problems("this cannot be deployed", problems)
 }
 

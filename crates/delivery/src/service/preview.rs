@@ -1,7 +1,7 @@
 //! What a deployment leads to, as far as that is known before anything is made: hosts and paths of the
 //! gateway that it claims, and ports of workloads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{Problem, Resource};
 use serde_json::Value;
@@ -16,6 +16,14 @@ use crate::{
 /// The workloads that a deployment may lead to, by name.
 type Reachable<'a> = BTreeMap<&'a str, &'a score::Workload>;
 
+/// What there is beside a deployment's graph.
+pub(super) struct Beside<'a> {
+    pub(super) instances: &'a [Resource<ResourceInstance>],
+    pub(super) running: &'a [Resource<Workload>],
+    /// Whose parameters are wrong: what follows from these is not told as well.
+    pub(super) mistaken: &'a BTreeSet<NodeId>,
+}
+
 impl Delivery {
     /// What the deployment claims of the gateway, and what is wrong with what it leads to.
     pub(super) fn claims(
@@ -23,9 +31,13 @@ impl Delivery {
         environment: &Resource<Environment>,
         graph: &Graph,
         order: &Order,
-        instances: &[Resource<ResourceInstance>],
-        running: &[Resource<Workload>],
+        beside: &Beside<'_>,
     ) -> (Claims, Vec<Problem>) {
+        let Beside {
+            instances,
+            running,
+            mistaken,
+        } = *beside;
         let name = &environment.meta.name;
         let reachable = reachable(order, running);
         let (mut claims, mut problems) = (Claims::new(), Vec::new());
@@ -64,6 +76,9 @@ impl Delivery {
                 .iter()
                 .filter_map(|way| unreachable(&asker, way, &reachable));
             problems.extend(astray);
+            if mistaken.contains(&id) {
+                continue;
+            }
             match provisioner.preview(&request) {
                 None => {}
                 Some(Err(error)) => problems.push(Problem {

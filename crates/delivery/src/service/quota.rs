@@ -65,6 +65,10 @@ pub(super) struct Counted {
 
 impl Transient for Counted {
     const KIND: &'static str = "team-counted";
+
+    fn called(team: &str) -> String {
+        format!("the workloads of team `{team}`")
+    }
 }
 
 /// What a deployment comes to, of what its team may ask for.

@@ -11,12 +11,9 @@ use super::{
 };
 use crate::{
     api::ResourceOutputs,
-    model::{Environment, ResourceInstance},
+    model::{DUMPED, Environment, ResourceInstance},
     provisioner::Output,
 };
-
-/// The resource types of whose data `towpath resource dump` keeps a copy.
-pub const DUMPED: [&str; 4] = ["postgres", "mysql", "volume", "s3"];
 
 /// Resources that a refusal names at the most: more would hide what it says.
 const NAMED: usize = 10;
@@ -30,7 +27,19 @@ impl Delivery {
         environment: &str,
         name: &str,
     ) -> Result<Resource<ResourceInstance>> {
-        anew(|| self.resource_rotate_once(caller, environment, name)).await
+        anew(|| self.resource_rotate_once(caller, environment, name, None)).await
+    }
+
+    /// The same where its rotation is still `known`, or one before it. Asked again for the same `known`, it is
+    /// rotated already.
+    pub async fn resource_renew(
+        &self,
+        caller: &Caller,
+        environment: &str,
+        name: &str,
+        known: u32,
+    ) -> Result<Resource<ResourceInstance>> {
+        anew(|| self.resource_rotate_once(caller, environment, name, Some(known))).await
     }
 
     async fn resource_rotate_once(
@@ -38,10 +47,14 @@ impl Delivery {
         caller: &Caller,
         environment: &str,
         name: &str,
+        known: Option<u32>,
     ) -> Result<Resource<ResourceInstance>> {
         let (room, mut instance) = self
             .instance_for(caller, environment, name, RESOURCE_ROTATE)
             .await?;
+        if known.is_some_and(|known| instance.spec.rotation > known) {
+            return Ok(instance);
+        }
         if instance.is_deleting() {
             return Err(Error::conflict(format!(
                 "{} is being removed",
@@ -70,6 +83,18 @@ impl Delivery {
             json!({ "rotation": instance.spec.rotation, "usedBy": instance.status.used_by }),
         ));
         self.store.commit(change).await?.resource(&instance.key())
+    }
+
+    /// Why the credentials that an instance had at `rotation` stay good whatever rotation comes, and what people do
+    /// about it. None: a rotation ends them.
+    pub fn not_ended_by_rotation(
+        &self,
+        instance: &Resource<ResourceInstance>,
+        rotation: u32,
+    ) -> Option<String> {
+        let Resource { spec, status, .. } = instance;
+        let provisioner = self.provisioner(&spec.provisioner)?;
+        provisioner.not_ended_by_rotation(&spec.params, &status.state, rotation)
     }
 
     /// An instance, by its name or by what it is in the graph: `postgres.default#notes.db`.
@@ -251,10 +276,11 @@ fn known_as(
     }
 }
 
-/// The command that keeps a copy of the data of `instance`.
+/// The command that keeps a copy of the data of `instance`. Its file bears the environment's name: a resource may be
+/// called the same in each.
 pub(super) fn dump_command(instance: &Resource<ResourceInstance>) -> String {
     let (name, environment) = (&instance.meta.name, &instance.meta.scope);
-    format!("towpath resource dump {name} --env {environment} --out {name}.dump")
+    format!("towpath resource dump {name} --env {environment} --out {environment}-{name}.dump")
 }
 
 /// What keeps a copy of the data of `instances` before it goes, and what is done then.

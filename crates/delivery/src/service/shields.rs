@@ -1,6 +1,6 @@
 //! No shields: what the platform shows of its own work.
 
-use kernel::{Caller, Error, Kind as _, Resource, Result};
+use kernel::{Caller, Error, Kind as _, Meta, Resource, Result};
 use serde_json::{Value, json};
 
 use super::{Delivery, access::Seen as _, outputs};
@@ -199,9 +199,11 @@ impl Delivery {
             workload: workload.meta.name.clone(),
             release: workload.spec.release,
         };
+        let team = workload.meta.labels.get(Meta::TEAM).cloned();
+        let of = (id, team.unwrap_or_default());
         let reaches = inputs.reaches.clone();
         let score = &workload.spec.score;
-        score::release(score, id, reaches, lookup, self.digest_key()).map_err(|problems| {
+        score::release(score, of, reaches, lookup, self.digest_key()).map_err(|problems| {
             let all: Vec<_> = problems.into_iter().map(|p| p.message).collect();
             all.join("; ")
         })

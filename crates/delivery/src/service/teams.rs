@@ -6,8 +6,8 @@ use kernel::{Caller, Change, Key, Kind, NewEvent, Query, Resource, Result};
 use serde_json::json;
 use teams::model::Namespace;
 
-use super::{DUMPED, Delivery, resources::dump_command};
-use crate::model::Environment;
+use super::{Delivery, resources::dump_command};
+use crate::model::{DUMPED, Environment};
 
 /// What holds data of a team's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! A fault that is known to last ends a deployment before its deadline; all else is waited for.
 
-use std::time::Duration;
-
+use kernel::Key;
 use testkit::eventually;
 use towpath_delivery::{
     engine::Phase,
@@ -49,7 +48,18 @@ async fn what_may_heal_is_waited_for() {
         (phase(&platform, name).await == DeploymentPhase::Observing).then_some(())
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // However often it is looked at.
+    let looks = || {
+        let mut queues = platform.driver.stats().into_iter();
+        let queue = queues.find(|queue| queue.reconciler == "deployments");
+        queue.unwrap().runs
+    };
+    let (before, nudger) = (looks(), platform.driver.nudger());
+    eventually("it is looked at again and again", WITHIN, || async {
+        nudger.nudge(Key::of::<Deployment>("dev", name));
+        (looks() > before + 5).then_some(())
+    })
+    .await;
     assert_eq!(phase(&platform, name).await, DeploymentPhase::Observing);
     platform.machine.set("web", Phase::Ready);
     eventually("it succeeds", WITHIN, || async {
@@ -84,5 +94,25 @@ async fn what_has_ended_waits_for_nothing() {
     .await;
     assert_eq!(ended.phase, DeploymentPhase::Failed);
     assert_eq!(ended.waiting_for, Vec::<String>::new());
+    platform.driver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_be_read_is_told_apart_from_an_empty_one() {
+    let platform = Platform::start().await;
+    *platform.machine.phase.lock().unwrap() = Phase::Failed;
+    let mut logs = Vec::new();
+    for (name, mute) in [("quiet", None), ("mute", Some("the disk is away"))] {
+        *platform.machine.mute.lock().unwrap() = mute.map(Into::into);
+        let begun = platform.deploy(name, "bad").await;
+        let failure = eventually("it fails", WITHIN, || async {
+            let found = platform.store.expect::<Deployment>("dev", &begun.meta.name);
+            found.await.unwrap().status.failure
+        })
+        .await;
+        logs.push(failure.log);
+    }
+    assert_eq!(logs[0], Vec::<String>::new());
+    assert_eq!(logs[1], ["(the log could not be read: the disk is away)"]);
     platform.driver.shutdown().await;
 }

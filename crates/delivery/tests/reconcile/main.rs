@@ -6,4 +6,5 @@ mod away;
 mod history;
 mod lasting;
 mod removal;
+mod rotation;
 mod support;

@@ -40,6 +40,8 @@ pub(crate) struct Machine {
     pub(crate) lasting: Mutex<Option<String>>,
     /// Why nothing can be removed.
     pub(crate) stuck: Mutex<Option<EngineError>>,
+    /// Why no log can be read.
+    pub(crate) mute: Mutex<Option<String>>,
     changes: broadcast::Sender<ReleaseRef>,
 }
 
@@ -123,7 +125,14 @@ impl Engine for Machine {
         _: &str,
         _: LogQuery,
     ) -> Result<BoxStream<'static, LogLine>, EngineError> {
-        Ok(stream::empty().boxed())
+        match self.mute.lock().unwrap().clone() {
+            None => Ok(stream::empty().boxed()),
+            Some(message) => Err(EngineError {
+                message,
+                remedy: None,
+                retry: true,
+            }),
+        }
     }
 
     fn changes(&self) -> broadcast::Receiver<ReleaseRef> {
@@ -136,6 +145,8 @@ impl Engine for Machine {
 pub(crate) struct Things {
     /// What the server says in place of doing what it is asked.
     pub(crate) away: Mutex<Option<ProvisionError>>,
+    /// Why no rotation ends credentials.
+    pub(crate) shared: Mutex<Option<String>>,
     pub(crate) removed: Mutex<Vec<String>>,
 }
 
@@ -186,6 +197,10 @@ impl Provisioner for Things {
 
     async fn retire(&self, _: &Request) -> Result<(), ProvisionError> {
         self.ask()
+    }
+
+    fn not_ended_by_rotation(&self, _: &Map<String, Value>, _: &Value, _: u32) -> Option<String> {
+        self.shared.lock().unwrap().clone()
     }
 
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
@@ -262,6 +277,7 @@ impl Platform {
             phase: Mutex::new(Phase::Ready),
             lasting: Mutex::default(),
             stuck: Mutex::default(),
+            mute: Mutex::default(),
             changes: broadcast::channel(16).0,
         });
         let things = Arc::new(Things::default());

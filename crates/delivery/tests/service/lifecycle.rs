@@ -1,8 +1,11 @@
 //! What becomes of a deployment when a provisioner or a workload fails, and when data would be lost.
 
-use kernel::ErrorKind;
+use kernel::{Caller, ErrorKind};
 use serde_json::json;
-use towpath_delivery::model::{DeploymentPhase, InstancePhase, begin_release};
+use towpath_delivery::{
+    api::Rollback,
+    model::{DeploymentPhase, InstancePhase, begin_release},
+};
 
 use crate::room::{LONG, Room};
 
@@ -66,6 +69,34 @@ async fn what_no_other_try_mends_fails_the_deployment_at_once() {
     let again = room.deploy("notes:1", &[("box", 9)], &[]).await;
     room.succeeded(&again).await;
     assert_eq!(room.shelf.sizes(), [json!(9)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_never_was_good_is_not_returned_to() {
+    let room = Room::open().await;
+    let back = async |to: &str| {
+        let to = Rollback {
+            to: Some(to.to_owned()),
+            ..Rollback::default()
+        };
+        room.delivery
+            .rollback(&Caller::local_admin(), "dev", to)
+            .await
+    };
+    let failed = room.ended(&room.deploy_briefly("broken").await).await;
+    assert_eq!(failed.status.phase, DeploymentPhase::Failed);
+    let none = back("d-1").await.unwrap_err();
+    assert_eq!(none.kind, ErrorKind::Conflict, "{none}");
+    assert!(none.remedy.unwrap().contains("there is no good one yet"));
+
+    room.succeeded(&room.deploy("notes:1", &[], &[]).await)
+        .await;
+    let named = back("d-1").await.unwrap_err();
+    assert_eq!(named.kind, ErrorKind::Conflict, "{named}");
+    assert!(named.message.contains("`d-1` failed"), "{named}");
+    let remedy = named.remedy.unwrap();
+    assert!(remedy.contains("--to: `d-2`;"), "{remedy}");
+    room.succeeded(&back("d-2").await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ mod defaults;
 mod ending;
 mod fakes;
 mod hosts;
+mod labels;
 mod lifecycle;
 mod mistakes;
 mod pins;

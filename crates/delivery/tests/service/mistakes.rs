@@ -57,7 +57,7 @@ async fn a_misspelt_field_hides_no_other_mistake_of_its_document() {
     assert_eq!(
         told(&problems),
         [
-            ("document/shape", "documents[0].spec.resorces"),
+            ("document/unknown-field", "documents[0].spec.resorces"),
             ("definition/provisioner", "documents[0].spec.provisioner"),
         ],
         "and nothing of `vault`, which comes from the first"
@@ -65,6 +65,43 @@ async fn a_misspelt_field_hides_no_other_mistake_of_its_document() {
     for problem in problems {
         assert!(problem.remedy.is_some(), "{problem:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_document_hides_none_of_the_others() {
+    let room = Room::open().await;
+    let document = |kind: &str, name: &str, spec: Value| {
+        json!({
+            "apiVersion": "towpath.dev/v1", "kind": kind, "metadata": { "name": name }, "spec": spec,
+        })
+    };
+    let documents = vec![
+        document("Environment", "one", json!({ "role": "nosuch" })),
+        document("Environment", "two", json!({ "role": "dev" })),
+        document("Environment", "three", json!({ "engine": "nosuch" })),
+    ];
+    let problems = room.apply(documents.clone()).await.unwrap_err().problems;
+    let refused = [
+        ("document/refused", "documents[0].spec.role"),
+        ("document/refused", "documents[2].spec.engine"),
+    ];
+    assert_eq!(told(&problems), refused);
+    assert!(room.environment("two").await.is_none(), "all or none");
+
+    // Nor does one that cannot be read.
+    let misspelt = document("Environment", "four", json!({ "rolle": "dev" }));
+    let all = [documents, vec![misspelt]].concat();
+    let problems = room.apply(all).await.unwrap_err().problems;
+    let mut told = told(&problems);
+    told.sort_unstable_by_key(|(_, path)| *path);
+    assert_eq!(
+        told,
+        [
+            refused[0],
+            refused[1],
+            ("document/unknown-field", "documents[3].spec.rolle")
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -70,6 +70,60 @@ async fn at_once_no_more_workloads_are_given_than_there_may_be(room: Room) {
     }
 }
 
+/// Not what was counted when they were planned, beside each other.
+async fn at_once_each_is_told_what_it_comes_to(room: Room) {
+    let amounts = json!({ "cpu": "100", "memory": "100Gi" });
+    let quota = json!({ "requests": amounts, "limits": amounts });
+    let allowance = json!({
+        "namespaces": 0, "quota": quota, "environments": quota, "workloads": 5,
+    });
+    room.register("payments", allowance).await;
+    let environments: Vec<String> = (0..5).map(|number| format!("pr-{number}")).collect();
+    let all = environments
+        .iter()
+        .map(|environment| room.deploy_for("payments", environment, "100m"));
+    let deployed = join_all(all).await.into_iter().map(Result::unwrap);
+    let told = deployed.flat_map(|one| one.spec.plan.warnings);
+    let mut told: Vec<_> = told.filter(|one| one.ends_with("workloads")).collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            "team `payments` will have 4 of its 5 workloads",
+            "team `payments` will have 5 of its 5 workloads",
+        ]
+    );
+}
+
+/// All of them fit, and each counts those before it.
+async fn thirty_who_deploy_at_once_for_one_team_all_do(room: Room) {
+    let amounts = json!({ "cpu": "100", "memory": "100Gi" });
+    let quota = json!({ "requests": amounts, "limits": amounts });
+    let allowance = json!({
+        "namespaces": 0, "quota": quota, "environments": quota, "workloads": 30,
+    });
+    room.register("payments", allowance).await;
+    let replica = room.replica();
+    let all = (0..30).map(|number| {
+        let delivery = if number % 2 == 0 {
+            &*room.delivery
+        } else {
+            &replica
+        };
+        let room = &room;
+        async move {
+            let environment = format!("pr-{number}");
+            room.deploy_by(delivery, "payments", &environment, "100m")
+                .await
+        }
+    });
+    for deployed in join_all(all).await {
+        deployed.unwrap();
+    }
+    let refused = room.deploy_for("payments", "pr-30", "100m").await;
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Invalid);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_several_workloads_take_together_is_said_at_one_of_them() {
     let room = Room::open().await;
@@ -110,6 +164,11 @@ mod sqlite {
     use super::Room;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn thirty_who_deploy_at_once_for_one_team_all_do() {
+        super::thirty_who_deploy_at_once_for_one_team_all_do(Room::open().await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn at_once_no_more_workloads_are_given_than_there_may_be() {
         super::at_once_no_more_workloads_are_given_than_there_may_be(Room::open().await).await;
     }
@@ -118,10 +177,22 @@ mod sqlite {
     async fn at_once_no_more_is_given_than_there_is() {
         super::at_once_no_more_is_given_than_there_is(Room::open().await).await;
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn at_once_each_is_told_what_it_comes_to() {
+        super::at_once_each_is_told_what_it_comes_to(Room::open().await).await;
+    }
 }
 
 mod postgres {
     use super::Room;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn thirty_who_deploy_at_once_for_one_team_all_do() {
+        if let Some(room) = Room::on_postgres().await {
+            super::thirty_who_deploy_at_once_for_one_team_all_do(room).await;
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn at_once_no_more_workloads_are_given_than_there_may_be() {
@@ -134,6 +205,13 @@ mod postgres {
     async fn at_once_no_more_is_given_than_there_is() {
         if let Some(room) = Room::on_postgres().await {
             super::at_once_no_more_is_given_than_there_is(room).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn at_once_each_is_told_what_it_comes_to() {
+        if let Some(room) = Room::on_postgres().await {
+            super::at_once_each_is_told_what_it_comes_to(room).await;
         }
     }
 }

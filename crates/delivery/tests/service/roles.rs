@@ -1,8 +1,15 @@
 //! Environment roles that are given and taken away at one time.
 
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+    mpsc,
+};
 
-use kernel::{Action, Authorizer, Caller, Query, Resource, Ruling, Sealer, Store, Target};
+use futures::future::join_all;
+use kernel::{
+    Action, Authorizer, Caller, ErrorKind, Query, Resource, Ruling, Sealer, Store, Target,
+};
 use serde_json::json;
 use tokio::sync::oneshot;
 use towpath_delivery::{
@@ -14,6 +21,7 @@ use towpath_delivery::{
 use crate::{
     defaults::{delivery, delivery_for},
     fakes::Operators,
+    room::Room,
 };
 
 /// Says that it was asked, and waits until it may go on.
@@ -108,4 +116,48 @@ async fn a_role_that_was_given_is_not_removed() {
         "{refused:?}"
     );
     store.expect::<EnvironmentRole>("", "trial").await.unwrap();
+}
+
+/// Each deployment writes what is observed of its environment, which gives no role.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_nothing_has_is_removed_while_others_deploy() {
+    let room = Room::open().await;
+    let removed = AtomicBool::new(false);
+    let deploys = async {
+        let mut number = 0;
+        while !removed.load(Ordering::SeqCst) {
+            number += 1;
+            room.deploy(&format!("notes:{number}"), &[], &[]).await;
+        }
+    };
+    let removes = async {
+        let caller = Caller::local_admin();
+        for _ in 0..10 {
+            with_role(&room.delivery).await;
+            let gone = room
+                .delivery
+                .environment_role_delete(&caller, "trial", None);
+            gone.await.unwrap();
+        }
+        removed.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(deploys, removes);
+}
+
+#[tokio::test]
+async fn of_those_who_make_one_environment_at_once_one_does_and_the_others_are_told() {
+    let (_directory, store) = store().await;
+    let this = delivery(&store);
+    this.install_defaults().await.unwrap();
+    with_role(&this).await;
+    let caller = Caller::local_admin();
+    let all = (0..10).map(|_| this.environment_create(&caller, of_that_role()));
+    let (made, refused): (Vec<_>, Vec<_>) =
+        join_all(all).await.into_iter().partition(Result::is_ok);
+    assert_eq!((made.len(), refused.len()), (1, 9));
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::AlreadyExists, "{error:?}");
+        assert_eq!(error.message, "environment `first` already exists");
+    }
 }

@@ -211,6 +211,22 @@ impl Room {
         environment: &str,
         cpu: &str,
     ) -> kernel::Result<Resource<Deployment>> {
+        self.deploy_by(&self.delivery, team, environment, cpu).await
+    }
+
+    /// Another replica, which reconciles nothing.
+    pub fn replica(&self) -> Delivery {
+        crate::defaults::delivery(&self.store)
+    }
+
+    /// The same as [`Room::deploy_for`], on the replica that `delivery` is.
+    pub async fn deploy_by(
+        &self,
+        delivery: &Delivery,
+        team: &str,
+        environment: &str,
+        cpu: &str,
+    ) -> kernel::Result<Resource<Deployment>> {
         let amounts = json!({ "cpu": cpu, "memory": "1M" });
         let workload = json!({
             "apiVersion": "score.dev/v1b1",
@@ -229,7 +245,7 @@ impl Room {
             teams: vec![team.into()],
             ..Caller::local_admin()
         };
-        self.delivery.deploy(&caller, environment, order).await
+        delivery.deploy(&caller, environment, order).await
     }
 
     /// Asks for the end of an environment, as its time does.

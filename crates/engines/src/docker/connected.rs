@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -77,7 +77,7 @@ impl Connected {
                 kept: 0,
             },
             releases: Mutex::default(),
-            forwards: Forwards::default(),
+            forwards: Forwards::new(config.slots.clone()),
             turns: Turns::default(),
             changes,
             config,
@@ -147,7 +147,7 @@ impl Connected {
         });
         if !same {
             // Dropped, it lets go of its containers and leaves them running.
-            (self.releases.lock().expect("no holder panics")).remove(id);
+            (self.releases.lock().unwrap_or_else(PoisonError::into_inner)).remove(id);
             self.adopt(id.clone(), &found);
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Connected {
             ..self.containers(&id, names)
         };
         let containers = Arc::new(containers);
-        let mut releases = self.releases.lock().expect("no holder panics");
+        let mut releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
         let before = releases.get(&id).map(|looked| looked.supervision.view());
         let supervision = Supervision::begin(
             plan,
@@ -206,7 +206,7 @@ impl Connected {
     fn looked(&self, id: &ReleaseRef) -> Option<Arc<Looked>> {
         self.releases
             .lock()
-            .expect("no holder panics")
+            .unwrap_or_else(PoisonError::into_inner)
             .get(id)
             .cloned()
     }
@@ -237,7 +237,10 @@ impl Connected {
             });
         }
         self.forwards.close(id).await;
-        self.releases.lock().expect("no holder panics").remove(id);
+        self.releases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
         // Without a listener there is nobody to nudge.
         let _ = self.changes.send(id.clone());
         Ok(())
@@ -262,7 +265,9 @@ impl Connected {
             }
         }
         let (_, gateway) = self.daemon.network(&id.environment).await?;
-        self.forwards.open(id, gateway, &release.reaches).await?;
+        self.forwards
+            .open((id, release.team.as_str()), gateway, &release.reaches)
+            .await?;
         let plan = Plan::new(release, BTreeMap::new());
         let names = release.containers.keys().cloned().collect();
         self.supervise(plan, names, release.ports.clone(), Some(release.clone()));
@@ -352,7 +357,8 @@ impl Connected {
 
     pub(super) async fn stand_down(&self) {
         let _turn = self.turns.of_all().await;
-        let all = std::mem::take(&mut *self.releases.lock().expect("no holder panics"));
+        let all =
+            std::mem::take(&mut *self.releases.lock().unwrap_or_else(PoisonError::into_inner));
         for (id, looked) in all {
             looked.supervision.release().await;
             self.forwards.close(&id).await;

@@ -12,11 +12,13 @@ mod connected;
 mod create;
 mod daemon;
 mod forward;
+mod keepalive;
 mod listens;
 mod logins;
 mod logs;
 mod names;
 mod runtime;
+mod slots;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -33,7 +35,7 @@ use tokio::sync::{OnceCell, broadcast};
 use uuid::Uuid;
 
 use self::connected::Connected;
-pub use self::logins::RegistryLogins;
+pub use self::{logins::RegistryLogins, slots::Slots};
 use crate::{Timing, targets};
 
 /// How a [`DockerEngine`] is set up.
@@ -50,6 +52,8 @@ pub struct DockerConfig {
     pub logins: RegistryLogins,
     /// How often to probe, and how long to wait before a restart.
     pub timing: Timing,
+    /// For the connections of containers to servers on this machine's loopback, which this process passes on.
+    pub slots: Slots,
 }
 
 impl DockerConfig {
@@ -61,6 +65,7 @@ impl DockerConfig {
             host: None,
             logins: RegistryLogins::of_this_user(),
             timing: Timing::default(),
+            slots: Slots::default(),
         }
     }
 }

@@ -114,7 +114,10 @@ fn program(path: &str, container: &score::Container, objections: &mut Vec<Object
     };
     match container.command.first() {
         None if image.starts_with('/') => {
-            if !executable(Path::new(image)) {
+            let program = Path::new(image);
+            if program.is_file() && !executable(program) {
+                objections.push(Objection::Refuse(unmarked(path, "image", image)));
+            } else if !executable(program) {
                 objections.push(refuse(format!(
                     "{image} is not an executable file of this machine"
                 )));
@@ -126,7 +129,13 @@ fn program(path: &str, container: &score::Container, objections: &mut Vec<Object
             "{image} is an image, and the process engine runs programs of this machine"
         ))),
         Some(command) => {
-            if !found(command) {
+            let is_relative = command.contains('/') && !command.starts_with('/');
+            if is_relative && !container.brings(command) {
+                // Whatever lies beside the platform, or the Score file: it starts elsewhere.
+                objections.push(Objection::Refuse(absent(path, command)));
+            } else if command.starts_with('/') && Path::new(command).is_file() && !found(command) {
+                objections.push(Objection::Refuse(unmarked(path, "command.0", command)));
+            } else if !is_relative && !found(command) {
                 let message = format!("there is no program {command} on this machine");
                 objections.push(refuse(message));
             } else if !image.starts_with('/') && image != "." {
@@ -143,12 +152,34 @@ fn executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
 }
 
-/// Whether `command` will be found: as a path, or where `PATH` says.
+/// That the file `program` is there, and may not be run.
+fn unmarked(path: &str, field: &str, program: &str) -> Problem {
+    Problem::new(
+        "engine/program",
+        format!("{path}.{field}"),
+        format!("the file {program} is not executable by the platform's user"),
+    )
+    .remedy(format!("run `chmod +x {program}`"))
+}
+
+/// That a command names what the working directory will not have.
+fn absent(path: &str, command: &str) -> Problem {
+    Problem::new(
+        "engine/program",
+        format!("{path}.command.0"),
+        format!(
+            "{command} counts from the working directory of the container, and is none of its files and volumes"
+        ),
+    )
+    .remedy(
+        "put it there by `files`, or give its whole path; what lies beside the Score file is named as \
+         `image: ./PROGRAM`, or by a `command` whose `image` is a path of this machine: that counts from \
+         the Score file as well",
+    )
+}
+
+/// Whether `command` will be found: as a whole path, or where `PATH` says.
 fn found(command: &str) -> bool {
-    // Paths below the working directory are only known at the start.
-    if command.contains('/') && !command.starts_with('/') {
-        return true;
-    }
     if command.starts_with('/') {
         return executable(Path::new(command));
     }

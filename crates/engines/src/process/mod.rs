@@ -11,9 +11,11 @@ mod check;
 mod listens;
 pub(crate) mod mounts;
 mod place;
+mod rotation;
 mod rundir;
 mod runtime;
 pub mod shim;
+mod start;
 pub(crate) mod table;
 mod walls;
 
@@ -22,7 +24,7 @@ use std::{
     ffi::OsString,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -124,6 +126,14 @@ struct Running {
     processes: Arc<Processes>,
 }
 
+impl Running {
+    /// Lets go of its processes: after this nothing of it starts any more, and nothing is written for it.
+    async fn release(&self) {
+        self.supervision.release().await;
+        self.processes.at_rest().await;
+    }
+}
+
 type Releases = Arc<Mutex<BTreeMap<ReleaseRef, Arc<Running>>>>;
 
 /// Runs workloads as processes. Dropped, it leaves them running.
@@ -163,7 +173,7 @@ impl ProcessEngine {
         let releases = Releases::default();
         let engine = Self {
             prober: Prober::new(machine.config.timing.probe_timeout)?,
-            rotation: tokio::spawn(rotate(machine.logs.clone(), Arc::clone(&releases))),
+            rotation: tokio::spawn(rotation::keep(machine.logs.clone(), Arc::clone(&releases))),
             turns: Turns::default(),
             ports: tokio::sync::Mutex::default(),
             changes: broadcast::channel(256).0,
@@ -195,13 +205,8 @@ impl ProcessEngine {
     fn supervise(&self, plan: Plan, directory: RunDir, record: Record, release: Option<Release>) {
         let id = record.id.clone();
         let machine = Arc::clone(&self.machine);
-        let processes = Arc::new(Processes {
-            machine,
-            directory,
-            record,
-            release,
-        });
-        let mut releases = self.releases.lock().expect("no holder panics");
+        let processes = Arc::new(Processes::new(machine, directory, record, release));
+        let mut releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
         let before = releases.get(&id).map(|running| running.supervision.view());
         let supervision = Supervision::begin(
             plan,
@@ -223,7 +228,7 @@ impl ProcessEngine {
     fn running(&self, id: &ReleaseRef) -> Option<Arc<Running>> {
         self.releases
             .lock()
-            .expect("no holder panics")
+            .unwrap_or_else(PoisonError::into_inner)
             .get(id)
             .cloned()
     }
@@ -241,7 +246,7 @@ impl ProcessEngine {
             return Ok(release.ports.iter().map(fixed).collect());
         }
         let known: Vec<Record> = {
-            let releases = self.releases.lock().expect("no holder panics");
+            let releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
             (releases.values())
                 .map(|running| running.processes.record.clone())
                 .collect()
@@ -271,8 +276,10 @@ impl ProcessEngine {
         if known.as_ref().map(|running| &running.processes.record) == record.as_ref() {
             return Ok(());
         }
-        // Dropped, it lets go of its processes and leaves them running.
-        (self.releases.lock().expect("no holder panics")).remove(id);
+        (self.releases.lock().unwrap_or_else(PoisonError::into_inner)).remove(id);
+        if let Some(known) = known {
+            known.release().await;
+        }
         if let Some(record) = record {
             self.adopt(directory, record);
         }
@@ -295,19 +302,15 @@ impl ProcessEngine {
             tcp: Vec::new(),
             containers: containers.into_iter().collect(),
         };
-        Ok(Processes {
-            machine: Arc::clone(&self.machine),
-            directory,
-            record,
-            release: None,
-        })
+        let machine = Arc::clone(&self.machine);
+        Ok(Processes::new(machine, directory, record, None))
     }
 
     async fn remove_now(&self, id: &ReleaseRef, grace: Duration) -> Result<(), EngineError> {
         let running = self.running(id);
         let strays;
         let processes = if let Some(running) = &running {
-            running.supervision.release().await;
+            running.release().await;
             &*running.processes
         } else {
             strays = self
@@ -321,7 +324,10 @@ impl ProcessEngine {
             .remove()
             .await
             .map_err(|error| failed(format!("remove what was made for {id}"), &error))?;
-        self.releases.lock().expect("no holder panics").remove(id);
+        self.releases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
         // Without a listener there is nobody to nudge.
         let _ = self.changes.send(id.clone());
         Ok(())
@@ -363,7 +369,7 @@ impl Engine for ProcessEngine {
                 }
                 // It was adopted, or its removal has failed; from now on it can be probed and started
                 // again.
-                running.supervision.release().await;
+                running.release().await;
                 let processes = &running.processes;
                 let record = processes.record.clone();
                 let directory = processes.directory.clone();
@@ -412,9 +418,10 @@ impl Engine for ProcessEngine {
 
     async fn stand_down(&self) {
         let _turn = self.turns.of_all().await;
-        let all = std::mem::take(&mut *self.releases.lock().expect("no holder panics"));
+        let all =
+            std::mem::take(&mut *self.releases.lock().unwrap_or_else(PoisonError::into_inner));
         for running in all.into_values() {
-            running.supervision.release().await;
+            running.release().await;
         }
     }
 
@@ -460,6 +467,13 @@ impl Engine for ProcessEngine {
         workload: &str,
         query: LogQuery,
     ) -> Result<BoxStream<'static, LogLine>, EngineError> {
+        let (logs, of) = (
+            self.machine.logs.clone(),
+            (environment.to_owned(), workload.to_owned()),
+        );
+        (blocking(move || logs.check(&of.0, &of.1)).await).map_err(|error| {
+            failed(format!("read the logs of {environment}/{workload}"), &error)
+        })?;
         let (sender, lines) = tokio::sync::mpsc::channel(256);
         let logs = self.machine.logs.clone();
         tokio::spawn(logs.send(environment.into(), workload.into(), query, sender));
@@ -478,19 +492,4 @@ async fn kept(directory: RunDir, record: Record) -> std::io::Result<(RunDir, Rec
         Ok((directory, record))
     })
     .await
-}
-
-/// Sets logs aside as they grow.
-async fn rotate(logs: Logs, releases: Releases) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let ids: Vec<ReleaseRef> =
-            (releases.lock().expect("no holder panics").keys().cloned()).collect();
-        for id in ids {
-            let (logs, of) = (logs.clone(), id.clone());
-            if let Err(error) = blocking(move || logs.rotate(&of)).await {
-                tracing::warn!(release = %id, %error, "cannot set a log aside");
-            }
-        }
-    }
 }

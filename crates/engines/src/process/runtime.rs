@@ -1,7 +1,7 @@
 //! How the containers of one release are run as processes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs, io,
     net::SocketAddr,
     os::unix::process::ExitStatusExt as _,
@@ -15,29 +15,32 @@ use async_trait::async_trait;
 use delivery::engine::{Container, EngineError, Release, ReleaseRef};
 use jiff::Timestamp;
 use rustix::process::Signal;
-use tokio::{
-    io::AsyncWriteExt as _,
-    process::{Child, Command},
-};
+use tokio::process::Child;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
     Machine,
-    cgroup::Quota,
-    place,
     rundir::{Main, Record, RunDir},
-    shim, table,
+    shim,
+    start::{Prepared, order},
+    table,
 };
-use crate::supervisor::{Advice, Exit, Runtime, Started, Tell};
-use crate::{blocking::blocking, ports};
+use crate::{
+    blocking::blocking,
+    supervisor::{Advice, Exit, Runtime, Started, Tell},
+};
 
-/// The containers of one release.
+/// The containers of one release. A clone of it goes where there is to be waited.
+#[derive(Clone)]
 pub(super) struct Processes {
     pub(super) machine: Arc<Machine>,
     pub(super) directory: RunDir,
     pub(super) record: Record,
     /// What to start; `None` where it was adopted and nobody has said yet.
-    pub(super) release: Option<Release>,
+    pub(super) release: Option<Arc<Release>>,
+    /// What threads do for it: nothing that is aborted stops them.
+    threads: TaskTracker,
 }
 
 /// A main process.
@@ -65,11 +68,44 @@ pub(super) fn failed(what: impl std::fmt::Display, error: &io::Error) -> EngineE
 }
 
 impl Processes {
-    fn id(&self) -> &ReleaseRef {
+    pub(super) fn new(
+        machine: Arc<Machine>,
+        directory: RunDir,
+        record: Record,
+        release: Option<Release>,
+    ) -> Self {
+        Self {
+            machine,
+            directory,
+            record,
+            release: release.map(Arc::new),
+            threads: TaskTracker::new(),
+        }
+    }
+
+    pub(super) fn id(&self) -> &ReleaseRef {
         &self.record.id
     }
 
-    fn container(&self, name: &str) -> Result<&Container, EngineError> {
+    /// Runs `work`, which waits for disks, `/proc` or control groups, on a thread that may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let processes = self.clone();
+        let done = self.threads.spawn_blocking(move || work(&processes));
+        done.await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Waits until no thread does anything for it, after its supervision has ended: one that prepares a start would
+    /// write into what another removes, or has begun anew.
+    pub(super) async fn at_rest(&self) {
+        self.threads.close();
+        self.threads.wait().await;
+    }
+
+    pub(super) fn container(&self, name: &str) -> Result<&Container, EngineError> {
         let release = self.release.as_ref();
         (release.and_then(|release| release.containers.get(name))).ok_or_else(|| EngineError {
             message: format!(
@@ -114,107 +150,34 @@ impl Processes {
         /// The kernel lets go of a group a moment after its last process has ended.
         const PATIENCE: Duration = Duration::from_secs(2);
         let begun = tokio::time::Instant::now();
-        for container in &self.record.containers {
-            while let Err(error) = self.machine.limits.remove(self.id(), container) {
-                if error.kind() != io::ErrorKind::ResourceBusy || begun.elapsed() > PATIENCE {
-                    return Err(error);
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        loop {
+            let removed = self.blocking(|it| {
+                (it.record.containers.iter())
+                    .try_for_each(|container| it.machine.limits.remove(it.id(), container))?;
+                it.directory.remove()
+            });
+            match removed.await {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ResourceBusy
+                        && begun.elapsed() <= PATIENCE => {}
+                removed => return removed,
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The main process that is on record, if it lives.
+    fn recorded(&self, container: &str) -> io::Result<Option<Process>> {
+        let Some(main) = self.directory.main(container)? else {
+            return Ok(None);
+        };
+        match self.adopt(container, main) {
+            Ok(process) => Ok(Some(process)),
+            Err(error) => {
+                tracing::debug!(release = %self.id(), container, %error, "not adopted");
+                Ok(None)
             }
         }
-        let directory = self.directory.clone();
-        blocking(move || directory.remove()).await
-    }
-
-    fn orders(&self, name: &str, beside: Option<u32>) -> Result<shim::Orders, EngineError> {
-        let container = self.container(name)?;
-        let directory = self.directory.container(name);
-        let work_dir = directory.join("work");
-        let mut words = container.command.clone();
-        if words.is_empty() {
-            words.push(container.image.clone());
-        }
-        words.extend(container.args.iter().cloned());
-        let program = words.remove(0);
-        let mut mounts = Vec::new();
-        if beside.is_none() {
-            let places = self.machine.unshare.is_some();
-            mounts = place::files(container, &directory, &work_dir)?;
-            mounts.extend(place::volumes(container, &work_dir, places)?);
-        }
-        // Beside the main process it is in that one's mounts.
-        let hides = beside.is_none() && self.machine.unshare.is_some();
-        Ok(shim::Orders {
-            hidden: if hides {
-                self.machine.config.hidden()
-            } else {
-                vec![]
-            },
-            program,
-            args: words,
-            variables: self.variables(name, container),
-            mounts,
-            groups: self.machine.limits.groups(self.id(), name),
-            address_space: container
-                .memory_limit_bytes
-                .filter(|_| self.machine.limits == super::cgroup::Limits::AddressSpace),
-            beside,
-            directory,
-            work_dir,
-        })
-    }
-
-    fn variables(&self, name: &str, container: &Container) -> BTreeMap<String, Vec<u8>> {
-        /// What a program takes from the platform's environment: where things are, no more.
-        const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"];
-        let mut variables: BTreeMap<String, Vec<u8>> = (INHERITED.iter())
-            .filter_map(|name| Some(((*name).into(), std::env::var(name).ok()?.into_bytes())))
-            .collect();
-        // Where the gateway looks for it: a program that listens elsewhere too can be reached past it.
-        let host = self.machine.config.host.to_string();
-        variables.insert("HOST".into(), host.into_bytes());
-        if !self
-            .release
-            .as_ref()
-            .is_some_and(|release| release.fixed_ports)
-        {
-            for (name, value) in ports::variables(&self.record.endpoints) {
-                variables.insert(name, value.into_bytes());
-            }
-        }
-        for (name, value) in &container.variables {
-            variables.insert(name.clone(), value.expose().to_vec());
-        }
-        let marker = self.machine.marker(self.id(), name);
-        variables.insert(table::MARKER.into(), marker.to_string().into_bytes());
-        variables
-    }
-
-    /// Spawns the shim with `orders`.
-    fn shim(
-        &self,
-        name: &str,
-        orders: &shim::Orders,
-        out: [Stdio; 2],
-    ) -> Result<Child, EngineError> {
-        let mut words = Vec::new();
-        if orders.needs_mounts() {
-            words.extend(self.machine.unshare.iter().flatten().cloned());
-        }
-        words.extend(self.machine.config.shim.iter().cloned());
-        let [stdout, stderr] = out;
-        Command::new(&words[0])
-            .args(&words[1..])
-            .env(
-                table::MARKER,
-                self.machine.marker(self.id(), name).to_string(),
-            )
-            .stdin(Stdio::piped())
-            .stdout(stdout)
-            .stderr(stderr)
-            .kill_on_drop(orders.beside.is_some())
-            .spawn()
-            .map_err(|error| failed(format!("start {}", words[0].display()), &error))
     }
 
     fn adopt(&self, container: &str, main: Main) -> io::Result<Process> {
@@ -230,18 +193,27 @@ impl Processes {
         })
     }
 
-    fn exit(&self, container: &str, process: &Process, status: ExitStatus) -> Exit {
-        if status.code() == Some(shim::CANNOT_START)
-            && let Some(why) = self.directory.error(container)
-        {
-            return Exit::CannotStart(why);
+    /// How the container ended, whose control group had so many deaths for want of memory when it started.
+    async fn exit(&self, container: &str, before: u64, status: ExitStatus) -> Exit {
+        if status.code() == Some(shim::CANNOT_START) {
+            let name = container.to_owned();
+            let why = self.blocking(move |it| Ok(it.directory.error(&name)));
+            if let Ok(Some(why)) = why.await {
+                return Exit::CannotStart(why);
+            }
         }
-        let deaths = self.machine.limits.out_of_memory(self.id(), container);
         match (status.code(), status.signal()) {
             (Some(code), _) => Exit::Code(code),
-            (None, Some(9)) if deaths > process.out_of_memory => Exit::OutOfMemory,
+            (None, Some(9)) if self.died_for_memory(container, before).await => Exit::OutOfMemory,
             (None, signal) => Exit::Signal(signal.unwrap_or_default()),
         }
+    }
+
+    /// Whether its control group has had more than so many deaths for want of memory.
+    async fn died_for_memory(&self, container: &str, before: u64) -> bool {
+        let name = container.to_owned();
+        let deaths = self.blocking(move |it| Ok(it.machine.limits.out_of_memory(it.id(), &name)));
+        deaths.await.is_ok_and(|deaths| deaths > before)
     }
 }
 
@@ -276,17 +248,6 @@ impl Search {
     }
 }
 
-/// Hands the shim its orders.
-async fn order(child: &mut Child, orders: &shim::Orders) -> io::Result<()> {
-    let bytes = serde_json::to_vec(orders)?;
-    let mut stdin = child
-        .stdin
-        .take()
-        .ok_or_else(|| io::Error::other("no standard input"))?;
-    stdin.write_all(&bytes).await?;
-    stdin.shutdown().await
-}
-
 #[async_trait]
 impl Runtime for Processes {
     type Instance = Process;
@@ -296,17 +257,10 @@ impl Runtime for Processes {
         // A shim that a platform before this one has started records itself within milliseconds.
         let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
         loop {
-            if let Some(main) = self
-                .directory
-                .main(container)
-                .map_err(|error| wrong(&error))?
-            {
-                match self.adopt(container, main) {
-                    Ok(process) => return Ok(Some(process)),
-                    Err(error) => {
-                        tracing::debug!(release = %self.id(), container, %error, "not adopted");
-                    }
-                }
+            let name = container.to_owned();
+            let recorded = self.blocking(move |it| it.recorded(&name)).await;
+            if let Some(process) = recorded.map_err(|error| wrong(&error))? {
+                return Ok(Some(process));
             }
             if self
                 .processes(Some(container))
@@ -327,27 +281,15 @@ impl Runtime for Processes {
     }
 
     async fn start(&self, container: &str, _tell: Tell<'_>) -> Result<Process, EngineError> {
-        let wrong = |what: &str, error: &io::Error| {
-            failed(format!("{what} of container {container}"), error)
-        };
-        let described = self.container(container)?;
-        let quota = Quota {
-            cpu_millis: described.cpu_limit_millis,
-            memory_bytes: described.memory_limit_bytes,
-            asked_cpu_millis: described.cpu_request_millis,
-            asked_memory_bytes: described.memory_request_bytes,
-        };
-        (self.machine.limits.create(self.id(), container, quota))
-            .map_err(|error| wrong("make the control groups", &error))?;
-        (self.directory.begin(container)).map_err(|error| wrong("clear the last run", &error))?;
-        let orders = self.orders(container, None)?;
-        let log = |stream| {
-            let file = self.machine.logs.open(self.id(), container, stream);
-            file.map(Stdio::from)
-                .map_err(|error| wrong("open the log", &error))
-        };
-        let out_of_memory = self.machine.limits.out_of_memory(self.id(), container);
-        let mut child = self.shim(container, &orders, [log("out")?, log("err")?])?;
+        let name = container.to_owned();
+        let prepared = self.blocking(move |it| Ok(it.prepare(&name))).await;
+        let Prepared {
+            orders,
+            out,
+            out_of_memory,
+        } = prepared
+            .map_err(|error| failed(format!("prepare container {container}"), &error))??;
+        let mut child = self.shim(container, &orders, out)?;
         let pid = child.id().unwrap_or_default();
         let main = Main {
             pid,
@@ -377,7 +319,7 @@ impl Runtime for Processes {
     async fn wait(&self, container: &str, process: &mut Process) -> Exit {
         match &mut process.watch {
             Watch::Child(child) => match child.wait().await {
-                Ok(status) => self.exit(container, process, status),
+                Ok(status) => self.exit(container, process.out_of_memory, status).await,
                 Err(error) => {
                     tracing::warn!(release = %self.id(), container, %error, "cannot wait for the process");
                     Exit::Unseen
@@ -388,8 +330,7 @@ impl Runtime for Processes {
                 while table::start_time(process.main.pid) == Some(process.main.start_time) {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
-                let deaths = self.machine.limits.out_of_memory(self.id(), container);
-                if deaths > process.out_of_memory {
+                if self.died_for_memory(container, process.out_of_memory).await {
                     Exit::OutOfMemory
                 } else {
                     Exit::Unseen
@@ -461,8 +402,12 @@ impl Runtime for Processes {
     }
 
     async fn completed(&self, container: &str) -> Result<(), EngineError> {
-        (self.directory.completed(container))
-            .map_err(|error| failed(format!("remember that {container} has completed"), &error))
+        let name = container.to_owned();
+        let written = self.blocking(move |it| it.directory.completed(&name)).await;
+        written.map_err(|error| {
+            let what = format!("remember that {container} has completed");
+            failed(what, &error)
+        })
     }
 
     async fn has_completed(&self, container: &str) -> bool {

@@ -37,6 +37,14 @@ impl<R> Clone for Shared<R> {
 
 impl<R> Shared<R> {
     /// Changes the view, and tells only where that made a difference.
+    /// Whether the container runs, by what was last seen of it.
+    fn runs(&self, name: &str) -> bool {
+        let view = self.view.borrow();
+        view.containers
+            .get(name)
+            .is_some_and(|seen| seen.state.running)
+    }
+
     fn change(&self, change: impl FnOnce(&mut View)) {
         self.view.send_if_modified(|view| {
             let old = view.clone();
@@ -88,7 +96,11 @@ pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
         wait_for_predecessors(&shared, &name).await;
     }
     let tell = |text: String| shared.change(|view| view.container(&name).why = text);
-    let mut restart = false;
+    // The supervision before this one has seen it run: it ended between the two.
+    let mut restart = found.is_none() && shared.runs(&name);
+    if restart {
+        shared.change(|view| view.ended(&name, &Exit::Unseen));
+    }
     loop {
         let adopted = found.is_some();
         let mut instance = match found.take() {

@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -269,7 +269,8 @@ impl Supervision {
     /// Lets go of the containers: after this nothing of it starts any more.
     pub(crate) async fn release(&self) {
         self.released.store(true, Ordering::Relaxed);
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("no holder panics"));
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.shutdown().await;
     }
 }

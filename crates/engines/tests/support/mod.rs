@@ -330,6 +330,7 @@ impl Subject {
         };
         Release {
             id: id.clone(),
+            team: "default".into(),
             digest: format!("digest of {id}"),
             containers: (containers.iter())
                 .map(|(name, container)| ((*name).to_owned(), with_image(container)))
@@ -351,7 +352,7 @@ impl Subject {
         id: &ReleaseRef,
         wanted: impl Fn(&ReleaseState) -> bool,
     ) -> ReleaseState {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + testkit::PATIENCE;
         loop {
             let state = self.state(id).await;
             if wanted(&state) {
@@ -400,7 +401,7 @@ impl Subject {
     }
 
     async fn logged_to(&self, workload: &str, query: LogQuery, wanted: &str) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + testkit::PATIENCE;
         loop {
             let lines = self.lines(workload, query.clone()).await;
             if lines.iter().any(|line| line == wanted) {

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite;
 use towpath_gateway::{
     Admission, Callers, Gateway, GatewayHandle, Limits, RoutingTable, Target, Unknown,
-    tcp::{Backends, Forwarder},
+    tcp::{Backends, Forwarder, Slots},
 };
 
 use crate::support::{Backend, Client, PATIENCE, target};
@@ -216,7 +216,8 @@ async fn a_port_lets_in_whom_a_host_would() {
     let says = Says::new(Ok(Some("search-dev")));
     let (port, newest) = watch::channel(leads(lets_in(&["payments-dev"])));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let forwarder = Forwarder::bind(any, newest, Some(says.clone())).await;
+    let forwarder =
+        Forwarder::bind(any, newest, Some(says.clone()), Slots::default().of("ours")).await;
     let forwarder = forwarder.unwrap();
     let reach = async || {
         let mut stream = TcpStream::connect(forwarder.address()).await.unwrap();
@@ -301,7 +302,8 @@ async fn an_open_connection_to_a_port_ends_when_its_workload_is_let_in_no_more()
     // Let in when everybody was: who it is, is asked when that changes.
     let (port, newest) = watch::channel(leads(None));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let forwarder = Forwarder::bind(any, newest, Some(says.clone())).await;
+    let forwarder =
+        Forwarder::bind(any, newest, Some(says.clone()), Slots::default().of("ours")).await;
     let forwarder = forwarder.unwrap();
     let mut stream = TcpStream::connect(forwarder.address()).await.unwrap();
     let mut says_back = async |word: &[u8]| {

@@ -1,13 +1,16 @@
 //! Which request goes where.
 
+use std::sync::Arc;
+
 use axum::Router;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use tokio::net::TcpListener;
+use testkit::eventually;
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use towpath_gateway::{Absence, RouteError, RoutingTable};
 
-use crate::support::{Backend, Fixture, table, target};
+use crate::support::{Backend, Fixture, PATIENCE, refusing, table, target};
 
 #[tokio::test]
 async fn the_most_specific_prefix_of_whole_segments_wins() {
@@ -122,11 +125,7 @@ async fn what_is_absent_says_why() {
 
 #[tokio::test]
 async fn a_backend_that_refuses_is_passed_over() {
-    let gone = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let (_silent, gone) = refusing();
     let backend = Backend::saying("here").await;
     let fixture = Fixture::with(table(&[
         ("a.localhost", "/", &[gone, backend.address]),
@@ -197,7 +196,7 @@ async fn ten_thousand_hosts_route_and_switch() {
                 .insert(&host, "/", target(&host, &[backend.address]))
                 .unwrap();
         }
-        std::sync::Arc::new(routes)
+        Arc::new(routes)
     };
     let fixture = Fixture::with(build(&old)).await;
     assert_eq!(fixture.routes.borrow().host_count(), 10_000);
@@ -228,23 +227,31 @@ async fn a_route_back_to_the_gateway_is_a_loop_not_a_flood() {
 
 #[tokio::test]
 async fn a_gateway_shuts_down_after_its_requests() {
-    let slow = Router::new().fallback(|| async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        "late"
+    let (entered, released) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (enters, waits) = (entered.clone(), released.clone());
+    let slow = Router::new().fallback(move || {
+        let (enters, waits) = (enters.clone(), waits.clone());
+        async move {
+            enters.add_permits(1);
+            waits.acquire().await.unwrap().forget();
+            "late"
+        }
     });
     let backend = Backend::serve(slow).await;
     let fixture = Fixture::with(table(&[("a.localhost", "/", &[backend.address])])).await;
     let mut client = fixture.client().await;
     let address = fixture.gateway.address();
     let request = tokio::spawn(async move { client.get("a.localhost", "/").await });
-    while fixture.gateway.connections() == 0 {
-        tokio::task::yield_now().await;
-    }
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    fixture.gateway.shutdown(crate::support::PATIENCE).await;
+    let at_backend = timeout(PATIENCE, entered.acquire()).await;
+    at_backend.expect("a request").unwrap().forget();
+    let answers = async {
+        eventually("it listens no more", PATIENCE, async || {
+            TcpStream::connect(address).await.is_err().then_some(())
+        })
+        .await;
+        assert!(!request.is_finished(), "it is not cut off");
+        released.add_permits(1);
+    };
+    tokio::join!(fixture.gateway.shutdown(PATIENCE), answers);
     assert_eq!(request.await.unwrap(), (200, "late".into()));
-    assert!(
-        tokio::net::TcpStream::connect(address).await.is_err(),
-        "it listens no more"
-    );
 }

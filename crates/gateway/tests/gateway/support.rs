@@ -1,6 +1,6 @@
 //! Backends, gateways and clients for tests.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use bytes::Bytes;
@@ -10,14 +10,21 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{oneshot, watch},
     task::JoinHandle,
 };
 use towpath_gateway::{Absence, Gateway, GatewayHandle, Limits, RoutingTable, Target};
 
-/// Longer than anything here takes, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) use testkit::PATIENCE;
+
+/// An address that refuses every connection, for as long as the socket lives.
+pub(crate) fn refusing() -> (TcpSocket, SocketAddr) {
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = silent.local_addr().unwrap();
+    (silent, address)
+}
 
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,

@@ -18,13 +18,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{Backend, Fixture, table, text};
+use crate::support::{Backend, Fixture, PATIENCE, table, text};
 
 const SWITCHES: usize = 30;
 const CLIENTS: usize = 8;
-/// Between the switch and the end of the old release. A request that may be sent once only, and is
-/// already on its way to the old release at the switch, arrives well within.
-const DRAIN: Duration = Duration::from_millis(100);
 
 /// Takes a moment, so that requests are under way at every switch.
 async fn release(number: usize) -> Backend {
@@ -35,13 +32,36 @@ async fn release(number: usize) -> Backend {
     .await
 }
 
+/// How many requests of each client were answered.
+type Answered = [AtomicUsize; CLIENTS];
+
+fn counts(answered: &Answered) -> [usize; CLIENTS] {
+    answered
+        .each_ref()
+        .map(|count| count.load(Ordering::SeqCst))
+}
+
+/// Waits until each client has had another answer: no request from before this call is under way any more.
+async fn each_is_answered(answered: &Answered, clients: &mut JoinSet<()>) {
+    let before = counts(answered);
+    testkit::eventually("each client is answered", PATIENCE, || {
+        if let Some(ended) = clients.try_join_next() {
+            ended.expect("no client meets a failure");
+        }
+        let now = counts(answered);
+        let all = (now.iter().zip(before)).all(|(now, before)| *now > before);
+        std::future::ready(all.then_some(()))
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_while_releases_replace_each_other() {
     let mut running = release(0).await;
     let fixture = Fixture::with(table(&[("a", "/", &[running.address])])).await;
     let address = fixture.gateway.address();
     let done = Arc::new(AtomicBool::new(false));
-    let answered = Arc::new(AtomicUsize::new(0));
+    let answered = Arc::new(Answered::default());
     let mut clients = JoinSet::new();
     for n in 0..CLIENTS {
         let (done, answered) = (done.clone(), answered.clone());
@@ -69,7 +89,7 @@ async fn no_request_fails_while_releases_replace_each_other() {
                     "release {release} answered after {newest}"
                 );
                 newest = release;
-                answered.fetch_add(1, Ordering::Relaxed);
+                answered[n].fetch_add(1, Ordering::SeqCst);
             }
         });
     }
@@ -78,23 +98,17 @@ async fn no_request_fails_while_releases_replace_each_other() {
         fixture
             .routes
             .send_replace(table(&[("a", "/", &[next.address])]));
-        let at_switch = answered.load(Ordering::Relaxed);
-        // The old one goes as an engine ends it: after the switch, letting its requests finish.
-        tokio::time::sleep(DRAIN).await;
+        // The old one goes as an engine ends it: once what was on its way there is through. That may not be sent
+        // again where the old one is gone.
+        each_is_answered(&answered, &mut clients).await;
         std::mem::replace(&mut running, next).stop().await;
-        while answered.load(Ordering::Relaxed) < at_switch + 2 * CLIENTS {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            assert!(!clients.is_empty());
-            if let Some(ended) = clients.try_join_next() {
-                ended.expect("no client meets a failure");
-            }
-        }
+        each_is_answered(&answered, &mut clients).await;
     }
     done.store(true, Ordering::Relaxed);
     while let Some(client) = clients.join_next().await {
         client.expect("no client meets a failure");
     }
-    assert!(answered.load(Ordering::Relaxed) >= SWITCHES * CLIENTS);
+    assert!(counts(&answered).iter().all(|count| *count >= 2 * SWITCHES));
 }
 
 /// A server that answers the first request of each connection and drops the connection at the

@@ -54,6 +54,10 @@ pub fn routes(identity: Arc<Identity>) -> Router {
         .route("/login/style.css", get(pages::style))
         .route("/login/{upstream}", get(login::visit))
         .route("/login/{upstream}/callback", get(login::arrive))
+        .route(
+            "/login/{upstream}/backchannel-logout",
+            post(token::backchannel_logout),
+        )
         .route("/device", get(device::show).post(device::decide))
         .layer(DefaultBodyLimit::max(BODY_LIMIT));
     Router::new()

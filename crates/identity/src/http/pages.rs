@@ -1,12 +1,13 @@
 //! The pages: plain HTML from the server, without a script.
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use kernel::http::html::{self, Html};
 use maud::{Markup, html};
 
+use super::token::retry_after;
 use crate::{
     Refusal, RefusalCode,
     service::{DeviceRequest, LoginForm, Purpose},
@@ -37,8 +38,7 @@ fn page(title: &str, leads_to: Option<&str>, refusal: Option<&Refusal>, body: Ma
         },
     }
     .into_response();
-    if let Some(wait) = refusal.and_then(|refusal| refusal.retry_after) {
-        let wait = HeaderValue::from(wait.as_secs());
+    if let Some(wait) = refusal.and_then(retry_after) {
         response.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     response

@@ -1,13 +1,14 @@
-//! The endpoints that programs speak to: tokens, device codes, revocation.
+//! The endpoints that programs speak to: tokens, device codes, revocation, and what upstreams tell.
 
 use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use kernel::Error;
 use serde_json::json;
 
 use super::request::{Address, Form, Parameters, credentials};
@@ -59,11 +60,21 @@ impl IntoResponse for Refused {
             let basic = HeaderValue::from_static("Basic realm=\"towpath\"");
             headers.insert(header::WWW_AUTHENTICATE, basic);
         }
-        if let Some(wait) = refusal.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        if let Some(wait) = retry_after(&refusal) {
+            headers.insert(header::RETRY_AFTER, wait);
         }
         response
     }
+}
+
+/// When to come again, in whole seconds: as the refusal says, else as what lies beneath it does, which makes it no
+/// answer to too many tries.
+pub(super) fn retry_after(refusal: &Refusal) -> Option<HeaderValue> {
+    let beneath = refusal.cause.as_ref().and_then(Error::retry_after);
+    let wait = refusal.retry_after.or(beneath)?;
+    // No less than it takes.
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Some(HeaderValue::from(seconds))
 }
 
 /// Answers with tokens in them are kept by nobody on the way.
@@ -165,4 +176,50 @@ pub(super) async fn revoke(
         .revoke(&client, &form.secret("token")?, &address)
         .await?;
     Ok(StatusCode::OK.into_response())
+}
+
+/// `POST /login/{upstream}/backchannel-logout` (OpenID Connect Back-Channel Logout 1.0)
+pub(super) async fn backchannel_logout(
+    State(identity): State<Arc<Identity>>,
+    Path(upstream): Path<String>,
+    Address(address): Address,
+    Form(form): Form,
+) -> Result<Response, Refused> {
+    let token = form.secret("logout_token")?;
+    identity
+        .backchannel_logout(&upstream, &token, &address)
+        .await?;
+    let mut response = StatusCode::OK.into_response();
+    no_store(response.headers_mut());
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kernel::Contended as _;
+
+    use super::*;
+    use crate::http::pages;
+
+    #[test]
+    fn who_was_overtaken_all_the_time_is_told_when_to_come_again() {
+        let overtaken = || Refusal::from(Error::conflict("somebody was first").overtaken());
+        let pages = pages::refused(&overtaken().given_up(3));
+        let endpoints = Refused(overtaken().given_up(3)).into_response();
+        for answer in [pages, endpoints] {
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
+        }
+    }
+
+    #[test]
+    fn who_comes_again_when_told_does_not_come_too_early() {
+        let mut refusal = Refusal::request("too often");
+        refusal.retry_after = Some(Duration::from_millis(1001));
+        let answer = Refused(refusal).into_response();
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "2");
+    }
 }

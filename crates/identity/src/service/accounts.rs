@@ -102,11 +102,8 @@ impl Identity {
             .store
             .get::<ServiceAccount>(team.as_str(), name.as_str())
             .await?;
-        let is_new = before.is_none();
-        let mut account = match before {
-            Some(account) => account,
-            None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
-        };
+        let mut account =
+            before.unwrap_or_else(|| Resource::new(team.as_str(), name.as_str(), spec.clone()));
         account.meta.require_revision(revision)?;
         if account.spec.kind != spec.kind || account.spec.environment != spec.environment {
             return Err(
@@ -116,11 +113,7 @@ impl Identity {
         }
         account.spec = spec.clone();
         account.meta.labels.insert("team".into(), team.to_string());
-        if is_new {
-            change.create(&account)?;
-        } else {
-            change.spec(&account)?;
-        }
+        let is_new = change.put(&account)?;
         change.event(NewEvent::caused(
             if is_new {
                 "service-account.created"
@@ -192,8 +185,9 @@ impl Identity {
 
     /// What whoever decides upon what stands for an account commits after, to be read before all else.
     pub(super) async fn account_stood_for(&self, team: &str, name: &str) -> Result<Serial> {
+        let called = format!("what stands for service account `{name}` of team `{team}`");
         self.store
-            .serial(STOOD_FOR, &format!("{team}/{name}"))
+            .serial(STOOD_FOR, &format!("{team}/{name}"), called)
             .await
     }
 

@@ -13,6 +13,7 @@ use super::{
     clients::client_check,
     groups::issuable_name,
     upstreams::{SECRET, UpstreamSecrets},
+    users::group_new,
 };
 use crate::model::{
     LocalGroup, LocalGroupSpec, OidcClient, OidcClientSpec, ServiceAccount, ServiceAccountSpec,
@@ -145,9 +146,10 @@ impl Identity {
         let is_new = if is_so(before.as_ref(), &spec) {
             None
         } else {
-            self.group_into(change, caller, &name, spec, None, None)
-                .await?;
-            Some(before.is_none())
+            let is_new = before.is_none();
+            let group = before.unwrap_or_else(|| group_new(&name, None));
+            self.group_into(change, caller, group, spec).await?;
+            Some(is_new)
         };
         Ok(Applied {
             is_new,

@@ -1,15 +1,17 @@
 //! Guessing is made slow: failed attempts are counted for the account and for the address, in the
-//! store, so that it does not help to ask another replica.
+//! store, so that it does not help to ask another replica. Those who share one of the two are looked at one
+//! after another, so that nobody is refused because others are at it, and a thousand guesses at once are not one:
+//! whoever guesses has as many tries at once as there are replicas, and no more.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, future::ready, time::Duration};
 
 use jiff::Timestamp;
-use kernel::{Change, Means, NewEvent, Outcome, Record, Turn, anew};
+use kernel::{Change, Error, Means, NewEvent, Outcome, Record, Store, Turn, anew};
 use serde_json::json;
 
 use super::{Identity, as_themselves};
 use crate::{
-    clock::after,
+    clock::{Clock, after},
     refusal::Refusal,
     state::{Attempts, KnownPlace, digest, random_token},
 };
@@ -158,8 +160,8 @@ impl Identity {
         Ok(device)
     }
 
-    pub(super) fn code_gates(subject: &str, address: &str) -> [Gate; 2] {
-        [
+    pub(super) fn code_gates(subject: &str, address: &str) -> Vec<Gate> {
+        vec![
             Gate::new("device codes", "user-code", subject, 5, true),
             Gate::new(
                 "device codes from your address",
@@ -175,21 +177,77 @@ impl Identity {
     /// one always passes, and wrong ones are counted for their address alone: by the name of a client,
     /// which is no secret, anybody could hold up its owner.
     pub(super) async fn secret_refused(&self, refusal: Refusal, address: &str) -> Refusal {
-        let gates = [Gate::new(
+        let gates = vec![Gate::new(
             "client secrets from your address",
             "secret-address",
             address,
             30,
             false,
         )];
-        let held_up = async {
-            self.attempts_left(&gates).await?;
-            self.attempt_failed(&gates).await
-        };
-        held_up.await.err().unwrap_or(refusal)
+        let none_passes = ready(Ok::<Option<()>, Refusal>(None));
+        let held_up = self.attempt(gates, none_passes).await;
+        held_up.err().unwrap_or(refusal)
     }
 
-    async fn attempts(&self, gate: &Gate) -> Result<Record<Attempts>, Refusal> {
+    /// An attempt at `gates`: refused while one of them is shut, and else what `check` finds. That it finds nothing
+    /// is counted before anybody else has a try there; that it cannot tell is not.
+    pub(super) async fn attempt<T, E>(
+        &self,
+        gates: Vec<Gate>,
+        check: impl Future<Output = Result<Option<T>, E>> + Send + 'static,
+    ) -> Result<Option<T>, Refusal>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        Refusal: From<E>,
+    {
+        let turns = self.attempts_in_turn(&gates).await;
+        let failures = Failures {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+        };
+        for gate in &gates {
+            failures.is_open(gate).await?;
+        }
+        // In a task of its own: whoever hangs up has tried all the same, and the next does not begin before what
+        // they have us work at is over.
+        let attempt = tokio::spawn(async move {
+            let _turns = turns;
+            let found = check.await?;
+            // Another replica may count at the same gates.
+            if found.is_some() {
+                anew(|| failures.forgive(&gates)).await?;
+            } else {
+                anew(|| failures.count(&gates)).await?;
+            }
+            Ok::<_, Refusal>(found)
+        });
+        match attempt.await {
+            Ok(found) => found,
+            Err(error) => Err(Error::internal("an attempt was not looked at", error).into()),
+        }
+    }
+
+    /// Those who share a gate, as everybody in an office does who comes from one address, have it one after another.
+    async fn attempts_in_turn(&self, gates: &[Gate]) -> Vec<Turn> {
+        // In one order for all, so that no two wait for each other.
+        let names: BTreeSet<_> = gates.iter().map(|gate| &gate.name).collect();
+        let mut turns = Vec::with_capacity(names.len());
+        for name in names {
+            turns.push(self.attempts.of(name).await);
+        }
+        turns
+    }
+}
+
+/// What has failed at gates.
+struct Failures {
+    store: Store,
+    clock: Clock,
+}
+
+impl Failures {
+    async fn of(&self, gate: &Gate) -> Result<Record<Attempts>, Refusal> {
         let now = self.clock.now();
         let fresh = Attempts {
             failed: 0,
@@ -206,17 +264,10 @@ impl Identity {
         })
     }
 
-    /// Refuses while one of the gates is shut. For secrets that are long enough never to be guessed:
-    /// attempts under way at once are not counted against each other.
-    pub(super) async fn attempts_left(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        for gate in gates {
-            self.is_open(gate, &self.attempts(gate).await?)?;
-        }
-        Ok(())
-    }
-
-    fn is_open(&self, gate: &Gate, attempts: &Record<Attempts>) -> Result<(), Refusal> {
-        let (now, next) = (self.clock.now(), attempts.value.next);
+    /// Refuses while a gate is shut.
+    async fn is_open(&self, gate: &Gate) -> Result<(), Refusal> {
+        let next = self.of(gate).await?.value.next;
+        let now = self.clock.now();
         if next <= now {
             return Ok(());
         }
@@ -224,40 +275,12 @@ impl Identity {
         Err(Refusal::wait(gate.what, left))
     }
 
-    /// Counts an attempt as failed before it is made, so that a thousand at once are not one; refuses
-    /// while one of the gates is shut.
-    pub(super) async fn attempt(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        let _turns = self.attempts_in_turn(gates).await;
-        anew(|| self.count(gates, true)).await
-    }
-
-    /// Counts an attempt that failed.
-    pub(super) async fn attempt_failed(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        let _turns = self.attempts_in_turn(gates).await;
-        anew(|| self.count(gates, false)).await
-    }
-
-    /// Those who share a gate, as everybody in an office does who comes from one address, count one after another:
-    /// at once they would overtake each other until one of them is refused for it.
-    async fn attempts_in_turn(&self, gates: &[Gate]) -> Vec<Turn> {
-        // In one order for all, so that no two wait for each other.
-        let names: BTreeSet<_> = gates.iter().map(|gate| &gate.name).collect();
-        let mut turns = Vec::with_capacity(names.len());
-        for name in names {
-            turns.push(self.attempts.of(name).await);
-        }
-        turns
-    }
-
-    /// Counts a failed attempt; with `only_open`, only where the gates are open as they are read.
-    async fn count(&self, gates: &[Gate], only_open: bool) -> Result<(), Refusal> {
+    /// Counts a failed attempt.
+    async fn count(&self, gates: &[Gate]) -> Result<(), Refusal> {
         let now = self.clock.now();
         let mut change = Change::new();
         for gate in gates {
-            let mut record = self.attempts(gate).await?;
-            if only_open {
-                self.is_open(gate, &record)?;
-            }
+            let mut record = self.of(gate).await?;
             record.value.failed = record.value.failed.saturating_add(1);
             record.value.next = after(now, wait(record.value.failed, gate.free));
             record.expires = after(now, REMEMBERED);
@@ -281,34 +304,73 @@ impl Identity {
         Ok(())
     }
 
-    /// Takes back the count of an attempt that succeeded.
-    pub(super) async fn attempt_succeeded(&self, gates: &[Gate]) -> Result<(), Refusal> {
-        let _turns = self.attempts_in_turn(gates).await;
-        anew(|| async {
-            let mut change = Change::new();
-            for gate in gates {
-                let mut record = self.attempts(gate).await?;
-                if record.version == 0 {
-                    continue;
-                }
-                if gate.forgiving || record.value.failed <= 1 {
-                    change.take(&record);
-                } else {
-                    record.value.failed -= 1;
-                    record.value.next = Timestamp::MIN;
-                    change.keep(&record)?;
-                }
+    /// Forgives what failed before, where a success does that.
+    async fn forgive(&self, gates: &[Gate]) -> Result<(), Refusal> {
+        let mut failed = Vec::new();
+        for gate in gates.iter().filter(|gate| gate.forgiving) {
+            let record = self.of(gate).await?;
+            if record.value.failed > 0 {
+                failed.push(record);
             }
-            self.store.commit(change).await?;
-            Ok(())
-        })
-        .await
+        }
+        // Whoever knows their password, as a rule: nothing is written for them.
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let mut change = Change::new();
+        for record in &failed {
+            change.take(record);
+        }
+        self.store.commit(change).await?;
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use kernel::{Guard, Sealer};
+    use policy::{Bundle, RegoAuthorizer};
+    use testkit::Database;
+    use tokio::sync::oneshot;
+
     use super::*;
+    use crate::Settings;
+
+    #[tokio::test]
+    async fn whoever_hangs_up_has_tried_all_the_same() {
+        let database = Database::of_test().await;
+        let store = Store::open(&database.url(), Sealer::generate().unwrap())
+            .await
+            .unwrap();
+        let authorizer = Arc::new(RegoAuthorizer::new(&Bundle::default()).unwrap());
+        let guard = Guard::new(store.clone(), authorizer);
+        let settings = Settings::new("http://127.0.0.1:7070");
+        let clock = Clock::manual(Timestamp::now());
+        let identity = Identity::start(store, guard, settings, clock)
+            .await
+            .unwrap();
+        // Each at another account, and all from one address.
+        let gates = |account: &str| Identity::password_gates(account, "192.0.2.1", &Place::New);
+        for number in 0..31 {
+            let (begins, begun) = oneshot::channel();
+            let (ends, end) = oneshot::channel();
+            let check = async move {
+                begins.send(()).unwrap();
+                end.await.unwrap();
+                Ok::<Option<()>, Refusal>(None)
+            };
+            tokio::select! {
+                _ = identity.attempt(gates(&format!("user-{number}")), check) => panic!("it is over"),
+                begun = begun => begun.unwrap(),
+            }
+            ends.send(()).expect("it goes on");
+        }
+        let passes = ready(Ok::<_, Refusal>(Some(())));
+        let refusal = identity.attempt(gates("ada"), passes).await.unwrap_err();
+        assert_eq!(refusal.retry_after, Some(Duration::from_secs(1)));
+    }
 
     #[test]
     fn waits_double_up_to_five_minutes() {

@@ -10,8 +10,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use kernel::{
-    Caller, CallerKind, Change, EventFilter, Key, Kind as _, Outcome, Query, Record, Result,
-    Secret, Store, Target, anew,
+    Caller, CallerKind, Change, Key, Kind as _, Query, Record, Result, Secret, Store, Target, anew,
 };
 use serde::Serialize;
 
@@ -20,6 +19,7 @@ use super::{
     oversight::{PersonalSession, expect_subject},
     registered::PersonalCredential,
     sessions::sessions_of,
+    told::caused,
 };
 use crate::{
     clock::after,
@@ -70,8 +70,8 @@ pub struct Departure {
     pub tools: Vec<PersonalCredential>,
     /// Keys that they drew, and have seen: these go on. Rotate them twice.
     pub seen: Vec<SeenKey>,
-    /// Secrets whose present value they were told or wrote, deploy credentials' keys with them: these go on. Rotate
-    /// them.
+    /// Secrets that they were told or wrote, of which that value is the present one or is still in use, deploy
+    /// credentials' keys with them: these go on. Rotate them.
     pub told: Vec<Told>,
     /// What they made, or were the last to change, and that is still there: it is their team's, and goes
     /// on.
@@ -119,7 +119,7 @@ pub struct SeenKey {
     pub drawn: Timestamp,
 }
 
-/// A value that somebody was told or wrote, and that has not been changed since.
+/// A value that somebody was told or wrote, and that is still worth something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
@@ -160,41 +160,6 @@ const MAKING: [&str; 4] = [
     "service-account.created",
     "service-account.changed",
     "workload-trust.changed",
-];
-
-/// What is told of a value by events.
-struct Telling {
-    /// That somebody knows it: was told it, or wrote it.
-    told: &'static str,
-    /// Which number it has, in this event and the next.
-    number: &'static str,
-    /// That it is worth nothing any more, where its number is lower.
-    renewed: &'static str,
-    /// That it has gone.
-    gone: &'static str,
-}
-
-const WRITTEN: &str = "secret.written";
-
-const TELLING: [Telling; 3] = [
-    Telling {
-        told: "secret.revealed",
-        number: "version",
-        renewed: WRITTEN,
-        gone: "secret.deleted",
-    },
-    Telling {
-        told: WRITTEN,
-        number: "version",
-        renewed: WRITTEN,
-        gone: "secret.deleted",
-    },
-    Telling {
-        told: "resource-instance.secret-revealed",
-        number: "rotation",
-        renewed: "resource-instance.credentials-retired",
-        gone: "resource-instance.removed",
-    },
 ];
 
 /// Automation that hangs on people, or on one.
@@ -278,7 +243,7 @@ impl Identity {
             ends,
             tools: self.tools_of(Some(subject)).await?,
             seen: seen(&self.store, subject).await?,
-            told: told(&self.store, subject).await?,
+            told: self.told(subject).await?,
             stays: stays(&self.store, subject).await?,
             webhooks: self.webhooks_of(subject).await?,
             unknown: unknown(),
@@ -310,105 +275,6 @@ impl Noted {
 
 pub(super) fn unknown() -> Vec<String> {
     UNKNOWN.map(str::to_owned).to_vec()
-}
-
-/// Calls `each` with every event of a type that `subject` caused.
-async fn caused(
-    store: &Store,
-    kind: &str,
-    subject: &str,
-    mut each: impl FnMut(kernel::Event),
-) -> Result<()> {
-    let filter = EventFilter {
-        actor: Some(subject.to_owned()),
-        ..of_type(kind)
-    };
-    let mut after = 0;
-    loop {
-        let page = store.events(&filter, after, Store::MAX_EVENTS).await?;
-        let Some(last) = page.last().map(|event| event.seq) else {
-            return Ok(());
-        };
-        after = last;
-        page.into_iter().for_each(&mut each);
-    }
-}
-
-fn of_type(kind: &str) -> EventFilter {
-    EventFilter {
-        type_prefix: Some(format!("{}{kind}", kernel::NewEvent::PREFIX)),
-        ..EventFilter::default()
-    }
-}
-
-/// The values that somebody was told, or wrote, as far as they are still worth something.
-pub(super) async fn told(store: &Store, subject: &str) -> Result<Vec<Told>> {
-    let mut all: Vec<Told> = Vec::new();
-    for telling in TELLING {
-        let mut last = BTreeMap::new();
-        caused(store, telling.told, subject, |event| {
-            if telling.tells(&event) {
-                last.insert(event.subject.clone(), event);
-            }
-        })
-        .await?;
-        for event in last.into_values() {
-            if telling.is_over(store, &event).await? {
-                continue;
-            }
-            let Some(Key { kind, scope, name }) = event.subject_key() else {
-                continue;
-            };
-            let one = Told {
-                kind,
-                scope,
-                name,
-                team: event.team,
-                at: event.time,
-            };
-            // Of one that they wrote and were told, too, the later.
-            let same = |known: &&mut Told| {
-                (&known.kind, &known.scope, &known.name) == (&one.kind, &one.scope, &one.name)
-            };
-            match all.iter_mut().find(same) {
-                Some(known) => known.at = known.at.max(one.at),
-                None => all.push(one),
-            }
-        }
-    }
-    Ok(all)
-}
-
-impl Telling {
-    /// Whether whoever caused `event` knows the value by it: not where the platform drew it, nor where it was not
-    /// written.
-    fn tells(&self, event: &kernel::Event) -> bool {
-        let by_hand = event.data["origin"] == "written" && event.outcome == Some(Outcome::Pass);
-        self.told != WRITTEN || by_hand
-    }
-
-    /// Whether what `event` tells of has gone since, or was renewed.
-    async fn is_over(&self, store: &Store, event: &kernel::Event) -> Result<bool> {
-        let since = async |kind: &str| {
-            let filter = EventFilter {
-                subject: Some(event.subject.clone()),
-                ..of_type(kind)
-            };
-            let mut found = store.events(&filter, event.seq, Store::MAX_EVENTS).await?;
-            // The filter lets through what is below it, too.
-            found.retain(|one| one.subject == event.subject);
-            Ok::<_, kernel::Error>(found)
-        };
-        if !since(self.gone).await?.is_empty() {
-            return Ok(true);
-        }
-        let number = |event: &kernel::Event| event.data[self.number].as_u64();
-        let told = number(event);
-        Ok(since(self.renewed)
-            .await?
-            .iter()
-            .any(|one| number(one) > told))
-    }
 }
 
 /// The valid keys that somebody drew.

@@ -155,18 +155,10 @@ impl Identity {
         revision: Option<i64>,
     ) -> Result<(Resource<OidcClient>, bool)> {
         let before = self.store.get::<OidcClient>("", name.as_str()).await?;
-        let is_new = before.is_none();
-        let mut client = match before {
-            Some(client) => client,
-            None => Resource::new("", name.as_str(), spec.clone()),
-        };
+        let mut client = before.unwrap_or_else(|| Resource::new("", name.as_str(), spec.clone()));
         client.meta.require_revision(revision)?;
         client.spec = spec.clone();
-        if is_new {
-            change.create(&client)?;
-        } else {
-            change.spec(&client)?;
-        }
+        let is_new = change.put(&client)?;
         let done = Some(Outcome::Pass);
         change.event(NewEvent::caused(
             "client.changed",

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     Identity,
-    automation::{Made, SeenKey, Told, Webhook, on_people, seen, stays, told, unknown},
+    automation::{Made, SeenKey, Told, Webhook, on_people, seen, stays, unknown},
     oversight::expect_subject,
     registered::PersonalCredential,
 };
@@ -30,8 +30,8 @@ pub struct TeamDeparture {
     pub tools: Vec<PersonalCredential>,
     /// Keys of the team's service accounts that they drew, and have seen: these go on. Rotate them twice.
     pub seen: Vec<SeenKey>,
-    /// Secrets whose present value they were told or wrote, deploy credentials' keys with them: these go on. Rotate
-    /// them.
+    /// Secrets that they were told or wrote, of which that value is the present one or is still in use, deploy
+    /// credentials' keys with them: these go on. Rotate them.
     pub told: Vec<Told>,
     /// What they made, or were the last to change, and that is still there: it goes on.
     pub stays: Vec<Made>,
@@ -58,10 +58,7 @@ impl Identity {
         };
         self.guard.require(caller, DEPARTURE, &target).await?;
         expect_subject(subject)?;
-        let (mut seen, mut told) = (
-            seen(&self.store, subject).await?,
-            told(&self.store, subject).await?,
-        );
+        let (mut seen, mut told) = (seen(&self.store, subject).await?, self.told(subject).await?);
         let mut stays = stays(&self.store, subject).await?;
         let mut webhooks = self.webhooks_of(subject).await?;
         let mut tools = self.tools_of(Some(subject)).await?;

@@ -1,6 +1,7 @@
 //! The device grant (RFC 8628): a program without a browser is approved in one elsewhere.
 
-use kernel::{Change, Means, NewEvent, Outcome, Record, Secret, anew};
+use jiff::Timestamp;
+use kernel::{Change, Means, NewEvent, Outcome, Record, Secret, Store, anew};
 use rand::{TryRngCore as _, rngs::OsRng};
 use serde::Serialize;
 use serde_json::json;
@@ -294,26 +295,28 @@ impl Identity {
         address: &str,
     ) -> Result<Record<DeviceGrant>, Refusal> {
         let gates = Self::code_gates(&login.subject, address);
-        self.attempt(&gates).await?;
-        let now = self.clock.now();
-        let code = match normalized(code) {
-            Some(code) => self.store.record::<UserCode>(&code).await?,
-            None => None,
-        };
-        let grant = match code.filter(|code| code.expires > now) {
-            Some(code) => self.store.record::<DeviceGrant>(&code.value.device).await?,
-            None => None,
-        };
-        let grant = grant
-            .filter(|grant| matches!(grant.value.decision, Decision::Pending))
-            .ok_or_else(|| {
-                Refusal::request(
-                    "no device waits with this code: it was mistyped, used, or has ended",
-                )
-            })?;
-        self.attempt_succeeded(&gates).await?;
-        Ok(grant)
+        let waiting = device_waiting(self.store.clone(), self.clock.now(), normalized(code));
+        self.attempt(gates, waiting).await?.ok_or_else(|| {
+            Refusal::request("no device waits with this code: it was mistyped, used, or has ended")
+        })
     }
+}
+
+/// The device that waits with this code at `now`, if one does.
+async fn device_waiting(
+    store: Store,
+    now: Timestamp,
+    code: Option<String>,
+) -> kernel::Result<Option<Record<DeviceGrant>>> {
+    let code = match code {
+        Some(code) => store.record::<UserCode>(&code).await?,
+        None => None,
+    };
+    let grant = match code.filter(|code| code.expires > now) {
+        Some(code) => store.record::<DeviceGrant>(&code.value.device).await?,
+        None => None,
+    };
+    Ok(grant.filter(|grant| matches!(grant.value.decision, Decision::Pending)))
 }
 
 fn slow_down(interval: u64) -> Refusal {

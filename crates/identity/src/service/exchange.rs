@@ -1,65 +1,26 @@
 //! Workload identity: a token of a CI system for one of ours (RFC 8693).
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
 use jiff::Timestamp;
-use jsonwebtoken::{
-    Algorithm, DecodingKey, Validation, dangerous::insecure_decode_claims, decode, decode_header,
-    jwk::JwkSet,
-};
+use jsonwebtoken::dangerous::insecure_decode_claims;
 use kernel::{
     Caller, Change, Error, Means, Name, NewEvent, Outcome, Query, Resource, Result, Secret, anew,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Identity, TokenAnswer, access::of_team, accounts::account_named};
+use super::{Identity, TokenAnswer, access::of_team, accounts::account_named, foreign::Expected};
 use crate::{
     clock::after,
-    jose::provider,
     model::{ServiceAccount, WorkloadTrust, WorkloadTrustSpec, unmet_rule},
     refusal::{Refusal, RefusalCode},
     settings::SKEW,
     verify::trust_token_session,
 };
 
-/// Algorithms that are taken: those with a public key.
-const ALGORITHMS: [Algorithm; 9] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::EdDSA,
-];
-/// How long an issuer's keys are kept.
-const KEPT: Duration = Duration::from_mins(10);
-/// How long after that an unknown key has them asked for again: whoever makes up keys does not make
-/// us ask at each try.
-const PAUSE: Duration = Duration::from_secs(30);
-/// Issuers whose keys are kept at the most.
-const ISSUERS: usize = 256;
 /// What is exchanged, and what is given.
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
-
-/// The keys of other issuers, for a while.
-#[derive(Default)]
-pub(super) struct Issuers(Mutex<HashMap<String, (Timestamp, Arc<JwkSet>)>>);
-
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    jwks_uri: String,
-}
 
 #[derive(Deserialize)]
 struct Peek {
@@ -171,19 +132,12 @@ impl Identity {
             .store
             .get::<WorkloadTrust>(team.as_str(), name.as_str())
             .await?;
-        let is_new = before.is_none();
-        let mut trust = match before {
-            Some(trust) => trust,
-            None => Resource::new(team.as_str(), name.as_str(), spec.clone()),
-        };
+        let mut trust =
+            before.unwrap_or_else(|| Resource::new(team.as_str(), name.as_str(), spec.clone()));
         trust.meta.require_revision(revision)?;
         trust.spec = spec.clone();
         trust.meta.labels.insert("team".into(), team.to_string());
-        if is_new {
-            change.create(&trust)?;
-        } else {
-            change.spec(&trust)?;
-        }
+        let is_new = change.put(&trust)?;
         change.event(NewEvent::caused(
             "workload-trust.changed",
             trust.key(),
@@ -206,19 +160,22 @@ impl Identity {
     ) -> Result<()> {
         self.may_change(caller, &of_team::<WorkloadTrust>(team, name))
             .await?;
-        let trust = self.store.expect::<WorkloadTrust>(team, name).await?;
-        trust.meta.require_revision(revision)?;
-        let mut change = Change::new().by(caller);
-        change.remove(&trust)?;
-        change.event(NewEvent::caused(
-            "workload-trust.removed",
-            trust.key(),
-            team,
-            caller,
-            Some(Outcome::Pass),
-            json!({}),
-        ));
-        self.store.commit(change).await?;
+        anew(|| async {
+            let trust = self.store.expect::<WorkloadTrust>(team, name).await?;
+            trust.meta.require_revision(revision)?;
+            let mut change = Change::new().by(caller);
+            change.remove(&trust)?;
+            change.event(NewEvent::caused(
+                "workload-trust.removed",
+                trust.key(),
+                team,
+                caller,
+                Some(Outcome::Pass),
+                json!({}),
+            ));
+            self.store.commit(change).await.map(drop)
+        })
+        .await?;
         self.view.current().await
     }
 
@@ -298,12 +255,13 @@ impl Identity {
         token: &str,
     ) -> Result<(&'t Resource<WorkloadTrust>, Map<String, Value>, Timestamp), Refusal> {
         // None is asked for keys but an issuer that somebody trusts.
-        let claims = self.foreign_claims(issuer, token).await?;
-        let end = claims
-            .get("exp")
-            .and_then(Value::as_i64)
-            .unwrap_or_default();
-        let end = Timestamp::from_second(end)
+        let expected = Expected {
+            parameter: "subject_token",
+            issuer,
+            claims: &["iss", "sub", "aud", "exp"],
+        };
+        let token = self.foreign_token(&expected, token).await?;
+        let end = Timestamp::from_second(token.seconds("exp").unwrap_or_default())
             .map_err(|_| Refusal::grant("the subject_token has no end that there is"))?;
         let mut why = String::new();
         for trust in trusts {
@@ -312,15 +270,15 @@ impl Identity {
                 .audience
                 .as_deref()
                 .unwrap_or(&self.settings.issuer);
-            if !is_for(&claims, audience) {
+            if !token.is_for(audience) {
                 why = format!("the token is not for the audience `{audience}`");
-            } else if let Some(rule) = unmet_rule(&trust.spec.claims, &claims) {
+            } else if let Some(rule) = unmet_rule(&trust.spec.claims, &token.claims) {
                 why = format!(
                     "the claim `{rule}` is not as the trust `{}` wants it",
                     trust.meta.name
                 );
             } else {
-                return Ok((trust, claims, end));
+                return Ok((trust, token.claims, end));
             }
         }
         Err(Refusal::grant(why))
@@ -368,103 +326,5 @@ impl Identity {
             issued_token_type: Some(ACCESS_TOKEN),
             ..answer
         })
-    }
-
-    /// The claims of another issuer's token: signature and times checked.
-    async fn foreign_claims(
-        &self,
-        issuer: &str,
-        token: &str,
-    ) -> Result<Map<String, Value>, Refusal> {
-        provider::install()?;
-        let forged = || Refusal::grant("the subject_token is not one that its issuer has signed");
-        let header = decode_header(token).map_err(|_| forged())?;
-        if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
-            return Err(forged());
-        }
-        let kid = header.kid.unwrap_or_default();
-        let keys = self.foreign_keys(issuer, &kid).await?;
-        let jwk = keys.find(&kid).ok_or_else(forged)?;
-        let key = DecodingKey::from_jwk(jwk).map_err(|_| forged())?;
-        let mut validation = Validation::new(header.alg);
-        validation.set_issuer(&[issuer]);
-        validation.set_required_spec_claims(&["iss", "sub", "aud", "exp"]);
-        // The audience is the trust's, times are our clock's: both below.
-        validation.validate_aud = false;
-        validation.validate_exp = false;
-        let claims: Map<String, Value> = decode(token, &key, &validation)
-            .map_err(|_| forged())?
-            .claims;
-        let (now, skew) = (self.clock.now().as_second(), SKEW.as_secs() as i64);
-        let time = |name: &str| claims.get(name).and_then(Value::as_i64);
-        if time("exp").is_none_or(|exp| exp <= now - skew) {
-            return Err(Refusal::grant("the subject_token has expired"));
-        }
-        if ["nbf", "iat"]
-            .iter()
-            .any(|name| time(name).is_some_and(|from| from > now + skew))
-        {
-            return Err(Refusal::grant(
-                "the subject_token is from the future: a clock is wrong",
-            ));
-        }
-        Ok(claims)
-    }
-
-    async fn foreign_keys(&self, issuer: &str, kid: &str) -> Result<Arc<JwkSet>, Refusal> {
-        let now = self.clock.now();
-        let kept = self.issuers.lock().get(issuer).cloned();
-        if let Some((at, keys)) = kept {
-            let fresh = if keys.find(kid).is_some() {
-                KEPT
-            } else {
-                PAUSE
-            };
-            if now < after(at, fresh) {
-                return Ok(keys);
-            }
-        }
-        let base = issuer.trim_end_matches('/');
-        let found: Discovery = self
-            .fetch(issuer, &format!("{base}/.well-known/openid-configuration"))
-            .await?;
-        if found.issuer != issuer {
-            return Err(
-                Error::unavailable(format!("{issuer} says that it is another issuer")).into(),
-            );
-        }
-        let keys: Arc<JwkSet> = Arc::new(self.fetch(issuer, &found.jwks_uri).await?);
-        let mut issuers = self.issuers.lock();
-        if issuers.len() >= ISSUERS {
-            issuers.clear();
-        }
-        issuers.insert(issuer.to_owned(), (now, keys.clone()));
-        Ok(keys)
-    }
-
-    async fn fetch<T: serde::de::DeserializeOwned>(&self, who: &str, url: &str) -> Result<T> {
-        let url = self.outbound.check(url)?;
-        let answer = self.outbound.send(who, self.outbound.get(&url)?).await?;
-        if answer.status != 200 {
-            return Err(Error::unavailable(format!(
-                "{who} answered {}",
-                answer.status
-            )));
-        }
-        answer.json(who)
-    }
-}
-
-impl Issuers {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Timestamp, Arc<JwkSet>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn is_for(claims: &Map<String, Value>, audience: &str) -> bool {
-    match claims.get("aud") {
-        Some(Value::String(one)) => one == audience,
-        Some(Value::Array(all)) => all.iter().any(|one| one == audience),
-        _ => false,
     }
 }

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use kernel::{Caller, Change, Error, Name, Resource, Result, anew};
 
-use super::{Identity, Whom, access::of_platform, users::subject};
+use super::{
+    Identity, Whom,
+    access::of_platform,
+    users::{group_new, subject},
+};
 use crate::{
     model::{LocalGroup, LocalGroupSpec, LocalUser, may_be_issued, parse_local_id},
     source::local::LOCAL,
@@ -54,9 +58,8 @@ impl Identity {
                 ..LocalGroupSpec::default()
             };
             let mut change = Change::new().by(caller);
-            let name = issuable_name(name)?;
-            self.group_into(&mut change, caller, &name, spec, Some(0), Some(team))
-                .await?;
+            let group = group_new(&issuable_name(name)?, Some(team));
+            self.group_into(&mut change, caller, group, spec).await?;
             // Where somebody has made it in between, it is theirs: the next look finds it.
             self.store.commit(change).await?;
             Ok(true)
@@ -73,14 +76,16 @@ impl Identity {
             let label =
                 |group: &Resource<LocalGroup>| group.meta.labels.get(LocalGroup::MADE_FOR).cloned();
             match group.filter(|group| label(group).as_deref() == Some(team)) {
-                Some(group) => {
-                    self.group_delete(caller, name, Some(group.meta.revision))
-                        .await
-                }
+                Some(group) => self.group_remove(caller, &group).await,
                 None => Ok(()),
             }
         })
         .await
+    }
+
+    /// Whether there is a user with this part of a subject after the source.
+    pub async fn user_known(&self, id: &str) -> Result<bool> {
+        Ok(self.local_user(id).await?.is_some())
     }
 
     /// The user with this part of a subject after the source.
@@ -120,33 +125,69 @@ impl Identity {
         }))
     }
 
+    /// Takes a user into a group, which is made where it is not there: the one user alone, whoever else is taken
+    /// into it or out of it at this moment. `who` is a subject, the part of it after the source, or a name.
+    pub async fn group_member_put(&self, caller: &Caller, name: &str, who: &str) -> Result<()> {
+        self.may_change(caller, &of_platform::<LocalGroup>(name))
+            .await?;
+        anew(|| async {
+            let mut change = Change::new().by(caller);
+            let added = self
+                .group_member_add(&mut change, caller, None, name, who)
+                .await?;
+            if added.is_some() {
+                self.store.commit(change).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes a user out of a group: what they had by it ends at once.
+    pub async fn group_member_delete(&self, caller: &Caller, name: &str, who: &str) -> Result<()> {
+        self.may_change(caller, &of_platform::<LocalGroup>(name))
+            .await?;
+        anew(|| async {
+            let mut change = Change::new().by(caller);
+            let removed = self
+                .group_member_remove(&mut change, caller, name, who)
+                .await?;
+            if removed.is_none() {
+                return Err(Error::not_found(format!("`{who}` in group `{name}`"))
+                    .remedy("see who is: `towpath group list`"));
+            }
+            self.store.commit(change).await.map(drop)
+        })
+        .await
+    }
+
     /// Writes into `change` that `caller` takes a user into a group, from the next call on; the group is made
-    /// for `team` where it is not there. `who` is a subject, the part of it after the source, or a name.
-    /// Answers their subject; none where that changes nothing.
+    /// where it is not there, for `team` where it is one's. `who` is a subject, the part of it after the source, or
+    /// a name. Answers their subject; none where that changes nothing.
     ///
     /// Asks not whether `caller` may: whose group it is, whoever calls this knows.
     pub async fn group_member_add(
         &self,
         change: &mut Change,
         caller: &Caller,
-        team: &str,
+        team: Option<&str>,
         name: &str,
         who: &str,
     ) -> Result<Option<String>> {
         let Some(user) = self.user_meant(who).await? else {
             return Err(self.nobody(who).await?);
         };
-        let group = self.store.get::<LocalGroup>("", name).await?;
-        let revision = group.as_ref().map_or(0, |group| group.meta.revision);
-        let mut spec = group.map(|group| group.spec).unwrap_or_default();
+        let group = match self.store.get::<LocalGroup>("", name).await? {
+            Some(group) => group,
+            None => group_new(&issuable_name(name)?, team),
+        };
+        let mut spec = group.spec.clone();
         if spec.members.contains(&user.meta.name) {
             return Ok(None);
         }
         spec.members.push(user.meta.name.clone());
-        let name = issuable_name(name)?;
         change.require(&user)?;
-        self.group_into(change, caller, &name, spec, Some(revision), Some(team))
-            .await?;
+        self.group_into(change, caller, group, spec).await?;
         Ok(Some(subject(&user)))
     }
 
@@ -165,16 +206,14 @@ impl Identity {
         let Some(group) = self.store.get::<LocalGroup>("", name).await? else {
             return Ok(None);
         };
-        let Resource { meta, mut spec, .. } = group;
-        let before = spec.members.len();
+        let mut spec = group.spec.clone();
         spec.members.retain(|member| *member != user.meta.name);
-        if spec.members.len() == before {
+        if spec.members.len() == group.spec.members.len() {
             return Ok(None);
         }
         // Their name may become somebody else's in between.
         change.require(&user)?;
-        self.group_into(change, caller, name, spec, Some(meta.revision), None)
-            .await?;
+        self.group_into(change, caller, group, spec).await?;
         Ok(Some(subject(&user)))
     }
 }

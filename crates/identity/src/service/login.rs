@@ -151,14 +151,14 @@ impl Identity {
         } = filled;
         let place = self.place(name, address, device).await?;
         let gates = Self::password_gates(name, address, &place);
-        self.attempt(&gates).await?;
-        let login = self.local.verify(name, password).await?.ok_or_else(|| {
+        let (local, named) = (self.local.clone(), name.to_owned());
+        let check = async move { local.verify(&named, password).await };
+        let login = Box::pin(self.attempt(gates, check)).await?.ok_or_else(|| {
             Refusal::new(
                 RefusalCode::AccessDenied,
                 "the name or the password is wrong",
             )
         })?;
-        self.attempt_succeeded(&gates).await?;
         let device = self.place_remember(name, address, &place).await?;
         let mut entered = self.login_enter(page, login, None).await?;
         entered.device = Some(device);

@@ -7,21 +7,27 @@ mod apply;
 mod attempts;
 mod authorize;
 mod automation;
+mod backchannel;
 mod clients;
 mod departure;
 mod device;
 mod directory;
 mod exchange;
+mod foreign;
 mod groups;
+mod issuers;
 mod keys;
 mod login;
 mod membership;
 mod openings;
 mod oversight;
 mod people;
+mod recheck;
 mod registered;
+mod rotation;
 mod sessions;
 mod tokens;
+mod told;
 mod upstreams;
 mod users;
 mod withdrawal;
@@ -31,7 +37,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kernel::{Caller, CallerKind, Contended, Error, Guard, Means, Resource, Result, Store, Turns};
+use kernel::{
+    Caller, CallerKind, Contended, Error, Guard, Line, Means, Resource, Result, Store, Turns,
+};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::login::Filled;
@@ -48,10 +56,11 @@ pub use self::{
     oversight::{EndedSessions, PersonalSession},
     people::PersonGroups,
     registered::{PersonalCredential, Tools},
+    rotation::{DepartureItem, DepartureOutcome, DepartureRotation, Rotations},
     tokens::TokenAnswer,
     upstreams::UpstreamSecrets,
 };
-use self::{automation::Noted, exchange::Issuers, openings::Openings};
+use self::{automation::Noted, issuers::Issuers, openings::Openings, recheck::Unanswered};
 use crate::{
     clock::Clock,
     model::ServiceAccount,
@@ -70,11 +79,12 @@ pub struct Identity {
     clock: Clock,
     view: Arc<View>,
     verifier: Arc<Verifier>,
-    local: Local,
+    local: Arc<Local>,
     outbound: Outbound,
     /// What upstreams have listed before.
     directories: Arc<Kept>,
-    issuers: Issuers,
+    issuers: Arc<Issuers>,
+    unanswered: Unanswered,
     openings: Openings,
     /// Those who renew one session at the same moment.
     renewals: Turns<String>,
@@ -82,6 +92,7 @@ pub struct Identity {
     noted: Noted,
     webhooks: OnceLock<Arc<dyn Webhooks>>,
     tools: OnceLock<Arc<dyn Tools>>,
+    rotations: OnceLock<Arc<dyn Rotations>>,
 }
 
 impl Identity {
@@ -100,16 +111,18 @@ impl Identity {
         let view = Arc::new(View::load(store.clone(), clock.clone(), memory).await?);
         Ok(Self {
             verifier: Arc::new(Verifier::new(&settings, clock.clone(), view.clone())?),
-            local: Local::new(store.clone(), clock.clone(), view.clone()),
+            local: Arc::new(Local::new(store.clone(), clock.clone(), view.clone())),
             outbound: Outbound::new(&settings)?,
             directories: Arc::default(),
-            issuers: Issuers::default(),
+            issuers: Arc::default(),
+            unanswered: Unanswered::default(),
             openings: Openings::default(),
             renewals: Turns::default(),
             attempts: Turns::default(),
             noted: Noted::default(),
             webhooks: OnceLock::new(),
             tools: OnceLock::new(),
+            rotations: OnceLock::new(),
             store,
             guard,
             settings,
@@ -146,6 +159,17 @@ impl Identity {
 impl Contended for crate::Refusal {
     fn is_overtaken(&self) -> bool {
         self.cause.as_ref().is_some_and(Error::is_overtaken)
+    }
+
+    fn line(&self) -> Option<Line> {
+        self.cause.as_ref().and_then(Contended::line)
+    }
+
+    fn given_up(self, times: u32) -> Self {
+        match self.cause {
+            Some(error) => error.given_up(times).into(),
+            None => self,
+        }
     }
 }
 

@@ -15,8 +15,9 @@ use crate::{
     refusal::{Refusal, RefusalCode},
 };
 
-/// How many may be opened from one address: a large office behind one, whose people all begin to work.
-const OF_ADDRESS: u32 = 300;
+/// How many may be opened from one address: a large office behind one, three hundred people who all begin to work.
+/// Each opens two, the code of a device and the page on which it is approved.
+const OF_ADDRESS: u32 = 2 * 300;
 
 /// How many in all: some twenty megabytes.
 const IN_ALL: u32 = 20_000;

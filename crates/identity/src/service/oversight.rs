@@ -65,6 +65,24 @@ pub struct EndedSessions {
     pub ended: usize,
 }
 
+/// Logins of a person.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub subject: &'a str,
+    /// Those alone that came of this session at their upstream. One of which it is not known may have.
+    pub upstream_sid: Option<&'a str>,
+}
+
+impl Whose<'_> {
+    fn is(self, login: &Login) -> bool {
+        let is_of = match (self.upstream_sid, login.upstream_sid.as_deref()) {
+            (Some(asked), Some(known)) => asked == known,
+            (None, _) | (_, None) => true,
+        };
+        login.subject == self.subject && is_of
+    }
+}
+
 /// One session, or where no name is given all of a person's; of everybody's where no subject is.
 fn session_target<'a>(subject: &'a str, id: &'a str) -> Target<'a> {
     Target {
@@ -171,42 +189,12 @@ impl Identity {
     }
 
     async fn sessions_end_of_once(&self, caller: &Caller, subject: &str) -> Result<usize> {
-        let is_theirs = |login: &Login| login.subject == subject;
         let mut change = Change::new().by(caller);
-        let mut grants = BTreeSet::new();
-        // Before their sessions: one that begins meanwhile is written over its browser. With the browser end codes
-        // and devices that it let in and that have not asked yet.
-        for record in self.store.records::<Browser>("").await? {
-            if is_theirs(&record.value.login) {
-                grants.extend(record.value.login.upstream.clone());
-                change.take(&record);
-            }
-        }
-        // A replica of an older version, beside which this one may run for a while, does not look at the browser:
-        // it lets in whoever has one of these.
-        self.take_all_of::<DeviceGrant>(&mut change, subject, |grant| match &grant.decision {
-            Decision::Approved(login) => Some(login),
-            Decision::Pending | Decision::Denied => None,
-        })
-        .await?;
-        self.take_all_of::<AuthorizationCode>(&mut change, subject, |code| Some(&code.login))
-            .await?;
-        for record in self.store.records::<Session>(&sessions_of(subject)).await? {
-            // Nothing is left that would ask the upstream again.
-            if let Some(name) = &record.value.login.upstream
-                && is_theirs(&record.value.login)
-            {
-                grants.insert(name.clone());
-            }
-        }
-        for name in grants {
-            if let Some(grant) = self.store.record::<UpstreamGrant>(&name).await? {
-                change.take(&grant);
-            }
-        }
-        let ended = self
-            .sessions_end(&mut change, caller, subject, ENDED)
-            .await?;
+        let all = Whose {
+            subject,
+            upstream_sid: None,
+        };
+        let ended = self.logins_end(&mut change, caller, all, ENDED).await?;
         // Told where there was none, too: somebody has asked for it.
         change.event(NewEvent::caused(
             "session.all-ended",
@@ -220,12 +208,57 @@ impl Identity {
         Ok(ended)
     }
 
-    /// Takes within `change` all of a person's records of a sort whose names do not say whose each is: `login` does.
-    /// No more of them are in memory than on a page.
+    /// Ends these logins within `change`, in browsers too, and what they have begun and not finished. Answers how
+    /// many sessions that ends.
+    pub(super) async fn logins_end(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        whose: Whose<'_>,
+        reason: &str,
+    ) -> Result<usize> {
+        let mut grants = BTreeSet::new();
+        // Before their sessions: one that begins meanwhile is written over its browser. With the browser end codes
+        // and devices that it let in and that have not asked yet.
+        for record in self.store.records::<Browser>("").await? {
+            if whose.is(&record.value.login) {
+                grants.extend(record.value.login.upstream.clone());
+                change.take(&record);
+            }
+        }
+        // A replica of an older version, beside which this one may run for a while, does not look at the browser:
+        // it lets in whoever has one of these.
+        self.take_all_of::<DeviceGrant>(change, whose, |grant| match &grant.decision {
+            Decision::Approved(login) => Some(login),
+            Decision::Pending | Decision::Denied => None,
+        })
+        .await?;
+        self.take_all_of::<AuthorizationCode>(change, whose, |code| Some(&code.login))
+            .await?;
+        let mut ended = 0;
+        let prefix = sessions_of(whose.subject);
+        for record in self.store.records::<Session>(&prefix).await? {
+            if whose.is(&record.value.login) {
+                // Nothing is left that would ask the upstream again.
+                grants.extend(record.value.login.upstream.clone());
+                self.session_end(change, caller, &record, reason)?;
+                ended += 1;
+            }
+        }
+        for name in grants {
+            if let Some(grant) = self.store.record::<UpstreamGrant>(&name).await? {
+                change.take(&grant);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Takes within `change` all records of a sort that are of these logins, and whose names do not say whose each
+    /// is: `login` does. No more of them are in memory than on a page.
     async fn take_all_of<T: Transient>(
         &self,
         change: &mut Change,
-        subject: &str,
+        whose: Whose<'_>,
         login: fn(&T) -> Option<&Login>,
     ) -> Result<()> {
         let mut after: Option<String> = None;
@@ -235,7 +268,7 @@ impl Identity {
                 .records_after::<T>("", after.as_deref(), Query::MAX_LIMIT)
                 .await?;
             for record in &page {
-                if login(&record.value).is_some_and(|login| login.subject == subject) {
+                if login(&record.value).is_some_and(|login| whose.is(login)) {
                     change.take(record);
                 }
             }

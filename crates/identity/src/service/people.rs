@@ -1,35 +1,26 @@
 //! What upstreams have said of their people: remembered beyond their sessions, so that who has left a group
 //! is told apart from who is not logged in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use kernel::{Caller, Change, Key, NewEvent, Record, Resource, Result, anew, lease::Fence};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{
-    Identity,
-    sessions::{as_session, fenced, regrouped},
-};
+use super::{Identity, sessions::fenced};
 use crate::{
     PERSON,
     clock::after,
     model::Upstream,
-    source::{SourceError, local::LOCAL},
-    state::{Login, Person, Session},
+    source::local::LOCAL,
+    state::{Login, Person},
     view::PERSON_CHANGED,
 };
 
 /// How long what was said of somebody is remembered: longer than a tool is away. Whoever was in a group when
 /// they were last heard of, and does not come back, is not known to have left it, and stays where they are.
 const REMEMBERED: Duration = Duration::from_hours(180 * 24);
-/// How old what an upstream has said of somebody gets before it is asked again: as a rule their own tokens are
-/// renewed by then.
-const ASKED: Duration = Duration::from_hours(1);
 /// Of how many it is forgotten in one transaction what an upstream said: others write in between.
 const FORGOTTEN: usize = 100;
 /// What is said again is written again when it is so old.
@@ -60,19 +51,34 @@ fn person_changed(name: &str, caller: &Caller) -> NewEvent {
 impl Identity {
     /// Remembers what an upstream has just said of somebody.
     pub(super) async fn person_heard(&self, login: &Login) -> Result<()> {
-        self.person_is(login, |before| Person::of(login, before))
-            .await
-    }
-
-    /// Remembers that an upstream does not let somebody in any more.
-    pub(super) async fn person_refused(&self, login: &Login) -> Result<()> {
-        let now = self.clock.now();
-        self.person_is(login, |before| {
-            // Of a session from before people were remembered it is all that is known.
-            let known = before.cloned().unwrap_or_else(|| Person::of(login, None));
-            known.refused(now)
+        if login.source == LOCAL {
+            // Of the platform's own people it is known anyhow.
+            return Ok(());
+        }
+        anew(|| async {
+            let (version, before) = self.person_known(login).await?;
+            let person = Person::of(login, before.as_ref());
+            let mut change = Change::new();
+            self.person_into(&mut change, version, before, person)
+                .await?;
+            if change.is_empty() {
+                return Ok(());
+            }
+            self.store.commit(change).await.map(drop)
         })
         .await
+    }
+
+    /// Adds to `change` that an upstream does not let somebody in any more.
+    pub(super) async fn person_refused(&self, change: &mut Change, login: &Login) -> Result<()> {
+        if login.source == LOCAL {
+            return Ok(());
+        }
+        let (version, before) = self.person_known(login).await?;
+        // Of a session from before people were remembered it is all that is known.
+        let known = before.clone().unwrap_or_else(|| Person::of(login, None));
+        let person = known.refused(self.clock.now());
+        self.person_into(change, version, before, person).await
     }
 
     /// Forgets what an upstream that is being removed has said of its people, part by part, and takes the upstream
@@ -123,109 +129,48 @@ impl Identity {
         Ok(())
     }
 
-    async fn person_is(
+    /// What is known of somebody, and the version of their record; 0 where there is none.
+    async fn person_known(&self, login: &Login) -> Result<(i64, Option<Person>)> {
+        let name = Person::name_of(&login.subject);
+        let Some(record) = self.store.record::<Person>(&name).await? else {
+            return Ok((0, None));
+        };
+        let known = Some(record.value).filter(|known| known.subject == login.subject);
+        Ok((record.version, known))
+    }
+
+    /// Adds to `change` what is known of somebody from now on, over what was known `before`; nothing where that is
+    /// no news.
+    async fn person_into(
         &self,
-        login: &Login,
-        now: impl Fn(Option<&Person>) -> Person,
+        change: &mut Change,
+        version: i64,
+        before: Option<Person>,
+        person: Person,
     ) -> Result<()> {
-        if login.source == LOCAL {
-            // Of the platform's own people it is known anyhow.
+        let is_news = before
+            .as_ref()
+            .is_none_or(|before| !before.says_as(&person));
+        let is_old = before
+            .as_ref()
+            .is_some_and(|before| after(before.heard, AGAIN) <= person.heard);
+        if !is_news && !is_old {
             return Ok(());
         }
-        let name = Person::name_of(&login.subject);
-        anew(|| async {
-            let before = self.store.record::<Person>(&name).await?;
-            let version = before.as_ref().map_or(0, |before| before.version);
-            let before = before
-                .map(|before| before.value)
-                .filter(|before| before.subject == login.subject);
-            let person = now(before.as_ref());
-            let is_news = before
-                .as_ref()
-                .is_none_or(|before| !before.says_as(&person));
-            let is_old = before
-                .as_ref()
-                .is_some_and(|before| after(before.heard, AGAIN) <= person.heard);
-            if !is_news && !is_old {
-                return Ok(());
-            }
-            let Some(upstream) = self.upstream_there(&login.source).await? else {
-                // Its people were forgotten with it.
-                return Ok(());
-            };
+        let Some(upstream) = self.upstream_there(&person.source).await? else {
+            // Its people were forgotten with it.
+            return Ok(());
+        };
+        change.require(&upstream)?;
+        let name = Person::name_of(&person.subject);
+        if is_news {
             let caller = Caller::system("identity", Uuid::now_v7());
-            let mut change = Change::new().by(&caller);
-            change.require(&upstream)?;
-            if is_news {
-                change.event(person_changed(&name, &caller));
-            }
-            change.keep(&Record {
-                version,
-                ..Record::new(name.as_str(), after(person.heard, REMEMBERED), person)
-            })?;
-            self.store.commit(change).await.map(drop)
-        })
-        .await
-    }
-
-    /// Asks upstreams for the groups of those of their people who are logged in and were last asked for an hour
-    /// ago: whoever has left and does not come back is known to have left while their login lasts, and what has
-    /// changed for somebody is known although they do nothing. An upstream that is away is asked another time.
-    ///
-    /// `fence` is that of a reconciler. Ends early with `stop`.
-    pub async fn people_ask(&self, fence: Option<&Fence>, stop: &CancellationToken) -> Result<()> {
-        let mut away = BTreeSet::new();
-        for record in self.store.records::<Session>("").await? {
-            let (login, now) = (&record.value.login, self.clock.now());
-            let is_due = record.expires > now && after(login.evaluated, ASKED) <= now;
-            let is_asked = record.value.refreshable && login.source != LOCAL;
-            if stop.is_cancelled() {
-                return Ok(());
-            }
-            if !is_due || !is_asked || away.contains(&login.source) {
-                continue;
-            }
-            match self.membership(login).await {
-                Ok(login) => self.person_said(&record, login, fence).await?,
-                Err(SourceError::Gone(_)) => {
-                    self.person_refused(login).await?;
-                    self.session_refused(&record, fence).await?;
-                }
-                // It is said at the next refresh, to whom it concerns.
-                Err(SourceError::Unasked(_)) => {}
-                Err(SourceError::Away(error)) => {
-                    tracing::warn!(source = login.source, chain = error.chain(), "an upstream");
-                    away.insert(login.source.clone());
-                }
-            }
+            change.event(person_changed(&name, &caller));
         }
-        Ok(())
-    }
-
-    /// Writes down what a source says of somebody who is logged in.
-    async fn person_said(
-        &self,
-        asked: &Record<Session>,
-        login: Login,
-        fence: Option<&Fence>,
-    ) -> Result<()> {
-        anew(|| async {
-            // Whoever has refreshed it meanwhile knows better.
-            let now = self.store.record::<Session>(&asked.name).await?;
-            let Some(mut record) = now.filter(|now| now.version == asked.version) else {
-                return Ok(());
-            };
-            let was = std::mem::replace(&mut record.value.login, login.clone());
-            let caller = as_session(&record);
-            let mut change = fenced(Change::new().by(&caller), fence);
-            change.keep(&record)?;
-            if (&was.groups, &was.group_ids) != (&login.groups, &login.group_ids) {
-                change.event(regrouped(&record.name, &caller));
-            }
-            self.store.commit(change).await.map(drop)
+        change.keep(&Record {
+            version,
+            ..Record::new(name, after(person.heard, REMEMBERED), person)
         })
-        .await?;
-        self.person_heard(&login).await
     }
 
     /// The groups that somebody of an upstream is in or has left: of whoever an event of the kind

@@ -23,7 +23,7 @@ use crate::{
     source::SourceError,
     state::{EndedSession, Login, Person, Session, random_token},
     verify::Verified,
-    view::{SESSION, SESSION_ENDED, SESSION_REGROUPED, SESSION_STARTED},
+    view::{SESSION, SESSION_ENDED, SESSION_STARTED},
 };
 
 /// What refresh tokens begin with, so that scanners of repositories know one.
@@ -141,10 +141,7 @@ impl Identity {
         match self.membership(&session.login).await {
             Ok(login) => next.value.login = login,
             Err(error @ (SourceError::Gone(_) | SourceError::Unasked(_))) => {
-                if let SourceError::Gone(_) = &error {
-                    self.person_refused(&session.login).await?;
-                }
-                self.session_refused(&record, None).await?;
+                self.session_refused(&record, &error, None).await?;
                 return Err(Refusal::grant(format!(
                     "{}: the session was ended",
                     error.reason()
@@ -163,24 +160,29 @@ impl Identity {
         let caller = as_session(&next);
         let mut change = Change::new().by(&caller);
         change.keep(&next)?;
-        if (&was.groups, &was.group_ids) != (&is.groups, &is.group_ids) {
-            change.event(regrouped(&next.name, &caller));
-        }
+        self.session_regrouped(&mut change, &caller, &next.name, (was, is))
+            .await?;
         self.store.commit(change).await?;
         self.person_heard(&next.value.login).await?;
         Ok(answer)
     }
 
-    /// Ends a session that its source does not let go on.
+    /// Ends a session that its source does not let go on. That the source knows its person no more is remembered
+    /// with that or not at all: of somebody who logged out while it was asked, nobody can tell whether it meant more.
     pub(super) async fn session_refused(
         &self,
         record: &Record<Session>,
+        why: &SourceError,
         fence: Option<&Fence>,
     ) -> Result<()> {
         let caller = as_session(record);
         let mut change = fenced(Change::new().by(&caller), fence);
         self.session_end(&mut change, &caller, record, "refused by its source")?;
         self.upstream_forget(&mut change, record).await?;
+        if let SourceError::Gone(_) = why {
+            self.person_refused(&mut change, &record.value.login)
+                .await?;
+        }
         self.store.commit(change).await.map(drop)
     }
 
@@ -352,13 +354,6 @@ impl Identity {
 pub(super) fn as_session(record: &Record<Session>) -> Caller {
     let means = Means::Login(record.name.clone());
     as_themselves(&record.value.login.subject, means)
-}
-
-/// That the groups of a session's person are others. Nobody's name, and no group: whoever keeps in mind who is
-/// in which reads the session.
-pub(super) fn regrouped(sid: &str, caller: &Caller) -> NewEvent {
-    let key = session_key(sid);
-    NewEvent::caused(SESSION_REGROUPED, key, "", caller, None, json!({}))
 }
 
 /// `change`, as a reconciler writes it.

@@ -104,9 +104,7 @@ impl Identity {
         secrets: &UpstreamSecrets,
         revision: Option<i64>,
     ) -> Result<(Resource<Upstream>, bool)> {
-        let before = self.store.get::<Upstream>("", name.as_str()).await?;
-        let is_new = before.is_none();
-        let mut upstream = match before {
+        let mut upstream = match self.store.get::<Upstream>("", name.as_str()).await? {
             Some(going) if going.is_deleting() => {
                 return Err(
                     Error::conflict(format!("the upstream `{name}` is being removed"))
@@ -118,11 +116,7 @@ impl Identity {
         };
         upstream.meta.require_revision(revision)?;
         upstream.spec = spec.clone();
-        if is_new {
-            change.create(&upstream)?;
-        } else {
-            change.spec(&upstream)?;
-        }
+        let is_new = change.put(&upstream)?;
         let sealed = [
             (SECRET, &secrets.client_secret),
             (DIRECTORY, &secrets.directory_token),
@@ -146,9 +140,10 @@ impl Identity {
         Ok((upstream, is_new))
     }
 
-    /// Removes an upstream: nobody logs in by it any more, its people's sessions end at their next refresh, and
-    /// what it said of them counts no more. It is there, deleting, until that is forgotten as well
-    /// ([`Identity::upstream_end`]). Asking twice is the same as asking once.
+    /// Removes an upstream: nobody logs in by it any more, its people's sessions end at their next refresh or when
+    /// they are next asked for ([`Identity::people_ask`]), and what it said of them counts no more. It is there,
+    /// deleting, until that is forgotten as well ([`Identity::upstream_end`]). Asking twice is the same as asking
+    /// once.
     pub async fn upstream_delete(
         &self,
         caller: &Caller,
@@ -389,7 +384,10 @@ impl Asking {
             return self.source.groups(&self.login, None).await;
         };
         let Some(grant) = self.take(name).await.map_err(SourceError::Away)? else {
-            return self.source.groups(&self.login, None).await;
+            // Whoever was not asked has refused nobody.
+            return Err(SourceError::Unasked(
+                "this login has ended meanwhile: log in again".into(),
+            ));
         };
         let token = Secret::from(grant.value.token.as_str());
         let answer = self.source.groups(&self.login, Some(&token)).await;

@@ -1,6 +1,6 @@
 //! The local source's users and groups.
 
-use kernel::{Caller, Change, Error, Key, Name, NewEvent, Outcome, Resource, Result, Secret, anew};
+use kernel::{Caller, Change, Error, Name, NewEvent, Outcome, Resource, Result, Secret, anew};
 use serde_json::json;
 
 use super::{Identity, access::of_platform};
@@ -15,6 +15,16 @@ use crate::{
 /// Who a user is, in tokens and everywhere else.
 pub(super) fn subject(user: &Resource<LocalUser>) -> String {
     format!("{LOCAL}:{}", local_id(&user.meta.name, user.status.before))
+}
+
+/// A group that is yet to be written; with the team that it is made for, if it is one's.
+pub(super) fn group_new(name: &str, team: Option<&str>) -> Resource<LocalGroup> {
+    let mut new = Resource::<LocalGroup>::new("", name, LocalGroupSpec::default());
+    if let Some(team) = team {
+        let labels = &mut new.meta.labels;
+        labels.insert(LocalGroup::MADE_FOR.into(), team.into());
+    }
+    new
 }
 
 impl Identity {
@@ -49,22 +59,18 @@ impl Identity {
         let mut change = Change::new().by(caller);
         let before = self.store.get::<LocalUser>("", name.as_str()).await?;
         let is_new = before.is_none();
-        let mut user = match before {
-            Some(user) => user,
-            None => Resource::new("", name.as_str(), LocalUserSpec::default()),
-        };
+        let mut user =
+            before.unwrap_or_else(|| Resource::new("", name.as_str(), LocalUserSpec::default()));
         user.meta.require_revision(revision)?;
         user.spec = spec;
         user.status.has_password |= hash.is_some();
         let ends_logins = !is_new && (hash.is_some() || user.spec.disabled);
         if is_new {
             user.status.before = self.name_taken(&mut change, name.as_str()).await?;
-            change.create(&user)?;
-        } else {
-            // Those in browsers, codes and devices are over, too.
-            user.status.logins += u64::from(ends_logins);
-            change.spec(&user)?;
         }
+        // Those in browsers, codes and devices are over, too.
+        user.status.logins += u64::from(ends_logins);
+        change.put(&user)?;
         if ends_logins {
             let reason = if user.spec.disabled {
                 "disabled"
@@ -175,35 +181,29 @@ impl Identity {
             return Err(Error::invalid(format!("a group cannot be called `{name}`")));
         }
         anew(|| async {
+            let group = self.store.get::<LocalGroup>("", name.as_str()).await?;
+            let group = group.unwrap_or_else(|| group_new(name.as_str(), None));
+            group.meta.require_revision(revision)?;
             let mut change = Change::new().by(caller);
-            let (name, spec) = (name.as_str(), spec.clone());
-            self.group_into(&mut change, caller, name, spec, revision, None)
+            let key = group.key();
+            self.group_into(&mut change, caller, group, spec.clone())
                 .await?;
-            self.store
-                .commit(change)
-                .await?
-                .resource(&Key::of::<LocalGroup>("", name))
+            self.store.commit(change).await?.resource(&key)
         })
         .await
     }
 
-    /// Writes a group into `change`; where it is not there yet, that it is made for `team`.
+    /// Writes into `change` that `group`, as it was read or as one that is made, becomes this.
     pub(super) async fn group_into(
         &self,
         change: &mut Change,
         caller: &Caller,
-        name: &str,
+        mut group: Resource<LocalGroup>,
         mut spec: LocalGroupSpec,
-        revision: Option<i64>,
-        team: Option<&str>,
     ) -> Result<()> {
         spec.members.sort();
         spec.members.dedup();
-        let before = self.store.get::<LocalGroup>("", name).await?;
-        let known = before
-            .as_ref()
-            .map(|group| group.spec.members.clone())
-            .unwrap_or_default();
+        let known = &group.spec.members;
         for member in spec.members.iter().filter(|member| !known.contains(member)) {
             // Required, so that a user who is removed at this moment is in no group.
             let user = self
@@ -218,25 +218,12 @@ impl Identity {
                 })?;
             change.require(&user)?;
         }
-        let mut group = before.unwrap_or_else(|| {
-            let mut new = Resource::new("", name, LocalGroupSpec::default());
-            if let Some(team) = team {
-                let labels = &mut new.meta.labels;
-                labels.insert(LocalGroup::MADE_FOR.into(), team.into());
-            }
-            new
-        });
-        group.meta.require_revision(revision)?;
         group.spec = spec;
-        if group.meta.revision == 0 {
-            change.create(&group)?;
-        } else {
-            change.spec(&group)?;
-        }
+        change.put(&group)?;
         change.event(NewEvent::caused(
             "group.changed",
             group.key(),
-            name,
+            &group.meta.name,
             caller,
             Some(Outcome::Pass),
             json!({ "members": group.spec.members.len() }),
@@ -256,19 +243,28 @@ impl Identity {
         anew(|| async {
             let group = self.store.expect::<LocalGroup>("", name).await?;
             group.meta.require_revision(revision)?;
-            let mut change = Change::new().by(caller);
-            change.remove(&group)?;
-            change.event(NewEvent::caused(
-                "group.removed",
-                group.key(),
-                name,
-                caller,
-                Some(Outcome::Pass),
-                json!({}),
-            ));
-            self.store.commit(change).await?;
-            Ok(())
+            self.group_remove(caller, &group).await
         })
         .await
+    }
+
+    /// Removes a group that is as it was read.
+    pub(super) async fn group_remove(
+        &self,
+        caller: &Caller,
+        group: &Resource<LocalGroup>,
+    ) -> Result<()> {
+        let mut change = Change::new().by(caller);
+        change.remove(group)?;
+        change.event(NewEvent::caused(
+            "group.removed",
+            group.key(),
+            &group.meta.name,
+            caller,
+            Some(Outcome::Pass),
+            json!({}),
+        ));
+        self.store.commit(change).await?;
+        Ok(())
     }
 }

@@ -11,7 +11,8 @@ use super::{Identity, Whom, access::of_platform, sessions::session_key};
 use crate::{
     clock::after,
     model::Upstream,
-    state::{Session, Withdrawal},
+    source::local::LOCAL,
+    state::{Login, Session, Withdrawal},
     view::{MEMBER_WITHDRAWN, SESSION_REGROUPED},
 };
 
@@ -73,15 +74,37 @@ impl Identity {
         let subject = login.subject.clone();
         let mut change = Change::new().by(caller);
         change.keep(&session)?;
-        // Nobody's name, and no group: see the renewal of a session.
-        let (what, key) = (SESSION_REGROUPED, session_key(sid));
-        change.event(NewEvent::caused(what, key, "", caller, None, json!({})));
+        change.event(regrouped(sid, caller));
         for group in &gone {
             self.member_withdraw(&mut change, caller, &subject, group)
                 .await?;
         }
         self.store.commit(change).await?;
         Ok(true)
+    }
+
+    /// Tells within `change` where a source says other groups of a session's person than before, and has the
+    /// tokens that name one that they have left do so in vain.
+    pub(super) async fn session_regrouped(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        sid: &str,
+        (was, is): (&Login, &Login),
+    ) -> Result<()> {
+        if (&was.groups, &was.group_ids) == (&is.groups, &is.group_ids) {
+            return Ok(());
+        }
+        change.event(regrouped(sid, caller));
+        // Of the platform's own people it is known anyhow.
+        if is.source != LOCAL {
+            let platform = Caller::system("identity", caller.correlation);
+            for group in left(was, is) {
+                self.member_withdraw(change, &platform, &is.subject, group)
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// Has the tokens that name `subject` in `group` do so in vain, where they were signed before the commit of
@@ -122,5 +145,66 @@ impl Identity {
             json!({ "subject": subject, "group": group, "at": at }),
         ));
         Ok(())
+    }
+}
+
+/// That the groups of a session's person are others. Nobody's name, and no group: whoever keeps in mind who is
+/// in which reads the session.
+fn regrouped(sid: &str, caller: &Caller) -> NewEvent {
+    let key = session_key(sid);
+    NewEvent::caused(SESSION_REGROUPED, key, "", caller, None, json!({}))
+}
+
+/// The groups that somebody was in and is no longer. Not one that is called otherwise by now, nor a name that they
+/// have by another group: what is withdrawn is the name.
+fn left<'l>(was: &'l Login, is: &Login) -> Vec<&'l String> {
+    let is_in = |group: &String| {
+        let id = was.group_ids.get(group);
+        is.groups.contains(group) || id.is_some_and(|id| is.group_ids.values().any(|of| of == id))
+    };
+    was.groups.iter().filter(|group| !is_in(group)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(groups: &[(&str, &str)]) -> Login {
+        let ids = groups.iter().filter(|(_, id)| !id.is_empty());
+        Login {
+            subject: "corp:7".into(),
+            name: "ada".into(),
+            email: None,
+            source: "corp".into(),
+            groups: groups.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            group_ids: ids
+                .map(|(name, id)| ((*name).to_owned(), (*id).to_owned()))
+                .collect(),
+            evaluated: Timestamp::UNIX_EPOCH,
+            at: Timestamp::UNIX_EPOCH,
+            logins: 0,
+            upstream: None,
+            browser: None,
+            upstream_sid: None,
+        }
+    }
+
+    #[test]
+    fn what_is_called_otherwise_is_not_left() {
+        for (was, is, expected) in [
+            (
+                &[("pay", ""), ("web", "")][..],
+                &[("web", "")][..],
+                &["pay"][..],
+            ),
+            (&[("pay", "42")], &[("money", "42")], &[]),
+            (&[("pay", "42")], &[("pay", "43")], &[]),
+            (&[("pay", "42")], &[("money", "43")], &["pay"]),
+            (&[("pay", "42")], &[], &["pay"]),
+            (&[], &[("pay", "")], &[]),
+        ] {
+            let (was, is) = (login(was), login(is));
+            assert_eq!(left(&was, &is), expected, "{was:?} {is:?}");
+        }
     }
 }

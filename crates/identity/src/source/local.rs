@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
+    Params,
+    password_hash::{CustomizedPasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use async_trait::async_trait;
 use kernel::{Error, Result, Secret, Store, bytes::random};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::{Membership, SourceError, TeamSource};
+use super::{Membership, SourceError, TeamSource, hasher::Hasher};
 use crate::{
     clock::Clock,
     model::{LocalUser, local_id},
@@ -65,8 +65,8 @@ impl Local {
     async fn hash_any(&self, password: Secret) -> Result<Secret> {
         self.work(move || {
             let salt = random::<16>()?;
-            let hash: PasswordHash = Argon2::default()
-                .hash_password_with_salt(password.expose(), &salt)
+            let hash = Hasher
+                .hash_password_with_params(password.expose(), &salt, Params::default())
                 .map_err(|error| {
                     Error::internal("a password could not be hashed", error.to_string())
                 })?;
@@ -96,7 +96,7 @@ impl Local {
                     Error::internal("a kept password is not readable", error.to_string())
                 })?;
                 let password = if too_long { &[] } else { password.expose() };
-                Ok(Argon2::default().verify_password(password, &hash).is_ok())
+                Ok(Hasher.verify_password(password, &hash).is_ok())
             })
             .await?;
         let Some(user) = user.filter(|_| good && exists && !too_long) else {
@@ -118,6 +118,7 @@ impl Local {
             logins: user.status.logins,
             upstream: None,
             browser: None,
+            upstream_sid: None,
         }))
     }
 
@@ -130,11 +131,14 @@ impl Local {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let _slot = self
-            .slots
-            .acquire()
-            .await
-            .map_err(|error| Error::internal("passwords are no longer hashed", error))?;
+        let slot = self.slots.clone().acquire_owned().await;
+        let slot =
+            slot.map_err(|error| Error::internal("passwords are no longer hashed", error))?;
+        // Held by the work itself, which goes on where whoever asked has hung up.
+        let work = move || {
+            let _slot = slot;
+            work()
+        };
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| Error::internal("a password could not be hashed", error))?

@@ -1,6 +1,7 @@
 //! Where people are, and which groups they are in: one trait, whoever knows.
 
 pub(crate) mod github;
+mod hasher;
 pub(crate) mod local;
 pub(crate) mod oidc;
 pub(crate) mod upstream;

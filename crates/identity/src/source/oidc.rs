@@ -105,6 +105,8 @@ struct Said {
     name: String,
     email: Option<String>,
     groups: Vec<String>,
+    /// The session there.
+    sid: Option<String>,
 }
 
 /// What came of asking for tokens.
@@ -121,8 +123,8 @@ impl Oidc {
         }
     }
 
-    /// What the provider says of itself and its keys, read anew: a login is rare, and a key that was
-    /// rotated is known at once.
+    /// What the provider says of itself and its keys, read anew for each login and each time that somebody is asked
+    /// for: by keys of before a rotation, what it signs would be taken for forged, and end a session.
     async fn client(&self) -> Result<Client> {
         let broken = |why: String| Error::unavailable(format!("{}: {why}", self.issuer));
         let issuer =
@@ -168,6 +170,7 @@ impl Oidc {
                     .filter(|_| claims.email_verified() != Some(false))
                     .map(|email| email.to_string()),
                 groups: groups(others, &self.groups_claim),
+                sid: others.get("sid").and_then(Value::as_str).map(str::to_owned),
             });
             if others.contains_key(&self.groups_claim) {
                 return self.checked(said, expected);
@@ -238,6 +241,7 @@ impl Oidc {
                 .filter(|_| claims.email_verified() != Some(false))
                 .map(|email| email.to_string()),
             groups: groups(&claims.additional_claims().all, &self.groups_claim),
+            sid: None,
         })
     }
 
@@ -389,6 +393,7 @@ impl UpstreamSource for Oidc {
             groups: said.groups,
             group_ids: BTreeMap::new(),
             token: tokens.refresh_token().map(|token| token.secret().clone()),
+            sid: said.sid,
         })
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Arrival {
     pub group_ids: BTreeMap<String, String>,
     /// What asks for the groups again.
     pub token: Option<String>,
+    /// Their session there, where it has a name.
+    pub sid: Option<String>,
 }
 
 /// Why nobody has.
@@ -79,8 +81,7 @@ impl Arrival {
         source: &str,
         now: jiff::Timestamp,
     ) -> Result<(Login, Option<String>), Refusal> {
-        let printable = self.id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        if !printable || !(1..=LONGEST_ID).contains(&self.id.len()) {
+        if !is_id(&self.id) {
             return Err(Refusal::new(
                 RefusalCode::AccessDenied,
                 format!(
@@ -100,9 +101,16 @@ impl Arrival {
             logins: 0,
             upstream: None,
             browser: None,
+            upstream_sid: self.sid,
         };
         Ok((login, self.token))
     }
+}
+
+/// Whether somebody may be called so at an upstream, so that they are told apart.
+pub(crate) fn is_id(id: &str) -> bool {
+    let printable = id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    printable && (1..=LONGEST_ID).contains(&id.len())
 }
 
 /// What somebody is called, as an upstream says it: for one line.
@@ -122,6 +130,7 @@ mod tests {
             groups: vec![],
             group_ids: BTreeMap::new(),
             token: None,
+            sid: None,
         };
         let login = arrival.login("acme", jiff::Timestamp::UNIX_EPOCH)?;
         Ok(login.0)

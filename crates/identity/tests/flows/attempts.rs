@@ -10,6 +10,7 @@ use crate::support::{Browser, PASSWORD, Site, settings, text};
 testkit::on_both!(
     many_at_once_are_counted_each,
     an_office_logs_in_at_once_from_one_address,
+    an_office_approves_its_devices_at_once_from_one_address,
 );
 
 /// One login; gives the status, and how long to wait.
@@ -105,11 +106,11 @@ async fn many_at_once_are_counted_each() {
     assert!(tried <= 6, "{tried} guesses were looked at");
 }
 
-/// They are counted for the one address, and none is refused because others are counted at the same moment.
+/// More than may fail from one address: none is refused because others are at it.
 async fn an_office_logs_in_at_once_from_one_address() {
     let site = Site::new().await;
     let replica = Site::on(site.store.clone(), settings(), site.clock.clone()).await;
-    let people: Vec<_> = (0..24).map(|number| format!("user-{number}")).collect();
+    let people: Vec<_> = (0..60).map(|number| format!("user-{number}")).collect();
     for person in &people {
         site.user(person).await;
     }
@@ -123,6 +124,29 @@ async fn an_office_logs_in_at_once_from_one_address() {
         .filter(|(status, _)| *status != StatusCode::SEE_OTHER)
         .collect();
     assert!(out.is_empty(), "{out:?}");
+    // Nothing failed: as many as before are free.
+    for number in 0..31 {
+        let (status, _) = attempt(&site, &format!("nobody-{number}"), "wrong").await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{number}");
+    }
+}
+
+async fn an_office_approves_its_devices_at_once_from_one_address() {
+    let site = Site::new().await;
+    let mut people = Vec::new();
+    for number in 0..44 {
+        let person = format!("user-{number}");
+        site.user(&person).await;
+        people.push((person, site.device_start().await));
+    }
+    let approvals = people.iter().map(|(person, device)| {
+        let browser = Browser::new(&site);
+        async move { browser.approve(device, person).await }
+    });
+    futures::future::join_all(approvals).await;
+    for (_, device) in &people {
+        site.device_poll(device).await.ok();
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use axum::{
     middleware::from_fn_with_state,
 };
 use identity::service::{Webhook, Webhooks};
+use kernel::EventFilter;
 use serde_json::{Value, json};
 
 use crate::support::{Site, claims, text};
@@ -194,4 +195,53 @@ async fn what_a_person_leaves_behind_is_told_apart_from_what_ends() {
     for list in ["ends", "seen", "stays", "webhooks"] {
         assert_eq!(nobody[list], json!([]), "{list}");
     }
+}
+
+#[tokio::test]
+async fn what_somebody_who_leaves_knows_and_only_people_can_rotate_is_named_with_the_command() {
+    let site = site().await;
+    site.identity.know_webhooks(Arc::new(Made));
+    site.user("ada").await;
+    site.group("payments", &["ada"]).await;
+    let tokens = site.login("ada").await;
+    let ada = text(&tokens, "access_token");
+    let account = "/v1/identity/teams/payments/service-accounts/ci";
+    site.api("PUT", account, ada, json!({})).await.ok();
+    let keys = format!("{account}/keys");
+    let key = site.api("POST", &keys, ada, Value::Null).await.ok().json();
+    let key = text(&key, "id");
+    let path = "/v1/teams/payments/departures/local:ada/rotate";
+    let refused = site.api("POST", path, ada, Value::Null).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "no member's");
+    let rotated = site.admin("POST", path, Value::Null).await.ok().json();
+    let items = rotated["items"].as_array().unwrap();
+    let said: Vec<_> = items
+        .iter()
+        .map(|item| {
+            (
+                text(item, "kind"),
+                text(item, "name"),
+                text(item, "outcome"),
+            )
+        })
+        .collect();
+    let expected = [
+        ("ServiceAccount", "ci", "by-hand"),
+        ("Subscription", "audit", "by-hand"),
+    ];
+    assert_eq!(said, expected, "{rotated}");
+    assert_eq!(text(&items[0], "key"), key);
+    let revoke = format!("towpath service-account key revoke ci {key} --team payments");
+    assert_eq!(items[0]["commands"][1], json!(revoke));
+    let filter = EventFilter {
+        type_prefix: Some("dev.towpath.member.departure-rotated".into()),
+        ..EventFilter::default()
+    };
+    let told = site.store.events(&filter, 0, 10).await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].reason.as_deref(), Some("departure of local:ada"));
+    assert_eq!(told[0].data["byHand"], 2);
+    let path = "/v1/teams/payments/departures/ada/rotate";
+    let nobody = site.admin("POST", path, Value::Null).await;
+    assert_eq!(nobody.status, StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -1,6 +1,6 @@
 //! What ends, and with it what was begun: passwords, names, logins, upstreams' tokens.
 
-use std::{ops::Range, pin::pin, sync::Arc, time::Duration};
+use std::{ops::Range, pin::pin, sync::Arc};
 
 use axum::http::StatusCode;
 use identity::service::UpstreamMembers;
@@ -268,7 +268,7 @@ async fn however_many_an_upstream_knew_it_goes_at_once_and_they_part_by_part() {
             site.identity.clone(),
         )))
         .start();
-    testkit::eventually("the upstream is gone", Duration::from_secs(20), || async {
+    testkit::eventually("the upstream is gone", testkit::PATIENCE, || async {
         let shown = site.admin("GET", GITHUB, Value::Null).await;
         (shown.status == StatusCode::NOT_FOUND).then_some(())
     })

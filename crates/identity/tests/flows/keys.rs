@@ -1,6 +1,6 @@
 //! Signing keys: published before use, kept until the last token ends, sealed, replaced.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use identity::model::KeyPhase;
 use kernel::Caller;
@@ -122,7 +122,7 @@ async fn reconciled(site: &Site, what: &str, wanted: impl Fn(&[(String, KeyPhase
     let driver = kernel::Driver::new(site.store.clone(), "test".into())
         .with(Arc::new(identity::reconcile::Keys(site.identity.clone())))
         .start();
-    testkit::eventually(what, Duration::from_secs(20), || async {
+    testkit::eventually(what, testkit::PATIENCE, || async {
         wanted(&phases(site).await).then_some(())
     })
     .await;

@@ -4,8 +4,10 @@
 
 mod accounts;
 mod asked;
+mod at_once;
 mod attempts;
 mod automation;
+mod backchannel;
 mod clients;
 mod code;
 mod device;
@@ -13,9 +15,12 @@ mod directory;
 mod endings;
 mod exchange;
 mod foreign;
+mod issuers;
 mod keys;
+mod openid;
 mod overtaken;
 mod pages;
+mod recheck;
 mod refresh;
 mod replicas;
 mod servers;

@@ -3,9 +3,12 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::Site;
+use crate::support::{Site, settings};
 
-testkit::on_both!(a_removal_that_a_change_overtakes_is_done,);
+testkit::on_both!(
+    a_removal_that_a_change_overtakes_is_done,
+    many_are_taken_into_a_group_and_out_of_it_at_once,
+);
 
 async fn a_removal_that_a_change_overtakes_is_done() {
     let site = Site::new().await;
@@ -31,5 +34,32 @@ async fn a_removal_that_a_change_overtakes_is_done() {
             let gone = StatusCode::NO_CONTENT;
             assert_eq!(removed.status, gone, "{path}: {}", removed.body);
         }
+    }
+}
+
+async fn many_are_taken_into_a_group_and_out_of_it_at_once() {
+    let site = Site::new().await;
+    let replica = Site::on(site.store.clone(), settings(), site.clock.clone()).await;
+    let mut people: Vec<_> = (0..30).map(|number| format!("user-{number}")).collect();
+    people.sort();
+    for person in &people {
+        let path = format!("/v1/identity/users/{person}");
+        site.admin("PUT", &path, json!({ "spec": {} })).await.ok();
+    }
+    for (method, left) in [("PUT", json!(people)), ("DELETE", json!([]))] {
+        let all = people.iter().enumerate().map(|(number, person)| {
+            let site = if number % 2 == 0 { &site } else { &replica };
+            async move {
+                let path = format!("/v1/identity/groups/crew/members/{person}");
+                site.admin(method, &path, Value::Null).await
+            }
+        });
+        for answer in futures::future::join_all(all).await {
+            let done = StatusCode::NO_CONTENT;
+            assert_eq!(answer.status, done, "{method}: {}", answer.body);
+        }
+        let path = "/v1/identity/groups/crew";
+        let group = site.admin("GET", path, Value::Null).await.ok().json();
+        assert_eq!(group["spec"]["members"], left, "{method}");
     }
 }

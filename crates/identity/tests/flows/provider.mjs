@@ -1,6 +1,6 @@
 // A provider of somebody else's: oidc-provider, as it comes. ES256 keys, groups by userinfo alone, no refresh
-// tokens. Whoever comes is ada. Argument: where it sends people back. Prints its issuer; `/groups?names=a,b` says
-// which groups she is in.
+// tokens. Whoever comes is ada. Arguments: where it sends people back, and where it tells that somebody is logged out.
+// Prints its issuer; `/groups?names=a,b` says which groups she is in.
 
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 const require = createRequire(process.env.MODULES + '/');
 const { default: Provider } = await import(pathToFileURL(require.resolve('oidc-provider')));
 
-const [redirect] = process.argv.slice(2);
+const [redirect, backchannel] = process.argv.slice(2);
 const accountId = 'ada';
 let groups = ['payments'];
 
@@ -28,12 +28,14 @@ const provider = new Provider(issuer, {
     redirect_uris: [redirect],
     grant_types: ['authorization_code'],
     id_token_signed_response_alg: 'ES256',
+    backchannel_logout_uri: backchannel,
+    backchannel_logout_session_required: true,
   }],
   jwks: { keys: [key] },
   cookies: { keys: ['kept by nobody'] },
   // With an access token in the answer, these are in userinfo and not in the ID token.
   claims: { openid: ['sub'], profile: ['preferred_username', 'name', 'groups'], email: ['email'] },
-  features: { devInteractions: { enabled: false } },
+  features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true } },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   findAccount: (_, id) => ({
     accountId: id,

@@ -24,20 +24,44 @@ use rsa::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
+
+/// What a server is asked: it answers when this is dropped.
+pub(crate) type Question = oneshot::Sender<()>;
 
 /// Whether a server answers at all.
 #[derive(Clone, Default)]
-pub(crate) struct Down(pub(crate) Arc<AtomicBool>);
+pub(crate) struct Down {
+    down: Arc<AtomicBool>,
+    held: Arc<Mutex<Option<mpsc::UnboundedSender<Question>>>>,
+}
 
 impl Down {
     pub(crate) fn set(&self, down: bool) {
-        self.0.store(down, Ordering::SeqCst);
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// What it is asked from now on, so that something else happens before it answers. When this is dropped, it
+    /// answers as before.
+    pub(crate) fn hold(&self) -> mpsc::UnboundedReceiver<Question> {
+        let (held, questions) = mpsc::unbounded_channel();
+        *self.held.lock().unwrap() = Some(held);
+        questions
     }
 }
 
 async fn unless_down(State(down): State<Down>, request: Request, next: Next) -> Response {
-    if down.0.load(Ordering::SeqCst) {
+    let held = down.held.lock().unwrap().clone();
+    if let Some(held) = held {
+        let (question, dropped) = oneshot::channel();
+        if held.send(question).is_ok() {
+            dropped.await.unwrap_err();
+        }
+    }
+    if down.down.load(Ordering::SeqCst) {
         return StatusCode::BAD_GATEWAY.into_response();
     }
     next.run(request).await
@@ -61,7 +85,7 @@ pub(crate) fn serve(listener: TcpListener, router: Router) -> Down {
 pub(crate) struct Signer {
     kid: String,
     pair: KeyPair,
-    jwk: Value,
+    pub(crate) jwk: Value,
 }
 
 impl Signer {
@@ -82,8 +106,13 @@ impl Signer {
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
         let head = json!({ "alg": "RS256", "typ": "JWT", "kid": self.kid });
+        self.sign_as(&head, claims)
+    }
+
+    /// The same under another head, whatever that says.
+    pub(crate) fn sign_as(&self, head: &Value, claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", part(&head), part(claims));
+        let message = format!("{}.{}", part(head), part(claims));
         let mut signature = vec![0; self.pair.public().modulus_len()];
         let random = SystemRandom::new();
         self.pair

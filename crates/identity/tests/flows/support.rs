@@ -10,14 +10,16 @@ use axum::{
     Extension, Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode, header},
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use identity::{Clock, Either, Identity, Settings};
 use jiff::Timestamp;
 use kernel::{
     Beginnings, Caller, Guard, Sealer, Secret, Store,
-    http::{AdminToken, Authenticator, correlate, no_such_route},
+    http::{
+        AdminToken, Authenticator, IdempotencyKeys, Rooms, correlate, idempotent, no_such_route,
+    },
 };
 use policy::{Bundle, RegoAuthorizer};
 use serde_json::{Value, json};
@@ -140,9 +142,15 @@ impl Site {
         let admin = AdminToken::new(Secret::from(ADMIN));
         let authenticator: Arc<dyn Authenticator> =
             Arc::new(EveryGroup(Either::new(admin, identity.verifier())));
+        let keys = IdempotencyKeys {
+            store: store.clone(),
+            digest_key: Secret::from("of this site"),
+        };
         let router = identity::http::routes(identity.clone())
+            .route_layer(from_fn_with_state(keys, idempotent))
             .fallback(no_such_route)
             .layer(Extension(authenticator))
+            .layer(Extension(Rooms::default()))
             .layer(from_fn(correlate));
         Self {
             identity,

@@ -100,6 +100,16 @@ async fn only_those_who_operate_the_platform_may() {
             "/v1/identity/groups/platform",
             json!({ "members": ["ada"] }),
         ),
+        (
+            "PUT",
+            "/v1/identity/groups/platform/members/ada",
+            Value::Null,
+        ),
+        (
+            "DELETE",
+            "/v1/identity/groups/payments/members/ada",
+            Value::Null,
+        ),
         ("DELETE", "/v1/identity/groups/payments", Value::Null),
     ] {
         let answer = site.api(method, path, &token, body).await;

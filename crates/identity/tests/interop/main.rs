@@ -11,7 +11,7 @@ use identity::{
 };
 use kernel::{
     Caller, Guard, Sealer, Secret, Store,
-    http::{AdminToken, Authenticator},
+    http::{AdminToken, Authenticator, Rooms},
 };
 use policy::{Bundle, RegoAuthorizer};
 use serde_json::{Value, json};
@@ -53,7 +53,9 @@ async fn issuer(directory: &Path) -> String {
         .unwrap();
     let token = AdminToken::new(Secret::from("a-token-that-nobody-uses-in-this-test"));
     let authenticator: Arc<dyn Authenticator> = Arc::new(Either::new(token, identity.verifier()));
-    let router = identity::http::routes(identity).layer(Extension(authenticator));
+    let router = identity::http::routes(identity)
+        .layer(Extension(authenticator))
+        .layer(Extension(Rooms::default()));
     tokio::spawn(async move { axum::serve(listener, router).await });
     issuer
 }
@@ -72,7 +74,7 @@ async fn openid_client_completes_code_flow_and_device_grant() {
         .args([issuer.as_str(), "ada", PASSWORD])
         .env("MODULES", &modules)
         .output();
-    let run = tokio::time::timeout(Duration::from_secs(60), run)
+    let run = tokio::time::timeout(Duration::from_mins(2), run)
         .await
         .unwrap()
         .unwrap();

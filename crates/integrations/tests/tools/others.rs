@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use kernel::{Action, Authorizer, Caller, Change, Event, Result, Ruling, Target};
+use kernel::{Action, Authorizer, Caller, Change, Error, Event, Result, Ruling, Target};
 use teams::port::{
     Belongings, Credentials, Group, GroupsOf, Left, LocalGroups, Member, MembershipSource,
     SecretNames, Upstreams,
@@ -24,7 +24,7 @@ impl MembershipSource for Source {
 
     async fn group(&self, _: &str, _: Option<&str>) -> Result<Group> {
         let members = self.0.lock().unwrap().clone();
-        let members = members.ok_or_else(|| kernel::Error::unavailable("it is away"))?;
+        let members = members.ok_or_else(|| Error::unavailable("it is away"))?;
         let member = |name: String| Member {
             subject: format!("local:{name}"),
             email: Some(format!("{name}@acme.example")),
@@ -36,6 +36,10 @@ impl MembershipSource for Source {
 
 #[async_trait]
 impl LocalGroups for Source {
+    async fn knows(&self, _: &str) -> Result<bool> {
+        Ok(true)
+    }
+
     fn group_of(&self, _: &Event) -> Option<String> {
         None
     }
@@ -70,6 +74,8 @@ pub(crate) struct Upstream {
     pub(crate) seen: Arc<Mutex<BTreeSet<String>>>,
     pub(crate) left: Arc<Mutex<BTreeSet<String>>>,
     pub(crate) some: Arc<Mutex<bool>>,
+    /// Why nobody can say which upstreams there are.
+    pub(crate) unknown: Arc<Mutex<Option<Error>>>,
 }
 
 #[async_trait]
@@ -101,7 +107,10 @@ pub(crate) struct Nothing;
 #[async_trait]
 impl Upstreams for Upstream {
     async fn sources(&self, _: Option<Timestamp>) -> Result<Vec<Box<dyn MembershipSource>>> {
-        Ok(vec![Box::new(self.clone())])
+        match self.unknown.lock().unwrap().clone() {
+            Some(error) => Err(error),
+            None => Ok(vec![Box::new(self.clone())]),
+        }
     }
 
     async fn groups_of(&self, _: &str) -> Result<Option<GroupsOf>> {

@@ -14,8 +14,8 @@ use axum::{
     routing::get,
 };
 use kernel::{
-    Caller, Change, Driver, DriverHandle, EventFilter, Guard, Key, NewEvent, Resource, Sealer,
-    Store, outbound::Reach,
+    Caller, Change, Driver, DriverHandle, Error, EventFilter, Guard, Key, NewEvent, Resource,
+    Sealer, Store, outbound::Reach,
 };
 use serde_json::{Value, json};
 use teams::{
@@ -35,11 +35,12 @@ use crate::{
 testkit::on_both!(
     what_is_changed_by_hand_is_told_and_healed,
     on_silence_nothing_is_done,
+    why_nobody_can_say_who_is_in_a_team_is_told_whole,
     another_may_take_a_tool_over_and_teams_know_nothing_of_it,
     a_team_that_leaves_has_nobody_in_any_tool_before_it_has_left,
 );
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = testkit::PATIENCE;
 
 /// What the tool has; none: the team is unknown to it. `away`: it answers nothing of use.
 #[derive(Default)]
@@ -77,6 +78,8 @@ pub(crate) struct World {
     pub(crate) left: Arc<Mutex<BTreeSet<String>>>,
     /// Whether it has told of somebody who is not logged in.
     pub(crate) some: Arc<Mutex<bool>>,
+    /// Why nobody can say which upstreams there are.
+    unknown: Arc<Mutex<Option<Error>>>,
     wiki: Arc<Mutex<Wiki>>,
     url: String,
     pub(crate) driver: DriverHandle,
@@ -112,9 +115,10 @@ impl World {
             seen: Arc::default(),
             left: Arc::default(),
             some: Arc::default(),
+            unknown: Arc::default(),
         };
         let (seen, left) = (upstream.seen.clone(), upstream.left.clone());
-        let some = upstream.some.clone();
+        let (some, unknown) = (upstream.some.clone(), upstream.unknown.clone());
         let reach = Reach::public_and(vec!["127.0.0.0/8".parse().unwrap()]);
         let ports = Ports {
             local: source.clone(),
@@ -142,6 +146,7 @@ impl World {
             seen,
             left,
             some,
+            unknown,
             wiki,
             url,
             driver,
@@ -320,6 +325,27 @@ async fn on_silence_nothing_is_done() {
     *world.source.0.lock().unwrap() = None;
     world.sync().await;
     world.reaches(Step::Unknown).await;
+    assert_eq!(world.wiki.lock().unwrap().writes, writes);
+    world.driver.shutdown().await;
+}
+
+async fn why_nobody_can_say_who_is_in_a_team_is_told_whole() {
+    let world = World::new().await;
+    world.integrate(true).await;
+    world.reaches(Step::InStep).await;
+    let writes = world.wiki.lock().unwrap().writes;
+    let error = Error::invalid("the upstream `corp` is none").remedy("write its issuer anew");
+    *world.unknown.lock().unwrap() = Some(error);
+    world.sync().await;
+    // The tool has refused nothing: it is not out of step.
+    let status = world.reaches(Step::Unknown).await;
+    assert_eq!(
+        status.message,
+        "the upstream `corp` is none: write its issuer anew"
+    );
+    *world.unknown.lock().unwrap() = None;
+    world.sync().await;
+    world.reaches(Step::InStep).await;
     assert_eq!(world.wiki.lock().unwrap().writes, writes);
     world.driver.shutdown().await;
 }

@@ -16,6 +16,7 @@ use tokio::{
 use super::{QueueStats, queue::Queue};
 use crate::{
     Caller, Error, Event, EventFilter, Guard, Key, Next, Reconciler, Result,
+    backoff::jitter,
     reconciler::{Context, Nudged},
 };
 
@@ -54,7 +55,6 @@ impl Worker {
         let (sender, nudges) = mpsc::channel(NUDGES);
         let lanes = reconciler.clone();
         let lane_of = Box::new(move |key: &Key| lanes.lane(key));
-        let jitter = || rand::random_range(0.5..=1.0);
         let queue = Queue::new(reconciler.concurrency(), lane_of, jitter);
         let worker = Self {
             reconciler,

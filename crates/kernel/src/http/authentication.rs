@@ -99,6 +99,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// The caller of a request that lasts. Their rights may end before the request does: what goes on
 /// being sent asks again.
+#[derive(Clone)]
 pub struct Session {
     /// The caller, as of the last time that was asked.
     pub caller: Caller,
@@ -137,6 +138,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        // Asked already, ahead of the handler.
+        if let Some(session) = parts.extensions.get::<Self>() {
+            return Ok(session.clone());
+        }
         let session = Self::of(parts).await;
         match &session {
             Ok(session) => {

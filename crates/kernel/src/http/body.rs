@@ -4,7 +4,7 @@
 //! than so many bytes in memory, nor more than two read at once, whoever hangs up meanwhile and however slowly
 //! they are sent.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     RequestExt as _,
@@ -15,19 +15,14 @@ use axum::{
 };
 use futures::{Stream, StreamExt as _, stream};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
-use super::room::{Room, SHARE, Sender};
+use super::room::{Room, Rooms, SHARE, Sender};
 use crate::{Error, ErrorKind, Location, Problem, Result, document::without_value};
 
 /// A body from this size on waits until there is room for it, and is read beside the threads that serve
 /// everybody else.
 const LARGE: usize = 64 << 10;
-/// So many of them are read at once.
-static READING: Semaphore = Semaphore::const_new(2);
 /// How long a body may take to arrive beside what its size allows: it takes a connection meanwhile, and a large
 /// one the room of others.
 const GRACE: Duration = Duration::from_secs(10);
@@ -67,20 +62,32 @@ impl<T: Serialize> IntoResponse for Json<T> {
 }
 
 /// All of a request's body, which is yet to be read: for those to whom it is not just JSON.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Whole {
     bytes: Bytes,
-    /// What it takes of the room for large ones.
-    room: Option<Room>,
+    /// What it takes of the room for large ones, until nobody has it any more.
+    room: Option<Arc<Room>>,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Whole {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        let (request, is_large) = begun(request).await?;
-        let (parts, body) = request.into_parts();
-        let limit = limit(&parts.extensions);
+        let (mut parts, body) = request.into_parts();
+        match parts.extensions.remove::<Self>() {
+            // A route may take less than what was taken ahead of it.
+            Some(whole) if whole.bytes.len() > limit(&parts.extensions) => Err(too_large()),
+            Some(whole) => Ok(whole),
+            None => Self::arrived(&parts.extensions, body).await,
+        }
+    }
+}
+
+impl Whole {
+    /// The body of a request with these extensions.
+    async fn arrived(extensions: &Extensions, body: Body) -> Result<Self> {
+        let (body, is_large) = begun(body).await?;
+        let limit = limit(extensions);
         if !is_large {
             let bytes = arrived_in_time(body, limit).await?;
             return Ok(Self { bytes, room: None });
@@ -88,17 +95,26 @@ impl<S: Send + Sync> FromRequest<S> for Whole {
         let said = body.size_hint().upper();
         let said = said.and_then(|said| usize::try_from(said).ok());
         let most = said.map_or(limit, |said| said.min(limit));
-        let mut room = Room::of(parts.extensions.get::<Sender>(), most).await?;
+        let rooms = Rooms::of(extensions)?;
+        let mut room = Room::of(rooms, extensions.get::<Sender>(), most).await?;
         let bytes = arrived_in_time(body, limit).await?;
         room.fit(bytes.len());
         Ok(Self {
             bytes,
-            room: Some(room),
+            room: Some(Arc::new(room)),
         })
     }
-}
 
-impl Whole {
+    /// The body of a request, and the request for whoever takes it from it later: it has arrived once, and takes
+    /// its room once.
+    pub(super) async fn ahead(request: Request) -> Result<(Self, Request)> {
+        let (mut parts, body) = request.into_parts();
+        let whole = Self::arrived(&parts.extensions, body).await?;
+        parts.extensions.insert(whole.clone());
+        let body = Body::from(whole.bytes.clone());
+        Ok((whole, Request::from_parts(parts, body)))
+    }
+
     /// What `read` makes of it. Where that is much work, it is done in its turn, and to its end also where the
     /// caller hangs up. Fails as `read` does.
     pub async fn read<T, F>(self, read: F) -> Result<T>
@@ -107,11 +123,10 @@ impl Whole {
         F: FnOnce(&[u8]) -> Result<T> + Send + 'static,
     {
         let Self { bytes, room } = self;
-        if room.is_none() {
+        let Some(room) = room else {
             return read(&bytes);
-        }
-        let reading = READING.acquire().await;
-        let reading = reading.map_err(|error| Error::internal("bodies are read no more", error))?;
+        };
+        let reading = room.turn().await?;
         tokio::task::spawn_blocking(move || {
             let outcome = read(&bytes);
             // Not before: who hangs up makes no room for more while their work goes on.
@@ -123,12 +138,11 @@ impl Whole {
     }
 }
 
-/// The request, and whether its body is large: by its length where that is said, else by as much of it as
-/// shows that. Fails where that much does not arrive in time.
-async fn begun(request: Request) -> Result<(Request, bool)> {
-    let (parts, body) = request.into_parts();
+/// The body, and whether it is large: by its length where that is said, else by as much of it as shows that.
+/// Fails where that much does not arrive in time.
+async fn begun(body: Body) -> Result<(Body, bool)> {
     if let Some(length) = body.size_hint().upper() {
-        return Ok((Request::from_parts(parts, body), length >= LARGE as u64));
+        return Ok((body, length >= LARGE as u64));
     }
     let began = Instant::now();
     let mut rest = body.into_data_stream().fuse();
@@ -144,8 +158,7 @@ async fn begun(request: Request) -> Result<(Request, bool)> {
     }
     let is_large = begin.len() >= LARGE;
     let begin = [Ok(Bytes::from(begin))].into_iter().chain(failed);
-    let body = Body::from_stream(stream::iter(begin).chain(rest));
-    Ok((Request::from_parts(parts, body), is_large))
+    Ok((Body::from_stream(stream::iter(begin).chain(rest)), is_large))
 }
 
 /// What a route takes at the most. Nobody's body is larger than a share of the room.

@@ -95,20 +95,24 @@ impl IntoResponseParts for ETag {
     }
 }
 
-/// `Idempotency-Key`: the same on each try of one request.
+/// `Idempotency-Key`: the same on each try of one request. Honoured by [`idempotent`](super::idempotent), ahead of
+/// the handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(pub Option<String>);
+
+impl IdempotencyKey {
+    /// The most characters that one has: room for two UUIDs and words.
+    pub const LONGEST: usize = 128;
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        /// The longest key: room for two UUIDs and words.
-        const MAX: usize = 128;
         let name = HeaderName::from_static("idempotency-key");
         let key = single(&parts.headers, &name)?;
         if let Some(key) = key
-            && (key.is_empty() || key.len() > MAX)
+            && (key.is_empty() || key.len() > Self::LONGEST)
         {
             return Err(
                 Error::invalid("Idempotency-Key is empty or longer than 128 characters")

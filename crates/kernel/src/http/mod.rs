@@ -2,7 +2,8 @@
 //!
 //! A handler takes [`Caller`](crate::Caller), [`Path`], [`Query`], [`Json`] and what else it needs
 //! as arguments, and answers `Result<...>`; whatever fails, in an extractor or in the handler, is
-//! answered as one problem document. [`correlate`] goes around all routes.
+//! answered as one problem document. [`correlate`] goes around all routes, and [`idempotent`] around those
+//! that change something.
 
 mod access;
 mod authentication;
@@ -28,9 +29,10 @@ pub use self::{
     correlation::{CORRELATION_ID, correlate},
     events::{EventPage, EventQuery, EventsApi, routes},
     extract::{ETag, IdempotencyKey, IfMatch, Path, Query},
-    idempotency::idempotent,
+    idempotency::{IdempotencyKeys, idempotent},
     page::PageQuery,
     problem::{ProblemDocument, no_such_route},
+    room::Rooms,
     strangers::Strangers,
     stream::{Sight, event_stream},
 };

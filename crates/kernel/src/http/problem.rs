@@ -1,6 +1,9 @@
 //! Errors as problem documents (RFC 9457).
 
+use std::time::Duration;
+
 use axum::{
+    body::Body,
     http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -114,25 +117,41 @@ impl IntoResponse for Error {
             _ => tracing::debug!(%correlation, chain, "a request was refused"),
         }
         let (status, ..) = shape(self.kind);
-        let mut response = (status, axum::Json(document)).into_response();
+        let mut response = (status, axum::Json(&document)).into_response();
+        response.extensions_mut().insert(document);
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        match self.kind {
-            ErrorKind::Unauthenticated => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            ErrorKind::Unavailable | ErrorKind::TooMany => {
-                // Whole seconds, and no less than it takes.
-                let wait = self.retry_after().unwrap_or_default().as_secs_f64().ceil();
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.max(1.0) as u64));
-            }
-            _ => {}
+        if self.kind == ErrorKind::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        let passes = matches!(self.kind, ErrorKind::Unavailable | ErrorKind::TooMany);
+        let wait = self.retry_after();
+        if let Some(wait) = wait.or(passes.then_some(Duration::ZERO)) {
+            // Whole seconds, and no less than it takes.
+            let wait = wait.as_secs_f64().ceil();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.max(1.0) as u64));
         }
         response
     }
+}
+
+/// The answer with the remedy that `remedy` makes of its own, where it is a problem of ours.
+pub(super) fn with_remedy(
+    mut response: Response,
+    remedy: impl FnOnce(Option<String>) -> String,
+) -> Response {
+    let Some(mut document) = response.extensions_mut().remove::<ProblemDocument>() else {
+        return response;
+    };
+    document.remedy = Some(remedy(document.remedy.take()));
+    if let Ok(body) = serde_json::to_vec(&document) {
+        *response.body_mut() = Body::from(body);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    response
 }
 
 /// The answer where no route matches: a router's fallback.

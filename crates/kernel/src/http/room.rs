@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use axum::http::Extensions;
 use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
@@ -24,10 +25,55 @@ pub(super) const SHARE: usize = 32 << 20;
 /// How long one waits for room. Whoever sends has their own limits, and tries again.
 const WAIT: Duration = Duration::from_secs(10);
 
-static ROOM: Semaphore = Semaphore::const_new(ALL - KEPT);
-static FOR_OPERATORS: Semaphore = Semaphore::const_new(KEPT);
-/// What is left of their shares, by who has something of it or waits for that.
-static SHARES: Mutex<BTreeMap<String, Weak<Semaphore>>> = Mutex::new(BTreeMap::new());
+/// So many bodies are read at once.
+const READ_AT_ONCE: usize = 2;
+
+/// The room that a platform has for large bodies. Put into all its routes as `Extension(Rooms)`; where it is not,
+/// they take none.
+#[derive(Debug, Clone, Default)]
+pub struct Rooms(Arc<Left>);
+
+/// What is left of it.
+#[derive(Debug)]
+struct Left {
+    all: Arc<Semaphore>,
+    for_operators: Arc<Semaphore>,
+    /// By who has something of their share, or waits for that.
+    shares: Mutex<BTreeMap<String, Weak<Semaphore>>>,
+    reading: Arc<Semaphore>,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(ALL - KEPT)),
+            for_operators: Arc::new(Semaphore::new(KEPT)),
+            shares: Mutex::default(),
+            reading: Arc::new(Semaphore::new(READ_AT_ONCE)),
+        }
+    }
+}
+
+impl Rooms {
+    /// Those of a request with these extensions.
+    pub(super) fn of(extensions: &Extensions) -> Result<&Self> {
+        (extensions.get::<Self>()).ok_or_else(|| {
+            Error::internal("a route has no room for large bodies", "not configured")
+        })
+    }
+
+    fn share_of(&self, sender: &str) -> Arc<Semaphore> {
+        let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(sender).and_then(Weak::upgrade) {
+            return share;
+        }
+        // Here, where one is added, those go that are whole again.
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Semaphore::new(SHARE));
+        shares.insert(sender.to_owned(), Arc::downgrade(&share));
+        share
+    }
+}
 
 /// Who sends a request. Put into its extensions as soon as that is known.
 #[derive(Debug, Clone)]
@@ -55,15 +101,17 @@ impl Sender {
 /// What a body takes of the room, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Room {
+    rooms: Rooms,
     share: OwnedSemaphorePermit,
-    all: SemaphorePermit<'static>,
+    all: OwnedSemaphorePermit,
 }
 
 impl Room {
     /// Waits until there is room for `bytes`, a share at the most. `Unavailable` where there is none in time.
-    pub(super) async fn of(sender: Option<&Sender>, bytes: usize) -> Result<Self> {
+    pub(super) async fn of(rooms: &Rooms, sender: Option<&Sender>, bytes: usize) -> Result<Self> {
         let bytes = u32::try_from(bytes.min(SHARE)).unwrap_or(u32::MAX);
-        let share = share_of(sender.map_or("", |sender| sender.share.as_str()));
+        let share = rooms.share_of(sender.map_or("", |sender| sender.share.as_str()));
+        let (all, for_operators) = (rooms.0.all.clone(), rooms.0.for_operators.clone());
         let operates = sender.is_some_and(|sender| sender.operates);
         let taking = async {
             // The share first: whoever has all of theirs stands in nobody's way.
@@ -71,17 +119,23 @@ impl Room {
             let all = if operates {
                 tokio::select! {
                     biased;
-                    all = ROOM.acquire_many(bytes) => all,
-                    kept = FOR_OPERATORS.acquire_many(bytes) => kept,
+                    all = all.acquire_many_owned(bytes) => all,
+                    kept = for_operators.acquire_many_owned(bytes) => kept,
                 }
             } else {
-                ROOM.acquire_many(bytes).await
+                all.acquire_many_owned(bytes).await
             }?;
-            Ok::<_, AcquireError>(Self { share, all })
+            Ok::<_, AcquireError>((share, all))
         };
         match timeout(WAIT, taking).await {
             Ok(taken) => {
-                taken.map_err(|error| Error::internal("bodies are taken in no more", error))
+                let (share, all) =
+                    taken.map_err(|error| Error::internal("bodies are taken in no more", error))?;
+                Ok(Self {
+                    rooms: rooms.clone(),
+                    share,
+                    all,
+                })
             }
             Err(_) => Err(Error::unavailable(
                 "there is no room for the body now, beside the large ones that are under way",
@@ -96,18 +150,12 @@ impl Room {
         let rest = self.all.num_permits().saturating_sub(bytes);
         drop((self.share.split(rest), self.all.split(rest)));
     }
-}
 
-fn share_of(sender: &str) -> Arc<Semaphore> {
-    let mut shares = SHARES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(share) = shares.get(sender).and_then(Weak::upgrade) {
-        return share;
+    /// Waits for the body's turn to be read, which it has until the answer is dropped.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit> {
+        let turn = self.rooms.0.reading.clone().acquire_owned().await;
+        turn.map_err(|error| Error::internal("bodies are read no more", error))
     }
-    // Here, where one is added, those go that are whole again.
-    shares.retain(|_, share| share.strong_count() > 0);
-    let share = Arc::new(Semaphore::new(SHARE));
-    shares.insert(sender.to_owned(), Arc::downgrade(&share));
-    share
 }
 
 #[cfg(test)]
@@ -125,6 +173,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn operators_have_room_where_others_have_taken_theirs() {
+        let rooms = Rooms::default();
         let mut taken = Vec::new();
         for (subject, bytes) in [
             ("ada", SHARE),
@@ -132,11 +181,19 @@ mod tests {
             ("cleo", SHARE),
             ("dan", ALL - KEPT - 3 * SHARE),
         ] {
-            taken.push(Room::of(Some(&by(subject, false)), bytes).await.unwrap());
+            taken.push(
+                Room::of(&rooms, Some(&by(subject, false)), bytes)
+                    .await
+                    .unwrap(),
+            );
         }
-        let refused = Room::of(Some(&by("eve", false)), 1).await.unwrap_err();
+        let refused = Room::of(&rooms, Some(&by("eve", false)), 1)
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Unavailable);
-        let theirs = Room::of(Some(&by("olga", true)), 1 << 20).await;
+        let theirs = Room::of(&rooms, Some(&by("olga", true)), 1 << 20).await;
         assert!(theirs.is_ok(), "{theirs:?}");
+        let elsewhere = Room::of(&Rooms::default(), Some(&by("eve", false)), SHARE).await;
+        assert!(elsewhere.is_ok(), "{elsewhere:?}");
     }
 }

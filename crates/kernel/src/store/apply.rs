@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use super::{
     Committed,
-    document::{COLUMNS_BY_KEY, check_key, check_labels, json_text, read_document, refuse_written},
+    document::{
+        COLUMNS_BY_KEY, already_exists, check_key, check_labels, json_text, read_document,
+        refuse_written,
+    },
     idempotency::Held,
     keys,
     line::Line,
@@ -18,8 +21,8 @@ use super::{
     writer::{Transaction, Work},
 };
 use crate::{
-    Cause, Change, Document, Error, ErrorKind, Event, Key, Meta, NewEvent, Published, Result,
-    change::Write, lease::Fence,
+    Cause, Change, Document, Error, Event, Key, Meta, NewEvent, Published, Result, change::Write,
+    contention::Contest, lease::Fence,
 };
 
 /// A change, and the request under an idempotency key that it is part of.
@@ -154,7 +157,8 @@ impl Applying<'_, '_> {
                 kind,
                 name,
                 version,
-            } => record::take(self.tx, kind, name, version).await,
+                called,
+            } => record::take(self.tx, kind, name, version, called).await,
             Write::Publish(publication) => {
                 let published =
                     publish::publish(self.tx, &mut self.known, self.now, *publication).await?;
@@ -169,14 +173,8 @@ impl Applying<'_, '_> {
         check_key(&key)?;
         check_labels(&document)?;
         if let Some(held) = self.row(&key).await? {
-            let mut error = Error::new(
-                ErrorKind::AlreadyExists,
-                format!("{} already exists", key.called()),
-            );
-            if held.meta.deleting.is_some() {
-                error = error.remedy("it is being deleted: try again when it is gone");
-            }
-            return Err(error);
+            // It was free when it was looked at.
+            return Err(already_exists(&held).overtaken_at(Contest::Resource(key)));
         }
         document.meta.generation = 1;
         document.meta.revision = self.tx.head + 1;
@@ -330,7 +328,7 @@ impl Applying<'_, '_> {
         let Some(now) = self.row(&key).await? else {
             return Err(
                 Error::conflict(format!("{} was removed since it was read", key.called()))
-                    .overtaken(),
+                    .overtaken_at(Contest::Resource(key)),
             );
         };
         let read_at = read_at.unwrap_or(now.meta.revision);
@@ -339,7 +337,7 @@ impl Applying<'_, '_> {
                 "{} was removed and made anew since it was read",
                 key.called()
             ))
-            .overtaken());
+            .overtaken_at(Contest::Resource(key)));
         }
         if document.meta.revision != read_at {
             return Err(Error::conflict(format!(
@@ -349,7 +347,7 @@ impl Applying<'_, '_> {
                 now.meta.revision
             ))
             .remedy("read it again, and repeat the change on what it is now")
-            .overtaken());
+            .overtaken_at(Contest::Resource(key)));
         }
         Ok((now, read_at))
     }

@@ -10,7 +10,7 @@ use super::{
     sql::{Row, args},
     writer::Transaction,
 };
-use crate::{Document, Error, Event, Key, Meta, Outcome, Result};
+use crate::{Document, Error, ErrorKind, Event, Key, Meta, Outcome, Result, contention::Contest};
 
 pub(super) const COLUMNS: &str = "SELECT kind, scope, name, uid, revision, generation, labels, \
      spec, status, created, updated, deleting FROM resource";
@@ -23,14 +23,19 @@ pub(super) const EVENT_COLUMNS: &str = "SELECT seq, id, time, type, subject, tea
 /// What data is in.
 const JSON: &str = "application/json";
 
-/// Refuses where a resource of `kind` was written after the event at `head`.
-pub(super) async fn refuse_written(tx: &mut Transaction<'_>, kind: &str, head: i64) -> Result<()> {
-    let (written, of_kind) = (format!("{}%", Event::RESOURCE), format!("{kind}/%"));
+/// Refuses where a resource of `kind` was made, or its spec changed, after the event at `head`.
+pub(super) async fn refuse_written(
+    tx: &mut Transaction<'_>,
+    kind: &'static str,
+    head: i64,
+) -> Result<()> {
+    let [created, changed] =
+        ["created", "changed"].map(|what| format!("{}{what}", Event::RESOURCE));
     let since = tx
         .connection
         .first(
-            "SELECT seq FROM event WHERE seq > $1 AND type LIKE $2 AND subject LIKE $3 LIMIT 1",
-            args![head, written, of_kind],
+            "SELECT seq FROM event WHERE seq > $1 AND type IN ($2, $3) AND subject LIKE $4 LIMIT 1",
+            args![head, created, changed, format!("{kind}/%")],
         )
         .await?;
     match since {
@@ -39,7 +44,19 @@ pub(super) async fn refuse_written(tx: &mut Transaction<'_>, kind: &str, head: i
             "resources of kind {kind} were written since they were looked at"
         ))
         .remedy("look at them again, and repeat the change on what they are now")
-        .overtaken()),
+        .overtaken_at(Contest::Kind(kind))),
+    }
+}
+
+/// That `held` has the key that something else is to have.
+pub(super) fn already_exists(held: &Document) -> Error {
+    let error = Error::new(
+        ErrorKind::AlreadyExists,
+        format!("{} already exists", held.key().called()),
+    );
+    match held.meta.deleting {
+        Some(_) => error.remedy("it is being deleted: try again when it is gone"),
+        None => error,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::{PgPool, postgres::PgListener};
+use sqlx::{PgPool, Row as _, postgres::PgListener};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::sql::FEED;
+use super::{pooled, sql::FEED};
 
 /// How often to look without being told: of the last commit of a replica that dies just after it, nobody is.
 const LOOK: Duration = Duration::from_secs(5);
@@ -23,8 +23,16 @@ pub(super) async fn follow(pool: PgPool, head: watch::Sender<i64>, stop: Cancell
             }
             if let Some(told) = &mut listener {
                 look(&pool, &head).await;
-                if let Err(error) = hear(told, &head).await {
-                    tracing::warn!(%error, "the store no longer tells of new events");
+                let missed = match hear(told, &head).await {
+                    Ok(Heard::Something) => false,
+                    // A connection that hangs is as silent as one that has nothing to tell.
+                    Ok(Heard::Nothing) => look(&pool, &head).await,
+                    Err(error) => {
+                        tracing::warn!(%error, "the store no longer tells of new events");
+                        true
+                    }
+                };
+                if missed {
                     listener = None;
                 }
             } else {
@@ -39,16 +47,24 @@ pub(super) async fn follow(pool: PgPool, head: watch::Sender<i64>, stop: Cancell
     }
 }
 
+/// Why hearing has ended.
+enum Heard {
+    /// There was a silence.
+    Nothing,
+    /// Something was told that does not say what.
+    Something,
+}
+
 /// Takes in what is told, until it is time to look: after a silence, or where the connection was lost
 /// and made anew, or where an older version tells without saying what.
-async fn hear(told: &mut PgListener, head: &watch::Sender<i64>) -> sqlx::Result<()> {
+async fn hear(told: &mut PgListener, head: &watch::Sender<i64>) -> sqlx::Result<Heard> {
     while let Ok(heard) = timeout(LOOK, told.try_recv()).await {
         let Some(newest) = heard?.and_then(|heard| heard.payload().parse().ok()) else {
-            break;
+            return Ok(Heard::Something);
         };
         raise(head, newest);
     }
-    Ok(())
+    Ok(Heard::Nothing)
 }
 
 async fn listen(pool: &PgPool) -> Option<PgListener> {
@@ -58,7 +74,10 @@ async fn listen(pool: &PgPool) -> Option<PgListener> {
         listener.listen(FEED).await?;
         Ok::<_, sqlx::Error>(listener)
     };
-    match connected.await {
+    match timeout(pooled::PATIENCE, connected)
+        .await
+        .unwrap_or_else(|_| Err(pooled::late()))
+    {
         Ok(listener) => Some(listener),
         Err(error) => {
             tracing::debug!(%error, "the store does not tell of new events; looking instead");
@@ -67,21 +86,24 @@ async fn listen(pool: &PgPool) -> Option<PgListener> {
     }
 }
 
-async fn look(pool: &PgPool, head: &watch::Sender<i64>) {
-    match sqlx::query_scalar::<_, i64>("SELECT COALESCE(MAX(seq), 0) FROM event")
-        .fetch_one(pool)
-        .await
-    {
+/// Looks how far the log goes; says whether that was news.
+async fn look(pool: &PgPool, head: &watch::Sender<i64>) -> bool {
+    let query = sqlx::query("SELECT COALESCE(MAX(seq), 0) FROM event");
+    let rows = pooled::fetch_all(pool, query).await;
+    match rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))) {
         Ok(newest) => raise(head, newest),
-        Err(error) => tracing::debug!(%error, "the newest event could not be read"),
+        Err(error) => {
+            tracing::debug!(%error, "the newest event could not be read");
+            false
+        }
     }
 }
 
-/// Tells those who follow that the log goes to `newest`, unless they know.
-pub(super) fn raise(head: &watch::Sender<i64>, newest: i64) {
+/// Tells those who follow that the log goes to `newest`; says whether they did not know.
+pub(super) fn raise(head: &watch::Sender<i64>, newest: i64) -> bool {
     head.send_if_modified(|known| {
         let newer = newest > *known;
         *known = newest.max(*known);
         newer
-    });
+    })
 }

@@ -52,6 +52,26 @@ pub(super) async fn seal(
     Ok(sealed)
 }
 
+/// Takes in a transaction what was sealed before it by the key `by`, and keeps that the key is in use. Where the platform
+/// has turned to another key since, it is sealed by that one.
+pub(super) async fn take_sealed(
+    tx: &mut Transaction<'_>,
+    owner: Uuid,
+    name: &str,
+    sealed: Vec<u8>,
+    by: &KeyId,
+) -> Result<Vec<u8>> {
+    let keys = tx.sealer.now();
+    let current = keys.current();
+    let sealed = if current == *by {
+        sealed
+    } else {
+        keys.reseal(owner, name, &sealed)?
+    };
+    note(tx.connection, &current).await?;
+    Ok(sealed)
+}
+
 async fn note(connection: &mut Connection, key: &KeyId) -> Result<()> {
     connection
         .execute(

@@ -16,10 +16,13 @@ mod feed;
 mod herald;
 mod idempotency;
 mod keys;
+mod lease;
 mod line;
 mod open;
+mod pooled;
 mod publish;
 mod read;
+mod read_index;
 mod record;
 mod sql;
 mod tail;
@@ -28,14 +31,20 @@ mod writer;
 /// What work of other modules of the kernel runs in.
 pub(crate) mod work {
     pub(crate) use super::{
-        sql::{Connection, Value, args},
+        sql::Value,
         writer::{Transaction, Work},
     };
 }
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use tokio::sync::watch;
+use tokio::{
+    sync::{broadcast, watch},
+    time::timeout,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -49,8 +58,12 @@ use self::{
     writer::{Work, Writer},
 };
 use crate::{
-    Change, Document, Error, Key, Kind, Published, Resource, Result, Sealer, Secret, lease,
+    Change, Document, Error, Key, Kind, Published, Resource, Result, Sealer, Secret, Turns,
+    contention::Contest,
 };
+
+/// How long the store may take to show that it answers: within what those give a call who ask whether it does.
+const READY: Duration = Duration::from_secs(2);
 
 /// The store; cheap to clone.
 #[derive(Clone)]
@@ -64,9 +77,15 @@ struct Inner {
     sealer: Sealer,
     platform: Uuid,
     head: watch::Receiver<i64>,
+    /// Where others append to the log as well.
+    read_index: Option<read_index::ReadIndex>,
+    /// Runs under an idempotency key that have ended here.
+    ended: broadcast::Sender<Held>,
     /// That of the SQLite file. The writer's: it lets go of it with its connection.
     lock: Option<Weak<Lock>>,
     tail: tail::Tail,
+    /// Where those stand who were overtaken at the same thing.
+    lines: Turns<Contest>,
     /// Ends the task that follows other replicas' commits, with the last clone.
     _feed: DropGuard,
 }
@@ -112,8 +131,9 @@ impl Store {
         let platform = platform(&mut connection, &sealer).await?;
         if lock.is_some() {
             // Who held a lease before is gone, or this process would not have the file: no waiting
-            // for the leases of a process that was killed.
+            // for the leases of a process that was killed, nor for its requests.
             lease::expire_all(&mut connection).await?;
+            idempotency::end_all(&mut connection).await?;
         }
         let newest = match connection
             .first("SELECT COALESCE(MAX(seq), 0) FROM event", vec![])
@@ -128,6 +148,7 @@ impl Store {
         if let Readers::Postgres(pool) = &readers {
             tokio::spawn(feed::follow(pool.clone(), sender.clone(), stop.clone()));
         }
+        let read_index = connector.read_index(sender.clone());
         let writer = Writer::start(writer::Loop {
             herald: connector.herald(),
             connector,
@@ -144,8 +165,11 @@ impl Store {
                 sealer,
                 platform,
                 head,
+                read_index,
+                ended: broadcast::Sender::new(idempotency::UNHEARD),
                 lock: lock.as_ref().map(Arc::downgrade),
                 tail: tail::Tail::default(),
+                lines: Turns::default(),
                 _feed: stop.drop_guard(),
             }),
         })
@@ -157,18 +181,26 @@ impl Store {
     }
 
     /// Fails where the store cannot be written to, as far as that can be told without writing: it
-    /// does not answer, or its file was taken away.
+    /// does not answer within two seconds, or its file was taken away.
     pub async fn ready(&self) -> Result<()> {
         if let Some(lock) = self.inner.lock.as_ref().and_then(Weak::upgrade) {
             lock.in_place()?;
         }
-        self.head().await.map(drop)
+        let late = |_| {
+            Err(Error::unavailable("the store does not answer")
+                .remedy("check that the database runs and can be reached"))
+        };
+        timeout(READY, self.head())
+            .await
+            .unwrap_or_else(late)
+            .map(drop)
     }
 
     /// Commits all of `change`, durably, or nothing of it.
     ///
     /// Fails with `Conflict` where a resource is not as it was read or the lease is lost, with
-    /// `AlreadyExists` where a key is taken, with `Unavailable` where the database is away.
+    /// `AlreadyExists` where a key is taken, with `Unavailable` where the database is away. The first two
+    /// say that the change was overtaken ([`Error::overtaken`]), but for the lease.
     pub async fn commit(&self, change: Change) -> Result<Committed> {
         if change.is_empty() && change.fence.is_none() {
             return Ok(Committed {
@@ -188,6 +220,15 @@ impl Store {
     /// replicas' as Postgres tells.
     pub fn subscribe(&self) -> watch::Receiver<i64> {
         self.inner.head.clone()
+    }
+
+    /// Waits until [`Store::subscribe`] knows of all that is committed when this is called, whichever replica
+    /// has committed it. Where Postgres does not answer within two seconds, what is known stands, for all who ask
+    /// until it answers again. On SQLite, which is one process's, all is known.
+    pub(crate) async fn learn_head(&self) {
+        if let Some(read_index) = &self.inner.read_index {
+            read_index.ask().await;
+        }
     }
 
     /// The secret `name` of the resource with uid `owner`.
@@ -210,31 +251,20 @@ impl Store {
         }
     }
 
-    /// Milliseconds until the lease expires, by the database's clock; negative where it has.
-    pub(crate) async fn lease_left(&self, lease: &str) -> Result<i64> {
-        let readers = &self.inner.readers;
-        let row = readers
-            .first(
-                &format!(
-                    "SELECT expires - ({}) FROM lease WHERE name = $1",
-                    readers.clock()
-                ),
-                args![lease],
-            )
-            .await?;
-        row.map_or(Ok(0), |row| row.int(0))
-    }
-
     /// Waits for what is read and written now, and closes the connections. Dropping the last clone
     /// does the same, unwatched.
     pub async fn close(&self) {
         self.inner.readers.close().await;
+        if let Some(read_index) = &self.inner.read_index {
+            read_index.close().await;
+        }
         self.inner.writer.close().await;
     }
 
     /// Runs `work` in the writer.
     pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output> {
-        self.inner.writer.run(work).await
+        let done = self.inner.writer.run(work).await;
+        done.map_err(|error| error.in_line(|contest| self.inner.lines.line(contest)))
     }
 }
 

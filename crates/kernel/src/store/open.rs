@@ -15,9 +15,12 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     herald::Herald,
+    pooled::{PATIENCE, late},
+    read_index::ReadIndex,
     sql::{Connection, Readers, failed},
 };
 use crate::{Error, ErrorKind, Result, error::disk_remedy};
@@ -27,10 +30,10 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Connections that read, at the most. SQLite reads from memory; Postgres is shared with others.
 const READERS: u32 = 8;
-/// How long a reader waits for a connection before the caller is told that the store is away.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// A reader's connection that was idle for longer is tried before it is used.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long it is tried: one that has not answered by then is closed, and another made.
+const TRIAL: Duration = Duration::from_secs(1);
 /// How long opening waits for the one before it to let go of the file.
 const HANDOVER: Duration = Duration::from_secs(2);
 
@@ -123,6 +126,17 @@ impl Connector {
         }
     }
 
+    /// Who asks how far the log goes: on Postgres, where other replicas append to it as well.
+    pub(super) fn read_index(&self, head: watch::Sender<i64>) -> Option<ReadIndex> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(options) => {
+                let options = options.clone().application_name("towpath read index");
+                Some(ReadIndex::start(options, head))
+            }
+        }
+    }
+
     /// A new connection that writes.
     pub(super) async fn connect(&self) -> Result<Connection> {
         Ok(match self {
@@ -153,7 +167,9 @@ impl Connector {
                     .before_acquire(|connection, used| {
                         Box::pin(async move {
                             if used.idle_for > PAUSE {
-                                connection.ping().await?;
+                                timeout(TRIAL, connection.ping())
+                                    .await
+                                    .unwrap_or_else(|_| Err(late()))?;
                             }
                             Ok(true)
                         })

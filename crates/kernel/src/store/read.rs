@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     Store,
-    document::{COLUMNS, COLUMNS_BY_KEY, EVENT_COLUMNS, read_document, read_event},
+    document::{COLUMNS, COLUMNS_BY_KEY, EVENT_COLUMNS, already_exists, read_document, read_event},
     sql::{Value, args},
 };
 use crate::{
@@ -30,6 +30,12 @@ impl Store {
             Some(resource) => Ok(resource),
             None => Err(K::not_found(scope, name)),
         }
+    }
+
+    /// Refuses where there is a resource of this scope and name: for what makes one and replaces none.
+    pub async fn expect_free<K: Kind>(&self, scope: &str, name: &str) -> Result<()> {
+        let held = self.document(&Key::of::<K>(scope, name)).await?;
+        held.map_or(Ok(()), |held| Err(already_exists(&held)))
     }
 
     /// A page of the resources of kind `K`, by scope and name.

@@ -12,7 +12,7 @@ use super::{
     sql::{Row, args},
     work::Transaction,
 };
-use crate::{Error, Record, Result, Serial, Transient, change::StoredRecord};
+use crate::{Error, Record, Result, Serial, Transient, change::StoredRecord, contention::Contest};
 
 const COLUMNS: &str = "SELECT name, version, expires, sealed FROM record";
 
@@ -59,8 +59,15 @@ impl Store {
     }
 
     /// Where the line of decisions `line` about `name` is; `line` is unique in the store, as
-    /// [`Transient::KIND`] is. Fails where the store does not answer.
-    pub async fn serial(&self, line: &'static str, name: &str) -> Result<Serial> {
+    /// [`Transient::KIND`] is. `called` is what people call what is decided upon: "the subscriptions of team
+    /// `payments`". Fails where the store does not answer.
+    pub async fn serial(
+        &self,
+        line: &'static str,
+        name: &str,
+        called: impl Into<String>,
+    ) -> Result<Serial> {
+        let called = called.into();
         let mut select = Select::new("SELECT version FROM record");
         select.and("kind = ", line);
         select.and("name = ", name);
@@ -68,6 +75,7 @@ impl Store {
         Ok(Serial {
             line,
             name: name.into(),
+            called,
             version: rows.first().map_or(Ok(0), |row| row.int(0))?,
         })
     }
@@ -93,10 +101,10 @@ pub(super) fn place(kind: &str, name: &str) -> String {
     format!("record/{kind}/{name}")
 }
 
-fn moved_on(kind: &str) -> Error {
-    Error::conflict(format!("the {kind} was changed since it was read"))
+fn moved_on(kind: &'static str, name: String, called: String) -> Error {
+    Error::conflict(format!("{called}: it was changed since it was read"))
         .remedy("read it again, and repeat the change on what it is now")
-        .overtaken()
+        .overtaken_at(Contest::Record { kind, name, called })
 }
 
 /// How long a record stays after its end: those who read it go by their own clock, which may be behind
@@ -120,7 +128,7 @@ pub(super) async fn keep(tx: &mut Transaction<'_>, record: StoredRecord) -> Resu
             .execute(
                 "INSERT INTO record (kind, name, version, sealed, expires)
                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (kind, name) DO NOTHING",
-                args![record.kind, record.name, version, sealed, expires],
+                args![record.kind, record.name.as_str(), version, sealed, expires],
             )
             .await?
     } else {
@@ -130,7 +138,7 @@ pub(super) async fn keep(tx: &mut Transaction<'_>, record: StoredRecord) -> Resu
                  WHERE kind = $1 AND name = $2 AND version = $6",
                 args![
                     record.kind,
-                    record.name,
+                    record.name.as_str(),
                     version,
                     sealed,
                     expires,
@@ -140,7 +148,7 @@ pub(super) async fn keep(tx: &mut Transaction<'_>, record: StoredRecord) -> Resu
             .await?
     };
     match rows {
-        0 => Err(moved_on(record.kind)),
+        0 => Err(moved_on(record.kind, record.name, record.called)),
         _ => Ok(()),
     }
 }
@@ -151,16 +159,17 @@ pub(super) async fn take(
     kind: &'static str,
     name: String,
     version: i64,
+    called: String,
 ) -> Result<()> {
     let rows = tx
         .connection
         .execute(
             "DELETE FROM record WHERE kind = $1 AND name = $2 AND version = $3",
-            args![kind, name, version],
+            args![kind, name.as_str(), version],
         )
         .await?;
     match rows {
-        0 => Err(moved_on(kind)),
+        0 => Err(moved_on(kind, name, called)),
         _ => Ok(()),
     }
 }

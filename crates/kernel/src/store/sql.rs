@@ -4,6 +4,7 @@
 
 use sqlx::{AssertSqlSafe, Executor, Row as _, postgres, sqlite};
 
+use super::pooled;
 use crate::{Error, ErrorKind, Result};
 
 /// A value bound to a placeholder.
@@ -245,8 +246,7 @@ impl Readers {
                 .fetch_all(pool)
                 .await
                 .map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
-            Self::Postgres(pool) => bound!(sql, values)
-                .fetch_all(pool)
+            Self::Postgres(pool) => pooled::fetch_all(pool, bound!(sql, values))
                 .await
                 .map(|rows| rows.into_iter().map(Row::Postgres).collect()),
         }

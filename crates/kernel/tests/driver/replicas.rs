@@ -14,12 +14,17 @@ use tokio::time::timeout;
 
 use crate::support::{PATIENCE, Scripted, Thing, create, sqlite};
 
-const TTL: Duration = Duration::from_secs(1);
+/// Longer than a busy machine keeps anybody from renewing.
+const TTL: Duration = Duration::from_secs(10);
 
 fn replica(store: &Store, scripted: &Arc<Scripted>) -> DriverHandle {
+    replica_for(store, scripted, TTL)
+}
+
+fn replica_for(store: &Store, scripted: &Arc<Scripted>, ttl: Duration) -> DriverHandle {
     Driver::new(store.clone(), "replica".into())
         .with(scripted.clone())
-        .lease_ttl(TTL)
+        .lease_ttl(ttl)
         .start()
 }
 
@@ -34,7 +39,7 @@ fn idle() -> Arc<Scripted> {
     Scripted::new(|_, _, _| async { Ok(Next::Idle) })
 }
 
-async fn the_second_takes_over_within_the_lease(one: Store, two: Store) {
+async fn the_second_takes_over_after_the_lease(one: Store, two: Store) {
     let (first, second) = (idle(), idle());
     let leader = replica(&one, &first);
     leads(&leader).await;
@@ -47,10 +52,15 @@ async fn the_second_takes_over_within_the_lease(one: Store, two: Store) {
     // As a kill does it: nothing is given up.
     drop(leader);
     let killed = Instant::now();
+    let left = one.held_for(LEASE).await.unwrap();
     create(&two, "b").await;
     second.ran("b", 1).await;
     let stalled = killed.elapsed();
-    assert!(stalled <= TTL + TTL / 2, "stalled for {stalled:?}");
+    // The database's clock has whole milliseconds.
+    assert!(
+        stalled + Duration::from_millis(2) >= left,
+        "after {stalled:?}, while it was held for {left:?}"
+    );
     second.ran("a", 1).await;
     assert_eq!(first.runs("b"), 0);
     standby.shutdown().await;
@@ -59,7 +69,7 @@ async fn the_second_takes_over_within_the_lease(one: Store, two: Store) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_kill_on_sqlite() {
     let (store, _directory) = sqlite().await;
-    the_second_takes_over_within_the_lease(store.clone(), store).await;
+    the_second_takes_over_after_the_lease(store.clone(), store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,20 +80,23 @@ async fn after_a_kill_on_postgres() {
     let sealer = Sealer::generate().unwrap();
     let one = Store::open(&database.url, sealer.clone()).await.unwrap();
     let two = Store::open(&database.url, sealer).await.unwrap();
-    the_second_takes_over_within_the_lease(one, two).await;
+    the_second_takes_over_after_the_lease(one, two).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_hands_over_without_waiting_for_the_lease() {
     let (store, _directory) = sqlite().await;
     let (first, second) = (idle(), idle());
-    let leader = replica(&store, &first);
+    // A standby looks ten times in it.
+    let ttl = Duration::from_secs(30);
+    let leader = replica_for(&store, &first, ttl);
     leads(&leader).await;
-    let standby = replica(&store, &second);
+    let standby = replica_for(&store, &second, ttl);
+    let (asked, left) = (Instant::now(), store.held_for(LEASE).await.unwrap());
     leader.shutdown().await;
-    let given_up = Instant::now();
     leads(&standby).await;
-    assert!(given_up.elapsed() < TTL / 2, "{:?}", given_up.elapsed());
+    let took = asked.elapsed();
+    assert!(took < left, "{took:?}, while it was held for {left:?}");
     standby.shutdown().await;
 }
 
@@ -171,10 +184,7 @@ async fn a_replica_that_stops_works_no_longer_than_its_lease_lasts() {
             std::future::pending().await
         }
     });
-    let driver = Driver::new(store.clone(), "replica".into())
-        .with(scripted.clone())
-        .lease_ttl(ttl)
-        .start();
+    let driver = replica_for(&store, &scripted, ttl);
     scripted.ran("a", 1).await;
     let stopping = tokio::spawn(driver.shutdown());
     // By then nothing renews the lease any more.
@@ -192,9 +202,9 @@ async fn a_replica_that_stops_works_no_longer_than_its_lease_lasts() {
     stopping.await.unwrap();
 }
 
-/// Has the database hold the lease for another second and a half.
+/// Has the database hold the lease for another five seconds.
 async fn held_on(path: &std::path::Path) {
-    tampered(path, "UPDATE lease SET expires = expires + 1500").await;
+    tampered(path, "UPDATE lease SET expires = expires + 5000").await;
 }
 
 async fn steal(path: &std::path::Path) {

@@ -5,7 +5,6 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use kernel::{
@@ -14,7 +13,7 @@ use kernel::{
 };
 use tempfile::TempDir;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) use testkit::PATIENCE;
 
 pub(crate) struct Thing;
 

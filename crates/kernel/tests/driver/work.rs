@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use kernel::{
@@ -104,35 +104,20 @@ async fn what_one_team_has_waiting_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_is_reconciled_within_milliseconds() {
-    const TRIES: usize = 20;
+async fn every_commit_is_reconciled_long_before_all_is_looked_at_again() {
     let (store, _directory) = sqlite().await;
-    let (sender, mut ran) = tokio::sync::mpsc::unbounded_channel();
-    let scripted = Scripted::new(move |_, key, _| {
-        let _ = sender.send((key.name, Instant::now()));
-        async { Ok(Next::Idle) }
-    });
+    let scripted = Scripted::new(|_, _, _| async { Ok(Next::Idle) });
     let driver = Driver::new(store.clone(), host())
         .with(scripted.clone())
         .start();
     create(&store, "first").await;
     scripted.ran("first", 1).await;
-    let mut waits = vec![];
-    for n in 0..TRIES {
+    // Each comes while the driver rests: a signal that is missed is made good after minutes alone.
+    for n in 0..50 {
         let name = n.to_string();
         create(&store, &name).await;
-        let committed = Instant::now();
-        let at = loop {
-            let (ran, at) = timeout(PATIENCE, ran.recv()).await.unwrap().unwrap();
-            if ran == name {
-                break at;
-            }
-        };
-        waits.push(at.saturating_duration_since(committed));
+        scripted.ran(&name, 1).await;
     }
-    waits.sort();
-    // Ten times what it takes; a poll instead of a signal would take longer.
-    assert!(waits[TRIES / 2] < Duration::from_millis(50), "{waits:?}");
     driver.shutdown().await;
 }
 
@@ -303,7 +288,7 @@ async fn a_part_that_panics_ends_the_term_and_the_next_one_does_the_work() {
     });
     let driver = Driver::new(store.clone(), host())
         .with(fragile)
-        .lease_ttl(Duration::from_secs(2))
+        .lease_ttl(Duration::from_secs(10))
         .start();
     scripted.ran("a", 1).await;
     assert!(driver.is_leader());

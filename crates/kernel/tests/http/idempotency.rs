@@ -1,6 +1,7 @@
 //! One request, sent several times.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -17,14 +18,13 @@ use axum::{
 };
 use kernel::{
     Caller, Change, Error, Kind, Resource, Result,
-    http::{ETag, IdempotencyKey, Json, idempotent},
+    http::{ETag, Json},
 };
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use testkit::PATIENCE;
+use tokio::{sync::Semaphore, time::timeout};
 
-use crate::support::{Answer, request, send, service, store};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{Answer, keyed, request, send, service, store};
 
 /// Counts its runs; fails on request, and waits for the gate before it ends.
 async fn counting() -> (Router, Arc<AtomicU32>, Arc<Semaphore>, tempfile::TempDir) {
@@ -32,21 +32,15 @@ async fn counting() -> (Router, Arc<AtomicU32>, Arc<Semaphore>, tempfile::TempDi
     let runs = Arc::new(AtomicU32::new(0));
     let gate = Arc::new(Semaphore::new(1));
     let (counter, opened) = (runs.clone(), gate.clone());
-    let count = move |caller: Caller, key: IdempotencyKey, Json(body): Json<Value>| async move {
-        let fails = body["fails"] == true;
-        let work = || async move {
-            let run = counter.fetch_add(1, Ordering::SeqCst) + 1;
-            let _permit = opened.acquire().await;
-            if fails {
-                return Err(Error::conflict("not now"));
-            }
-            Ok((StatusCode::CREATED, ETag(7), Json(json!({ "run": run }))).into_response())
-        };
-        let answer: Result<Response> =
-            idempotent(&store, &caller, key, &("count", &body), work).await;
-        answer
+    let count = move |Json(body): Json<Value>| async move {
+        let run = counter.fetch_add(1, Ordering::SeqCst) + 1;
+        let _permit = opened.acquire().await;
+        if body["fails"] == true {
+            return Err(Error::conflict("not now"));
+        }
+        Ok((StatusCode::CREATED, ETag(7), Json(json!({ "run": run }))).into_response())
     };
-    let router = service(Router::new().route("/count", post(count)));
+    let router = service(keyed(&store, Router::new().route("/count", post(count))));
     (router, runs, gate, directory)
 }
 
@@ -103,15 +97,16 @@ async fn who_hangs_up_finds_the_answer_later_and_nothing_runs_twice() {
         (runs.load(Ordering::SeqCst) == 1).then_some(())
     })
     .await;
-    let refused = count(&router, Some("k"), json!({})).await;
-    assert_eq!(refused.problem().status, 409);
     first.abort();
-    drop(held);
-    let answer = testkit::eventually("the answer", PATIENCE, || async {
-        let answer = count(&router, Some("k"), json!({})).await;
-        (answer.status == StatusCode::CREATED).then_some(answer)
-    })
-    .await;
+    let answer = {
+        let mut later = pin!(count(&router, Some("k"), json!({})));
+        // It waits for the work, which goes on.
+        let waits = timeout(Duration::from_millis(200), &mut later).await;
+        assert!(waits.is_err(), "answered before the work was done");
+        drop(held);
+        timeout(PATIENCE, later).await.unwrap()
+    };
+    assert_eq!(answer.status, StatusCode::CREATED);
     assert_eq!(answer.json()["run"], 1);
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
@@ -128,27 +123,24 @@ impl Kind for Made {
 async fn breaking() -> (Router, Arc<AtomicU32>, tempfile::TempDir) {
     let (store, directory) = store().await;
     let runs = Arc::new(AtomicU32::new(0));
-    let counter = runs.clone();
-    let make = move |caller: Caller, key: IdempotencyKey, Json(body): Json<Value>| async move {
-        let (makes, refuses) = (body["makes"] == true, body["refuses"] == true);
-        let (by, within) = (caller.clone(), store.clone());
-        let work = || async move {
-            let run = counter.fetch_add(1, Ordering::SeqCst);
-            if makes {
-                let mut change = Change::new().by(&by);
-                change.create(&Resource::<Made>::new("", format!("m-{run}"), run))?;
-                within.commit(change).await?;
-            }
-            if refuses {
-                return Err(Error::conflict("not so"));
-            }
-            Err(Error::unavailable("the other server is away").remedy("try again"))
-        };
-        let answer: Result<Response> =
-            idempotent(&store, &caller, key, &("make", &body), work).await;
+    let (counter, within) = (runs.clone(), store.clone());
+    let make = move |caller: Caller, Json(body): Json<Value>| async move {
+        let run = counter.fetch_add(1, Ordering::SeqCst);
+        if body["makes"] == true {
+            let mut change = Change::new().by(&caller);
+            change.create(&Resource::<Made>::new("", format!("m-{run}"), run))?;
+            within.commit(change).await?;
+        }
+        let answer: Result<Response> = Err(if body["refuses"] == true {
+            Error::conflict("not so")
+        } else if body["faults"] == true {
+            Error::internal("it broke", "in half")
+        } else {
+            Error::unavailable("the other server is away").remedy("try again")
+        });
         answer
     };
-    let router = service(Router::new().route("/count", post(make)));
+    let router = service(keyed(&store, Router::new().route("/count", post(make))));
     (router, runs, directory)
 }
 
@@ -161,17 +153,35 @@ async fn what_broke_off_after_a_commit_is_not_run_twice() {
         (problem.status, &*problem.detail),
         (503, "the other server is away")
     );
+    // What the work says itself stands.
+    let remedy = problem.remedy.unwrap();
+    assert!(remedy.starts_with("try again; "), "{remedy}");
+    assert!(remedy.contains("takes a new Idempotency-Key"), "{remedy}");
+    let second = count(&router, Some("k"), json!({"makes": true})).await;
+    assert_eq!((second.status, &second.body), (first.status, &first.body));
+    assert_eq!(
+        second.headers["content-type"],
+        first.headers["content-type"]
+    );
+    for answer in [first, second] {
+        // Under this key it stays so.
+        assert!(!answer.headers.contains_key("retry-after"));
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    count(&router, Some("other"), json!({"makes": true})).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_fault_after_a_commit_says_to_look() {
+    let (router, runs, _directory) = breaking().await;
+    let ask = || count(&router, Some("k"), json!({"makes": true, "faults": true}));
+    let (first, second) = (ask().await, ask().await);
+    let problem = first.problem();
+    assert_eq!(problem.status, 500);
     let remedy = problem.remedy.unwrap();
     assert!(remedy.contains("look at what there is now"), "{remedy}");
-    let second = count(&router, Some("k"), json!({"makes": true}))
-        .await
-        .problem();
-    assert_eq!(second.status, 409);
-    assert!(
-        second.detail.contains("was carried out, at least in part"),
-        "{}",
-        second.detail
-    );
+    assert_eq!((second.status, &second.body), (first.status, &first.body));
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
@@ -179,9 +189,11 @@ async fn what_broke_off_after_a_commit_is_not_run_twice() {
 async fn what_broke_off_before_it_did_anything_is_run_again() {
     let (router, runs, _directory) = breaking().await;
     for expected in 1..=2 {
-        let answer = count(&router, Some("k"), json!({})).await.problem();
+        let answer = count(&router, Some("k"), json!({})).await;
+        assert!(answer.headers.contains_key("retry-after"));
+        let problem = answer.problem();
         assert_eq!(
-            (answer.status, answer.remedy.as_deref()),
+            (problem.status, problem.remedy.as_deref()),
             (503, Some("try again"))
         );
         assert_eq!(runs.load(Ordering::SeqCst), expected);
@@ -197,4 +209,30 @@ async fn what_was_refused_is_run_again_whatever_it_had_committed() {
         assert_eq!(&*answer.detail, "not so");
         assert_eq!(runs.load(Ordering::SeqCst), expected);
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_to_be_kept_is_not_made_twice() {
+    let (store, _directory) = store().await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = runs.clone();
+    let long = move || async move {
+        counter.fetch_add(1, Ordering::SeqCst);
+        "a".repeat((64 << 10) + 1)
+    };
+    let router = service(keyed(&store, Router::new().route("/count", post(long))));
+    let first = count(&router, Some("k"), json!({})).await;
+    assert_eq!(
+        (first.status, first.body.len()),
+        (StatusCode::OK, (64 << 10) + 1)
+    );
+    let again = timeout(PATIENCE, count(&router, Some("k"), json!({}))).await;
+    let problem = again.unwrap().problem();
+    assert_eq!(problem.status, 409);
+    assert!(
+        problem.detail.contains("its answer is lost"),
+        "{}",
+        problem.detail
+    );
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
 }

@@ -10,5 +10,6 @@ mod events;
 mod extractors;
 mod idempotency;
 mod problems;
+mod repeated;
 mod strangers;
 mod undecided;

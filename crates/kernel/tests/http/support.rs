@@ -9,11 +9,14 @@ use axum::{
     Extension, Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
 };
 use kernel::{
     Action, Authorizer, Caller, Guard, Ruling, Sealer, Secret, Store, Target,
-    http::{AdminToken, Authenticator, ProblemDocument, correlate, no_such_route},
+    http::{
+        AdminToken, Authenticator, IdempotencyKeys, ProblemDocument, Rooms, correlate, idempotent,
+        no_such_route,
+    },
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -83,7 +86,17 @@ pub(crate) fn service(routes: Router) -> Router {
     routes
         .fallback(no_such_route)
         .layer(Extension(authenticator))
+        .layer(Extension(Rooms::default()))
         .layer(from_fn(correlate))
+}
+
+/// The routes, which honour the keys of requests.
+pub(crate) fn keyed(store: &Store, routes: Router) -> Router {
+    let keys = IdempotencyKeys {
+        store: store.clone(),
+        digest_key: Secret::from("of this service"),
+    };
+    routes.route_layer(from_fn_with_state(keys, idempotent))
 }
 
 pub(crate) struct Answer {

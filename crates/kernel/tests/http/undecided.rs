@@ -9,7 +9,7 @@ use kernel::{
 };
 use serde_json::json;
 
-use crate::support::{get, request, send, service, store, wavering};
+use crate::support::{get, keyed, request, send, service, store, wavering};
 
 const SEE: Action = Action::see("thing.read");
 const MAKE: Action = Action::act("thing.make");
@@ -80,6 +80,34 @@ async fn an_answer_that_would_leave_something_out_says_so_instead() {
         json!({ "items": "one" })
     );
     assert_eq!(post().await.status, 200);
+}
+
+/// What a request with a key asks for is done by a task of its own.
+#[tokio::test]
+async fn a_change_that_is_undecided_is_no_refusal_under_its_key_either() {
+    let (store, _directory) = store().await;
+    let (guard, undecided) = wavering(&store);
+    let change = move |caller: Caller| {
+        let may = guard.allows(&caller, MAKE, &THING);
+        async move {
+            if may {
+                Ok(Json(json!({})))
+            } else {
+                Err(Error::not_found("thing `one`"))
+            }
+        }
+    };
+    let routes = Router::new().route("/things", routing::delete(change));
+    let service = service(keyed(&store, routes));
+    let ask = async || {
+        let request = request("DELETE", "/things").header("idempotency-key", "k");
+        send(&service, request.body(Body::empty()).unwrap()).await
+    };
+    undecided.store(true, Ordering::SeqCst);
+    let answer = ask().await;
+    assert_eq!(answer.problem().status, 503);
+    undecided.store(false, Ordering::SeqCst);
+    assert_eq!(ask().await.status, 200);
 }
 
 /// A review is a POST that changes nothing: an answer of it is no word of what was done.

@@ -1,6 +1,7 @@
 //! How far consumers have read, and the terms in which they do.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -9,12 +10,10 @@ use std::{
 };
 
 use kernel::term::{Tenure, Term};
-use testkit::eventually;
+use testkit::{PATIENCE, eventually};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::Database;
-
-const SOON: Duration = Duration::from_secs(20);
 
 on_both!(
     cursors_only_move_on,
@@ -53,7 +52,8 @@ async fn many_cursors_move_at_once(database: &Database) {
 
 async fn one_at_a_time_works_and_the_next_takes_over(database: &Database) {
     let store = database.open().await;
-    let ttl = Duration::from_millis(300);
+    // Longer than a busy machine keeps anybody from renewing.
+    let ttl = Duration::from_secs(10);
     let (working, terms) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let replica = |stop: CancellationToken| {
         let (working, terms) = (working.clone(), terms.clone());
@@ -71,18 +71,23 @@ async fn one_at_a_time_works_and_the_next_takes_over(database: &Database) {
     let (first, second) = (CancellationToken::new(), CancellationToken::new());
     let tasks = [replica(first.clone()), replica(second.clone())];
     let begun = async |count: usize| {
-        eventually("a term begins", SOON, async || {
+        eventually("a term begins", PATIENCE, async || {
             (terms.load(SeqCst) == count).then_some(())
         })
         .await;
     };
     begun(1).await;
     // Renewed, it outlives its time.
-    tokio::time::sleep(ttl * 3).await;
+    let left = Cell::new(store.held_for("work").await.unwrap());
+    eventually("the lease is renewed", PATIENCE, async || {
+        let now = store.held_for("work").await.unwrap();
+        (left.replace(now) < now).then_some(())
+    })
+    .await;
     assert_eq!((terms.load(SeqCst), working.load(SeqCst)), (1, 1));
     // Whichever holds it is the one that stops first or second: the other goes on alone.
     first.cancel();
-    eventually("one works", SOON, async || {
+    eventually("one works", PATIENCE, async || {
         (working.load(SeqCst) == 1 && tasks[0].is_finished()).then_some(())
     })
     .await;

@@ -1,13 +1,12 @@
 //! The event log: append-only, in the order of commits, with the writes that it tells of.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use kernel::{
     Caller, Cause, Change, ErrorKind, EventFilter, Key, Means, NewEvent, Outcome, Reason,
 };
 use serde_json::json;
 use sqlx::Connection as _;
+use testkit::PATIENCE;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -276,7 +275,7 @@ async fn a_subscriber_wakes_with_the_commit(database: &Database) {
     let store = database.open().await;
     let mut head = store.subscribe();
     create(&store, &thing("env", "a", 1)).await;
-    timeout(Duration::from_secs(5), head.wait_for(|head| *head == 1))
+    timeout(PATIENCE, head.wait_for(|head| *head == 1))
         .await
         .unwrap()
         .unwrap();

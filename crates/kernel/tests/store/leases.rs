@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kernel::{Change, ErrorKind};
-use testkit::eventually;
+use testkit::{PATIENCE, eventually};
 
 use crate::support::{Database, create, thing};
 
@@ -37,7 +37,7 @@ async fn an_expired_lease_passes_on(database: &Database) {
     let store = database.open().await;
     let short = Duration::from_millis(50);
     store.acquire("l", "a", short).await.unwrap().unwrap();
-    let fence = eventually("the lease expires", Duration::from_secs(5), || async {
+    let fence = eventually("the lease expires", PATIENCE, || async {
         store.acquire("l", "b", LONG).await.unwrap()
     })
     .await;

@@ -5,10 +5,13 @@
 #[macro_use]
 mod support;
 
+mod contended;
 mod cursors;
 mod documents;
 mod events;
 mod files;
+mod frozen;
+mod idempotency;
 mod leases;
 mod lists;
 mod model;

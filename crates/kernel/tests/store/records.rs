@@ -120,11 +120,16 @@ async fn records_are_listed_by_prefix(database: &Database) {
     assert_eq!(names(store.records("").await.unwrap()).len(), 4);
 }
 
+const CALLED: &str = "the things of `a`";
+
 async fn of_two_who_decide_beside_each_other_one_decides_anew(database: &Database) {
     let store = database.open().await;
     for _ in 0..2 {
-        let (one, other) = tokio::join!(store.serial("line", "a"), store.serial("line", "a"));
-        let elsewhere = store.serial("line", "b").await.unwrap();
+        let (one, other) = tokio::join!(
+            store.serial("line", "a", CALLED),
+            store.serial("line", "a", CALLED)
+        );
+        let elsewhere = store.serial("line", "b", CALLED).await.unwrap();
         let decide = async |serial: &Serial| {
             let mut change = Change::new();
             // Said twice in one change, it is one decision.
@@ -133,9 +138,11 @@ async fn of_two_who_decide_beside_each_other_one_decides_anew(database: &Databas
             store.commit(change).await
         };
         decide(&one.unwrap()).await.unwrap();
-        assert!(decide(&other.unwrap()).await.unwrap_err().is_overtaken());
+        let overtaken = decide(&other.unwrap()).await.unwrap_err();
+        assert!(overtaken.is_overtaken());
+        assert!(overtaken.message.contains(CALLED), "{overtaken}");
         decide(&elsewhere).await.unwrap();
-        decide(&store.serial("line", "a").await.unwrap())
+        decide(&store.serial("line", "a", CALLED).await.unwrap())
             .await
             .unwrap();
     }

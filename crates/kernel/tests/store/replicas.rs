@@ -1,14 +1,15 @@
 //! Several stores on one Postgres.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use kernel::{EventFilter, Store};
-use testkit::eventually;
+use async_trait::async_trait;
+use futures::future::join_all;
+use kernel::{Event, EventFilter, Follower, Result, Store, follower::View};
+use testkit::{PATIENCE, eventually};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::support::{Database, commit, thing};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Follows the log as a consumer does, up to `last`.
 async fn follow(store: Store, last: i64) -> Vec<i64> {
@@ -114,4 +115,84 @@ async fn a_store_whose_connections_were_cut_heals() {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// Keeps the place of the last event that it has heard of.
+#[derive(Default)]
+struct Last(AtomicI64);
+
+impl Last {
+    fn seq(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl View for Last {
+    fn called(&self) -> &'static str {
+        "the last event"
+    }
+
+    async fn hear(&self, events: &[Event]) -> Result<()> {
+        if let Some(last) = events.last() {
+            self.0.store(last.seq, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+/// Appends as a replica does that dies before it tells the others. Gives the event's place in the log.
+async fn append_untold(pool: &sqlx::PgPool) -> i64 {
+    sqlx::query_scalar(
+        "SELECT event_append_one('2025-01-01T00:00:00Z', $1, 'dev.towpath.thing.told', 'Thing/env/a', '', $1,
+                                 'ada', 'platform', NULL, NULL, '{}')",
+    )
+    .bind(Uuid::now_v7().to_string())
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_is_current_with_what_another_has_committed_and_told_nobody_of() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let store = database.open().await;
+    let (follower, view) = (Follower::new(store.clone()).await.unwrap(), Last::default());
+    let other = sqlx::PgPool::connect(&database.url).await.unwrap();
+    for _ in 0..50 {
+        let committed = append_untold(&other).await;
+        follower.current(&view).await.unwrap();
+        assert_eq!(view.seq(), committed);
+    }
+    // Many at once, each with what was committed before it asked.
+    let asked = (0..100).map(|_| async {
+        let committed = append_untold(&other).await;
+        follower.current(&view).await.unwrap();
+        assert!(view.seq() >= committed);
+    });
+    join_all(asked).await;
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_is_current_though_the_connection_that_asks_was_cut() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let store = database.open().await;
+    let (follower, view) = (Follower::new(store.clone()).await.unwrap(), Last::default());
+    let other = sqlx::PgPool::connect(&database.url).await.unwrap();
+    for _ in 0..5 {
+        let committed = append_untold(&other).await;
+        follower.current(&view).await.unwrap();
+        assert_eq!(view.seq(), committed);
+        let cut = sqlx::query(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'towpath read index'",
+        );
+        assert_eq!(cut.fetch_all(&other).await.unwrap().len(), 1);
+    }
+    store.close().await;
 }

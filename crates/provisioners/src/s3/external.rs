@@ -8,6 +8,11 @@ use kernel::Secret;
 use reqwest::{Client, Method, StatusCode, Url};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle, actions::ListObjectsV2};
 
+use super::{
+    iam::{AccessKey, Iam},
+    iam_answers::part,
+};
+
 /// How long a signed request is good for: as long as it may take.
 const SIGNED_FOR: Duration = Duration::from_mins(1);
 /// Objects that are removed at once.
@@ -20,6 +25,7 @@ pub struct Endpoint {
     region: String,
     access_key_id: String,
     secret_access_key: Secret,
+    iam: Option<Iam>,
     client: Client,
 }
 
@@ -31,20 +37,7 @@ impl Endpoint {
         access_key_id: impl Into<String>,
         secret_access_key: Secret,
     ) -> Result<Self, kernel::Error> {
-        let url = Url::parse(url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| {
-                kernel::Error::invalid("the address of the S3 endpoint is no HTTP address")
-                    .remedy("give one such as `https://s3.example.com`")
-            })?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(kernel::Error::invalid(
-                "the address of the S3 endpoint has a user or a password in it, which everybody \
-                 would see who may see a bucket's outputs",
-            )
-            .remedy("give the access key by itself"));
-        }
+        let url = address(url, "S3 endpoint")?;
         // Somebody else of the process may have chosen one already: the same, or a better one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
@@ -57,8 +50,29 @@ impl Endpoint {
             region: region.into(),
             access_key_id: access_key_id.into(),
             secret_access_key,
+            iam: None,
             client,
         })
+    }
+
+    /// The same with the IAM API at `url`, where each bucket gets a user of its own: the access key may make
+    /// users there, too.
+    pub fn with_iam(self, url: &str) -> Result<Self, kernel::Error> {
+        let iam = Iam::new(
+            address(url, "IAM endpoint")?,
+            &self.region,
+            &self.access_key_id,
+            self.secret_access_key.clone(),
+            self.client.clone(),
+        );
+        Ok(Self {
+            iam: Some(iam),
+            ..self
+        })
+    }
+
+    pub(super) fn iam(&self) -> Option<&Iam> {
+        self.iam.as_ref()
     }
 
     pub(super) fn url(&self) -> &str {
@@ -141,24 +155,45 @@ impl Endpoint {
 
     /// Whether the bucket is there.
     pub(super) async fn presence(&self, name: &str) -> Presence {
-        let url = match (self.bucket(name), self.credentials()) {
-            (Ok(bucket), Ok(keys)) => bucket.head_bucket(Some(&keys)).sign(SIGNED_FOR),
-            (Err(error), _) | (_, Err(error)) => return Presence::Unknown(error),
+        let looked = match self.credentials() {
+            Ok(keys) => self.look(name, &keys).await,
+            Err(error) => Err(error),
         };
-        let doing = format!("look for the bucket {name}");
-        match self.client.head(url).send().await {
-            Ok(answer) if answer.status().is_success() => Presence::Present,
-            Ok(answer) if answer.status() == StatusCode::NOT_FOUND => Presence::Absent,
-            Ok(answer) => {
-                let said = format!("it answers {}", answer.status());
-                Presence::Unknown(self.fault(&doing, &said))
+        match looked {
+            Ok(status) if status.is_success() => Presence::Present,
+            Ok(StatusCode::NOT_FOUND) => Presence::Absent,
+            Ok(status) => {
+                let doing = format!("look for the bucket {name}");
+                Presence::Unknown(self.fault(&doing, &format!("it answers {status}")))
             }
-            // Its address is signed: it is not shown.
-            Err(error) => {
-                let said = error.without_url().to_string();
-                Presence::Unknown(self.fault(&doing, &said))
-            }
+            Err(error) => Presence::Unknown(error),
         }
+    }
+
+    /// What is answered to whoever looks for the bucket with the access key `key`.
+    pub(super) async fn look_with(
+        &self,
+        name: &str,
+        key: &AccessKey,
+    ) -> Result<StatusCode, ProvisionError> {
+        let secret = key.secret.expose_str().ok_or_else(|| {
+            ProvisionError::permanent(format!(
+                "the secret of the access key {} is no text",
+                key.id
+            ))
+        })?;
+        self.look(name, &Credentials::new(key.id.clone(), secret))
+            .await
+    }
+
+    async fn look(&self, name: &str, keys: &Credentials) -> Result<StatusCode, ProvisionError> {
+        let url = self.bucket(name)?.head_bucket(Some(keys)).sign(SIGNED_FOR);
+        let answer = self.client.head(url).send().await.map_err(|error| {
+            let doing = format!("look for the bucket {name}");
+            // Its address is signed: it is not shown.
+            self.fault(&doing, &error.without_url().to_string())
+        })?;
+        Ok(answer.status())
     }
 
     /// Names of all buckets of the account.
@@ -214,7 +249,10 @@ impl Endpoint {
         body: String,
         doing: &str,
     ) -> Result<String, ProvisionError> {
+        // The client leaves the length of an empty body unsaid, and S3 asks for it (411).
+        let length = body.len();
         let request = self.client.request(method, url).body(body);
+        let request = request.header(reqwest::header::CONTENT_LENGTH, length);
         // The URL is signed: whoever has it may use it.
         let failed = |error: reqwest::Error| self.fault(doing, &error.without_url().to_string());
         let answer = request.send().await.map_err(failed)?;
@@ -223,11 +261,7 @@ impl Endpoint {
         if status.is_success() {
             return Ok(text);
         }
-        let part = |tag: &str| {
-            let rest = text.split_once(&format!("<{tag}>"))?.1;
-            Some(rest.split_once(&format!("</{tag}>"))?.0.to_owned())
-        };
-        let said = [part("Code"), part("Message")]
+        let said = [part(&text, "Code"), part(&text, "Message")]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>();
@@ -251,4 +285,23 @@ impl Endpoint {
         ))
         .remedy("see that the endpoint is reachable from the platform")
     }
+}
+
+/// The address of a server, which people see.
+fn address(url: &str, of: &str) -> Result<Url, kernel::Error> {
+    let url = Url::parse(url)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| {
+            kernel::Error::invalid(format!("the address of the {of} is no HTTP address"))
+                .remedy("give one such as `https://s3.example.com`")
+        })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(kernel::Error::invalid(format!(
+            "the address of the {of} has a user or a password in it, which everybody would see who may \
+             see a bucket"
+        ))
+        .remedy("give the access key by itself"));
+    }
+    Ok(url)
 }

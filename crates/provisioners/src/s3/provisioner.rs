@@ -1,6 +1,10 @@
 //! A bucket for each instance, with access keys of its own.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use delivery::provisioner::{
@@ -13,8 +17,11 @@ use uuid::Uuid;
 use super::{
     S3Server,
     external::Endpoint,
+    iam,
     keys::{AccessKey, KeyRing},
+    shared_key::SharedKey,
     store::Store,
+    user::User,
 };
 use crate::params::{self, Param, Shape};
 
@@ -28,9 +35,9 @@ const SHARED: &str = "shared";
 /// Makes buckets, on the platform's own server or on an endpoint of somebody else's.
 ///
 /// On its own server, each instance has an access key for its bucket alone, and after a rotation a
-/// second one, until the first is retired. S3 itself has no operation that makes access keys: how it
-/// is done differs from vendor to vendor. On another endpoint the instances therefore get the
-/// configured access key, and only where the definition says `accessKeys: shared`.
+/// second one, until the first is retired. S3 itself has no operation that makes access keys: so it is on
+/// another endpoint where its IAM is known. Where it is not, the instances there get the configured access
+/// key, and only where the definition says `accessKeys: shared`.
 #[derive(Debug, Clone)]
 pub struct S3 {
     from: From,
@@ -107,6 +114,7 @@ impl Provisioner for S3 {
         self.check_place(request)?;
         self.check_keys(&request.params)?;
         let bucket = bucket_name(request);
+        let mut state = json!({ "bucket": bucket });
         let (endpoint, region, id, secret, listens, note) = match &self.from {
             From::Own {
                 address,
@@ -127,14 +135,26 @@ impl Provisioner for S3 {
             }
             From::Endpoint(endpoint) => {
                 endpoint.make_bucket(&bucket).await?;
-                (
-                    endpoint.url().to_owned(),
-                    endpoint.region(),
-                    endpoint.access_key_id().to_owned(),
-                    endpoint.secret_access_key().clone(),
-                    None,
-                    ", with the shared access key, which is rotated where it was made",
-                )
+                state["endpoint"] = json!(endpoint.url());
+                let (id, secret, note) = if let Some(iam) = endpoint.iam() {
+                    let (user, key) = User::provision(endpoint, iam, request, &bucket).await?;
+                    state["iam"] = json!(user);
+                    let id = endpoint.access_key_id();
+                    if let Some(shared) = SharedKey::of(&request.state, id, request.rotation) {
+                        state["sharedKey"] = json!(shared);
+                    }
+                    (key.id, key.secret, "")
+                } else {
+                    let shared = SharedKey::handed_out(request, endpoint.access_key_id());
+                    state["sharedKey"] = json!(shared);
+                    (
+                        endpoint.access_key_id().to_owned(),
+                        endpoint.secret_access_key().clone(),
+                        ", with the shared access key, which is rotated where it was made",
+                    )
+                };
+                let url = endpoint.url().to_owned();
+                (url, endpoint.region(), id, secret, None, note)
             }
         };
         let plain = |text: &str| Output::Plain(Value::from(text));
@@ -152,10 +172,7 @@ impl Provisioner for S3 {
                 ("secret_key".to_owned(), Output::Secret(secret.clone())),
                 ("aws_secret_key".to_owned(), Output::Secret(secret)),
             ]),
-            state: match &self.from {
-                From::Own { .. } => json!({ "bucket": bucket }),
-                From::Endpoint(on) => json!({ "bucket": bucket, "endpoint": on.url() }),
-            },
+            state,
             listens,
             summary: format!("bucket {bucket} on {endpoint}{note}"),
             claims: Vec::new(),
@@ -169,8 +186,28 @@ impl Provisioner for S3 {
                 .end(request.uid, request.rotation)
                 .await
                 .map_err(|error| storage("end access keys of", &bucket_name(request), &error)),
-            From::Endpoint(_) => Ok(()),
+            From::Endpoint(endpoint) => match (endpoint.iam(), User::of(request)) {
+                (Some(iam), Some(user)) => user.retire(iam, request.rotation).await,
+                // The shared access key is not the platform's to end.
+                _ => Ok(()),
+            },
         }
+    }
+
+    fn not_ended_by_rotation(
+        &self,
+        _: &Map<String, Value>,
+        state: &Value,
+        rotation: u32,
+    ) -> Option<String> {
+        let From::Endpoint(endpoint) = &self.from else {
+            return None;
+        };
+        let present = endpoint.access_key_id();
+        let shared = SharedKey::of(state, present, rotation)?;
+        shared.is_good(present, rotation).then(|| {
+            "its access key is shared by all buckets: rotate it where it was made".to_owned()
+        })
     }
 
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
@@ -186,7 +223,12 @@ impl Provisioner for S3 {
                     .await
                     .map_err(|error| storage("remove the bucket", &bucket, &error))
             }
-            From::Endpoint(endpoint) => endpoint.remove_bucket(&bucket).await,
+            From::Endpoint(endpoint) => {
+                if let Some(iam) = endpoint.iam() {
+                    User::remove(iam, &bucket).await?;
+                }
+                endpoint.remove_bucket(&bucket).await
+            }
         }
     }
 
@@ -205,7 +247,16 @@ impl Provisioner for S3 {
                     Presence::Absent
                 }
             }
-            From::Endpoint(endpoint) => endpoint.presence(&bucket).await,
+            From::Endpoint(endpoint) => {
+                let presence = endpoint.presence(&bucket).await;
+                match (endpoint.iam(), User::of(request)) {
+                    (Some(iam), Some(user)) if presence == Presence::Present => user
+                        .presence(iam, request.rotation)
+                        .await
+                        .unwrap_or_else(Presence::Unknown),
+                    _ => presence,
+                }
+            }
         }
     }
 
@@ -214,9 +265,13 @@ impl Provisioner for S3 {
             From::Own { store, .. } => Ok(store.buckets_of(platform)),
             From::Endpoint(endpoint) => {
                 let ours = prefix(platform);
-                let mut buckets = endpoint.buckets().await?;
-                buckets.retain(|bucket| bucket.starts_with(&ours));
-                Ok(buckets)
+                let mut made: BTreeSet<_> = endpoint.buckets().await?.into_iter().collect();
+                made.retain(|bucket| bucket.starts_with(&ours));
+                if let Some(iam) = endpoint.iam() {
+                    // A user has the name of its bucket.
+                    made.extend(iam.users(&ours).await?);
+                }
+                Ok(made.into_iter().collect())
             }
         }
     }
@@ -239,7 +294,7 @@ impl S3 {
             From::Endpoint(endpoint) => Some(endpoint.url()),
         };
         if there == here {
-            return Ok(());
+            return self.check_iam(request);
         }
         let own = "the platform's own S3 server";
         let (there, here) = (there.unwrap_or(own), here.unwrap_or(own));
@@ -252,19 +307,41 @@ impl S3 {
         ))
     }
 
+    /// Refuses an instance that has a user at an IAM that is not at hand: nobody could end its access keys, and
+    /// it must not be given the shared one in their place.
+    fn check_iam(&self, request: &Request) -> Result<(), ProvisionError> {
+        let Some(user) = User::of(request) else {
+            return Ok(());
+        };
+        let here = match &self.from {
+            From::Own { .. } => None,
+            From::Endpoint(endpoint) => endpoint.iam().map(iam::Iam::url),
+        };
+        if here == Some(user.endpoint()) {
+            return Ok(());
+        }
+        let here = here.map_or_else(|| "is given none".to_owned(), |here| format!("uses {here}"));
+        Err(ProvisionError::permanent(format!(
+            "the bucket has a user at the IAM endpoint {}, and the platform now {here}",
+            user.endpoint()
+        ))
+        .remedy("start the platform with TOWPATH_S3_IAM_ENDPOINT as it was"))
+    }
+
     /// Whether the instances get the access keys that the definition expects.
     fn check_keys(&self, given: &Map<String, Value>) -> Result<(), ProvisionError> {
         match &self.from {
             From::Own { .. } => own_keys(given),
-            From::Endpoint(_) if shares_keys(given) => Ok(()),
+            From::Endpoint(endpoint) if endpoint.iam().is_some() || shares_keys(given) => Ok(()),
             From::Endpoint(endpoint) => Err(ProvisionError::permanent(format!(
                 "S3 has no operation that makes an access key for one bucket, so that all instances \
                  on {} would get the platform's own, which reaches every bucket",
                 endpoint.url()
             ))
             .remedy(
-                "accept it with `accessKeys: shared` in the resource definition, or let the platform \
-                 serve S3 itself, or make bucket and key with the provisioner `command`",
+                "name the endpoint's IAM with --s3-iam-endpoint, or accept it with `accessKeys: shared` in \
+                 the resource definition, or let the platform serve S3 itself, or make bucket and key with \
+                 the provisioner `command`",
             )),
         }
     }

@@ -9,6 +9,11 @@ use kernel::{Secret, SecretText};
 use reqwest::{Method, StatusCode, Url};
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
 use management::{Answer, Management};
 
@@ -39,6 +44,9 @@ const SORT: Sort = Sort {
 const ACCOUNTS: [&str; 2] = ["rabbitmq", "nobody"];
 /// RabbitMQ's own tools start an Erlang machine each: seconds, on a busy one.
 const TOOL_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long it may take to greet a client; where it takes longer, it is asked again.
+const GREETING_LIMIT: Duration = Duration::from_secs(2);
 
 /// A RabbitMQ on which we are an administrator.
 pub(crate) struct AmqpServer {
@@ -231,8 +239,9 @@ impl Servers {
         let administrator = self.config().administrator();
         let password = home.password()?;
         let (amqp, port) = (home.kept_port("amqp")?, home.kept_port("management")?);
+        let name = self.container_name("amqp");
         self.contain(Container {
-            name: self.container_name("amqp"),
+            name: name.clone(),
             image: "rabbitmq:3-management",
             env: vec![
                 format!("RABBITMQ_DEFAULT_USER={administrator}"),
@@ -244,7 +253,7 @@ impl Servers {
         })
         .await?;
         let management = Management::local(port, &administrator, password)?;
-        until_open(&SORT, &probe(&management, amqp)).await?;
+        until_open(&SORT, &name, &probe(&management, amqp)).await?;
         Ok(AmqpServer {
             management,
             address: Address::local(amqp),
@@ -424,8 +433,17 @@ fn probe(management: &Management, port: u16) -> Probe {
     let management = management.clone();
     Arc::new(move || {
         let management = management.clone();
-        Box::pin(async move {
-            management.administers().await.is_ok() && Address::local(port).listens().await
-        })
+        Box::pin(async move { management.administers().await.is_ok() && speaks(port).await })
     })
+}
+
+/// Whether RabbitMQ itself answers on `port` of this machine: before that of a container, Docker takes
+/// connections that nobody answers yet.
+async fn speaks(port: u16) -> bool {
+    let greeted = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+        stream.read_u8().await
+    };
+    matches!(timeout(GREETING_LIMIT, greeted).await, Ok(Ok(_)))
 }

@@ -16,6 +16,10 @@ use bollard::{
 use delivery::provisioner::ProvisionError;
 use futures::TryStreamExt as _;
 
+/// How long a server may take to end its work before Docker kills it, in seconds. A RabbitMQ that has
+/// nothing to do takes seven; Docker's own limit is ten.
+const STOP_LIMIT: i64 = 60;
+
 /// How a server runs in a container.
 pub(crate) struct Container {
     /// The container's and its volume's name.
@@ -66,6 +70,7 @@ impl Container {
             env: Some(self.env.clone()),
             cmd: self.command.clone(),
             exposed_ports: Some(self.ports.iter().map(|(p, _)| format!("{p}/tcp")).collect()),
+            stop_timeout: Some(STOP_LIMIT),
             labels: Some(HashMap::from([(
                 "towpath.dev/server".to_owned(),
                 self.name.clone(),

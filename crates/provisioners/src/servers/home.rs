@@ -2,9 +2,11 @@
 //! which server was chosen.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, OpenOptions},
     io::{self, Write as _},
     net::TcpListener,
+    ops::Range,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
 };
@@ -29,6 +31,10 @@ pub(crate) enum Origin {
     /// Towpath runs it in a container.
     Container,
 }
+
+/// Below the range from which Linux takes the ports of outgoing connections (32768 on), of which one could have a
+/// server's port when that starts again; and below those that are given to workloads (20000 on).
+const PORTS: Range<u16> = 16_000..20_000;
 
 /// Where servers' files are that may not be in the data directory.
 const OUTSIDE: &str = "/var/lib/towpath";
@@ -178,20 +184,36 @@ impl Home {
 
     /// Gives the server a free port on the loopback and keeps it; the one it had, where that is free.
     pub(crate) fn free_port(&self, label: &str) -> Result<u16, ProvisionError> {
+        let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
         if let Some(port) = self.port(label)
-            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+            && is_free(port)
         {
             return Ok(port);
         }
+        let given = self.ports();
+        // Begins anywhere, so that two platforms on a machine rarely meet between choice and use.
+        let size = PORTS.end - PORTS.start;
+        let begin = rand::random_range(0..size);
+        let mut candidates = (0..size).map(|step| PORTS.start + (begin + step) % size);
+        let port = candidates.find(|port| !given.contains(port) && is_free(*port));
+        let port = port.ok_or_else(|| {
+            let message = format!("no port of 127.0.0.1 from {PORTS:?} is free for a server");
+            ProvisionError::transient(message).remedy("see what listens there, and end some of it")
+        })?;
         let file = self.notes.join(format!("{label}.port"));
-        TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|listener| listener.local_addr())
-            .and_then(|address| {
-                private_directory(&self.notes)?;
-                write_private(&file, address.port().to_string().as_bytes())?;
-                Ok(address.port())
-            })
-            .map_err(|error| on_disk("keep a free port in", &file, &error))
+        private_directory(&self.notes)
+            .and_then(|()| write_private(&file, port.to_string().as_bytes()))
+            .map_err(|error| on_disk("keep a free port in", &file, &error))?;
+        Ok(port)
+    }
+
+    /// The ports that this server was given, whatever for: it may not listen on them yet.
+    fn ports(&self) -> BTreeSet<u16> {
+        let files = fs::read_dir(&self.notes).into_iter().flatten().flatten();
+        let port = |name: &str| self.port(name.strip_suffix(".port")?);
+        files
+            .filter_map(|file| port(file.file_name().to_str()?))
+            .collect()
     }
 
     /// Removes all that is kept of the server. It must not run.
@@ -280,4 +302,32 @@ fn half(file: &Path, content: &[u8]) -> io::Result<PathBuf> {
 fn on_disk(doing: &str, path: &Path, error: &io::Error) -> ProvisionError {
     ProvisionError::transient(format!("cannot {doing} {}: {error}", path.display()))
         .remedy("see that the data directory is writable and has room")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_kept_apart_from_each_other_and_below_those_of_outgoing_connections() {
+        let data = tempfile::tempdir().unwrap();
+        let home = Home::new(data.path(), "amqp", None);
+        let labels = ["amqp", "management", "distribution"];
+        let ports = labels.map(|label| home.free_port(label).unwrap());
+        assert!(ports.iter().all(|port| PORTS.contains(port)), "{ports:?}");
+        assert_eq!(BTreeSet::from(ports).len(), labels.len());
+        assert_eq!(labels.map(|label| home.free_port(label).unwrap()), ports);
+    }
+
+    #[test]
+    fn a_port_that_somebody_else_has_by_now_is_given_up() {
+        let data = tempfile::tempdir().unwrap();
+        let home = Home::new(data.path(), "postgres", None);
+        let port = home.free_port("postgres").unwrap();
+        let _somebody = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        assert_eq!(home.kept_port("postgres").unwrap(), port);
+        let other = home.free_port("postgres").unwrap();
+        assert_ne!(other, port);
+        assert_eq!(home.port("postgres"), Some(other));
+    }
 }

@@ -229,8 +229,9 @@ impl Servers {
     async fn contained_mysql(&self, home: &Home) -> Result<MysqlServer, ProvisionError> {
         let password = home.password()?;
         let port = home.kept_port("mysql")?;
+        let name = self.container_name("mysql");
         self.contain(Container {
-            name: self.container_name("mysql"),
+            name: name.clone(),
             image: "mariadb:11",
             env: vec![format!("MARIADB_ROOT_PASSWORD={}", password.expose())],
             command: None,
@@ -239,7 +240,7 @@ impl Servers {
         })
         .await?;
         let options = local_options(port, "root", Some(&password));
-        until_open(&SORT, &probe(&options)).await?;
+        until_open(&SORT, &name, &probe(&options)).await?;
         let address = Address::local(port);
         MysqlServer::connect(options, address.clone())
             .await

@@ -49,6 +49,14 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// server, and far from Postgres' own limit of 100.
 const CONNECTIONS: u32 = 8;
 
+/// How a Postgres of our own is set.
+const SETTINGS: [&str; 3] = [
+    "max_connections=200",
+    // A statement that fails may hold a password: the log gets the error without it.
+    "log_min_error_statement=panic",
+    "log_error_verbosity=terse",
+];
+
 /// A Postgres on which we may make roles and databases.
 pub(crate) struct PostgresServer {
     pub(crate) pool: PgPool,
@@ -234,21 +242,28 @@ impl Servers {
         let administrator = self.config().administrator();
         let password = home.password()?;
         let port = home.kept_port("postgres")?;
+        let name = self.container_name("postgres");
+        let settings = SETTINGS
+            .iter()
+            .flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]);
+        let command = std::iter::once("postgres".to_owned())
+            .chain(settings)
+            .collect();
         self.contain(Container {
-            name: self.container_name("postgres"),
+            name: name.clone(),
             image: "postgres:16",
             env: vec![
                 format!("POSTGRES_USER={administrator}"),
                 format!("POSTGRES_PASSWORD={}", password.expose()),
                 "POSTGRES_DB=postgres".to_owned(),
             ],
-            command: None,
+            command: Some(command),
             data: "/var/lib/postgresql/data",
             ports: vec![(STANDARD_PORT, port)],
         })
         .await?;
         let options = local_options(port, &administrator, Some(&password));
-        until_open(&SORT, &probe(&options)).await?;
+        until_open(&SORT, &name, &probe(&options)).await?;
         own(options, port).await
     }
 }
@@ -450,13 +465,9 @@ fn launch(home: &Home, program: PathBuf, data: &Path, port: u16, probe: Probe) -
         "listen_addresses=127.0.0.1".to_owned(),
         // No socket: its path may be longer than the system allows, and nobody needs it.
         "unix_socket_directories=".to_owned(),
-        "max_connections=200".to_owned(),
-        // A statement that fails may hold a password: the log gets the error without it.
-        "log_min_error_statement=panic".to_owned(),
-        "log_error_verbosity=terse".to_owned(),
     ];
     let mut args = vec!["-D".into(), data.into()];
-    for setting in settings {
+    for setting in settings.into_iter().chain(SETTINGS.map(str::to_owned)) {
         args.extend(["-c".into(), setting.into()]);
     }
     Launch {

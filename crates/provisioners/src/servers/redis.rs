@@ -244,8 +244,9 @@ impl Servers {
             "--requirepass",
             password.expose(),
         ];
+        let name = self.container_name("redis");
         self.contain(Container {
-            name: self.container_name("redis"),
+            name: name.clone(),
             image: "redis:7",
             env: Vec::new(),
             command: Some(words.map(str::to_owned).to_vec()),
@@ -254,7 +255,7 @@ impl Servers {
         })
         .await?;
         let info = local(port, None, Some(&password));
-        until_open(&SORT, &probe(&info)).await?;
+        until_open(&SORT, &name, &probe(&info)).await?;
         let address = Address::local(port);
         RedisServer::connect(info, address.clone())
             .await

@@ -153,17 +153,23 @@ impl Search<'_> {
     }
 }
 
-/// Waits until a server that was just started in a container lets us in.
-pub(crate) async fn until_open(sort: &Sort, open: &Probe) -> Result<(), ProvisionError> {
+/// Waits until a server that was just started in the container `name` lets us in.
+pub(crate) async fn until_open(
+    sort: &Sort,
+    name: &str,
+    open: &Probe,
+) -> Result<(), ProvisionError> {
     let deadline = Instant::now() + CONTAINER_LIMIT;
     while !open().await {
         if Instant::now() > deadline {
             return Err(ProvisionError::transient(format!(
-                "the container of {} lets nobody in after {} s",
+                "{} in the container `{name}` lets nobody in after {} s",
                 sort.name,
                 CONTAINER_LIMIT.as_secs()
             ))
-            .remedy("see `docker ps -a` and `docker logs`"));
+            .remedy(format!(
+                "see `docker logs {name}`; it is tried again by itself"
+            )));
         }
         sleep(Duration::from_millis(100)).await;
     }

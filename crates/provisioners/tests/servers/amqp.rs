@@ -160,3 +160,25 @@ async fn a_user_that_no_longer_works_is_noticed_and_mended() {
     }
     removes_all(&amqp, &request).await;
 }
+
+/// As one whose making broke off is left: listed, and refused to clients.
+#[tokio::test]
+async fn a_virtual_host_that_is_down_is_noticed_and_brought_up() {
+    if !listens("amqp", 5672) {
+        return;
+    }
+    let amqp = Amqp::new(found());
+    let request = request("amqp", "jobs", "red");
+    let made = amqp.provision(&request).await.unwrap();
+    let vhost = output(&made, "vhost");
+    let stop = format!("rabbit_vhost_sup_sup:stop_and_delete_vhost(<<\"{vhost}\">>).");
+    let stopped = std::process::Command::new("rabbitmqctl")
+        .args(["eval", &stop])
+        .output()
+        .unwrap();
+    assert!(stopped.status.success(), "{stopped:?}");
+    connect(&output(&made, "url")).await.unwrap_err();
+    heals_a_change(&amqp, &request, &made, "is down").await;
+    connect(&output(&made, "url")).await.unwrap();
+    removes_all(&amqp, &request).await;
+}

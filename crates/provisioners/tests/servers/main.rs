@@ -5,6 +5,7 @@
 mod amqp;
 mod away;
 mod container;
+mod images;
 mod mysql;
 mod postgres;
 mod redis_rooms;

@@ -6,6 +6,7 @@
     reason = "each test binary uses its own part, and fails where it cannot go on"
 )]
 
+pub mod moto;
 pub mod s3;
 
 use delivery::provisioner::{Output, Provisioned, Request};

@@ -25,6 +25,15 @@ pub async fn server(directory: &Path) -> S3Server {
     S3Server::start(config(directory)).await.unwrap()
 }
 
+/// The same on `port`, where it can be started again.
+pub async fn server_on(port: &testkit::Port, directory: &Path) -> S3Server {
+    let config = S3Config {
+        listen: ([127, 0, 0, 1], port.number()).into(),
+        ..config(directory)
+    };
+    S3Server::start(config).await.unwrap()
+}
+
 /// Its configuration.
 pub fn config(directory: &Path) -> S3Config {
     S3Config {

@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use kernel::{
     Action, Authorizer, Beginnings, Caller, CallerKind, Guard, Ruling, Sealer, Secret, Store,
     Target,
-    http::{Authenticator, correlate},
+    http::{Authenticator, Rooms, correlate},
 };
 use publications::{Counts, Publications};
 use serde_json::{Value, json};
@@ -165,6 +165,7 @@ impl Replica {
         let routes = publications::http::routes(service.clone())
             .merge(kernel::http::routes(store.clone(), guard, stop))
             .layer(Extension(authenticator))
+            .layer(Extension(Rooms::default()))
             .layer(from_fn(correlate));
         Self {
             store,

@@ -26,6 +26,9 @@ pub struct DeployCredentialSpec {
     /// Counts up with each rotation that somebody asks for.
     #[serde(default)]
     pub rotation: u32,
+    /// Keys that end as soon as another is kept, by id: somebody who has left has seen them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ending: Vec<String>,
 }
 
 impl DeployCredentialSpec {

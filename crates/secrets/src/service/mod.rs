@@ -1,5 +1,6 @@
 //! The use cases: ask whether the caller may, check, then let the store behind do it.
 
+mod renew;
 mod rotate;
 
 use std::sync::Arc;

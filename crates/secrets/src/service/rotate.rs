@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use kernel::{Caller, Change, Error, ErrorKind, NewEvent, Record, Result, Transient, anew};
+use kernel::{
+    Caller, Change, Error, ErrorKind, NewEvent, Record, Result, Transient, anew, anew_counted,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -71,7 +73,10 @@ impl Secrets {
                 items.push(item(Rotation::Already, info));
                 continue;
             }
-            match self.rotate_one(caller, &secret, info.clone()).await {
+            match self
+                .rotate_since(caller, &secret, info.clone(), before)
+                .await
+            {
                 Ok(rotated) => items.push(rotated),
                 Err(error) => {
                     tracing::warn!(%secret, error = error.chain(), "a secret was not rotated");
@@ -168,6 +173,29 @@ impl Secrets {
         .await
     }
 
+    /// Rotates a secret, unless somebody else has since it was as `info` says: where its version is newer than
+    /// `before`, that is as good.
+    pub(super) async fn rotate_since(
+        &self,
+        caller: &Caller,
+        secret: &SecretRef,
+        info: SecretInfo,
+        before: Option<u64>,
+    ) -> Result<RotatedSecret> {
+        let info = &info;
+        anew_counted(|overtaken| async move {
+            let info = match overtaken {
+                0 => info.clone(),
+                _ => self.known(secret).await?,
+            };
+            if overtaken > 0 && before.is_some_and(|before| info.version > before) {
+                return Ok(item(Rotation::Already, info));
+            }
+            self.rotate_one(caller, secret, info).await
+        })
+        .await
+    }
+
     async fn rotate_one(
         &self,
         caller: &Caller,
@@ -191,10 +219,13 @@ impl Secrets {
                     origin: Origin::Generated,
                     expected: Some(info.version),
                 };
-                (
-                    Rotation::Rotated,
-                    self.values.put(caller, secret, write).await?,
-                )
+                let written = self.values.put(caller, secret, write).await;
+                // The version is the one that was read here, and no caller's.
+                let written = written.map_err(|error| match error.kind {
+                    ErrorKind::Conflict => error.overtaken(),
+                    _ => error,
+                });
+                (Rotation::Rotated, written?)
             }
         };
         Ok(item(rotation, secret))
@@ -206,7 +237,7 @@ fn called(team: &str, path: &str) -> String {
     format!("{team}/{path}")
 }
 
-fn item(rotation: Rotation, secret: SecretInfo) -> RotatedSecret {
+pub(super) fn item(rotation: Rotation, secret: SecretInfo) -> RotatedSecret {
     RotatedSecret {
         rotation,
         reason: None,

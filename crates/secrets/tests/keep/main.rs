@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod api;
+mod at_once;
 mod contract;
 mod names;
 mod partly;

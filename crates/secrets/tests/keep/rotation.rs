@@ -13,16 +13,18 @@ use async_trait::async_trait;
 use identity::model::{AccountKind, IssuedKey, ServiceAccount, ServiceAccountSpec};
 use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Error, Key, Name, Next, Reconciler as _, Resource, Result, Secret, Store,
+    Caller, CallerKind, Change, Error, ErrorKind, Guard, Key, Name, Next, Reconciler as _,
+    Resource, Result, Secret, Store,
     reconciler::{Context, Nudges},
 };
+use policy::{Bundle, RegoAuthorizer};
 use secrets::{
-    DeployCredentials, DeployKeys, DrawnKey, Sealed, SecretStore, Value, Write,
+    DeployCredentials, DeployKeys, DrawnKey, Sealed, SecretStore, Secrets, Value, Write,
     model::{DeployCredential, SecretInfo, SecretRef},
 };
 use serde_json::json;
 
-use crate::support::{Desk, Room};
+use crate::support::{Desk, Room, caller};
 
 /// Does the first `after` steps, and then fails once: before it does the next, or after it has done it.
 #[derive(Default)]
@@ -78,6 +80,16 @@ impl DeployKeys for Accounts {
             change.status(&account)?;
             self.store.commit(change).await?;
         }
+        self.killer.step()
+    }
+
+    async fn end(&self, _: &Caller, team: &str, account: &str, key: &str) -> Result<()> {
+        self.killer.step()?;
+        let mut account = self.store.expect::<ServiceAccount>(team, account).await?;
+        account.status.keys.retain(|known| known.id != key);
+        let mut change = Change::new();
+        change.status(&account)?;
+        self.store.commit(change).await?;
         self.killer.step()
     }
 }
@@ -203,6 +215,16 @@ impl World {
             .collect()
     }
 
+    /// Has the first key end, as somebody of the team.
+    async fn end_first(&self, kind: CallerKind) -> Result<()> {
+        let store = self.room.store.clone();
+        let rules = RegoAuthorizer::new(&Bundle::default()).unwrap();
+        let guard = Guard::new(store.clone(), Arc::new(rules));
+        let secrets = Secrets::new(store.clone(), guard, Arc::new(Sealed::new(store)));
+        let (by, keys) = (caller(kind, "payments"), ["k1".to_owned()]);
+        secrets.end_keys(&by, "payments", "ci", &keys).await
+    }
+
     async fn assert_what_is_kept_is_valid(&self) {
         if let Some(kept) = self.kept().await {
             let valid = self.valid().await;
@@ -289,6 +311,43 @@ async fn killed_at_any_step_nothing_is_lost_and_nothing_drawn_twice() {
             assert_eq!(all, drawn, "step {at}: drawn twice");
         }
         assert_eq!(deaths, 1, "step {at}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_has_seen_ends_once_another_is_kept_killed_at_any_step() {
+    let whole = World::new().await;
+    whole.settle().await.unwrap();
+    let refused = whole.end_first(CallerKind::Agent).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Forbidden);
+    let before = whole.killer.step.load(Ordering::SeqCst);
+    whole.end_first(CallerKind::Person).await.unwrap();
+    whole.settle().await.unwrap();
+    assert_eq!(whole.kept().await.as_deref(), Some("canary-k2"));
+    assert_eq!(whole.valid().await, ["canary-k2"]);
+    let steps = whole.killer.step.load(Ordering::SeqCst) - before;
+    assert!(steps > 5, "only {steps} steps");
+    // It is over: asked again, no other is drawn for it.
+    whole.end_first(CallerKind::Person).await.unwrap();
+    whole.settle().await.unwrap();
+    assert_eq!(whole.valid().await, ["canary-k2"]);
+    for at in 1..=steps {
+        let world = World::new().await;
+        world.settle().await.unwrap();
+        world.end_first(CallerKind::Person).await.unwrap();
+        let begun = world.killer.step.load(Ordering::SeqCst);
+        world.killer.at.store(begun + at, Ordering::SeqCst);
+        let mut deaths = 0;
+        while world.settle().await.is_err() {
+            deaths += 1;
+            assert!(deaths < 3, "step {at}");
+            world.assert_what_is_kept_is_valid().await;
+        }
+        assert_eq!(deaths, 1, "step {at}");
+        assert_eq!(world.kept().await.as_deref(), Some("canary-k2"), "{at}");
+        assert_eq!(world.valid().await, ["canary-k2"], "step {at}");
+        let all = world.accounts.drawn.lock().unwrap().len();
+        assert_eq!(all, 2, "step {at}: drawn twice");
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{
 };
 use kernel::{
     Caller, CallerKind, Error, ErrorKind, Event, EventFilter, Guard, Result, Sealer, Secret, Store,
-    http::{Authenticator, correlate},
+    http::{Authenticator, Rooms, correlate},
 };
 use policy::{Bundle, RegoAuthorizer};
 use secrets::{Sealed, SecretStore, Secrets, http};
@@ -106,6 +106,7 @@ impl Desk {
         let secrets = Arc::new(Secrets::new(room.store.clone(), guard, values));
         let router = http::routes(secrets)
             .layer(Extension(Arc::new(Tokens) as Arc<dyn Authenticator>))
+            .layer(Extension(Rooms::default()))
             .layer(from_fn(correlate));
         Self { room, router }
     }

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use ::secrets::SecretStore;
 use delivery::{Engine, Provisioner, Verifier};
 use engines::{
-    docker::{DockerConfig, DockerEngine},
+    docker::{DockerConfig, DockerEngine, Slots},
     process::{ProcessConfig, ProcessEngine},
 };
 use kernel::{Authorizer, Result, Secret, Store};
@@ -41,6 +41,7 @@ impl Adapters {
         key: &Secret,
         secrets: Arc<dyn SecretStore>,
         leadership: watch::Receiver<bool>,
+        passed_on: Slots,
     ) -> Result<Self> {
         let domains = config.allotted.iter().fold(
             Domains::new(config.domain.as_str()),
@@ -106,7 +107,7 @@ impl Adapters {
         let own = Bundle::default().with_directory(&policies)?;
         let bundle = Bundle::built_in().with_directory(&policies)?;
         Ok(Self {
-            engines: engines(config, store).await?,
+            engines: engines(config, store, passed_on).await?,
             provisioners,
             verifier: Arc::new(RegoVerifier::new(bundle)?),
             authorizer: Arc::new(RegoAuthorizer::with_overseers(
@@ -131,7 +132,7 @@ impl Adapters {
 }
 
 /// The process engine, and Docker's, whose daemon may come later.
-async fn engines(config: &Config, store: &Store) -> Result<Vec<Arc<dyn Engine>>> {
+async fn engines(config: &Config, store: &Store, passed_on: Slots) -> Result<Vec<Arc<dyn Engine>>> {
     let mut process = ProcessConfig::new(
         config.data.join("engine"),
         store.platform(),
@@ -140,10 +141,10 @@ async fn engines(config: &Config, store: &Store) -> Result<Vec<Arc<dyn Engine>>>
     process.private.push(config.data.clone());
     process.private.extend(config.private.iter().cloned());
     let process = ProcessEngine::new(process).await?;
-    let docker = DockerEngine::new(DockerConfig::new(
-        config.data.join("docker"),
-        store.platform(),
-    ));
+    let docker = DockerEngine::new(DockerConfig {
+        slots: passed_on,
+        ..DockerConfig::new(config.data.join("docker"), store.platform())
+    });
     match docker.connect().await {
         Ok(()) => {}
         Err(error) if config.engine == "docker" => {

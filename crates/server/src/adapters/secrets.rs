@@ -65,4 +65,11 @@ impl DeployKeys for DeployKeysOf {
             .account_key_take(by, team, account, &key.id, &key.secret)
             .await
     }
+
+    async fn end(&self, by: &Caller, team: &str, account: &str, key: &str) -> kernel::Result<()> {
+        match self.0.account_key_revoke(by, team, account, key).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            ended => ended,
+        }
+    }
 }

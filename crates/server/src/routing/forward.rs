@@ -8,7 +8,7 @@ use std::{
 
 use gateway::{
     Callers,
-    tcp::{Backends, Forwarder},
+    tcp::{Backends, Forwarder, Slots},
 };
 use provisioners::ServicePort;
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use super::view::View;
 pub(super) struct Forwards {
     service_ports: Arc<ServicePort>,
     callers: Option<Arc<dyn Callers>>,
+    slots: Slots,
     /// The instances whose ports are kept from being given to others.
     kept: HashSet<Uuid>,
     served: HashMap<Uuid, Forward>,
@@ -35,10 +36,15 @@ struct Forward {
 }
 
 impl Forwards {
-    pub(super) fn new(service_ports: Arc<ServicePort>, callers: Option<Arc<dyn Callers>>) -> Self {
+    pub(super) fn new(
+        service_ports: Arc<ServicePort>,
+        callers: Option<Arc<dyn Callers>>,
+        slots: Slots,
+    ) -> Self {
         Self {
             service_ports,
             callers,
+            slots,
             kept: HashSet::new(),
             served: HashMap::new(),
             taken: HashSet::new(),
@@ -59,7 +65,8 @@ impl Forwards {
             self.service_ports.keep(port.instance, &port.state);
             kept.insert(port.instance);
             if port.ready {
-                wanted.insert(port.instance, (port.state.listen, backends));
+                let team = port.team.as_str();
+                wanted.insert(port.instance, (port.state.listen, team, backends));
             }
         }
         for gone in self.kept.difference(&kept) {
@@ -70,14 +77,14 @@ impl Forwards {
         self.served.retain(|uid, forward| {
             wanted
                 .get(uid)
-                .is_some_and(|(listen, _)| *listen == forward.listen)
+                .is_some_and(|(listen, ..)| *listen == forward.listen)
         });
-        for (uid, (listen, backends)) in wanted {
-            self.serve(uid, listen, backends).await;
+        for (uid, (listen, team, backends)) in wanted {
+            self.serve(uid, listen, team, backends).await;
         }
     }
 
-    async fn serve(&mut self, uid: Uuid, listen: SocketAddr, backends: Backends) {
+    async fn serve(&mut self, uid: Uuid, listen: SocketAddr, team: &str, backends: Backends) {
         if let Some(forward) = self.served.get(&uid) {
             forward.backends.send_if_modified(|current| {
                 let changed = *current != backends;
@@ -87,7 +94,8 @@ impl Forwards {
             return;
         }
         let (send, receive) = watch::channel(backends);
-        match Forwarder::bind(listen, receive, self.callers.clone()).await {
+        let share = self.slots.of(team);
+        match Forwarder::bind(listen, receive, self.callers.clone(), share).await {
             Ok(forwarder) => {
                 let forward = Forward {
                     listen,

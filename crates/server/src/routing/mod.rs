@@ -13,7 +13,7 @@ mod view;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use delivery::model::{ResourceInstance, Route};
-use gateway::{Callers, RoutingTable};
+use gateway::{Callers, RoutingTable, tcp::Slots};
 use kernel::{Document, EventFilter, Key, Kind, Query, Result, Store};
 use provisioners::ServicePort;
 use tokio::sync::watch;
@@ -45,11 +45,13 @@ pub(crate) struct Routing {
 }
 
 impl Routing {
-    /// With an empty table. `callers` says whose workload connects to a service port.
+    /// With an empty table. `callers` says whose workload connects to a service port; `slots` are for the connections
+    /// of all.
     pub(crate) fn new(
         store: Store,
         service_ports: Arc<ServicePort>,
         callers: Option<Arc<dyn Callers>>,
+        slots: Slots,
     ) -> (Self, watch::Receiver<Arc<RoutingTable>>) {
         let (table, receiver) = watch::channel(Arc::default());
         (
@@ -60,7 +62,7 @@ impl Routing {
                 unpublished: false,
                 unserved: false,
                 table,
-                forwards: Forwards::new(service_ports, callers),
+                forwards: Forwards::new(service_ports, callers, slots),
             },
             receiver,
         )

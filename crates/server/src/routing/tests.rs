@@ -13,6 +13,10 @@ use delivery::{
 };
 use kernel::{Change, Resource, Sealer, Secret};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 use uuid::Uuid;
 
 use super::*;
@@ -77,7 +81,7 @@ async fn the_port_of_a_service_that_is_not_served_is_given_to_no_other() {
     store.commit(change).await.expect("it is written");
 
     let ports = Arc::new(ServicePort::new());
-    let (mut routing, _table) = Routing::new(store.clone(), ports.clone(), None);
+    let (mut routing, _table) = Routing::new(store.clone(), ports.clone(), None, Slots::default());
     routing.refresh().await.expect("it can be read");
     let other = ports.provision(&rival).await.expect("another port");
     assert_ne!(other.state["listen"], listen);
@@ -93,6 +97,64 @@ async fn the_port_of_a_service_that_is_not_served_is_given_to_no_other() {
     routing.refresh().await.expect("it can be read");
     let other = ports.provision(&rival).await.expect("that port");
     assert_eq!(other.state["listen"], listen);
+}
+
+/// Says `x` to each that connects, until they hang up.
+async fn talkative() -> SocketAddr {
+    let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = server.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = server.accept().await {
+            tokio::spawn(async move {
+                client.write_all(b"x").await.expect("it is read");
+                let _ = client.read_u8().await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn the_service_ports_of_one_team_leave_the_others_theirs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let mut backend = workload("backend");
+    backend.status.endpoints = [("www".into(), talkative().await)].into();
+    written(&store, |change| change.create(&backend)).await;
+    let ports = Arc::new(ServicePort::new());
+    let mut addresses = Vec::new();
+    for (name, team) in [("a", "ours"), ("b", "ours"), ("c", "theirs")] {
+        let mut instance = instance();
+        instance.meta.name = name.into();
+        instance.spec.team = team.into();
+        instance.status.phase = InstancePhase::Ready;
+        let made = ports
+            .provision(&request(&instance, instance.meta.uid))
+            .await;
+        instance.status.state = made.expect("a port").state;
+        let listen = instance.status.state["listen"].clone();
+        addresses.push(serde_json::from_value::<SocketAddr>(listen).expect("an address"));
+        written(&store, |change| change.create(&instance)).await;
+    }
+    let (mut routing, _table) = Routing::new(store, ports, None, Slots::sized(9, 1, 1));
+    routing.refresh().await.expect("it can be read");
+
+    let connect = async |port: usize| {
+        let connected = TcpStream::connect(addresses[port]).await;
+        connected.expect("it is served")
+    };
+    let hears = async |client: &mut TcpStream| {
+        let heard = tokio::time::timeout(testkit::PATIENCE, client.read_u8()).await;
+        assert_eq!(heard.expect("in time").expect("it is let in"), b'x');
+    };
+    let mut kept = connect(0).await;
+    hears(&mut kept).await;
+    let mut waits = connect(1).await;
+    hears(&mut connect(2).await).await;
+    let early = waits.try_read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(early, Err(std::io::ErrorKind::WouldBlock));
+    drop(kept);
+    hears(&mut waits).await;
 }
 
 fn workload(name: &str) -> Resource<Workload> {
@@ -159,7 +221,12 @@ async fn a_change_costs_what_it_concerns() {
         })
         .await;
     }
-    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
+    let (mut routing, table) = Routing::new(
+        store.clone(),
+        Arc::new(ServicePort::new()),
+        None,
+        Slots::default(),
+    );
     let begun = Instant::now();
     routing.refresh().await.expect("it can be read");
     let whole = begun.elapsed();
@@ -210,7 +277,12 @@ async fn a_change_costs_what_it_concerns() {
 async fn what_was_read_before_the_store_went_away_is_served_once_it_is_back() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = store(&directory).await;
-    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
+    let (mut routing, table) = Routing::new(
+        store.clone(),
+        Arc::new(ServicePort::new()),
+        None,
+        Slots::default(),
+    );
     routing.refresh().await.expect("it can be read");
     written(&store, |change| {
         change.create(&workload("a"))?;
@@ -237,7 +309,12 @@ impl Kind for StrangeRoute {
 async fn a_document_that_cannot_be_read_keeps_no_other_from_being_served() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = store(&directory).await;
-    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
+    let (mut routing, table) = Routing::new(
+        store.clone(),
+        Arc::new(ServicePort::new()),
+        None,
+        Slots::default(),
+    );
     let strange = |name: &str| {
         Resource::<StrangeRoute>::new("", format!("route-{name}"), json!({ "host": 7 }))
     };
@@ -264,7 +341,12 @@ async fn a_document_that_cannot_be_read_keeps_no_other_from_being_served() {
 async fn what_follows_is_what_would_be_made_anew() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = store(&directory).await;
-    let (mut routing, followed) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
+    let (mut routing, followed) = Routing::new(
+        store.clone(),
+        Arc::new(ServicePort::new()),
+        None,
+        Slots::default(),
+    );
     routing.refresh().await.expect("it can be read");
     written(&store, |change| {
         change.create(&workload("a"))?;
@@ -283,7 +365,12 @@ async fn what_follows_is_what_would_be_made_anew() {
     })
     .await;
     routing.catch_up().await.expect("it can be read");
-    let (mut anew, made) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
+    let (mut anew, made) = Routing::new(
+        store.clone(),
+        Arc::new(ServicePort::new()),
+        None,
+        Slots::default(),
+    );
     anew.refresh().await.expect("it can be read");
     for name in ["a", "b", "c"] {
         assert_eq!(leads(&followed, name), leads(&made, name), "{name}");
@@ -319,7 +406,12 @@ fn lets_in(table: &watch::Receiver<Arc<RoutingTable>>) -> Option<Vec<String>> {
 async fn a_namespace_says_whom_its_environment_lets_in() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = store(&directory).await;
-    let (mut routing, table) = Routing::new(store.clone(), Arc::new(ServicePort::new()), None);
+    let (mut routing, table) = Routing::new(
+        store.clone(),
+        Arc::new(ServicePort::new()),
+        None,
+        Slots::default(),
+    );
     let names = ["theirs", "taken", "gone"].map(|name| json!({ "fromNamespace": name }));
     let policies = json!({ "defaultDeny": true, "allowIngress": names });
     written(&store, |change| {

@@ -45,6 +45,8 @@ struct Serving {
 pub(super) struct Port {
     pub(super) instance: Uuid,
     environment: String,
+    /// Whose it is.
+    pub(super) team: String,
     pub(super) state: ServicePortState,
     /// Whether it is to be served.
     pub(super) ready: bool,
@@ -213,6 +215,7 @@ fn port(document: Document) -> Result<Option<Port>> {
         Ok(state) => Ok(Some(Port {
             instance: instance.meta.uid,
             environment: instance.meta.scope,
+            team: instance.spec.team,
             state,
             ready: instance.status.phase == InstancePhase::Ready,
         })),

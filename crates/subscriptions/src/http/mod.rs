@@ -15,7 +15,7 @@ use axum::{
 };
 use kernel::{
     Caller, Document, Result,
-    http::{ETag, IdempotencyKey, Json, idempotent},
+    http::{ETag, Json},
 };
 
 use crate::{
@@ -132,18 +132,12 @@ async fn written(
 async fn drawn(
     service: Arc<Subscriptions>,
     caller: Caller,
-    key: IdempotencyKey,
     team: String,
     name: String,
 ) -> Result<Response> {
-    let (store, by) = (service.store().clone(), caller.clone());
-    let request = ("subscription-secret", team.clone(), name.clone());
-    idempotent(&store, &by, key, &request, || async move {
-        let secret = service.subscription_secret(&caller, &team, &name).await?;
-        let secret = secret.text()?.to_owned();
-        Ok((StatusCode::CREATED, Json(DrawnSecret { secret })).into_response())
-    })
-    .await
+    let secret = service.subscription_secret(&caller, &team, &name).await?;
+    let secret = secret.text()?.to_owned();
+    Ok((StatusCode::CREATED, Json(DrawnSecret { secret })).into_response())
 }
 
 fn tagged(document: Document) -> Response {

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query},
+    http::{IfMatch, Json, PageQuery, Path, Query},
 };
 
 use super::{Service, drawn, tagged, written};
@@ -74,15 +74,14 @@ pub(super) async fn delete(
 /// Draws another secret, and answers it this once, or again for the same Idempotency-Key. What is sent is
 /// signed by both for a day.
 #[utoipa::path(post, path = "/v1/platforms/subscriptions/{name}/secrets", operation_id = "platform_subscription_secret", tag = "subscriptions",
-    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("name" = String, Path)),
     responses((status = 201, body = DrawnSecret), (status = 403), (status = 404)))]
 pub(super) async fn secret(
     State(service): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Path(name): Path<String>,
 ) -> Result<Response> {
-    drawn(service, caller, key, PLATFORM.into(), name).await
+    drawn(service, caller, PLATFORM.into(), name).await
 }
 
 /// What could not be delivered, by the event's id.

@@ -164,7 +164,8 @@ impl Subscriptions {
         } = wanted;
         let (team, revision) = (*team, *revision);
         // Read before what is counted.
-        let made = self.store.serial(MADE, team).await?;
+        let called = format!("the subscriptions of team `{team}`");
+        let made = self.store.serial(MADE, team, called).await?;
         let before = self.store.get::<Subscription>(team, name.as_str()).await?;
         let is_new = before.is_none();
         let owner = self.owner(team, before.as_ref())?;
@@ -202,10 +203,8 @@ impl Subscriptions {
             },
             owner,
         };
-        let mut subscription = match before {
-            Some(before) => before,
-            None => Resource::new(team, name.as_str(), spec.clone()),
-        };
+        let mut subscription =
+            before.unwrap_or_else(|| Resource::new(team, name.as_str(), spec.clone()));
         subscription.meta.require_revision(revision)?;
         subscription.spec = spec;
         if !team.is_empty() {
@@ -221,13 +220,9 @@ impl Subscriptions {
             self.seal(change, &mut subscription, secret).await?;
             subscription.status.secret_unseen = drawn.is_some() && !*shown;
         }
-        if is_new {
-            change.create(&subscription)?;
-            if !team.is_empty() {
-                change.after(&made);
-            }
-        } else {
-            change.spec(&subscription)?;
+        change.put(&subscription)?;
+        if is_new && !team.is_empty() {
+            change.after(&made);
         }
         told(change, caller, &subscription, is_new);
         Ok(Written {

@@ -16,7 +16,7 @@ use axum::{
 use kernel::{
     Action, Authorizer, Backoff, Caller, CallerKind, Cause, Change, Guard, Key, NewEvent, Ruling,
     Sealer, Secret, Store, Target,
-    http::{Authenticator, correlate},
+    http::{Authenticator, Rooms, correlate},
     outbound::Reach,
 };
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 /// How long anything may take.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = testkit::PATIENCE;
 
 /// Members do everything with what is their team's; operators do everything. Members do nothing with what the test
 /// hides, and what they may do is not decided of things that it has doubts of, as often as it says.
@@ -145,7 +145,7 @@ impl Authenticator for Teams {
 pub(crate) fn settings() -> Settings {
     Settings {
         reach: Reach::public_and(vec!["127.0.0.0/8".parse().unwrap()]),
-        patience: Duration::from_secs(2),
+        patience: Duration::from_secs(10),
         attempts: 3,
         backoff: Backoff::new(Duration::from_millis(5), Duration::from_millis(20)),
         note_every: Duration::from_millis(20),
@@ -176,6 +176,7 @@ impl Replica {
         let routes = subscriptions::http::routes(service.clone())
             .fallback(kernel::http::no_such_route)
             .layer(Extension(authenticator))
+            .layer(Extension(Rooms::default()))
             .layer(from_fn(correlate));
         Self {
             store,

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query, idempotent},
+    http::{IfMatch, Json, PageQuery, Path, Query},
 };
 
 use super::{Service, tagged, written};
@@ -25,23 +25,17 @@ pub(super) async fn list(
 
 /// Makes a namespace beside the standard ones, within the team's allowance.
 #[utoipa::path(post, path = "/v1/teams/{team}/namespaces", operation_id = "namespace_create", tag = "namespaces",
-    params(("team" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("team" = String, Path)),
     request_body = NewNamespace,
     responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn create(
     State(teams): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Path(team): Path<String>,
     Json(request): Json<NewNamespace>,
 ) -> Result<Response> {
-    let (store, by) = (teams.store().clone(), caller.clone());
-    let identity = ("namespace", team.clone(), request.clone());
-    idempotent(&store, &by, key, &identity, || async move {
-        let namespace = teams.namespace_create(&caller, &team, request).await?;
-        written(StatusCode::ACCEPTED, &namespace)
-    })
-    .await
+    let namespace = teams.namespace_create(&caller, &team, request).await?;
+    written(StatusCode::ACCEPTED, &namespace)
 }
 
 /// One namespace, and what of its quota is asked for.

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query, idempotent},
+    http::{IfMatch, Json, PageQuery, Path, Query},
 };
 
 use super::{Service, tagged, written};
@@ -23,21 +23,15 @@ pub(super) async fn list(
 
 /// Onboards a team. Done when its conditions are met.
 #[utoipa::path(post, path = "/v1/platforms/teams", tag = "teams",
-    params(("Idempotency-Key" = Option<String>, Header)), request_body = NewTeam,
+    request_body = NewTeam,
     responses((status = 202, body = Document), (status = 403), (status = 409), (status = 422)))]
 pub(super) async fn onboard(
     State(teams): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Json(request): Json<NewTeam>,
 ) -> Result<Response> {
-    let (store, by) = (teams.store().clone(), caller.clone());
-    let identity = ("team", request.clone());
-    idempotent(&store, &by, key, &identity, || async move {
-        let team = teams.team_onboard(&caller, request).await?;
-        written(StatusCode::ACCEPTED, &team)
-    })
-    .await
+    let team = teams.team_onboard(&caller, request).await?;
+    written(StatusCode::ACCEPTED, &team)
 }
 
 /// One team, with its conditions.

@@ -100,7 +100,10 @@ impl Reconciler for Integrations {
         if let Some(team) = &team
             && !selected.is_empty()
         {
-            let mut wanted = self.wanted(team).await;
+            let mut wanted = self.wanted(team).await.inspect_err(|error| {
+                let (team, error) = (&team.meta.name, error.chain());
+                tracing::warn!(team, error, "what tools should know of a team is not known");
+            });
             if let Ok(wanted) = &mut wanted
                 && selected.iter().any(|one| self.audits(one))
             {

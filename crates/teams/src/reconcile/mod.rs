@@ -227,9 +227,9 @@ impl Pass<'_> {
             .interactions
             .iter()
             .filter_map(|one| one.expires);
-        let until = |at: Timestamp| {
-            Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
-        };
+        let now = self.teams.settings().clock.now();
+        let until =
+            |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
         let next_end = ends.min().map(until);
         let least = [Some(due), next_end, again].into_iter().flatten().min();
         least.unwrap_or(due).max(Duration::from_millis(10))
@@ -237,7 +237,7 @@ impl Pass<'_> {
 
     /// Takes out the interactions whose time is over, and says so.
     async fn end_interactions(&mut self) -> Result<bool> {
-        let now = Timestamp::now();
+        let now = self.teams.settings().clock.now();
         let all = std::mem::take(&mut self.team.spec.interactions);
         let is_over = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         let (over, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| is_over(one.expires));

@@ -52,7 +52,7 @@ impl Pass<'_> {
     ) -> Result<bool> {
         let ended = match wanted {
             Ok(wanted) => self.keep(team, wanted).await,
-            Err(error) => Err(Error::unavailable(error.message.clone())),
+            Err(error) => Err(error.clone()),
         };
         let generation = team.meta.generation;
         let team = team.meta.name.as_str();
@@ -67,11 +67,14 @@ impl Pass<'_> {
             Err(error) if error.kind == ErrorKind::Conflict => Err(error),
             Err(error) => {
                 let step = match error.kind {
-                    ErrorKind::Invalid => Step::OutOfStep,
+                    ErrorKind::Invalid if wanted.is_ok() => Step::OutOfStep,
                     _ => Step::Unknown,
                 };
-                let name = &self.integration.meta.name;
-                tracing::warn!(integration = name, team, error = error.chain(), "a tool");
+                // Else the log has it once for all tools.
+                if wanted.is_ok() {
+                    let name = &self.integration.meta.name;
+                    tracing::warn!(integration = name, team, error = error.chain(), "a tool");
+                }
                 let message = match error.remedy {
                     Some(remedy) => format!("{}: {remedy}", error.message),
                     None => error.message,

@@ -19,6 +19,8 @@ pub(super) struct Found {
     members: String,
     /// Who is in it, by subject; none where nobody can say.
     subjects: Option<BTreeSet<String>>,
+    /// Those of the team's leads who are none of its users, by the part of the subject after the source.
+    unknown: BTreeSet<String>,
     /// The local source's name.
     source: String,
     state: State,
@@ -102,7 +104,26 @@ impl Found {
             );
             return said(Truth::False, message);
         }
+        if let Some(first) = self.unknown.first() {
+            let all: Vec<_> = self.unknown.iter().map(|one| format!("`{one}`")).collect();
+            let message = format!(
+                "there is no user {}, who is to lead the team: have a platform engineer make the user, `towpath user \
+                 set {first}`, and take them in, `towpath team member add {name} {first}`; or name another lead",
+                all.join(", ")
+            );
+            return said(Truth::False, message);
+        }
+        let waits = || {
+            let others: Vec<_> = others.iter().map(|lead| format!("`{lead}`")).collect();
+            format!(
+                "the team waits for {} to log in: until then nobody can tell whether they are in its group",
+                others.join(", ")
+            )
+        };
         let Some(subjects) = self.subjects.as_ref().filter(|_| !local.is_empty()) else {
+            if local.is_empty() {
+                return said(Truth::Unknown, waits());
+            }
             let message = "whether its leads are in its group is said when they log in".to_owned();
             return said(Truth::Unknown, message);
         };
@@ -126,9 +147,7 @@ impl Found {
             let message = format!("its leads are in the group `{}`", spec.group);
             return said(Truth::True, message);
         }
-        let message =
-            "whether all of its leads are in its group is said when they log in".to_owned();
-        said(Truth::Unknown, message)
+        said(Truth::Unknown, waits())
     }
 }
 
@@ -137,10 +156,12 @@ impl Pass<'_> {
     /// the leads are its own people.
     pub(super) async fn look_at_group(&mut self) -> Found {
         let local = self.teams.ports().local.clone();
+        let unknown = self.unknown_leads().await;
         let spec = &self.team.spec;
         let elsewhere = |state| Found {
             members: String::new(),
             subjects: None,
+            unknown: unknown.clone(),
             source: local.name().to_owned(),
             state,
         };
@@ -176,6 +197,7 @@ impl Pass<'_> {
                 }
                 Found {
                     subjects: Some(members.iter().map(|one| one.subject.clone()).collect()),
+                    unknown,
                     source: local.name().to_owned(),
                     members: kernel::bytes::hex(&digest[..8]),
                     state: State::Here,
@@ -191,6 +213,23 @@ impl Pass<'_> {
             }
             Err(error) => elsewhere(State::Away(error.message)),
         }
+    }
+
+    /// Those of the team's leads who would be users of the local source, and are none. Where it cannot be asked,
+    /// nobody is said to be missing.
+    async fn unknown_leads(&self) -> BTreeSet<String> {
+        let local = &self.teams.ports().local;
+        let mut unknown = BTreeSet::new();
+        for lead in &self.team.spec.leads {
+            let parts = lead.split_once(':');
+            let Some((_, who)) = parts.filter(|(source, _)| *source == local.name()) else {
+                continue;
+            };
+            if matches!(local.knows(who).await, Ok(false)) {
+                unknown.insert(who.to_owned());
+            }
+        }
+        unknown
     }
 
     /// Adds `team.sync` to `change` where something has changed since the last one, or it was long ago;

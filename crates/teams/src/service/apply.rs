@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use kernel::{
     Caller, Change, Error, Key, Kind as _, Problem, Result,
-    document::{API_VERSION, refused_at, shaped},
+    document::{API_VERSION, Refusals, refused_at, shaped},
 };
 use serde_json::Value;
 
@@ -83,8 +83,9 @@ impl Teams {
                 Err(problem) => problems.push(problem),
             }
         }
+        let mut refusals = Refusals::default();
         if !problems.is_empty() {
-            return Err(Error::problems("the documents cannot be applied", problems));
+            refusals.note(Error::problems("the documents cannot be applied", problems))?;
         }
         let mut applied = Vec::new();
         let mut rooms: Vec<Rooms> = Vec::new();
@@ -101,8 +102,12 @@ impl Teams {
                 }
                 Read::Tool(name, spec) => self.apply_tool(caller, change, name, *spec).await,
             };
-            applied.push(one.map_err(|error| refused_at(error, place))?);
+            match one {
+                Ok(one) => applied.push(one),
+                Err(error) => refusals.note(refused_at(error, place))?,
+            }
         }
+        refusals.end()?;
         for mut room in rooms {
             room.take(change)?;
         }

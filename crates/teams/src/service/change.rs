@@ -154,7 +154,7 @@ impl Teams {
         if team.spec == before {
             return Ok(None);
         }
-        refuse_past(&team.spec, &before)?;
+        refuse_past(&team.spec, &before, self.settings.clock.now())?;
         let claiming = self.claim_group(&name, &team.spec.group).await?;
         let other = claiming.other.as_deref();
         self.check(caller, &team, &before, other).await?;
@@ -218,8 +218,7 @@ fn says_whose(spec: &TeamSpec) -> serde_json::Value {
 }
 
 /// An interaction that is new and over already is a slip.
-fn refuse_past(spec: &TeamSpec, before: &TeamSpec) -> Result<()> {
-    let now = Timestamp::now();
+fn refuse_past(spec: &TeamSpec, before: &TeamSpec, now: Timestamp) -> Result<()> {
     let over = |one: &&Interaction| {
         one.expires.is_some_and(|at| at <= now) && !before.interactions.contains(one)
     };

@@ -35,7 +35,7 @@ use crate::{
 pub struct Settings {
     /// How often each team is told of although nothing has changed.
     pub sync_every: Duration,
-    /// By what time credentials of tools come to their end.
+    /// By what time interactions and credentials of tools come to their end.
     pub clock: Clock,
 }
 

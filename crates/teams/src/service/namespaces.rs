@@ -363,7 +363,7 @@ impl Teams {
             if confirm != Some(name) {
                 let goes = self.held(team, Some(name)).await?;
                 let what = format!("namespace `{name}`");
-                return Err(unconfirmed(&what, name, confirm, &goes));
+                return Err(unconfirmed(&what, name, confirm, &goes, None));
             }
             if namespace.is_deleting() {
                 return Ok(rooms.namespaces.swap_remove(index));

@@ -1,6 +1,6 @@
 //! Offboarding: a team is a customer no longer. What goes is reconciled; what stays is said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kernel::{Caller, Change, Error, NewEvent, Outcome, Resource, Result, anew};
@@ -47,10 +47,18 @@ impl Teams {
             let mut team = self.store.expect::<Team>("", name).await?;
             team.meta.require_revision(revision)?;
             if how.confirm.as_deref() != Some(name) {
-                let mut goes = self.held(name, None).await?;
-                goes.retain(|one| include_protected || !one.protected);
+                let held = self.held(name, None).await?.into_iter();
+                let (goes, stays): (Vec<_>, Vec<_>) =
+                    held.partition(|one| include_protected || !one.protected);
                 let what = format!("team `{name}`");
-                return Err(unconfirmed(&what, name, how.confirm.as_deref(), &goes));
+                let kept = kept(name, &stays);
+                return Err(unconfirmed(
+                    &what,
+                    name,
+                    how.confirm.as_deref(),
+                    &goes,
+                    kept.as_deref(),
+                ));
             }
             let before = team.spec.offboarding.clone();
             let goes_on = before.as_ref().is_some_and(|b| b.include_protected);
@@ -90,10 +98,34 @@ impl Teams {
     }
 }
 
+/// What of the team `name` stays, as it is protected, and how to see what that holds.
+fn kept(name: &str, stays: &[Held]) -> Option<String> {
+    let places: BTreeSet<_> = stays.iter().map(|one| one.environment.as_str()).collect();
+    let places: Vec<_> = places
+        .into_iter()
+        .map(|place| format!("`{place}`"))
+        .collect();
+    (!places.is_empty()).then(|| {
+        format!(
+            "what is protected stays, {}: `towpath team offboard {name} --include prod` shows what it holds",
+            places.join(", ")
+        )
+    })
+}
+
 /// That the end of `what` is not confirmed: with the data that goes with it, by environment, and how a copy of
-/// each is kept. `given` was repeated, and is not its name.
-pub(super) fn unconfirmed(what: &str, name: &str, given: Option<&str>, goes: &[Held]) -> Error {
-    let confirm = format!("repeat its name, `--confirm {name}`");
+/// each is kept. `given` was repeated, and is not its name; `kept` says what stays.
+pub(super) fn unconfirmed(
+    what: &str,
+    name: &str,
+    given: Option<&str>,
+    goes: &[Held],
+    kept: Option<&str>,
+) -> Error {
+    let mut confirm = format!("repeat its name, `--confirm {name}`");
+    if let Some(kept) = kept {
+        confirm = format!("{confirm}\n{kept}");
+    }
     let mut message = format!("the end of {what} and of all that is in it is not confirmed");
     if let Some(given) = given {
         message = format!("{message} by `{}`", given.escape_debug());
@@ -110,17 +142,17 @@ pub(super) fn unconfirmed(what: &str, name: &str, given: Option<&str>, goes: &[H
         .iter()
         .map(|(environment, what)| format!("{} in `{environment}`", what.join(", ")));
     let dumps = goes.iter().filter_map(|one| one.dump.as_ref());
-    let dumps: Vec<_> = dumps.map(|dump| format!("`{dump}`")).collect();
+    let dumps: Vec<_> = dumps.map(|dump| format!("  {dump}")).collect();
     let copies = match dumps.as_slice() {
         [] => "there is no dump of such resources".to_owned(),
         dumps => format!(
-            "keep a copy first, of what is still needed: {}",
-            dumps.join(", ")
+            "keep a copy first, of what is still needed:\n{}",
+            dumps.join("\n")
         ),
     };
     Error::invalid(format!(
         "{message}: with it goes the data of {}",
         data.collect::<Vec<_>>().join("; ")
     ))
-    .remedy(format!("{copies}; then {confirm}"))
+    .remedy(format!("{copies}\nthen {confirm}"))
 }

@@ -6,6 +6,7 @@
 mod both;
 mod support;
 
+mod at_once;
 mod conditions;
 mod measured;
 mod measured_again;

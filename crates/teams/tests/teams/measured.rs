@@ -64,7 +64,7 @@ fn named(onboarding: &Value) -> Vec<&str> {
         .collect()
 }
 
-fn key(kind: &str, scope: &str, name: &str) -> Key {
+pub(crate) fn key(kind: &str, scope: &str, name: &str) -> Key {
     Key {
         kind: kind.into(),
         scope: scope.into(),
@@ -73,7 +73,7 @@ fn key(kind: &str, scope: &str, name: &str) -> Key {
 }
 
 /// Writes one event, and answers it as it is kept.
-async fn happen(store: &Store, event: NewEvent) -> Event {
+pub(crate) async fn happen(store: &Store, event: NewEvent) -> Event {
     let head = store.head().await.unwrap();
     let kind = event.kind.clone();
     let mut change = Change::new();

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use kernel::{Caller, Change, Driver, EventFilter, Key, NewEvent, Resource, Store};
 use serde_json::{Value, json};
 use teams::{
@@ -232,6 +231,13 @@ async fn a_group_that_was_made_for_a_team_goes_with_it(site: Site) {
     leads("payments", Truth::True).await;
     assert_eq!(site.teams_of("local:ada").await, json!([]));
     assert_eq!(site.teams_of("local:eve").await, json!(["payments"]));
+    site.onboard(lead("mistyped", "local:nobody")).await;
+    let why = leads("mistyped", Truth::False).await;
+    assert!(why.contains("there is no user `nobody`"), "{why}");
+    assert!(why.contains("`towpath user set nobody`"), "{why}");
+    site.onboard(lead("foreign", "github:1")).await;
+    let why = leads("foreign", Truth::Unknown).await;
+    assert!(why.contains("waits for `github:1` to log in"), "{why}");
     site.onboard(lead("search", "local:eve")).await;
     let why = leads("search", Truth::False).await;
     assert!(
@@ -338,7 +344,8 @@ async fn interactions_end_when_their_time_is_over(site: Site) {
         site.onboard(json!({ "name": name, "environments": [] }))
             .await;
     }
-    let soon = Timestamp::now() + Duration::from_millis(700);
+    let second = Duration::from_secs(1);
+    let soon = site.clock.now() + second;
     let interactions = json!({ "interactions": [
         { "with": "search", "mode": "facilitating", "skill": "to measure relevance",
           "expires": soon.to_string() },
@@ -348,6 +355,15 @@ async fn interactions_end_when_their_time_is_over(site: Site) {
     let (status, answer) = site.ask("admin", "PATCH", path, interactions).await;
     assert_eq!(status, 200, "{answer}");
     let driver = driver(&site);
+    eventually("it is looked at before", LONG, || async {
+        let found = team(&site.store, "payments").await?;
+        found.status.condition("TopologyDeclared").map(drop)
+    })
+    .await;
+    let before = team(&site.store, "payments").await.unwrap();
+    assert_eq!(before.spec.interactions.len(), 2);
+    // Nothing but the time tells of its end.
+    site.clock.advance(second);
     let after = eventually("it has ended", LONG, || async {
         let found = team(&site.store, "payments").await?;
         (found.spec.interactions.len() == 1).then_some(found)

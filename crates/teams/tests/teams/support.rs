@@ -16,7 +16,7 @@ use axum::{
 use jiff::Timestamp;
 use kernel::{
     Caller, CallerKind, Change, Clock, Error, Event, Guard, Result, Sealer, Secret, Store,
-    http::{Authenticator, correlate, no_such_route},
+    http::{Authenticator, Rooms, correlate, no_such_route},
 };
 use policy::{Bundle, RegoAuthorizer};
 use serde_json::{Value, json};
@@ -253,7 +253,7 @@ pub(crate) struct Site {
     pub(crate) outside: Arc<Outside>,
     pub(crate) store: Store,
     pub(crate) teams: Arc<Teams>,
-    /// By what time credentials of tools come to their end.
+    /// By what time interactions and credentials of tools come to their end.
     #[allow(dead_code, reason = "no benchmark waits")]
     pub(crate) clock: Clock,
     router: Router,
@@ -417,6 +417,7 @@ async fn replica(
         .route("/caller", axum::routing::get(whoami))
         .fallback(no_such_route)
         .layer(Extension(authenticator))
+        .layer(Extension(Rooms::default()))
         .layer(from_fn(correlate));
     (router, teams)
 }

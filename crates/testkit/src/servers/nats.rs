@@ -3,16 +3,12 @@
 use std::{
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use tokio::net::TcpStream;
 
 use super::{program, require};
-use crate::eventually;
-
-/// How long it may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::{PATIENCE, eventually};
 
 /// A NATS server that runs; it ends with the value, and what it keeps stays in its directory.
 pub struct NatsServer {

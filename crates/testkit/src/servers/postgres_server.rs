@@ -8,13 +8,13 @@ use std::{
 };
 
 use super::require;
-use crate::free_port;
+use crate::{Port, free_port};
 
 /// A Postgres server of its own, in a directory that goes with the value. Not running until [`Self::start`].
 pub struct PostgresServer {
     programs: PathBuf,
     directory: tempfile::TempDir,
-    port: u16,
+    port: Port,
 }
 
 /// A new server, made and not yet started; none where this machine has no Postgres.
@@ -58,13 +58,13 @@ fn is_root() -> bool {
 impl PostgresServer {
     /// The port of the loopback that it listens on while it runs.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Its database `postgres`, as a superuser. The server takes any password: this one is there to be
     /// looked for where it must not be.
     pub fn url(&self) -> String {
-        let port = self.port;
+        let port = &self.port;
         format!("postgres://admin:hush-of-the-admin@127.0.0.1:{port}/postgres")
     }
 

@@ -9,7 +9,10 @@ use crate::{root, speaking_of};
 /// What is served and is no operation of the API, by how its paths begin, with the reason.
 const NOT_OF_THE_API: [(&str, &str); 6] = [
     ("/portal", "pages for people, which call the API themselves"),
-    ("/login", "pages for people, before they have a token"),
+    (
+        "/login",
+        "pages for people, before they have a token, and what their providers tell by OpenID Connect",
+    ),
     ("/device", "pages for people, before they have a token"),
     (
         "/oauth/",

@@ -8,167 +8,21 @@
 )]
 
 mod api;
+mod arrows;
 mod events;
 mod sizes;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
-
-use serde_json::Value;
-
-/// Which crates of ours a crate's shipped code may depend on. Tests may use more.
-const MAY_KNOW: &[(&str, &[&str])] = &[
-    ("towpath-kernel", &[]),
-    ("towpath-gateway", &[]),
-    ("towpath-template", &[]),
-    ("towpath-testkit", &["towpath-kernel"]),
-    ("towpath-delivery", &["towpath-kernel", "towpath-teams"]),
-    ("towpath-identity", &["towpath-kernel"]),
-    ("towpath-teams", &["towpath-kernel"]),
-    // Of identity the model alone: whose keys it keeps.
-    ("towpath-secrets", &["towpath-kernel", "towpath-identity"]),
-    ("towpath-publications", &["towpath-kernel"]),
-    ("towpath-subscriptions", &["towpath-kernel"]),
-    ("towpath-catalog", &["towpath-kernel", "towpath-template"]),
-    ("towpath-fleet", &["towpath-kernel"]),
-    (
-        "towpath-integrations",
-        &["towpath-kernel", "towpath-teams", "towpath-template"],
-    ),
-    ("towpath-policy", &["towpath-kernel", "towpath-delivery"]),
-    (
-        "towpath-provisioners",
-        &["towpath-kernel", "towpath-delivery", "towpath-template"],
-    ),
-    ("towpath-engines", &["towpath-kernel", "towpath-delivery"]),
-    ("towpath-fuzz", &["towpath-delivery"]),
-    (
-        "towpath-client",
-        &[
-            "towpath-catalog",
-            "towpath-kernel",
-            "towpath-delivery",
-            "towpath-fleet",
-            "towpath-publications",
-            "towpath-secrets",
-            "towpath-subscriptions",
-            "towpath-teams",
-        ],
-    ),
-    (
-        "towpath-portal",
-        &[
-            "towpath-kernel",
-            "towpath-client",
-            "towpath-delivery",
-            "towpath-secrets",
-            "towpath-teams",
-        ],
-    ),
-    (
-        "towpath-server",
-        &[
-            "towpath-catalog",
-            "towpath-kernel",
-            "towpath-delivery",
-            "towpath-fleet",
-            "towpath-identity",
-            "towpath-teams",
-            "towpath-secrets",
-            "towpath-publications",
-            "towpath-subscriptions",
-            "towpath-integrations",
-            "towpath-policy",
-            "towpath-provisioners",
-            "towpath-engines",
-            "towpath-gateway",
-            "towpath-portal",
-        ],
-    ),
-    (
-        "towpath",
-        &[
-            "towpath-catalog",
-            "towpath-client",
-            "towpath-delivery",
-            "towpath-fleet",
-            "towpath-kernel",
-            "towpath-publications",
-            "towpath-secrets",
-            "towpath-server",
-            "towpath-subscriptions",
-            "towpath-teams",
-        ],
-    ),
-    ("notes", &[]),
-    ("noticeboard", &[]),
-];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()
         .unwrap()
-}
-
-fn metadata() -> Value {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--locked",
-            "--offline",
-            "--no-deps",
-        ])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-#[test]
-fn dependencies_point_one_way() {
-    let rules: BTreeMap<_, _> = MAY_KNOW.iter().copied().collect();
-    let metadata = metadata();
-    let packages = metadata["packages"].as_array().unwrap();
-    let ours: BTreeSet<&str> = packages
-        .iter()
-        .map(|package| text(&package["name"]))
-        .collect();
-    let mut wrong = Vec::new();
-    for package in packages {
-        let name = text(&package["name"]);
-        let Some(allowed) = rules.get(name) else {
-            wrong.push(format!("{name} has no rule: add it to MAY_KNOW"));
-            continue;
-        };
-        for dependency in package["dependencies"].as_array().unwrap() {
-            let known = text(&dependency["name"]);
-            let shipped = text(&dependency["kind"]) != "dev";
-            if shipped && ours.contains(known) && !allowed.contains(&known) {
-                wrong.push(format!("{name} may not know {known}"));
-            }
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "DESIGN: dependencies point one way.\n{}",
-        wrong.join("\n")
-    );
 }
 
 /// Every Rust file below `directory`.
@@ -201,14 +55,17 @@ fn shipped() -> Vec<PathBuf> {
 
 /// The code of each shipped file, without its comments and its own tests.
 fn shipped_code() -> impl Iterator<Item = String> {
-    shipped().into_iter().map(|file| {
-        let source = fs::read_to_string(file).unwrap();
-        let code = source.split("\n#[cfg(test)]").next().unwrap_or_default();
-        let lines = code
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"));
-        lines.collect::<Vec<_>>().join("\n")
-    })
+    shipped().into_iter().map(|file| code_of(&file))
+}
+
+/// The code of `file`, without its comments and its own tests.
+fn code_of(file: &Path) -> String {
+    let source = fs::read_to_string(file).unwrap();
+    let code = source.split("\n#[cfg(test)]").next().unwrap_or_default();
+    let lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The shipped files of all crates that speak of `mark` in code, by path from the root.
@@ -249,11 +106,19 @@ fn sql_is_spoken_in_the_store_alone() {
         "crates/provisioners/src/",
         "crates/testkit/src/",
     ];
-    assert_only(
+    for mark in [
         "sqlx::",
-        |file| homes.iter().any(|home| file.starts_with(home)),
-        "SQL belongs to kernel/store (docs/decisions/sql-in-provisioners.md):",
-    );
+        "SELECT ",
+        "INSERT INTO ",
+        "UPDATE ",
+        "DELETE FROM ",
+    ] {
+        assert_only(
+            mark,
+            |file| homes.iter().any(|home| file.starts_with(home)),
+            "SQL belongs to kernel/store (docs/decisions/sql-in-provisioners.md):",
+        );
+    }
 }
 
 #[test]

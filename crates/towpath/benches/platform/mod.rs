@@ -11,7 +11,7 @@ use std::{
 
 use client::Client;
 use kernel::Secret;
-use testkit::free_port;
+use testkit::{Port, free_port};
 
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -29,18 +29,20 @@ pub struct Platform {
     /// From the start of the process to the first answer that it is ready.
     pub took: Duration,
     child: Child,
+    _ports: [Port; 2],
 }
 
 impl Platform {
     /// Starts it on `data`, with `postgres` for databases, and waits until it is ready.
     pub async fn start(data: &Path, postgres: Option<&str>) -> Result<Self, Failure> {
-        let server = format!("http://127.0.0.1:{}", free_port());
-        let listen = server.trim_start_matches("http://");
+        let ports = [free_port(), free_port()];
+        let [api, s3] = ports.each_ref().map(|port| format!("127.0.0.1:{port}"));
+        let server = format!("http://{api}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
         command
-            .args(["up", "--listen", listen])
+            .args(["up", "--listen", &api])
             .args(["--gateway-listen", "127.0.0.1:0"])
-            .args(["--s3-listen", &format!("127.0.0.1:{}", free_port())])
+            .args(["--s3-listen", &s3])
             .arg("--data")
             .arg(data)
             .stdout(Stdio::null())
@@ -68,6 +70,7 @@ impl Platform {
             token,
             took,
             child,
+            _ports: ports,
         })
     }
 

@@ -15,14 +15,14 @@ use crate::{
     input,
 };
 
-/// Apply documents: definitions, roles, environments, teams, namespaces, integrations, tools, who logs in and by
-/// what, subscriptions, clusters, workloads
+/// Apply documents: definitions, roles, environments, teams, namespaces, integrations, tools, identity,
+/// subscriptions, clusters, workloads
 ///
-/// A file may hold several documents of the platform, or several Score workloads, and not both: give both by several
-/// files. The documents are applied together or not at all; the workloads are then deployed to the environment.
+/// A file may hold several documents of the platform, or several Score workloads, but not both: use separate files
+/// for both. The documents are applied together or not at all; the workloads are then deployed to the environment.
 ///
-/// With --plan nothing is written: it says of each document whether it would be new, be changed and where, or
-/// leave all as it is, and of the workloads what their deployment would change, by what there is now.
+/// With --plan nothing is written. It says for each document whether it would be new, change something (and where),
+/// or change nothing, and for the workloads what their deployment would change, compared with what exists now.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath apply -f definitions.yaml\n  towpath apply -f definitions.yaml --plan\n  towpath apply -f roles.yaml -f score.yaml --env qa\n  cat definitions.yaml | towpath apply -f -"

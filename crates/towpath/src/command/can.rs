@@ -16,8 +16,8 @@ use crate::{
 
 /// Ask whether you may do something
 ///
-/// Answers `yes`, or `no` with exit code 5, by the rules as they are at this moment. Nothing is done, and
-/// nothing is looked up but the environment: that there is such a thing is not said. The actions are in
+/// Answers `yes`, or `no` with exit code 5, by the rules as they are at this moment. Nothing is done, and only the
+/// environment is looked up: the answer does not say whether the resource exists. The actions are in
 /// docs/authorization.md.
 #[derive(Debug, Args)]
 #[command(
@@ -26,10 +26,10 @@ use crate::{
 pub(crate) struct Can {
     /// The action: secret.write, deployment.create ...
     action: String,
-    /// What it would be done with: a kind, and which of it
+    /// What you would do it with: a kind, and optionally a name
     #[arg(value_name = "KIND[/NAME]")]
     target: String,
-    /// The team that it belongs to [default: that of the environment, else the platform's own]
+    /// The team that it belongs to [default: that of the environment, else the platform]
     #[arg(
         long,
         env = "TOWPATH_TEAM",

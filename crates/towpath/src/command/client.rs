@@ -8,25 +8,30 @@ use kernel::{Document, Secret};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::Confirm, context::Context, failure::Result, render::table::table, secret_file::SecretFile,
+    cli::Confirm,
+    context::Context,
+    failure::Result,
+    render::table::table,
+    retry_on_conflict::{found, retry_on_conflict},
+    secret_file::SecretFile,
 };
 
-/// Say which programs may log people in: OAuth clients
+/// Define which programs may log people in: OAuth clients
 ///
-/// A program's name is its `client_id`. For those who operate the platform.
+/// A program's name is its `client_id`. For operators.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Client {
     /// List the programs
     List,
     Set(Set),
-    /// Draw a program's secret, in place of the one before
+    /// Draw a program's secret, which replaces the one before
     ///
-    /// It is written to standard output this once, or with --out to a file that is its owner's alone (mode
-    /// 0600). For confidential programs.
+    /// The secret is written to standard output, this once, or with --out to a file that only its owner can read
+    /// (mode 0600). For confidential programs.
     Secret {
         /// The program
         name: String,
-        /// Write it to this file; what was there is replaced
+        /// Write it to this file, replacing what was there
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -39,9 +44,9 @@ pub(crate) enum Client {
     },
 }
 
-/// Make a program known, or change what is named
+/// Add a program, or change what you name
 ///
-/// Addresses that are named take the place of all that were.
+/// The addresses that you name replace all previous ones.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath client set portal --confidential true --redirect-uri https://portal.example.com/callback\n  towpath client set laptop-tool --device-grant true"
@@ -49,19 +54,19 @@ pub(crate) enum Client {
 pub(crate) struct Set {
     /// The program
     name: String,
-    /// For people: shown where they approve a login
+    /// A description for people, shown where they approve a login
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// Where it takes people back after a login, exactly. May be given again
+    /// The exact address that people return to after a login. May be given again
     #[arg(long = "redirect-uri", value_name = "URL")]
     redirect_uris: Vec<String>,
-    /// Where it takes people back after a logout, exactly. May be given again
+    /// The exact address that people return to after a logout. May be given again
     #[arg(long = "post-logout-redirect-uri", value_name = "URL")]
     post_logout_redirect_uris: Vec<String>,
-    /// Whether it may log people in by a code that they approve in a browser
+    /// Whether it may log people in with a code that they approve in a browser
     #[arg(long, value_name = "true|false")]
     device_grant: Option<bool>,
-    /// Whether it keeps a secret: a program on a server
+    /// Whether it keeps a secret, as a program on a server does
     #[arg(long, value_name = "true|false")]
     confidential: Option<bool>,
 }
@@ -69,11 +74,27 @@ pub(crate) struct Set {
 impl Set {
     async fn run(self, context: &Context) -> Result<()> {
         let client = context.client()?;
-        let (mut spec, revision) = match client.oidc_client(&self.name).await {
-            Ok(found) => (found.spec, Some(found.meta.revision)),
-            Err(error) if error.is_not_found() => (json!({}), None),
-            Err(error) => return Err(error.into()),
+        let read = async || found(client.oidc_client(&self.name).await);
+        let write = async |before: Option<Document>, revision: Option<i64>| -> Result<Document> {
+            let mut spec = before.map_or_else(|| json!({}), |found| found.spec);
+            self.fill(&mut spec);
+            let written = client.put_oidc_client(&self.name, &spec, revision);
+            Ok(written.await?)
         };
+        let written = retry_on_conflict(read, write).await?;
+        context.answer(&written, || {
+            let needs = written.spec["confidential"] == true && written.status["hasSecret"] != true;
+            let name = &self.name;
+            if needs {
+                format!("program {name} has no secret yet: `towpath client secret {name}`")
+            } else {
+                format!("program {name} may log people in")
+            }
+        })
+    }
+
+    /// Writes what is named into `spec`.
+    fn fill(&self, spec: &mut Value) {
         if let Some(description) = &self.description {
             spec["description"] = json!(description);
         }
@@ -95,16 +116,6 @@ impl Set {
                 spec[field] = json!(value);
             }
         }
-        let written = client.put_oidc_client(&self.name, &spec, revision).await?;
-        context.answer(&written, || {
-            let needs = written.spec["confidential"] == true && written.status["hasSecret"] != true;
-            let name = &self.name;
-            if needs {
-                format!("program {name} has no secret yet: `towpath client secret {name}`")
-            } else {
-                format!("program {name} may log people in")
-            }
-        })
     }
 }
 

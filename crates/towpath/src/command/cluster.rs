@@ -17,12 +17,13 @@ use crate::{
     context::Context,
     failure::{Failure, Result},
     render::table::{fields, table},
+    retry_on_conflict::{found, retry_on_conflict},
 };
 
-/// List the clusters of the platform; say which there are
+/// List, add, change and remove the platform's clusters
 ///
-/// Everybody who is logged in sees them: `towpath kubeconfig` writes a context for each. Saying which there are
-/// is for those who operate the platform, by `towpath apply -f`, or here.
+/// Everybody who is logged in sees them: `towpath kubeconfig` writes a context for each. Operators add and change
+/// them, here or with `towpath apply -f`.
 #[derive(Debug, Subcommand)]
 #[command(
     after_long_help = "Examples:\n  towpath cluster list\n  towpath cluster list -o json\n  towpath cluster set prod --endpoint https://10.0.0.1:6443 --ca ca.crt --role prod --default"
@@ -36,7 +37,7 @@ pub(crate) enum Cluster {
         name: String,
     },
     Set(Set),
-    /// Take one out of the list; the cluster itself is not touched
+    /// Remove one from the list; the cluster itself is not touched
     Delete {
         /// The cluster
         name: String,
@@ -45,9 +46,9 @@ pub(crate) enum Cluster {
     },
 }
 
-/// Make a cluster known, or change what is named
+/// Add a cluster, or change what you name
 ///
-/// What is not named stays as it was.
+/// What you do not name stays as it was.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath cluster set prod --endpoint https://10.0.0.1:6443 --ca ca.crt --role prod --default\n  towpath cluster set prod --parameter efsStorageId=fs-0123"
@@ -58,25 +59,25 @@ pub(crate) struct Set {
     /// The https address of its API server
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// The file with the certificates of its authority, in PEM [default: authorities that clients know]
+    /// The file with the certificates of its authority, in PEM [default: the authorities that clients know]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// An environment role that it is for, in place of those there are. May be given again
+    /// An environment role that it is for; replaces the present ones. May be given again
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
-    /// Where it stands
+    /// Where it is
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
-    /// For people
+    /// A description, for people
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// What else clients need to know of it; without a value it is taken away. May be given again
+    /// What else clients need to know about it; without a value, the parameter is removed. May be given again
     #[arg(long = "parameter", value_name = "KEY=VALUE")]
     parameters: Vec<String>,
-    /// It is the one that is meant where none is named
+    /// Make it the default cluster
     #[arg(long)]
     default: bool,
-    /// It is not, any more
+    /// Make it no longer the default cluster
     #[arg(long, conflicts_with = "default")]
     no_default: bool,
 }
@@ -84,20 +85,17 @@ pub(crate) struct Set {
 impl Set {
     async fn run(self, context: &Context) -> Result<()> {
         let client = context.client()?;
-        let (before, revision) = match client.cluster(&self.name).await {
-            Ok(found) => {
-                let labels = found.meta.labels;
-                let spec = found.spec;
-                (NewCluster { spec, labels }, Some(found.meta.revision))
-            }
-            Err(error) if error.is_not_found() => (NewCluster::default(), None),
-            Err(error) => return Err(error.into()),
+        let read = async || found(client.cluster(&self.name).await);
+        let write = async |before: Option<Resource<model::Cluster>>,
+                           revision: Option<i64>|
+               -> Result<Resource<model::Cluster>> {
+            let before = before.map(|found| (found.spec, found.meta.labels));
+            let (spec, labels) = before.unwrap_or_default();
+            let spec = self.filled(spec)?;
+            let new = NewCluster { spec, labels };
+            Ok(client.put_cluster(&self.name, &new, revision).await?)
         };
-        let new = NewCluster {
-            spec: self.filled(before.spec)?,
-            labels: before.labels,
-        };
-        let written = client.put_cluster(&self.name, &new, revision).await?;
+        let written = retry_on_conflict(read, write).await?;
         context.answer(&written.document()?, || {
             format!(
                 "cluster {} is known by {}",

@@ -18,10 +18,10 @@ use crate::{
 pub(crate) enum Contexts {
     /// List the platforms where you have logged in
     ///
-    /// The one that commands are about is marked: what --context, TOWPATH_CONTEXT, --server or
-    /// TOWPATH_SERVER names, else the one that was chosen.
+    /// The one that commands use is marked: the one that --context, TOWPATH_CONTEXT, --server or TOWPATH_SERVER
+    /// names, else the one that you chose.
     List {},
-    /// Have commands that name no platform be about this one
+    /// Make commands that name no platform use this one
     #[command(
         after_long_help = "Examples:\n  towpath context use sbx\n  towpath context use local"
     )]

@@ -21,13 +21,12 @@ const BETA: &str = "client.authentication.k8s.io/v1beta1";
 
 /// Give kubectl a token: its credential plugin
 ///
-/// Called by kubectl, as `towpath kubeconfig` tells it to. Prints an ExecCredential with the ID token,
-/// renewed where its time has come. Because that is a secret, it is printed to nobody else, unless
-/// --force is given.
+/// kubectl calls this command, as `towpath kubeconfig` configures it to. Prints an ExecCredential with the ID token,
+/// renewed if it is due. Because that is a secret, it is printed only to kubectl, unless --force is given.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  towpath credential --context acme --force")]
 pub(crate) struct Credential {
-    /// Print the token although no kubectl asks
+    /// Print the token although kubectl did not ask for it
     #[arg(long)]
     force: bool,
 }

@@ -6,8 +6,7 @@ use clap::{Args, ValueEnum};
 use client::Client;
 use delivery::{
     api::{Data, DefinitionDeleted},
-    model::{Environment, ResourceInstance},
-    service::DUMPED,
+    model::{DUMPED, Environment, ResourceInstance},
 };
 use kernel::Resource;
 
@@ -22,7 +21,7 @@ use crate::{
 
 /// Remove a workload, environment, environment role, resource, definition, remnant or starter kit
 ///
-/// What holds data stays unless --with-data is given. Ends once the platform says that it is gone.
+/// What holds data stays unless --with-data is given. The command ends once the platform says that it is gone.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath delete workload notes\n  towpath delete workload notes --with-data\n  towpath delete environment pr-42 --with-data\n  towpath delete resource-definition postgres-large"
@@ -35,7 +34,7 @@ pub(crate) struct Delete {
     name: String,
     #[command(flatten)]
     environment: EnvironmentArg,
-    /// Remove databases, buckets, volumes and queues too, with all that is in them
+    /// Remove databases, buckets, volumes and queues as well, with everything in them
     #[arg(long)]
     with_data: bool,
     #[command(flatten)]
@@ -170,7 +169,7 @@ pub(crate) fn require_consent(
     let first = if DUMPED.contains(&kind) {
         format!(
             "keep a copy first, of what is still needed:\n  towpath resource dump {name} --env {environment} \
-             --out {name}.dump"
+             --out {environment}-{name}.dump"
         )
     } else {
         format!(

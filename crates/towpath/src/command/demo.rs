@@ -30,8 +30,8 @@ const PROGRAM: &str = "notes";
 
 /// Start a platform if none runs, and deploy the example
 ///
-/// The example is a small service that keeps its notes in Postgres and its attachments in S3.
-/// Nothing is opened; the address is printed, and what to try next.
+/// The example is a small service that keeps its notes in Postgres and its attachments in S3. The command opens no
+/// browser; it prints the address, and what to try next.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath demo\n  towpath demo --program ./target/release/notes"
@@ -40,7 +40,7 @@ pub(crate) struct Demo {
     /// The example's program [default: beside this program, or built in the repository]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// Passed to the platform where it is started: `--gateway-listen 127.0.0.1:8080`
+    /// Passed to the platform if this starts one: `--gateway-listen 127.0.0.1:8080`
     #[arg(last = true, value_name = "OPTIONS OF UP")]
     up: Vec<String>,
 }

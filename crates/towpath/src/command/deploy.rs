@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use client::{Client, WhoAmI};
-use delivery::api::{CreateEnvironment, NewDeployment};
+use delivery::{
+    api::{CreateEnvironment, NewDeployment},
+    model::Environment,
+};
 
 use super::plan;
 use crate::{
@@ -17,17 +20,17 @@ use crate::{
     render::quantity::parse_duration,
 };
 
-/// Deploy workloads, and show how it goes
+/// Deploy workloads, and show the progress
 ///
-/// Reads Score files, makes what they need, runs them, and waits until they are ready. Where they
-/// do not get ready in time, the last good release goes on serving.
+/// Reads Score files, makes what they need, runs them, and waits until they are ready. If they do not get ready in
+/// time, the last good release goes on serving.
 ///
-/// `dev` is made by the first deployment to it. Any other environment must be there, or be asked for
-/// by --role or --ttl: else a slip of the finger would make one. `towpath env list` shows those that
-/// you have: a team's are called after it, such as `payments-dev`.
+/// The first deployment to `dev` makes it. Any other environment must exist, or be requested with --role or --ttl, so
+/// that a typing error does not make one. `towpath env list` shows your environments: a team's have its name first,
+/// such as `payments-dev`.
 ///
-/// With `-o json` or `-o yaml` the answer comes once, when the deployment has ended. What happens until then
-/// is told by `towpath events --follow -o json`, one event in each line.
+/// With `-o json` or `-o yaml` the answer comes once, when the deployment has ended. Follow it until then with
+/// `towpath events --follow -o json`, one event per line.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath deploy score.yaml\n  towpath deploy score.yaml --env pr-42 --ttl 8h\n  towpath deploy shop.yaml notes.yaml --image notes.web=./target/release/notes\n  towpath deploy score.yaml --override containers.web.variables.LOG=debug --plan"
@@ -64,12 +67,12 @@ pub(crate) struct Edits {
     /// With several workloads: `WORKLOAD:PATH=VALUE`
     #[arg(long = "override", value_name = "PATH=VALUE")]
     overrides: Vec<String>,
-    /// A YAML file that is laid over the workload, null removing a field. With several workloads its
-    /// `metadata.name` says for which it is
+    /// A YAML file that is merged over the workload; null removes a field. With several workloads, its
+    /// `metadata.name` says which one it is for
     #[arg(long = "overrides", value_name = "FILE")]
     override_files: Vec<PathBuf>,
-    /// The image, or the path of the program: for the only container, for those whose image is `.`,
-    /// or for the container that is named (as WORKLOAD.CONTAINER where several have that name)
+    /// The image, or the path of the program: for the only container, for those whose image is `.`, or for the named
+    /// container (WORKLOAD.CONTAINER if several have that name)
     #[arg(long = "image", value_name = "[CONTAINER=]IMAGE")]
     images: Vec<String>,
 }
@@ -127,11 +130,11 @@ impl Edits {
 pub(crate) struct Target {
     #[command(flatten)]
     environment: EnvironmentArg,
-    /// The role: of the environment that this makes, or that is there
+    /// The role of the environment that this makes; an existing environment must have this role
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
-    /// How long the environment lives from now: 90m, 8h, 2d. Then everything in it is removed, data
-    /// too. Refused for one that is there and has no end
+    /// How long the environment lives from now: 90m, 8h, 2d. Then everything in it is removed, including data.
+    /// Refused for an environment that exists and has no end
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     ttl: Option<Duration>,
     /// Accept the replacement of this resource, and the loss of its data
@@ -146,7 +149,7 @@ pub(crate) struct Target {
         hide_default_value = true
     )]
     message: String,
-    /// How long the workloads have to get ready, with what they need [default: 5m]
+    /// How long the workloads, and what they need, may take to get ready [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
 }
@@ -186,7 +189,7 @@ pub(crate) struct Wait {
     /// Do not wait until it is done
     #[arg(long)]
     no_wait: bool,
-    /// How long to wait at the most [default: until it is done]
+    /// The longest time to wait [default: until it is done]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     wait_timeout: Option<Duration>,
 }
@@ -255,14 +258,15 @@ pub(crate) async fn deploy(
             request.place(&mut deployment.spec.plan);
             deployment
         }
-        Err(error) => return Err(advised(&client, environment, request.failure(error)).await),
+        Err(error) => return Err(advised(&client, request.failure(error)).await),
     };
     progress::follow(context, &patient(client), deployment, wait).await
 }
 
 /// `failure`, with where the caller may deploy to: whoever deploys for the first time does not know.
-pub(crate) async fn advised(client: &Client, environment: &str, mut failure: Failure) -> Failure {
-    let taken = failure.message == format!("the name `{environment}` is taken");
+pub(crate) async fn advised(client: &Client, mut failure: Failure) -> Failure {
+    let mut rules = failure.problems.iter().map(|problem| &problem.rule);
+    let taken = rules.any(|rule| rule == Environment::TAKEN);
     if !taken && failure.exit != Exit::Refused {
         return failure;
     }

@@ -14,13 +14,13 @@ use crate::{
     cli::EnvironmentArg,
     context::{Context, Format},
     failure::{Failure, Result},
-    render::{self, events::is_bookkeeping},
+    render::{self, events::is_bookkeeping, quantity::parse_whole},
 };
 
 /// Events that are shown with a resource.
 const LAST_EVENTS: usize = 20;
 
-/// Show a resource whole: what it should be, what it is, what happened
+/// Show a resource in full: what it should be, what it is, what happened
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath describe deployment d-3\n  towpath describe workload notes --env pr-42\n  towpath describe workload notes --rendered\n  towpath describe definition postgres-default --revision 3\n  towpath describe policy built-in/images.rego"
@@ -33,12 +33,12 @@ pub(crate) struct Describe {
     name: String,
     #[command(flatten)]
     environment: EnvironmentArg,
-    /// What the engine is handed of a workload: every variable, file and mount, with everything resolved but
-    /// secrets, which stand by where they come from
+    /// What the engine gets for a workload: every variable, file and mount, with everything resolved except secrets,
+    /// which are shown by where they come from
     #[arg(long, conflicts_with = "revision")]
     rendered: bool,
-    /// That revision of a resource definition, and not the newest
-    #[arg(long, value_name = "NUMBER")]
+    /// This revision of a resource definition, instead of the newest
+    #[arg(long, value_name = "NUMBER", value_parser = parse_whole::<u64>)]
     revision: Option<u64>,
 }
 

@@ -3,11 +3,15 @@
 use clap::{Args, ValueEnum};
 use delivery::api::DifferenceQuery;
 
-use crate::{context::Context, failure::Result, render};
+use crate::{
+    context::Context,
+    failure::Result,
+    render::{self, quantity::parse_whole},
+};
 
 /// Compare two revisions of a resource definition
 ///
-/// Without numbers: the newest with the one before. With one: that one with the newest.
+/// Without numbers, compares the newest with the one before; with one number, that revision with the newest.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath diff definition postgres-default\n  towpath diff definition postgres-default 3\n  towpath diff definition postgres-default 1 3 -o json"
@@ -19,8 +23,10 @@ pub(crate) struct Diff {
     /// The name
     name: String,
     /// The earlier revision [default: the one before the newest]
+    #[arg(value_parser = parse_whole::<u64>)]
     from: Option<u64>,
     /// The later one [default: the newest]
+    #[arg(value_parser = parse_whole::<u64>)]
     to: Option<u64>,
 }
 

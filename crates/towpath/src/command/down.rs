@@ -11,8 +11,8 @@ use crate::{
 
 /// Stop the platform on this machine; workloads go on
 ///
-/// Workloads, and servers that were found, are left as they are; `towpath up` or `towpath demo`
-/// with the same options finds them again. To remove workloads too, delete their environment first.
+/// Workloads, and servers that the platform found, go on running; `towpath up` or `towpath demo` with the same
+/// options finds them again. To remove workloads as well, delete their environment first.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath down\n  towpath env delete dev --with-data && towpath down"

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use client::{Client, every};
 use delivery::api::{Data, End, EnvironmentChange, NewEnvironment};
 use jiff::Timestamp;
 
@@ -14,17 +15,18 @@ use super::{
 };
 use crate::{
     context::Context,
-    failure::Result,
+    exit::Exit,
+    failure::{Failure, Result},
     render::{self, quantity, quantity::parse_duration},
 };
 
-/// List, make, look into, change and remove environments
+/// List, make, show, change and remove environments
 #[derive(Debug, Subcommand)]
 pub(crate) enum Env {
-    /// List the environments: what is in each, what it asks for, who made it, when it ends
+    /// List the environments: what is in each, what it requests, who made it, when it ends
     List,
     Create(Create),
-    /// Show what is in an environment, what it takes, and who made it
+    /// Show what is in an environment, what it uses, and who made it
     Describe {
         /// The environment
         name: String,
@@ -32,8 +34,8 @@ pub(crate) enum Env {
     Extend(Extend),
     /// Have a clone follow the newest resource definitions again
     ///
-    /// A clone keeps the definitions that its source had. From its next deployment on, the newest
-    /// hold for these types; what runs stays as it is until then.
+    /// A clone keeps the definitions that its source had. From its next deployment on, these types use the newest
+    /// ones; what runs stays as it is until then.
     Unpin {
         /// The environment
         name: String,
@@ -43,12 +45,11 @@ pub(crate) enum Env {
     },
     /// Remove an environment with everything in it
     ///
-    /// Refused where it holds data, unless --with-data is given: also where it would end by itself
-    /// later.
+    /// Refused if it holds data, unless --with-data is given, even if it would end by itself later.
     Delete {
         /// The environment
         name: String,
-        /// Remove databases, buckets, volumes and queues too, with all that is in them
+        /// Remove databases, buckets, volumes and queues as well, with everything in them
         #[arg(long)]
         with_data: bool,
         #[command(flatten)]
@@ -75,10 +76,10 @@ pub(crate) struct Create {
         value_name = "TEAM"
     )]
     team: Option<String>,
-    /// How long it lives: 90m, 8h, 2d. Then everything in it is removed, data too
+    /// How long it lives: 90m, 8h, 2d. Then everything in it is removed, including data
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     ttl: Option<Duration>,
-    /// Keep the resource definitions of this environment, as they are there now
+    /// Use the resource definitions of this environment, pinned as they are there now
     #[arg(long, value_name = "ENV")]
     clone_from: Option<String>,
     /// What runs its workloads: process or docker [default: the platform's]
@@ -91,7 +92,7 @@ pub(crate) struct Create {
 
 /// Change when an environment ends
 ///
-/// Earlier or later than it would. At its end everything in it is removed, data too.
+/// The end may move earlier or later. At its end everything in it is removed, including data.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath env extend pr-42 --ttl 8h\n  towpath env extend pr-42 --forever"
@@ -102,7 +103,7 @@ pub(crate) struct Extend {
     /// How long it lives from now: 90m, 8h, 2d
     #[arg(long, value_name = "TIME", value_parser = parse_duration, required_unless_present = "forever")]
     ttl: Option<Duration>,
-    /// It does not end by itself
+    /// Do not end it automatically
     #[arg(long, conflicts_with = "ttl")]
     forever: bool,
 }
@@ -138,10 +139,13 @@ impl Env {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List => {
-                let summaries = status::summaries(&context.client()?).await?;
-                context.answer(&serde_json::json!({ "items": summaries }), || {
-                    render::status::overview(&summaries, Timestamp::now())
-                })
+                let client = context.client()?;
+                let summaries = status::summaries(&client).await?;
+                let text = match &summaries[..] {
+                    [] if context.is_text() => status::nothing(&client).await,
+                    all => render::status::overview(all, Timestamp::now()),
+                };
+                context.answer(&serde_json::json!({ "items": summaries }), || text)
             }
             Self::Create(create) => create.run(context).await,
             Self::Describe { name } => {
@@ -180,6 +184,48 @@ impl Env {
             }
         }
     }
+}
+
+/// `failure`, with the environments that there are where something is not in `environment`: whoever names none may
+/// have it in another.
+pub(super) async fn elsewhere(client: &Client, environment: &str, mut failure: Failure) -> Failure {
+    if failure.exit != Exit::NotFound {
+        return failure;
+    }
+    // Where they cannot be listed, the failure says enough.
+    if let Ok(all) = every(async |page| client.environments(&page).await).await {
+        let names: Vec<_> = all.iter().map(|one| one.meta.name.as_str()).collect();
+        if let Some(remedy) = choice(environment, &names, &failure) {
+            failure.remedy = Some(remedy);
+        }
+    }
+    failure
+}
+
+/// How one of the environments `names` is chosen in place of `environment`.
+fn choice(environment: &str, names: &[&str], failure: &Failure) -> Option<String> {
+    /// So many are named.
+    const MOST: usize = 8;
+    let others = names.iter().filter(|name| **name != environment);
+    let mut told: Vec<_> = others.map(|name| format!("`{name}`")).collect();
+    if told.is_empty() {
+        return None;
+    }
+    if told.len() > MOST {
+        told.truncate(MOST);
+        told.push("more, which `towpath env list` shows".into());
+    }
+    let told = told.join(", ");
+    if !names.contains(&environment) {
+        return Some(format!("name one with --env, or in TOWPATH_ENV: {told}"));
+    }
+    if !failure.message.starts_with("workload ") {
+        return None;
+    }
+    let before = failure.remedy.as_deref().unwrap_or_default();
+    Some(format!(
+        "{before}; other environments are named with --env, or in TOWPATH_ENV: {told}"
+    ))
 }
 
 impl Create {

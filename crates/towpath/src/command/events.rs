@@ -12,8 +12,8 @@ use crate::{context::Context, failure::Result, render};
 
 /// Show what happened
 ///
-/// Each event is one line: when, whether it passed (+) or failed (!), what, about what, by whom, and in words;
-/// with `-o json` one CloudEvents 1.0 object in each line.
+/// Each event is one line: when, whether it passed (+) or failed (!), what happened, to what, by whom, and a
+/// description; with `-o json` one CloudEvents 1.0 object per line.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -33,17 +33,18 @@ enum Change {
 
 #[derive(Debug, Args)]
 struct Which {
-    /// Go on as events happen
+    /// Keep showing new events
     #[arg(long, short)]
     follow: bool,
-    /// Only types that begin with this: `deployment`, or `dev.towpath.deployment` in full; `com.example` of others
+    /// Only types that begin with this: `deployment`, or `dev.towpath.deployment` in full; `com.example` for events
+    /// from outside
     #[arg(long = "type", value_name = "PREFIX")]
     type_prefix: Option<String>,
     /// Only about this, or what lies below it: KIND, KIND/ENV or KIND/ENV/NAME
     #[arg(long, value_name = "SUBJECT")]
     subject: Option<String>,
-    /// Only of one piece of work
-    #[arg(long, value_name = "ID")]
+    /// Only events of this piece of work
+    #[arg(long, value_name = "ID", value_parser = render::quantity::parse_correlation)]
     correlation: Option<Uuid>,
     /// Only of this team
     #[arg(
@@ -53,14 +54,14 @@ struct Which {
         value_name = "NAME"
     )]
     team: Option<String>,
-    /// Only what this one caused, as `towpath whoami` shows them: local:ada
+    /// Only what this subject caused, as `towpath whoami` shows it: local:ada
     #[arg(long, value_name = "SUBJECT")]
     actor: Option<String>,
     /// Only since then: 90m, 8h or 2d ago, or a time such as 2027-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = render::quantity::parse_since)]
     since: Option<Timestamp>,
     /// Only after this place in the log (`seq`); 0 for all. With --follow the default is now
-    #[arg(long, value_name = "SEQ")]
+    #[arg(long, value_name = "SEQ", value_parser = render::quantity::parse_whole::<i64>)]
     after: Option<i64>,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use delivery::api::ExplainRequest;
 
+use super::env::elsewhere;
 use crate::{
     cli::EnvironmentArg,
     context::Context,
@@ -14,8 +15,8 @@ use crate::{
 
 /// Say which resource definition meets a need, and why
 ///
-/// Of the one that does it tells the parameters that a Score file may give, and the outputs that it may read. Ends
-/// with code 4 where none does, and with 6 where several do equally.
+/// Shows the parameters that a Score file may give to that definition, and the outputs that it may read. Ends with
+/// code 4 if no definition meets the need, and with 6 if several do equally.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath explain postgres\n  towpath explain postgres --env prod --workload notes --class large"
@@ -50,7 +51,13 @@ impl Explain {
             id: self.id,
             labels: self.labels.into_iter().collect::<BTreeMap<_, _>>(),
         };
-        let answer = context.client()?.explain(&request).await?;
+        let client = context.client()?;
+        let answer = match client.explain(&request).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return Err(elsewhere(&client, &request.environment, error.into()).await);
+            }
+        };
         if context.is_text() && answer.candidates.is_empty() {
             return Err(unknown(&answer.text()));
         }

@@ -38,7 +38,7 @@ pub(crate) struct Get {
     /// The kind
     #[arg(value_parser = KindParser)]
     kind: Kind,
-    /// Only this one; of revisions, the definition
+    /// Only this one; for revisions, the definition
     name: Option<String>,
     #[command(flatten)]
     environment: EnvironmentArg,

@@ -21,12 +21,12 @@ use crate::{
 pub(crate) struct Graph {
     #[command(flatten)]
     environment: EnvironmentArg,
-    /// The Score file whose needs are drawn, without deploying it; several are drawn together
+    /// The Score file whose needs to draw, without deploying it; several are drawn together
     #[arg(long = "file", short, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     edits: Edits,
-    /// The form of the drawing; with `-o json` or `-o yaml` there is none
+    /// The format of the drawing; `-o json` and `-o yaml` draw nothing
     #[arg(long, value_enum, default_value = "text")]
     format: Form,
 }

@@ -1,13 +1,15 @@
 //! `towpath group`
 
-use std::collections::BTreeSet;
-
 use clap::Subcommand;
 use client::every;
 use kernel::Document;
 use serde_json::{Value, json};
 
-use crate::{context::Context, failure::Result, render::table::table};
+use crate::{
+    context::Context,
+    failure::{Failure, Result},
+    render::table::table,
+};
 
 /// List, make, change and remove groups of users who log in with a password
 ///
@@ -20,7 +22,10 @@ use crate::{context::Context, failure::Result, render::table::table};
 pub(crate) enum Group {
     /// List the groups with their members
     List,
-    /// Take users into a group; it is made where it is not there
+    /// Add users to a group, which is made if it does not exist
+    ///
+    /// One after the other: if one cannot be added, those before it are in the group, which the message says, and
+    /// those after it are not added. Run again, the command goes on.
     Add {
         /// The group
         name: String,
@@ -28,7 +33,10 @@ pub(crate) enum Group {
         #[arg(required = true)]
         users: Vec<String>,
     },
-    /// Take users out of a group: what they had by it ends at once
+    /// Remove users from a group: what they had through it ends at once
+    ///
+    /// One after the other: if one cannot be removed, those before it are out of the group, which the message says,
+    /// and those after it are still in. Run it again without the names that are out.
     Remove {
         /// The group
         name: String,
@@ -55,22 +63,20 @@ impl Group {
                 .await?;
                 context.answer(&json!({ "items": groups }), || list(&groups))
             }
+            // One by one, so that nobody is lost whom another takes in at this moment.
             Self::Add { name, users } => {
-                let (spec, revision) = match client.group(&name).await {
-                    Ok(group) => (group.spec, Some(group.meta.revision)),
-                    Err(error) if error.is_not_found() => (json!({}), None),
-                    Err(error) => return Err(error.into()),
-                };
-                let mut members = members(&spec);
-                members.extend(users);
-                write(context, &name, spec, members, revision).await
+                for (done, user) in users.iter().enumerate() {
+                    let added = client.put_group_member(&name, user).await;
+                    added.map_err(|error| partly(error, &users[..done], "in the group"))?;
+                }
+                told(context, &client.group(&name).await?)
             }
             Self::Remove { name, users } => {
-                let group = client.group(&name).await?;
-                let mut members = members(&group.spec);
-                members.retain(|member| !users.contains(member));
-                let revision = Some(group.meta.revision);
-                write(context, &name, group.spec, members, revision).await
+                for (done, user) in users.iter().enumerate() {
+                    let removed = client.delete_group_member(&name, user).await;
+                    removed.map_err(|error| partly(error, &users[..done], "out of the group"))?;
+                }
+                told(context, &client.group(&name).await?)
             }
             Self::Delete { name } => {
                 client.delete_group(&name).await?;
@@ -82,38 +88,33 @@ impl Group {
     }
 }
 
-/// Writes a group that is still as it was read.
-async fn write(
-    context: &Context,
-    name: &str,
-    mut spec: Value,
-    members: BTreeSet<String>,
-    revision: Option<i64>,
-) -> Result<()> {
-    spec["members"] = json!(members);
-    let client = context.client()?;
-    let group = client.put_group(name, &spec, revision).await?;
-    context.answer(&group, || {
-        let members: Vec<_> = members.iter().map(String::as_str).collect();
-        match members.as_slice() {
+/// A failure that says for whom it is done already.
+fn partly(error: client::Error, done: &[String], place: &str) -> Failure {
+    let mut failure = Failure::from(error);
+    if !done.is_empty() {
+        let message = format!("{}; already {place}: {}", failure.message, done.join(", "));
+        failure.message = message;
+    }
+    failure
+}
+
+fn told(context: &Context, group: &Document) -> Result<()> {
+    context.answer(group, || {
+        let name = &group.meta.name;
+        match members(group).as_slice() {
             [] => format!("group {name} has no members"),
             some => format!("group {name}: {}", some.join(", ")),
         }
     })
 }
 
-fn members(spec: &Value) -> BTreeSet<String> {
-    let members = spec["members"].as_array().into_iter().flatten();
-    members
-        .filter_map(|member| member.as_str().map(str::to_owned))
-        .collect()
+fn members(group: &Document) -> Vec<&str> {
+    let members = group.spec["members"].as_array().into_iter().flatten();
+    members.filter_map(Value::as_str).collect()
 }
 
 fn list(groups: &[Document]) -> String {
-    let row = |group: &Document| {
-        let members: Vec<_> = members(&group.spec).into_iter().collect();
-        [group.meta.name.clone(), members.join(", ")]
-    };
+    let row = |group: &Document| [group.meta.name.clone(), members(group).join(", ")];
     table(
         ["name", "members"],
         groups.iter().map(row).collect(),

@@ -9,15 +9,15 @@ use jiff::Timestamp;
 
 use crate::{context::Context, failure::Result, render::table::table};
 
-/// Look after the provider of logins: its keys, who trusts it, and which automation hangs on a person
+/// Manage the identity provider: its keys, who trusts it, and which automation depends on a person
 #[derive(Debug, Subcommand)]
 pub(crate) enum Identity {
-    /// List automation that calls with a person's login, or what hangs on one person
+    /// List automation that calls with a person's login, or what depends on one person
     ///
-    /// What runs on somebody's login ends when they leave, and what calls other tools with a credential of theirs
-    /// may, as far as `towpath tool list` knows of it. With a subject: their logins and these; valid keys and secrets that they have seen, which are to be rotated; and what they made, which goes
-    /// on, webhooks with it.
-    /// For those who operate the platform.
+    /// Automation that runs on somebody's login ends when they leave; automation that calls other tools with a
+    /// credential of theirs may end too, as far as `towpath tool list` knows about it. With a subject, lists their
+    /// logins and such credentials; valid keys and secrets that they have seen, which should be rotated; and what
+    /// they made, which goes on, webhooks included. For operators.
     #[command(
         after_long_help = "Examples:\n  towpath identity automation\n  towpath identity automation local:ada"
     )]

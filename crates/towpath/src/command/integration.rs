@@ -15,9 +15,9 @@ use crate::{
     render::{quantity, table},
 };
 
-/// Keep other tools in step with teams: say which, and see how far they are
+/// Keep other tools in step with teams: set up integrations, and see how far they are
 ///
-/// Making, changing and removing them is for those who operate the platform.
+/// Only operators make, change and remove them.
 #[derive(Debug, Subcommand)]
 #[command(
     after_long_help = "Examples:\n  towpath integration set github -f github.yaml --credential-file token\n  towpath integration list\n  towpath integration list --team payments\n  towpath integration show github\n  towpath integration adopt github payments"
@@ -40,19 +40,19 @@ pub(crate) enum Integration {
         name: String,
     },
     Set(change::Set),
-    /// Keep a tool in step again that was disabled
+    /// Keep a disabled tool in step again
     Enable {
         /// The integration
         name: String,
     },
-    /// Leave a tool as it is: nobody is looked after there until it is enabled again
+    /// Leave a tool as it is: nothing changes there until it is enabled again
     Disable {
         /// The integration
         name: String,
     },
-    /// Take over what a tool has already of these teams, with all that is in it
+    /// Take over what a tool already has for these teams, with everything in it
     ///
-    /// What was not made from here is left alone until somebody says so.
+    /// What was not made from here is left alone until you run this.
     Adopt {
         /// The integration
         name: String,
@@ -60,7 +60,7 @@ pub(crate) enum Integration {
         #[arg(required = true, value_name = "TEAM")]
         teams: Vec<String>,
     },
-    /// Remove an integration: the tool stays as it is, and is looked at no more
+    /// Remove an integration: the tool stays as it is, and is no longer kept in step
     Delete {
         /// The integration
         name: String,

@@ -26,20 +26,20 @@ const SLOWER: Duration = Duration::from_secs(5);
 
 /// Log in to a platform
 ///
-/// Prints an address and a code, and opens the address where there is a browser: log in there, compare
-/// the code, and approve. The login is kept in ~/.config/towpath/config.yaml, readable by you alone, and
-/// renewed as you go; it lasts for days. It becomes the platform of commands that name no other.
+/// Prints an address and a code, and opens the address if there is a browser: log in there, compare the code, and
+/// approve. The login is kept in ~/.config/towpath/config.yaml, readable only by you, and renewed as you go; it lasts
+/// for days. Commands that name no platform then use this one.
 ///
-/// With --service-account a pipeline, a program or an agent logs in by itself: by a key, in --key-file or in
-/// the variable TOWPATH_KEY, or in a job of a CI system that the team trusts by the job's own token, in
-/// --workload-token-file. Files are read anew at each renewal; what came from a variable or from standard input
-/// is kept with the login: a key to renew it, a job's token not, so that the login ends with that.
+/// With --service-account a pipeline, a program or an agent logs in by itself: with a key, in --key-file or in the
+/// variable TOWPATH_KEY, or, in a job of a CI system that the team trusts, with the job's own token, in
+/// --workload-token-file. Files are read again at each renewal. A key that came from a variable or from standard
+/// input is kept with the login, to renew it; a job's token is not, so the login ends with the token.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath login --server https://towpath.example.com\n  towpath login --server https://towpath.sbx.example.com --context sbx\n  towpath login --context sbx\n  ssh build towpath login --no-browser\n  towpath login --server https://towpath.example.com --service-account payments/ci --key-file ci.key\n  towpath login --server https://towpath.example.com --service-account payments/ci --workload-token-file job.jwt"
 )]
 pub(crate) struct Login {
-    /// Open no browser; the address is printed in any case
+    /// Open no browser; the address is always printed
     #[arg(long)]
     no_browser: bool,
     #[command(flatten)]
@@ -134,7 +134,10 @@ fn named(context: &Context) -> Option<String> {
 /// Where to log in.
 fn server(context: &Context) -> Result<String> {
     let file = LoginFile::required()?;
-    let known = named(context).and_then(|name| file.read().ok()?.contexts.remove(&name));
+    let known = match named(context) {
+        Some(name) => file.read()?.contexts.remove(&name),
+        None => None,
+    };
     let given = &context.global.server;
     match (known, given) {
         // A variable names a server, a flag a context of another: that one.

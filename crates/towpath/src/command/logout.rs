@@ -13,16 +13,15 @@ use crate::{
 
 /// Log out of a platform
 ///
-/// Forgets the tokens, and has the platform end the session. Where the platform does not answer, the
-/// tokens are forgotten all the same, and it is said what could not be done. Of a service account's login
-/// the key is forgotten too, where it was kept here; to end the key is `towpath service-account key revoke`.
-/// The context stays, for the next login.
+/// Forgets the tokens, and has the platform end the session. If the platform does not answer, the command still
+/// forgets the tokens, and says what it could not do. For a service account's login it forgets the key too, if it was
+/// kept here; `towpath service-account key revoke` ends the key. The context stays, for the next login.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath logout\n  towpath logout --context sbx\n  towpath logout --all"
 )]
 pub(crate) struct Logout {
-    /// Of every platform
+    /// Log out of every platform
     #[arg(long)]
     all: bool,
 }

@@ -1,9 +1,13 @@
 //! `towpath logs`
 
 use clap::Args;
+use client::Client;
 use delivery::{api::LogParams, engine::LogLine};
 
-use crate::{cli::EnvironmentArg, context::Context, failure::Result};
+use super::env::elsewhere;
+use crate::{
+    cli::EnvironmentArg, context::Context, failure::Result, render::quantity::parse_whole,
+};
 
 /// Show what a workload writes
 #[derive(Debug, Args)]
@@ -15,23 +19,31 @@ pub(crate) struct Logs {
     workload: String,
     #[command(flatten)]
     environment: EnvironmentArg,
-    /// Go on as lines come
+    /// Keep showing new lines
     #[arg(long, short)]
     follow: bool,
-    /// Begin with the last so many lines
-    #[arg(long, value_name = "LINES")]
+    /// Begin with this many of the last lines
+    #[arg(long, value_name = "LINES", value_parser = parse_whole::<usize>, allow_negative_numbers = true)]
     tail: Option<usize>,
     /// Only this container
     #[arg(long, value_name = "NAME")]
     container: Option<String>,
     /// Only this release
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_whole::<u64>)]
     release: Option<u64>,
 }
 
 impl Logs {
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         let client = context.client()?;
+        let environment = self.environment.environment.clone();
+        match self.show(context, &client).await {
+            Err(failure) => Err(elsewhere(&client, &environment, failure).await),
+            done => done,
+        }
+    }
+
+    async fn show(self, context: &Context, client: &Client) -> Result<()> {
         let environment = &self.environment.environment;
         let params = LogParams {
             container: self.container,

@@ -19,7 +19,7 @@ use crate::{
 /// List, make and remove a team's namespaces, and change their quotas
 #[derive(Debug, Subcommand)]
 pub(crate) enum Namespace {
-    /// List a team's namespaces, and how much of each quota is asked for
+    /// List a team's namespaces, and how much of each quota is requested
     List {
         #[command(flatten)]
         team: TeamArg,
@@ -56,7 +56,7 @@ pub(crate) enum Namespace {
         #[arg(long, value_name = "MEMORY", value_parser = memory)]
         memory_limit: Option<Memory>,
     },
-    /// Remove a namespace with everything in it, data too
+    /// Remove a namespace with everything in it, including data
     Delete {
         /// The namespace
         name: String,

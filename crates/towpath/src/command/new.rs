@@ -19,11 +19,11 @@ use crate::{
     failure::{Failure, Result},
 };
 
-/// Make a new repository by a starter kit: a service, its test, its delivery
+/// Make a new repository from a starter kit: a service, its test, its delivery
 ///
-/// Writes a directory of that name, with all that it takes to work on the service at once: what it
-/// needs by a Score file, a pipeline that tests and deploys it, and how to begin. `towpath get
-/// starter-kits` lists the kits and their options.
+/// Writes a directory of that name with everything to start work on the service: a Score file that says what it
+/// needs, a pipeline that tests and deploys it, and how to begin. `towpath get starter-kits` lists the kits and their
+/// options.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath new shop --kit python-service\n  towpath new shop --kit rust-service --with postgres --with s3\n  towpath new shop --kit node-service --team payments --into ~/src/shop"
@@ -34,10 +34,10 @@ pub(crate) struct New {
     /// The starter kit
     #[arg(long, value_name = "KIT")]
     kit: String,
-    /// What else is wanted, of the kit's options. May be given again
+    /// An option of the kit that you want. May be given again
     #[arg(long = "with", value_name = "OPTION", value_delimiter = ',')]
     with: Vec<String>,
-    /// The team whose workload it will be [default: yours, where you are in one]
+    /// The team whose workload it will be [default: yours, if you are in one]
     #[arg(
         long,
         env = "TOWPATH_TEAM",
@@ -45,7 +45,7 @@ pub(crate) struct New {
         value_name = "TEAM"
     )]
     team: Option<String>,
-    /// The directory, which is not there yet or is empty [default: the name]
+    /// The directory, which must be empty or not exist yet [default: the name]
     #[arg(long, value_name = "DIRECTORY")]
     into: Option<PathBuf>,
 }

@@ -44,7 +44,7 @@ pub(crate) async fn of(context: &Context, environment: &str, request: &Request) 
     let client = context.client()?;
     let mut answer = match client.plan(environment, &request.body).await {
         Ok(answer) => answer,
-        Err(error) => return Err(advised(&client, environment, request.failure(error)).await),
+        Err(error) => return Err(advised(&client, request.failure(error)).await),
     };
     request.place(&mut answer.plan);
     context.answer(&answer, || render::plan::text(&answer))?;

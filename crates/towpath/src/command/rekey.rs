@@ -6,24 +6,23 @@ use kernel::SealedBy;
 use super::deploy::Wait;
 use crate::{context::Context, failure::Result, progress, render::table::fields};
 
-/// Seal every secret by the platform's current key
+/// Seal every secret with the platform's current key
 ///
-/// With --new-key the platform draws another key and seals by that, and goes on serving all the while. Once this
-/// is done, the former one is not needed any more but for older copies of the store: its file is kept beside the
-/// new one's.
+/// With --new-key the platform draws another key and seals with that, and goes on serving meanwhile. After that, the
+/// former key is needed only for older copies of the store: its file is kept beside the new one's.
 ///
-/// Several replicas on Postgres, and a platform whose key TOWPATH_PLATFORM_KEY holds, take a new key only when they
-/// start: with the new one as their key and the former one beside it (`towpath up --former-key-file`). Then
-/// this, without --new-key, has everything sealed by it.
+/// Replicas on Postgres, and a platform whose key is in TOWPATH_PLATFORM_KEY, take a new key only when they start:
+/// with the new one as their key and the former one beside it (`towpath up --former-key-file`). Then this command,
+/// without --new-key, seals everything with the new one.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath rekey --new-key\n  towpath rekey\n  towpath rekey --status"
 )]
 pub(crate) struct Rekey {
-    /// Draw another key first. Where a change is not done yet, that is gone on with
+    /// Draw another key first. If a change is unfinished, continue that instead
     #[arg(long, conflicts_with = "status")]
     new_key: bool,
-    /// Only show by which keys secrets are sealed
+    /// Only show which keys secrets are sealed with
     #[arg(long)]
     status: bool,
     #[command(flatten)]

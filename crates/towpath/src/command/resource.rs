@@ -21,7 +21,7 @@ pub(crate) enum Resource {
         #[command(flatten)]
         environment: EnvironmentArg,
     },
-    /// Give a resource new credentials; workloads that use them are started anew
+    /// Give a resource new credentials; workloads that use them are restarted
     Rotate {
         /// The resource's name, as `towpath resource list` gives it
         name: String,
@@ -42,8 +42,8 @@ pub(crate) enum Resource {
     },
     /// Write what a resource holds to a file: a copy, before its data goes
     ///
-    /// For Postgres, MySQL, volumes and buckets, with the programs of this machine, which has to reach the
-    /// server. The password is revealed for it, which is recorded as an event.
+    /// Works for Postgres, MySQL, volumes and buckets, with programs on this machine, which has to reach the server.
+    /// The command reveals the password, which is recorded as an event.
     #[command(
         after_long_help = "Examples:\n  towpath resource dump db --out db.dump\n  pg_restore --no-owner --dbname \"$DATABASE_URL\" db.dump"
     )]
@@ -52,17 +52,17 @@ pub(crate) enum Resource {
         name: String,
         #[command(flatten)]
         environment: EnvironmentArg,
-        /// The file, which is not there yet
+        /// The file, which must not exist yet
         #[arg(long, value_name = "FILE")]
         out: std::path::PathBuf,
     },
-    /// Remove a resource that no workload uses, data too
+    /// Remove a resource that no workload uses, including its data
     Delete {
         /// The resource's name, as `towpath resource list` gives it
         name: String,
         #[command(flatten)]
         environment: EnvironmentArg,
-        /// Say that its data may be lost
+        /// Confirm that its data may be lost
         #[arg(long)]
         with_data: bool,
         #[command(flatten)]

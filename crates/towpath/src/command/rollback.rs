@@ -13,7 +13,7 @@ use crate::{
     render::quantity::parse_duration,
 };
 
-/// Return to an earlier deployment, and show how it goes
+/// Return to an earlier deployment, and show the progress
 ///
 /// A rollback is a new deployment with the workloads and the definition revisions of the earlier
 /// one. Data stays as it is. A second rollback returns to where the first came from: `--to` goes
@@ -39,7 +39,7 @@ pub(crate) struct Rollback {
         hide_default_value = true
     )]
     message: String,
-    /// How long the workloads have to get ready, with what they need [default: 5m]
+    /// How long the workloads, and what they need, may take to get ready [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
     #[command(flatten)]

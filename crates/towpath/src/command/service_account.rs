@@ -14,13 +14,13 @@ use crate::{
     context::Context,
     failure::Result,
     render::{quantity, table},
+    retry_on_conflict::{found, retry_on_conflict},
 };
 
 /// Make, list and end a team's own identities for pipelines, programs and agents, and their keys
 ///
-/// A service account is the team's and nobody's person: it goes on when somebody leaves. It logs in by a key
-/// (`towpath service-account key create`), or without one where the team trusts its CI system (`towpath trust
-/// set`).
+/// A service account belongs to the team, not to a person: it goes on when somebody leaves. It logs in with a key
+/// (`towpath service-account key create`), or without one if the team trusts its CI system (`towpath trust set`).
 #[derive(Debug, Subcommand)]
 #[command(
     after_long_help = "Examples:\n  towpath service-account create ci --team payments\n  towpath service-account key create ci --team payments --out ci.key\n  towpath login --server https://towpath.example.com --service-account payments/ci --key-file ci.key"
@@ -34,9 +34,9 @@ pub(crate) enum ServiceAccount {
     Create(Create),
     /// Show one with its keys' names, and no key
     Show(One),
-    /// Keep one out: its tokens stop working at once, and no key gives another
+    /// Lock one out: its tokens stop working at once, and no key gives another
     Disable(One),
-    /// Let one in again: the keys that it had are good again
+    /// Let one in again: the keys that it had work again
     Enable(One),
     /// Remove one: its keys and its tokens end at once
     Delete {
@@ -85,9 +85,10 @@ impl Kind {
     }
 }
 
-/// Make a service account, or change what is named
+/// Make a service account, or change what you name
 ///
-/// What it is for stays as it was made. Members of the team may, and operators; credentials make no others.
+/// Its kind cannot change later. Members of the team and operators may do this; credentials cannot make other
+/// credentials.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath service-account create ci --team payments --description 'Builds and deploys'\n  towpath service-account create deploy-prod --team payments --env payments-prod"
@@ -95,13 +96,13 @@ impl Kind {
 pub(crate) struct Create {
     #[command(flatten)]
     one: One,
-    /// What it is for [default: service; deploy where an environment is named]
+    /// What it is for [default: service; deploy if an environment is named]
     #[arg(long, value_name = "KIND")]
     kind: Option<Kind>,
     /// The one environment that it deploys to
     #[arg(long = "env", short = 'e', value_name = "NAME")]
     environment: Option<String>,
-    /// For people
+    /// A description, for people
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 }
@@ -110,25 +111,24 @@ impl Create {
     async fn run(self, context: &Context) -> Result<()> {
         let client = context.client()?;
         let One { name, team } = &self.one;
-        let found = client.service_account(&team.team, name).await;
-        let (mut spec, revision) = match found {
-            Ok(account) => (account.spec, Some(account.meta.revision)),
-            Err(error) if error.is_not_found() => (json!({}), None),
-            Err(error) => return Err(error.into()),
-        };
         let implied = self.environment.as_ref().map(|_| Kind::Deploy);
-        if let Some(kind) = self.kind.or(implied) {
-            spec["kind"] = json!(kind.word());
-        }
-        if let Some(environment) = &self.environment {
-            spec["environment"] = json!(environment);
-        }
-        if let Some(description) = &self.description {
-            spec["description"] = json!(description);
-        }
-        let account = client
-            .put_service_account(&team.team, name, &spec, revision)
-            .await?;
+        let kind = self.kind.or(implied);
+        let read = async || found(client.service_account(&team.team, name).await);
+        let write = async |before: Option<Document>, revision: Option<i64>| -> Result<Document> {
+            let mut spec = before.map_or_else(|| json!({}), |account| account.spec);
+            if let Some(kind) = kind {
+                spec["kind"] = json!(kind.word());
+            }
+            if let Some(environment) = &self.environment {
+                spec["environment"] = json!(environment);
+            }
+            if let Some(description) = &self.description {
+                spec["description"] = json!(description);
+            }
+            let written = client.put_service_account(&team.team, name, &spec, revision);
+            Ok(written.await?)
+        };
+        let account = retry_on_conflict(read, write).await?;
         context.answer(&account, || {
             let id = self.one.id();
             if keys(&account).is_empty() {
@@ -179,12 +179,14 @@ impl ServiceAccount {
 async fn set_disabled(context: &Context, one: &One, is_disabled: bool) -> Result<()> {
     let client = context.client()?;
     let (team, name) = (&one.team.team, &one.name);
-    let found = client.service_account(team, name).await?;
-    let (mut spec, revision) = (found.spec, Some(found.meta.revision));
-    spec["disabled"] = json!(is_disabled);
-    let written = client
-        .put_service_account(team, name, &spec, revision)
-        .await?;
+    let read = async || -> Result<Document> { Ok(client.service_account(team, name).await?) };
+    let write = async |before: Document, revision: Option<i64>| -> Result<Document> {
+        let mut spec = before.spec;
+        spec["disabled"] = json!(is_disabled);
+        let written = client.put_service_account(team, name, &spec, revision);
+        Ok(written.await?)
+    };
+    let written = retry_on_conflict(read, write).await?;
     context.answer(&written, || {
         let id = one.id();
         if is_disabled {

@@ -12,10 +12,10 @@ use crate::{
 
 /// See where you are logged in, and end logins
 ///
-/// Those who operate the platform see and end everybody's.
+/// Operators see and end everybody's.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Session {
-    /// List the logins that go on: yours, or all where you operate the platform
+    /// List active logins: yours, or all if you operate the platform
     List {
         /// Whose, as `towpath whoami` names them: local:ada, github:583231
         #[arg(long, value_name = "SUBJECT")]
@@ -26,9 +26,9 @@ pub(crate) enum Session {
 
 /// End a login, or all of somebody's
 ///
-/// A login in a browser ends with the programs that it let in. From the next call on its tokens are refused; a
-/// cluster takes the last one until it expires. Who it was may log in again: `towpath user set NAME
-/// --disabled true` keeps a user out, and people of an upstream are kept out there.
+/// A login in a browser ends together with the programs that it let in. From the next call on its tokens are refused;
+/// a cluster accepts the last one until it expires. The person may log in again:
+/// `towpath user set NAME --disabled true` locks a local user out; lock people of an upstream out there.
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("which").required(true),
@@ -38,7 +38,7 @@ pub(crate) struct End {
     /// The login, as `towpath session list` names it
     #[arg(group = "which")]
     id: Option<String>,
-    /// All of this person's, in browsers too
+    /// All of this person's logins, including browsers
     #[arg(long, value_name = "SUBJECT", group = "which")]
     subject: Option<String>,
 }
@@ -60,7 +60,14 @@ impl Session {
                 context.answer(&answer, || match answer.ended {
                     1 => format!("one login of {subject} has ended"),
                     ended => format!("{ended} logins of {subject} have ended"),
-                })
+                })?;
+                if answer.ended == 0 {
+                    context.say(&format!(
+                        "note: `{subject}` has no login here: check the subject (`towpath session list`, \
+                         `towpath user list`)"
+                    ));
+                }
+                Ok(())
             }
             Self::End(End { id, .. }) => {
                 let id = id.unwrap_or_default();

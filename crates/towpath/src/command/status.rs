@@ -3,17 +3,22 @@
 use clap::Args;
 use client::{Client, WhoAmI, every};
 use delivery::api::EnvironmentSummary;
+use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 use jiff::Timestamp;
 
-use crate::{context::Context, failure::Result, render};
+use crate::{
+    context::Context,
+    failure::{Failure, Result},
+    render,
+};
 
-/// Show what runs: all environments, or one whole
+/// Show what runs: all environments, or one in full
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath status\n  towpath status --env dev\n  towpath status --env dev -o json"
 )]
 pub(crate) struct Status {
-    /// Only this environment, whole
+    /// Only this environment, in full
     #[arg(long = "env", short = 'e', value_name = "NAME")]
     environment: Option<String>,
 }
@@ -37,7 +42,7 @@ impl Status {
 }
 
 /// What is said where there is no environment to show.
-async fn nothing(client: &Client) -> String {
+pub(super) async fn nothing(client: &Client) -> String {
     match client.whoami().await {
         Ok(who) => nothing_of(&who),
         // Where it does not say who calls, nothing is advised.
@@ -58,18 +63,25 @@ fn nothing_of(who: &WhoAmI) -> String {
     }
 }
 
-/// What is in every environment.
+/// Environments that are asked about at once.
+const AT_ONCE: usize = 8;
+
+/// What is in every environment, in the order of the list.
 pub(super) async fn summaries(client: &Client) -> Result<Vec<EnvironmentSummary>> {
-    let mut summaries = Vec::new();
-    for environment in every(async |page| client.environments(&page).await).await? {
+    let environments = every(async |page| client.environments(&page).await).await?;
+    let asked = stream::iter(environments).map(async |environment| {
         match client.environment_summary(&environment.meta.name).await {
-            Ok(summary) => summaries.push(summary),
+            Ok(summary) => Ok(Some(summary)),
             // Removed since it was listed.
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(Failure::from(error)),
         }
-    }
-    Ok(summaries)
+    });
+    let answers = asked.buffered(AT_ONCE);
+    answers
+        .try_filter_map(|summary| future::ready(Ok(summary)))
+        .try_collect()
+        .await
 }
 
 #[cfg(test)]

@@ -16,10 +16,13 @@ use super::unreadable;
 use crate::{
     context::Context,
     failure::Result,
-    render::{quantity::local, table},
+    render::{
+        quantity::{local, parse_whole},
+        table,
+    },
 };
 
-/// Have events sent to a webhook, and look after what could not be delivered
+/// Send events to a webhook, and deal with what could not be delivered
 #[derive(Debug, Subcommand)]
 #[command(
     after_long_help = "Examples:\n  towpath subscription create ci --team payments --type 'deployment.*' --url https://hooks.example.com/towpath\n  towpath subscription dead-letters ci --team payments\n  towpath subscription replay ci --team payments --all"
@@ -30,14 +33,14 @@ pub(crate) enum Subscription {
         #[command(flatten)]
         of: Of,
     },
-    /// Show one: how far it is, and how it goes
+    /// Show one: how far it is, and whether deliveries succeed
     Show {
         /// The subscription
         name: String,
         #[command(flatten)]
         of: Of,
     },
-    /// Make one, or change it; the secret that receivers verify with is shown once, where it is drawn
+    /// Make one, or change it; the secret that receivers verify with is shown once, when it is drawn
     Create(Create),
     /// Draw another secret and show it once; both sign for a day
     Secret {
@@ -73,7 +76,7 @@ pub(crate) enum Subscription {
         #[command(flatten)]
         of: Of,
     },
-    /// Give dead letters up: they are not sent any more
+    /// Give up dead letters: they are not sent any more
     Discard {
         /// The subscription
         name: String,
@@ -125,14 +128,14 @@ pub(crate) struct Create {
     /// platform allows (`towpath up --webhooks-allow CIDR`)
     #[arg(long, value_name = "URL")]
     url: String,
-    /// For people
+    /// A description, for people
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
     /// Send nothing for now; what happens meanwhile is sent once it is enabled
     #[arg(long)]
     disabled: bool,
-    /// Begin after this place in the log (`seq`); 0 for all that ever happened [default: now]
-    #[arg(long, value_name = "SEQ")]
+    /// Begin after this place in the log (`seq`); 0 for everything that ever happened [default: now]
+    #[arg(long, value_name = "SEQ", value_parser = parse_whole::<i64>)]
     after: Option<i64>,
     /// The file with the secret: whsec_, and 24 to 64 bytes in base64 [default: one is drawn]
     #[arg(long, value_name = "FILE")]

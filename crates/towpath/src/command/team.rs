@@ -7,28 +7,30 @@ use client::{Client, SubscriptionsOf, every};
 use kernel::Resource;
 use teams::{
     api::{Members, NewTeam, Offboard, TeamFields},
-    model::{Team as Kind, TeamType},
+    model::{Condition, Team as Kind, TeamType, Truth},
 };
 
 mod allowance;
+mod departure;
 mod interaction;
 mod onboarding;
 
-use super::{apply, deploy::Wait, identity::left_behind};
+use super::{apply, deploy::Wait};
 use crate::{
     context::Context,
     failure::{Failure, Result},
     input, progress, render,
+    retry_on_conflict::retry_on_conflict,
 };
 
 /// Onboard teams, see and change who is in them, and offboard them
 #[derive(Debug, Subcommand)]
 pub(crate) enum Team {
     Onboard(Onboard),
-    /// List the teams: yours; all, for those who onboard teams
+    /// List the teams: your own, or all if you onboard teams
     List,
-    /// Show a team: what it is, whether it has all that it should, what it may take and has taken, how it works
-    /// with others
+    /// Show a team: what it is, whether it has everything that it should, its allowance and how much it uses, how it
+    /// works with others
     Show {
         /// The team
         name: String,
@@ -36,19 +38,11 @@ pub(crate) enum Team {
     Change(Change),
     #[command(subcommand)]
     Member(Member),
-    /// Show what of a team hangs on a person: valid keys and secrets of it that they have seen, which are to be
-    /// rotated, and what they made, which goes on, webhooks with it. For its leads, before or after somebody leaves
-    #[command(after_long_help = "Examples:\n  towpath team departure payments local:ada")]
-    Departure {
-        /// The team
-        team: String,
-        /// The person, as `towpath team member list` shows them: local:ada, github:583231
-        subject: String,
-    },
+    Departure(departure::Departure),
     Onboarding(onboarding::Onboarding),
     #[command(subcommand)]
     Interaction(interaction::Interaction),
-    /// Have everything of a team looked at now, and everybody who is in step with it told
+    /// Check everything that belongs to a team now, and notify everybody who keeps in step with it
     Sync {
         /// The team
         name: String,
@@ -59,8 +53,7 @@ pub(crate) enum Team {
 
 /// Make a team a customer of the platform
 ///
-/// Its namespaces, rights, hosts, integrations and deploy credentials follow; it is done when all are
-/// there.
+/// Its namespaces, rights, hosts, integrations and deploy credentials follow; the command is done when all exist.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath team onboard payments --lead local:ada --contact '#payments' --boundary 'what is paid, until it is booked'\n  towpath team onboard payments --group acme/payments --source github"
@@ -71,10 +64,10 @@ pub(crate) struct Onboard {
     /// The group at the source whose members are the team's [default: the name]
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// The only source whose group counts: local, or an upstream's name [default: whichever]
+    /// The only source whose group counts: local, or an upstream's name [default: any]
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
-    /// Which domain it answers for, and where that ends; of an enabling team it is not wanted
+    /// Which domain it answers for, and where that ends; an enabling team needs none
     #[arg(long, value_name = "TEXT")]
     boundary: Option<String>,
     /// Whom to ask
@@ -83,22 +76,22 @@ pub(crate) struct Onboard {
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// What sort of team: stream-aligned, platform, enabling or complicated-subsystem
+    /// The type of team: stream-aligned, platform, enabling or complicated-subsystem
     #[arg(long = "type", value_name = "TYPE", value_parser = team_type)]
     kind: Option<TeamType>,
-    /// Who leads it, as `towpath whoami` shows them: local:ada. May be given again
+    /// A person who leads it, as `towpath whoami` shows them: local:ada. May be given again
     #[arg(long = "lead", value_name = "SUBJECT")]
     leads: Vec<String>,
-    /// An environment role of which it has a namespace. May be given again [default: those that are standard]
+    /// An environment role that it has a namespace for. May be given again [default: the standard roles]
     #[arg(long = "environment", value_name = "ROLE")]
     environments: Vec<String>,
     #[command(flatten)]
     wait: Wait,
 }
 
-/// Change what is said of a team: what is not given stays as it is
+/// Change a team; what is not given stays as it is
 ///
-/// Another group is for managers and operators to say: of one that a provider has renamed, for instance.
+/// Only managers and operators change the group, for example after a provider has renamed it.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath team change payments --group money\n  towpath team change payments --contact '#payments' --lead local:ada\n  towpath team change payments --allowance namespaces=5 --allowance requests.cpu=40"
@@ -109,10 +102,10 @@ pub(crate) struct Change {
     /// The group at the source whose members are the team's
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// The only source whose group counts: local, or an upstream's name; empty: whichever
+    /// The only source whose group counts: local, or an upstream's name; empty: any
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
-    /// Which domain it answers for, and where that ends; of an enabling team it is not wanted
+    /// Which domain it answers for, and where that ends; an enabling team needs none
     #[arg(long, value_name = "TEXT")]
     boundary: Option<String>,
     /// Whom to ask
@@ -121,18 +114,18 @@ pub(crate) struct Change {
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// What sort of team: stream-aligned, platform, enabling or complicated-subsystem
+    /// The type of team: stream-aligned, platform, enabling or complicated-subsystem
     #[arg(long = "type", value_name = "TYPE", value_parser = team_type)]
     kind: Option<TeamType>,
-    /// Who leads it, in place of those who do. May be given again
+    /// A person who leads it; replaces the present leads. May be given again
     #[arg(long = "lead", value_name = "SUBJECT")]
     leads: Vec<String>,
-    /// An environment role of which it has a namespace, in place of those there are. May be given again
+    /// An environment role that it has a namespace for; replaces the present ones. May be given again
     #[arg(long = "environment", value_name = "ROLE")]
     environments: Vec<String>,
-    /// What it may take by itself, for those who operate the platform to say: namespaces=5, workloads=200 of all
-    /// it has, requests.cpu=40, requests.memory, limits.cpu, limits.memory of its namespaces together, and the
-    /// same after `environments.` of its environments beside them. May be given again; what is not given stays
+    /// Its allowance, which operators set: namespaces=5, workloads=200 for everything that it has; requests.cpu=40,
+    /// requests.memory, limits.cpu, limits.memory for its namespaces together, and the same after `environments.` for
+    /// its other environments. May be given again; what is not given stays
     #[arg(long = "allowance", value_name = "PART=AMOUNT", value_parser = allowance::part)]
     allowance: Vec<allowance::Part>,
 }
@@ -140,20 +133,20 @@ pub(crate) struct Change {
 /// See and change who is in a team
 #[derive(Debug, Subcommand)]
 pub(crate) enum Member {
-    /// Who is in a team, as each of its sources says
+    /// List who is in a team, by each of its sources
     List {
         /// The team
         team: String,
     },
-    /// Take a user of the local source in
+    /// Add a user of the local source
     Add {
         /// The team
         team: String,
         /// The user's name
         user: String,
     },
-    /// Take a user of the local source out: their access ends at once. What they made for the team goes on:
-    /// the webhooks are named
+    /// Remove a user of the local source: their access ends at once. What they made for the team goes on; the answer
+    /// lists the webhooks
     Remove {
         /// The team
         team: String,
@@ -162,9 +155,9 @@ pub(crate) enum Member {
     },
 }
 
-/// End a team: nobody has its rights from then on, and what is its goes
+/// End a team: nobody has its rights from then on, and everything that belongs to it is removed
 ///
-/// What is protected stays, with all that is in it, until --include prod is given.
+/// What is protected stays, with everything in it, until --include prod is given.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  towpath team offboard payments --confirm payments")]
 pub(crate) struct OffboardArgs {
@@ -173,15 +166,15 @@ pub(crate) struct OffboardArgs {
     /// Its name, once more
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
-    /// `prod`: remove what is protected too
+    /// `prod`: remove what is protected as well
     #[arg(long, value_name = "WHAT")]
     include: Option<String>,
 }
 
-/// Onboard the teams of a teams.json or teams.yaml; those that are there stay as they are
+/// Onboard the teams of a teams.json or teams.yaml; those that exist stay as they are
 ///
-/// The file holds a list of teams, or `teams` with one. Environments that a team has already are taken
-/// in, not made anew.
+/// The file holds a list of teams, or `teams` with such a list. Environments that a team has already are adopted, not
+/// made anew.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  towpath team import -f teams.json")]
 pub(crate) struct Import {
@@ -233,16 +226,7 @@ impl Team {
             Self::Interaction(interaction) => interaction.run(context).await,
             Self::Change(change) => change.run(context).await,
             Self::Member(member) => member.run(context).await,
-            Self::Departure { team, subject } => {
-                let departure = context.client()?.team_departure(&team, &subject).await?;
-                // Of their logins nothing is said, which is not that there are none.
-                let mut answer = serde_json::json!(departure);
-                answer["team"] = team.into();
-                if let Some(answer) = answer.as_object_mut() {
-                    answer.remove("ends");
-                }
-                context.answer(&answer, || left_behind(&departure))
-            }
+            Self::Departure(departure) => departure.run(context).await,
             Self::Sync { name } => {
                 let team = context.client()?.sync_team(&name).await?;
                 context.answer(&team.document()?, || format!("team {name} is looked at"))
@@ -286,14 +270,21 @@ impl Onboard {
             })
             .await?;
         }
-        context.answer(&team.document()?, || render::teams::one(&team, &[]))
+        context.answer(&team.document()?, || render::teams::one(&team, &[]))?;
+        // Whoever mistypes a lead has a team that nobody leads, and would look for it in a table.
+        let leads = team.status.conditions.iter();
+        let leads = leads.filter(|one| one.kind == Condition::LEADS && one.status != Truth::True);
+        for condition in leads.filter(|_| !team.spec.leads.is_empty()) {
+            context.say(&format!("note: {}", condition.message));
+        }
+        Ok(())
     }
 }
 
 impl Change {
     async fn run(self, context: &Context) -> Result<()> {
         let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
-        let mut fields = TeamFields {
+        let fields = TeamFields {
             group: self.group,
             source: self.source,
             boundary: self.boundary,
@@ -309,13 +300,21 @@ impl Change {
                 .remedy("see what can be: `towpath team change --help`"));
         }
         let client = context.client()?;
-        let mut revision = None;
-        if !self.allowance.is_empty() {
-            let before = client.team(&self.name).await?;
-            fields.allowance = Some(allowance::with(before.spec.allowance, &self.allowance));
-            revision = Some(before.meta.revision);
-        }
-        let team = client.change_team(&self.name, &fields, revision).await?;
+        let team = if self.allowance.is_empty() {
+            client.change_team(&self.name, &fields, None).await?
+        } else {
+            let read = async || -> Result<Resource<Kind>> { Ok(client.team(&self.name).await?) };
+            let write = async |before: Resource<Kind>, revision: Option<i64>| -> Result<_> {
+                let allowance = allowance::with(before.spec.allowance, &self.allowance);
+                let fields = TeamFields {
+                    allowance: Some(allowance),
+                    ..fields.clone()
+                };
+                let changed = client.change_team(&self.name, &fields, revision);
+                Ok(changed.await?)
+            };
+            retry_on_conflict(read, write).await?
+        };
         context.answer(&team.document()?, || render::teams::one(&team, &[]))
     }
 }

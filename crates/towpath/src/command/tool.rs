@@ -18,10 +18,10 @@ use crate::{
     render::{quantity, table},
 };
 
-/// See which tools teams use, who administers each, and what of it goes without tickets
+/// See which tools teams use, who administers each, and how much works without tickets
 ///
-/// What is said of a tool is applied, as a document of kind Tool (`towpath apply -f`): those who operate the
-/// platform say which there are, and the team that administers one what is said of it.
+/// A tool is described in a document of kind Tool (`towpath apply -f`): operators decide which tools there are, and
+/// the team that administers a tool describes it.
 #[derive(Debug, Subcommand)]
 #[command(
     after_long_help = "Examples:\n  towpath apply -f tools.yaml\n  towpath tool list\n  towpath tool list --found\n  towpath tool show github -o yaml\n  towpath tool delete old-ci --confirm old-ci"
@@ -33,12 +33,12 @@ pub(crate) enum Tool {
         #[arg(long)]
         found: bool,
     },
-    /// Show one: its credentials, and what is found, with how to mend it
+    /// Show one: its credentials, and what is found, with how to fix it
     Show {
         /// The tool
         name: String,
     },
-    /// Take one out of the register: it stays as it is, and nobody is reminded of its credentials
+    /// Remove one from the register: the tool stays as it is, and nobody is reminded of its credentials
     Delete {
         /// The tool
         name: String,

@@ -12,12 +12,13 @@ use crate::{
     context::Context,
     failure::{Failure, Result},
     render::table::table,
+    retry_on_conflict::{found, retry_on_conflict},
 };
 
-/// Say which jobs of a CI system stand for a service account, without a key
+/// Define which jobs of a CI system stand for a service account, without a key
 ///
-/// A CI system gives each job a token of its own. A team that trusts such tokens, by who issued them and what
-/// they say, needs to keep no key there: `towpath login --workload-token-file`.
+/// A CI system gives each job a token of its own. A team that trusts such tokens, by their issuer and claims, needs
+/// no key there: `towpath login --workload-token-file`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Trust {
     /// List what a team trusts
@@ -37,10 +38,10 @@ pub(crate) enum Trust {
     },
 }
 
-/// Make a trust, or change what is named
+/// Make a trust, or change what you name
 ///
-/// Claims that are named take the place of all that were. `*` stands for text without `/` and `:`, `**` for
-/// any. At least one has to say whose job it is: everybody's have tokens of the same issuer.
+/// The claims that you name replace all previous ones. `*` stands for text without `/` and `:`, `**` for any text. At
+/// least one claim has to say whose job it is: everybody's jobs have tokens of the same issuer.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath trust set github --team payments --service-account ci --issuer https://token.actions.githubusercontent.com --claim repository=acme/payments --claim 'ref=refs/heads/*'\n  towpath trust set gitlab --team payments --service-account ci --issuer https://gitlab.com --claim project_path=acme/payments"
@@ -74,11 +75,26 @@ fn claim(text: &str) -> std::result::Result<(String, String), String> {
 impl Set {
     async fn run(self, context: &Context) -> Result<()> {
         let (client, team) = (context.client()?, &self.team.team);
-        let (mut spec, revision) = match client.workload_trust(team, &self.name).await {
-            Ok(trust) => (trust.spec, Some(trust.meta.revision)),
-            Err(error) if error.is_not_found() => (json!({}), None),
-            Err(error) => return Err(error.into()),
+        let read = async || found(client.workload_trust(team, &self.name).await);
+        let write = async |before: Option<Document>, revision: Option<i64>| -> Result<Document> {
+            let mut spec = before.map_or_else(|| json!({}), |trust| trust.spec);
+            self.fill(&mut spec)?;
+            let written = client.put_workload_trust(team, &self.name, &spec, revision);
+            Ok(written.await?)
         };
+        let trust = retry_on_conflict(read, write).await?;
+        context.answer(&trust, || {
+            format!(
+                "jobs of {} with {} are {team}/{}",
+                text(&trust.spec["issuer"]),
+                claims(&trust),
+                text(&trust.spec["serviceAccount"])
+            )
+        })
+    }
+
+    /// Writes what is named into `spec`.
+    fn fill(&self, spec: &mut Value) -> Result<()> {
         let named = [
             ("issuer", &self.issuer),
             ("serviceAccount", &self.service_account),
@@ -90,7 +106,7 @@ impl Set {
             }
         }
         if !self.claims.is_empty() {
-            let claims: BTreeMap<_, _> = self.claims.into_iter().collect();
+            let claims: BTreeMap<_, _> = self.claims.iter().cloned().collect();
             spec["claims"] = json!(claims);
         }
         let needed = [
@@ -109,17 +125,7 @@ impl Set {
                 missing.join(", ")
             )));
         }
-        let trust = client
-            .put_workload_trust(team, &self.name, &spec, revision)
-            .await?;
-        context.answer(&trust, || {
-            format!(
-                "jobs of {} with {} are {team}/{}",
-                text(&trust.spec["issuer"]),
-                claims(&trust),
-                text(&trust.spec["serviceAccount"])
-            )
-        })
+        Ok(())
     }
 }
 

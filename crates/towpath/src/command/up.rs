@@ -22,14 +22,14 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     logins::LoginFile,
-    render::quantity::{parse_address, parse_duration},
+    render::quantity::{parse_address, parse_duration, parse_ip, parse_whole},
 };
 
 /// Run a platform in the foreground
 ///
-/// Everything of it is kept in the data directory. It needs nothing else installed; where it finds a
-/// database server that a workload needs, it uses it, and else starts one itself. Ctrl-C stops it;
-/// workloads go on, and are found again at the next start.
+/// All its state is kept in the data directory. It needs nothing else installed: it uses a database server that a
+/// workload needs if it finds one, and otherwise starts one itself. Ctrl-C stops it; workloads go on, and are found
+/// again at the next start.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath up\n  towpath up --data ./towpath-data --listen 127.0.0.1:8070\n  towpath up --store postgres://towpath@db.example.com/towpath --domain apps.example.com\n\nThe log goes to standard error; RUST_LOG=debug says more, -o json writes it as JSON."
@@ -60,7 +60,7 @@ pub(crate) struct Up {
         default_value = "localhost"
     )]
     domain: String,
-    /// What runs workloads where an environment does not say: process or docker
+    /// What runs workloads unless an environment says otherwise: process or docker
     #[arg(
         long,
         env = "TOWPATH_ENGINE",
@@ -92,8 +92,8 @@ struct IdentityArgs {
     /// replicas share it [default: http://127.0.0.1 and the port of --listen]
     #[arg(long, env = "TOWPATH_ISSUER", value_name = "URL")]
     issuer: Option<String>,
-    /// Members of this group operate the platform: of the local source, unless another is named
-    /// (`github:acme/platform`). May be given again; the variable takes several, with commas between them
+    /// Members of this group operate the platform. It is a group of the local source, unless another is named
+    /// (`github:acme/platform`). May be given again; the variable takes several, separated by commas
     #[arg(
         long,
         env = "TOWPATH_ADMIN_GROUPS",
@@ -102,7 +102,7 @@ struct IdentityArgs {
         default_value = "platform"
     )]
     admin_group: Vec<String>,
-    /// Members of this group onboard teams: of the local source, unless another is named
+    /// Members of this group onboard teams. It is a group of the local source, unless another is named
     #[arg(
         long,
         env = "TOWPATH_MANAGERS_GROUP",
@@ -111,7 +111,7 @@ struct IdentityArgs {
     )]
     managers_group: String,
     /// Let service accounts of this team, which keeps other tools in step with teams, see all teams and who is in
-    /// them. May be given again; the variable takes several, with commas between them
+    /// them. May be given again; the variable takes several, separated by commas
     #[arg(
         long = "keepers",
         env = "TOWPATH_KEEPERS",
@@ -119,16 +119,17 @@ struct IdentityArgs {
         value_delimiter = ','
     )]
     keepers: Vec<String>,
-    /// Tell of each team this often although nothing has changed (`team.sync`)
+    /// How often to send `team.sync` for each team although nothing has changed
     #[arg(long, env = "TOWPATH_TEAM_SYNC", value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
     team_sync: std::time::Duration,
-    /// Believe what this proxy says of where a request comes from. May be given again; the variable
-    /// takes several, with commas between them
+    /// Trust what this proxy says about where a request comes from. May be given again; the variable takes several,
+    /// separated by commas
     #[arg(
         long,
         env = "TOWPATH_TRUSTED_PROXIES",
         value_name = "IP",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = parse_ip
     )]
     trusted_proxy: Vec<IpAddr>,
     /// The claim of tokens in which programs find a person's groups, beside `groups`: a URL that the
@@ -140,8 +141,7 @@ struct IdentityArgs {
         default_value = server::TEAMS_CLAIM
     )]
     teams_claim: String,
-    /// Whether users of the platform's own log in with their passwords; with `false` people log in by
-    /// upstreams alone
+    /// Whether local users log in with their passwords; with `false` people log in through upstreams only
     #[arg(
         long,
         env = "TOWPATH_LOCAL_LOGIN",
@@ -150,7 +150,7 @@ struct IdentityArgs {
         action = clap::ArgAction::Set
     )]
     local_login: bool,
-    /// Let people's providers, and issuers that teams trust, be at private addresses
+    /// Allow people's providers, and issuers that teams trust, to be at private addresses
     #[arg(long, env = "TOWPATH_PRIVATE_UPSTREAMS")]
     private_upstreams: bool,
     #[command(flatten)]
@@ -161,8 +161,8 @@ struct IdentityArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Subscriptions")]
 struct OutletArgs {
-    /// Let webhooks and integrations lead to this network, too, with TLS or without: 10.1.0.0/16. May be given again;
-    /// the variable takes several, with commas between them
+    /// Allow webhooks and integrations to this network as well, with TLS or without: 10.1.0.0/16. May be given again;
+    /// the variable takes several, separated by commas
     #[arg(
         long,
         env = "TOWPATH_WEBHOOKS_ALLOW",
@@ -175,10 +175,11 @@ struct OutletArgs {
         long,
         env = "TOWPATH_TEAM_SUBSCRIPTIONS",
         value_name = "COUNT",
+        value_parser = parse_whole::<usize>,
         default_value_t = subscriptions::Settings::PER_TEAM
     )]
     team_subscriptions: usize,
-    /// Publish all events to the JetStream of this NATS server, too
+    /// Publish all events to the JetStream of this NATS server as well
     #[arg(
         long,
         env = "TOWPATH_NATS_URL",
@@ -192,8 +193,8 @@ struct OutletArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Host names")]
 struct NameArgs {
-    /// Let a team claim a domain and all below it: shop.example.com=checkout. May be given again;
-    /// the variable takes several, with commas between them
+    /// Let a team claim a domain and everything below it: shop.example.com=checkout. May be given again; the variable
+    /// takes several, separated by commas
     #[arg(
         long,
         env = "TOWPATH_ALLOT_DOMAIN",
@@ -202,14 +203,15 @@ struct NameArgs {
         value_parser = allotment
     )]
     allot_domain: Vec<(String, String)>,
-    /// Keep records of host names in this file, in the form of hosts(5), for a name server to serve
+    /// Keep records of host names in this file, in the format of hosts(5), for a name server to serve
     #[arg(long, env = "TOWPATH_HOSTS_FILE", value_name = "FILE")]
     hosts_file: Option<PathBuf>,
-    /// Where these records lead [default: where the gateway listens]
+    /// The address in these records [default: where the gateway listens]
     #[arg(
         long,
         env = "TOWPATH_HOSTS_ADDRESS",
         value_name = "IP",
+        value_parser = parse_ip,
         requires = "hosts_file"
     )]
     hosts_address: Option<IpAddr>,
@@ -237,7 +239,7 @@ struct ServerArgs {
         hide_env_values = true
     )]
     postgres: Option<String>,
-    /// The MySQL or MariaDB server, likewise
+    /// The MySQL or MariaDB server, with such an account
     #[arg(
         long,
         env = "TOWPATH_MYSQL_URL",
@@ -344,6 +346,7 @@ impl Up {
         ));
         let store = running.delivery().store();
         self.s3.tell_moved(context, store, self.s3_listen).await;
+        self.s3.tell_shared(context);
         let ended = tokio::select! {
             _ = interrupt.recv() => Ok(()),
             _ = terminate.recv() => Ok(()),

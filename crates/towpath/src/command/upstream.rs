@@ -6,24 +6,26 @@ use clap::{Args, Subcommand};
 use client::{UpstreamSecrets, every};
 use kernel::{Document, Secret};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::{
     cli::Confirm,
     context::Context,
     failure::{Failure, Result},
     render::table::table,
+    retry_on_conflict::{found, retry_on_conflict},
     secret_file,
 };
 
-/// Say where people log in: the organization's own OpenID provider, or GitHub
+/// Define where people log in: the organization's own OpenID provider, or GitHub
 ///
-/// For those who operate the platform.
+/// For operators.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Upstream {
     /// List where people log in
     List,
     Set(Box<Set>),
-    /// Remove one: its people's sessions end at their next renewal, and nobody logs in by it
+    /// Remove one: its people's sessions end at their next renewal or recheck, and nobody can log in through it
     Delete {
         /// Its name
         name: String,
@@ -32,11 +34,12 @@ pub(crate) enum Upstream {
     },
 }
 
-/// Make one, or change what is named
+/// Make one, or change what you name
 ///
-/// Register ISSUER/login/NAME/callback there as the redirect URI. Its name begins the names of its people
-/// (`NAME:ID`). Secrets are read from files, or from standard input where the file is `-`, and a terminal
-/// asks for them there; what is not given stays.
+/// Register ISSUER/login/NAME/callback there as the redirect URI, and at an OpenID provider
+/// ISSUER/login/NAME/backchannel-logout as the back-channel logout URI, so that people who are logged out there are
+/// logged out here. The upstream's name is the first part of its people's names (`NAME:ID`). Secrets are read from
+/// files, or from standard input if the file is `-`, where a terminal prompts for them; what is not given stays.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath upstream set acme --title Acme --client-id towpath --issuer https://login.acme.example --secret-file secret.txt\n  towpath upstream set github --title GitHub --client-id Ov23liAbc --github-org acme --secret-file -"
@@ -53,17 +56,16 @@ pub(crate) struct Set {
     /// The file with the platform's secret there; `-` is standard input
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// An OpenID provider, by its issuer
+    /// The issuer of an OpenID provider
     #[arg(long, value_name = "URL", group = "provider")]
     issuer: Option<String>,
     /// The claim that lists a person's groups, of an OpenID provider [default: groups]
     #[arg(long, value_name = "CLAIM", conflicts_with = "github_org")]
     groups_claim: Option<String>,
-    /// What to ask an OpenID provider for besides openid, profile, email and offline_access. May be given
-    /// again
+    /// A scope to ask an OpenID provider for besides openid, profile, email and offline_access. May be given again
     #[arg(long = "scope", value_name = "SCOPE", conflicts_with = "github_org")]
     scopes: Vec<String>,
-    /// GitHub, by the organization whose teams are people's groups
+    /// The GitHub organization whose teams are people's groups
     #[arg(long, value_name = "ORG", group = "provider")]
     github_org: Option<String>,
     /// Where GitHub is [default: https://github.com]
@@ -72,7 +74,7 @@ pub(crate) struct Set {
     /// Where its API is [default: https://api.github.com]
     #[arg(long, value_name = "URL", conflicts_with = "issuer")]
     github_api_url: Option<String>,
-    /// The file with a token by which GitHub's teams and their members are listed; `-` is standard input
+    /// The file with a token that lists GitHub's teams and their members; `-` is standard input
     #[arg(long, value_name = "FILE")]
     directory_token_file: Option<PathBuf>,
     /// Forget that token
@@ -83,21 +85,29 @@ pub(crate) struct Set {
 impl Set {
     async fn run(self, context: &Context) -> Result<()> {
         let client = context.client()?;
-        let (mut spec, revision) = match client.upstream(&self.name).await {
-            Ok(found) => (found.spec, Some(found.meta.revision)),
-            Err(error) if error.is_not_found() => (json!({ "title": self.name }), None),
-            Err(error) => return Err(error.into()),
+        // Asked for once it is known that what is named goes together.
+        let secrets: OnceCell<UpstreamSecrets> = OnceCell::new();
+        let read = async || found(client.upstream(&self.name).await);
+        let write = async |before: Option<Document>, revision: Option<i64>| -> Result<Document> {
+            let mut spec = before.map_or_else(|| json!({ "title": self.name }), |found| found.spec);
+            self.fill(&mut spec)?;
+            let secrets = secrets.get_or_try_init(|| self.secrets()).await?;
+            let written = client.put_upstream(&self.name, &spec, secrets, revision);
+            Ok(written.await?)
         };
-        self.fill(&mut spec)?;
-        let secrets = self.secrets().await?;
-        let written = client
-            .put_upstream(&self.name, &spec, &secrets, revision)
-            .await?;
+        let written = retry_on_conflict(read, write).await?;
         context.answer(&written, || {
-            format!(
-                "people log in by {}: the redirect URI to register there ends in /login/{}/callback",
-                written.spec["title"], self.name
-            )
+            let name = &self.name;
+            let mut said = format!(
+                "people log in by {}: the redirect URI to register there ends in /login/{name}/callback",
+                written.spec["title"]
+            );
+            if written.spec["provider"]["type"] == "oidc" {
+                said += &format!(
+                    ", the back-channel logout URI in /login/{name}/backchannel-logout"
+                );
+            }
+            said
         })
     }
 
@@ -200,7 +210,7 @@ impl Upstream {
                 context.answer(&json!({ "deleted": name }), || {
                     format!(
                         "nobody logs in by upstream {name} any more: its people's sessions end at their \
-                         next renewal"
+                         next renewal, or when they are next asked for"
                     )
                 })
             }

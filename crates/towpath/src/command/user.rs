@@ -2,20 +2,22 @@
 
 use clap::{Args, Subcommand};
 use client::every;
-use kernel::Document;
+use kernel::{Document, Secret};
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::{
     context::Context,
     failure::{Failure, Result},
     prompt,
     render::table::table,
+    retry_on_conflict::{found, retry_on_conflict},
 };
 
 /// List, make, change and remove users who log in with a password that the platform keeps
 ///
-/// For laptops and tests, and for the first administrator. An organization's people log in where they
-/// are already: see docs/identity.md.
+/// For laptops and tests, and for the first administrator. An organization's people log in at its own provider: see
+/// docs/identity.md.
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
     /// List the users
@@ -28,11 +30,11 @@ pub(crate) enum User {
     },
 }
 
-/// Make a user, or change what is named
+/// Make a user, or change what you name
 ///
-/// A password is read from standard input, whose last line break does not count; at a terminal it is
-/// asked for, and not shown. A new password ends every session of the user. With --email or --disabled alone
-/// nobody is made.
+/// A password is read from standard input, whose last line break does not count; at a terminal you are prompted for
+/// it, and it is not shown. A new password ends every session of the user. --email or --disabled alone do not make a
+/// user.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath user set ada --password\n  towpath user set ada --email ada@example.com\n  towpath user set ada --disabled true"
@@ -43,10 +45,10 @@ pub(crate) struct Set {
     /// Give them a password: without one nobody can log in as this user
     #[arg(long)]
     password: bool,
-    /// Their address, for other tools that know people by it
+    /// Their address, for other tools that identify people by it
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
-    /// Keep them out, or let them in again: their sessions end at once, and none begins
+    /// Lock them out, or let them in again: their sessions end at once, and none begins
     #[arg(long, value_name = "true|false")]
     disabled: Option<bool>,
 }
@@ -54,40 +56,33 @@ pub(crate) struct Set {
 impl Set {
     async fn run(self, context: &Context) -> Result<()> {
         let client = context.client()?;
-        let (mut spec, revision) = match client.user(&self.name).await {
-            Ok(user) => (user.spec, Some(user.meta.revision)),
-            Err(error) if error.is_not_found() => {
-                // A name that is misspelt would make somebody, and leave whom it meant as they are.
-                if !self.password && (self.disabled.is_some() || self.email.is_some()) {
-                    return Err(Failure::from(error).remedy(format!(
-                        "`towpath user list` names those that there are; to make a user, add --password, \
-                         or make them first: `towpath user set {}`",
-                        self.name
-                    )));
-                }
-                (json!({}), None)
+        // Asked for once it is known that the user can be read.
+        let typed: OnceCell<Secret> = OnceCell::new();
+        let read = async || match client.user(&self.name).await {
+            Err(error) if error.is_not_found() => self.may_make(error).map(|()| None),
+            answer => found(answer),
+        };
+        let write = async |before: Option<Document>, revision: Option<i64>| -> Result<Document> {
+            let mut spec = before.map_or_else(|| json!({}), |user| user.spec);
+            if let Some(email) = &self.email {
+                spec["email"] = json!(email);
             }
-            Err(error) => return Err(error.into()),
+            if let Some(disabled) = self.disabled {
+                spec["disabled"] = json!(disabled);
+            }
+            let mut password = None;
+            if self.password {
+                let typed = typed.get_or_try_init(|| self.ask()).await?;
+                password = Some(
+                    typed
+                        .expose_str()
+                        .ok_or_else(|| Failure::usage("the password is not text in UTF-8"))?,
+                );
+            }
+            let written = client.put_user(&self.name, &spec, password, revision);
+            Ok(written.await?)
         };
-        if let Some(email) = self.email {
-            spec["email"] = json!(email);
-        }
-        if let Some(disabled) = self.disabled {
-            spec["disabled"] = json!(disabled);
-        }
-        let password = if self.password {
-            Some(prompt::hidden(&format!("password of {}", self.name)).await?)
-        } else {
-            None
-        };
-        let password = password.as_ref().map(|password| {
-            password
-                .expose_str()
-                .ok_or_else(|| Failure::usage("the password is not text in UTF-8"))
-        });
-        let user = client
-            .put_user(&self.name, &spec, password.transpose()?, revision)
-            .await?;
+        let user = retry_on_conflict(read, write).await?;
         context.answer(&user, || {
             let can = user.status["hasPassword"] == true;
             match (can, user.spec["disabled"] == true) {
@@ -99,6 +94,23 @@ impl Set {
                 ),
             }
         })
+    }
+
+    /// Whether one is made who is not there, as `missing` says: a name that is misspelt would make somebody, and
+    /// leave whom it meant as they are.
+    fn may_make(&self, missing: client::Error) -> Result<()> {
+        if self.password || (self.disabled.is_none() && self.email.is_none()) {
+            return Ok(());
+        }
+        Err(Failure::from(missing).remedy(format!(
+            "`towpath user list` names those that there are; to make a user, add --password, or make them \
+             first: `towpath user set {}`",
+            self.name
+        )))
+    }
+
+    async fn ask(&self) -> Result<Secret> {
+        prompt::hidden(&format!("password of {}", self.name)).await
     }
 }
 

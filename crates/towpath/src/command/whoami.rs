@@ -8,9 +8,9 @@ use crate::{
     render,
 };
 
-/// Say who you are to the platform
+/// Show who you are to the platform
 ///
-/// Asks the platform: a login that has ended is told as such.
+/// Asks the platform, so it shows when a login has ended.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath whoami\n  towpath whoami --context sbx\n  towpath whoami -o json"

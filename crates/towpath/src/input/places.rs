@@ -1,10 +1,11 @@
 //! Where documents of our own kinds came from: for the errors of a platform that has never seen the
 //! files.
 
-use delivery::score::{self, Limits};
+use delivery::score;
+use kernel::document::UNKNOWN_FIELD;
 use serde_json::Value;
 
-use super::Texts;
+use super::{Texts, yaml::LIMITS};
 use crate::failure::Failure;
 
 /// Where each document that is sent came from.
@@ -45,7 +46,7 @@ impl Places {
             name: name.to_owned(),
             text: String::from_utf8_lossy(bytes).into_owned(),
             several: documents > 1,
-            places: score::Places::of(&source, &Limits::default()),
+            places: score::Places::of(&source, &LIMITS),
         });
         self.files.len() - 1
     }
@@ -82,12 +83,12 @@ impl Places {
                 .filter(|p| !p.is_empty())
                 .collect();
             let below = within.join(".");
-            problem.location = if problem.message.starts_with("unknown field") {
+            problem.location = if problem.rule == UNKNOWN_FIELD {
                 file.places.locate_name(document.index, &below)
             } else {
                 file.places.locate(document.index, &below)
             };
-            if problem.location.is_some() {
+            if problem.location.is_some() && !texts.contains_key(&file.name) {
                 texts.insert(file.name.clone(), file.text.clone());
             }
             if !document.called.is_empty() {
@@ -187,7 +188,7 @@ mod tests {
             name: "a.yaml".into(),
             bytes: b"spec: { roles: [a, b], names: x }\n".to_vec(),
         };
-        let places = score::Places::of(&source, &Limits::default());
+        let places = score::Places::of(&source, &LIMITS);
         let shown = |at: Option<kernel::Location>| at.map(|at| (at.column, at.length));
         assert_eq!(shown(places.locate(0, "spec.roles")), Some((16, 6)));
         assert_eq!(shown(places.locate(0, "spec.names")), Some((31, 1)));

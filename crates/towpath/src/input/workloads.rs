@@ -1,6 +1,9 @@
 //! Score files, made ready to be sent: read, changed, and with what lies beside them taken in.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use delivery::{
     api::NewDeployment,
@@ -32,6 +35,8 @@ pub(crate) struct Request {
     /// What is sent.
     pub(crate) body: NewDeployment,
     documents: Vec<score::Document>,
+    /// Which of them each workload is, by name: of two with one name the first.
+    by_name: BTreeMap<String, usize>,
     input: score::Input,
 }
 
@@ -46,9 +51,15 @@ impl Request {
             workloads: workloads.collect(),
             ..NewDeployment::default()
         };
+        let mut by_name = BTreeMap::new();
+        for (index, document) in documents.iter().enumerate() {
+            let name = &document.workload.metadata.name;
+            by_name.entry(name.clone()).or_insert(index);
+        }
         Self {
             body,
             documents,
+            by_name,
             input,
         }
     }
@@ -86,9 +97,7 @@ impl Request {
     fn locate(&self, path: &str) -> Option<Location> {
         let of_workload = |path: &'_ str| {
             let (name, below) = path.split_once('.').unwrap_or((path, ""));
-            let all = &mut self.documents.iter();
-            let document = all.find(|d| d.workload.metadata.name == name)?;
-            document.locate(below)
+            self.documents[*self.by_name.get(name)?].locate(below)
         };
         if let Some(rest) = path.strip_prefix("workloads.") {
             return of_workload(rest);
@@ -161,10 +170,12 @@ pub(super) fn folder(file: &str) -> PathBuf {
 
 /// The texts that the problems point into.
 fn texts(input: &score::Input, problems: &[Problem]) -> Texts {
-    let names = problems
+    let names: BTreeSet<&String> = problems
         .iter()
-        .filter_map(|problem| Some(&problem.location.as_ref()?.file));
+        .filter_map(|problem| Some(&problem.location.as_ref()?.file))
+        .collect();
     names
+        .into_iter()
         .filter_map(|name| Some((name.clone(), input.text(name)?)))
         .collect()
 }
@@ -247,7 +258,26 @@ pub(super) fn images(
             );
         }
     }
+    for document in documents.iter_mut() {
+        let folder = folder(document.file());
+        for container in document.workload.containers.values_mut() {
+            program(container, &folder);
+        }
+    }
     problems
+}
+
+/// Makes the path of the program that a command begins with absolute, as that of `image` is, where the container
+/// runs a program of this machine. Not one that the workload brings itself, which is in its working directory; and
+/// not one of an image, which is in that.
+fn program(container: &mut score::Container, folder: &Path) {
+    let is_of_machine = container.image == "." || container.image.starts_with('/');
+    let Some(first) = container.command.first().filter(|_| is_of_machine) else {
+        return;
+    };
+    if !container.brings(first) {
+        container.command[0] = absolute(first, folder);
+    }
 }
 
 /// An image that is a path of a program, absolute; any other as it is.
@@ -353,6 +383,21 @@ mod tests {
             images_of(one, &["./target/web"]).unwrap(),
             ["/srv/bin/side", here.as_str()]
         );
+    }
+
+    #[test]
+    fn a_command_beside_the_score_file_is_the_same_wherever_this_runs() {
+        let command = |image: &str, more: &str| {
+            let text = score("aa", &[("web", image)]);
+            let text = format!("{text}    command: [./run.sh]\n{more}");
+            let request = workloads(vec![file("/srv/app/a.yaml", &text)], Changes::default());
+            request.unwrap().documents[0].workload.containers["web"].command[0].clone()
+        };
+        assert_eq!(command("/bin/app", ""), "/srv/app/run.sh");
+        // In an image it is in that, and what the workload brings is in its working directory.
+        assert_eq!(command("app:1", ""), "./run.sh");
+        let brought = "    files: { run.sh: { content: x } }\n";
+        assert_eq!(command("/bin/app", brought), "./run.sh");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Errors that a person can act on: what, where with the text underlined, and how to mend it.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use kernel::{Location, Problem};
 use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceSpan,
-    ThemeCharacters, ThemeStyles,
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
+    MietteSpanContents, SourceCode, SourceSpan, SpanContents, ThemeCharacters, ThemeStyles,
 };
 
 use crate::{context::Terminal, failure::Failure};
@@ -26,11 +26,16 @@ pub(crate) fn text(failure: &Failure, terminal: Terminal) -> String {
         let _ = write!(text, " [{}]", problem.rule);
     }
     text.push('\n');
+    let sources: BTreeMap<&str, Source<'_>> = failure
+        .sources
+        .iter()
+        .map(|(name, text)| (name.as_str(), Source::new(text)))
+        .collect();
     for problem in &problems {
         let source = problem
             .location
             .as_ref()
-            .and_then(|at| Some((at, failure.sources.get(&at.file)?)))
+            .and_then(|at| Some((at, sources.get(at.file.as_str())?)))
             .filter(|(at, source)| is_legible(source, at));
         text.push('\n');
         match source {
@@ -43,22 +48,54 @@ pub(crate) fn text(failure: &Failure, terminal: Terminal) -> String {
             ),
         }
     }
-    if let Some(remedy) = &failure.remedy {
+    // Nor is a remedy that one of them has said.
+    let is_told = |remedy: &&String| {
+        problems
+            .iter()
+            .any(|it| it.remedy.as_ref() == Some(*remedy))
+    };
+    if let Some(remedy) = failure.remedy.as_ref().filter(|it| !is_told(it)) {
         let gap = if problems.is_empty() { "" } else { "\n" };
         let _ = writeln!(text, "{gap}help: {remedy}");
     }
     text
 }
 
+/// A file that problems point into, and where its lines begin: it is not read again for each problem.
+struct Source<'a> {
+    text: &'a str,
+    lines: Vec<usize>,
+}
+
+impl<'a> Source<'a> {
+    fn new(text: &'a str) -> Self {
+        let ends = text.match_indices('\n').map(|(end, _)| end + 1);
+        Self {
+            text,
+            lines: std::iter::once(0).chain(ends).collect(),
+        }
+    }
+
+    /// Where the line of this number, from 1, begins; the end of the text where there is none.
+    fn begin(&self, line: usize) -> usize {
+        let begin = self.lines.get(line.saturating_sub(1)).copied();
+        begin.unwrap_or(self.text.len())
+    }
+
+    fn line(&self, line: usize) -> Option<&'a str> {
+        self.text[self.begin(line)..].lines().next()
+    }
+}
+
 /// Whether the line that a problem stands in can be shown: one of a thousand brackets helps nobody.
-fn is_legible(source: &str, at: &Location) -> bool {
+fn is_legible(source: &Source<'_>, at: &Location) -> bool {
     const LONGEST: usize = 400;
-    let line = source.lines().nth(at.line.saturating_sub(1));
+    let line = source.line(at.line);
     line.is_none_or(|line| line.len() <= LONGEST)
 }
 
 /// As compilers write it to a file: `FILE:LINE:COLUMN: rule: message`, the line, and marks below.
-fn plain(text: &mut String, problem: &Problem, at: Option<(&Location, Option<&String>)>) {
+fn plain(text: &mut String, problem: &Problem, at: Option<(&Location, Option<&Source<'_>>)>) {
     let place = match (at, problem.path.is_empty()) {
         (Some((at, _)), _) => format!("{}:{}:{}: ", at.file, at.line, at.column),
         (None, false) => format!("{}: ", problem.path),
@@ -66,7 +103,7 @@ fn plain(text: &mut String, problem: &Problem, at: Option<(&Location, Option<&St
     };
     let _ = writeln!(text, "{place}{} [{}]", problem.message, problem.rule);
     if let Some((at, Some(source))) = at
-        && let Some(line) = source.lines().nth(at.line.saturating_sub(1))
+        && let Some(line) = source.line(at.line)
     {
         let number = at.line.to_string();
         let margin = " ".repeat(number.len());
@@ -89,7 +126,13 @@ fn plain(text: &mut String, problem: &Problem, at: Option<(&Location, Option<&St
 }
 
 /// For a terminal.
-fn drawn(text: &mut String, problem: &Problem, at: &Location, source: &str, terminal: Terminal) {
+fn drawn(
+    text: &mut String,
+    problem: &Problem,
+    at: &Location,
+    source: &Source<'_>,
+    terminal: Terminal,
+) {
     let theme = GraphicalTheme {
         characters: ThemeCharacters::unicode(),
         styles: if terminal.color {
@@ -100,8 +143,7 @@ fn drawn(text: &mut String, problem: &Problem, at: &Location, source: &str, term
     };
     let report = Report {
         problem,
-        source: NamedSource::new(&at.file, source.to_owned()),
-        span: span(source, at),
+        excerpt: Excerpt::of(source, at),
     };
     let handler = GraphicalReportHandler::new_themed(theme).with_context_lines(1);
     if handler.render_report(text, &report).is_err() {
@@ -109,27 +151,69 @@ fn drawn(text: &mut String, problem: &Problem, at: &Location, source: &str, term
     }
 }
 
-/// Lines and columns in characters, as the bytes that they are in `source`.
-fn span(source: &str, at: &Location) -> SourceSpan {
-    let line: usize = source
-        .split_inclusive('\n')
-        .take(at.line.saturating_sub(1))
-        .map(str::len)
-        .sum();
-    let bytes = |text: &str, characters: usize| -> usize {
-        text.chars().take(characters).map(char::len_utf8).sum()
-    };
-    let rest = &source[line..];
-    let start = line + bytes(rest, at.column.saturating_sub(1));
-    (start, bytes(&source[start..], at.length)).into()
+/// The lines around a problem: miette reads all that it is given, from the beginning.
+#[derive(Debug)]
+struct Excerpt<'a> {
+    file: &'a str,
+    text: &'a str,
+    /// How many lines of the file stand before it.
+    before: usize,
+    /// Where in it the problem is.
+    span: SourceSpan,
+}
+
+impl<'a> Excerpt<'a> {
+    /// Lines and columns are in characters, and the span is in bytes.
+    fn of(source: &Source<'a>, at: &'a Location) -> Self {
+        /// Lines on each side: one is drawn.
+        const AROUND: usize = 2;
+        let bytes = |text: &str, characters: usize| -> usize {
+            text.chars().take(characters).map(char::len_utf8).sum()
+        };
+        let begin = source.begin(at.line);
+        let start = begin + bytes(&source.text[begin..], at.column.saturating_sub(1));
+        let length = bytes(&source.text[start..], at.length);
+        let before = at
+            .line
+            .saturating_sub(1 + AROUND)
+            .min(source.lines.len() - 1);
+        let first = source.begin(before + 1);
+        // What is marked may go over several lines.
+        let last = source.lines.partition_point(|line| *line <= start + length);
+        let end = source.begin(last + 1 + AROUND);
+        Self {
+            file: &at.file,
+            text: &source.text[first..end],
+            before,
+            span: (start - first, length).into(),
+        }
+    }
+}
+
+impl SourceCode for Excerpt<'_> {
+    fn read_span<'s>(
+        &'s self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'s> + 's>, MietteError> {
+        let read = self.text.read_span(span, lines_before, lines_after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.file.to_owned(),
+            read.data(),
+            *read.span(),
+            self.before + read.line(),
+            read.column(),
+            read.line_count(),
+        )))
+    }
 }
 
 /// A problem as miette draws it.
 #[derive(Debug)]
 struct Report<'a> {
     problem: &'a Problem,
-    source: NamedSource<String>,
-    span: SourceSpan,
+    excerpt: Excerpt<'a>,
 }
 
 impl std::fmt::Display for Report<'_> {
@@ -150,13 +234,13 @@ impl Diagnostic for Report<'_> {
         Some(Box::new(remedy))
     }
 
-    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        Some(&self.source)
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.excerpt)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let label = (!self.problem.path.is_empty()).then(|| self.problem.path.clone());
-        let span = LabeledSpan::new_with_span(label, self.span);
+        let span = LabeledSpan::new_with_span(label, self.excerpt.span);
         Some(Box::new(std::iter::once(span)))
     }
 }
@@ -264,8 +348,8 @@ mod tests {
                 column,
                 length,
             };
-            let span = span(SOURCE, &at);
-            assert!(span.offset() + span.len() <= SOURCE.len());
+            let excerpt = Excerpt::of(&Source::new(SOURCE), &at);
+            assert!(excerpt.span.offset() + excerpt.span.len() <= excerpt.text.len());
         }
     }
 }

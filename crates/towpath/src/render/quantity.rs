@@ -25,13 +25,42 @@ pub(crate) fn parse_address(text: &str) -> Result<std::net::SocketAddr, String> 
         .map_err(|_| "write it as ADDRESS:PORT: 127.0.0.1:7070, or [::1]:7070".to_owned())
 }
 
+/// Reads a whole number.
+pub(crate) fn parse_whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| "write a whole number in digits, such as 20".to_owned())
+}
+
+/// Reads the address of a machine.
+pub(crate) fn parse_ip(text: &str) -> Result<std::net::IpAddr, String> {
+    text.parse()
+        .map_err(|_| "write an IP address, such as 10.1.0.7 or fd00::7".to_owned())
+}
+
+/// Reads what joins the events of one piece of work.
+pub(crate) fn parse_correlation(text: &str) -> Result<uuid::Uuid, String> {
+    text.parse().map_err(|_| {
+        "write it as `towpath events -o json` shows it in `correlation`, such as \
+         01890000-0000-7000-8000-0000000000cc"
+            .to_owned()
+    })
+}
+
+/// Reads a moment.
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "write a time with its zone, such as 2027-01-31T08:00:00Z".to_owned())
+}
+
 /// A time, or how long ago it was.
 pub(crate) fn parse_since(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
     let ago = parse_duration(text).map_err(|_| {
-        format!("`{text}` is neither a time (2027-01-31T08:00:00Z) nor a length of time (2d)")
+        format!(
+            "`{text}` is neither a time nor a length of time: write it as 2027-01-31T08:00:00Z, or as 90m, 8h or 2d ago"
+        )
     })?;
     Timestamp::now()
         .checked_sub(ago)

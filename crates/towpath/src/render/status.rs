@@ -58,7 +58,7 @@ pub(crate) fn environment(summary: &EnvironmentSummary, now: Timestamp) -> Strin
         ("Removal", removal(summary)),
     ]);
     text.push('\n');
-    text.push_str(&workloads(&summary.workloads));
+    text.push_str(&workloads(&summary.name, &summary.workloads));
     text.push_str("\n\n");
     text.push_str(&resources(summary));
     let more: Vec<&str> = summary
@@ -130,7 +130,7 @@ fn removal(summary: &EnvironmentSummary) -> String {
     format!("waits for {}", summary.remaining.join("\n"))
 }
 
-fn workloads(workloads: &[WorkloadSummary]) -> String {
+fn workloads(environment: &str, workloads: &[WorkloadSummary]) -> String {
     let rows = workloads
         .iter()
         .map(|workload| {
@@ -147,7 +147,7 @@ fn workloads(workloads: &[WorkloadSummary]) -> String {
     table(
         ["workload", "state", "release", "restarts", "url", "message"],
         rows,
-        "No workloads. Deploy one with `towpath deploy score.yaml`.",
+        &format!("No workloads. Deploy one with `towpath deploy score.yaml --env {environment}`."),
     )
 }
 

@@ -12,10 +12,11 @@ const STANDING: &str = "standing";
 const DRAWN: &str = "drawn";
 
 /// The operations whose `PUT` makes what the other operations below the same path are about.
-const PUT: [&str; 12] = [
+const PUT: [&str; 13] = [
     "/v1/clusters/{name}",
     "/v1/identity/users/{name}",
     "/v1/identity/groups/{name}",
+    "/v1/identity/groups/{name}/members/{user}",
     "/v1/identity/clients/{name}",
     "/v1/identity/upstreams/{name}",
     "/v1/identity/teams/{team}/service-accounts/{name}",

@@ -143,6 +143,7 @@ async fn what_is_not_for_a_caller_is_as_if_it_were_not_there() {
         (status, &answer["detail"]),
         (409, &json!("the name `pay-dev` is taken"))
     );
+    assert_eq!(answer["problems"][0]["rule"], "environment/taken");
 }
 
 #[tokio::test]
@@ -250,7 +251,7 @@ async fn a_stream_ends_with_its_readers_rights() {
     assert_eq!(status, 200, "{answer}");
     // It is asked again when there is something to send.
     let mut round = 0;
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + testkit::PATIENCE;
     while !reading.is_finished() {
         assert!(std::time::Instant::now() < deadline, "the stream goes on");
         let body = json!({ "name": format!("again-{round}"), "team": "payments", "role": "dev" });

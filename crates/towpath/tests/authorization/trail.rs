@@ -39,10 +39,14 @@ const REVEALS: [&str; 1] = ["GET /v1/teams/{team}/secrets/{name}/value"];
 
 /// What changes nothing where it is asked for again, or where there is nothing to change, and then leaves
 /// nothing; and why that is so here.
-const NOTHING_NEW: [(&str, &str); 4] = [
+const NOTHING_NEW: [(&str, &str); 5] = [
     (
         "PUT /v1/platforms/teams/{team}/members/{user}",
         "whoever is in the team already is not told of again",
+    ),
+    (
+        "PUT /v1/identity/groups/{name}/members/{user}",
+        "whoever is in the group already is not told of again",
     ),
     (
         "POST /v1/platform/rekey",

@@ -104,7 +104,7 @@ impl World {
         let client = self.running.client();
         let number = made["metadata"]["name"].as_str().unwrap();
         let deployment = client.deployment("pay-dev", number).await.unwrap();
-        let ended = work::ended(client, &deployment, Duration::from_mins(1)).await;
+        let ended = work::ended(client, &deployment).await;
         assert_eq!(ended.status.phase, DeploymentPhase::Succeeded, "{ended:?}");
     }
 

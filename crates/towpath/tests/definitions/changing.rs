@@ -197,7 +197,7 @@ async fn a_mistake_is_told_with_its_place(desk: &Desk<'_>) {
         &nowhere,
         &[
             "environment `dk` does not exist",
-            "`towpath env list` lists",
+            "name one with --env, or in TOWPATH_ENV: `dev`",
         ],
     );
 }

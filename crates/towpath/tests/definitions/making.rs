@@ -140,7 +140,7 @@ async fn each_failure_of_a_program_is_told(desk: &Desk<'_>) {
             "--role",
             "dev",
             "--timeout",
-            "3s",
+            "15s",
         ];
         let told = desk.refused(1, &arguments).await;
         says(

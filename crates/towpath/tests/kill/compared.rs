@@ -93,7 +93,7 @@ impl<'t> Compared<'t> {
         }
         testkit::eventually(
             "the environment is gone",
-            Duration::from_mins(1),
+            Duration::from_mins(2),
             || async {
                 let found = client.environment(environment).await;
                 found.is_err_and(|error| error.is_not_found()).then_some(())
@@ -131,7 +131,7 @@ fn platform_in(name: &str) -> Option<&str> {
 /// Waits until nothing is under way. Says whether the environment is there.
 async fn settled(client: &Client, site: &Site, environment: &str) -> bool {
     let what = "everything settles";
-    testkit::eventually(what, Duration::from_mins(1), || async {
+    testkit::eventually(what, Duration::from_mins(2), || async {
         let found = match client.environment(environment).await {
             Ok(found) => found,
             Err(error) if error.is_not_found() => return Some(false),

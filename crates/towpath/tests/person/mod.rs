@@ -154,7 +154,7 @@ impl Person {
         let mut out = String::new();
         let mut stdout = child.stdout.take().unwrap();
         let both = async { tokio::join!(approved, stdout.read_to_string(&mut out)) };
-        let ((), read) = tokio::time::timeout(Duration::from_secs(60), both)
+        let ((), read) = tokio::time::timeout(Duration::from_mins(2), both)
             .await
             .expect("the login ends");
         read.unwrap();

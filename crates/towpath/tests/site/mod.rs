@@ -9,7 +9,6 @@ pub mod work;
 pub mod world;
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -19,7 +18,7 @@ use std::{
 use client::Client;
 use kernel::Secret;
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::Leftovers;
+use testkit::{Leftovers, Port, free_port};
 
 /// Where a platform runs, and on which ports; they stay the same over restarts.
 pub struct Site {
@@ -35,11 +34,14 @@ pub struct Site {
     /// What its platforms have started ends with the last of them and of the sites on the same data: until
     /// then the next platform adopts it.
     leftovers: Arc<Leftovers>,
+    /// Nobody else's for as long.
+    ports: Vec<Arc<Port>>,
 }
 
 impl Site {
     pub fn new(data: &Path) -> Self {
-        let [api, gateway, s3] = free_ports();
+        let ports = [(); 3].map(|()| Arc::new(free_port()));
+        let [api, gateway, s3] = ports.each_ref().map(|port| port.number());
         Self {
             data: data.to_owned(),
             api,
@@ -49,12 +51,14 @@ impl Site {
             options: Vec::new(),
             log_level: "info",
             leftovers: Arc::new(Leftovers::of(data)),
+            ports: ports.into(),
         }
     }
 
     /// Another replica on the same store and data. Who reconciles serves S3, at the one address.
     pub fn replica(&self) -> Self {
-        let [api, gateway, _] = free_ports();
+        let own = [(); 2].map(|()| Arc::new(free_port()));
+        let [api, gateway] = own.each_ref().map(|port| port.number());
         Self {
             api,
             gateway,
@@ -64,6 +68,7 @@ impl Site {
             options: self.options.clone(),
             log_level: self.log_level,
             leftovers: self.leftovers.clone(),
+            ports: own.into_iter().chain(self.ports.iter().cloned()).collect(),
         }
     }
 
@@ -93,13 +98,14 @@ impl Site {
             child: command.spawn().expect("the binary starts"),
             client: None,
             _leftovers: self.leftovers.clone(),
+            _ports: self.ports.clone(),
         }
     }
 
     /// Starts it, and waits until it is ready.
     pub async fn start(&self) -> Running {
         let mut running = self.begin();
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + testkit::PATIENCE;
         loop {
             assert!(
                 Instant::now() < deadline,
@@ -166,6 +172,7 @@ pub struct Running {
     client: Option<Client>,
     /// Dropped after the process is dead, which would start anew what ends.
     _leftovers: Arc<Leftovers>,
+    _ports: Vec<Arc<Port>>,
 }
 
 impl Running {
@@ -229,9 +236,4 @@ pub fn processes_marked(mark: &str) -> Vec<u32> {
         .collect();
     found.sort_unstable();
     found
-}
-
-fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 
 use super::Site;
 
+/// What the end of a deployment may take beyond its own time, on a busy machine.
+const SLACK: Duration = Duration::from_mins(1);
+
 /// How a command ended, and what it said.
 #[derive(Debug)]
 pub struct Ended {
@@ -87,13 +90,10 @@ pub fn deployment(score: Value) -> NewDeployment {
     }
 }
 
-/// Waits for the end of a deployment.
-pub async fn ended(
-    client: &Client,
-    deployment: &Resource<Deployment>,
-    within: Duration,
-) -> Resource<Deployment> {
+/// Waits for the end of a deployment, which its own time brings at the latest.
+pub async fn ended(client: &Client, deployment: &Resource<Deployment>) -> Resource<Deployment> {
     let meta = &deployment.meta;
+    let within = Duration::from_secs(deployment.spec.timeout_seconds) + SLACK;
     let what = format!("{} of {} ends", meta.name, meta.scope);
     testkit::eventually(&what, within, || async {
         let now = client

@@ -48,9 +48,13 @@ async fn the_end_of_a_team_says_first_which_data_goes_with_it() {
     }
     // What is protected stays, until it is said that it goes too.
     assert!(!said.contains(&prod), "{said}");
+    let see = "stays, `payments-prod`: `towpath team offboard payments --include prod`";
+    assert!(said.contains(see), "{said}");
     let all = [&end[..], &["--include", "prod"]].concat();
     let said = cli(&world, 3, &all).await;
     assert!(said.contains(&prod) && said.contains(&dev), "{said}");
+    assert!(said.contains("--out payments-prod-"), "{said}");
+    assert!(!said.contains("stays"), "{said}");
 
     // The same of one namespace.
     let create = ["namespace", "create", "payments-load", "--team", "payments"];

@@ -86,6 +86,7 @@ impl Pass<'_> {
     async fn well(mut self, retired: bool) -> Result<Next> {
         let (server, key) = (Server::of(&self.instance), self.instance.key());
         let is_news = self.lookouts.report(&server, &key, true, Instant::now());
+        let not_ended = if retired { self.not_ended() } else { None };
         let now = Timestamp::now();
         let recovered = self.is_in_trouble();
         let status = &mut self.instance.status;
@@ -117,7 +118,8 @@ impl Pass<'_> {
             change.event(self.event("resource-instance.reachable", Some(Outcome::Pass), data));
         }
         if retired {
-            let data = json!({ "rotation": rotation });
+            let ended = not_ended.is_none();
+            let data = json!({ "rotation": rotation, "ended": ended, "message": not_ended });
             change.event(self.event(
                 "resource-instance.credentials-retired",
                 Some(Outcome::Pass),
@@ -131,6 +133,15 @@ impl Pass<'_> {
             self.nudge_others_of(&server).await?;
         }
         Ok(next)
+    }
+
+    /// Why credentials of before the present rotation stay good though nobody uses them.
+    fn not_ended(&self) -> Option<String> {
+        let (oldest, present) = (
+            self.instance.status.oldest_rotation,
+            self.instance.spec.rotation,
+        );
+        (oldest..present).find_map(|one| self.delivery.not_ended_by_rotation(&self.instance, one))
     }
 
     /// It stays as it is, says what is the matter, and is tried again. Nothing is healed and nothing

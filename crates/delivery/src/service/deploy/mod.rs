@@ -1,11 +1,12 @@
 //! Deployments: planned, written, returned to.
 
+mod counted;
 mod rollback;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Action, Caller, Change, Error, ErrorKind, NewEvent, Problem, Resource, Result};
+use kernel::{Action, Caller, Change, Error, NewEvent, Problem, Resource, Result, anew};
 use serde_json::json;
 
 pub(super) use self::write::set_from_node;
@@ -22,12 +23,6 @@ use crate::{
     score,
     verify::Finding,
 };
-
-/// How often a deployment is planned anew because something changed beneath it.
-const TRIES: u32 = 8;
-
-/// The pause before a deployment is planned a second time; each further one is longer by as much.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// What a deployment is to do, from a request or from the record of an earlier one.
 pub(super) struct Order {
@@ -228,7 +223,12 @@ impl Delivery {
                 .await
                 .map_err(|hidden| match (hidden, &create) {
                     (Some(refusal), _) => refusal,
-                    (None, Some(_)) => taken(name),
+                    (None, Some(_)) => {
+                        let mut error = taken(name);
+                        let message = error.message.clone();
+                        error.problems = vec![Problem::new(Environment::TAKEN, "", message)];
+                        error
+                    }
                     (None, None) => missing(),
                 })?;
             let mut environment = place.environment;
@@ -287,34 +287,29 @@ impl Delivery {
         create: Option<CreateEnvironment>,
         order: &Order,
     ) -> Result<Resource<Deployment>> {
-        let mut last =
-            Error::conflict("the environment changes too fast to deploy to it").remedy("try again");
         let _turn = self.turns.of(&environment.to_owned()).await;
-        let mut beside = None;
-        for attempt in 0..TRIES {
-            // Reconcilers and other replicas write, too: they get a moment to finish.
-            tokio::time::sleep(PAUSE * attempt).await;
-            let room = self
-                .room(caller, DEPLOYMENT_CREATE, environment, create.clone())
-                .await?;
-            if attempt > 0 && beside.is_none() {
-                // Those of one team are counted together. No environment's name has a `/`.
-                let team = format!("team/{}", room.environment.spec.team);
-                beside = Some(self.turns.of(&team).await);
-            }
-            let draft = self.draft(caller, &room.environment, order).await?;
-            if !draft.decision.allowed {
-                return Err(self.refuse(caller, &room, draft).await?);
-            }
-            match self.write(caller, room, order, draft).await {
-                // A key that was free when it was read, and is taken, was overtaken as well.
-                Err(error) if error.is_overtaken() || error.kind == ErrorKind::AlreadyExists => {
-                    last = error;
-                }
-                done => return done,
-            }
+        let create = create.as_ref();
+        // Reconcilers and other replicas write, too.
+        anew(|| self.deploy_order_once(caller, (environment, create), order)).await
+    }
+
+    async fn deploy_order_once(
+        &self,
+        caller: &Caller,
+        (environment, create): (&str, Option<&CreateEnvironment>),
+        order: &Order,
+    ) -> Result<Resource<Deployment>> {
+        let room = self
+            .room(caller, DEPLOYMENT_CREATE, environment, create.cloned())
+            .await?;
+        let draft = self.draft(caller, &room.environment, order).await?;
+        if !draft.decision.allowed {
+            return Err(self.refuse(caller, &room, draft).await?);
         }
-        Err(last)
+        if draft.sum.counted.is_none() {
+            return self.write(caller, &room, order, &draft, &draft.sum).await;
+        }
+        self.write_counted(caller, &room, order, &draft).await
     }
 
     /// The refusal, recorded: a refused deployment is an event like any other, also where the environment

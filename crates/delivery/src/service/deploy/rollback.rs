@@ -8,8 +8,11 @@ use super::{Delivery, Order};
 use crate::service::access::DEPLOYMENT_CREATE;
 use crate::{
     api::Rollback,
-    model::{Deployment, DeploymentPhase, Workload},
+    model::{Deployment, Workload},
 };
+
+/// So many good deployments are named to whoever asked for another: the newest.
+const MOST_NAMED: usize = 5;
 
 impl Delivery {
     /// Returns to an earlier deployment, by a new one that uses its record: the same workloads, the
@@ -35,7 +38,11 @@ impl Delivery {
             });
         }
         let record = match &request.to {
-            Some(to) => self.store.expect::<Deployment>(environment, to).await?,
+            Some(to) => {
+                let to = self.store.expect::<Deployment>(environment, to).await?;
+                self.require_good(&to, request.workload.as_deref()).await?;
+                to
+            }
             None => {
                 self.last_good_before_present(environment, request.workload.as_deref())
                     .await?
@@ -68,6 +75,48 @@ impl Delivery {
         self.deploy_order(caller, environment, None, &order).await
     }
 
+    /// Refuses a return to what never worked, and names what did.
+    async fn require_good(
+        &self,
+        deployment: &Resource<Deployment>,
+        workload: Option<&str>,
+    ) -> Result<()> {
+        if deployment.status.phase.is_good() {
+            return Ok(());
+        }
+        let environment = &deployment.meta.scope;
+        let good: Vec<_> = self
+            .newest_first(environment)
+            .await?
+            .into_iter()
+            .filter(|one| one.status.phase.is_good())
+            .filter(|one| workload.is_none_or(|name| one.spec.workloads.contains_key(name)))
+            .take(MOST_NAMED)
+            .map(|one| format!("`{}`", one.meta.name))
+            .collect();
+        let all = format!("`towpath get deployments --env {environment}` lists what there was");
+        Err(Error::conflict(format!(
+            "deployment `{}` {}, and is nothing to return to",
+            deployment.meta.name,
+            deployment.status.phase.how_it_went(),
+        ))
+        .remedy(match good.join(", ") {
+            none if none.is_empty() => format!("there is no good one yet; {all}"),
+            some => format!("name a good one with --to: {some}; {all}"),
+        }))
+    }
+
+    /// The deployments of an environment.
+    async fn newest_first(&self, environment: &str) -> Result<Vec<Resource<Deployment>>> {
+        let mut all = self
+            .store
+            .list_all::<Deployment>(&Query::scope(environment))
+            .await?;
+        // In the order in which they were made: names count, and sort as text.
+        all.sort_by_key(|d| std::cmp::Reverse(d.meta.uid));
+        Ok(all)
+    }
+
     async fn last_good_before_present(
         &self,
         environment: &str,
@@ -82,16 +131,12 @@ impl Delivery {
             .filter(|w| workload.is_none_or(|name| w.meta.name == name))
             .map(|w| w.spec.deployment.as_str())
             .collect();
-        let mut all = self
-            .store
-            .list_all::<Deployment>(&Query::scope(environment))
-            .await?;
-        // In the order in which they were made: names count, and sort as text.
-        all.sort_by_key(|d| std::cmp::Reverse(d.meta.uid));
-        all.into_iter()
+        self.newest_first(environment)
+            .await?
+            .into_iter()
             .skip_while(|d| !present.contains(&d.meta.name.as_str()))
             .find(|d| {
-                d.status.phase == DeploymentPhase::Succeeded
+                d.status.phase.is_good()
                     && !present.contains(&d.meta.name.as_str())
                     && workload.is_none_or(|name| d.spec.workloads.contains_key(name))
             })

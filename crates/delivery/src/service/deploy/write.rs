@@ -16,23 +16,22 @@ use crate::{
     plan::Action,
     score,
     service::{
-        claims::Claims, environments::Roles, outputs, plans::Draft, takeover::release_users,
+        claims::Claims, environments::Roles, outputs, plans::Draft, quota::Sum,
+        takeover::release_users,
     },
 };
 
 impl Delivery {
-    /// One change: the deployment, its workloads, what they need, what they claim, and its event.
+    /// One change: the deployment, its workloads, what they need, what they claim, what it comes to, and its event.
     pub(super) async fn write(
         &self,
         caller: &Caller,
-        room: Room,
+        room: &Room,
         order: &Order,
-        draft: Draft,
+        draft: &Draft,
+        sum: &Sum,
     ) -> Result<Resource<Deployment>> {
-        let Room {
-            environment: mut room,
-            state,
-        } = room;
+        let (state, mut room) = (room.state, room.environment.clone());
         let environment = room.meta.name.clone();
         let mut change = Change::new().by(caller);
         room.status.deployments += 1;
@@ -52,7 +51,7 @@ impl Delivery {
                 .await?;
             releases.insert(workload.clone(), release);
         }
-        self.write_instances(&mut change, caller, &room, order, &draft)
+        self.write_instances(&mut change, caller, &room, order, draft)
             .await?;
         self.reserve(&mut change, &draft.claims, &room.spec.team)
             .await?;
@@ -62,14 +61,14 @@ impl Delivery {
             DeploymentSpec {
                 workloads: order.workloads.clone(),
                 releases,
-                graph: draft.graph,
-                plan: draft.plan,
-                decision: draft.decision,
+                graph: draft.graph.clone(),
+                plan: draft.plan_counted(sum),
+                decision: draft.decision.clone(),
                 policy_context: json!({
                     "caller": draft.policy_input["caller"],
                     "environment": draft.policy_input["environment"],
                 }),
-                claims: draft.claims,
+                claims: draft.claims.clone(),
                 requested_by: caller.subject.clone(),
                 correlation: caller.correlation,
                 message: order.message.clone(),
@@ -91,10 +90,10 @@ impl Delivery {
                 "message": order.message,
             }),
         ));
-        if let Some(counted) = &draft.counted {
+        if let Some(counted) = &sum.counted {
             change.keep(counted)?;
         }
-        if let Some(near) = draft.near {
+        if let Some(near) = sum.news.clone() {
             let team = &room.spec.team;
             let key = Key::of::<Team>("", team.as_str());
             let outcome = Some(Outcome::Fail);

@@ -98,8 +98,14 @@ impl Delivery {
                 environment.spec.ttl_seconds = Some(seconds);
             }
         }
-        if let Some(labels) = &request.labels {
-            environment.meta.labels.clone_from(labels);
+        for (label, value) in &request.labels {
+            match value {
+                Some(value) => environment.meta.labels.insert(label.clone(), value.clone()),
+                None => environment.meta.labels.remove(label),
+            };
+        }
+        if environment.meta.labels != labels {
+            kernel::labels::check(&environment.meta.labels)?;
         }
         let role = self.role_spec(&environment.spec.role, roles).await?;
         refuse_protected_end(&environment.spec.role, &role, environment.spec.expires)?;
@@ -180,13 +186,21 @@ impl Delivery {
         roles: &Roles,
     ) -> Result<bool> {
         refuse_fixed(environment, &fields, place)?;
+        let mut labels = BTreeMap::new();
+        if !meta.labels.is_empty() {
+            // All of them: those that it does not say go.
+            let held = environment.meta.labels.keys();
+            labels.extend(held.map(|label| (label.clone(), None)));
+            let said = meta.labels.into_iter();
+            labels.extend(said.map(|(label, value)| (label, Some(value))));
+        }
         let request = EnvironmentChange {
             role: fields.role,
             end: fields
                 .ttl_seconds
                 .filter(|seconds| environment.spec.ttl_seconds != Some(*seconds))
                 .map(End::InSeconds),
-            labels: (!meta.labels.is_empty()).then_some(meta.labels),
+            labels,
         };
         self.amend(caller, environment, &request, roles).await
     }

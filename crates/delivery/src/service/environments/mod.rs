@@ -38,6 +38,9 @@ impl Delivery {
             let environment = self
                 .environment_draft(caller, ENVIRONMENT_CREATE, request.clone(), &Roles::new())
                 .await?;
+            self.store
+                .expect_free::<Environment>("", &environment.meta.name)
+                .await?;
             let mut change = Change::new().by(caller);
             self.role_given(&mut change, &environment, &Roles::new())
                 .await?;
@@ -101,6 +104,7 @@ impl Delivery {
         if let Some(source) = &source {
             spec.pinned_definitions = self.definitions_of(source).await?;
         }
+        kernel::labels::check(&request.labels)?;
         let mut environment = place.environment;
         environment.meta.labels = request.labels;
         Ok(environment)
@@ -241,7 +245,6 @@ impl Delivery {
     }
 }
 
-/// What became of an environment, and what it now is.
 /// Whose an environment is that is made without saying so: the caller's, of several the one whose name its own begins
 /// with; of who operates the platform, and of who is in no team, nobody's in particular.
 fn team_of(caller: &Caller, name: &str) -> Result<String> {
@@ -273,6 +276,7 @@ fn team_of(caller: &Caller, name: &str) -> Result<String> {
     }
 }
 
+/// What became of an environment, and what it now is.
 fn written(what: &str, caller: &Caller, environment: &Resource<Environment>) -> NewEvent {
     NewEvent::caused(
         what,

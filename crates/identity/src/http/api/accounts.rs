@@ -7,7 +7,7 @@ use axum::{
 };
 use kernel::{
     Caller, Document, Page, Result,
-    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query, idempotent},
+    http::{IfMatch, Json, PageQuery, Path, Query},
 };
 
 use super::{Service, tagged, written};
@@ -82,21 +82,15 @@ pub(super) async fn account_delete(
 /// Draws a key for a service account, and answers it this once, or again for the same
 /// Idempotency-Key. The key before stays valid until the next rotation.
 #[utoipa::path(post, path = "/v1/identity/teams/{team}/service-accounts/{name}/keys", operation_id = "account_rotate", tag = "identity",
-    params(("team" = String, Path), ("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("team" = String, Path), ("name" = String, Path)),
     responses((status = 201, body = crate::service::NewKey), (status = 403), (status = 404)))]
 pub(super) async fn rotate(
     State(identity): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Path((team, name)): Path<(String, String)>,
 ) -> Result<Response> {
-    let (store, by) = (identity.store().clone(), caller.clone());
-    let request = ("service-account-key", team.clone(), name.clone());
-    idempotent(&store, &by, key, &request, || async move {
-        let drawn = identity.account_rotate(&caller, &team, &name).await?;
-        Ok((StatusCode::CREATED, Json(drawn)).into_response())
-    })
-    .await
+    let drawn = identity.account_rotate(&caller, &team, &name).await?;
+    Ok((StatusCode::CREATED, Json(drawn)).into_response())
 }
 
 /// Ends one key of a service account, and its tokens, at once.

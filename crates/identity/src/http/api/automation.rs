@@ -7,7 +7,7 @@ use kernel::{
 };
 
 use super::Service;
-use crate::service::{AutomationReport, Departure, TeamDeparture};
+use crate::service::{AutomationReport, Departure, DepartureRotation, TeamDeparture};
 
 /// Automation that calls with people's logins, and ends with them.
 #[utoipa::path(get, path = "/v1/identity/automation", tag = "identity",
@@ -42,4 +42,18 @@ pub(super) async fn team_departure(
 ) -> Result<Json<TeamDeparture>> {
     let found = identity.team_departure(&caller, &team, &subject).await?;
     Ok(Json(found))
+}
+
+/// Rotates what of a team one person knows, as far as the platform can and the caller may: of each is said what
+/// became of it, and what only people can do. Asked again, it goes on with what is left.
+#[utoipa::path(post, path = "/v1/teams/{team}/departures/{subject}/rotate", tag = "identity",
+    params(("team" = String, Path), ("subject" = String, Path)),
+    responses((status = 200, body = DepartureRotation), (status = 403), (status = 404)))]
+pub(super) async fn team_departure_rotate(
+    State(identity): Service,
+    caller: Caller,
+    Path((team, subject)): Path<(String, String)>,
+) -> Result<Json<DepartureRotation>> {
+    let rotated = identity.team_departure_rotate(&caller, &team, &subject);
+    rotated.await.map(Json)
 }

@@ -38,6 +38,10 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
             "/v1/identity/groups/{name}",
             put(u::group_put).get(u::group).delete(u::group_delete),
         )
+        .route(
+            "/v1/identity/groups/{name}/members/{user}",
+            put(u::group_member_put).delete(u::group_member_delete),
+        )
         .route("/v1/identity/clients", get(p::clients))
         .route(
             "/v1/identity/clients/{name}",
@@ -59,6 +63,10 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
         .route(
             "/v1/teams/{team}/departures/{subject}",
             get(m::team_departure),
+        )
+        .route(
+            "/v1/teams/{team}/departures/{subject}/rotate",
+            post(m::team_departure_rotate),
         )
         .route(
             "/v1/identity/sessions",
@@ -104,6 +112,8 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
     users::group,
     users::group_put,
     users::group_delete,
+    users::group_member_put,
+    users::group_member_delete,
     provider::clients,
     provider::client,
     provider::client_put,
@@ -128,6 +138,7 @@ pub(super) fn routes() -> Router<Arc<Identity>> {
     automation::automation,
     automation::departure,
     automation::team_departure,
+    automation::team_departure_rotate,
     sessions::sessions,
     sessions::sessions_end,
     sessions::session_end,

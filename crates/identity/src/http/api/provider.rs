@@ -7,7 +7,7 @@ use axum::{
 };
 use kernel::{
     Caller, Document, Page, Result, Secret,
-    http::{IdempotencyKey, IfMatch, Json, PageQuery, Path, Query, idempotent},
+    http::{IfMatch, Json, PageQuery, Path, Query},
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,21 +78,15 @@ pub(super) async fn client_delete(
 /// Draws a secret for a confidential client, and answers it this once, or again for the same
 /// Idempotency-Key.
 #[utoipa::path(post, path = "/v1/identity/clients/{name}/secrets", tag = "identity",
-    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("name" = String, Path)),
     responses((status = 201, body = crate::service::NewSecret), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn client_secret(
     State(identity): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Path(name): Path<String>,
 ) -> Result<Response> {
-    let (store, by) = (identity.store().clone(), caller.clone());
-    let request = ("client-secret", name.clone());
-    idempotent(&store, &by, key, &request, || async move {
-        let secret = identity.client_secret(&caller, &name).await?;
-        Ok((StatusCode::CREATED, Json(secret)).into_response())
-    })
-    .await
+    let secret = identity.client_secret(&caller, &name).await?;
+    Ok((StatusCode::CREATED, Json(secret)).into_response())
 }
 
 /// What an upstream should be, and our secret there.
@@ -200,22 +194,15 @@ pub(super) async fn keys(State(identity): Service, caller: Caller) -> Result<Jso
 
 /// Rotates the signing key now; once for one Idempotency-Key.
 #[utoipa::path(post, path = "/v1/identity/keys/rotations", tag = "identity", request_body = KeyRotation,
-    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = KeyList), (status = 403)))]
 pub(super) async fn keys_rotate(
     State(identity): Service,
     caller: Caller,
-    key: IdempotencyKey,
     Json(rotation): Json<KeyRotation>,
-) -> Result<Response> {
-    let (store, by) = (identity.store().clone(), caller.clone());
-    let request = ("signing-key-rotation", rotation.compromised);
-    idempotent(&store, &by, key, &request, || async move {
-        let keys = identity
-            .keys_rotate(&caller, rotation.compromised)
-            .await?
-            .keys;
-        Ok(Json(KeyList { keys }).into_response())
-    })
-    .await
+) -> Result<Json<KeyList>> {
+    let keys = identity
+        .keys_rotate(&caller, rotation.compromised)
+        .await?
+        .keys;
+    Ok(Json(KeyList { keys }))
 }

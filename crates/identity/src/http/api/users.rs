@@ -142,3 +142,29 @@ pub(super) async fn group_delete(
     identity.group_delete(&caller, &name, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }
+
+/// Takes a user of the local source into a group, which is made where it is not there.
+#[utoipa::path(put, path = "/v1/identity/groups/{name}/members/{user}", tag = "identity",
+    params(("name" = String, Path), ("user" = String, Path)),
+    responses((status = 204), (status = 403), (status = 409), (status = 422)))]
+pub(super) async fn group_member_put(
+    State(identity): Service,
+    caller: Caller,
+    Path((name, user)): Path<(String, String)>,
+) -> Result<StatusCode> {
+    identity.group_member_put(&caller, &name, &user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a user out of a group: what they had by it ends at once.
+#[utoipa::path(delete, path = "/v1/identity/groups/{name}/members/{user}", tag = "identity",
+    params(("name" = String, Path), ("user" = String, Path)),
+    responses((status = 204), (status = 403), (status = 404), (status = 409)))]
+pub(super) async fn group_member_delete(
+    State(identity): Service,
+    caller: Caller,
+    Path((name, user)): Path<(String, String)>,
+) -> Result<StatusCode> {
+    identity.group_member_delete(&caller, &name, &user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -8,11 +8,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kernel::{Error, ErrorKind, Turns, outbound::Limits};
+use kernel::{Error, Turns, outbound::Limits};
 use url::Url;
 
 use super::directory::{Member, Team};
-use crate::clock::after;
+use crate::clock::is_fresh;
 
 /// Items on a page at the most: see [`super::PAGE`].
 const FULL: usize = 100;
@@ -39,9 +39,7 @@ pub(crate) struct Kept {
 /// That GitHub did not answer.
 struct Missed {
     at: Timestamp,
-    kind: ErrorKind,
-    message: String,
-    remedy: Option<String>,
+    why: Error,
 }
 
 impl Kept {
@@ -49,25 +47,15 @@ impl Kept {
     pub(super) fn missed(&self, account: u64, now: Timestamp) -> Option<Error> {
         let missed = lock(&self.missed);
         let missed = missed.get(&account)?;
-        if !is_fresh(missed.at, AWAY, now) {
-            return None;
-        }
-        let mut error = Error::new(missed.kind, missed.message.clone());
-        error.remedy.clone_from(&missed.remedy);
-        Some(error)
+        is_fresh(missed.at, AWAY, now).then(|| missed.why.clone())
     }
 
     /// Keeps in mind that GitHub has not answered a token; gives `error` back.
     pub(super) fn miss(&self, account: u64, now: Timestamp, error: Error) -> Error {
         let mut missed = lock(&self.missed);
         missed.retain(|_, missed| is_fresh(missed.at, AWAY, now));
-        let why = Missed {
-            at: now,
-            kind: error.kind,
-            message: error.message.clone(),
-            remedy: error.remedy.clone(),
-        };
-        missed.insert(account, why);
+        let why = error.clone();
+        missed.insert(account, Missed { at: now, why });
         error
     }
 }
@@ -153,11 +141,6 @@ impl<T: Clone> Lists<T> {
         }
         pages.insert(key, page.clone());
     }
-}
-
-/// Whether what is of `at` is no older than `fresh`. A clock that was put back makes nothing last.
-fn is_fresh(at: Timestamp, fresh: Duration, now: Timestamp) -> bool {
-    at <= now && now < after(at, fresh)
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -194,7 +194,10 @@ fn next_page(link: &str) -> Option<&str> {
 impl TeamSource for GitHub {
     async fn groups(&self, _: &Login, token: Option<&Secret>) -> Result<Membership, SourceError> {
         let gone = || SourceError::Gone("GitHub does not know your login any more".into());
-        let token = token.and_then(Secret::expose_str).ok_or_else(gone)?;
+        let token = token.and_then(Secret::expose_str).ok_or_else(|| {
+            let why = "nothing is left that asks GitHub for your teams: log in again";
+            SourceError::Unasked(why.into())
+        })?;
         // A login that somebody gave up may be anybody's the next moment: what they are called is asked each time.
         let user = self.get_json("/user", token).await;
         let user: User = match user.map_err(SourceError::Away)? {
@@ -270,6 +273,7 @@ impl UpstreamSource for GitHub {
             groups: groups.names,
             group_ids: groups.ids,
             token: Some(token),
+            sid: None,
         })
     }
 }

@@ -41,6 +41,10 @@ impl MembershipSource for Local {
 
 #[async_trait]
 impl LocalGroups for Local {
+    async fn knows(&self, who: &str) -> Result<bool> {
+        Ok(who != "nobody")
+    }
+
     fn group_of(&self, event: &Event) -> Option<String> {
         let key = event.subject_key()?;
         (key.kind == "LocalGroup").then_some(key.name)

@@ -14,6 +14,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     input::File,
+    render::quantity::{parse_correlation, parse_time},
 };
 
 /// Who publishes where nothing is said: whoever uses the command line. Ids are drawn then.
@@ -21,33 +22,33 @@ const SOURCE: &str = "/cli";
 
 /// Publish what has happened outside
 ///
-/// A pipeline, a scanner or a team's own service says what it has done. The event goes to all who follow the
-/// team's events: `towpath events -f`, webhooks, NATS. The same --source and --id again is the same event.
+/// A pipeline, a scanner or a team's own service publishes what it has done. The event goes to everybody who follows
+/// the team's events: `towpath events -f`, webhooks, NATS. The same --source and --id again are the same event.
 ///
-/// It is told of the team that --team names; without it of the one team that you are in, and what an operator
-/// publishes of the platform. That needs the right `event.publish`, which a team's people and service accounts have
-/// for their team, a deploy credential for its own --env, and operators for all: see `towpath can`.
+/// The event belongs to the team that --team names; without it, to the one team that you are in, or, for an operator,
+/// to the platform. This needs the right `event.publish`, which a team's people and service accounts have for their
+/// team, a deploy credential for its own --env, and operators for all: see `towpath can`.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath events publish --type com.example.scan.finished --subject notes:1.4 --outcome pass\n  towpath events publish --type com.example.scan.finished --outcome fail --payload @report.json --link https://ci.example.com/7\n  towpath events publish --type com.example.tests.finished --env pay-dev --source https://ci.example.com/pay --id run-7"
 )]
 pub(crate) struct Publish {
-    /// What happened, under a domain of yours, turned around: com.example.scan.finished
+    /// What happened, under a domain of yours, reversed: com.example.scan.finished
     #[arg(long = "type", value_name = "TYPE")]
     kind: String,
     /// What it is about
     #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
-    /// Passed or failed, where that can be said
+    /// Passed or failed, if that can be said
     #[arg(long, value_parser = ["pass", "fail"])]
     outcome: Option<String>,
     /// The event's data: JSON, `@FILE` that holds it, or `-` for standard input
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     payload: Option<String>,
     /// The piece of work that it belongs to: a trigger and its result have the same
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = parse_correlation)]
     correlation: Option<Uuid>,
-    /// The team whose event it is; the one that you are in, where there is one
+    /// The team that the event belongs to [default: the one that you are in, if there is just one]
     #[arg(
         long,
         env = "TOWPATH_TEAM",
@@ -61,11 +62,11 @@ pub(crate) struct Publish {
     /// Who publishes it: a URI, or a reference to one
     #[arg(long, value_name = "URI", default_value = SOURCE)]
     source: String,
-    /// Its id at its source: sent again, it is the same event. One is drawn where none is given
+    /// Its id at its source: sent again, it is the same event [default: one is drawn]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// When it happened; now, where that is not said
-    #[arg(long, value_name = "TIME")]
+    /// When it happened [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     time: Option<Timestamp>,
     /// The address of a page that says more. May be given again
     #[arg(long = "link", value_name = "URL")]

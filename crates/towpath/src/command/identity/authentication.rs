@@ -17,26 +17,26 @@ use crate::{
 /// The groups of a person, each with the source that says so: what another source calls the same is not it.
 const GROUPS: &str = "source_groups";
 
-/// Print what tells a Kubernetes API server to take logins of this platform
+/// Print the configuration with which a Kubernetes API server accepts logins of this platform
 ///
-/// It is the file of its option --authentication-config. Groups stand in it as PREFIX SOURCE:GROUP, so that
-/// a role binding names `towpath:github:acme/payments`, and nobody is in it whom another source puts into a
-/// group of the same name. No login is needed: all of it is public.
+/// Pass the file to its option --authentication-config. Groups appear as PREFIX SOURCE:GROUP, so that a role binding
+/// names `towpath:github:acme/payments`, and does not include people whom another source puts into a group of the
+/// same name. No login is needed: all of it is public.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath identity authentication-configuration > authentication.yaml\n  towpath identity authentication-configuration --ca ca.crt --audience towpath-cli --audience dashboard"
 )]
 pub(crate) struct AuthenticationConfiguration {
-    /// A program whose users' ID tokens are taken. May be given again [default: towpath-cli]
+    /// A program whose users' ID tokens are accepted. May be given again [default: towpath-cli]
     #[arg(long = "audience", value_name = "CLIENT")]
     audiences: Vec<String>,
     /// The file with the certificates of the platform's authority, in PEM [default: the system's authorities]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// What the cluster puts before people's and groups' names, so that nothing else is called so
+    /// What the cluster puts before people's and groups' names, so that they clash with no others
     #[arg(long, value_name = "TEXT", default_value = "towpath:")]
     prefix: String,
-    /// The version of the file's form: v1beta1 from Kubernetes 1.30, v1 from 1.34
+    /// The version of the file's format: v1beta1 from Kubernetes 1.30, v1 from 1.34
     #[arg(long, value_name = "VERSION", default_value = "v1beta1")]
     api_version: Version,
 }

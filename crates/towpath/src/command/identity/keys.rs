@@ -11,21 +11,21 @@ use crate::{
 
 /// See the keys that sign tokens, and rotate them
 ///
-/// They are rotated every month by themselves. For those who operate the platform.
+/// They are rotated every month by themselves. For operators.
 #[derive(Debug, Subcommand)]
 #[command(
     after_long_help = "Examples:\n  towpath identity keys list\n  towpath identity keys rotate\n  towpath identity keys rotate --compromised --confirm compromised"
 )]
 pub(crate) enum Keys {
-    /// List the keys: the one that signs, the one that is next, and those whose tokens still live
+    /// List the keys: the one that signs, the next one, and those whose tokens are still valid
     List,
-    /// Have the next key sign from now on; tokens that are there stay good
+    /// Make the next key sign from now on; existing tokens stay valid
     Rotate {
-        /// The key is in somebody else's hands: every token that it signed is refused at once, and everybody
-        /// is asked to renew theirs
+        /// The key is in somebody else's hands: every token that it signed is refused at once, and everybody has to
+        /// renew theirs
         #[arg(long, requires = "confirm")]
         compromised: bool,
-        /// `compromised`, once more: so that nobody's token ends by a slip
+        /// `compromised`, once more, so that tokens do not end by mistake
         #[arg(long, value_name = "WORD", requires = "compromised")]
         confirm: Option<String>,
     },

@@ -15,15 +15,17 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::{Failure, Result},
-    input, secret_file,
+    input,
+    retry_on_conflict::retry_on_conflict,
+    secret_file,
 };
 
-/// Make an integration, or write what one should be
+/// Make an integration, or change one
 ///
-/// The file says what it should be: `type`, `config`, and as far as wanted `teams`, `enabled` and
-/// `description`, as YAML or JSON; or it is a document of kind Integration, as `towpath apply` takes it and
-/// `towpath integration show -o yaml` gives it. The credential is never in it, nor on the command line:
-/// it is read from a file, or from standard input, and sealed; without it, the one that is there stays.
+/// The file describes the integration: `type`, `config`, and optionally `teams`, `enabled` and `description`, as YAML
+/// or JSON; or it is a document of kind Integration, as `towpath apply` takes it and
+/// `towpath integration show -o yaml` gives it. The credential is never in it, nor on the command line: it is read
+/// from a file, or from standard input, and sealed; without it, the existing one stays.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath integration set github -f github.yaml --credential-file token\n  vault read -field=token kv/github | towpath integration set github -f github.yaml --credential-file -\n  towpath integration set github --credential-file new-token"
@@ -31,7 +33,7 @@ use crate::{
 pub(crate) struct Set {
     /// The integration
     name: String,
-    /// The file that says what it should be; `-` is standard input [default: as it is]
+    /// The file that describes the integration; `-` is standard input [default: it stays as it is]
     #[arg(
         long = "file",
         short = 'f',
@@ -39,7 +41,7 @@ pub(crate) struct Set {
         required_unless_present = "credential_file"
     )]
     file: Option<PathBuf>,
-    /// The file with what the tool is spoken to with, without its last line break; `-` is standard input
+    /// The file with the credential for the tool, without its last line break; `-` is standard input
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
 }
@@ -195,18 +197,21 @@ pub(super) async fn adopt(context: &Context, name: &str, teams: &[String]) -> Re
     })
 }
 
-/// Writes an integration anew with what `with` changes, unless somebody else has changed it meanwhile.
+/// Writes an integration anew with what `with` changes, and what others change meanwhile.
 async fn changed(
     context: &Context,
     name: &str,
-    with: impl FnOnce(&mut NewIntegration) -> Result<()>,
+    with: impl Fn(&mut NewIntegration) -> Result<()>,
 ) -> Result<Resource<model::Integration>> {
+    type Held = Resource<model::Integration>;
     let client = context.client()?;
-    let held = client.integration(name).await?;
-    let mut new = as_it_is(held.spec);
-    with(&mut new)?;
-    let revision = Some(held.meta.revision);
-    Ok(client.put_integration(name, &new, revision).await?)
+    let read = async || -> Result<Held> { Ok(client.integration(name).await?) };
+    let write = async |held: Held, revision: Option<i64>| -> Result<Held> {
+        let mut new = as_it_is(held.spec);
+        with(&mut new)?;
+        Ok(client.put_integration(name, &new, revision).await?)
+    };
+    retry_on_conflict(read, write).await
 }
 
 /// Removes an integration once that is confirmed.

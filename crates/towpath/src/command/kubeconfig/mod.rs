@@ -22,17 +22,17 @@ use crate::{
 
 /// Write a kubeconfig that logs in as you
 ///
-/// It has a context for each cluster of the platform, by the cluster's name, and the platform's default cluster
-/// is the current one. It names `towpath credential` as the plugin that gives kubectl a token, and holds none
-/// itself: kubectl goes on for as long as your login lasts. It is printed, or with --write merged into the file
-/// that kubectl reads, where everything else stays: where a context, a cluster or a user has one of the names and
-/// was not written by this command, nothing is changed.
+/// It has a context for each cluster of the platform, by the cluster's name, and the platform's default cluster is
+/// the current one. It names `towpath credential` as the plugin that gives kubectl a token, and holds none itself:
+/// kubectl works for as long as your login lasts. It is printed, or with --write merged into the file that kubectl
+/// reads, where everything else stays. If a context, a cluster or a user has one of the names and was not written by
+/// this command, nothing is changed.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath kubeconfig --write\n  towpath kubeconfig --cluster qa --write\n  towpath kubeconfig --cluster-name mine --cluster-server https://10.0.0.1:6443 --cluster-ca ca.crt\n\nThe API servers have to know the platform as an issuer: see docs/identity.md. Which clusters there are: `towpath cluster list`."
 )]
 pub(crate) struct Kubeconfig {
-    /// This one of the platform's clusters, which becomes the current one [default: all of them]
+    /// Only this one of the platform's clusters, which becomes the current one [default: all of them]
     #[arg(
         long,
         env = "TOWPATH_CLUSTER",
@@ -40,7 +40,7 @@ pub(crate) struct Kubeconfig {
         value_name = "NAME"
     )]
     cluster: Option<String>,
-    /// A cluster that the platform does not list, by the name that its context gets
+    /// A cluster that the platform does not list: the name for its context
     #[arg(long, value_name = "NAME", requires = "cluster_server")]
     cluster_name: Option<String>,
     /// Where its API server is
@@ -55,7 +55,7 @@ pub(crate) struct Kubeconfig {
     /// Leave the current context of that file as it is
     #[arg(long, requires = "write")]
     keep_current: bool,
-    /// Take the place of contexts, clusters and users of these names that others have written
+    /// Replace contexts, clusters and users with these names that this command did not write
     #[arg(long, requires = "write")]
     overwrite: bool,
 }

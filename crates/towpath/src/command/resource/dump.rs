@@ -10,7 +10,7 @@ use std::{
 };
 
 use client::Client;
-use delivery::service::DUMPED;
+use delivery::model::DUMPED;
 use serde_json::{Value, json};
 use tokio::process::Command;
 

@@ -18,12 +18,13 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     progress, prompt,
+    render::quantity::parse_whole,
 };
 
-/// Keep a team's secrets: write, look, list, rotate, remove
+/// Keep a team's secrets: write, show, list, rotate, remove
 ///
-/// A value is never an argument, which others on the machine could read, and is shown only where it is
-/// asked for, which is recorded.
+/// A value is never an argument, because others on the machine could read it. It is shown only if you ask for it,
+/// which is recorded.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretCommand {
     Set(Set),
@@ -88,10 +89,10 @@ impl Named {
     }
 }
 
-/// Write a secret, as a further version
+/// Write a new version of a secret
 ///
-/// The value is read from standard input, whose last line break does not count, or from a file, byte by
-/// byte; at a terminal it is asked for, and not shown. What is written already is not written again.
+/// The value is read from standard input, whose last line break does not count, or from a file, byte by byte; at a
+/// terminal you are prompted for it, and it is not shown. A value that is already the newest is not written again.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath secret set stripe/api-key --team payments < key.txt\n  towpath secret set tls/key --team payments --from-file key.pem\n  towpath secret set session-key --team payments --generate"
@@ -102,14 +103,14 @@ pub(crate) struct Set {
     /// Read the value from this file
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     from_file: Option<PathBuf>,
-    /// Have the platform draw the value, of so many random bytes; `rotate` then draws another
-    #[arg(long, value_name = "BYTES", num_args = 0..=1, default_missing_value = "32")]
+    /// Have the platform draw the value, with this many random bytes; `rotate` then draws another
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, default_missing_value = "32", value_parser = parse_whole::<usize>)]
     generate: Option<usize>,
     /// Say what it is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// Only while this version is the newest; 0: while there is none
-    #[arg(long, value_name = "VERSION")]
+    /// Write only if this version is the newest; 0: only if there is none
+    #[arg(long, value_name = "VERSION", value_parser = parse_whole::<u64>)]
     if_version: Option<u64>,
 }
 
@@ -152,7 +153,7 @@ impl Set {
     }
 }
 
-/// Look at a secret; see its value where that is asked for
+/// Show a secret, and its value if you ask for it
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath secret get stripe/api-key --team payments\n  towpath secret get stripe/api-key --team payments --value"
@@ -164,7 +165,7 @@ pub(crate) struct Get {
     #[arg(long)]
     value: bool,
     /// That of this version [default: the newest]
-    #[arg(long, value_name = "VERSION", requires = "value")]
+    #[arg(long, value_name = "VERSION", requires = "value", value_parser = parse_whole::<u64>)]
     version: Option<u64>,
 }
 
@@ -192,11 +193,11 @@ impl Get {
     }
 }
 
-/// Give secrets new values, where the platform draws them
+/// Give secrets new values, if the platform draws them
 ///
-/// Those that --generate has made, and the keys of deploy credentials. What somebody wrote is named, and
-/// stays: whoever wrote it writes the next. What fails is named with why; given again, the command goes on
-/// with it, and rotates nothing twice.
+/// Rotates the secrets that --generate has made, and the keys of deploy credentials. A secret that somebody wrote is
+/// listed, and stays: its author writes the next one. What fails is listed with the reason; run again, the command
+/// goes on with it, and rotates nothing twice.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath secret rotate session-key --team payments\n  towpath secret rotate --path deploy-credentials --team payments -o json"
@@ -205,7 +206,7 @@ pub(crate) struct Rotate {
     /// The secret's name
     #[arg(required_unless_present = "path", conflicts_with = "path")]
     name: Option<String>,
-    /// All that lie below this path
+    /// All secrets below this path
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
     #[command(flatten)]

@@ -22,8 +22,8 @@ use crate::{
 
 /// Write a file from a template with secrets in it
 ///
-/// {{ towpath://TEAM/NAME }} stands for a value; everything else stays as it is. The file is written whole
-/// or not at all, for the eyes of its owner alone (mode 0600); what lay there is replaced.
+/// {{ towpath://TEAM/NAME }} stands for a value; everything else stays as it is. The file is written completely or
+/// not at all, readable only by its owner (mode 0600), and replaces an existing file.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath secrets inject -i terraformrc.tpl -o ~/.terraformrc"

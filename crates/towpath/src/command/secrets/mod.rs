@@ -8,10 +8,10 @@ use clap::Subcommand;
 
 use crate::{context::Context, failure::Result};
 
-/// Hand secrets to programs: in their environment, or in a file made from a template
+/// Give secrets to programs: in their environment, or in a file made from a template
 ///
-/// Secrets are referred to as towpath://TEAM/NAME. All references resolve, or nothing is started and
-/// nothing is written; those that do not are named.
+/// References to secrets are written towpath://TEAM/NAME. All references resolve, or nothing is started or written,
+/// and the error names those that do not.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Secrets {
     Run(run::Run),

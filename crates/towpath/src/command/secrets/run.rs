@@ -22,9 +22,9 @@ use crate::{
 
 /// Run a program with secrets in its environment
 ///
-/// References are read from the environment and from env files (NAME=VALUE lines), of which the later
-/// ones and the files win. This program becomes the other one: exit code, signals and streams are its own,
-/// and no other process has the values. What it writes is not searched for them.
+/// References are read from the environment and from env files (NAME=VALUE lines): files override the environment,
+/// and later files earlier ones. This program becomes the other one: exit code, signals and streams are the other's
+/// own, and no other process has the values. Its output is not searched for them.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath secrets run --env-file app.env -- ./migrate --all\n  STRIPE_KEY=towpath://payments/stripe/api-key towpath secrets run -- ./app"

@@ -17,7 +17,7 @@ use crate::{
 
 /// Draw, list and revoke the keys of a service account
 ///
-/// Two keys are valid at the same time: the newest, and the one before it, so that a job that began with that
+/// Two keys are valid at the same time, the newest and the one before it, so that a job that started with the older
 /// one goes on.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
@@ -33,10 +33,10 @@ pub(crate) enum Key {
     },
 }
 
-/// Draw a key: a rotation, where there is one
+/// Draw a key; if there is one, this is a rotation
 ///
-/// The key is written to standard output this once, or with --out to a file that is its owner's alone (mode
-/// 0600), and kept nowhere else. Of two keys that were valid the older ends, with its tokens.
+/// The key is written to standard output, this once, or with --out to a file that only its owner can read (mode
+/// 0600), and kept nowhere else. If two keys were valid, the older ends, with its tokens.
 #[derive(Debug, Args)]
 #[command(
     visible_alias = "rotate",
@@ -45,7 +45,7 @@ pub(crate) enum Key {
 pub(crate) struct Create {
     #[command(flatten)]
     one: One,
-    /// Write it to this file; what was there is replaced
+    /// Write it to this file, replacing what was there
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

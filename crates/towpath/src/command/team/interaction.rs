@@ -16,6 +16,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     render::{self, quantity::parse_duration},
+    retry_on_conflict::retry_on_conflict,
 };
 
 /// See how a team works with others, begin it, and end it
@@ -37,13 +38,13 @@ pub(crate) enum Interaction {
         /// The other team
         #[arg(long, value_name = "TEAM")]
         with: String,
-        /// Only what goes on in this way [default: all with that team]
+        /// Only the interaction of this mode [default: all with that team]
         #[arg(long, value_name = "MODE", value_parser = mode)]
         mode: Option<InteractionMode>,
     },
 }
 
-/// Say that a team works with another; in a way in which it does already, say it anew
+/// Declare that a team works with another; an interaction of the same mode is replaced
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// The team
@@ -57,7 +58,7 @@ pub(crate) struct Add {
     /// What for
     #[arg(long, value_name = "TEXT", default_value = "")]
     purpose: String,
-    /// What the other team can do itself when it is over: of one that is facilitating, which has an end too
+    /// What the other team can do itself when it is over: required if it is facilitating, which also needs an end
     #[arg(long, value_name = "TEXT", default_value = "")]
     skill: String,
     /// How long: 30d, 12h [default: until somebody ends it]
@@ -113,7 +114,7 @@ impl Add {
         };
         let changed = change(context, &self.team, |all| {
             all.retain(|one| (&one.with, one.mode) != (&new.with, new.mode));
-            all.push(new);
+            all.push(new.clone());
             Ok(())
         })
         .await?;
@@ -121,22 +122,24 @@ impl Add {
     }
 }
 
-/// Writes how a team works with others anew, unless somebody else has changed it meanwhile.
+/// Writes how a team works with others anew, with what others change meanwhile.
 async fn change(
     context: &Context,
     team: &str,
-    with: impl FnOnce(&mut Vec<model::Interaction>) -> Result<()>,
+    with: impl Fn(&mut Vec<model::Interaction>) -> Result<()>,
 ) -> Result<Resource<Team>> {
     let client = context.client()?;
-    let held = client.team(team).await?;
-    let mut all = held.spec.interactions;
-    with(&mut all)?;
-    let fields = TeamFields {
-        interactions: Some(all),
-        ..TeamFields::default()
+    let read = async || -> Result<Resource<Team>> { Ok(client.team(team).await?) };
+    let write = async |held: Resource<Team>, revision: Option<i64>| -> Result<Resource<Team>> {
+        let mut all = held.spec.interactions;
+        with(&mut all)?;
+        let fields = TeamFields {
+            interactions: Some(all),
+            ..TeamFields::default()
+        };
+        Ok(client.change_team(team, &fields, revision).await?)
     };
-    let revision = Some(held.meta.revision);
-    Ok(client.change_team(team, &fields, revision).await?)
+    retry_on_conflict(read, write).await
 }
 
 fn told(context: &Context, team: &Resource<Team>) -> Result<()> {

@@ -10,10 +10,11 @@ use crate::{
     render::{self, quantity::parse_since},
 };
 
-/// Show how long a team took until it could work, and its people: to their access, next login, first deployment
+/// Show how long a team took to get going, and how long its people took to their access, next login and first
+/// deployment
 ///
-/// Each of its people is named to those who lead the team and who operate the platform. Without a team: of all teams
-/// together, for those who say which teams there are.
+/// The team's leads and operators see each person by name. Without a team, shows all teams together, for managers and
+/// operators.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath team onboarding payments\n  towpath team onboarding --since 90d"
@@ -21,7 +22,7 @@ use crate::{
 pub(crate) struct Onboarding {
     /// The team [default: all teams, together]
     team: Option<String>,
-    /// Of all teams: those alone that were asked for, and people who came, since then: 90d ago, or a time such as
+    /// For all teams: only teams requested, and people who came, since then: 90d ago, or a time such as
     /// 2027-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_since, conflicts_with = "team")]
     since: Option<Timestamp>,

@@ -10,25 +10,28 @@ use crate::render::quantity::parse_duration;
 /// How long logins last.
 #[derive(Debug, Args)]
 pub(super) struct LifetimeArgs {
-    /// How long an access token lives: at most so long does somebody keep access elsewhere who has lost
-    /// it here
+    /// How long an access token lives: somebody who loses access here keeps it elsewhere for at most this long
     #[arg(long, env = "TOWPATH_ACCESS_TOKEN_LIFETIME", value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
     access_token_lifetime: Duration,
-    /// How long an ID token lives, and so a Kubernetes credential
+    /// How long an ID token lives, and with it a Kubernetes credential
     #[arg(long, env = "TOWPATH_ID_TOKEN_LIFETIME", value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
     id_token_lifetime: Duration,
-    /// How long a session lasts from its login: then the person logs in again
+    /// How long a session lasts from its login; after that the person logs in again
     #[arg(long, env = "TOWPATH_SESSION_LIFETIME", value_name = "TIME", default_value = "7d", value_parser = parse_duration)]
     session_lifetime: Duration,
     /// How long a session lasts that nobody uses
     #[arg(long, env = "TOWPATH_SESSION_IDLE", value_name = "TIME", default_value = "2d", value_parser = parse_duration)]
     session_idle: Duration,
-    /// How long the code lasts that a program shows to whoever logs in by it
+    /// How long the code lasts that a program shows to the person who logs in with it
     #[arg(long, env = "TOWPATH_DEVICE_CODE_LIFETIME", value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     device_code_lifetime: Duration,
     /// How long sessions go on while their provider does not answer, from when it last did
     #[arg(long, env = "TOWPATH_UPSTREAM_GRACE", value_name = "TIME", default_value = "2h", value_parser = parse_duration)]
     upstream_grace: Duration,
+    /// How old what a provider has said of somebody who is logged in gets before it is asked again: for about so
+    /// long does somebody keep access here who has lost it there
+    #[arg(long, env = "TOWPATH_UPSTREAM_RECHECK", value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    upstream_recheck: Duration,
 }
 
 impl LifetimeArgs {
@@ -41,6 +44,7 @@ impl LifetimeArgs {
             session_idle: self.session_idle,
             device: self.device_code_lifetime,
             upstream_grace: self.upstream_grace,
+            upstream_recheck: self.upstream_recheck,
             ..Lifetimes::default()
         }
     }
@@ -97,6 +101,10 @@ mod tests {
             (
                 "--upstream-grace",
                 of(|all| &mut all.upstream_grace, minutes(7)),
+            ),
+            (
+                "--upstream-recheck",
+                of(|all| &mut all.upstream_recheck, minutes(7)),
             ),
         ] {
             assert_eq!(said(&[option, "7m"]), expected, "{option}");

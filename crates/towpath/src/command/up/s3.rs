@@ -45,6 +45,14 @@ pub(super) struct S3Args {
         value_name = "FILE"
     )]
     secret_access_key_file: Option<PathBuf>,
+    /// Its IAM API, where each bucket gets a user of its own [default: all buckets share the access key]
+    #[arg(
+        long = "s3-iam-endpoint",
+        env = "TOWPATH_S3_IAM_ENDPOINT",
+        value_name = "URL",
+        requires = "endpoint"
+    )]
+    iam_endpoint: Option<String>,
 }
 
 /// Holds the secret of the S3 endpoint's access key: an option would show it to all on the machine.
@@ -68,6 +76,16 @@ impl S3Args {
         };
         for (before, count) in elsewhere {
             context.say(&moved(before, count, listen));
+        }
+    }
+
+    /// Says that the buckets of all teams share one access key, where they do.
+    pub(super) fn tell_shared(&self, context: &Context) {
+        if let (Some(url), None) = (&self.endpoint, &self.iam_endpoint) {
+            context.say(&format!(
+                "warning: all buckets on {url} share one access key, so that whoever has the credentials of one \
+                 reaches every other; with --s3-iam-endpoint each gets its own"
+            ));
         }
     }
 
@@ -96,6 +114,7 @@ impl S3Args {
             region: self.region.clone(),
             access_key_id: id.clone(),
             secret_access_key: Secret::from(secret),
+            iam: self.iam_endpoint.clone(),
         }))
     }
 }

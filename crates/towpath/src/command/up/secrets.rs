@@ -12,7 +12,7 @@ use crate::failure::{Failure, Result};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Teams' secrets (default: sealed in the platform's store)")]
 pub(super) struct VaultArgs {
-    /// Keep teams' secrets in this Vault or OpenBao, in a key-value store of version 2
+    /// Keep teams' secrets in this Vault or OpenBao, in a version 2 key-value store
     #[arg(
         long = "secrets-vault",
         env = "TOWPATH_SECRETS_VAULT",
@@ -43,7 +43,7 @@ pub(super) struct VaultArgs {
         default_value = "towpath/{team}"
     )]
     path: String,
-    /// Log in by AppRole, as this role [default: by a token]
+    /// Log in with AppRole, as this role [default: with a token]
     #[arg(
         long = "secrets-vault-role-id",
         env = "TOWPATH_SECRETS_VAULT_ROLE_ID",
@@ -69,12 +69,12 @@ pub(super) struct VaultArgs {
 
 /// The platform's key.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "The platform's key, by which secrets are sealed")]
+#[command(next_help_heading = "The platform's key, with which secrets are sealed")]
 pub(super) struct KeyArgs {
     /// The file with the key [default: what TOWPATH_PLATFORM_KEY holds, else platform.key in the data directory]
     #[arg(long, env = "TOWPATH_PLATFORM_KEY_FILE", value_name = "FILE")]
     pub(super) key_file: Option<PathBuf>,
-    /// A file with a key that secrets may still be sealed by; TOWPATH_FORMER_PLATFORM_KEY may hold one, too
+    /// A file with a key that secrets may still be sealed with; TOWPATH_FORMER_PLATFORM_KEY may hold one as well
     #[arg(
         long,
         env = "TOWPATH_FORMER_PLATFORM_KEY_FILE",

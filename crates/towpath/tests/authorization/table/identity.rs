@@ -40,6 +40,14 @@ pub(super) const ROWS: &[Row] = &[
         "401 403 403 403 403 403 403 403 204",
     ),
     (
+        "PUT /v1/identity/groups/{name}/members/{user}",
+        "401 403 403 403 403 403 403 403 204",
+    ),
+    (
+        "DELETE /v1/identity/groups/{name}/members/{user}",
+        "401 403 403 403 403 403 403 403 204",
+    ),
+    (
         "GET /v1/identity/automation",
         "401 403 403 403 403 403 403 403 200",
     ),
@@ -49,6 +57,10 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "GET /v1/teams/{team}/departures/{subject}",
+        "401 404 403 403 403 403 200 403 200",
+    ),
+    (
+        "POST /v1/teams/{team}/departures/{subject}/rotate",
         "401 404 403 403 403 403 200 403 200",
     ),
     // Their own; another's are an operator's to see and to end.
