@@ -184,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_speaks_http_is_not_ready_for_https() {
-        let prober = Prober::new(Duration::from_secs(20)).expect("a prober");
+        let prober = Prober::new(Duration::from_secs(2)).expect("a prober");
         let (address, _served) = serve(None);
         assert!(prober.http(address, &probe(true)).await.is_err());
     }

@@ -110,7 +110,7 @@ async fn many_at_once_are_counted_each() {
 async fn an_office_logs_in_at_once_from_one_address() {
     let site = Site::new().await;
     let replica = Site::on(site.store.clone(), settings(), site.clock.clone()).await;
-    let people: Vec<_> = (0..60).map(|number| format!("user-{number}")).collect();
+    let people: Vec<_> = (0..36).map(|number| format!("user-{number}")).collect();
     for person in &people {
         site.user(person).await;
     }
@@ -134,7 +134,7 @@ async fn an_office_logs_in_at_once_from_one_address() {
 async fn an_office_approves_its_devices_at_once_from_one_address() {
     let site = Site::new().await;
     let mut people = Vec::new();
-    for number in 0..44 {
+    for number in 0..34 {
         let person = format!("user-{number}");
         site.user(&person).await;
         people.push((person, site.device_start().await));
