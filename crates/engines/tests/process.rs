@@ -37,6 +37,14 @@ async fn tells_what_it_cannot_honour_before_anything_is_made() {
     assert_eq!(rules(&image), objection(true, "program"));
     let command = format!(r#"{{"image": ".", "command": ["{}"]}}"#, file.display());
     assert_eq!(rules(&command), objection_at(true, "program", "command.0"));
+    for container in [&image, &command] {
+        let told = subject.engine.check(&support::workload(container));
+        let [Objection::Refuse(problem)] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        let remedy = format!("run `chmod +x {}`", file.display());
+        assert_eq!(problem.remedy.as_deref(), Some(remedy.as_str()));
+    }
     assert_eq!(
         rules(r#"{"image": "nginx:1", "command": ["sh"]}"#),
         objection(false, "image-unused")

@@ -1,7 +1,7 @@
 //! Plain TCP: an address of this machine that leads to a workload's port.
 
 use std::{
-    io, mem,
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -10,29 +10,23 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::sockopt;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
 
-use crate::admission::{Admission, Callers, Peer};
-pub use crate::slots::{Share, Slots};
+pub use crate::slots::{Door, Share, Slot, Slots, keep_alive};
+use crate::{
+    admission::{Admission, Callers, Peer},
+    slots::reset,
+};
 
 /// To connect to a backend, on this machine or its network.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How long to wait when the system has no descriptor or memory for another connection.
-const BREATHER: Duration = Duration::from_millis(50);
-/// How long a side may say nothing until the system asks it whether it is still there, how often it then asks
-/// again, and how many questions in a row one that is there may leave without an answer.
-const SILENCE: Duration = Duration::from_mins(1);
-const AGAIN: Duration = Duration::from_secs(10);
-const QUESTIONS: u32 = 6;
-
 /// Where the connections to an address lead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backends {
@@ -129,61 +123,24 @@ async fn accept(
     kill: CancellationToken,
 ) {
     let turn = Arc::new(AtomicUsize::new(0));
-    let most = share.each;
-    let own = Arc::new(Semaphore::new(most));
-    let (mut full, mut refuses) = (false, false);
+    let called = match listener.local_addr() {
+        Ok(address) => format!("the forwarded port {address}"),
+        Err(_) => "a forwarded port".to_owned(),
+    };
+    let mut door = Door::new(listener, share, called);
     loop {
-        let free = own.available_permits();
-        if free > most / 2 {
-            full = false;
-        } else if free == 0 && !mem::replace(&mut full, true) {
-            let address = listener.local_addr().ok();
-            tracing::warn!(
-                ?address,
-                most,
-                "a forwarded port has all its connections: further ones wait"
-            );
-        }
-        // Beyond its own limit all wait in the system's queue; beyond its owner's, or that of all together, one
-        // waits here.
-        let Ok(slot) = own.clone().acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((client, peer)) => {
-                let shared = match share.slot().await {
-                    Ok(shared) => shared,
-                    Err(whose) => {
-                        if !mem::replace(&mut refuses, true) {
-                            let (address, owner) = (listener.local_addr().ok(), &share.owner);
-                            tracing::warn!(
-                                ?address,
-                                owner,
-                                "{whose} forwarded ports together have all their connections: further ones are reset"
-                            );
-                        }
-                        reset(&client);
-                        continue;
-                    }
-                };
-                refuses = false;
-                let first = turn.fetch_add(1, Ordering::Relaxed);
-                let (backends, kill) = (backends.clone(), kill.clone());
-                let here = client.local_addr();
-                let peer = here.map(|here| Peer::new(callers.clone(), peer, here));
-                tasks.spawn(async move {
-                    tokio::select! {
-                        () = pass(client, peer, &backends, first) => {}
-                        () = kill.cancelled() => {}
-                    }
-                    drop((slot, shared));
-                });
+        let (client, peer, slot) = door.next().await;
+        let first = turn.fetch_add(1, Ordering::Relaxed);
+        let (backends, kill) = (backends.clone(), kill.clone());
+        let here = client.local_addr();
+        let peer = here.map(|here| Peer::new(callers.clone(), peer, here));
+        tasks.spawn(async move {
+            tokio::select! {
+                () = pass(client, peer, &backends, first) => {}
+                () = kill.cancelled() => {}
             }
-            Err(error) => {
-                tracing::warn!(%error, "a forwarded port could not accept a connection");
-                tokio::time::sleep(BREATHER).await;
-            }
-        }
+            drop(slot);
+        });
     }
 }
 
@@ -223,18 +180,7 @@ async fn pass(
 /// Has the system send at once what is written, and end the connection when the other side is gone.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    sockopt::set_tcp_keepidle(stream, SILENCE)?;
-    sockopt::set_tcp_keepintvl(stream, AGAIN)?;
-    sockopt::set_tcp_keepcnt(stream, QUESTIONS)?;
-    sockopt::set_socket_keepalive(stream, true)?;
-    Ok(())
-}
-
-/// Has the client see a reset when its connection is dropped.
-fn reset(client: &TcpStream) {
-    if let Err(error) = client.set_zero_linger() {
-        tracing::debug!(%error, "a connection that is not passed on closes without a reset");
-    }
+    keep_alive(stream)
 }
 
 /// A connection to the first backend, from `first` on, that accepts; none for who is not let in.

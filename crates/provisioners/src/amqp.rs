@@ -227,8 +227,13 @@ async fn until_up(server: &AmqpServer, vhost: &str) -> Result<(), ProvisionError
     let begun = Instant::now();
     let mut pause = Duration::from_millis(10);
     loop {
-        let shown = show(server, format!("vhosts/{vhost}")).await?;
-        let down = down_at(&shown.unwrap_or_default());
+        let Some(shown) = show(server, format!("vhosts/{vhost}")).await? else {
+            return Err(ProvisionError::transient(format!(
+                "RabbitMQ at {} does not list `{vhost}`, which it has just made",
+                server.address
+            )));
+        };
+        let down = down_at(&shown);
         if down.is_empty() {
             return Ok(());
         }

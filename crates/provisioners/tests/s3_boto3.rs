@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::process::Stdio;
-
 use delivery::provisioner::Provisioner;
 use serde_json::json;
 use support::{
@@ -16,16 +14,7 @@ const SCRIPT: &str = include_str!("support/boto3_walk.py");
 
 #[tokio::test]
 async fn boto3_finds_what_it_expects() {
-    let present = tokio::process::Command::new("python3")
-        .args(["-c", "import boto3"])
-        .stderr(Stdio::null())
-        .status()
-        .await;
-    let found = match present {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err("python3 cannot import it (pip install boto3)".to_owned()),
-    };
-    if testkit::servers::require("boto3", found).is_none() {
+    if !support::s3::has_boto3().await {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::process::Stdio;
-
 use delivery::provisioner::{Presence, Provisioned, Provisioner, Request};
 use serde_json::{Value, json};
 use support::{is_secret, moto::Moto, output, request, s3::Workload};
@@ -35,16 +33,7 @@ async fn an_access_key_opens_its_own_bucket_and_neither_anothers_nor_iam() {
     let Some(moto) = Moto::start().await else {
         return;
     };
-    let present = tokio::process::Command::new("python3")
-        .args(["-c", "import boto3"])
-        .stderr(Stdio::null())
-        .status()
-        .await;
-    let found = match present {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err("python3 cannot import it (pip install boto3)".to_owned()),
-    };
-    if testkit::servers::require("boto3", found).is_none() {
+    if !support::s3::has_boto3().await {
         return;
     }
     let s3 = moto.s3();

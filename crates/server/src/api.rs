@@ -3,8 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
-use engines::docker;
-use gateway::tcp;
+use gateway::tcp::Slots;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -58,9 +57,9 @@ fn share_of(files: u64) -> usize {
 
 /// What service ports may hold of so many connections, and what the Docker engine may that it passes on. Half each,
 /// and nothing in common: what it passes on to a service port is held there as well, and would wait for itself.
-pub(crate) fn forwarding(connections: usize) -> (tcp::Slots, docker::Slots) {
+pub(crate) fn forwarding(connections: usize) -> (Slots, Slots) {
     let half = connections / 2;
-    (tcp::Slots::new(half), docker::Slots::new(half))
+    (Slots::new(half), Slots::new(half))
 }
 
 /// Serves `router` until `stop`, then lets what is under way finish.

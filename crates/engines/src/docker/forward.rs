@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io, mem,
+    io,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
@@ -13,17 +13,13 @@ use std::{
 };
 
 use delivery::engine::{EngineError, ReleaseRef};
+use gateway::tcp::{Door, Share, Slots, keep_alive};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::Semaphore,
     task::{AbortHandle, JoinSet},
 };
 
-use super::{
-    keepalive::keep_alive,
-    slots::{Share, Slots},
-};
 use crate::probe::listens;
 
 /// The listeners, and who uses them.
@@ -235,51 +231,20 @@ async fn succeed(at: SocketAddr, way: Way) {
 
 /// Passes each connection of the environment's on. Ended, it ends them too.
 async fn serve(listener: TcpListener, way: Way) {
+    let called = format!(
+        "the way of environment {} to {}",
+        way.environment, way.server
+    );
+    let mut door = Door::new(listener, way.share.clone(), called);
     let way = Arc::new(way);
-    let most = way.share.each;
-    let own = Arc::new(Semaphore::new(most));
     let mut connections = JoinSet::new();
-    let (mut full, mut refuses) = (false, false);
     loop {
-        let free = own.available_permits();
-        if free > most / 2 {
-            full = false;
-        } else if free == 0 && !mem::replace(&mut full, true) {
-            let (server, environment) = (way.server, &way.environment);
-            tracing::warn!(%server, environment, most, "the server has as many connections as it is passed at once: further ones wait");
-        }
-        // Beyond its own limit all wait in the system's queue; beyond its team's, or that of all together, one waits
-        // here.
-        let Ok(slot) = own.clone().acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((client, _)) => {
-                let shared = match way.share.slot().await {
-                    Ok(shared) => shared,
-                    Err(whose) => {
-                        if !mem::replace(&mut refuses, true) {
-                            let (server, team) = (way.server, &way.share.team);
-                            tracing::warn!(%server, environment = way.environment, team, "{whose} together have as many connections to servers as they are passed at once: further ones are reset");
-                        }
-                        // Failing that, it is closed: they learn of it by that as well.
-                        let _ = client.set_zero_linger();
-                        continue;
-                    }
-                };
-                refuses = false;
-                let way = way.clone();
-                connections.spawn(async move {
-                    way.pass(client).await;
-                    drop((slot, shared));
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: it passes.
-                tracing::warn!(server = %way.server, %error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let (client, _, slot) = door.next().await;
+        let way = way.clone();
+        connections.spawn(async move {
+            way.pass(client).await;
+            drop(slot);
+        });
         while connections.try_join_next().is_some() {}
     }
 }
@@ -423,8 +388,7 @@ mod tests {
             admission: None,
         });
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let forwarder =
-            Forwarder::bind(any, newest, None, gateway::tcp::Slots::new(1).of("ours")).await;
+        let forwarder = Forwarder::bind(any, newest, None, Slots::new(1).of("ours")).await;
         let forwarder = forwarder.expect("a port");
         let port = forwarder.address();
         let host = IpAddr::from([127, 0, 0, 2]);

@@ -12,13 +12,11 @@ mod connected;
 mod create;
 mod daemon;
 mod forward;
-mod keepalive;
 mod listens;
 mod logins;
 mod logs;
 mod names;
 mod runtime;
-mod slots;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -30,12 +28,13 @@ use delivery::{
     score::Workload as Score,
 };
 use futures::stream::BoxStream;
+use gateway::tcp::Slots;
 use kernel::Problem;
 use tokio::sync::{OnceCell, broadcast};
 use uuid::Uuid;
 
 use self::connected::Connected;
-pub use self::{logins::RegistryLogins, slots::Slots};
+pub use self::logins::RegistryLogins;
 use crate::{Timing, targets};
 
 /// How a [`DockerEngine`] is set up.

@@ -173,6 +173,17 @@ async fn the_ports_of_one_owner_together_leave_the_others_theirs() {
     enter(&mut next).await;
 }
 
+/// Who finds no slot in time is reset; no time is waited for.
+async fn resets_in_time(forwarder: &Forwarder) {
+    tokio::time::pause();
+    let read = connect(forwarder).await.read_u8().await;
+    assert_eq!(
+        read.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
+    tokio::time::resume();
+}
+
 #[tokio::test]
 async fn an_owner_whose_connections_are_all_taken_is_reset_alone() {
     let slots = Slots::sized(2, 1, 1);
@@ -182,13 +193,7 @@ async fn an_owner_whose_connections_are_all_taken_is_reset_alone() {
     let (modest, _theirs) = forward_within(slots.of("modest"), vec![backend]).await;
     let mut kept = connect(&first).await;
     enter(&mut kept).await;
-    tokio::time::pause();
-    let read = connect(&second).await.read_u8().await;
-    assert_eq!(
-        read.unwrap_err().kind(),
-        std::io::ErrorKind::ConnectionReset
-    );
-    tokio::time::resume();
+    resets_in_time(&second).await;
     enter(&mut connect(&modest).await).await;
 }
 
@@ -257,13 +262,7 @@ async fn who_finds_no_connection_left_in_time_is_reset() {
     let (second, _others) = forward_within(slots.of("theirs"), vec![backend]).await;
     let mut kept = connect(&first).await;
     enter(&mut kept).await;
-    tokio::time::pause();
-    let read = connect(&second).await.read_u8().await;
-    assert_eq!(
-        read.unwrap_err().kind(),
-        std::io::ErrorKind::ConnectionReset
-    );
-    tokio::time::resume();
+    resets_in_time(&second).await;
     drop(kept);
     enter(&mut connect(&second).await).await;
 }

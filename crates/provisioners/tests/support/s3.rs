@@ -144,3 +144,17 @@ impl Workload {
         }
     }
 }
+
+/// Whether Python has the client that most programs use.
+pub async fn has_boto3() -> bool {
+    let present = tokio::process::Command::new("python3")
+        .args(["-c", "import boto3"])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .await;
+    let found = match present {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err("python3 cannot import it (pip install boto3)".to_owned()),
+    };
+    testkit::servers::require("boto3", found).is_some()
+}

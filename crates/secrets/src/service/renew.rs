@@ -1,7 +1,7 @@
 //! What somebody knows is worth nothing any more: another value takes its place, or the key ends.
 
 use identity::model::ServiceAccount;
-use kernel::{Caller, Change, NewEvent, Result, anew};
+use kernel::{Caller, Result, anew};
 use serde_json::json;
 
 use super::{ROTATE, Secrets, rotate::item};
@@ -64,17 +64,7 @@ impl Secrets {
             // What has ended need not be remembered.
             ending.retain(valid);
             let data = json!({ "secret": secret.to_string(), "ending": ending });
-            let mut change = Change::new().by(caller);
-            change.spec(&credential)?;
-            change.event(NewEvent::caused(
-                "deploy-credential.rotation-requested",
-                credential.key(),
-                team,
-                caller,
-                None,
-                data,
-            ));
-            self.store.commit(change).await.map(drop)
+            self.key_asked_for(caller, &credential, data).await
         })
         .await
     }

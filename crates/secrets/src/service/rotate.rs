@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Error, ErrorKind, NewEvent, Record, Result, Transient, anew, anew_counted,
+    Caller, Change, Error, ErrorKind, NewEvent, Record, Resource, Result, Transient, anew,
+    anew_counted,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{GENERATED, ROTATE, Secrets, USUAL, draw, target};
 use crate::{
@@ -147,6 +148,26 @@ impl Secrets {
         .await
     }
 
+    /// Writes what is asked of a deploy credential's keys, and says so.
+    pub(super) async fn key_asked_for(
+        &self,
+        caller: &Caller,
+        credential: &Resource<DeployCredential>,
+        data: Value,
+    ) -> Result<()> {
+        let mut change = Change::new().by(caller);
+        change.spec(credential)?;
+        change.event(NewEvent::caused(
+            "deploy-credential.rotation-requested",
+            credential.key(),
+            &credential.meta.scope,
+            caller,
+            None,
+            data,
+        ));
+        self.store.commit(change).await.map(drop)
+    }
+
     /// Asks for another key of a deploy credential: its reconciler draws it. Where one is asked for already,
     /// that is the one.
     async fn ask_for_key(&self, caller: &Caller, secret: &SecretRef) -> Result<()> {
@@ -158,17 +179,8 @@ impl Secrets {
                 return Ok(());
             }
             credential.spec.rotation += 1;
-            let mut change = Change::new().by(caller);
-            change.spec(&credential)?;
-            change.event(NewEvent::caused(
-                "deploy-credential.rotation-requested",
-                credential.key(),
-                team,
-                caller,
-                None,
-                json!({ "secret": secret.to_string() }),
-            ));
-            self.store.commit(change).await.map(drop)
+            let data = json!({ "secret": secret.to_string() });
+            self.key_asked_for(caller, &credential, data).await
         })
         .await
     }

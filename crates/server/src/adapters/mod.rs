@@ -9,9 +9,10 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use ::secrets::SecretStore;
 use delivery::{Engine, Provisioner, Verifier};
 use engines::{
-    docker::{DockerConfig, DockerEngine, Slots},
+    docker::{DockerConfig, DockerEngine},
     process::{ProcessConfig, ProcessEngine},
 };
+use gateway::tcp::Slots;
 use kernel::{Authorizer, Result, Secret, Store};
 use policy::{Bundle, RegoAuthorizer, RegoVerifier};
 use provisioners::{Domains, S3, S3Config, ServersConfig};

@@ -34,7 +34,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "towpath-provisioners",
         &["towpath-kernel", "towpath-delivery", "towpath-template"],
     ),
-    ("towpath-engines", &["towpath-kernel", "towpath-delivery"]),
+    (
+        "towpath-engines",
+        &["towpath-kernel", "towpath-delivery", "towpath-gateway"],
+    ),
     ("towpath-fuzz", &["towpath-delivery"]),
     (
         "towpath-client",
