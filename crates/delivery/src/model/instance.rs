@@ -13,6 +13,9 @@ use super::{DefinitionRef, NodeId};
 /// The resource types of whose data `towpath resource dump` keeps a copy.
 pub const DUMPED: [&str; 4] = ["postgres", "mysql", "volume", "s3"];
 
+/// The rotation of an instance that is new.
+pub const FIRST_ROTATION: u32 = 1;
+
 /// One resource of an environment. Scope: the environment; name: [`instance_name`].
 #[derive(Debug)]
 pub enum ResourceInstance {}

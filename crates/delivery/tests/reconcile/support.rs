@@ -1,7 +1,7 @@
 //! A platform whose engine and provisioner do as they are told.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -148,6 +148,8 @@ pub(crate) struct Things {
     /// Why no rotation ends credentials.
     pub(crate) shared: Mutex<Option<String>>,
     pub(crate) removed: Mutex<Vec<String>>,
+    /// The rotations whose logins work.
+    pub(crate) logins: Mutex<BTreeSet<u32>>,
 }
 
 impl Things {
@@ -186,6 +188,8 @@ impl Provisioner for Things {
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
+        // What comes first is made even where the rest fails.
+        self.logins.lock().unwrap().insert(request.rotation);
         self.ask()?;
         let url = json!(format!("thing://{}/{}", request.id, request.rotation));
         Ok(Provisioned {
@@ -195,8 +199,11 @@ impl Provisioner for Things {
         })
     }
 
-    async fn retire(&self, _: &Request) -> Result<(), ProvisionError> {
-        self.ask()
+    async fn retire(&self, request: &Request) -> Result<(), ProvisionError> {
+        self.ask()?;
+        let mut logins = self.logins.lock().unwrap();
+        logins.retain(|rotation| *rotation == request.rotation);
+        Ok(())
     }
 
     fn not_ended_by_rotation(&self, _: &Map<String, Value>, _: &Value, _: u32) -> Option<String> {
@@ -351,10 +358,15 @@ impl Platform {
     /// The same, and waits until it has succeeded.
     pub(crate) async fn deployed(&self, name: &str, greeting: &str) {
         let asked = self.deploy(name, greeting).await;
+        self.succeeded(&asked).await;
+    }
+
+    /// Waits until `deployment` has succeeded.
+    pub(crate) async fn succeeded(&self, deployment: &Resource<Deployment>) {
         let ended = eventually("the deployment ends", WITHIN, || async {
             let now = self
                 .store
-                .expect::<Deployment>("dev", &asked.meta.name)
+                .expect::<Deployment>("dev", &deployment.meta.name)
                 .await
                 .unwrap();
             now.status.phase.is_final().then_some(now)

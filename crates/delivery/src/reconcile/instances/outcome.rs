@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Pass;
 use crate::{
-    model::InstancePhase,
+    model::{FIRST_ROTATION, InstancePhase},
     provisioner::{Output, ProvisionError, Provisioned},
     reconcile::BACKOFF,
     service::outputs,
@@ -30,7 +30,9 @@ impl Pass<'_> {
         status.phase = InstancePhase::Ready;
         status.observed_generation = generation;
         if status.oldest_rotation == 0 {
-            status.oldest_rotation = rotation;
+            // It may have been rotated before it was ready for the first time: what an earlier attempt has made of its
+            // login works, too, until it is retired.
+            status.oldest_rotation = FIRST_ROTATION;
         }
         status.rotation = rotation;
         status.outputs_digest = digest;

@@ -10,8 +10,9 @@ use teams::model::Team;
 use super::{Delivery, Order, Room, RoomState};
 use crate::{
     model::{
-        Deployment, DeploymentSpec, Environment, InstancePhase, Node, NodeId, ResourceInstance,
-        ResourceInstanceSpec, Route, Workload, WorkloadSpec, begin_release, instance_name,
+        Deployment, DeploymentSpec, Environment, FIRST_ROTATION, InstancePhase, Node, NodeId,
+        ResourceInstance, ResourceInstanceSpec, Route, Workload, WorkloadSpec, begin_release,
+        instance_name,
     },
     plan::Action,
     score,
@@ -261,7 +262,7 @@ fn new_instance(
         depends_on: node.depends_on.clone(),
         workload: node.workload.clone(),
         holds_data: node.holds_data,
-        rotation: 1,
+        rotation: FIRST_ROTATION,
         replacements: 0,
         correlation: caller.correlation,
         team: room.spec.team.clone(),
