@@ -1,9 +1,9 @@
 //! The use cases of the catalog: authorize, check, write. The only place that changes its resources.
 
 use kernel::{
-    Action, Caller, Change, Document, Error, Guard, Key, Kind as _, Name, NewEvent, Outcome, Page,
-    Problem, Query, Resource, Result, Store, Target, anew,
-    document::{API_VERSION, shaped},
+    Action, Applied, ApplyOutcome, Caller, Change, Document, Error, Guard, Key, Kind as _, Name,
+    NewEvent, Outcome, Page, Problem, Query, Resource, Result, Store, Target, anew,
+    document::{API_VERSION, in_full},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,24 +24,6 @@ const KIT_DELETE: Action = Action::act("starter-kit.delete");
 pub struct Settings {
     /// Where users, and their pipelines, reach the platform.
     pub server: String,
-}
-
-/// What became of an applied kit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// Its name.
-    pub name: String,
-    /// What was done; none where it is as the document says.
-    pub done: Option<Done>,
-}
-
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Done {
-    /// It was made.
-    Created,
-    /// It was changed.
-    Changed,
 }
 
 /// A kit, as it is applied.
@@ -142,8 +124,8 @@ impl Catalog {
                 .require(caller, KIT_CHANGE, &target(&name))
                 .await?;
             let held = self.store.get::<StarterKit>("", &name).await?;
-            let done = write(change, caller, &name, kit.spec, held, false)?;
-            applied.push(Applied { name, done });
+            let outcome = write(change, caller, &name, kit.spec, held, false)?;
+            applied.push(Applied::of::<StarterKit>("", &name, outcome));
         }
         Ok(applied)
     }
@@ -249,7 +231,7 @@ impl Catalog {
     }
 }
 
-/// Writes a kit, where it is not as `spec` says.
+/// Writes a kit, where it is not as `spec` says; answers what that does.
 fn write(
     change: &mut Change,
     caller: &Caller,
@@ -257,20 +239,20 @@ fn write(
     spec: StarterKitSpec,
     held: Option<Resource<StarterKit>>,
     built_in: bool,
-) -> Result<Option<Done>> {
-    let done = match held {
-        Some(held) if held.spec == spec => return Ok(None),
+) -> Result<ApplyOutcome> {
+    let outcome = match held {
+        Some(held) if held.spec == spec => return Ok(ApplyOutcome::Unchanged),
         Some(mut held) => {
             held.spec = spec;
             held.status.built_in = built_in;
             change.spec(&held)?;
-            Done::Changed
+            ApplyOutcome::Changed
         }
         None => {
             let mut new = Resource::<StarterKit>::new("", name, spec);
             new.status.built_in = built_in;
             change.create(&new)?;
-            Done::Created
+            ApplyOutcome::Created
         }
     };
     change.event(NewEvent::caused(
@@ -281,7 +263,7 @@ fn write(
         Some(Outcome::Pass),
         json!({ "builtIn": built_in }),
     ));
-    Ok(Some(done))
+    Ok(outcome)
 }
 
 /// A kit of the platform.
@@ -295,7 +277,7 @@ fn target(name: &str) -> Target<'_> {
 
 /// Reads one document; else all that is wrong with it.
 pub(crate) fn read_kit(document: &Value, place: &str) -> Result<KitDocument, Vec<Problem>> {
-    let kit: KitDocument = shaped(document, place).map_err(|problem| vec![problem])?;
+    let kit: KitDocument = in_full(document, place)?;
     let place = format!("{place}.spec");
     let mut wrong = problems(&kit.spec, &place);
     wrong.extend(render::problems(&kit.spec, &place));

@@ -35,8 +35,10 @@ impl Client {
             .await
     }
 
-    /// `POST starter-kits/{name}/repositories`: the files of a new repository. The platform keeps none of it;
-    /// `Invalid` where a parameter is not as the kit wants it.
+    /// `POST starter-kits/{name}/repositories`: the files of a new repository. The platform keeps none of it.
+    ///
+    /// # Errors
+    /// `Invalid` also where the kit has no such option.
     pub async fn new_repository(&self, kit: &str, request: &NewRepository) -> Result<Repository> {
         self.call(Method::POST, &["starter-kits", kit, "repositories"])
             .json(request)

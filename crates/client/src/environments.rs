@@ -21,7 +21,10 @@ impl Client {
             .await
     }
 
-    /// `POST environments`, done at once. `Conflict` where the name is taken.
+    /// `POST environments`, done at once.
+    ///
+    /// # Errors
+    /// `Conflict` where the name is taken. `Forbidden` also where the name is kept for another team.
     pub async fn create_environment(&self, new: &NewEnvironment) -> Result<Resource<Environment>> {
         self.call(Method::POST, &["environments"])
             .json(new)
@@ -38,6 +41,10 @@ impl Client {
 
     /// `PATCH environments/{env}`: what is given is changed, at once. With `revision`, only while it is at that
     /// revision.
+    ///
+    /// # Errors
+    /// `Invalid` also while it is being removed, and where one of a protected role would end by itself. `Forbidden`
+    /// also where its role is protected, and the caller may not take it out of that.
     pub async fn change_environment(
         &self,
         name: &str,
@@ -53,6 +60,9 @@ impl Client {
 
     /// `DELETE environments/{env}/pins`: lifts the pins of these resource types, or all, from the next
     /// deployment on.
+    ///
+    /// # Errors
+    /// `NotFound` also where nothing of such a type is pinned.
     pub async fn unpin(&self, name: &str, types: &[String]) -> Result<Resource<Environment>> {
         let query = PinQuery {
             types: (!types.is_empty()).then(|| types.join(",")),
@@ -64,9 +74,12 @@ impl Client {
     }
 
     /// `DELETE environments/{env}`: asks for the removal of it and of everything in it; it is done once the
-    /// environment is not found any more. Where something in it holds data, [`Data::Keep`] is refused with
-    /// `Conflict`; with [`Data::Remove`] it goes, for ever. With `revision`, only while it is at that revision.
-    /// `Forbidden` where its role is protected.
+    /// environment is not found any more. What holds data goes with [`Data::Remove`] alone, for ever. With `revision`,
+    /// only while it is at that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also where something in it holds data, with [`Data::Keep`]. `Forbidden` also where its role is
+    /// protected.
     pub async fn delete_environment(
         &self,
         name: &str,
@@ -105,8 +118,10 @@ impl Client {
             .await
     }
 
-    /// `DELETE environment-roles/{name}`, done at once. With `revision`, only while it is at that revision;
-    /// `Conflict` also while something has it.
+    /// `DELETE environment-roles/{name}`, done at once. With `revision`, only while it is at that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also while something has it, and where it comes with the platform.
     pub async fn delete_environment_role(&self, name: &str, revision: Option<i64>) -> Result<()> {
         self.call(Method::DELETE, &["environment-roles", name])
             .if_match(revision)
@@ -114,7 +129,12 @@ impl Client {
             .await
     }
 
-    /// `POST environments/{env}/plans`: what a deployment would do.
+    /// `POST environments/{env}/plans`: what a deployment would do. What would keep policy from letting it be done is
+    /// part of the answer.
+    ///
+    /// # Errors
+    /// `Invalid` where the workloads cannot be deployed, with all `problems`. `Conflict` where the environment is being
+    /// removed, or is not as [`NewDeployment::create_environment`] takes it to be.
     pub async fn plan(&self, environment: &str, new: &NewDeployment) -> Result<PlanAnswer> {
         self.call(Method::POST, &["environments", environment, "plans"])
             .json(new)
@@ -123,8 +143,12 @@ impl Client {
     }
 
     /// `POST environments/{env}/deployments`: begins a deployment; follow it by [`Client::deployment`] and
-    /// [`Client::events`]. `Invalid` where the workloads break rules, `Forbidden` where policy refuses it, each
-    /// with all `problems`.
+    /// [`Client::events`]. A replacement by which data would be lost is no error: it is held until it is accepted
+    /// ([`NewDeployment::accept`]), and all else is done.
+    ///
+    /// # Errors
+    /// As [`Client::plan`]. `Forbidden` also where policy refuses it, with all `problems`. `Conflict` also while a
+    /// workload or a resource of it is being removed.
     pub async fn deploy(
         &self,
         environment: &str,
@@ -166,6 +190,10 @@ impl Client {
 
     /// `POST environments/{env}/rollbacks`: begins a return to an earlier deployment, by a new one, and is
     /// followed as one of [`Client::deploy`].
+    ///
+    /// # Errors
+    /// As [`Client::deploy`]. `NotFound` also where that deployment does not have the workload. `Conflict` also where
+    /// it was never good, where it runs already, and where there is none to return to.
     pub async fn rollback(
         &self,
         environment: &str,

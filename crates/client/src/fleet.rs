@@ -22,6 +22,9 @@ impl Client {
 
     /// `PUT clusters/{name}`: makes it known, or writes what is said of it, whole and at once. With `revision`,
     /// only while it is at that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also where another is the default already.
     pub async fn put_cluster(
         &self,
         name: &str,

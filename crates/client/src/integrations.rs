@@ -28,6 +28,9 @@ impl Client {
 
     /// `PUT platforms/integrations/{name}`: makes it, or writes what it should be, at once; how far it is with
     /// each team then, [`Client::integration_teams`] says. With `revision`, only while it is at that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also where its type would be another.
     pub async fn put_integration(
         &self,
         name: &str,

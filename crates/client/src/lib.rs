@@ -11,10 +11,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A refusal by the platform is [`Error::Refused`] with its RFC 9457 problem document. Calls are
-//! retried where the connection or the platform failed on the way, or where there were too many at a time, not
-//! before the platform's `Retry-After`: each that changes something carries an `Idempotency-Key`, so a second try
-//! does nothing twice. Event streams resume where they broke off.
+//! Calls are retried where the connection or the platform failed on the way, or where there were too many at a
+//! time, not before the platform's `Retry-After`: each that changes something carries an `Idempotency-Key`, so a
+//! second try does nothing twice. Event streams resume where they broke off.
 //!
 //! # Writes
 //!
@@ -23,10 +22,25 @@
 //! `revision` ([`kernel::Meta::revision`]) it is done only while what it writes is at that one; without, whatever
 //! is there.
 //!
-//! What it is refused for, [`ProblemDocument::kind`] says: `NotFound`, also where the caller may not know of it;
-//! `Forbidden`; `Invalid`, with every rule that is broken in its `problems`; `Conflict`, where what is there is at
-//! another revision, or stands in the way. After [`Error::Unreachable`] nothing was done; after
-//! [`Error::Broken`] it may have been.
+//! # Errors
+//!
+//! A refusal by the platform is [`Error::Refused`] with its RFC 9457 problem document, whose
+//! [`kind`](ProblemDocument::kind) says what sort it is. Any call may be refused as:
+//!
+//! - `Unauthenticated`: without a token, or with one that is no longer good.
+//! - `Forbidden`: policy does not let the caller do this.
+//! - `NotFound`: what the call names is not there, or the caller may not know of it.
+//! - `Invalid`: the input is not as it should be, with every rule that it breaks in `problems`; `TooLarge`: it is
+//!   longer than the platform takes.
+//! - `Conflict`: what is there is at another revision than the one that the call names. Or an earlier try of the same
+//!   call still runs ([`ProblemDocument::runs`]), or was carried out and its answer lost, which the words say: look
+//!   before it is done again.
+//! - `Unavailable`: a server that is needed for it is away, policy could not decide, or others were faster for ten
+//!   seconds. Trying again may succeed: [`ProblemDocument::retry_after`].
+//! - `Internal`: the platform failed, and its log says why, under the document's `correlation`.
+//!
+//! A method that has more reasons names them under its own *Errors*; one without gives these alone. After
+//! [`Error::Unreachable`] nothing was done; after [`Error::Broken`] it may have been.
 
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
@@ -73,7 +87,7 @@ use reqwest::Url;
 
 use token::Token;
 
-/// A connection to a platform. Cheap to clone.
+/// A connection to a platform. Cheap to clone. What every call may be refused for, [the crate](crate#errors) says.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -91,17 +105,26 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Client {
     /// A client of the platform at `server` (`http://127.0.0.1:7070`), with a bearer token.
+    ///
+    /// # Errors
+    /// [`Error::Address`] where `server` is no address of a platform.
     pub fn new(server: &str, token: Option<Secret>) -> Result<Self> {
         Self::open(server, Token::Fixed(token))
     }
 
     /// A client whose tokens come from `source`, anew for each call.
+    ///
+    /// # Errors
+    /// As [`Client::new`]; where `source` has no token, each call is [`Error::Token`].
     pub fn with_tokens(server: &str, source: Arc<dyn TokenSource>) -> Result<Self> {
         Self::open(server, Token::Source(source))
     }
 
     /// A client of the platform that this `program` (`towpath-portal/0.1.0`) is part of, at an address of this
     /// very machine: whoever it calls for ([`Client::on_behalf`]), no proxy and no network sees it.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
     pub fn beside(here: &str, program: &str) -> Result<Self> {
         let base = address_of(here)?;
         let http = local_http(program).map_err(|e| wrong_address(here, e))?;

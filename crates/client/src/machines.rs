@@ -56,8 +56,10 @@ impl Client {
     }
 
     /// `PUT identity/teams/{team}/service-accounts/{name}`: makes it, or writes what it should be, at once. With
-    /// `revision`, only while it is at that revision; `Conflict` also where it would be for something else than
-    /// it was made for.
+    /// `revision`, only while it is at that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also where it would be for something else than it was made for.
     pub async fn put_service_account(
         &self,
         team: &str,
@@ -73,6 +75,8 @@ impl Client {
     }
 
     /// `DELETE identity/teams/{team}/service-accounts/{name}`, done at once, as its keys and tokens end.
+    ///
+    /// # Errors
     /// `Conflict` while a trust stands for it.
     pub async fn delete_service_account(&self, team: &str, name: &str) -> Result<()> {
         self.call(Method::DELETE, &accounts(team, &[name]))
@@ -109,8 +113,10 @@ impl Client {
     }
 
     /// `PUT identity/teams/{team}/workload-trusts/{name}`: makes it, or writes what it should be, at once. With
-    /// `revision`, only while it is at that revision; `Invalid` where its claims leave nobody out, `NotFound`
-    /// where its account is not there.
+    /// `revision`, only while it is at that revision.
+    ///
+    /// # Errors
+    /// `Invalid` also where its claims leave nobody out. `NotFound` where its account is not there.
     pub async fn put_workload_trust(
         &self,
         team: &str,

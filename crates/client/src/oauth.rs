@@ -147,6 +147,10 @@ impl Provider {
     /// The provider of the platform at `server`. Where the platform says that users reach it at another
     /// address, that address is asked, and has to say so too: nobody can name another's issuer, and be
     /// handed its tokens.
+    ///
+    /// # Errors
+    /// [`Error::Address`] where a login would leave this machine unencrypted. [`Error::Protocol`] where the other
+    /// address names yet another issuer.
     pub async fn discover(server: &str, client_id: &str) -> Result<Self> {
         let found = Self::at(server, client_id).await?;
         let issuer = found.issuer().to_owned();
@@ -231,8 +235,10 @@ impl Provider {
         })
     }
 
-    /// Asks what has become of it. A denial and the end of the code are [`Error::Grant`]:
-    /// `access_denied`, `expired_token`.
+    /// Asks what has become of it.
+    ///
+    /// # Errors
+    /// [`Error::Grant`] where somebody has said no (`access_denied`), or the code has ended (`expired_token`).
     pub async fn device_poll(&self, device_code: &Secret) -> Result<DeviceState> {
         let fields = [
             ("grant_type", DEVICE_GRANT),
@@ -275,6 +281,10 @@ impl Provider {
 
     /// The tokens for the code that came back. The ID token came from its issuer itself a moment ago
     /// (OpenID Connect Core, section 3.1.3.7): what it is about is checked, and not its signature.
+    ///
+    /// # Errors
+    /// [`Error::Grant`] where the code is not good any more (`invalid_grant`). [`Error::Protocol`] where the ID token
+    /// is not of this login.
     pub async fn code_exchange(&self, login: &CodeLogin, code: &Secret) -> Result<Tokens> {
         let fields = [
             ("grant_type", "authorization_code"),
@@ -315,6 +325,9 @@ impl Provider {
     }
 
     /// New tokens for a refresh token, which is used up by that.
+    ///
+    /// # Errors
+    /// [`Error::Grant`] where the session is over, or the token was used before (`invalid_grant`).
     pub async fn refresh(&self, refresh: &Secret) -> Result<Tokens> {
         let fields = [
             ("grant_type", "refresh_token"),
@@ -327,6 +340,9 @@ impl Provider {
 
     /// A token for a service account, `TEAM/NAME`, by one of its keys (RFC 6749, section 4.4). It is renewed by
     /// asking again.
+    ///
+    /// # Errors
+    /// [`Error::Grant`] where there is no such account, or it is not one of its keys (`invalid_client`).
     pub async fn client_credentials(&self, account: &str, key: &Secret) -> Result<Tokens> {
         let fields = [
             ("grant_type", "client_credentials"),
@@ -339,6 +355,9 @@ impl Provider {
 
     /// A token for a service account, `TEAM/NAME`, by one of an issuer that its team trusts for it (RFC
     /// 8693). It does not outlive that one.
+    ///
+    /// # Errors
+    /// [`Error::Grant`] where nothing that the team trusts takes the token (`invalid_grant`).
     pub async fn exchange(&self, account: &str, token: &Secret) -> Result<Tokens> {
         let fields = [
             ("grant_type", EXCHANGE),

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use kernel::{
     Event, Page, Resource, SealedBy,
     http::{AccessAnswers, AccessReview, EventPage},
+    sealer::GivenKey,
 };
 use publications::api::{CloudEvent, PublishedEvents};
 use reqwest::Method;
@@ -80,6 +81,10 @@ impl Client {
 
     /// `POST platform/rekey`: asks to have every secret sealed by the platform's current key; or, where
     /// `new_key`, `POST platform/rekey/new-key`: by one that is drawn first. Follow it by [`Client::keys`].
+    ///
+    /// # Errors
+    /// With `new_key`, `Invalid` where the platform's key is in its environment, `Conflict` while another change is under
+    /// way, and `Unavailable` where the file that holds it cannot be written.
     pub async fn rekey(&self, new_key: bool) -> Result<SealedBy> {
         // A path of its own: a platform that draws no keys would not look at a query, and seal by the old one.
         let path: &[&str] = if new_key {
@@ -88,6 +93,28 @@ impl Client {
             &["platform", "rekey"]
         };
         self.call(Method::POST, path).read().await
+    }
+
+    /// `POST platform/rekey/new-key` with the key that is to be sealed by. A platform that is older takes none, and may
+    /// draw its own: the answer's `change` says whether it was taken.
+    ///
+    /// # Errors
+    /// `Invalid` where it is no key, or is or was the platform's already; `Conflict` while another change is under way.
+    pub async fn rekey_by(&self, key: &GivenKey) -> Result<SealedBy> {
+        self.call(Method::POST, &["platform", "rekey", "new-key"])
+            .json(key)
+            .read()
+            .await
+    }
+
+    /// `POST platform/rekey/forget-former`: has the store forget the former key of a change that is done.
+    ///
+    /// # Errors
+    /// `Conflict` while something is still sealed by it.
+    pub async fn forget_former_key(&self) -> Result<SealedBy> {
+        self.call(Method::POST, &["platform", "rekey", "forget-former"])
+            .read()
+            .await
     }
 
     /// `GET whoami`
@@ -104,7 +131,11 @@ impl Client {
     }
 
     /// `POST apply`: documents of apiVersion `towpath.dev/v1`, together or not at all; what they say is written
-    /// at once, and made so in the background. `Invalid` with all that is wrong with any of them.
+    /// at once, and made so in the background.
+    ///
+    /// # Errors
+    /// With all that is wrong with any of the documents in `problems`: `Invalid`, or `Conflict` or `NotFound` where
+    /// that is what each is refused for. `TooLarge` also where they are more than are taken at once.
     pub async fn apply(&self, documents: Vec<Value>) -> Result<ApplyAnswer> {
         self.call(Method::POST, &["apply"])
             .json(&ApplyRequest { documents })
@@ -113,6 +144,9 @@ impl Client {
     }
 
     /// `POST apply/plan`: what applying these would do; nothing is written.
+    ///
+    /// # Errors
+    /// As [`Client::apply`].
     pub async fn apply_plan(&self, documents: Vec<Value>) -> Result<ApplyAnswer> {
         self.call(Method::POST, &["apply", "plan"])
             .json(&ApplyRequest { documents })
@@ -121,6 +155,9 @@ impl Client {
     }
 
     /// `POST explain`: which definition meets a resource, and why.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such environment.
     pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation> {
         self.call(Method::POST, &["explain"])
             .json(request)
@@ -170,6 +207,9 @@ impl Client {
     }
 
     /// `GET resource-definitions/{name}/difference`: what one revision says otherwise than another.
+    ///
+    /// # Errors
+    /// `Invalid` where there is no revision before the one that is compared.
     pub async fn definition_difference(
         &self,
         name: &str,
@@ -208,7 +248,10 @@ impl Client {
     }
 
     /// `DELETE remnants/{name}`: forgets what somebody has seen to, at once. With `revision`, only while it is
-    /// at that revision; `Conflict` also while its server lists what was left.
+    /// at that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also while its server lists what was left.
     pub async fn delete_remnant(&self, name: &str, revision: Option<i64>) -> Result<()> {
         self.call(Method::DELETE, &["remnants", name])
             .if_match(revision)
@@ -227,6 +270,10 @@ impl Client {
     }
 
     /// `GET events`: a page of those that are there, oldest first; none once `query.after` is the last.
+    ///
+    /// # Errors
+    /// `Invalid` where `query.after` is beyond the end of the log: a place of another, or of this one before it was
+    /// restored.
     pub async fn event_page(&self, query: &EventQuery) -> Result<EventPage> {
         let mut pairs = query.pairs();
         pairs.extend(query.after.map(|seq| ("after", seq.to_string())));
@@ -238,8 +285,11 @@ impl Client {
     }
 
     /// `POST events`: publishes what has happened outside, all of it or nothing, at once. What was published
-    /// before under its source and id is not told again; `Conflict` where that was something else, `TooMany`
-    /// above what a team may publish in a while.
+    /// before under its source and id is not told again.
+    ///
+    /// # Errors
+    /// `Conflict` where that was something else. `TooMany` above what a team may publish in a while:
+    /// [`ProblemDocument::retry_after`](crate::ProblemDocument::retry_after) says when to go on.
     pub async fn publish(&self, events: &[CloudEvent]) -> Result<PublishedEvents> {
         self.call(Method::POST, &["events"])
             .json(&events)
@@ -249,6 +299,9 @@ impl Client {
 
     /// `GET events` as a stream: those that are there after `query.after`, then as they happen.
     /// Without `after`: only as they happen.
+    ///
+    /// # Errors
+    /// At [`Events::next`], as [`Client::event_page`].
     pub fn events(&self, query: &EventQuery) -> Events<Event> {
         let after = query.after.map(|seq| seq.to_string());
         let call = self.call(Method::GET, &["events"]);
@@ -256,6 +309,9 @@ impl Client {
     }
 
     /// `GET readyz`: whether the platform is there and takes work.
+    ///
+    /// # Errors
+    /// `Unavailable` while it does not take work.
     pub async fn ready(&self) -> Result<()> {
         self.call_root(Method::GET, &["readyz"]).done().await
     }

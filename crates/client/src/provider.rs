@@ -66,6 +66,8 @@ impl Client {
     }
 
     /// `POST identity/clients/{name}/secrets`: draws a secret, in place of the one before, which ends at once.
+    ///
+    /// # Errors
     /// `Conflict` where the program is public.
     pub async fn draw_client_secret(&self, name: &str) -> Result<ProgramSecret> {
         self.call(Method::POST, &["identity", "clients", name, "secrets"])
@@ -89,7 +91,10 @@ impl Client {
     }
 
     /// `PUT identity/upstreams/{name}`: makes it, or writes what it should be, at once. With `revision`, only
-    /// while it is at that revision; `Conflict` also while it is being removed.
+    /// while it is at that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also while it is being removed.
     pub async fn put_upstream(
         &self,
         name: &str,

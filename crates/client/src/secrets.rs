@@ -29,6 +29,9 @@ impl Client {
     }
 
     /// `GET teams/{team}/secrets/{name}/value`: of the newest version, or of this one. Recorded.
+    ///
+    /// # Errors
+    /// `NotFound` also where it has no such version.
     pub async fn secret_value(
         &self,
         secret: &SecretRef,
@@ -43,6 +46,10 @@ impl Client {
 
     /// `PUT teams/{team}/secrets/{name}`: a further version, at once. With `expected`, only while that is the
     /// newest; 0: while there is none.
+    ///
+    /// # Errors
+    /// `Conflict` where another version than `expected` is the newest, and where it is the platform's own: a deploy
+    /// credential.
     pub async fn put_secret(
         &self,
         secret: &SecretRef,
@@ -57,12 +64,19 @@ impl Client {
     }
 
     /// `DELETE teams/{team}/secrets/{name}`, with all versions, for ever and at once.
+    ///
+    /// # Errors
+    /// `Conflict` where it is the platform's own: a deploy credential.
     pub async fn delete_secret(&self, secret: &SecretRef) -> Result<()> {
         self.call(Method::DELETE, &path(secret)).done().await
     }
 
     /// `POST teams/{team}/secret-rotations`: new values for what lies at `path`, where the platform draws them;
     /// done at once.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none at `path`. Where not one could be rotated, as the first of them failed; where
+    /// some could not, the answer says so of each.
     pub async fn rotate_secrets(&self, team: &str, path: &str) -> Result<RotatedSecrets> {
         let body = RotateSecrets { path: path.into() };
         self.call(Method::POST, &["teams", team, "secret-rotations"])

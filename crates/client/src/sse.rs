@@ -179,6 +179,10 @@ impl<T: DeserializeOwned> Events<T> {
     ///
     /// Not to be polled in a loop that drops it again and again: a connection in the making would
     /// never be made. Run it in a task of its own there.
+    ///
+    /// # Errors
+    /// What the call is refused for; [`Error::Protocol`](crate::Error::Protocol) where an item is of no shape that this
+    /// version knows. A stream that does not resume also gives what its connection broke off by.
     pub async fn next(&mut self) -> Result<Option<T>> {
         loop {
             let connection = if let Some(connection) = &mut self.connection {

@@ -51,7 +51,11 @@ impl Client {
     }
 
     /// `PUT subscriptions/{name}`: makes it, or writes what it should be, at once. With `revision`, only while
-    /// it is at that revision; `Conflict` also where the team has as many as it may.
+    /// it is at that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also where the team has as many as it may, where it would begin elsewhere than it was made to, and
+    /// where it was made for a former team of the same name.
     pub async fn put_subscription(
         &self,
         of: &SubscriptionsOf,
@@ -97,7 +101,11 @@ impl Client {
     }
 
     /// `POST subscriptions/{name}/dead-letters/{event}/replay`: sends it once more, now; done where the receiver
-    /// has taken it. `Unavailable` where it has not, and the dead letter stays.
+    /// has taken it.
+    ///
+    /// # Errors
+    /// `Unavailable` where the receiver has not taken it: the dead letter stays. `Forbidden` also where the
+    /// subscription may no longer see the event.
     pub async fn replay_dead_letter(
         &self,
         of: &SubscriptionsOf,

@@ -22,8 +22,11 @@ impl Client {
             .await
     }
 
-    /// `POST platforms/teams`: asks for it; it is done once the team's conditions are met. `Conflict` where the
-    /// name is taken.
+    /// `POST platforms/teams`: asks for it; it is done once the team's conditions are met.
+    ///
+    /// # Errors
+    /// `Conflict` where the name is taken. `Forbidden` also where there are things of a team of that name already,
+    /// which operators alone give away.
     pub async fn onboard_team(&self, new: &NewTeam) -> Result<Resource<Team>> {
         self.call(Method::POST, &["platforms", "teams"])
             .json(new)
@@ -40,6 +43,11 @@ impl Client {
 
     /// `PATCH platforms/teams/{team}`: what is given is changed, at once. With `revision`, only while it is at
     /// that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also where it was offboarded, and where its namespaces would take more than its allowance.
+    /// `Forbidden` also where it is somebody's, who alone may give it to others. `Unavailable` also where its source
+    /// cannot be asked whose it is.
     pub async fn change_team(
         &self,
         name: &str,
@@ -55,7 +63,10 @@ impl Client {
 
     /// `DELETE platforms/teams/{team}`: asks for the end of it: at once it gives nobody anything, and it is done
     /// once the team is not found any more. What is its goes, data too; what is protected stays unless
-    /// [`Offboard::include`] says `prod`. `Invalid` where [`Offboard::confirm`] is not its name.
+    /// [`Offboard::include`] says `prod`.
+    ///
+    /// # Errors
+    /// `Invalid` where [`Offboard::confirm`] is not its name: that says what data goes.
     pub async fn offboard_team(&self, name: &str, how: &Offboard) -> Result<Resource<Team>> {
         self.call(Method::DELETE, &["platforms", "teams", name])
             .query(how)
@@ -92,16 +103,21 @@ impl Client {
             .await
     }
 
-    /// `PUT platforms/teams/{team}/members/{user}`, done at once. `Conflict` where the team's group is not kept
-    /// by the platform.
+    /// `PUT platforms/teams/{team}/members/{user}`, done at once.
+    ///
+    /// # Errors
+    /// `Conflict` where the platform does not keep the team's group, or has reserved it. `Invalid` where there is no
+    /// such user.
     pub async fn add_member(&self, team: &str, user: &str) -> Result<()> {
         self.call(Method::PUT, &["platforms", "teams", team, "members", user])
             .done()
             .await
     }
 
-    /// `DELETE platforms/teams/{team}/members/{user}`: their access to it ends at once. `NotFound` where they
-    /// are not in it, `Conflict` where the team's group is not kept by the platform.
+    /// `DELETE platforms/teams/{team}/members/{user}`: their access to it ends at once.
+    ///
+    /// # Errors
+    /// `NotFound` also where they are not in it. `Conflict` as in [`Client::add_member`].
     pub async fn remove_member(&self, team: &str, user: &str) -> Result<()> {
         let path = ["platforms", "teams", team, "members", user];
         self.call(Method::DELETE, &path).done().await
@@ -119,8 +135,10 @@ impl Client {
             .await
     }
 
-    /// `POST teams/{team}/namespaces`: asks for it; it is done once the namespace is ready. `Conflict` where the
-    /// name is taken, or the team's allowance is used up.
+    /// `POST teams/{team}/namespaces`: asks for it; it is done once the namespace is ready.
+    ///
+    /// # Errors
+    /// `Conflict` where the name is taken, the team's allowance is used up, or the team is no customer.
     pub async fn create_namespace(
         &self,
         team: &str,
@@ -140,6 +158,10 @@ impl Client {
     }
 
     /// `PATCH teams/{team}/namespaces/{namespace}`: what is given is changed, at once, whatever its revision.
+    ///
+    /// # Errors
+    /// `Conflict` while it is being removed, where its role would be another, and where the team's allowance does not
+    /// reach that far.
     pub async fn change_namespace(
         &self,
         team: &str,
@@ -153,8 +175,11 @@ impl Client {
     }
 
     /// `DELETE teams/{team}/namespaces/{namespace}`: asks for the removal with everything in it, data too; it is
-    /// done once the namespace is not found any more. `confirm` is its name once more: without it this is
-    /// `Invalid`, and says what data goes.
+    /// done once the namespace is not found any more. `confirm` is its name once more.
+    ///
+    /// # Errors
+    /// `Invalid` where `confirm` is not its name: that says what data goes. `Conflict` where it is one of the team's
+    /// standard namespaces.
     pub async fn delete_namespace(
         &self,
         team: &str,

@@ -63,7 +63,10 @@ impl Client {
     }
 
     /// `PUT identity/groups/{name}`: who belongs to a group, from the next call on. With `revision`, only while
-    /// it is at that revision; `Invalid` where it names somebody who is no user.
+    /// it is at that revision.
+    ///
+    /// # Errors
+    /// `Invalid` also where it names somebody who is no user.
     pub async fn put_group(
         &self,
         name: &str,
@@ -78,12 +81,18 @@ impl Client {
     }
 
     /// `PUT identity/groups/{name}/members/{user}`: the group is made where it is not there.
+    ///
+    /// # Errors
+    /// `Invalid` where there is no such user.
     pub async fn put_group_member(&self, name: &str, user: &str) -> Result<()> {
         let path = ["identity", "groups", name, "members", user];
         self.call(Method::PUT, &path).done().await
     }
 
     /// `DELETE identity/groups/{name}/members/{user}`
+    ///
+    /// # Errors
+    /// `NotFound` also where they are not in it.
     pub async fn delete_group_member(&self, name: &str, user: &str) -> Result<()> {
         let path = ["identity", "groups", name, "members", user];
         self.call(Method::DELETE, &path).done().await
@@ -91,8 +100,12 @@ impl Client {
 
     /// `DELETE identity/groups/{name}`, done at once: who was in it by that alone is refused from the next call
     /// on.
-    pub async fn delete_group(&self, name: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// `Invalid` where it is a team's, and `confirm` is not its name once more.
+    pub async fn delete_group(&self, name: &str, confirm: Option<&str>) -> Result<()> {
         self.call(Method::DELETE, &["identity", "groups", name])
+            .query(&[("confirm", confirm)])
             .done()
             .await
     }

@@ -36,7 +36,10 @@ impl Client {
     /// `DELETE environments/{env}/workloads/{name}`: asks for the removal of it, its routes, and what nobody
     /// else uses; it is done once the workload is not found any more. With [`Data::Keep`] what holds data stays,
     /// and is found again by a later deployment; with [`Data::Remove`] it goes for ever. With `revision`, only
-    /// while it is at that revision. `Forbidden` where data would go whose environment has a protected role.
+    /// while it is at that revision.
+    ///
+    /// # Errors
+    /// `Forbidden` also with [`Data::Remove`], where the role of the environment is protected.
     pub async fn delete_workload(
         &self,
         environment: &str,
@@ -55,12 +58,18 @@ impl Client {
     }
 
     /// `GET environments/{env}/workloads/{name}/release`: what the engine is handed, without secrets.
+    ///
+    /// # Errors
+    /// `Conflict` while something that it uses is not there yet.
     pub async fn workload_release(&self, environment: &str, name: &str) -> Result<RenderedRelease> {
         let path = ["environments", environment, "workloads", name, "release"];
         self.call(Method::GET, &path).read().await
     }
 
     /// `GET environments/{env}/workloads/{name}/logs`: the lines that are there.
+    ///
+    /// # Errors
+    /// `NotFound` also where it has no such release or container.
     pub async fn logs(
         &self,
         environment: &str,
@@ -78,6 +87,9 @@ impl Client {
     }
 
     /// The same with `follow`: goes on as lines come, until the connection ends.
+    ///
+    /// # Errors
+    /// At the first [`Events::next`], as [`Client::logs`].
     pub fn follow_logs(
         &self,
         environment: &str,
@@ -103,7 +115,11 @@ impl Client {
             .await
     }
 
-    /// `GET environments/{env}/resources/{name}`
+    /// `GET environments/{env}/resources/{name}`: by its name, by what it is in the graph
+    /// (`postgres.default#notes.db`), or by what a workload calls it, where only one does.
+    ///
+    /// # Errors
+    /// `Conflict` where several workloads call one so: that holds of every call that names a resource.
     pub async fn resource(
         &self,
         environment: &str,
@@ -118,9 +134,12 @@ impl Client {
     }
 
     /// `DELETE environments/{env}/resources/{name}`: asks for the removal of what nothing uses; it is done once
-    /// the resource is not found any more. One that holds data goes with [`Data::Remove`] alone, for ever:
-    /// [`Data::Keep`] is refused with `Conflict`, as is either while something uses it. With `revision`, only
-    /// while it is at that revision. `Forbidden` where data would go whose environment has a protected role.
+    /// the resource is not found any more. One that holds data goes with [`Data::Remove`] alone, for ever. With
+    /// `revision`, only while it is at that revision.
+    ///
+    /// # Errors
+    /// `Conflict` also while something uses it, and where it holds data, with [`Data::Keep`]. `Forbidden` also where it
+    /// holds data, and the role of the environment is protected.
     pub async fn delete_resource(
         &self,
         environment: &str,
@@ -139,7 +158,10 @@ impl Client {
     }
 
     /// `POST environments/{env}/resources/{name}/rotate`: asks for new credentials; the old ones end once every
-    /// workload runs with the new. `Conflict` while it is being removed.
+    /// workload runs with the new.
+    ///
+    /// # Errors
+    /// `Conflict` also while it is being removed.
     pub async fn rotate_resource(
         &self,
         environment: &str,
@@ -150,7 +172,9 @@ impl Client {
     }
 
     /// `POST environments/{env}/resources/{name}/abandon`: gives up, at once, what cannot be removed; what may
-    /// be left of it is the remnant that is answered. With `revision`, only while it is at that revision;
+    /// be left of it is the remnant that is answered. With `revision`, only while it is at that revision.
+    ///
+    /// # Errors
     /// `Conflict` also where its removal was not asked for, or does not fail.
     pub async fn abandon_resource(
         &self,
@@ -167,6 +191,9 @@ impl Client {
 
     /// `GET environments/{env}/resources/{name}/outputs`, with the value of the secret that
     /// `reveal` names.
+    ///
+    /// # Errors
+    /// `NotFound` also where it has no secret output of that name.
     pub async fn resource_outputs(
         &self,
         environment: &str,

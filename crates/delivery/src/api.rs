@@ -11,12 +11,13 @@ mod summary;
 
 use std::collections::BTreeMap;
 
-use kernel::{Error, Key, Problem, Result, http::PageQuery};
+pub use kernel::{Applied, ApplyOutcome};
+use kernel::{Error, Problem, Result, http::PageQuery};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::{
-    deployments::{CreateEnvironment, NewDeployment, PlanAnswer, Rollback},
+    deployments::{CreateEnvironment, EnvironmentStep, NewDeployment, PlanAnswer, Rollback},
     environments::{End, EnvironmentChange, PinQuery, PinSummary},
     shields::{
         DifferenceQuery, PolicyDecision, RenderedContainer, RenderedFile, RenderedMount,
@@ -147,43 +148,6 @@ pub struct ApplyRequest {
 pub struct ApplyAnswer {
     /// One for each document.
     pub items: Vec<Applied>,
-}
-
-/// What became of a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Applied {
-    /// The kind.
-    pub kind: String,
-    /// The name.
-    pub name: String,
-    /// What was done.
-    pub outcome: ApplyOutcome,
-    /// The revision that it has now, for kinds that keep revisions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<u64>,
-    /// What it still wants, that no document holds: a secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing: Option<String>,
-    /// Where it says otherwise than what there is: `spec.role`. Said where it is only asked what would change.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub differs: Vec<String>,
-    /// What is written by it: what a document is called may be no kind of resource, and the names of two teams the
-    /// same. Known to the platform alone.
-    #[serde(skip)]
-    pub key: Option<Key>,
-}
-
-/// What applying a document did, or would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ApplyOutcome {
-    /// It is new.
-    Created,
-    /// It said something else before.
-    Changed,
-    /// It says what it said before.
-    Unchanged,
 }
 
 /// What the deletion of a resource definition leaves.

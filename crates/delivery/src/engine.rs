@@ -191,6 +191,10 @@ pub struct ReleaseState {
     /// handed over. An engine that does not know says no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lasting: bool,
+    /// Whether it counts as ready only because it was found running, after a start of the platform, and was not asked
+    /// since: enough to go on serving, and not to begin with it.
+    #[serde(skip)]
+    pub presumed: bool,
     /// Where each port is served, by the port's name: reachable from this machine.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]

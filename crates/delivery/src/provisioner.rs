@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -254,6 +255,12 @@ pub trait Provisioner: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// How long one call about `request` may take at the most, where the provisioner itself ends what takes
+    /// longer: whoever calls waits for as long at least. None: it has no limit of its own.
+    fn time_limit(&self, _request: &Request) -> Option<Duration> {
+        None
+    }
+
     /// Makes the instance, or brings it to what the request says. Idempotent.
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError>;
 
@@ -272,7 +279,8 @@ pub trait Provisioner: Send + Sync + 'static {
         None
     }
 
-    /// Removes all that was made. `Ok` only when the server no longer lists it.
+    /// Removes all that was made: asked of who made it, with the parameters and the state that it was made with, and
+    /// where it was only begun, too. `Ok` only when the server no longer lists it.
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError>;
 
     /// Whether the instance is there.

@@ -267,7 +267,34 @@ fn definitions_that_ask_for_each_other_without_end_are_an_error() {
         [workload("notes", &json!({ "r": { "type": "aa" } }))],
     )
     .expect_err("an endless chain");
-    assert_eq!(problems[0].rule, "graph/too-deep");
+    let told = |problems: &[Problem]| {
+        let told = problems.iter();
+        told.map(|it| (it.rule.clone(), it.message.clone()))
+            .collect::<Vec<_>>()
+    };
+    let expected = |circle: &str| {
+        let message = format!("definitions ask for each other without end: {circle}");
+        vec![("graph/too-deep".to_owned(), message)]
+    };
+    assert_eq!(told(&problems), expected("a -> a"));
+
+    // What leads into the circle is not of it; and each way on is as long.
+    let asks = |of: &str, next: &str| {
+        let both = json!({ "one": { "type": next }, "two": { "type": next } });
+        json!({ "type": of, "provisioner": "x", "resources": both })
+    };
+    let catalogue = self::catalogue(&[
+        ("first", asks("ff", "aa")),
+        ("a", asks("aa", "bb")),
+        ("b", asks("bb", "aa")),
+    ]);
+    let problems = build(
+        &catalogue,
+        [workload("notes", &json!({ "r": { "type": "ff" } }))],
+    )
+    .expect_err("an endless chain");
+    // The last definition on the way closes the circle.
+    assert_eq!(told(&problems), expected("b -> a -> b"));
 }
 
 #[test]

@@ -43,17 +43,17 @@ fn load(input: &Input) -> Result<Vec<Document>, Vec<Problem>> {
 fn paths_set_append_and_remove() {
     let document = load(&input(&[
         "containers.web.image=web:2",
-        "containers.web.args.1=8080",
+        "service.ports.web.port=\"8080\"",
     ]));
-    // 8080 is YAML, hence a number: told where it comes from.
+    // Text, where a number belongs: told where it comes from.
     let problems = document.unwrap_err();
     assert_eq!(problems.len(), 1);
     let at = problems[0].location.as_ref().unwrap();
-    assert_eq!(at.file, "--override containers.web.args.1=8080");
-    assert_eq!((at.line, at.column, at.length), (1, 1, 4));
+    assert_eq!(at.file, "--override service.ports.web.port=\"8080\"");
+    assert_eq!((at.line, at.column), (1, 1));
     assert_eq!(
         problems[0].remedy.as_deref(),
-        Some("put it in quotes: \"8080\"")
+        Some("remove the quotes: 8080")
     );
 
     let document = load(&input(&[
@@ -275,5 +275,52 @@ fn mistakes_of_all_files_are_told_at_once() {
         "score/encoding",
     ] {
         assert!(rules.iter().any(|r| r == rule), "{rule} in {rules:?}");
+    }
+}
+
+#[test]
+fn what_is_written_for_a_text_is_one_without_quotes() {
+    let documents = load(&input(&[
+        "containers.web.image=1",
+        "containers.web.args.1=8080",
+        "containers.web.args.-1=true",
+        "containers.web.variables.R=1.10",
+        "containers.web.variables.S=\"1.10\"",
+        "containers.web.variables.T=0x1F # as written",
+        "containers.web.files.0.mode=0644",
+        "containers.web.resources.limits.cpu=2",
+        r"metadata.annotations.example\.com/note=true",
+        "resources.db={type: postgres}",
+        "resources.db.params.size=3",
+        "service.ports.web.port=80",
+    ]))
+    .unwrap();
+    let workload = &documents[0].workload;
+    let web = &workload.containers["web"];
+    assert_eq!(web.image, "1");
+    assert_eq!(web.args, ["--port", "8080", "true"]);
+    for (name, text) in [("R", "1.10"), ("S", "1.10"), ("T", "0x1F")] {
+        assert_eq!(web.variables[name], text, "{name}");
+    }
+    assert_eq!(web.files["/etc/notes"].mode.as_deref(), Some("0644"));
+    assert_eq!(workload.metadata.annotations["example.com/note"], "true");
+    // What may be anything is what YAML says.
+    assert_eq!(workload.resources["db"].params["size"], 3);
+
+    // `null` is no text: it removes what is there. What is in brackets is YAML whole.
+    let removed = load(&input(&[
+        "containers.web.image=x",
+        "containers.web.variables.LEVEL=null",
+    ]))
+    .unwrap();
+    let variables = &removed[0].workload.containers["web"].variables;
+    assert_eq!(variables.keys().collect::<Vec<_>>(), ["MODE"]);
+    for (given, rule) in [
+        ("containers.web.variables.R=null", "score/override"),
+        ("containers.web.variables={R: 1}", "score/type"),
+        ("metadata.name=[notes]", "score/type"),
+    ] {
+        let problems = load(&input(&["containers.web.image=x", given])).unwrap_err();
+        assert_eq!(problems[0].rule, rule, "{given}");
     }
 }

@@ -113,7 +113,8 @@ fn lists_anchors_and_merges_mean_the_same_as_what_they_stand_for() {
 }
 
 /// Files that use the constructs of the samples of score-spec, and of the examples of its implementations, in the
-/// same way.
+/// same way. Two of those samples are no workloads by the schema beside them, which needs `containers`: the minimal
+/// one, and the one with extensions. `extensions.yaml` has a container; see the next test.
 #[test]
 fn what_the_specifications_own_samples_use_is_read() {
     let files = fs::read_dir(dir("samples")).unwrap();
@@ -139,6 +140,17 @@ fn what_the_specifications_own_samples_use_is_read() {
         let mut problems = score::deployable(&sent);
         problems.retain(|problem| problem.rule != "score/image");
         assert_eq!(problems, [], "{}", file.display());
+    }
+}
+
+#[test]
+fn a_workload_without_containers_is_refused_as_the_schema_says() {
+    for more in [
+        "",
+        "x-other-tool: {bundle: lamp.tgz}\nresources: {lamp: {type: Light-House}}\n",
+    ] {
+        let text = format!("apiVersion: score.dev/v1b1\nmetadata: {{name: bare}}\n{more}");
+        assert_eq!(rules(&parse(&text).unwrap_err()), ["score/missing-field"]);
     }
 }
 

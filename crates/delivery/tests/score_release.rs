@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::Path};
 
 use kernel::Secret;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use towpath_delivery::{
     engine::{Before, Probe, Release, ReleaseRef},
     provisioner::Output,
-    score::{self, Limits, Source, Workload},
+    score::{self, Limits, Service, Source, Workload},
 };
 
 const CANARY: &str = "canary-7f0c";
@@ -136,6 +136,29 @@ fn everything_reaches_the_engine_resolved() {
     );
     assert!(release.ports["dns"].udp && release.ports["dns"].target == 53);
     assert!(!format!("{release:?}").contains(CANARY));
+}
+
+#[test]
+fn the_main_port_is_tcp_and_has_a_usual_name_where_one_has() {
+    for (ports, main) in [
+        (json!({ "admin": "TCP", "web": "TCP" }), Some("web")),
+        (
+            json!({ "http": "TCP", "web": "TCP", "www": "UDP" }),
+            Some("web"),
+        ),
+        (
+            json!({ "dns": "UDP", "grpc": "TCP", "zoo": "TCP" }),
+            Some("grpc"),
+        ),
+        (json!({ "dns": "UDP" }), None),
+    ] {
+        let ports = ports.as_object().unwrap().iter();
+        let ports: Map<String, Value> = ports
+            .map(|(name, protocol)| (name.clone(), json!({ "port": 80, "protocol": protocol })))
+            .collect();
+        let service: Service = serde_json::from_value(json!({ "ports": ports })).unwrap();
+        assert_eq!(service.main_port(), main, "{service:?}");
+    }
 }
 
 #[test]

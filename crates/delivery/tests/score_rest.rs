@@ -37,7 +37,8 @@ resources:
         left.left_out,
         [
             "containers.web.variables.KEY",
-            "containers.side",
+            "containers.side.image",
+            "containers.side.imge",
             "resources.cash"
         ]
     );
@@ -59,10 +60,42 @@ resources:
     )
     .unwrap();
     assert!(left.left_out.contains(&"service".to_owned()));
-    assert!(left.left_out.contains(&"containers.web".to_owned()));
+    assert!(left.left_out.contains(&"containers.web.image".to_owned()));
     let workload = left.document.workload;
     assert_eq!(workload.containers["web"].image, ".");
     assert_eq!(workload.resources["db"].resource_type, "postgres");
+}
+
+#[test]
+fn a_mistake_in_a_field_of_a_container_leaves_the_others_in_it() {
+    let container = |fields: &str| {
+        let text = format!(
+            "apiVersion: score.dev/v1b1\nmetadata: {{name: shop}}\ncontainers:\n  web: {{{fields},              variables: {{DB: \"${{resources.db.host}}\"}}}}\nresources:\n  db: {{type: postgres}}\n"
+        );
+        let mut left = rest(&text).unwrap();
+        left.left_out.sort_unstable();
+        let web = left.document.workload.containers["web"].clone();
+        assert_eq!(web.variables.keys().collect::<Vec<_>>(), ["DB"], "{fields}");
+        let out = left.left_out.into_iter();
+        let out = out.map(|path| path.replace("containers.web.", ""));
+        (web, out.collect::<Vec<_>>())
+    };
+    let (web, out) = container("imag: shop, command: [serve]");
+    assert_eq!(out, ["imag", "image"]);
+    assert_eq!(
+        (web.image.as_str(), &*web.command),
+        (".", &["serve".to_owned()][..])
+    );
+    let (web, out) = container("image: shop, comand: [serve]");
+    assert_eq!(out, ["comand", "image"]);
+    assert_eq!(web.image, ".");
+    let (web, out) = container("image: shop, command: serve");
+    assert_eq!(out, ["command", "image"]);
+    assert!(web.command.is_empty());
+    let (web, out) = container("image: shop, args: serve");
+    assert_eq!((web.image.as_str(), out), ("shop", vec!["args".to_owned()]));
+    let (_, out) = container("image: shop, fils: {}");
+    assert_eq!(out, ["command", "fils"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod probe;
 mod supervisor;
 mod targets;
 mod timing;
+mod told;
 mod turns;
 
 pub use timing::Timing;

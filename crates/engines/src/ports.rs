@@ -46,24 +46,6 @@ pub(crate) fn allocate(
     Ok(allocated)
 }
 
-/// The variable that tells a program the port `name`: `PORT_<NAME>`.
-pub(crate) fn variable(name: &str) -> String {
-    format!("PORT_{}", name.to_uppercase().replace(['-', '.'], "_"))
-}
-
-/// The variables that tell a program its ports: `PORT` for the first, `PORT_<NAME>` for each.
-pub(crate) fn variables(endpoints: &BTreeMap<String, SocketAddr>) -> BTreeMap<String, String> {
-    let named = endpoints
-        .iter()
-        .map(|(name, address)| (variable(name), address.port().to_string()));
-    let first = endpoints.values().next();
-    first
-        .map(|address| ("PORT".to_owned(), address.port().to_string()))
-        .into_iter()
-        .chain(named)
-        .collect()
-}
-
 /// The TCP ports on which any of `pids` listens.
 pub(crate) fn listening(pids: &BTreeSet<u32>) -> BTreeSet<u16> {
     let sockets: BTreeSet<String> = (pids.iter()).flat_map(|pid| sockets(*pid)).collect();
@@ -148,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_free_distinct_and_told() {
+    fn ports_are_free_and_distinct() {
         let port = Port {
             port: 80,
             target: 8080,
@@ -161,10 +143,6 @@ mod tests {
         let second = allocate(host, &ports, &taken).unwrap();
         let all: BTreeSet<_> = first.values().chain(second.values()).collect();
         assert_eq!(all.len(), 4);
-        let told = variables(&first);
-        assert_eq!(told["PORT"], first["admin-ui"].port().to_string());
-        assert_eq!(told["PORT_ADMIN_UI"], first["admin-ui"].port().to_string());
-        assert_eq!(told["PORT_WEB"], first["web"].port().to_string());
     }
 
     #[test]

@@ -169,6 +169,48 @@ async fn a_killed_platform_can_be_removed_from_without_knowing_what_ran() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_removes_control_groups_of_what_is_neither_there_nor_on_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = support::process(directory.path()).await;
+    if !subject.makes_control_groups() {
+        return;
+    }
+    let platform = subject.platform;
+    let release = subject.release(&id("killed", 1), &[("main", container("exec sleep 1000"))]);
+    subject.engine.apply(&release).await.unwrap();
+    let state = subject.ready(&release.id).await;
+    let pid = subject.pid(&state.containers["main"]);
+    let (group, _) = support::control_group(pid, "memory");
+    drop(subject);
+    let members = || fs::read_to_string(group.join("cgroup.procs"));
+
+    // It runs, and nobody has it on record.
+    let [run, aside] = ["run", "aside"].map(|name| directory.path().join("platform").join(name));
+    fs::rename(&run, &aside).unwrap();
+    drop(process_of(platform, directory.path()).await);
+    assert_eq!(members().unwrap().trim(), pid.to_string());
+
+    // It has ended, and is on record: it is to run again.
+    fs::rename(&aside, &run).unwrap();
+    let ended = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(ended.unwrap().success());
+    testkit::eventually("it has ended", testkit::PATIENCE, || async {
+        members().unwrap().is_empty().then_some(())
+    })
+    .await;
+    drop(process_of(platform, directory.path()).await);
+    assert!(group.is_dir());
+
+    // Neither. The kernel lets go of a group a moment after its last process has ended.
+    fs::remove_dir_all(&run).unwrap();
+    testkit::eventually("the groups are gone", testkit::PATIENCE, || async {
+        drop(process_of(platform, directory.path()).await);
+        (!group.parent().unwrap().exists()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_in_no_file_but_those_of_the_workload() {
     let directory = tempfile::tempdir().unwrap();
     let subject = support::process(directory.path()).await;

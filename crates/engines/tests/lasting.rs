@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use delivery::engine::{Phase, ReleaseRef, ReleaseState};
-use support::{Subject, container, id, port};
+use support::{Subject, container, id, port, ports};
 use testkit::free_port;
 
 /// What a release that is known to fail must be told soon enough.
@@ -54,6 +54,44 @@ async fn a_program_that_listens_elsewhere_and_rests_there() {
     assert_eq!(state.phase, Phase::Starting);
     assert!(state.message.contains(&told), "{}", state.message);
     subject.removed(&id).await;
+}
+
+/// Runs one who serves one of its ports, `open` by its variable, and nothing at `missing`; whoever reads the message
+/// can tell which is which.
+async fn serves_another_of_its_ports(subject: &Subject, open: (&str, &str), missing: (&str, &str)) {
+    let id = id(&format!("{}-alone", open.0), 1);
+    let script = format!("exec /bin/busybox httpd -f -p ${}", open.1);
+    let mut release = subject.release(&id, &[("web", container(&script))]);
+    release.ports = ports(&[(open.0, 8081), (missing.0, 8080)]);
+    subject.engine.apply(&release).await.unwrap();
+    let state = subject.until(&id, |state| state.lasting).await;
+    for told in [
+        format!("nothing listens on port {} (", missing.0),
+        format!("but the program listens on port {} (", open.0),
+        format!("the variable {} tells it port {}", missing.1, missing.0),
+        format!("{} port {}", open.1, open.0),
+    ] {
+        assert!(state.message.contains(&told), "{told}: {}", state.message);
+    }
+    subject.removed(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_listens_on_another_of_its_ports() {
+    let directory = tempfile::tempdir().unwrap();
+    let subject = process(directory.path()).await;
+    serves_another_of_its_ports(&subject, ("web", "PORT"), ("admin", "PORT_ADMIN")).await;
+    serves_another_of_its_ports(&subject, ("udp", "PORT_UDP"), ("web", "PORT")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_listens_on_another_of_its_ports() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(subject) = support::docker_with(directory.path(), hurried).await else {
+        return;
+    };
+    let _cleaned = support::Cleaned(subject.platform);
+    serves_another_of_its_ports(&subject, ("admin", "PORT_ADMIN"), ("web", "PORT")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,6 +62,19 @@ async fn tells_what_it_cannot_honour_before_anything_is_made() {
     );
     let brought = relative(r#", "files": {"Cargo.toml": {"content": "x"}}"#);
     assert_eq!(rules(&brought), vec![]);
+    let probe = |more: &str, program: &str| {
+        format!(
+            r#"{{"image": "/bin/busybox", "readinessProbe": {{"exec": {{"command": ["{program}"]}}}}{more}}}"#
+        )
+    };
+    assert_eq!(
+        rules(&probe("", "no-such-program")),
+        objection_at(true, "program", "readinessProbe.exec.command.0")
+    );
+    assert_eq!(rules(&probe("", "sh")), vec![]);
+    assert_eq!(rules(&probe("", "./made-by-it")), vec![]);
+    let own = r#", "variables": {"PATH": "/opt/own"}"#;
+    assert_eq!(rules(&probe(own, "no-such-program")), vec![]);
     // That the image is to be given is told of it on every engine.
     assert_eq!(rules(r#"{"image": "."}"#), vec![]);
     assert_eq!(

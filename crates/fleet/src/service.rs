@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{
-    Action, Caller, Change, Document, Error, Guard, Key, Kind as _, Name, NewEvent, Outcome, Page,
-    Problem, Query, Resource, Result, Serial, Store, Target, anew,
-    document::{API_VERSION, shaped},
+    Action, Applied, ApplyOutcome, Caller, Change, Document, Error, Guard, Key, Kind as _, Name,
+    NewEvent, Outcome, Page, Problem, Query, Resource, Result, Serial, Store, Target, anew,
+    document::{API_VERSION, in_full},
 };
 use serde_json::{Value, json};
 
@@ -29,15 +29,6 @@ pub struct Written {
     pub cluster: Resource<Cluster>,
     /// Whether it was not there before.
     pub is_new: bool,
-}
-
-/// What became of an applied cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// Its name.
-    pub name: String,
-    /// Whether it is new; none where it is as the document says.
-    pub is_new: Option<bool>,
 }
 
 /// The use cases, and what they work with.
@@ -117,7 +108,8 @@ impl Fleet {
                     return Err(Error::conflict(format!(
                         "there is no cluster `{name}` at revision {revision}"
                     ))
-                    .remedy("leave If-Match out to make one"));
+                    .remedy("leave If-Match out to make one")
+                    .unmatched());
                 }
                 (None, _) => {}
             }
@@ -133,7 +125,9 @@ impl Fleet {
             };
             Ok(Written {
                 cluster,
-                is_new: applied.iter().any(|one| one.is_new == Some(true)),
+                is_new: applied
+                    .iter()
+                    .any(|one| one.outcome == ApplyOutcome::Created),
             })
         })
         .await
@@ -185,11 +179,12 @@ fn write(
         let held = standing.clusters.get(&name);
         let is_same =
             held.is_some_and(|held| held.spec == new.spec && held.meta.labels == new.labels);
-        let is_new = (!is_same).then_some(held.is_none());
-        applied.push(Applied {
-            name: name.clone(),
-            is_new,
-        });
+        let outcome = match held {
+            Some(_) if is_same => ApplyOutcome::Unchanged,
+            Some(_) => ApplyOutcome::Changed,
+            None => ApplyOutcome::Created,
+        };
+        applied.push(Applied::of::<Cluster>("", &name, outcome));
         if is_same {
             continue;
         }
@@ -289,10 +284,10 @@ fn checked(new: NewCluster, place: &str) -> Result<NewCluster, Vec<Problem>> {
 fn read_all(documents: &[(String, Value)]) -> Result<Vec<(String, NewCluster)>> {
     let (mut read, mut wrong): (Vec<(String, NewCluster)>, Vec<Problem>) = (vec![], vec![]);
     for (place, document) in documents {
-        let cluster: ClusterDocument = match shaped(document, place) {
+        let cluster: ClusterDocument = match in_full(document, place) {
             Ok(cluster) => cluster,
-            Err(problem) => {
-                wrong.push(problem);
+            Err(more) => {
+                wrong.extend(more);
                 continue;
             }
         };

@@ -18,18 +18,21 @@ use std::{
 };
 
 use identity::{Either, model::PublishedKey};
+use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use kernel::{
-    Action, Authorizer as _, Caller, Change, Guard, Resource, Secret, Surroundings, Target,
+    Action, Authorizer as _, Caller, Change, Clock, Guard, Resource, Sealer, Secret, Store,
+    Surroundings, Target,
     http::{AdminToken, Authenticator},
 };
 use policy::{Bundle, Module, RegoAuthorizer};
 use serde_json::Value;
-use support::{ADMIN, Site, text};
+use support::{ADMIN, Site, settings, text};
 use teams::{
     Registered, Registry,
     model::{Team, TeamSpec},
 };
+use testkit::servers::postgres_database;
 
 /// Teams, each with as many members: what is asked is no empty platform.
 const TEAMS: usize = 100;
@@ -47,11 +50,20 @@ fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run())
+    runtime.block_on(async {
+        run("sqlite", Site::new().await).await?;
+        let Some(database) = postgres_database().await else {
+            return Ok(());
+        };
+        let store = Store::open(&database.url, Sealer::generate()?).await?;
+        // Ahead of the store's own clock, which dates resources.
+        let clock = Clock::manual(Timestamp::now() + Duration::from_mins(1));
+        run("postgres", Site::on(store, settings(), clock).await).await
+    })
 }
 
-async fn run() -> Result<(), Failure> {
-    let site = Site::new().await;
+/// On Postgres other replicas write, too: each call asks how far the log goes.
+async fn run(on: &str, site: Site) -> Result<(), Failure> {
     furnish(&site).await?;
     let (store, identity) = (site.store.clone(), site.identity.clone());
     let token = Secret::from(text(&site.login("user-0").await, "access_token"));
@@ -63,7 +75,7 @@ async fn run() -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "{SAMPLES} each; wanted of a call: median under {} µs",
+        "{on}: {SAMPLES} each; wanted of a call: median under {} µs",
         WANTED.as_micros()
     )?;
     let base = told(&mut out, "the signature alone", signature, None)?;

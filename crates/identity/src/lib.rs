@@ -9,6 +9,7 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
+mod changes;
 pub mod clock;
 pub mod http;
 mod jose;
@@ -24,6 +25,7 @@ pub mod source;
 mod state;
 mod verify;
 mod view;
+mod withdrawn;
 
 /// The kind of the subjects of events that tell that an upstream says something else of one of its people than
 /// before: [`Identity::person_groups`] says whom it concerns.

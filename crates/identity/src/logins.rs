@@ -51,6 +51,11 @@ impl Logins {
         }
     }
 
+    /// What a session says of whose it is.
+    pub(crate) fn login(&self, sid: &str) -> Option<&Login> {
+        self.by_sid.get(sid).map(|seen| &seen.login)
+    }
+
     /// Those in a group, by its id where that is known, else by its name: what they are called, by
     /// subject; and sessions that may have ended.
     pub(crate) fn members(
@@ -162,6 +167,7 @@ mod tests {
                 .map(id)
                 .collect(),
             evaluated: at,
+            log_place: 0,
             at,
             logins: 0,
             upstream: None,

@@ -143,6 +143,7 @@ mod tests {
                 .map(id)
                 .collect(),
             evaluated: at(hour),
+            log_place: 0,
             at: at(hour),
             logins: 0,
             upstream: None,

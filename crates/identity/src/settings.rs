@@ -135,6 +135,12 @@ impl Lifetimes {
     pub(crate) fn longest_token(&self) -> Duration {
         self.access_token.max(self.id_token) + SKEW
     }
+
+    /// How long a token may name a group that its subject was taken out of: sessions go on for a while without asking
+    /// their source.
+    pub(crate) fn longest_membership(&self) -> Duration {
+        self.longest_token() + self.upstream_grace
+    }
 }
 
 /// Looks in the time of a recheck.

@@ -28,6 +28,9 @@ pub struct Login {
     pub group_ids: BTreeMap<String, String>,
     /// When the source was last asked for the groups.
     pub evaluated: Timestamp,
+    /// Where the log ended before the source was asked: all that happened up to there, the answer is newer than.
+    #[serde(default)]
+    pub log_place: i64,
     /// When they proved who they are.
     pub at: Timestamp,
     /// Of a local user: how often logins were ended before this one.
@@ -341,16 +344,25 @@ impl Transient for KnownPlace {
 }
 
 /// A member who was taken out of a team whose source cannot be asked at once: kept until every token
-/// that still names the team has ended. Named by [`Withdrawal::name`].
+/// that still names the team has ended, those too that are signed while the source is away. Over before that in the
+/// sessions of whoever is back ([`Login::log_place`]). Named by [`Withdrawal::name`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Withdrawal {
     pub subject: String,
     pub group: String,
-    /// Tokens signed later are right again.
+    /// Tokens signed later are right again, where their session's source was asked later, too.
     pub at: Timestamp,
+    /// Where the log ended after the source had said so: what it is asked later on is newer.
+    #[serde(default = "Withdrawal::unplaced")]
+    pub log_place: i64,
 }
 
 impl Withdrawal {
+    /// Of one that was written before places were: nothing is known to be newer.
+    pub(crate) fn unplaced() -> i64 {
+        i64::MAX
+    }
+
     pub(crate) fn name(subject: &str, group: &str) -> String {
         digest(format!("{subject}\n{group}"))
     }

@@ -148,7 +148,7 @@ impl Verifier {
             }
             (CallerKind::Person, _) => {
                 let mut groups = claims.groups.clone();
-                groups.retain(|group| !known.is_withdrawn(&claims.sub, group, signed));
+                groups.retain(|group| !known.is_withdrawn(claims, group, signed));
                 group_ids.clone_from(&claims.group_ids);
                 group_ids.retain(|name, _| groups.contains(name));
                 (CallerKind::Person, groups, vec![], None)
@@ -272,6 +272,10 @@ impl Authenticator for Verifier {
             .ok_or_else(|| refused("the bearer token is not text"))?;
         Ok(self.verify(token).await?.caller)
     }
+
+    async fn changes(&self, place: i64) -> Result<Option<u64>> {
+        self.view.changes(place).await.map(Some)
+    }
 }
 
 /// Takes the local admin's token and access tokens alike.
@@ -297,5 +301,9 @@ impl<A: Authenticator> Authenticator for Either<A> {
         } else {
             self.admin.authenticate(token).await
         }
+    }
+
+    async fn changes(&self, place: i64) -> Result<Option<u64>> {
+        self.verifier.changes(place).await
     }
 }

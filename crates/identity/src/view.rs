@@ -16,17 +16,21 @@ use uuid::Uuid;
 
 use crate::{
     PERSON,
+    changes::Changes,
     clock::{Clock, after},
-    jose::signing::{SigningKey, secret_name, verifying},
+    jose::{
+        claims::AccessClaims,
+        signing::{SigningKey, secret_name, verifying},
+    },
     logins::Logins,
     model::{
         KeyPhase, KeyRing, LocalGroup, LocalUser, PublishedKey, ServiceAccount, Upstream,
         WorkloadTrust, local_id, may_be_issued, parse_local_id,
     },
     people::People,
-    settings::SKEW,
     source::local::LOCAL,
     state::{EndedSession, Login, Person, Session, Withdrawal},
+    withdrawn::{self, Withdrawn},
 };
 
 /// The one ring there is.
@@ -69,8 +73,8 @@ pub(crate) struct Known {
     pub logins: Logins,
     /// What upstreams have last said of their people.
     pub people: People,
-    /// By subject: groups that tokens signed before that time wrongly name.
-    withdrawn: HashMap<String, BTreeMap<String, Timestamp>>,
+    /// Whose tokens name a group in vain.
+    pub withdrawn: Withdrawn,
 }
 
 struct User {
@@ -174,11 +178,15 @@ impl Known {
         }
     }
 
-    /// Whether a token that was signed at `signed` names `group` although its subject was taken out. The
-    /// clock that signed may have been ahead: whoever returns within a minute waits for the rest of it.
-    pub(crate) fn is_withdrawn(&self, subject: &str, group: &str, signed: Timestamp) -> bool {
-        let at = self.withdrawn.get(subject).and_then(|of| of.get(group));
-        at.is_some_and(|at| signed <= after(*at, SKEW))
+    /// Whether a token that was signed at `signed` names `group` although its subject was taken out.
+    pub(crate) fn is_withdrawn(
+        &self,
+        claims: &AccessClaims,
+        group: &str,
+        signed: Timestamp,
+    ) -> bool {
+        let login = self.logins.login(&claims.sid);
+        self.withdrawn.is_out(claims, group, signed, login)
     }
 
     /// The teams that tokens of a local user may name.
@@ -206,9 +214,10 @@ impl Known {
 pub(crate) struct View {
     store: Store,
     clock: Clock,
-    /// How long an ended session matters.
+    /// How long an ended session matters at the most, and who was taken out of a group.
     memory: Duration,
     known: RwLock<Known>,
+    changes: Changes,
     follower: Follower,
 }
 
@@ -233,6 +242,7 @@ impl kernel::follower::View for View {
                 }
             }
         }
+        self.changes.hear(events);
         Ok(())
     }
 }
@@ -246,6 +256,7 @@ impl View {
             clock,
             memory,
             known: RwLock::default(),
+            changes: Changes::default(),
             follower,
         };
         for kind in KINDS {
@@ -303,6 +314,12 @@ impl View {
         self.follower.current(self).await
     }
 
+    /// How often something has changed, up to `place` in the log, that changes whose rights somebody has.
+    pub(crate) async fn changes(&self, place: i64) -> Result<u64> {
+        self.follower.reach(self, place).await?;
+        Ok(self.changes.count())
+    }
+
     fn take_note(&self, event: &Event, touched: &mut BTreeSet<Key>) {
         let Some(key) = event.subject_key() else {
             return;
@@ -322,13 +339,8 @@ impl View {
         {
             touched.insert(key);
         } else if what == Some(MEMBER_WITHDRAWN) {
-            let text = |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();
-            if let Ok(at) = text("at").parse() {
-                self.withdraw(Withdrawal {
-                    subject: text("subject"),
-                    group: text("group"),
-                    at,
-                });
+            if let Some(withdrawal) = withdrawn::told(event) {
+                self.withdraw(withdrawal);
             }
         } else if KINDS.contains(&key.kind.as_str()) {
             touched.insert(key);
@@ -383,17 +395,7 @@ impl View {
     fn withdraw(&self, one: Withdrawal) {
         let now = self.clock.now();
         let oldest = now.checked_sub(self.memory).unwrap_or(Timestamp::MIN);
-        self.write(|known| {
-            known.withdrawn.retain(|_, groups| {
-                groups.retain(|_, at| *at > oldest);
-                !groups.is_empty()
-            });
-            known
-                .withdrawn
-                .entry(one.subject)
-                .or_default()
-                .insert(one.group, one.at)
-        });
+        self.write(|known| known.withdrawn.put(one, oldest));
     }
 
     /// Takes in a resource as it is now, or its absence.

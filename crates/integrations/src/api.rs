@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest answer that is read: a page of a hundred of anything.
 const LONGEST: usize = 4 * 1024 * 1024;
 /// Pages of one list at the most: ten thousand of anything.
-const PAGES: usize = 100;
+pub(crate) const PAGES: usize = 100;
 /// Items on a page, where all that there is is asked for.
 pub(crate) const PAGE: usize = 100;
 
@@ -165,7 +165,8 @@ impl Api<'_> {
         })
     }
 
-    fn unknown(&self, why: &str) -> Error {
+    /// That nobody knows what is there, and why.
+    pub(crate) fn unknown(&self, why: &str) -> Error {
         Error::unavailable(format!("{} could not be asked: {why}", self.who))
     }
 
@@ -199,7 +200,7 @@ fn said(answer: &Answer) -> String {
 }
 
 /// Where the next page is (RFC 8288).
-fn next_page(answer: &Answer) -> Option<String> {
+pub(crate) fn next_page(answer: &Answer) -> Option<String> {
     let links = answer.headers.get(header::LINK)?.to_str().ok()?;
     links.split(',').find_map(|link| {
         let (target, parameters) = link.split_once('>')?;
@@ -210,7 +211,7 @@ fn next_page(answer: &Answer) -> Option<String> {
     })
 }
 
-fn same_origin(one: &str, other: &str) -> bool {
+pub(crate) fn same_origin(one: &str, other: &str) -> bool {
     match (Url::parse(one), Url::parse(other)) {
         (Ok(one), Ok(other)) => one.origin() == other.origin(),
         _ => false,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     Caller, Cause, Document, Error, Kind, NewEvent, Publication, Record, Resource, Result, Secret,
-    Serial, Transient, lease::Fence,
+    Serial, Transient, lease::Fence, sealer::PlatformKey,
 };
 
 /// One write of a [`Change`].
@@ -38,6 +38,8 @@ pub(crate) enum Write {
         called: String,
     },
     Publish(Box<Publication>),
+    AnnounceKey(PlatformKey),
+    ForgetFormerKey,
 }
 
 /// A record in the store's own terms.
@@ -215,6 +217,19 @@ impl Change {
     /// source and id is a conflict, and the whole change fails.
     pub fn publish(&mut self, publication: Publication) {
         self.writes.push(Write::Publish(Box::new(publication)));
+    }
+
+    /// Announces `key` to all replicas: once every one that lives can open by it, all seal by it
+    /// ([`crate::Store::attend`]). Until the former key is forgotten, the store keeps each of the two sealed by the other,
+    /// and opens with either. The commit fails while another change of the key is under way.
+    pub fn announce_key(&mut self, key: PlatformKey) {
+        self.writes.push(Write::AnnounceKey(key));
+    }
+
+    /// Ends the change of the platform's key that is done: from now on the store opens with the new one alone. The
+    /// commit fails where there is none, or something is still sealed by the former key.
+    pub fn forget_former_key(&mut self) {
+        self.writes.push(Write::ForgetFormerKey);
     }
 
     /// Commits only while the lease behind `fence` is held.

@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 
-/// Tells the time. Lifetimes, back-off, rotation and reminders ask it, and nothing else.
+/// Tells the time. Lifetimes, deadlines, back-off, rotation and reminders ask it, and nothing else.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);
 

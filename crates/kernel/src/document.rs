@@ -1,7 +1,11 @@
 //! Documents that people apply, each read by the domain whose kind it is of.
 
+mod shape;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+pub use shape::{in_full, in_part};
 
 use crate::{Error, ErrorKind, Name, Problem, suggest::nearest};
 

@@ -109,6 +109,8 @@ pub struct Error {
     pub problems: Vec<Problem>,
     /// See [`Error::overtaken`].
     overtaken: Option<Box<Overtaken>>,
+    /// See [`Error::unmatched`].
+    unmatched: bool,
     /// See [`Error::after`].
     after: Option<Duration>,
     /// What lies beneath: for the log only.
@@ -133,6 +135,7 @@ impl Error {
             remedy: None,
             problems: Vec::new(),
             overtaken: None,
+            unmatched: false,
             after: None,
             source: None,
         }
@@ -236,6 +239,18 @@ impl Error {
     /// Where those stand who were overtaken at the same.
     pub(crate) fn line(&self) -> Option<&Line> {
         self.overtaken.as_ref()?.line.as_ref()
+    }
+
+    /// Marks it as saying that the revision which the caller named (`If-Match`) is not the present one.
+    #[must_use]
+    pub fn unmatched(mut self) -> Self {
+        self.unmatched = true;
+        self
+    }
+
+    /// See [`Error::unmatched`].
+    pub fn is_unmatched(&self) -> bool {
+        self.unmatched
     }
 
     /// Says when trying again may succeed.

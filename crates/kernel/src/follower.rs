@@ -64,10 +64,16 @@ impl Follower {
     pub async fn current(&self, view: &impl View) -> Result<()> {
         self.store.learn_head().await;
         let head = *self.store.subscribe().borrow();
-        if *self.seen.borrow() >= head {
+        self.reach(view, head).await
+    }
+
+    /// Waits until everything up to `place` in the log is taken in: for whoever tells of the log no more than that.
+    pub async fn reach(&self, view: &impl View, place: i64) -> Result<()> {
+        if *self.seen.borrow() >= place {
             return Ok(());
         }
-        self.catch_up(view).await
+        let head = *self.store.subscribe().borrow();
+        self.catch_up(view, head.max(place)).await
     }
 
     /// Follows the log until `stop`. Without it everything is right, and slower.
@@ -81,7 +87,8 @@ impl Follower {
             if moved.is_err() {
                 return;
             }
-            if let Err(error) = self.catch_up(view).await {
+            let known = *head.borrow();
+            if let Err(error) = self.catch_up(view, known).await {
                 tracing::warn!(
                     view = view.called(),
                     chain = error.chain(),
@@ -95,8 +102,7 @@ impl Follower {
         }
     }
 
-    async fn catch_up(&self, view: &impl View) -> Result<()> {
-        let head = *self.store.subscribe().borrow();
+    async fn catch_up(&self, view: &impl View, head: i64) -> Result<()> {
         let since = Instant::now();
         let mut missed = self.turn.lock().await;
         // Who has waited while another asked in vain does not wait for the same once more: of many, the last

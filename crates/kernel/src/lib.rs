@@ -9,6 +9,7 @@
 // Tests may: a panic is how they fail.
 #![warn(clippy::unwrap_used)]
 
+mod applied;
 pub mod authorization;
 mod backoff;
 pub mod bytes;
@@ -40,6 +41,7 @@ mod tally;
 pub mod term;
 mod turns;
 
+pub use applied::{Applied, ApplyOutcome};
 pub use authorization::{Action, Authorizer, Beginnings, Guard, Ruling, Surroundings, Target};
 pub use backoff::Backoff;
 pub use caller::{Caller, CallerKind};

@@ -23,16 +23,7 @@ pub(crate) fn read_or_create(
     what: &str,
     make: impl FnOnce() -> Result<String>,
 ) -> Result<Secret> {
-    let failed = |error: io::Error| {
-        Error::unavailable(format!(
-            "the {what} in {} cannot be used: {error}",
-            path.display()
-        ))
-        .remedy(disk_remedy(
-            &error,
-            "the file must be readable, and its directory writable, for the user who runs Towpath",
-        ))
-    };
+    let failed = |error: io::Error| unusable(path, what, &error);
     if !path.try_exists().map_err(failed)? {
         create(path, &make()?).map_err(failed)?;
     }
@@ -53,6 +44,22 @@ pub(crate) fn read_or_create(
         tracing::warn!(path = %path.display(), %error, "drafts of a private file may be left beside it");
     }
     Ok(Secret::from(text.trim()))
+}
+
+/// Removes the file at `path`.
+pub(crate) fn remove(path: &Path, what: &str) -> Result<()> {
+    fs::remove_file(path).map_err(|error| unusable(path, what, &error))
+}
+
+fn unusable(path: &Path, what: &str, error: &io::Error) -> Error {
+    Error::unavailable(format!(
+        "the {what} in {} cannot be used: {error}",
+        path.display()
+    ))
+    .remedy(disk_remedy(
+        error,
+        "the file must be readable, and its directory writable, for the user who runs Towpath",
+    ))
 }
 
 /// Writes the file whole or not at all: half a secret would be taken for the secret.

@@ -154,7 +154,8 @@ impl Meta {
                 "`{}` is at revision {}, not {expected}",
                 self.name, self.revision
             ))
-            .remedy("read it again, and decide anew")),
+            .remedy("read it again, and decide anew")
+            .unmatched()),
             _ => Ok(()),
         }
     }

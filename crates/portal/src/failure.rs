@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     NoForm(&'static str),
     /// There is no such page.
     NoPage,
+    /// What is there is not to be opened, or takes no form.
+    NoMethod,
     /// A login that went wrong: what the provider says of it.
     Login(String),
     /// The API, or the way to it.
@@ -114,6 +116,12 @@ impl Failure {
                 404,
                 "There is no such page",
                 "The address leads nowhere in the portal.",
+                "begin at the portal's home",
+            ),
+            Self::NoMethod => said(
+                405,
+                "This is no page to open",
+                "The address takes something else than what was sent to it.",
                 "begin at the portal's home",
             ),
             Self::Login(why) => said(400, "The login did not work", &why, "log in again"),

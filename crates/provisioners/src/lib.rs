@@ -33,7 +33,7 @@ pub use redis::Redis;
 pub use route::Route;
 pub use s3::{Endpoint, S3, S3Config, S3Server};
 pub use secret::{Secret, TeamSecret, TeamSecrets};
-pub use servers::{Servers, ServersConfig};
+pub use servers::{RunningServer, Servers, ServersConfig, running_servers};
 pub use service_port::{ServicePort, ServicePortState};
 pub use template::Template;
 pub use volume::Volume;

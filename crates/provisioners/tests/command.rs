@@ -236,3 +236,17 @@ fn a_program_is_named_by_an_absolute_path_or_by_its_name_in_the_directory() {
     let rules: Vec<_> = problems.iter().map(|p| p.rule.as_str()).collect();
     assert_eq!(rules, ["params/unknown", "params/value", "params/missing"]);
 }
+
+#[test]
+fn a_call_may_take_as_long_as_the_two_runs_of_a_removal() {
+    let limit = |params: Value| {
+        let limit = Command::new().time_limit(&script("true", params));
+        limit.unwrap()
+    };
+    assert!(limit(json!(null)) > Duration::from_secs(2 * 60));
+    let long = limit(json!({ "timeout": 900 }));
+    assert!(long > Duration::from_secs(2 * 900) && long < Duration::from_hours(1));
+    // By a placeholder comes what it resolves to.
+    assert_eq!(limit(json!({ "timeout": "900" })), long);
+    assert_eq!(limit(json!({ "timeout": u64::MAX })), Duration::MAX);
+}

@@ -4,14 +4,31 @@ mod support;
 
 use std::time::Duration;
 
-use delivery::provisioner::Provisioner;
+use delivery::provisioner::{Presence, Provisioner, Request};
 use reqwest::Method;
 use rusty_s3::{S3Action, actions::CreateMultipartUpload};
 use support::{
-    is_secret, output,
+    is_secret, output, request,
     s3::{SIGNED_FOR, Workload, made, server},
 };
 use towpath_provisioners::S3;
+
+#[tokio::test]
+async fn names_of_any_length_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let s3 = S3::own(&server(directory.path()).await);
+    let long = "n-".repeat(32)[..63].to_owned();
+    let mut asked = Request {
+        environment: long.clone(),
+        ..request("s3", &format!("{long}.{long}"), serde_json::Value::Null)
+    };
+    let made = s3.provision(&asked).await.unwrap();
+    asked.state = made.state.clone();
+    let bucket = Workload::new(&made);
+    assert_eq!(bucket.put("a", "b").await.status(), 200);
+    s3.remove(&asked).await.unwrap();
+    assert_eq!(s3.presence(&asked).await, Presence::Absent);
+}
 
 #[tokio::test]
 async fn objects_come_back_as_they_were_put() {

@@ -4,7 +4,7 @@ mod support;
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use delivery::provisioner::{Presence, Provisioner};
+use delivery::provisioner::{Presence, Provisioner, Request};
 use serde_json::json;
 use support::{output, request};
 use towpath_provisioners::Volume;
@@ -41,6 +41,21 @@ async fn each_instance_has_a_directory_of_its_own_that_outlives_a_second_call() 
     ];
     listed.sort();
     assert_eq!(volume.inventory(one.platform).await.unwrap(), listed);
+}
+
+#[tokio::test]
+async fn names_of_any_length_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let volume = Volume::new(directory.path());
+    let long = "n-".repeat(32)[..63].to_owned();
+    let asked = Request {
+        environment: long.clone(),
+        ..request("volume", &format!("{long}.{long}"), json!(null))
+    };
+    let source = output(&volume.provision(&asked).await.unwrap(), "source");
+    std::fs::write(format!("{source}/kept"), "data").unwrap();
+    volume.remove(&asked).await.unwrap();
+    assert_eq!(volume.presence(&asked).await, Presence::Absent);
 }
 
 #[tokio::test]

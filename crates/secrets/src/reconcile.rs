@@ -51,6 +51,9 @@ pub trait DeployKeys: Send + Sync + 'static {
 pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// So long before, the next one is drawn: what fails on the way has the time to be tried again.
 const EARLY: Duration = Duration::from_hours(1);
+/// For so long after a key was drawn it is not looked for where keys are kept: what answers may not have it yet, as
+/// another node of the store.
+const SETTLED: Duration = Duration::from_mins(1);
 /// The name under which a pending key is sealed.
 const PENDING: &str = "pending";
 
@@ -111,6 +114,13 @@ impl Reconciler for DeployCredentials {
             (None, None) => Ok(Next::Idle),
             (None, Some(credential)) => look.forget(credential).await,
             (Some(account), None) => look.begin(account).await,
+            // The account was made anew for another environment: the key of the former one is in that one's place.
+            (Some(account), Some(credential))
+                if environment_of(&account) != credential.spec.environment =>
+            {
+                look.forget(credential).await?;
+                Ok(Next::After(Duration::ZERO))
+            }
             (Some(account), Some(credential)) => look.keep(account, credential).await,
         }
     }
@@ -133,7 +143,7 @@ impl Look<'_> {
     async fn begin(&self, account: Resource<ServiceAccount>) -> Result<Next> {
         let (team, name) = (account.meta.scope.as_str(), account.meta.name.as_str());
         let spec = DeployCredentialSpec {
-            environment: account.spec.environment.clone().unwrap_or_default(),
+            environment: environment_of(&account).to_owned(),
             rotation: 0,
             ending: Vec::new(),
         };
@@ -173,16 +183,33 @@ impl Look<'_> {
             && going_on.contains(&stored.id.as_str())
         {
             self.end(&account, &ending).await?;
+            let age = Duration::try_from(now.duration_since(stored.created));
+            if age.unwrap_or_default() < SETTLED {
+                return Ok(Next::After(SETTLED));
+            }
             let due = stored.created.checked_add(LIFETIME.saturating_sub(EARLY));
             let left = due.unwrap_or(Timestamp::MAX).duration_since(now);
             if let Ok(left) = Duration::try_from(left)
                 && !left.is_zero()
+                && self.is_kept(&credential, stored).await?
             {
                 return Ok(Next::After(left));
             }
         }
         let credential = self.draw(credential, now).await?;
         self.finish(credential).await
+    }
+
+    /// Whether the key that was kept last is still the newest value: values may be in another store since, or in
+    /// one that was set back.
+    async fn is_kept(
+        &self,
+        credential: &Resource<DeployCredential>,
+        stored: &StoredKey,
+    ) -> Result<bool> {
+        let values = &self.rotation.values;
+        let kept = values.info(&secret_of(credential)?).await?;
+        Ok(kept.is_some_and(|kept| kept.version == stored.version))
     }
 
     async fn end(&self, account: &Resource<ServiceAccount>, keys: &[&str]) -> Result<()> {
@@ -292,7 +319,7 @@ impl Look<'_> {
         Ok(values.put(&self.by, secret, write).await?.version)
     }
 
-    /// The account has gone, and its keys with it.
+    /// The account has gone, and its keys with it: what is kept of it goes.
     async fn forget(&self, credential: Resource<DeployCredential>) -> Result<Next> {
         let secret = secret_of(&credential)?;
         self.rotation.values.delete(&self.by, &secret, None).await?;
@@ -301,6 +328,11 @@ impl Look<'_> {
         self.context.store.commit(change).await?;
         Ok(Next::Idle)
     }
+}
+
+/// The environment that an account deploys to.
+fn environment_of(account: &Resource<ServiceAccount>) -> &str {
+    account.spec.environment.as_deref().unwrap_or_default()
 }
 
 /// Where a credential's key is kept.

@@ -69,7 +69,7 @@ pub(crate) fn require_version(
     newest: u64,
 ) -> Result<()> {
     match expected {
-        Some(expected) if expected != newest => Err(conflict(secret, expected)),
+        Some(expected) if expected != newest => Err(conflict(secret, expected).unmatched()),
         _ => Ok(()),
     }
 }

@@ -18,7 +18,7 @@ use identity::{
 };
 use kernel::{
     Caller, Change, Error, Key, Kind as _, Name, Problem, Result,
-    document::{API_VERSION, Refusals, refused_at, shaped},
+    document::{API_VERSION, Refusals, in_full, refused_at},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -186,13 +186,14 @@ fn read_all(documents: &[(String, Value)]) -> (Vec<(usize, Read)>, Vec<Problem>)
                 }
                 read.push((index, one));
             }
-            Err(problem) => problems.push(problem),
+            Err(wrong) => problems.extend(wrong),
         }
     }
     (read, problems)
 }
 
-fn read_one(document: &Value, place: &str) -> Result<Read, Problem> {
+/// What one document says; else all that is wrong with it.
+fn read_one(document: &Value, place: &str) -> Result<Read, Vec<Problem>> {
     let kind = document["kind"].as_str().unwrap_or_default();
     let (meta, said) = match kind {
         Upstream::KIND => declared(document, place, Declared::Upstream),
@@ -201,21 +202,19 @@ fn read_one(document: &Value, place: &str) -> Result<Read, Problem> {
         ServiceAccount::KIND => declared(document, place, Declared::Account),
         WorkloadTrust::KIND => declared(document, place, Declared::Trust),
         _ => {
-            let read: Envelope<NewSubscription> = shaped(document, place)?;
+            let read: Envelope<NewSubscription> = in_full(document, place)?;
             Ok((read.metadata, Said::Subscription(read.spec)))
         }
     }?;
     let at = format!("{place}.metadata.team");
     match &meta.team {
         None if TEAMS.contains(&kind) => {
-            return Err(
-                Problem::new("document/team", at, "it does not say whose it is")
-                    .remedy("write `team: TEAM` beside its name"),
-            );
+            let problem = Problem::new("document/team", at, "it does not say whose it is");
+            return Err(vec![problem.remedy("write `team: TEAM` beside its name")]);
         }
         Some(_) if !TEAMS.contains(&kind) && kind != Subscription::KIND => {
-            return Err(Problem::new("document/team", at, "it is the platform's")
-                .remedy("leave `team` out"));
+            let problem = Problem::new("document/team", at, "it is the platform's");
+            return Err(vec![problem.remedy("leave `team` out")]);
         }
         _ => {}
     }
@@ -231,7 +230,7 @@ fn declared<S: DeserializeOwned>(
     document: &Value,
     place: &str,
     what: impl FnOnce(S) -> Declared,
-) -> Result<(Meta, Said), Problem> {
-    let read: Envelope<S> = shaped(document, place)?;
+) -> Result<(Meta, Said), Vec<Problem>> {
+    let read: Envelope<S> = in_full(document, place)?;
     Ok((read.metadata, Said::Identity(what(read.spec))))
 }

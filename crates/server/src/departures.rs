@@ -5,7 +5,10 @@ mod in_use;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use delivery::{model::ResourceInstance, service::Delivery};
+use delivery::{
+    model::{Remnant, RemnantSpec, ResourceInstance},
+    service::Delivery,
+};
 use identity::service::{DepartureItem, DepartureOutcome, Rotations, Told};
 use kernel::{Caller, Error, Kind as _, Resource, Result};
 use secrets::{
@@ -38,6 +41,7 @@ impl Rotations for Departures {
         match told.kind.as_str() {
             TeamSecret::KIND => self.secret(caller, &told.scope, &told.name, number).await,
             ResourceInstance::KIND => self.resource(caller, told, rotation(number)).await,
+            Remnant::KIND => self.remnant(told).await,
             other => Err(Error::internal(
                 "a value of this kind is not rotated",
                 other.to_owned(),
@@ -173,6 +177,31 @@ impl Departures {
             self.one(caller, &instance, told, known, &mut items).await;
         }
         Ok(items)
+    }
+
+    /// What may be left of a resource that was given up no rotation reaches: its login ends when somebody removes it.
+    async fn remnant(&self, told: &Told) -> Result<Vec<DepartureItem>> {
+        let name = &told.name;
+        let item = |outcome| DepartureItem::new(Remnant::KIND, &told.scope, name, outcome);
+        let store = self.delivery.store();
+        let Some(remnant) = store.get::<Remnant>(&told.scope, name).await? else {
+            return Ok(vec![item(DepartureOutcome::Ended)]);
+        };
+        let RemnantSpec {
+            environment,
+            node,
+            left_by,
+            ..
+        } = &remnant.spec;
+        let left: Vec<_> = left_by.iter().map(ToString::to_string).collect();
+        let why = format!(
+            "{environment}/{node} could not be removed and was given up: an operator removes what may be left of it \
+             ({}), then forgets it",
+            left.join(", ")
+        );
+        let commands = ["get", "delete"].map(|verb| format!("towpath {verb} remnant {name}"));
+        let by_hand = item(DepartureOutcome::ByHand).because(why);
+        Ok(vec![by_hand.by(commands.to_vec())])
     }
 
     /// Renews one instance, where its rotation is still `known`: of a team's secret the secret first, unless it hands

@@ -26,7 +26,7 @@ impl Credentials for DeployAccounts {
 
     async fn ensure(&self, caller: &Caller, team: &str, namespace: &str) -> Result<Option<String>> {
         let identity = &self.identity.0;
-        let name = format!("deploy-{namespace}");
+        let name = account_of(namespace);
         let store = identity.store();
         let found = store.get::<ServiceAccount>(team, &name).await?;
         let is_for = |spec: &ServiceAccountSpec| {
@@ -64,6 +64,11 @@ impl Credentials for DeployAccounts {
     }
 }
 
+/// The platform's own account that deploys to a namespace.
+pub(crate) fn account_of(namespace: &str) -> String {
+    format!("deploy-{namespace}")
+}
+
 /// Said of an account whose first key is on its way.
 const NO_KEY: &str = "its first key is being drawn";
 
@@ -97,8 +102,7 @@ impl DeployAccounts {
             ))
             .caused_by(error)
         })?;
-        let missing =
-            || format!("its key is not kept as `{secret}` any more: it is when it is rotated");
+        let missing = || format!("its key is not kept as `{secret}` any more: another is drawn");
         Ok(kept.is_none().then(missing))
     }
 }

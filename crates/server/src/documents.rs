@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use catalog::{Catalog, service::Done};
-use delivery::{
-    api::{Applied, ApplyOutcome},
-    documents::Documents,
-};
+use catalog::Catalog;
+use delivery::{api::Applied, documents::Documents};
 use fleet::Fleet;
-use kernel::{Caller, Change, Error, Key, Kind as _, Result, document::Refusals};
+use kernel::{Caller, Change, Error, Kind as _, Result, document::Refusals};
 use serde_json::Value;
 
 /// Several domains' documents, each to the first that takes it.
@@ -84,21 +81,7 @@ impl Documents for CatalogDocuments {
         documents: &[(String, Value)],
         change: &mut Change,
     ) -> Result<Vec<Applied>> {
-        let applied = self.0.apply(caller, documents, change).await?.into_iter();
-        let answer = applied.map(|one| Applied {
-            kind: catalog::model::StarterKit::KIND.into(),
-            key: Some(Key::of::<catalog::model::StarterKit>("", &one.name)),
-            name: one.name,
-            outcome: match one.done {
-                Some(Done::Created) => ApplyOutcome::Created,
-                Some(Done::Changed) => ApplyOutcome::Changed,
-                None => ApplyOutcome::Unchanged,
-            },
-            revision: None,
-            missing: None,
-            differs: Vec::new(),
-        });
-        Ok(answer.collect())
+        self.0.apply(caller, documents, change).await
     }
 }
 
@@ -121,20 +104,6 @@ impl Documents for FleetDocuments {
         documents: &[(String, Value)],
         change: &mut Change,
     ) -> Result<Vec<Applied>> {
-        let applied = self.0.cluster_apply(caller, documents, change).await?;
-        let answer = applied.into_iter().map(|one| Applied {
-            kind: fleet::model::Cluster::KIND.into(),
-            key: Some(Key::of::<fleet::model::Cluster>("", &one.name)),
-            name: one.name,
-            outcome: match one.is_new {
-                Some(true) => ApplyOutcome::Created,
-                Some(false) => ApplyOutcome::Changed,
-                None => ApplyOutcome::Unchanged,
-            },
-            revision: None,
-            missing: None,
-            differs: Vec::new(),
-        });
-        Ok(answer.collect())
+        self.0.cluster_apply(caller, documents, change).await
     }
 }

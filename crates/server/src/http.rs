@@ -1,5 +1,7 @@
 //! The OpenAPI document of the whole API, and what tells whether the platform is well.
 
+mod refusals;
+
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
@@ -59,6 +61,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     }
     every_caller_may_say_why(&mut document);
     every_write_takes_a_key(&mut document);
+    refusals::every_refusal_is_told(&mut document);
     document
 }
 
@@ -79,10 +82,14 @@ fn takes_a_key(path: &str) -> bool {
     path.starts_with("/v1/") && !WITHOUT_KEY.contains(&path)
 }
 
-/// The routes, which honour the keys of requests where they take them.
+/// The routes, which honour the keys of requests where they take them; and what is no route, or takes another method,
+/// is a problem.
 pub(crate) fn keyed(routes: Router, store: Store, digest_key: Secret) -> Router {
     let keys = IdempotencyKeys { store, digest_key };
-    routes.route_layer(from_fn_with_state(keys, idempotent))
+    routes
+        .route_layer(from_fn_with_state(keys, idempotent))
+        .fallback(kernel::http::no_such_route)
+        .method_not_allowed_fallback(kernel::http::no_such_method)
 }
 
 async fn idempotent(keys: State<IdempotencyKeys>, request: Request, next: Next) -> Response {

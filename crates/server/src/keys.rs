@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Config,
-    turning::{self, Turning},
+    turning::{self, Source, Turning},
 };
 
 /// The platform's own record: one in a store, so that replicas agree on what was drawn.
@@ -73,18 +73,14 @@ pub(crate) async fn sealer(config: &Config) -> Result<(Sealer, Arc<Turning>)> {
         turning::pass_on(&file)?;
         PlatformKey::from_file(&file, kms).await?
     };
-    let cannot = if is_given {
-        Some("its key is given in TOWPATH_PLATFORM_KEY, which a process reads once")
-    } else if !config.store_url().starts_with("sqlite:") {
-        Some("other replicas may use its store, which have to know a key before one seals by it")
+    let source = if is_given {
+        Source::Environment
     } else {
-        None
+        Source::File
     };
+    let is_shared = !config.store_url().starts_with("sqlite:");
     if let (Some(kms), false) = (kms, current.is_wrapped()) {
-        tracing::warn!(
-            "{}",
-            unguarded(&file, is_given, cannot.is_none(), &kms.name())
-        );
+        tracing::warn!("{}", unguarded(&file, source, &kms.name()));
     }
     let mut sealer = Sealer::new(current);
     for file in &config.former_key_files {
@@ -94,33 +90,37 @@ pub(crate) async fn sealer(config: &Config) -> Result<(Sealer, Arc<Turning>)> {
     if before.exists() {
         sealer = sealer.with_former(PlatformKey::from_existing(&before, kms).await?);
     }
+    // One that replicas have agreed on seals before it takes its place in the file.
+    let next = turning::next(&file);
+    if source == Source::File && next.exists() {
+        sealer = sealer.with_former(PlatformKey::from_existing(&next, kms).await?);
+    }
     if let Some(key) = PlatformKey::from_env("TOWPATH_FORMER_PLATFORM_KEY", kms).await? {
         sealer = sealer.with_former(key);
     }
-    let turning = Turning::new(file, transit, sealer.clone(), cannot);
+    let turning = Turning::new(file, transit, sealer.clone(), source, is_shared);
     Ok((sealer, Arc::new(turning)))
 }
 
-/// That the key in `file`, or in the environment where it `is_given` there, is in plain text although `kms` was to
-/// guard it, and what to do: a key that was in plain text once may have been copied, so that another takes its
-/// place; while the platform runs, where that `can_turn`.
-fn unguarded(file: &Path, is_given: bool, can_turn: bool, kms: &str) -> String {
+/// That the key from `source`, `file` where it is one, is in plain text although `kms` was to guard it, and what to
+/// do: a key that was in plain text once may have been copied, so that another takes its place.
+fn unguarded(file: &Path, source: Source, kms: &str) -> String {
     let file = file.display();
-    let place = if is_given {
-        "TOWPATH_PLATFORM_KEY".to_owned()
-    } else {
-        file.to_string()
-    };
-    let way = if can_turn {
-        format!(
-            "call `towpath rekey --new-key`, and destroy the former key once that is done, which is kept as \
-             {file}.former-ID"
-        )
-    } else {
-        format!(
-            "move {place} to {file}.former (and take TOWPATH_PLATFORM_KEY out of the environment), start with \
-             `--former-key-file {file}.former`, call `towpath rekey`, and destroy the former key once that is done"
-        )
+    let (place, way) = match source {
+        Source::File => (
+            file.to_string(),
+            format!(
+                "call `towpath rekey --new-key`, and destroy the former key once that is done, which is kept as \
+                 {file}.former-ID"
+            ),
+        ),
+        Source::Environment => (
+            "TOWPATH_PLATFORM_KEY".to_owned(),
+            format!(
+                "move TOWPATH_PLATFORM_KEY to {file}.former, out of the environment, start with \
+                 `--former-key-file {file}.former`, call `towpath rekey`, and destroy the former key once that is done"
+            ),
+        ),
     };
     format!(
         "the platform's key in {place} is not encrypted: {kms} does not guard it, and whoever has it opens all \
@@ -166,20 +166,15 @@ mod tests {
     #[test]
     fn a_key_in_plain_text_is_changed_in_the_way_that_this_platform_can() {
         let file = Path::new("/data/platform.key");
-        let turned = unguarded(file, false, true, "the service");
+        let turned = unguarded(file, Source::File, "the service");
         assert!(turned.contains("`towpath rekey --new-key`"), "{turned}");
         assert!(!turned.contains("--former-key-file"), "{turned}");
-        for (is_given, place) in [
-            (true, "move TOWPATH_PLATFORM_KEY to"),
-            (false, "move /data/platform.key to"),
-        ] {
-            let moved = unguarded(file, is_given, false, "the service");
-            assert!(moved.contains(place), "{moved}");
-            assert!(
-                moved.contains("--former-key-file /data/platform.key.former"),
-                "{moved}"
-            );
-            assert!(!moved.contains("--new-key"), "{moved}");
-        }
+        let moved = unguarded(file, Source::Environment, "the service");
+        assert!(moved.contains("move TOWPATH_PLATFORM_KEY to"), "{moved}");
+        assert!(
+            moved.contains("--former-key-file /data/platform.key.former"),
+            "{moved}"
+        );
+        assert!(!moved.contains("--new-key"), "{moved}");
     }
 }

@@ -17,7 +17,9 @@ mod deploy_accounts;
 mod documents;
 mod http;
 mod keys;
+mod kinds;
 mod lead;
+mod machine;
 mod metrics;
 mod parts;
 mod patience;
@@ -27,11 +29,12 @@ mod run;
 mod team_ports;
 mod turning;
 
-pub use adapters::shim_main;
+pub use adapters::{running_servers, shim_main};
 pub use buckets::buckets_elsewhere;
 pub use config::{Config, HostsFile, S3Endpoint, Servers};
 pub use http::document as openapi;
 pub use identity::Lifetimes;
+pub use provisioners::RunningServer;
 pub use run::{Running, start};
 
 /// The claim of tokens that lists groups where nothing else is configured.

@@ -2,8 +2,6 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::unix::fs::DirBuilderExt,
-    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -22,7 +20,7 @@ use identity::{
 };
 use kernel::{
     Driver, DriverHandle, Error, ErrorKind, Guard, Result, Secret, Store,
-    http::{AdminToken, Authenticator, Rooms, Strangers},
+    http::{AdminToken, Authenticator, Rooms, Strangers, access_routes},
 };
 use portal::Portal;
 use publications::Publications;
@@ -34,12 +32,10 @@ use teams::{
         IntegrationChanges, Integrations, Measuring, Onboarding, PeopleChanges, ToolCredentials,
     },
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config,
-    actions::ACTIONS,
+    Config, actions,
     adapters::{Adapters, DeployKeysOf},
     apart::Apart,
     api,
@@ -48,7 +44,8 @@ use crate::{
     departures::Departures,
     deploy_accounts::DeployAccounts,
     documents::{AllDocuments, CatalogDocuments, FleetDocuments},
-    keys, lead,
+    keys, kinds, lead,
+    machine::{address, holder, listen, make_directory},
     metrics::{self, Metrics},
     parts::Parts,
     rekey::{self, Rekey, Rekeying},
@@ -100,6 +97,13 @@ pub async fn start(config: Config) -> Result<Running> {
 
     let (sealer, turning) = keys::sealer(&config).await?;
     let store = Store::open(&config.store_url(), sealer).await?;
+    let stop = CancellationToken::new();
+    let mut parts = Parts::default();
+    turning.join(&store).await?;
+    parts.run(
+        "the change of the platform's key",
+        turning.clone().follow(store.clone(), stop.clone()),
+    );
     let admin = AdminToken::from_file(&config.data.join("admin.token"))?;
     let admin_token = admin.token().clone();
     let key = keys::digest_key(&store).await?;
@@ -121,6 +125,7 @@ pub async fn start(config: Config) -> Result<Running> {
     .await?;
     let registry = Registry::load(store.clone(), config.reserved_groups()).await?;
     let guard = Guard::new(store.clone(), adapters.authorizer.clone()).since(registry.clone());
+    let clock = Clock::system();
     let delivery = Arc::new(Delivery::new(
         store.clone(),
         adapters.engines.clone(),
@@ -132,6 +137,7 @@ pub async fn start(config: Config) -> Result<Running> {
             gateway_port: gateway.port(),
             default_engine: config.engine.clone(),
             default_timeout_seconds: 300,
+            clock: clock.clone(),
         },
         key.clone(),
     ));
@@ -146,7 +152,7 @@ pub async fn start(config: Config) -> Result<Running> {
     ));
     let fleet = Arc::new(Fleet::new(store.clone(), guard.clone()));
     let installed = lead::install_unless_led(&delivery, &catalog).await?;
-    let identity = Identity::start(store.clone(), guard.clone(), identity, Clock::system());
+    let identity = Identity::start(store.clone(), guard.clone(), identity, clock);
     let identity = Arc::new(identity.await?);
     let subscriptions = Arc::new(Subscriptions::new(
         store.clone(),
@@ -156,7 +162,7 @@ pub async fn start(config: Config) -> Result<Running> {
     )?);
     identity.know_webhooks(Arc::new(OfSubscriptions(subscriptions.clone())));
     let authenticator = Registered::new(Either::new(admin, identity.verifier()), registry.clone());
-    let of_identity = OfIdentity(identity.clone());
+    let of_identity = OfIdentity::beside(identity.clone(), &registry);
     let teams = Arc::new(Teams::new(
         store.clone(),
         guard.clone(),
@@ -197,8 +203,6 @@ pub async fn start(config: Config) -> Result<Running> {
 
     let measuring = Measuring::start(teams.clone()).await?;
 
-    let stop = CancellationToken::new();
-    let mut parts = Parts::default();
     let (refusing, until) = (guard.clone(), stop.clone());
     parts.run("the log of refusals", async move {
         refusing.tell_refusals(until).await;
@@ -314,7 +318,7 @@ pub async fn start(config: Config) -> Result<Running> {
             publications: publications.clone(),
         }))
         .merge(publications::http::routes(publications))
-        .merge(kernel::http::access_routes(guard.clone(), ACTIONS))
+        .merge(access_routes(guard.clone(), actions::ACTIONS, kinds::KINDS))
         .merge(kernel::http::routes(store.clone(), guard, stop.clone()))
         .merge(portal::http::routes(Arc::new(Portal::new(
             store.clone(),
@@ -322,7 +326,6 @@ pub async fn start(config: Config) -> Result<Running> {
         ))))
         .merge(crate::http::routes(store.clone()));
     let router = crate::http::keyed(router, store, key)
-        .fallback(kernel::http::no_such_route)
         .layer(middleware::from_fn_with_state(
             identity,
             identity::http::note_automation,
@@ -416,54 +419,10 @@ fn portal_settings(identity: &Identity, api: SocketAddr) -> portal::Settings {
     }
 }
 
-/// Who holds the lease, for people: machine and process.
-fn holder() -> String {
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    format!("{host}/{}", std::process::id())
-}
-
-pub(crate) fn make_directory(path: &Path) -> Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| {
-            Error::unavailable(format!(
-                "cannot make the data directory {}: {error}",
-                path.display()
-            ))
-            .remedy(kernel::error::disk_remedy(
-                &error,
-                "give another with --data or TOWPATH_DATA",
-            ))
-        })
-}
-
-async fn listen(address: SocketAddr, what: &str, flag: &str) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let message = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                format!("{what} cannot listen on {address}: another program listens there")
-            }
-            _ => format!("{what} cannot listen on {address}: {error}"),
-        };
-        Error::unavailable(message).remedy(format!(
-            "stop that program, or choose another address with {flag}"
-        ))
-    })
-}
-
-fn address(listener: &TcpListener) -> Result<SocketAddr> {
-    listener
-        .local_addr()
-        .map_err(|e| Error::internal("a listener has no address", e))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     /// A platform of its own that starts no server.

@@ -1,37 +1,32 @@
 //! What others do for teams: identity's sources that know who is in a group, and its deploy credentials;
 //! delivery's environments, which end with their team.
 
+mod belongings;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use delivery::{
-    api::{Applied, ApplyOutcome},
-    documents::Documents,
-    ending::Ends,
-    model::{Environment, EnvironmentRole},
-    service::Delivery,
-};
+use delivery::{api::Applied, documents::Documents, ending::Ends, service::Delivery};
 use identity::{
     Identity,
     model::{LocalGroup, ServiceAccount, Upstream, UpstreamKind, WorkloadTrust},
     service::{
-        PersonGroups, PersonalCredential, Tools, UpstreamGroup, UpstreamMembers, Webhook, Webhooks,
-        Whom,
+        Customers as GroupCustomers, PersonGroups, PersonalCredential, Tools, UpstreamGroup,
+        UpstreamMembers, Webhook, Webhooks, Whom,
     },
 };
 use jiff::Timestamp;
 use kernel::{Caller, Change, ErrorKind, Event, Kind as _, Name, Query, Resource, Result};
-use secrets::{SecretStore, model::SecretRef};
+use secrets::SecretStore;
 use serde_json::Value;
 use subscriptions::{Subscriptions, model::Subscription, port::Customers};
 use teams::{
     Registry, Teams,
     port::{
-        Belongings, Group, GroupsOf, Held, Identified, Left, LocalGroups, Member, MembershipSource,
-        Role, SecretNames, Upstreams,
+        Group, GroupsOf, Identified, LocalGroups, Member, MembershipSource, SecretNames, Upstreams,
     },
 };
 use uuid::Uuid;
@@ -42,6 +37,14 @@ const LOCAL: &str = "local";
 /// Identity, as teams know it.
 #[derive(Clone)]
 pub(crate) struct OfIdentity(pub(crate) Arc<Identity>);
+
+impl OfIdentity {
+    /// Identity, which knows from `registry` whose its groups are.
+    pub(crate) fn beside(identity: Arc<Identity>, registry: &Arc<Registry>) -> Self {
+        identity.know_customers(Arc::new(OfTeams(registry.clone())));
+        Self(identity)
+    }
+}
 
 #[async_trait]
 impl MembershipSource for OfIdentity {
@@ -163,6 +166,15 @@ impl MembershipSource for OfUpstream {
         })
     }
 
+    async fn last_said(
+        &self,
+        subject: &str,
+        group: &str,
+        id: Option<&str>,
+    ) -> Result<Option<bool>> {
+        self.identity.upstream_last_said(subject, group, id).await
+    }
+
     async fn let_in(&self, group: &str, id: Option<&str>) -> Result<BTreeSet<String>> {
         self.identity.upstream_seen(&self.name, group, id).await
     }
@@ -258,32 +270,7 @@ fn absent(removed: Result<()>) -> Result<()> {
     }
 }
 
-#[async_trait]
-impl Belongings for OfIdentity {
-    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
-        let store = self.0.store();
-        let accounts = store.keys(ServiceAccount::KIND, Some(team)).await?;
-        Ok((!accounts.is_empty()).then_some("service accounts"))
-    }
-
-    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
-        let store = self.0.store();
-        let all = Query::scope(team);
-        for trust in store.list_all::<WorkloadTrust>(&all).await? {
-            absent(
-                self.0
-                    .trust_delete(caller, team, &trust.meta.name, None)
-                    .await,
-            )?;
-        }
-        for account in store.list_all::<ServiceAccount>(&all).await? {
-            self.account_end(caller, team, &account.meta.name).await?;
-        }
-        Ok(vec![])
-    }
-}
-
-/// The registry of teams, as subscriptions know it.
+/// The registry of teams, as subscriptions and identity know it.
 pub(crate) struct OfTeams(pub(crate) Arc<Registry>);
 
 #[async_trait]
@@ -297,22 +284,20 @@ impl Customers for OfTeams {
     }
 }
 
-/// Subscriptions, as teams and identity know them.
-pub(crate) struct OfSubscriptions(pub(crate) Arc<Subscriptions>);
-
 #[async_trait]
-impl Belongings for OfSubscriptions {
-    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
-        let store = self.0.store();
-        let all = store.keys(Subscription::KIND, Some(team)).await?;
-        Ok((!all.is_empty()).then_some("subscriptions"))
-    }
-
-    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
-        self.0.remove_all_of(caller, team).await?;
-        Ok(vec![])
+impl GroupCustomers for OfTeams {
+    async fn of_group(&self, group: &str) -> Result<Vec<String>> {
+        self.0.current().await?;
+        Ok(self.0.of_groups(&GroupsOf {
+            source: LOCAL.into(),
+            names: vec![group.into()],
+            ids: BTreeMap::new(),
+        }))
     }
 }
+
+/// Subscriptions, as teams and identity know them.
+pub(crate) struct OfSubscriptions(pub(crate) Arc<Subscriptions>);
 
 #[async_trait]
 impl Webhooks for OfSubscriptions {
@@ -359,71 +344,8 @@ impl SecretNames for OfSecrets {
     }
 }
 
-#[async_trait]
-impl Belongings for OfSecrets {
-    fn go_last(&self) -> bool {
-        true
-    }
-
-    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
-        let secrets = self.0.list(&Name::new(team)?).await?;
-        Ok((!secrets.is_empty()).then_some("secrets"))
-    }
-
-    async fn remove(&self, caller: &Caller, team: &str, _: bool) -> Result<Vec<Left>> {
-        for secret in self.0.list(&Name::new(team)?).await? {
-            let secret = SecretRef::new(team, &secret.name)?;
-            self.0.delete(caller, &secret, None).await?;
-        }
-        Ok(vec![])
-    }
-}
-
 /// Delivery, as teams know it.
 pub(crate) struct OfDelivery(pub(crate) Arc<Delivery>);
-
-#[async_trait]
-impl Belongings for OfDelivery {
-    async fn holder(&self, namespace: &str) -> Result<Option<String>> {
-        let store = self.0.store();
-        let found = store.get::<Environment>("", namespace).await?;
-        Ok(found.map(|environment| environment.spec.team))
-    }
-
-    async fn roles(&self) -> Result<Option<Vec<Role>>> {
-        let store = self.0.store();
-        let roles = store.list_all::<EnvironmentRole>(&Query::default()).await?;
-        let role = |role: Resource<EnvironmentRole>| Role {
-            standard: role.spec.is_standard(&role.meta.name),
-            name: role.meta.name,
-        };
-        Ok(Some(roles.into_iter().map(role).collect()))
-    }
-
-    async fn has(&self, team: &str) -> Result<Option<&'static str>> {
-        let store = self.0.store();
-        let all = store.list_all::<Environment>(&Query::default()).await?;
-        let has_one = all.iter().any(|one| one.spec.team == team);
-        Ok(has_one.then_some("environments"))
-    }
-
-    async fn holds(&self, team: &str, namespace: Option<&str>) -> Result<Vec<Held>> {
-        let all = self.0.team_data(team, namespace).await?.into_iter();
-        let held = all.map(|one| Held {
-            environment: one.environment,
-            what: one.what,
-            dump: one.dump,
-            protected: one.protected,
-        });
-        Ok(held.collect())
-    }
-
-    async fn remove(&self, caller: &Caller, team: &str, protected: bool) -> Result<Vec<Left>> {
-        let left = self.0.team_remove(caller, team, protected).await?;
-        let left = left.into_iter();
-        Ok(left.map(|(what, kept)| Left { what, kept }).collect())
-    }
-}
 
 /// The documents of teams, as delivery's `apply` takes them.
 pub(crate) struct TeamDocuments(pub(crate) Arc<Teams>);
@@ -444,20 +366,6 @@ impl Documents for TeamDocuments {
         documents: &[(String, Value)],
         change: &mut Change,
     ) -> Result<Vec<Applied>> {
-        let applied = self.0.apply(caller, documents, change).await?.into_iter();
-        let answer = applied.map(|one| Applied {
-            kind: one.kind.into(),
-            name: one.name,
-            outcome: match one.outcome {
-                teams::service::Outcome::Created => ApplyOutcome::Created,
-                teams::service::Outcome::Changed => ApplyOutcome::Changed,
-                teams::service::Outcome::Unchanged => ApplyOutcome::Unchanged,
-            },
-            revision: None,
-            missing: None,
-            differs: Vec::new(),
-            key: Some(one.key),
-        });
-        Ok(answer.collect())
+        self.0.apply(caller, documents, change).await
     }
 }

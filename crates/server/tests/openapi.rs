@@ -67,6 +67,44 @@ fn what_is_referred_to_is_there() {
 }
 
 #[test]
+fn every_operation_says_how_it_refuses() {
+    let document = serde_json::to_value(server::openapi()).expect("it can be serialized");
+    let mut checked = 0;
+    for (path, item) in document["paths"].as_object().expect("an object") {
+        for (method, operation) in item.as_object().expect("an object") {
+            let Some(responses) = operation["responses"].as_object() else {
+                continue;
+            };
+            let is_open = operation.get("security").is_some();
+            let takes_body = operation.get("requestBody").is_some();
+            let expected = [("401", !is_open), ("403", !is_open), ("503", !is_open)]
+                .into_iter()
+                .chain([("413", takes_body), ("422", takes_body)]);
+            for (status, _) in expected.filter(|(_, given)| *given) {
+                assert!(responses.contains_key(status), "{method} {path}: {status}");
+            }
+            let refusals = responses.iter();
+            for (status, refusal) in refusals.filter(|(status, _)| status.as_str() >= "400") {
+                let what = format!("{method} {path}: {status}");
+                let shared = refusal["$ref"].as_str().map(|place| {
+                    let found = document.pointer(place.trim_start_matches('#'));
+                    found.unwrap_or_else(|| panic!("{what}: {place} is not there"))
+                });
+                let refusal = shared.unwrap_or(refusal);
+                assert!(refusal["description"].is_string(), "{what}");
+                let schema = &refusal["content"]["application/problem+json"]["schema"];
+                assert_eq!(
+                    schema["$ref"], "#/components/schemas/ProblemDocument",
+                    "{what}"
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 500, "{checked}");
+}
+
+#[test]
 fn it_is_openapi_3_1() {
     let document = serde_json::to_value(server::openapi()).expect("it can be serialized");
     assert_eq!(document["openapi"], "3.1.0");

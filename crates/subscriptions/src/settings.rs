@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{Backoff, outbound::Reach};
+use kernel::{Backoff, Clock, outbound::Reach};
 
 /// How events are passed on.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Settings {
     pub dead_letters: usize,
     /// The words by which the platform's own types of events begin; none: any may.
     pub words: &'static [&'static str],
+    /// By what time former secrets end, and what is said is dated.
+    pub clock: Clock,
 }
 
 impl Settings {
@@ -47,6 +49,7 @@ impl Default for Settings {
             per_team: Self::PER_TEAM,
             dead_letters: 1000,
             words: &[],
+            clock: Clock::system(),
         }
     }
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     model::{
-        Allowance, Finding, Interaction, JoinedBy, NetworkPolicies, Quota, TeamSelector, TeamType,
-        Tool,
+        Allowance, ContainerDefaults, Finding, Interaction, JoinedBy, NetworkPolicies, QuotaFields,
+        TeamSelector, TeamType, Tool,
     },
     port::Member,
 };
@@ -197,7 +197,10 @@ pub struct NamespaceFields {
     pub description: Option<String>,
     /// What its workloads may ask for together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quota: Option<Quota>,
+    pub quota: Option<QuotaFields>,
+    /// What counts for containers that do not say what they need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_defaults: Option<ContainerDefaults>,
     /// Who may reach what is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policies: Option<NetworkPolicies>,
@@ -234,12 +237,18 @@ pub struct EnvelopeMeta {
 pub struct NamespaceRequest {
     /// The team that asks.
     pub team: String,
+    /// The role of what backs it; `dev` where nothing is said. Fixed once it is made.
+    #[serde(default)]
+    pub role: Option<String>,
     /// For people.
     #[serde(default)]
     pub description: Option<String>,
     /// What its workloads may ask for together.
     #[serde(default)]
-    pub quota: Option<Quota>,
+    pub quota: Option<QuotaFields>,
+    /// What counts for containers that do not say what they need.
+    #[serde(default)]
+    pub container_defaults: Option<ContainerDefaults>,
     /// Who may reach what is in it.
     #[serde(default)]
     pub network_policies: Option<NetworkPolicies>,

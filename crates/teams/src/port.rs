@@ -71,6 +71,17 @@ pub trait MembershipSource: Send + Sync + 'static {
     /// `group`. An error where it cannot be asked.
     async fn group(&self, group: &str, id: Option<&str>) -> Result<Group>;
 
+    /// Whether somebody, by subject, was in that group when the source last spoke of them, where it says that when
+    /// they log in; none: it has not spoken of them.
+    async fn last_said(
+        &self,
+        _subject: &str,
+        _group: &str,
+        _id: Option<&str>,
+    ) -> Result<Option<bool>> {
+        Ok(None)
+    }
+
     /// Those of that group, by subject, to whom the platform has given its rights by now: whoever has come with it,
     /// where the source says who is in a group when they log in, and not at each call.
     async fn let_in(&self, _group: &str, _id: Option<&str>) -> Result<BTreeSet<String>> {
@@ -197,6 +208,17 @@ pub struct Held {
     pub protected: bool,
 }
 
+/// What of one kind people have made in a team beside data, which goes with the team or with the namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// As people call them: `service accounts`.
+    pub what: &'static str,
+    /// What each is called.
+    pub names: Vec<String>,
+    /// How a copy of it is kept, where nobody has another.
+    pub keep: Option<String>,
+}
+
 /// A role that what backs a namespace may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
@@ -234,6 +256,13 @@ pub trait Belongings: Send + Sync + 'static {
 
     /// What holds data of `team`'s, of its namespace `namespace` alone where one is named.
     async fn holds(&self, team: &str, namespace: Option<&str>) -> Result<Vec<Held>> {
+        let _ = (team, namespace);
+        Ok(vec![])
+    }
+
+    /// What else of `team`'s people have made, of its namespace `namespace` alone where one is named: not what the
+    /// platform makes for every team. An error where that cannot be told.
+    async fn made(&self, team: &str, namespace: Option<&str>) -> Result<Vec<Made>> {
         let _ = (team, namespace);
         Ok(vec![])
     }

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -22,7 +25,7 @@ use crate::{
 };
 
 /// What is known of one team.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Known {
     uid: Uuid,
     created: Timestamp,
@@ -134,6 +137,8 @@ pub struct Registry {
     /// Groups that are no team's: their members operate the platform, or onboard teams.
     reserved: Vec<String>,
     teams: RwLock<Teams>,
+    /// How often something else was known of a team than before.
+    changes: AtomicU64,
     follower: Follower,
 }
 
@@ -174,6 +179,7 @@ impl Registry {
             store,
             reserved,
             teams: RwLock::default(),
+            changes: AtomicU64::default(),
             follower,
         };
         let teams = registry.store.list_all::<Team>(&Query::default()).await?;
@@ -235,7 +241,13 @@ impl Registry {
             teams.looks_asked.remove(name);
             teams.registrations.remove(name);
         }
+        // Each is told of again and again.
+        let is_news = teams.by_name.get(name) != known.as_ref();
         teams.put(name, known);
+        drop(teams);
+        if is_news {
+            self.changes.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// Whether a group is no team's, since its members operate the platform or onboard teams.
@@ -369,5 +381,14 @@ impl<A: Authenticator> Authenticator for Registered<A> {
         let (caller, ()) =
             tokio::try_join!(self.inner.authenticate(token), self.registry.current())?;
         Ok(self.registry.with_teams(caller))
+    }
+
+    async fn changes(&self, place: i64) -> Result<Option<u64>> {
+        let registry = &self.registry;
+        let follower = registry.follower.reach(registry.as_ref(), place);
+        let (inner, ()) = tokio::try_join!(self.inner.changes(place), follower)?;
+        let here = registry.changes.load(Ordering::SeqCst);
+        // Both only grow.
+        Ok(inner.map(|inner| inner + here))
     }
 }

@@ -1,6 +1,6 @@
 //! Waiting for what will be so, soon.
 
-use std::{future::Future, time::Duration};
+use std::{fmt::Display, future::Future, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -14,8 +14,12 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Looks until `look` gives something, and gives that.
 ///
 /// # Panics
-/// Where nothing came within `deadline`: with `what` was waited for.
-pub async fn eventually<T, F>(what: &str, deadline: Duration, mut look: impl FnMut() -> F) -> T
+/// Where nothing came within `deadline`: with `what` was waited for, as it is said by then.
+pub async fn eventually<T, F>(
+    what: impl Display,
+    deadline: Duration,
+    mut look: impl FnMut() -> F,
+) -> T
 where
     F: Future<Output = Option<T>>,
 {

@@ -244,7 +244,7 @@ impl Cli {
         let arguments = command::secrets::inject::spelled_out(std::env::args_os());
         let mut matches = Self::command()
             .try_get_matches_from(&arguments)
-            .map_err(|error| Usage::of(&as_typed(error, &arguments), &arguments))?;
+            .map_err(|error| Usage::of(as_typed(error, &arguments), &arguments))?;
         let source = |id| match matches.value_source(id) {
             Some(ValueSource::CommandLine) => Some(Source::Flag),
             Some(ValueSource::EnvVariable) => Some(Source::Environment),
@@ -257,7 +257,7 @@ impl Cli {
             data: source("data"),
         };
         let mut cli = Self::from_arg_matches_mut(&mut matches)
-            .map_err(|error| Usage::of(&error.format(&mut Self::command()), &arguments))?;
+            .map_err(|error| Usage::of(error.format(&mut Self::command()), &arguments))?;
         cli.global.given = given;
         Ok(cli)
     }

@@ -8,6 +8,7 @@ use std::{
 
 use kernel::Problem;
 use serde_json::{Value, json};
+use teams::api::REQUEST_API_VERSION;
 
 use crate::{
     exit::Exit,
@@ -29,6 +30,9 @@ const MAX_FILE_BYTES: u64 = 10 << 20;
 
 /// What Score documents say of themselves.
 const SCORE: &str = "score.dev/v1b1";
+
+/// The kind of a request for a namespace.
+pub(crate) const NAMESPACE_REQUEST: &str = "NamespaceRequest";
 
 /// A file that was read.
 #[derive(Debug)]
@@ -248,7 +252,8 @@ fn listed(document: Value) -> Vec<(String, Value)> {
     }
 }
 
-/// The teams of a `teams.json`: a list of them, or `teams` with one, each with its name among the rest.
+/// The teams of a `teams.json`: a list of them, or `teams` with one, each with its name among the rest; and the
+/// namespaces of each beside the standard ones, likewise.
 fn teams_of(document: &Value) -> Option<Vec<(String, Value)>> {
     let (below, list) = match document {
         Value::Array(list) => ("", list),
@@ -257,19 +262,56 @@ fn teams_of(document: &Value) -> Option<Vec<(String, Value)>> {
         }
         _ => return None,
     };
-    let team = |(index, team): (usize, &Value)| {
+    let mut documents = Vec::new();
+    for (index, team) in list.iter().enumerate() {
+        let below = format!("{below}{index}");
         let mut spec = team.clone();
-        let fields = spec.as_object_mut();
-        let name = fields.and_then(|fields| fields.remove("name"));
-        let document = json!({
+        let name = take(&mut spec, "name");
+        let namespaces = spec["namespaces"].as_array().cloned();
+        if namespaces.is_some() {
+            take(&mut spec, "namespaces");
+        }
+        let requests = namespaces.unwrap_or_default().into_iter().enumerate();
+        let requests = requests.map(|(index, namespace)| {
+            let place = format!("{below}.namespaces.{index}");
+            (place, namespace_of(&name, namespace))
+        });
+        let requests: Vec<_> = requests.collect();
+        let team = json!({
             "apiVersion": "towpath.dev/v1",
             "kind": "Team",
             "metadata": { "name": name },
             "spec": spec,
         });
-        (format!("{below}{index}"), document)
+        documents.push((below, team));
+        documents.extend(requests);
+    }
+    Some(documents)
+}
+
+/// The request for a namespace that a team of a `teams.json` names, alone or with the rest.
+fn namespace_of(team: &Value, namespace: Value) -> Value {
+    let (name, mut spec) = match namespace {
+        Value::String(_) => (namespace, json!({})),
+        mut fields => (take(&mut fields, "name"), fields),
     };
-    Some(list.iter().enumerate().map(team).collect())
+    if let Some(fields) = spec.as_object_mut() {
+        fields.insert("team".into(), team.clone());
+    }
+    json!({
+        "apiVersion": REQUEST_API_VERSION,
+        "kind": NAMESPACE_REQUEST,
+        "metadata": { "name": name },
+        "spec": spec,
+    })
+}
+
+/// Takes a field out.
+fn take(of: &mut Value, field: &str) -> Value {
+    let fields = of.as_object_mut();
+    fields
+        .and_then(|fields| fields.shift_remove(field))
+        .unwrap_or_default()
 }
 
 /// Files by name, for the lines that errors show.
@@ -339,6 +381,32 @@ mod tests {
         assert_eq!(all[0]["spec"], json!({ "idp_group": "acme/payments" }));
         assert_eq!(all[1]["kind"], "Team");
         assert_eq!(all[1]["spec"], json!({ "environments": ["dev"] }));
+    }
+
+    #[test]
+    fn the_namespaces_of_a_list_of_teams_are_documents_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = "teams:\n- name: payments\n  contact: '#pay'\n  namespaces:\n  - payments-load\n  \
+                    - name: payments-trial\n    role: qa\n    quota: { requests: { cpu: 1 } }\n- name: shop\n";
+        let all = documents(&[file(&directory, "teams.yaml", text)]).unwrap();
+        let what = |document: &Value| {
+            let text = |pointer| document.pointer(pointer).and_then(Value::as_str).unwrap();
+            format!("{} {}", text("/kind"), text("/metadata/name"))
+        };
+        assert_eq!(
+            all.ours.iter().map(what).collect::<Vec<_>>(),
+            [
+                "Team payments",
+                "NamespaceRequest payments-load",
+                "NamespaceRequest payments-trial",
+                "Team shop"
+            ]
+        );
+        assert_eq!(all.ours[0]["spec"], json!({ "contact": "#pay" }));
+        assert_eq!(all.ours[1]["spec"], json!({ "team": "payments" }));
+        let trial =
+            json!({ "team": "payments", "role": "qa", "quota": { "requests": { "cpu": 1 } } });
+        assert_eq!(all.ours[2]["spec"], trial);
     }
 
     #[test]

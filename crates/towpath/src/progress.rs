@@ -189,11 +189,13 @@ fn tell(context: &Context, deployment: &Resource<Deployment>, took: Duration) ->
             if !context.is_text() {
                 context.answer(&deployment.document()?, text)?;
             }
-            Err(Failure::new(
-                Exit::Conflict,
-                format!("deployment {name} to {environment} gave way to a later one"),
-            )
-            .remedy(format!("see `towpath get deployments --env {environment}`")))
+            let mut message = format!("deployment {name} to {environment} gave way to a later one");
+            if let Some(failure) = &deployment.status.failure {
+                let diagnosis = describe::diagnosis(&deployment.status, failure);
+                message = format!("{message} after it had failed\n\n{}", diagnosis.trim_end());
+            }
+            Err(Failure::new(Exit::Conflict, message)
+                .remedy(format!("see `towpath get deployments --env {environment}`")))
         }
         _ => {
             if !context.is_text() {
@@ -207,14 +209,25 @@ fn tell(context: &Context, deployment: &Resource<Deployment>, took: Duration) ->
 fn failed(deployment: &Resource<Deployment>, took: &str) -> Failure {
     let name = &deployment.meta.name;
     let environment = &deployment.meta.scope;
-    let end = match deployment.status.phase {
+    let status = &deployment.status;
+    let failure = status.failure.as_ref();
+    let end = match status.phase {
+        DeploymentPhase::RolledBack if failure.is_some_and(|why| !why.brought_back.is_empty()) => {
+            "failed, and the last good release serves again"
+        }
         DeploymentPhase::RolledBack => "failed, and the last good release goes on serving",
+        _ if failure.is_some_and(|why| why.return_failure.is_some()) => {
+            "failed, and so did the return to the last good release"
+        }
         _ => "failed",
     };
     let mut message = format!("deployment {name} to {environment} {end} ({took})");
     let mut remedy = format!("see `towpath describe deployment {name} --env {environment}`");
-    if let Some(failure) = &deployment.status.failure {
-        message = format!("{message}\n\n{}", describe::diagnosis(failure).trim_end());
+    if let Some(failure) = failure {
+        message = format!(
+            "{message}\n\n{}",
+            describe::diagnosis(status, failure).trim_end()
+        );
         if let Some(own) = &failure.remedy {
             remedy.clone_from(own);
         }

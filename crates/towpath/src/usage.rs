@@ -1,5 +1,7 @@
 //! A command line that is not one of this program's, told in the form that it asks for.
 
+mod tip;
+
 use std::ffi::OsString;
 
 use clap::{ValueEnum as _, error::ErrorKind};
@@ -16,13 +18,14 @@ pub(crate) struct Usage {
 impl Usage {
     /// What `error` says of `arguments`. Ends the program where people are told, as clap tells them, and where
     /// help or the version was asked for.
-    pub(crate) fn of(error: &clap::Error, arguments: &[OsString]) -> Self {
+    pub(crate) fn of(mut error: clap::Error, arguments: &[OsString]) -> Self {
+        tip::add(&mut error, arguments);
         let format = form(arguments);
         if format == Format::Text || !error.use_stderr() {
             error.exit();
         }
         Self {
-            failure: failure(error),
+            failure: failure(&error),
             format,
         }
     }

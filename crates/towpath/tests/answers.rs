@@ -210,6 +210,7 @@ async fn a_plan_asks_what_its_deployment_asks() {
             "yes\n",
         ),
         (&["deployment.dream", "Deployment"], 3, ""),
+        (&["deployment.create", "Deployments"], 3, ""),
     ] {
         let ended = site.cli(&[&["can"][..], question].concat()).await;
         assert_eq!((ended.code, ended.out.as_str()), (code, says), "{ended:?}");
@@ -265,7 +266,7 @@ async fn a_wrong_command_line_is_told_in_the_form_that_it_asks_for() {
         ),
         (
             &["graph", "--format", "svg"],
-            "`--format` draws for people, and `--output` gives the graph to programs: both cannot be",
+            "`--format` draws for people, and `--output` gives the graph to programs: they exclude each other",
         ),
     ] {
         let ended = site.cli(&[line, &["-o", "json"]].concat()).await;
@@ -303,6 +304,29 @@ async fn what_the_platform_finds_wrong_is_told_along_with_the_mistakes_of_a_file
         assert!(applied.err.contains(says), "{says}: {}", applied.err);
     }
     assert_eq!(applied.err, deployed.err);
+
+    // A misspelt field of a container hides nothing that stands beside it.
+    let misspelt = write(
+        "misspelt.yaml",
+        "apiVersion: score.dev/v1b1\nmetadata: {name: shop}\ncontainers:\n  web:\n    imag: x\n    command: [no-such-program]\n    \
+         variables: {DB: \"${resources.db.urll}\"}\n    readinessProbe: {exec: {command: [pg_isredy]}}\nresources:\n  \
+         db: {type: postgres}\n",
+    );
+    let refused = site.cli(&["plan", &misspelt]).await;
+    assert_eq!(refused.code, 3, "{refused:?}");
+    for says in [
+        "`imag` is not a field",
+        "no output `urll`",
+        "no program no-such-program",
+        "no program pg_isredy",
+    ] {
+        assert!(refused.err.contains(says), "{says}: {}", refused.err);
+    }
+    assert!(
+        !refused.err.contains("stands for an image"),
+        "{}",
+        refused.err
+    );
 
     // What is applied beside it is not there yet, and nothing is said of its absence.
     let definition = write(

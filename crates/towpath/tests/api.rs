@@ -4,6 +4,8 @@
 
 mod site;
 
+use std::collections::BTreeMap;
+
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use site::{Site, work};
@@ -58,6 +60,43 @@ async fn every_operation_asks_who_calls() {
             let problem: Value = answer.json().await.unwrap();
             assert_eq!(problem["status"], 401, "{what}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_path_says_which_methods_it_takes_to_whoever_asks_by_another() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let _running = site.start().await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut paths: BTreeMap<String, Vec<Method>> = BTreeMap::new();
+    for (method, path) in operations() {
+        paths.entry(path).or_default().push(method);
+    }
+    // As it is written elsewhere: an action is a path of its own here.
+    let team = paths["/v1/platforms/teams/x"].clone();
+    paths.insert("/v1/platforms/teams/payments:sync".into(), team);
+    for (path, takes) in paths {
+        let mut others = [Method::POST, Method::PATCH, Method::PUT, Method::DELETE].into_iter();
+        let Some(other) = others.find(|method| !takes.contains(method)) else {
+            continue;
+        };
+        let url = format!("{}{path}", site.server());
+        let answer = http.request(other.clone(), url).send().await.unwrap();
+        let what = format!("{other} {path}");
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{what}");
+        let kind = &answer.headers()[header::CONTENT_TYPE];
+        assert_eq!(kind, "application/problem+json", "{what}");
+        let allow = answer.headers()[header::ALLOW].to_str().unwrap().to_owned();
+        for method in takes {
+            assert!(
+                allow.split(',').any(|one| one == method.as_str()),
+                "{what}: {allow}"
+            );
+        }
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["status"], 405, "{what}");
+        assert!(problem["remedy"].is_string(), "{what}: {problem}");
     }
 }
 

@@ -168,6 +168,9 @@ async fn a_failed_deployment_returns_all_its_workloads_while_the_last_good_ones_
         "{failure:?}"
     );
     for workload in ["hello", "other"] {
+        let status = client.workload("dev", workload).await.unwrap().status;
+        let serves = status.active_deployment;
+        assert_eq!(serves.as_ref(), Some(&good.meta.name), "{workload}");
         testkit::eventually("the good one serves", LONG, || async {
             let answer = site.get(&format!("{workload}.dev.localhost")).await;
             let one = client.workload("dev", workload).await.unwrap();
@@ -232,6 +235,15 @@ async fn a_rollback_returns_to_the_deployment_before() {
         site.get("hello.dev.localhost").await,
         Ok((200, "first".to_owned()))
     );
+
+    for present in ["d-1", "d-3"] {
+        let again = site
+            .cli(&["rollback", "--env", "dev", "--to", present])
+            .await;
+        assert_eq!(again.code, 6, "{again:?}");
+        let told = format!("deployment `{present}` already runs in environment `dev`");
+        assert!(again.err.contains(&told), "{again:?}");
+    }
 
     // A deployment in place of the workload: what is told can be pasted, and is about the same environment.
     let led = site.cli(&["rollback", "--env", "dev", "d-1"]).await;

@@ -1,5 +1,5 @@
 //! The whole platform with its workloads in Docker: the example's own Score file, with the example as
-//! an image, its real Postgres and its bucket; reached by the gateway, redeployed, killed, removed.
+//! an image, its real Postgres and its bucket; reached by the gateway, redeployed, removed, and killed in all of it.
 
 mod site;
 
@@ -7,10 +7,10 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use client::Client;
 use delivery::api::Data;
-use rand::Rng as _;
+use rand::{Rng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use site::{
-    Site,
+    Running, Site,
     docker::{self, Cleaned, Image},
     listed::Servers,
     search::{Search, search_api, search_command_line, search_files, secrets},
@@ -20,6 +20,9 @@ const LONG: Duration = Duration::from_secs(90);
 
 /// How often the platform is killed in the midst of a deployment.
 const KILLS: u32 = 6;
+
+/// How often in the midst of making an environment, and of removing it: each time at another third of the work.
+const ENVIRONMENTS: u32 = 3;
 
 /// The example as its users reach it: through the gateway.
 struct Notes {
@@ -68,8 +71,11 @@ impl Notes {
             .request(reqwest::Method::POST, "/api/notes")
             .json(&body);
         let made = made.send().await.expect("an answer");
-        assert_eq!(made.status(), 201);
-        let id = made.json::<Value>().await.expect("it is JSON")["id"].clone();
+        let status = made.status();
+        let made = made.text().await.expect("a text");
+        assert_eq!(status, 201, "{made}");
+        let made: Value = serde_json::from_str(&made).expect("it is JSON");
+        let id = &made["id"];
         let path = format!("/api/notes/{id}/attachments?name=a.txt");
         let attached = self
             .request(reqwest::Method::POST, &path)
@@ -114,6 +120,70 @@ async fn settled(client: &Client, site: &Site, environment: &str) {
         let workload = client.workload(environment, "notes").await;
         let alone = workload.expect("the workload").status.releases.len() == 1;
         alone.then_some(())
+    })
+    .await;
+}
+
+/// Kills the platform at a random moment of the work's part `round`, and starts it again.
+async fn killed(site: &Site, running: Running, random: &mut StdRng, round: u32) -> Running {
+    let part = 1500 / u64::from(ENVIRONMENTS);
+    let moment = u64::from(round) * part + random.random_range(0..part);
+    tokio::time::sleep(Duration::from_millis(moment)).await;
+    running.kill();
+    site.start().await
+}
+
+/// Makes an environment and removes it, again and again; killed in the midst of both, the platform carries on.
+async fn made_and_removed(
+    site: &Site,
+    mut running: Running,
+    servers: &Servers,
+    random: &mut StdRng,
+    (score, image): (&str, &Image),
+) -> Running {
+    let environment = format!("k{:06x}", rand::random::<u32>() & 0xff_ffff);
+    let _cleaned = Cleaned(environment.clone());
+    let notes = Notes::of(site, &environment);
+    let mut deploy = vec!["deploy", score, "--env", &environment, "--role", "dev"];
+    deploy.extend(["--no-wait", "--image", image.reference.as_str()]);
+    let everything = async || {
+        let mut all = servers.listed(&site.data, &environment).await;
+        all.extend(docker::listed(&environment));
+        all
+    };
+    for round in 0..ENVIRONMENTS {
+        let ended = site.cli(&deploy).await;
+        assert_eq!(ended.code, 0, "{ended:?}\n{}", site.log());
+        running = killed(site, running, random, round).await;
+        settled(running.client(), site, &environment).await;
+        notes.write("the first").await;
+        assert_eq!(notes.read().await, ["the first"], "an earlier one's data");
+        let there = everything().await;
+        for sort in ["container", "network", "database", "bucket"] {
+            assert_eq!(there[sort].len(), 1, "round {round}: {there:?}");
+        }
+        assert!(
+            there["docker volume"].is_empty(),
+            "round {round}: {there:?}"
+        );
+
+        let client = running.client();
+        let removed = client.delete_environment(&environment, Data::Remove, None);
+        removed.await.expect("it may go");
+        running = killed(site, running, random, round).await;
+        gone(running.client(), &environment).await;
+        let mut left = everything().await;
+        left.retain(|_, names| !names.is_empty());
+        assert!(left.is_empty(), "round {round}: left behind: {left:?}");
+    }
+    running
+}
+
+/// Waits until the environment is no more.
+async fn gone(client: &Client, environment: &str) {
+    testkit::eventually("the environment is gone", LONG, || async {
+        let found = client.environment(environment).await;
+        found.is_err_and(|error| error.is_not_found()).then_some(())
     })
     .await;
 }
@@ -196,11 +266,13 @@ async fn the_example_runs_on_docker_as_it_does_elsewhere() {
         assert_eq!(counts.collect::<Vec<_>>(), expected, "{listed:?}");
     }
     assert_eq!(notes.read().await.len(), 1 + KILLS as usize);
+    running = made_and_removed(&site, running, &servers, &mut random, (score, &images[0])).await;
 
     // New credentials reach the program, without another deployment.
     let client = running.client();
     let page = client.resources(&environment, &Default::default()).await;
-    let instances = page.expect("a list").items;
+    let mut instances = page.expect("a list").items;
+    instances.retain(|instance| !instance.status.secret_outputs.is_empty());
     for instance in &instances {
         let rotated = client.rotate_resource(&environment, &instance.meta.name);
         rotated.await.expect("it rotates");
@@ -209,6 +281,7 @@ async fn the_example_runs_on_docker_as_it_does_elsewhere() {
         let page = client.resources(&environment, &Default::default()).await;
         let page = page.expect("a list");
         (page.items.iter())
+            .filter(|instance| !instance.status.secret_outputs.is_empty())
             .all(|instance| instance.status.oldest_rotation == 2)
             .then_some(())
     })
@@ -254,11 +327,7 @@ async fn the_example_runs_on_docker_as_it_does_elsewhere() {
     }
     let removed = client.delete_environment(&environment, Data::Remove, None);
     removed.await.expect("it may go");
-    testkit::eventually("the environment is gone", LONG, || async {
-        let found = client.environment(&environment).await;
-        found.is_err_and(|error| error.is_not_found()).then_some(())
-    })
-    .await;
+    gone(client, &environment).await;
     let mut left = servers.listed(&site.data, &environment).await;
     left.extend(docker::listed(&environment));
     left.retain(|_, names| !names.is_empty());

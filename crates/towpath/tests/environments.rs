@@ -144,12 +144,24 @@ async fn an_end_moves_only_where_there_is_one_or_somebody_says_so() {
     };
     let unknown = deploy("pr-1", &[]).await;
     assert_eq!(unknown.code, 4, "{}", unknown.err);
+    let plan = async |more: &[&str]| {
+        let all = [&["plan", &file, "--env", "pr-1"][..], more].concat();
+        site.cli(&all).await.out
+    };
+    let planned = plan(&["--ttl", "1h"]).await;
+    let made = "  + environment pr-1  role ephemeral, team default, ends in 1h\n";
+    assert!(planned.starts_with(made), "{planned}");
     for ttl in ["1h", "3h", "2h"] {
         let ended = deploy("pr-1", &["--ttl", ttl]).await;
         assert_eq!(ended.code, 0, "{}", ended.err);
         let hours: u64 = ttl.trim_end_matches('h').parse().unwrap();
         assert!(near(left(client, "pr-1").await, hours * HOUR), "{ttl}");
     }
+    let planned = plan(&["--ttl", "4h"]).await;
+    assert!(planned.starts_with("  ~ environment pr-1  "), "{planned}");
+    assert!(planned.contains("ends in 4h\n"), "{planned}");
+    let planned = plan(&[]).await;
+    assert!(!planned.contains("environment pr-1"), "{planned}");
     let other = deploy("pr-1", &["--role", "qa"]).await;
     assert_eq!(other.code, 6, "{}", other.err);
     assert!(other.err.contains("role `ephemeral`"), "{}", other.err);

@@ -41,6 +41,24 @@ async fn a_command_line_that_is_none_says_what_is_wanted() {
         (&["env", "extend", "qa", "--ttl", "8"], "90s, 30m, 8h or 2d"),
         (&["up", "--trusted-proxy", "proxy"], "such as 10.1.0.7"),
         (&["up", "--team-subscriptions", "many"], "such as 20"),
+        (&["stauts"], "a similar subcommand exists: 'status'"),
+        (&["secret", "run"], "did you mean `towpath secrets run`?"),
+        (&["secrets", "list"], "did you mean `towpath secret list`?"),
+        (&["env", "fly"], "`towpath env --help` lists the commands"),
+        (&["apply", "a.yaml"], "`towpath apply -f a.yaml`"),
+        (
+            &["env", "create", "--from"],
+            "did you mean `--clone-from ENV`?",
+        ),
+        (
+            &["env", "create", "qa", "--clone-from"],
+            "as in `towpath env create hotfix --clone-from prod`",
+        ),
+        (
+            &["status", "--loud"],
+            "`towpath status --help` shows its options",
+        ),
+        (&["status", "--server"], "write it as `--server URL`"),
     ] {
         tells(&site.cli(arguments).await, 2, &[wanted]);
     }
@@ -105,19 +123,34 @@ async fn a_platform_tells_what_there_is_and_each_mistake_once() {
                 apiVersion: towpath.dev/v1\nkind: LocalGroup\nmetadata: { name: three }\n\
                 spec: { members: [nobody] }\n---\n\
                 apiVersion: towpath.dev/v1\nkind: Team\nmetadata: { name: four }\n\
-                spec: { lead: [ada] }\n";
+                spec: { lead: [ada] }\n---\n\
+                apiVersion: towpath.dev/v1\nkind: Team\nmetadata: { name: five }\n\
+                spec: { lead: [ada], description: [x] }\n";
     std::fs::write(&documents, text).unwrap();
     let ended = site
         .cli(&["apply", "-f", &documents.display().to_string()])
         .await;
     let places = ["yaml:4:15:", "yaml:9:17:", "yaml:14:19:", "yaml:19:9:"];
     tells(&ended, 3, &places);
+    // Of one document all that is wrong.
+    let said = ["yaml:24:9:", "list, expected text"];
+    tells(&ended, 3, &said);
 
     let ended = site
         .cli(&["team", "onboard", "pay", "--lead", "local:nobody"])
         .await;
     let note = "note: there is no user `nobody`";
     tells(&ended, 0, &[note, "`towpath user set nobody`"]);
+
+    let create = async |name: &str, team: &str| {
+        let all = ["env", "create", name, "--role", "dev", "--team", team];
+        site.cli(&all).await
+    };
+    let note = "note: no team `ghost` is onboarded";
+    tells(&create("try-3", "ghost").await, 0, &[note]);
+    let ended = create("pay-try", "pay").await;
+    tells(&ended, 0, &[]);
+    assert!(!ended.err.contains("note:"), "{ended:?}");
     drop(running);
 }
 

@@ -166,7 +166,7 @@ async fn what_a_kit_writes_tests_itself_deploys_itself_and_answers() {
         assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
         let written = Written { site: &site, root };
         let score = written.read("score.yaml");
-        for option in ["postgres", "amqp", "s3", "route"] {
+        for option in ["postgres", "mysql", "redis", "amqp", "s3", "route"] {
             let is_wanted = tried.with.split(',').any(|one| one == option);
             let has = score.contains(&format!("type: {option}\n"));
             assert_eq!(has, is_wanted, "{option}: {score}");
@@ -217,6 +217,43 @@ async fn what_a_kit_writes_tests_itself_deploys_itself_and_answers() {
     }
     let ended = site.cli(&["env", "delete", "dev", "--with-data"]).await;
     assert_eq!(ended.code, 0, "{}", ended.err);
+}
+
+#[tokio::test]
+async fn every_kit_of_a_service_knows_every_option() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let _running = site.start().await;
+    let desk = tempfile::tempdir().unwrap();
+    let options = ["amqp", "mysql", "postgres", "redis", "route", "s3"];
+    for Tried { kit, program, .. } in KITS {
+        let root = desk.path().join(kit);
+        let (into, all) = (root.to_str().unwrap(), options.join(","));
+        let made = site
+            .cli(&["new", kit, "--kit", kit, "--with", &all, "--into", into])
+            .await;
+        assert_eq!(made.code, 0, "{}{}", made.out, made.err);
+        let source = if program.starts_with("target") {
+            "src/main.rs"
+        } else {
+            program
+        };
+        let written = Written { site: &site, root };
+        let (score, source) = (written.read("score.yaml"), written.read(source));
+        for url in ["DATABASE_URL", "MYSQL_URL", "REDIS_URL", "AMQP_URL"] {
+            assert!(score.contains(&format!("{url}: $")), "{kit} {url}: {score}");
+            assert!(source.contains(url), "{kit} {url}: {source}");
+        }
+        let file = written.root.join("score.yaml");
+        let plan = ["plan", file.to_str().unwrap(), "--image", "/bin/true"];
+        let planned = site.cli(&plan).await;
+        assert_eq!(planned.code, 0, "{kit}: {}{}", planned.out, planned.err);
+        for option in options {
+            let added = format!("{option}.default#{kit}.");
+            let is_added = option == "route" || planned.out.contains(&added);
+            assert!(is_added, "{added}: {}", planned.out);
+        }
+    }
 }
 
 #[tokio::test]
@@ -320,7 +357,9 @@ async fn a_repository_is_written_whole_or_not_at_all() {
     let refused = new(&free, &["--kit", "python-service", "--with", "postgras"]).await;
     assert_eq!(refused.code, 3, "{}", refused.err);
     assert!(
-        refused.err.contains("choose of: amqp, postgres, route, s3"),
+        refused
+            .err
+            .contains("choose of: amqp, mysql, postgres, redis, route, s3"),
         "{}",
         refused.err
     );

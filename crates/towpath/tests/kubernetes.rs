@@ -142,6 +142,20 @@ async fn clusters_let_members_in_by_one_login() {
         operate(&[&binding[..], &members[..]].concat());
     }
 
+    // Operators administer both, by the binding that the platform prints.
+    let printed = site
+        .cli(&["identity", "admin-binding", "--prefix", ""])
+        .await;
+    assert_eq!(printed.code, 0, "{printed:?}");
+    let binding = directory.path().join("admins.yaml");
+    fs::write(&binding, &printed.out).unwrap();
+    for operate in both {
+        operate(&["apply", "-f", binding.to_str().unwrap()]);
+    }
+    person::user(&site, "olga").await;
+    let operators = json!({ "members": ["olga"] });
+    person::put(&site, "identity/groups/platform", operators).await;
+
     // Operators say which clusters there are, and she has them by one login.
     let api = fs::read_to_string(&cluster.kubeconfig).unwrap();
     let api: serde_json::Value = serde_yaml_ng::from_str(&api).unwrap();
@@ -159,16 +173,20 @@ async fn clusters_let_members_in_by_one_login() {
     }
     let ada = Person::trusting(&front.authority);
     assert_eq!(ada.login(&front.address, "ada", &[]).await.code, 0);
-    let written = ada.run(&["kubeconfig", "--write"]).await;
-    assert_eq!(written.code, 0, "{written:?}");
+    let olga = Person::trusting(&front.authority);
+    assert_eq!(olga.login(&front.address, "olga", &[]).await.code, 0);
+    for person in [&ada, &olga] {
+        let written = person.run(&["kubeconfig", "--write"]).await;
+        assert_eq!(written.code, 0, "{written:?}");
+        as_this_kubectl_speaks(&person.home().join(".kube/config"));
+    }
     let kubeconfig = ada.home().join(".kube/config");
-    as_this_kubectl_speaks(&kubeconfig);
     let first = fs::read_to_string(&kubeconfig).unwrap();
 
-    let kubectl = |context: &[&str], namespace: &str, arguments: &[&str]| {
+    let kubectl_of = |person: &Person, context: &[&str], namespace: &str, arguments: &[&str]| {
         let mut command = cluster.kubectl();
         command
-            .env("HOME", ada.home())
+            .env("HOME", person.home())
             .env("SSL_CERT_FILE", &front.authority)
             .args(context)
             .args(["--namespace", namespace])
@@ -177,6 +195,9 @@ async fn clusters_let_members_in_by_one_login() {
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let both = said(&ended.stdout) + &said(&ended.stderr);
         (ended.status.success(), both)
+    };
+    let kubectl = |context: &[&str], namespace: &str, arguments: &[&str]| {
+        kubectl_of(&ada, context, namespace, arguments)
     };
     let contexts: [&[&str]; 2] = [&["--context", "prod"], &["--context", "qa"]];
     for context in contexts {
@@ -188,6 +209,14 @@ async fn clusters_let_members_in_by_one_login() {
             !made && said.contains("forbidden") && said.contains("local:ada"),
             "{said}"
         );
+    }
+    // Who operates the platform may do all, in all namespaces; who does not may not.
+    for context in contexts {
+        let nodes = ["auth", "can-i", "*", "*"];
+        let (may, said) = kubectl_of(&olga, context, "default", &nodes);
+        assert!(may, "{said}");
+        let (may, said) = kubectl(context, "payments-dev", &nodes);
+        assert!(!may, "{said}");
     }
     // They are two: what is in one is not in the other. None is named: the default one.
     for (context, own, others) in [

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::{
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Output, Stdio},
     time::Duration,
@@ -53,10 +54,12 @@ async fn up(data: &Path) -> (Child, String) {
 
 /// The same, with these variables.
 async fn up_with(data: &Path, variables: &[(&str, &str)]) -> (Child, String) {
-    let mut child = platform(data, variables)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    started(platform(data, variables)).await
+}
+
+/// What `command` starts, and its address.
+async fn started(mut command: Command) -> (Child, String) {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let address = timeout(LONG, async {
         while let Some(line) = lines.next_line().await.unwrap() {
@@ -195,6 +198,47 @@ async fn the_platforms_key_may_be_in_its_environment() {
 }
 
 #[tokio::test]
+async fn a_key_in_the_environment_is_changed_while_the_platform_serves() {
+    const KEY: &str = "TOWPATH_PLATFORM_KEY";
+    let directory = tempfile::tempdir().unwrap();
+    let [data, other] = ["own", "other"].map(|name| directory.path().join(name));
+    for place in [&data, &other] {
+        once(place, &[], &[]).await;
+    }
+    let file = other.join("platform.key");
+    let [old, new] = [&data.join("platform.key"), &file]
+        .map(|place| std::fs::read_to_string(place).unwrap().trim().to_owned());
+    let (old, new) = (old.as_str(), new.as_str());
+    std::fs::remove_file(data.join("platform.key")).unwrap();
+
+    let (mut platform, server) = up_with(&data, &[(KEY, old)]).await;
+    let drawn = run(&data, &server, &["rekey", "--new-key"]).await;
+    let said = String::from_utf8_lossy(&drawn.stderr);
+    assert!(
+        !drawn.status.success() && said.contains("--new-key-file"),
+        "{said}"
+    );
+    let change = ["rekey", "--new-key-file", file.to_str().unwrap()];
+    let done = succeeds(&data, &server, &change).await;
+    assert!(done.contains("--forget-former"), "{done}");
+    assert!(!done.contains(old) && !done.contains(new), "{done}");
+    platform.kill().await.unwrap();
+
+    // Until it was started with the new one, the former one starts it, too.
+    for (given, is_kept) in [(old, true), (new, false)] {
+        let status = once(&data, &[(KEY, given)], &["rekey", "--status", "-o", "json"]).await;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(status["remaining"], 0, "{status}");
+        assert_eq!(status["change"].is_object(), is_kept, "{status}");
+    }
+    let refused = timeout(LONG, crate::platform(&data, &[(KEY, old)]).output()).await;
+    let refused = refused.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("the platform's key is not the one"), "{said}");
+}
+
+#[tokio::test]
 async fn a_workload_lives_on_while_the_platform_is_away() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
@@ -216,4 +260,81 @@ async fn a_workload_lives_on_while_the_platform_is_away() {
     assert_eq!(pid(&server).await, before);
     succeeds(&data, &server, &["delete", "workload", "clock"]).await;
     succeeds(&data, &server, &["down"]).await;
+}
+
+/// The servers of a test, which would outlive it.
+struct StopsServers<'a>(&'a Path);
+
+impl Drop for StopsServers<'_> {
+    fn drop(&mut self) {
+        // Stopped already is as good.
+        let _ = std::process::Command::new(env!("CARGO_BIN_EXE_towpath"))
+            .args(["down", "--servers"])
+            .env("TOWPATH_DATA", self.0)
+            .output();
+    }
+}
+
+/// Whether the Redis of the one instance that there is accepts connections.
+fn listens(data: &Path) -> Option<()> {
+    let homes = std::fs::read_dir(data.join("servers/servers/redis-instances")).ok()?;
+    let home = homes.flatten().next()?.path();
+    let port = std::fs::read_to_string(home.join("redis.port")).ok()?;
+    let port = port.trim().parse::<u16>().ok()?;
+    let connected = std::net::TcpStream::connect(("127.0.0.1", port));
+    connected.ok().map(drop)
+}
+
+#[tokio::test]
+async fn servers_that_towpath_started_go_on_unless_they_are_stopped_as_well() {
+    let program = testkit::servers::program("redis-server");
+    if testkit::servers::require("redis", program).is_none() {
+        return;
+    }
+    // Where any account may enter, so that the server's files are in it.
+    let directory = tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let data = directory.path().join("data");
+    let score = directory.path().join("score.yaml");
+    let with_redis = "resources:\n  cache: {type: redis}\n";
+    let words = SCORE.replace("tick", "'${resources.cache.port}'");
+    std::fs::write(&score, words + with_redis).unwrap();
+    let free = "127.0.0.1:0";
+    let up = async || {
+        let mut command = towpath(&data);
+        command.args(["up", "--listen", free, "--gateway-listen", free]);
+        command.args(["--s3-listen", free]);
+        started(command).await
+    };
+    let _servers = StopsServers(&data);
+    let (mut platform, server) = up().await;
+    succeeds(&data, &server, &["deploy", score.to_str().unwrap()]).await;
+    listens(&data).expect("its Redis listens");
+
+    let said = succeeds(&data, &server, &["down"]).await;
+    timeout(LONG, platform.wait()).await.unwrap().unwrap();
+    assert!(said.contains("Redis (tp-"), "{said}");
+    assert!(said.contains("(process "), "{said}");
+    assert!(said.contains("`towpath down --servers`"), "{said}");
+    listens(&data).expect("it goes on");
+
+    let stopped = succeeds(&data, &server, &["down", "--servers", "-o", "json"]).await;
+    let stopped: serde_json::Value = serde_json::from_str(&stopped).unwrap();
+    assert_eq!(stopped["platform"], "absent", "{stopped}");
+    assert_eq!(stopped["servers"][0]["state"], "stopped", "{stopped}");
+    assert!(listens(&data).is_none(), "it still listens");
+    let again = run(&data, &server, &["down", "--servers"]).await;
+    assert_eq!(again.status.code(), Some(4));
+
+    let (mut platform, server) = up().await;
+    testkit::eventually("its Redis is started again", LONG, || async {
+        listens(&data)
+    })
+    .await;
+    succeeds(&data, &server, &["env", "delete", "dev", "--with-data"]).await;
+    let said = succeeds(&data, &server, &["down", "--servers"]).await;
+    timeout(LONG, platform.wait()).await.unwrap().unwrap();
+    assert!(!said.contains("Redis"), "{said}");
 }

@@ -1,25 +1,21 @@
 //! Two replicas on one Postgres store: either may be killed, or held up, at any moment. What is
 //! under way is finished by the other within the lease, and nothing is done twice.
 
+#[path = "replicas/keys.rs"]
+mod keys;
 mod site;
 
 use std::{
     collections::BTreeMap,
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     time::{Duration, Instant},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::Client;
 use delivery::model::DeploymentPhase;
-use kernel::{Resource, Secret, lease::LEASE_TTL};
+use kernel::{Resource, lease::LEASE_TTL};
 use rand::Rng as _;
 use rustix::process::Signal;
-use secrets::{
-    api::{Encoded, PutSecret},
-    model::SecretRef,
-};
 use serde_json::json;
 use site::{Running, Site, processes_marked, work};
 
@@ -367,90 +363,4 @@ async fn a_replica_that_was_held_up_leaves_the_work_to_the_other() {
 fn reconciling(log: &str, what: &str) -> Option<()> {
     let says = |line: &str| line.contains("lease=\"reconcile\"") && line.contains(what);
     log.lines().any(says).then_some(())
-}
-
-/// Asks one of the replicas for the secret, and the other where that is not there.
-async fn either_answers(clients: &[Client; 2], secret: &SecretRef) {
-    for client in clients {
-        match client.secret_value(secret, None).await {
-            Ok(found) => {
-                let value = found.value.decode().expect("it is text");
-                assert_eq!(value, Secret::from("canary-key"));
-                return;
-            }
-            Err(client::Error::Refused(problem)) => panic!("{problem}"),
-            Err(_) => {}
-        }
-    }
-    panic!("no replica answers");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_platforms_key_is_changed_replica_by_replica_and_one_always_answers() {
-    let Some(database) = testkit::servers::postgres_database().await else {
-        return;
-    };
-    let data = tempfile::tempdir().expect("a directory");
-    let key = |name: &str| data.path().join(name).to_str().expect("text").to_owned();
-    let (old, new) = (key("old.key"), key("new.key"));
-    let keys = |current: &str, former: Option<&str>| {
-        let mut options = vec!["--key-file".to_owned(), current.to_owned()];
-        options.extend(former.map(|file| format!("--former-key-file={file}")));
-        options
-    };
-    let mut first = Site::new(data.path());
-    first.store = Some(database.url.clone());
-    first.options = keys(&old, None);
-    let second = first.replica();
-    let mut replicas = [(first.start().await, first), (second.start().await, second)];
-    let clients = [0, 1].map(|index: usize| replicas[index].0.client().clone());
-    let secret = SecretRef::new("payments", "app/key").expect("a name");
-    let value = PutSecret {
-        value: Some(Encoded::of(&Secret::from("canary-key"))),
-        ..PutSecret::default()
-    };
-    let put = clients[0].put_secret(&secret, &value, None).await;
-    put.expect("it is written");
-
-    let refused = clients[0].rekey(true).await.expect_err("there are two");
-    assert!(refused.to_string().contains("other replicas"), "{refused}");
-
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let asking = clients.clone();
-    let asked = secret.clone();
-    let load = tokio::spawn(async move {
-        let mut answered = 0;
-        while !*stopped.borrow() {
-            either_answers(&asking, &asked).await;
-            answered += 1;
-        }
-        answered
-    });
-    std::fs::write(&new, STANDARD.encode(rand::random::<[u8; 32]>())).expect("it is written");
-    let owners = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(&new, owners).expect("it is ours");
-    // All open by both before one seals by the new one.
-    for options in [keys(&old, Some(&new)), keys(&new, Some(&old))] {
-        for (running, site) in &mut replicas {
-            running.stop();
-            site.options.clone_from(&options);
-            *running = site.start().await;
-        }
-    }
-    clients[1].rekey(false).await.expect("it is asked for");
-    // Whoever reconciled was killed last.
-    let patience = LEASE_TTL + 2 * SLACK;
-    testkit::eventually("all is sealed by the new key", patience, || async {
-        let state = clients[1].keys().await.expect("it answers");
-        (state.remaining == 0 && state.former.is_empty()).then_some(())
-    })
-    .await;
-    for (running, site) in &mut replicas {
-        running.stop();
-        site.options = keys(&new, None);
-        *running = site.start().await;
-    }
-    stop.send(true).expect("it is asked for");
-    let answered = load.await.expect("each request was answered");
-    assert!(answered > 10, "{answered} requests are no load");
 }

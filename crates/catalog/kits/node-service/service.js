@@ -5,8 +5,16 @@ const http = require("node:http");
 const net = require("node:net");
 
 // What the platform may give it: see score.yaml.
-const NEEDS = ["DATABASE_URL", "AMQP_URL", "S3_ENDPOINT"];
-const PORTS = { "postgres:": 5432, "postgresql:": 5432, "amqp:": 5672, "http:": 80, "https:": 443 };
+const NEEDS = ["DATABASE_URL", "MYSQL_URL", "REDIS_URL", "AMQP_URL", "S3_ENDPOINT"];
+const PORTS = {
+  "postgres:": 5432,
+  "postgresql:": 5432,
+  "mysql:": 3306,
+  "redis:": 6379,
+  "amqp:": 5672,
+  "http:": 80,
+  "https:": 443,
+};
 
 // Whether the server of `url` takes a connection.
 function answers(url) {

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 # What the platform may give it: see score.yaml.
-NEEDS = ["DATABASE_URL", "AMQP_URL", "S3_ENDPOINT"]
-PORTS = dict(postgres=5432, postgresql=5432, amqp=5672, http=80, https=443)
+NEEDS = ["DATABASE_URL", "MYSQL_URL", "REDIS_URL", "AMQP_URL", "S3_ENDPOINT"]
+PORTS = dict(postgres=5432, postgresql=5432, mysql=3306, redis=6379, amqp=5672, http=80, https=443)
 
 
 def answers(url):

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What the platform may give it: see score.yaml.
-const NEEDS: [&str; 3] = ["DATABASE_URL", "AMQP_URL", "S3_ENDPOINT"];
+const NEEDS: [&str; 5] = ["DATABASE_URL", "MYSQL_URL", "REDIS_URL", "AMQP_URL", "S3_ENDPOINT"];
 
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -20,6 +20,8 @@ fn answers(url: &str) -> bool {
     let host = authority.rsplit('@').next().unwrap_or_default();
     let port = match scheme {
         "postgres" | "postgresql" => 5432,
+        "mysql" => 3306,
+        "redis" => 6379,
         "amqp" => 5672,
         "https" => 443,
         _ => 80,

@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{model::Graph, plan::Plan, verify::Decision};
+use crate::{
+    model::Graph,
+    plan::{Action, Plan},
+    verify::Decision,
+};
 
 /// `POST environments/{env}/deployments`, and `.../plans` for what it would do.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -48,6 +53,9 @@ pub struct CreateEnvironment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanAnswer {
+    /// What becomes of the environment itself; none: it stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentStep>,
     /// The difference from what runs.
     pub plan: Plan,
     /// What policy says of it.
@@ -59,6 +67,24 @@ pub struct PlanAnswer {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub policy_input: Value,
+}
+
+/// What a deployment makes of the environment that it goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentStep {
+    /// `add`: the deployment makes it; `change`: it moves its end.
+    pub action: Action,
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: String,
+    /// The team that it belongs to.
+    pub team: String,
+    /// When everything in it would be removed, if ever, if it were deployed to now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub expires: Option<Timestamp>,
 }
 
 /// `POST environments/{env}/rollbacks`: returns to an earlier deployment, by a new one.

@@ -33,6 +33,9 @@ pub struct EnvironmentSummary {
     /// What its removal waits for, each with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<String>,
+    /// Why it stays although its time is over.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
     /// The environment whose resource definitions it was cloned with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned_from: Option<String>,
@@ -115,7 +118,8 @@ pub struct RouteSummary {
     pub workload: String,
 }
 
-/// What workloads ask for: containers that name no request count with their limit.
+/// What workloads ask for: containers that name no request count with their limit, and those that name neither, where
+/// a quota bounds them, with their default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ComputeSummary {

@@ -1,10 +1,12 @@
 //! Documents that people apply: `towpath.dev/v1`.
 
-use kernel::{Kind as _, Name, Problem, document::API_VERSION};
+use kernel::{
+    Kind as _, Name, Problem,
+    document::{API_VERSION, in_part},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::shape::in_part;
 use crate::model::{
     Environment, EnvironmentRole, EnvironmentRoleSpec, ResourceDefinition, ResourceDefinitionSpec,
 };
@@ -91,7 +93,7 @@ impl Applicable {
                     format!("{place}.kind"),
                     format!("there is no kind `{kind}` that can be applied"),
                 )
-                .remedy("see those that there are: `towpath apply --help`");
+                .remedy("`towpath apply --help` lists the kinds");
                 (None, vec![problem])
             }
             (API_VERSION, ResourceDefinition::KIND) => {

@@ -73,6 +73,8 @@ pub fn partly(input: &Input<'_>) -> (Built, Vec<Problem>) {
         beside: Vec::new(),
         stays: Vec::new(),
         problems: Vec::new(),
+        way: Vec::new(),
+        is_endless: false,
     };
     for (name, workload) in input.workloads {
         builder.workload(name, workload);
@@ -118,6 +120,10 @@ struct Builder<'a> {
     beside: Vec<(NodeId, NodeId)>,
     stays: Vec<Problem>,
     problems: Vec<Problem>,
+    /// The definitions on the way from the workload to what is met now, the last one asking for it.
+    way: Vec<String>,
+    /// Whether the way from this resource of the workload has no end.
+    is_endless: bool,
 }
 
 impl Builder<'_> {
@@ -159,6 +165,7 @@ impl Builder<'_> {
                 asker,
                 is_sound: self.problems.len() == known,
             };
+            self.is_endless = false;
             self.meet(need, 0);
         }
         self.graph.workloads.insert(name.to_owned(), ids);
@@ -218,14 +225,7 @@ impl Builder<'_> {
     /// Adds the node that meets `need`, and what it needs in turn.
     fn meet(&mut self, need: Need, depth: usize) {
         if depth > DEPTH {
-            self.problems.push(
-                Problem::new(
-                    "graph/too-deep",
-                    "",
-                    format!("definitions ask for each other without end, at {}", need.id),
-                )
-                .remedy("let one of these definitions ask for a resource with a fixed id"),
-            );
+            self.without_end();
             return;
         }
         let mut context = self
@@ -290,7 +290,12 @@ impl Builder<'_> {
                 Some(along.order),
             )
         });
+        self.way.push(definition.name.clone());
         for (id, dependency, order) in further.chain(along).collect::<Vec<_>>() {
+            // Every way on from here is as long, and there may be twice as many with each step.
+            if self.is_endless {
+                break;
+            }
             let mut known = known.clone();
             if order == Some(CoProvisionOrder::After) {
                 known.insert("parent".into(), need.id.clone());
@@ -324,6 +329,25 @@ impl Builder<'_> {
                 node.depends_on.sort();
             }
         }
+        self.way.pop();
+    }
+
+    /// Says which definitions ask for each other: those from where the last one on the way stood before.
+    fn without_end(&mut self) {
+        self.is_endless = true;
+        let way = self.way.as_slice();
+        let circle = way.split_last().and_then(|(last, before)| {
+            let start = before.iter().rposition(|name| name == last)?;
+            Some(&way[start..])
+        });
+        let message = format!(
+            "definitions ask for each other without end: {}",
+            circle.unwrap_or(way).join(" -> ")
+        );
+        self.problems.push(
+            Problem::new("graph/too-deep", "", message)
+                .remedy("let one of these definitions ask for a resource with a fixed id"),
+        );
     }
 
     /// Adds `node`, or joins it with the one that is there. Says whether it is new.

@@ -51,7 +51,7 @@ pub(super) async fn show(
 /// names them.
 #[utoipa::path(delete, path = "/v1/resource-definitions/{name}", operation_id = "resource_definition_delete", tag = "definitions",
     params(("name" = String, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, body = DefinitionDeleted), (status = 403), (status = 404)))]
+    responses((status = 200, body = DefinitionDeleted), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn delete(
     State(delivery): Service,
     caller: Caller,
@@ -110,7 +110,7 @@ pub(super) async fn difference(
 /// Applies documents of apiVersion `towpath.dev/v1`, all or none.
 #[utoipa::path(post, path = "/v1/apply", tag = "definitions",
     request_body = ApplyRequest,
-    responses((status = 200, body = ApplyAnswer), (status = 403), (status = 422)))]
+    responses((status = 200, body = ApplyAnswer), (status = 403), (status = 404), (status = 409), (status = 413), (status = 422)))]
 pub(super) async fn apply(
     State(delivery): Service,
     caller: Caller,
@@ -122,7 +122,7 @@ pub(super) async fn apply(
 /// Says what applying documents would do with each, and where it would change what is there; nothing is written.
 #[utoipa::path(post, path = "/v1/apply/plan", operation_id = "apply_plan", tag = "definitions",
     request_body = ApplyRequest,
-    responses((status = 200, body = ApplyAnswer), (status = 403), (status = 422)))]
+    responses((status = 200, body = ApplyAnswer), (status = 403), (status = 404), (status = 409), (status = 413), (status = 422)))]
 pub(super) async fn plan(
     State(delivery): Service,
     caller: Caller,

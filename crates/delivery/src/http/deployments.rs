@@ -20,7 +20,7 @@ type Service = State<Arc<Delivery>>;
 /// What a deployment would do. Nothing is made.
 #[utoipa::path(post, path = "/v1/environments/{environment}/plans", tag = "deployments",
     params(("environment" = String, Path)), request_body = NewDeployment,
-    responses((status = 200, body = PlanAnswer), (status = 404), (status = 422)))]
+    responses((status = 200, body = PlanAnswer), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn plan(
     State(delivery): Service,
     caller: Caller,
@@ -89,7 +89,7 @@ pub(super) async fn decision(
 /// Returns to an earlier deployment, by a new one.
 #[utoipa::path(post, path = "/v1/environments/{environment}/rollbacks", tag = "deployments",
     params(("environment" = String, Path)), request_body = Rollback,
-    responses((status = 202, body = Document), (status = 404), (status = 409)))]
+    responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn rollback(
     State(delivery): Service,
     caller: Caller,

@@ -36,7 +36,7 @@ pub(super) async fn list(
 /// Makes an environment.
 #[utoipa::path(post, path = "/v1/environments", operation_id = "environment_create", tag = "environments",
     request_body = NewEnvironment,
-    responses((status = 201, body = Document), (status = 409), (status = 422)))]
+    responses((status = 201, body = Document), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn create(
     State(delivery): Service,
     caller: Caller,
@@ -78,7 +78,7 @@ pub(super) async fn change(
 /// Lifts the pins of a clone: from its next deployment on the newest resource definitions hold.
 #[utoipa::path(delete, path = "/v1/environments/{environment}/pins", tag = "environments",
     params(("environment" = String, Path), ("types" = Option<String>, Query), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, body = Document), (status = 404)))]
+    responses((status = 200, body = Document), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn unpin(
     State(delivery): Service,
     caller: Caller,
@@ -95,7 +95,7 @@ pub(super) async fn unpin(
 /// Asks for the end of an environment and of everything in it.
 #[utoipa::path(delete, path = "/v1/environments/{environment}", operation_id = "environment_delete", tag = "environments",
     params(("environment" = String, Path), ("data" = Option<Data>, Query), ("If-Match" = Option<String>, Header)),
-    responses((status = 202, body = Document), (status = 403), (status = 409)))]
+    responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn delete(
     State(delivery): Service,
     caller: Caller,
@@ -114,7 +114,7 @@ pub(super) async fn delete(
 
 /// What is in an environment, what it takes, and who made it.
 #[utoipa::path(get, path = "/v1/environments/{environment}/summary", tag = "environments",
-    params(("environment" = String, Path)), responses((status = 200, body = EnvironmentSummary)))]
+    params(("environment" = String, Path)), responses((status = 200, body = EnvironmentSummary), (status = 404)))]
 pub(super) async fn summary(
     State(delivery): Service,
     caller: Caller,
@@ -125,7 +125,7 @@ pub(super) async fn summary(
 
 /// What the workloads of an environment need, and how far it is.
 #[utoipa::path(get, path = "/v1/environments/{environment}/graph", tag = "environments",
-    params(("environment" = String, Path)), responses((status = 200, body = GraphAnswer)))]
+    params(("environment" = String, Path)), responses((status = 200, body = GraphAnswer), (status = 404)))]
 pub(super) async fn graph(
     State(delivery): Service,
     caller: Caller,

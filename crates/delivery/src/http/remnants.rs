@@ -57,7 +57,7 @@ pub(super) async fn show(
 /// Forgets a remnant, once somebody has seen to what was left. Refused while its server lists it.
 #[utoipa::path(delete, path = "/v1/remnants/{name}", operation_id = "remnant_delete", tag = "resources",
     params(("name" = String, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 204), (status = 404), (status = 409)))]
+    responses((status = 204), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn delete(
     State(delivery): Service,
     caller: Caller,

@@ -33,7 +33,7 @@ pub(super) async fn list(
 /// One resource instance, by its name or by what it is in the graph: `postgres.default#notes.db`.
 #[utoipa::path(get, path = "/v1/environments/{environment}/resources/{name}", operation_id = "resource", tag = "resources",
     params(("environment" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = Document), (status = 404)))]
+    responses((status = 200, body = Document), (status = 404), (status = 409, description = "Several are called so")))]
 pub(super) async fn show(
     State(delivery): Service,
     caller: Caller,
@@ -65,7 +65,7 @@ pub(super) async fn delete(
 /// Gives an instance new credentials; the old ones end once every workload runs with the new.
 #[utoipa::path(post, path = "/v1/environments/{environment}/resources/{name}/rotate", operation_id = "resource_rotate", tag = "resources",
     params(("environment" = String, Path), ("name" = String, Path)),
-    responses((status = 202, body = Document), (status = 404), (status = 409)))]
+    responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn rotate(
     State(delivery): Service,
     caller: Caller,
@@ -81,7 +81,8 @@ pub(super) async fn rotate(
 /// which is recorded.
 #[utoipa::path(get, path = "/v1/environments/{environment}/resources/{name}/outputs", tag = "resources",
     params(("environment" = String, Path), ("name" = String, Path), ("reveal" = Option<String>, Query)),
-    responses((status = 200, body = ResourceOutputs), (status = 404)))]
+    responses((status = 200, body = ResourceOutputs), (status = 403), (status = 404),
+        (status = 409, description = "Several are called so")))]
 pub(super) async fn outputs(
     State(delivery): Service,
     caller: Caller,

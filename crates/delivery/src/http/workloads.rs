@@ -58,7 +58,7 @@ pub(super) async fn show(
 /// unless `data=remove`.
 #[utoipa::path(delete, path = "/v1/environments/{environment}/workloads/{name}", operation_id = "workload_delete", tag = "workloads",
     params(("environment" = String, Path), ("name" = String, Path), ("data" = Option<Data>, Query), ("If-Match" = Option<String>, Header)),
-    responses((status = 202, body = Document), (status = 403), (status = 404)))]
+    responses((status = 202, body = Document), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn delete(
     State(delivery): Service,
     caller: Caller,
@@ -92,7 +92,7 @@ pub(super) async fn release(
     params(("environment" = String, Path), ("name" = String, Path),
         ("container" = Option<String>, Query), ("release" = Option<u64>, Query),
         ("tail" = Option<usize>, Query), ("follow" = Option<bool>, Query)),
-    responses((status = 200, body = Vec<LogLine>), (status = 404)))]
+    responses((status = 200, body = Vec<LogLine>), (status = 403), (status = 404), (status = 409), (status = 503)))]
 pub(super) async fn logs(
     State(delivery): Service,
     session: Session,

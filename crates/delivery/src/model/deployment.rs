@@ -72,9 +72,11 @@ pub enum DeploymentPhase {
     Deploying,
     /// Waiting until they are ready.
     Observing,
+    /// It did not get ready; waiting until the last good release serves again.
+    RollingBack,
     /// Everything is ready.
     Succeeded,
-    /// It did not get ready, and there was nothing to return to.
+    /// It did not get ready, and no last good release serves: there was none, or the return failed too.
     Failed,
     /// It did not get ready; the last good release serves.
     RolledBack,
@@ -94,16 +96,6 @@ impl DeploymentPhase {
     /// Whether all of it worked: what may be returned to.
     pub fn is_good(self) -> bool {
         self == Self::Succeeded
-    }
-
-    /// For people, of a deployment: `d-3 failed`.
-    pub fn how_it_went(self) -> &'static str {
-        match self {
-            Self::Pending | Self::Creating | Self::Deploying | Self::Observing => "is not done yet",
-            Self::Succeeded => "succeeded",
-            Self::Failed | Self::RolledBack => "failed",
-            Self::Superseded => "gave way to a later one before it was ready",
-        }
     }
 
     /// Whether `next` may follow: forwards one or more steps, and from any open phase to an end.
@@ -132,6 +124,34 @@ pub struct DeploymentStatus {
     /// The one place of the diagnosis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Its return, while that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returning: Option<Returning>,
+}
+
+impl DeploymentStatus {
+    /// For people, of a deployment: `d-3 failed`.
+    pub fn how_it_went(&self) -> &'static str {
+        use DeploymentPhase as P;
+        match self.phase {
+            P::Pending | P::Creating | P::Deploying | P::Observing => "is not done yet",
+            P::Succeeded => "succeeded",
+            P::Failed | P::RollingBack | P::RolledBack => "failed",
+            P::Superseded if self.failure.is_some() => "failed, and gave way to a later one",
+            P::Superseded => "gave way to a later one before it was ready",
+        }
+    }
+}
+
+/// A return to the last good releases that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Returning {
+    /// When it began; its deadline, as long as the deployment's own, counts from here.
+    #[schema(value_type = String)]
+    pub started: Timestamp,
+    /// The deployment that each workload returns to.
+    pub workloads: BTreeMap<String, String>,
 }
 
 /// Why a deployment failed: step, resource, the server's own words, the log, what to do next.
@@ -150,7 +170,13 @@ pub struct Failure {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// The deployment that serves in its place.
+    /// The deployment that its workloads were returned to, to serve in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub returned_to: Option<String>,
+    /// The workloads that had to be brought back to it: the last good release did not serve them any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brought_back: Vec<String>,
+    /// Why it does not serve all the same, where the return failed too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_failure: Option<String>,
 }

@@ -71,6 +71,9 @@ pub struct EnvironmentStatus {
     /// What its removal waits for, each with its reason; empty while it is not being removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<String>,
+    /// Why it stays although its time is over.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// The purpose that environments share: data, not code. Scope: the platform.

@@ -128,6 +128,12 @@ pub struct ResourceInstanceStatus {
     /// The provisioner that made what is there; empty: nothing was made yet.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub made_by: String,
+    /// Who made what is there, and from what. None: nothing was made yet, or before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Making>,
+    /// What was begun beside, the oldest first, recorded before it is asked for: some of it may be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<Making>,
     /// The replacement that what is there belongs to.
     #[serde(default)]
     pub replacements: u32,
@@ -143,6 +149,9 @@ pub struct ResourceInstanceStatus {
     /// How to mend it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// What was told of a route that it claims and does not have; empty where it has what it claims.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub route_lost: String,
     /// Tries since the last success. Counted without an event: only what is new has one.
     #[serde(default)]
     pub attempts: u32,
@@ -171,15 +180,87 @@ pub struct ResourceInstanceStatus {
     pub seen: Option<Timestamp>,
 }
 
-/// The provisioners that may have made something of `instance`: the one that its spec names, which may
-/// have begun, and the one that made what is there, where that was another.
-pub fn makers(instance: &Resource<ResourceInstance>) -> Vec<&str> {
-    let (present, former) = (&instance.spec.provisioner, &instance.status.made_by);
-    let mut makers = vec![present.as_str()];
-    if !former.is_empty() && former != present {
-        makers.push(former);
+/// Who was asked to make an instance, and from what: nobody else can remove it, and from nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Making {
+    /// The provisioner.
+    pub provisioner: String,
+    /// Its parameters; `${resources.ALIAS.*}` unresolved.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub params: Map<String, Value>,
+    /// What the aliases stood for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub aliases: BTreeMap<String, NodeId>,
+    /// The replacement that it belongs to.
+    #[serde(default)]
+    pub replacements: u32,
+}
+
+impl Making {
+    /// As `spec` says.
+    pub fn of(spec: &ResourceInstanceSpec) -> Self {
+        Self {
+            provisioner: spec.provisioner.clone(),
+            params: spec.params.clone(),
+            aliases: spec.aliases.clone(),
+            replacements: spec.replacements,
+        }
     }
-    makers
+
+    /// Whether what `spec` asks for changes this in place. Else it takes its place.
+    pub fn is_changed_by(&self, spec: &ResourceInstanceSpec) -> bool {
+        self.provisioner == spec.provisioner && self.replacements == spec.replacements
+    }
+
+    /// Whether one of the two changes the other in place.
+    pub fn is_one_with(&self, other: &Self) -> bool {
+        self.provisioner == other.provisioner && self.replacements == other.replacements
+    }
+}
+
+/// How what is there of `instance` was made; none where it never was. Where it is not recorded, the spec says it.
+pub fn made(instance: &Resource<ResourceInstance>) -> Option<Making> {
+    let Resource { spec, status, .. } = instance;
+    let unrecorded = || Making {
+        provisioner: status.made_by.clone(),
+        replacements: status.replacements,
+        ..Making::of(spec)
+    };
+    let is_made = !status.made_by.is_empty();
+    status.made.clone().or_else(|| is_made.then(unrecorded))
+}
+
+/// How what may be there of `instance` was made: what is there, then what was begun beside. Where nothing is
+/// recorded, its spec says it.
+pub fn makings(instance: &Resource<ResourceInstance>) -> Vec<Making> {
+    let mut all = Vec::new();
+    for making in made(instance)
+        .into_iter()
+        .chain(instance.status.begun.clone())
+    {
+        if !all.contains(&making) {
+            all.push(making);
+        }
+    }
+    if all.is_empty() {
+        all.push(Making::of(&instance.spec));
+    }
+    all
+}
+
+/// Writes down how `instance` was made, where that was before it was recorded: to be called before its spec changes.
+pub fn record_making(instance: &mut Resource<ResourceInstance>) {
+    let Resource { meta, spec, status } = instance;
+    let is_unrecorded = status.made.is_none() && !status.made_by.is_empty();
+    if is_unrecorded
+        && status.phase == InstancePhase::Ready
+        && status.observed_generation == meta.generation
+    {
+        status.made = Some(Making::of(spec));
+    }
 }
 
 /// The name of the instance of `node`: `postgres-default-notes-db`, with a digest where the plain
@@ -203,4 +284,34 @@ pub fn instance_name(node: &NodeId) -> String {
     name.push('-');
     name.push_str(&digest);
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_nothing_is_recorded_of_is_known_by_its_maker_and_its_spec() {
+        let spec = json!({
+            "node": "thing.default#web.thing",
+            "definition": { "name": "thing", "revision": 2 },
+            "provisioner": "two", "params": { "room": 3 }, "rotation": 1, "replacements": 1,
+            "correlation": Uuid::nil(), "team": "default", "role": "dev",
+        });
+        let spec = serde_json::from_value(spec).expect("a spec");
+        let mut thing = Resource::<ResourceInstance>::new("dev", "thing", spec);
+        let by_spec = Making::of(&thing.spec);
+        assert_eq!(makings(&thing), std::slice::from_ref(&by_spec));
+
+        thing.status.made_by = "one".into();
+        let by_one = Making {
+            provisioner: "one".into(),
+            replacements: 0,
+            ..by_spec
+        };
+        assert!(!by_one.is_changed_by(&thing.spec));
+        assert_eq!(makings(&thing), [by_one]);
+    }
 }

@@ -1,5 +1,7 @@
 //! What may be left on servers of resources that somebody gave up.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use kernel::{Kind, Name};
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,16 @@ pub struct LeftBy {
     /// The name by which its server lists the thing; none where it has none, or where nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_as: Option<String>,
+}
+
+impl fmt::Display for LeftBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.provisioner)?;
+        match &self.listed_as {
+            Some(listed_as) => write!(f, " {listed_as}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Nothing observes a remnant.

@@ -52,6 +52,9 @@ pub struct WorkloadStatus {
     /// The release that gets the traffic; 0: none yet.
     #[serde(default)]
     pub active_release: u64,
+    /// The deployment that the active release is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_deployment: Option<String>,
     /// The last deployment that was seen ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good_deployment: Option<String>,
@@ -79,6 +82,12 @@ pub struct WorkloadStatus {
 }
 
 impl WorkloadStatus {
+    /// Release `number`, where it runs what the spec says, as that was last resolved.
+    pub fn current(&self, number: u64) -> Option<&ReleaseState> {
+        let state = self.releases.get(&number)?;
+        (!self.digest.is_empty() && state.digest == self.digest).then_some(state)
+    }
+
     /// The one thing that people should know of first; empty where all is as it should be.
     pub fn trouble(&self) -> &str {
         if self.removal_failure.is_empty() {
@@ -104,6 +113,7 @@ pub fn begin_release(workload: &mut kernel::Resource<Workload>) -> u64 {
         phase: Phase::Stopped,
         message: String::new(),
         lasting: false,
+        presumed: false,
         endpoints: BTreeMap::new(),
         containers: BTreeMap::new(),
     };

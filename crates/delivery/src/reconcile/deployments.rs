@@ -1,6 +1,8 @@
-//! Watches over a deployment until it has succeeded, or returns to the last good one.
+//! Watches over a deployment until it has succeeded, or has returned to the last good one.
 
-use std::{sync::Arc, time::Duration};
+mod returning;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -15,7 +17,7 @@ use super::last_lines;
 use crate::{
     engine::{LogQuery, Phase, ReleaseState},
     model::{
-        Deployment, DeploymentPhase, Environment, Failure, InstancePhase, ResourceInstance,
+        Deployment, DeploymentPhase, Environment, Failure, InstancePhase, NodeId, ResourceInstance,
         Workload, instance_name,
     },
     service::{Delivery, events, outputs},
@@ -23,6 +25,10 @@ use crate::{
 
 /// When to look again where nothing happens.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// So long, or as long as they have at all, deployments have from when this replica begins to reconcile: what the
+/// store says of their workloads then is from before, and what got ready since has to be seen first.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Between two writes that tell nothing but what it waits for.
 const TOLD: SignedDuration = SignedDuration::from_millis(200);
@@ -93,17 +99,12 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     async fn run(mut self) -> Result<Next> {
-        let started = *self
-            .deployment
-            .status
-            .started
-            .get_or_insert_with(Timestamp::now);
-        let timeout = Duration::from_secs(self.deployment.spec.timeout_seconds);
-        let left = started
-            .checked_add(timeout)
-            .map_or(Duration::ZERO, |deadline| {
-                Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or_default()
-            });
+        if let Some(returning) = self.deployment.status.returning.clone() {
+            return self.watch_return(&returning).await;
+        }
+        let now = self.delivery.now();
+        let started = *self.deployment.status.started.get_or_insert(now);
+        let left = self.left(started, now);
         match self.judge(left.is_zero()).await? {
             Verdict::Open(phase, waiting_for) => {
                 let look = self.open(phase, waiting_for).await?;
@@ -111,18 +112,20 @@ impl Pass<'_> {
             }
             Verdict::Done => self.succeed().await,
             Verdict::Failed(failure) => self.fail(failure).await,
-            Verdict::Superseded => {
-                let change = self.change();
-                self.end(
-                    DeploymentPhase::Superseded,
-                    change,
-                    "deployment.superseded",
-                    None,
-                    json!({}),
-                )
-                .await
-            }
+            Verdict::Superseded => self.give_way().await,
         }
+    }
+
+    /// How much is left `now` of the time of what began when it `started`.
+    fn left(&self, started: Timestamp, now: Timestamp) -> Duration {
+        let timeout = Duration::from_secs(self.deployment.spec.timeout_seconds);
+        let since = self.delivery.term.since(&self.context.fence, now);
+        started
+            .checked_add(timeout)
+            .and_then(|deadline| Ok(deadline.max(since.checked_add(timeout.min(GRACE))?)))
+            .map_or(Duration::ZERO, |deadline| {
+                Duration::try_from(deadline.duration_since(now)).unwrap_or_default()
+            })
     }
 
     async fn judge(&self, late: bool) -> Result<Verdict> {
@@ -131,7 +134,7 @@ impl Pass<'_> {
             return Ok(Verdict::Superseded);
         }
         let (mut waiting, mut last) = (Vec::new(), None);
-        for instance in self.instances().await? {
+        for instance in self.instances(&workloads).await? {
             let Some(reason) = outputs::not_ready(&instance) else {
                 continue;
             };
@@ -187,9 +190,18 @@ impl Pass<'_> {
         })
     }
 
-    async fn instances(&self) -> Result<Vec<Resource<ResourceInstance>>> {
+    /// What `workloads` need: not what was for those alone that a later deployment has taken over.
+    async fn instances(
+        &self,
+        workloads: &[Resource<Workload>],
+    ) -> Result<Vec<Resource<ResourceInstance>>> {
+        let graph = &self.deployment.spec.graph;
+        let needed: BTreeSet<NodeId> = workloads
+            .iter()
+            .flat_map(|workload| graph.needed_by(&workload.meta.name))
+            .collect();
         let mut found = Vec::new();
-        for node in self.deployment.spec.graph.nodes.keys() {
+        for node in &needed {
             let name = instance_name(node);
             found.extend(
                 self.context
@@ -213,6 +225,7 @@ impl Pass<'_> {
         if !new && self.deployment.status.waiting_for == waiting_for {
             return Ok(LOOK);
         }
+        // By the machine's time, which the store dates what it writes by.
         let age = Timestamp::now().duration_since(self.deployment.meta.updated);
         if !new && age < TOLD {
             // What it waits for changes many times in a quick start, and each write would stand before
@@ -276,21 +289,43 @@ impl Pass<'_> {
             .delivery
             .restore_good(&mut change, &self.deployment)
             .await?;
-        failure.returned_to.clone_from(&returned);
-        let phase = if returned.is_some() {
-            DeploymentPhase::RolledBack
-        } else {
-            DeploymentPhase::Failed
+        let Some(returned) = returned else {
+            self.deployment.status.failure = Some(failure);
+            return self.end_failed(change).await;
         };
-        let what = if returned.is_some() {
-            "deployment.rolled-back"
-        } else {
-            "deployment.failed"
-        };
-        let data = json!({ "failure": failure });
+        failure.returned_to = Some(returned.to());
+        failure.brought_back.clone_from(&returned.brought_back);
         self.deployment.status.failure = Some(failure);
+        if returned.brought_back.is_empty() {
+            return self.end_rolled_back(change).await;
+        }
+        self.begin_return(change, returned).await
+    }
+
+    /// It failed, and no last good release serves in its place.
+    async fn end_failed(self, change: Change) -> Result<Next> {
+        let data = json!({ "failure": self.deployment.status.failure });
+        let (phase, what) = (DeploymentPhase::Failed, "deployment.failed");
         self.end(phase, change, what, Some(Outcome::Fail), data)
             .await
+    }
+
+    /// It failed, and every workload that it set serves its last good release.
+    async fn end_rolled_back(self, change: Change) -> Result<Next> {
+        let data = json!({ "failure": self.deployment.status.failure });
+        let (phase, what) = (DeploymentPhase::RolledBack, "deployment.rolled-back");
+        self.end(phase, change, what, Some(Outcome::Fail), data)
+            .await
+    }
+
+    async fn give_way(self) -> Result<Next> {
+        let change = self.change();
+        let (phase, what) = (DeploymentPhase::Superseded, "deployment.superseded");
+        let (outcome, data) = match &self.deployment.status.failure {
+            Some(failure) => (Some(Outcome::Fail), json!({ "failure": failure })),
+            None => (None, json!({})),
+        };
+        self.end(phase, change, what, outcome, data).await
     }
 
     async fn end(
@@ -303,7 +338,8 @@ impl Pass<'_> {
     ) -> Result<Next> {
         self.deployment.status.phase = phase;
         self.deployment.status.waiting_for.clear();
-        self.deployment.status.finished = Some(Timestamp::now());
+        self.deployment.status.returning = None;
+        self.deployment.status.finished = Some(self.delivery.now());
         change.status(&self.deployment)?;
         change.event(self.event(what, outcome, data));
         self.context.store.commit(change).await?;
@@ -340,6 +376,8 @@ impl Pass<'_> {
                 meta.name, meta.scope
             )),
             returned_to: None,
+            brought_back: Vec::new(),
+            return_failure: None,
         }
     }
 
@@ -430,5 +468,7 @@ fn create_failure(instance: &Resource<ResourceInstance>) -> Failure {
             )
         })),
         returned_to: None,
+        brought_back: Vec::new(),
+        return_failure: None,
     }
 }

@@ -15,9 +15,9 @@ pub(super) const DRAIN: Duration = Duration::from_secs(2);
 /// From SIGTERM to SIGKILL.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
-/// How much of the drain is left.
-pub(super) fn rest(workload: &Resource<Workload>) -> Option<Duration> {
-    let since = Timestamp::now().duration_since(workload.status.switched?);
+/// How much of the drain is left `now`.
+pub(super) fn rest(workload: &Resource<Workload>, now: Timestamp) -> Option<Duration> {
+    let since = now.duration_since(workload.status.switched?);
     let rest = DRAIN.saturating_sub(Duration::try_from(since).unwrap_or_default());
     (!rest.is_zero()).then_some(rest)
 }

@@ -5,7 +5,6 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use kernel::{
     Caller, Change, Event, Key, Kind, NewEvent, Next, Outcome, Query, Reconciler, Resource, Result,
     reconciler::Context,
@@ -71,13 +70,11 @@ impl Reconciler for Namespaces {
         };
         let (name, role) = (&pass.namespace.meta.name, &pass.namespace.spec.role);
         let environment = context.store.get::<Environment>("", name).await?;
-        let role = context.store.get::<EnvironmentRole>("", role).await?;
-        let role = role.map(|role| role.spec);
         if pass.namespace.is_deleting() {
-            pass.remove(environment, role).await
-        } else {
-            pass.keep(environment, role).await
+            return pass.remove(environment).await;
         }
+        let role = context.store.get::<EnvironmentRole>("", role).await?;
+        pass.keep(environment, role.map(|role| role.spec)).await
     }
 }
 
@@ -113,9 +110,16 @@ impl Pass<'_> {
     }
 
     async fn waits(&mut self, message: String) -> Result<Next> {
+        self.waits_as(self.namespace.status.protected, message)
+            .await
+    }
+
+    /// The same, where it is learnt whether what backs it is protected.
+    async fn waits_as(&mut self, protected: Option<bool>, message: String) -> Result<Next> {
         let status = NamespaceStatus {
             ready: false,
             message,
+            protected,
             ..self.namespace.status.clone()
         };
         let change = self.change();
@@ -154,13 +158,20 @@ impl Pass<'_> {
                     .await;
             }
             Some(other) if other.spec.role != wanted => {
-                return self
-                    .waits(format!(
-                        "environment `{name}` has role `{}`, not `{wanted}`: change it with `towpath apply` \
-                         (kind Environment), and it is taken in as it is",
-                        other.spec.role
-                    ))
-                    .await;
+                let message = format!(
+                    "environment `{name}` has role `{}`, not `{wanted}`: change it with `towpath apply` \
+                     (kind Environment), and it is taken in as it is",
+                    other.spec.role
+                );
+                // Of what backs it already, the role says whether it may go along: whoever ends the namespace, or
+                // its team, goes by this.
+                let status = &self.namespace.status;
+                let protected = if status.environment == Some(other.meta.uid) {
+                    Some(self.delivery.place(other).await?.is_protected())
+                } else {
+                    status.protected
+                };
+                return self.waits_as(protected, message).await;
             }
             Some(going) if going.is_deleting() => {
                 return self
@@ -219,12 +230,13 @@ impl Pass<'_> {
         let query = Query::scope(name);
         let workloads = self.context.store.list_all::<Workload>(&query).await?;
         let stay = workloads.iter().filter(|workload| !workload.is_deleting());
-        let asked = asked(stay.map(|workload| &workload.spec.score));
+        let defaults = self.namespace.spec.defaults();
+        let asked = asked(stay.map(|workload| &workload.spec.score), Some(&defaults));
         let now = Usage {
             near: Usage::near(&asked.quota, &self.namespace.spec.quota),
             asked: asked.quota,
             unbounded_containers: asked.unbounded,
-            at: Timestamp::now(),
+            at: self.delivery.now(),
         };
         let same = |before: &&Usage| {
             Usage {
@@ -236,11 +248,7 @@ impl Pass<'_> {
         Ok(before.cloned().unwrap_or(now))
     }
 
-    async fn remove(
-        &mut self,
-        environment: Option<Resource<Environment>>,
-        role: Option<EnvironmentRoleSpec>,
-    ) -> Result<Next> {
+    async fn remove(&mut self, environment: Option<Resource<Environment>>) -> Result<Next> {
         // Only what is recorded as ours: an environment of the name alone may be anybody's.
         let recorded = self.namespace.status.environment;
         let ours = environment.filter(|found| Some(found.meta.uid) == recorded);
@@ -251,15 +259,17 @@ impl Pass<'_> {
             self.context.store.commit(change).await?;
             return Ok(Next::Idle);
         };
-        if role.is_none_or(|role| role.protected) && !self.namespace.spec.include_protected {
-            return self
-                .waits(format!(
-                    "it is kept: its role `{}` is protected",
-                    self.namespace.spec.role
-                ))
-                .await;
-        }
         if !environment.is_deleting() {
+            // The role of what goes decides: it may be another than the namespace's by now.
+            let place = self.delivery.place(environment.clone()).await?;
+            if place.is_protected() && !self.namespace.spec.include_protected {
+                let message = format!(
+                    "it is kept: its environment has role `{}`, which is protected; an operator who deletes the \
+                     namespace again, or offboards the team with `--include prod`, takes it too",
+                    environment.spec.role
+                );
+                return self.waits_as(Some(true), message).await;
+            }
             change.delete(&environment)?;
         }
         let status = NamespaceStatus {

@@ -49,6 +49,26 @@ pub struct Service {
     pub ports: BTreeMap<String, ServicePort>,
 }
 
+impl Service {
+    /// The name of its [`main_port`].
+    pub fn main_port(&self) -> Option<&str> {
+        let tcp = self
+            .ports
+            .iter()
+            .filter(|(_, port)| port.protocol != Some(Protocol::Udp));
+        main_port(tcp.map(|(name, _)| name.as_str()))
+    }
+}
+
+/// Which of a workload's TCP ports, given by name, is the main one: its own host leads there, and the variable `PORT`
+/// tells it. `www`, `web` and `http` go before others, and those by name.
+pub fn main_port<'n>(tcp: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    const USUAL: [&str; 3] = ["www", "web", "http"];
+    let rank = |name: &str| USUAL.iter().position(|usual| *usual == name);
+    tcp.into_iter()
+        .min_by_key(|&name| (rank(name).unwrap_or(USUAL.len()), name))
+}
+
 /// A port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

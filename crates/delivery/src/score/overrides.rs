@@ -12,7 +12,7 @@ use super::{
     check::list,
     placeholder::{join_path, split_path},
     read::{self, name, trees},
-    suggest,
+    schema, suggest,
     tree::{Content, Entry, Node, Sources, Span},
     yaml,
 };
@@ -26,7 +26,8 @@ pub struct Input {
     /// else is replaced, `null` removes. With several workloads `metadata.name` says for which it is.
     pub overrides_files: Vec<Source>,
     /// `path=value`, applied after the files. The path is of names and list indexes (-1 appends)
-    /// between dots, `\.` being a dot within a name; the value is YAML; an empty value removes. With
+    /// between dots, `\.` being a dot within a name; the value is YAML, or text where the schema has text; an empty
+    /// value removes. With
     /// several workloads the path begins with the name of one and a colon.
     pub overrides: Vec<String>,
     /// The image of every container whose image is `.`.
@@ -186,6 +187,16 @@ impl Loader<'_> {
                 _ => return Err(wrong("the value has several documents", "write one value")),
             }
         };
+        // What is written for a text is one: no shell has to be told to keep quotes.
+        let value = value.map(|node| {
+            let is_other = matches!(node.content, Content::Bool(_) | Content::Number(_));
+            match node.span {
+                Some(span) if is_other && schema::is_text(&names) => {
+                    Node::new(Some(span), Content::Text(self.sources.text(span)))
+                }
+                _ => node,
+            }
+        });
         let several = self.workloads.len() > 1;
         let wanted = self.workloads.iter_mut().find(|(_, tree)| match workload {
             Some(workload) => name(tree) == Some(workload),

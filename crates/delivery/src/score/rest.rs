@@ -11,6 +11,7 @@ use super::{
     pattern,
     placeholder::{join_path, split_path},
     read::{all_rules, workload},
+    schema, suggest,
     tree::{Content, Entry, Node},
 };
 
@@ -58,7 +59,7 @@ impl Draft {
             }
             let before = left_out.len();
             for whole in wholes(&problems) {
-                left_out.extend(self.take_out(&mut tree, &whole));
+                left_out.extend(self.take_out(&mut tree, &whole).unwrap_or_default());
             }
             if left_out.len() == before {
                 return None;
@@ -67,22 +68,23 @@ impl Draft {
         None
     }
 
-    /// Takes out what is at `whole`, and answers where that was; none where there is nothing.
-    fn take_out(&self, tree: &mut Node, whole: &[String]) -> Option<String> {
+    /// Takes out what is at `whole`, and answers where that was, and what cannot be judged without it; none where
+    /// there is nothing.
+    fn take_out(&self, tree: &mut Node, whole: &[String]) -> Option<Vec<String>> {
         let path: Vec<&str> = whole.iter().map(String::as_str).collect();
         match path.as_slice() {
             ["apiVersion"] => {
                 put(tree, "apiVersion", Content::Text("score.dev/v1b1".into()));
-                Some("apiVersion".into())
+                Some(vec!["apiVersion".into()])
             }
             ["metadata"] => {
                 put(tree, "metadata", Content::Map(Vec::new()));
-                Some("metadata".into())
+                Some(vec!["metadata".into()])
             }
             ["metadata", "name"] => {
                 let name = Content::Text(stand_in(self.name()));
                 put(tree.get_mut("metadata")?, "name", name);
-                Some("metadata.name".into())
+                Some(vec!["metadata.name".into()])
             }
             ["containers"] => {
                 let name = self
@@ -93,12 +95,25 @@ impl Draft {
                 put(&mut container, "image", Content::Text(".".into()));
                 put(tree, "containers", Content::Map(Vec::new()));
                 put(tree.get_mut("containers")?, name, container.content);
-                Some(join_path(["containers", name]))
+                Some(vec![join_path(["containers", name])])
+            }
+            ["containers", container, field] => {
+                let node = tree.get_mut("containers")?.get_mut(container)?;
+                if *field != "image" {
+                    remove(node, &[], field)?;
+                }
+                let unjudged = unjudged_without(field);
+                if *field == "image" || unjudged.contains(&"image") {
+                    put(node, "image", Content::Text(".".into()));
+                }
+                let out = [*field].into_iter().chain(unjudged.iter().copied());
+                let out = out.map(|field| join_path(["containers", *container, field]));
+                Some(out.collect())
             }
             path => {
                 let (name, above) = path.split_last()?;
                 remove(tree, above, name)?;
-                Some(join_path(path.iter().copied()))
+                Some(vec![join_path(path.iter().copied())])
             }
         }
     }
@@ -143,15 +158,26 @@ fn whole(path: &[String]) -> usize {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match path.as_slice() {
         ["containers", _, "variables" | "files" | "volumes", _, ..] => 4,
-        [
-            "containers",
-            _,
-            "variables" | "files" | "volumes" | "resources" | "livenessProbe" | "readinessProbe"
-            | "before",
-            ..,
-        ] => 3,
+        ["containers", _, _, ..] => 3,
         ["metadata" | "resources" | "containers", _, ..] => 2,
         _ => 1,
+    }
+}
+
+/// What says of a container what runs in it, and hangs on its field `field`, or on the one that is misspelt so.
+fn unjudged_without(field: &str) -> &'static [&'static str] {
+    let names = || schema::CONTAINER.fields.iter().map(|field| field.name);
+    let meant = if names().any(|name| name == field) {
+        Some(field)
+    } else {
+        suggest::nearest(field, names())
+    };
+    match meant {
+        // An image may be all right where a command runs something else.
+        Some("command") | None => &["image"],
+        // The program may be in one of them.
+        Some("files" | "volumes") => &["command"],
+        Some(_) => &[],
     }
 }
 

@@ -60,6 +60,33 @@ pub(super) struct Field {
     pub(super) required: bool,
 }
 
+/// Whether the field of a workload that `path` leads to is text.
+pub(super) fn is_text(path: &[String]) -> bool {
+    let of = |object: &'static Object, name: &str| -> Option<&'static Shape> {
+        let mut fields = object.fields.iter();
+        let field = fields.find(|field| field.name == name)?;
+        Some(&field.shape)
+    };
+    let workload = Shape::Object(&WORKLOAD);
+    let mut shape = &workload;
+    let mut names = path.iter();
+    while let Some(name) = names.next() {
+        let below = match *shape {
+            Shape::Object(object) => of(object, name),
+            Shape::Map(named) => Some(&named.value),
+            Shape::List(item) => Some(item),
+            // Below the target, or the item's number.
+            Shape::ByTarget(object) => names.next().and_then(|name| of(object, name)),
+            _ => None,
+        };
+        match below {
+            Some(below) => shape = below,
+            None => return false,
+        }
+    }
+    matches!(shape, Shape::Text(_))
+}
+
 const fn field(name: &'static str, shape: Shape) -> Field {
     Field {
         name,
@@ -137,7 +164,7 @@ static CONTAINERS: Named = Named {
     some: true,
 };
 
-static CONTAINER: Object = object(
+pub(super) static CONTAINER: Object = object(
     "a container",
     &[
         required("image", Shape::Text(&pattern::NOT_EMPTY)),

@@ -81,7 +81,7 @@ impl Seen for Workload {
 }
 
 /// An environment, with all of it that rules may care about.
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) environment: Resource<Environment>,
     protected: bool,
 }
@@ -96,7 +96,7 @@ impl Place {
     }
 
     /// Whether its role keeps it from being deleted.
-    pub(super) fn is_protected(&self) -> bool {
+    pub(crate) fn is_protected(&self) -> bool {
         self.protected
     }
 
@@ -136,7 +136,7 @@ pub(super) fn of_platform<K: Kind>(name: &str) -> Target<'_> {
 
 impl Delivery {
     /// `environment` with what its role says of it.
-    pub(super) async fn place(&self, environment: Resource<Environment>) -> Result<Place> {
+    pub(crate) async fn place(&self, environment: Resource<Environment>) -> Result<Place> {
         let role = self
             .store
             .get::<EnvironmentRole>("", &environment.spec.role)

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{Caller, Change, Error, Meta, Problem, Resource, Result};
+use kernel::{Caller, Change, Error, Meta, Problem, Resource, Result, Secret};
 
 use super::Delivery;
 use crate::{
     model::{
-        Deployment, Environment, HostClaim, Route, RouteSpec, host_name, instance_name, route_name,
+        Deployment, Environment, HostClaim, ResourceInstance, Route, RouteSpec, Workload,
+        host_name, instance_name, route_name,
     },
     provisioner::Claim,
     score,
@@ -18,25 +19,13 @@ pub(super) type Claims = BTreeMap<String, RouteSpec>;
 
 impl Delivery {
     /// Every workload that serves TCP has a host of its own: `WORKLOAD.ENVIRONMENT.<domain>`, which
-    /// leads to its first port (by name, `www`, `web` and `http` before others).
+    /// leads to its [main port](score::main_port).
     pub(super) fn own_claim(
         &self,
         environment: &str,
         workload: &score::Workload,
     ) -> Option<RouteSpec> {
-        let ports = &workload.service.as_ref()?.ports;
-        let tcp = |p: &score::ServicePort| p.protocol != Some(score::Protocol::Udp);
-        let usual = ["www", "web", "http"];
-        let port = usual
-            .iter()
-            .find(|name| ports.get(**name).is_some_and(tcp))
-            .map(|name| (*name).to_owned())
-            .or_else(|| {
-                ports
-                    .iter()
-                    .find(|(_, p)| tcp(p))
-                    .map(|(name, _)| name.clone())
-            })?;
+        let port = workload.service.as_ref()?.main_port()?.to_owned();
         let name = &workload.metadata.name;
         Some(RouteSpec {
             host: format!("{name}.{environment}.{}", self.settings.domain),
@@ -99,14 +88,7 @@ impl Delivery {
                     Problem::new(
                         "route/taken",
                         claim.instance.clone().unwrap_or_default(),
-                        if known {
-                            format!(
-                                "`{what}` is held by workload `{}` in environment `{}`",
-                                held.workload, held.environment
-                            )
-                        } else {
-                            format!("`{what}` is held by another team")
-                        },
+                        held_by(&what, &held, known),
                     )
                     .remedy("choose another host or path, or delete the workload that holds it"),
                 );
@@ -114,6 +96,82 @@ impl Delivery {
         }
         problems.dedup();
         Ok(problems)
+    }
+
+    /// What is wrong with the routes that `instance` claims. What is let go of when a first deployment fails may be
+    /// another's by the time that its workload is ready after all.
+    pub(crate) async fn lost_route(
+        &self,
+        instance: &Resource<ResourceInstance>,
+    ) -> Result<Option<Problem>> {
+        let Resource { meta, spec, .. } = instance;
+        let Some(user) = &spec.workload else {
+            return Ok(None);
+        };
+        if !self.may_claim(instance) {
+            return Ok(None);
+        }
+        let found = self.store.get::<Workload>(&meta.scope, user).await?;
+        let Some(workload) = found.filter(|workload| !workload.is_deleting()) else {
+            return Ok(None);
+        };
+        let deployment = &workload.spec.deployment;
+        let Some(deployment) = self
+            .store
+            .get::<Deployment>(&meta.scope, deployment)
+            .await?
+        else {
+            return Ok(None);
+        };
+        for (name, claim) in &deployment.spec.claims {
+            if claim.instance.as_ref() != Some(&meta.name) {
+                continue;
+            }
+            let routes = self.routes_at(&claim.host).await?;
+            let elsewhere = |held: &RouteSpec| held.environment != claim.environment;
+            let same = routes.iter().find(|route| route.meta.name == *name);
+            if same.is_some_and(|it| !elsewhere(&it.spec) && it.spec.workload == claim.workload) {
+                continue;
+            }
+            let problem =
+                |message: String| Problem::new("route/lost", spec.node.to_string(), message);
+            let place = format!("{}{}", claim.host, claim.path);
+            let taken = same.or_else(|| routes.iter().find(|route| elsewhere(&route.spec)));
+            let problem = match taken {
+                Some(held) => {
+                    let what = if elsewhere(&held.spec) {
+                        &claim.host
+                    } else {
+                        &place
+                    };
+                    let known = held.meta.labels.get(Meta::TEAM) == Some(&spec.team);
+                    problem(held_by(what, &held.spec, known))
+                        .remedy("choose another host or path, and deploy again")
+                }
+                None if workload.status.active_release != 0 => {
+                    problem(format!("`{place}` leads nowhere")).remedy("deploy again")
+                }
+                // Its workload takes it once it is ready.
+                None => continue,
+            };
+            return Ok(Some(problem));
+        }
+        Ok(None)
+    }
+
+    /// Whether `instance` may claim a route: only what its provisioner says beforehand is claimed.
+    fn may_claim(&self, instance: &Resource<ResourceInstance>) -> bool {
+        let Some(provisioner) = self.provisioner(&instance.spec.provisioner) else {
+            return false;
+        };
+        let (params, seed) = (instance.spec.params.clone(), Secret::new([]));
+        let request = self.request_with(instance, params, seed, "127.0.0.1".into());
+        match provisioner.preview(&request) {
+            None => false,
+            Some(Ok(preview)) => !preview.claims.is_empty(),
+            // A placeholder stands where it wants a host, or a path.
+            Some(Err(_)) => true,
+        }
     }
 
     /// Makes the routes `free`, which nobody holds, for `team`. Whoever claims another path of one of these
@@ -190,5 +248,17 @@ impl Delivery {
                 .map(|(name, _)| name.clone()),
         );
         names
+    }
+}
+
+/// Who holds `what`, a host or a host and path; `known` says whether that may be told.
+fn held_by(what: &str, held: &RouteSpec, known: bool) -> String {
+    if known {
+        format!(
+            "`{what}` is held by workload `{}` in environment `{}`",
+            held.workload, held.environment
+        )
+    } else {
+        format!("`{what}` is held by another team")
     }
 }

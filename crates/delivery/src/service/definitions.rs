@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kernel::{
-    Caller, Change, Error, ErrorKind, Key, Kind, NewEvent, Outcome, Query, Resource, Result, anew,
+    Caller, Change, Error, ErrorKind, Kind, NewEvent, Outcome, Query, Resource, Result, anew,
     labels,
 };
 use serde_json::json;
@@ -341,12 +341,7 @@ pub(super) fn taken(name: &str) -> Error {
 
 fn applied<K: Kind>(name: &str, outcome: ApplyOutcome, revision: Option<u64>) -> Applied {
     Applied {
-        kind: K::KIND.into(),
-        name: name.into(),
-        outcome,
         revision,
-        missing: None,
-        differs: Vec::new(),
-        key: Some(Key::of::<K>("", name)),
+        ..Applied::of::<K>("", name, outcome)
     }
 }

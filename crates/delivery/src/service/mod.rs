@@ -6,6 +6,7 @@ mod apply;
 mod checks;
 mod claims;
 pub(crate) mod confidence;
+mod container_defaults;
 mod definitions;
 mod deploy;
 mod differences;
@@ -20,10 +21,11 @@ mod preview;
 pub(crate) mod quota;
 mod remnants;
 mod resources;
-mod restore;
+pub(crate) mod restore;
 pub(crate) mod shields;
 pub(crate) mod takeover;
 mod teams;
+mod term;
 mod workloads;
 
 use std::{
@@ -33,9 +35,10 @@ use std::{
 
 pub use teams::TeamData;
 
-use kernel::{Error, Guard, Kind, Problem, Query, Resource, Result, Secret, Store, Turns};
+use jiff::Timestamp;
+use kernel::{Clock, Error, Guard, Kind, Problem, Query, Resource, Result, Secret, Store, Turns};
 
-use self::owners::Owners;
+use self::{owners::Owners, term::Term};
 use crate::{
     Engine, Provisioner, Verifier,
     definition::Applicable,
@@ -55,6 +58,8 @@ pub struct Settings {
     pub default_engine: String,
     /// How long workloads have to get ready where the caller does not say, in seconds.
     pub default_timeout_seconds: u64,
+    /// By what time environments end, deployments are late, and what failed is tried again.
+    pub clock: Clock,
 }
 
 /// The use cases, and what they work with. One for the whole process.
@@ -75,6 +80,8 @@ pub struct Delivery {
     turns: Turns<String>,
     /// By whom reconcilers take turns.
     pub(crate) owners: Owners,
+    /// Since when this replica reconciles.
+    pub(crate) term: Term,
 }
 
 impl Delivery {
@@ -101,6 +108,7 @@ impl Delivery {
             ends: OnceLock::new(),
             turns: Turns::default(),
             owners: Owners::default(),
+            term: Term::default(),
         }
     }
 
@@ -119,7 +127,7 @@ impl Delivery {
         let others = self.documents.get().map(|others| others.kinds());
         let mut kinds = Applicable::KINDS.to_vec();
         kinds.extend(others.unwrap_or_default());
-        problem.remedy(format!("those that there are: {}", kinds.join(", ")))
+        problem.remedy(format!("use one of these kinds: {}", kinds.join(", ")))
     }
 
     /// Has what works in an environment alone end with it. To be said once, before anything is reconciled.
@@ -142,6 +150,11 @@ impl Delivery {
     /// What the configuration says.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Now, by the clock of the settings.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.settings.clock.now()
     }
 
     /// The engine `name`, or an error that names those there are.

@@ -142,14 +142,16 @@ pub async fn of_dependencies(
     of_nodes(store, &instance.meta.scope, &spec.depends_on, &spec.aliases).await
 }
 
-/// The outputs of what `instance` depends on as they were last recorded, whatever has become of it.
-pub async fn recorded(store: &Store, instance: &Resource<ResourceInstance>) -> Result<Resolved> {
+/// The outputs of what `aliases` stand for in an environment, as they were last recorded, whatever has become of it.
+pub async fn recorded(
+    store: &Store,
+    environment: &str,
+    aliases: &BTreeMap<String, NodeId>,
+) -> Result<Resolved> {
     let mut resolved = Resolved::default();
-    for (alias, node) in &instance.spec.aliases {
+    for (alias, node) in aliases {
         let name = instance_name(node);
-        let found = store
-            .get::<ResourceInstance>(&instance.meta.scope, &name)
-            .await?;
+        let found = store.get::<ResourceInstance>(environment, &name).await?;
         if let Some(found) = found {
             resolved
                 .outputs

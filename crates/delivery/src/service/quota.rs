@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kernel::{Meta, Problem, Query, Record, Resource, Result, Transient};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use teams::model::{Amounts, Cpu, Memory, Namespace, Quota, Team, Usage};
+use teams::model::{Amounts, ContainerDefaults, Cpu, Memory, Namespace, Quota, Team, Usage};
 
-use super::{Delivery, deploy::Order};
+use super::{
+    Delivery,
+    container_defaults::{completed, remarks},
+    deploy::Order,
+};
 use crate::{
     model::{Environment, Workload},
     score,
@@ -22,33 +25,43 @@ pub(crate) struct Asked {
     pub(crate) unbounded: usize,
 }
 
-/// What these workloads ask for: a request that is not said is the limit, and a limit the request.
-pub(crate) fn asked<'a>(workloads: impl IntoIterator<Item = &'a score::Workload>) -> Asked {
+/// What these workloads ask for: a request that is not said is the limit, and a limit the request. Where neither is,
+/// `defaults` count, as far as something bounds the workloads.
+pub(crate) fn asked<'a>(
+    workloads: impl IntoIterator<Item = &'a score::Workload>,
+    defaults: Option<&ContainerDefaults>,
+) -> Asked {
     let mut sum = Asked {
         quota: Quota::NONE,
         unbounded: 0,
     };
     for container in workloads.into_iter().flat_map(|w| w.containers.values()) {
         let said = container.resources.clone().unwrap_or_default();
-        let (request, limit) = said.amounts();
-        let amounts = |cpu: Option<u64>, memory: Option<u64>| Amounts {
-            cpu: Cpu(cpu.unwrap_or(0)),
-            memory: Memory(memory.unwrap_or(0)),
-        };
-        let one = Quota {
-            requests: amounts(
-                request.cpu_millis.or(limit.cpu_millis),
-                request.memory_bytes.or(limit.memory_bytes),
-            ),
-            limits: amounts(
-                limit.cpu_millis.or(request.cpu_millis),
-                limit.memory_bytes.or(request.memory_bytes),
-            ),
-        };
+        let one = asked_by(&said);
         sum.unbounded += usize::from(one == Quota::NONE);
-        sum.quota = sum.quota.plus(&one);
+        let counts = defaults.map_or(one, |defaults| asked_by(&completed(&said, defaults)));
+        sum.quota = sum.quota.plus(&counts);
     }
     sum
+}
+
+/// What one container asks for.
+fn asked_by(said: &score::Compute) -> Quota {
+    let (request, limit) = said.amounts();
+    let amounts = |cpu: Option<u64>, memory: Option<u64>| Amounts {
+        cpu: Cpu(cpu.unwrap_or(0)),
+        memory: Memory(memory.unwrap_or(0)),
+    };
+    Quota {
+        requests: amounts(
+            request.cpu_millis.or(limit.cpu_millis),
+            request.memory_bytes.or(limit.memory_bytes),
+        ),
+        limits: amounts(
+            limit.cpu_millis.or(request.cpu_millis),
+            limit.memory_bytes.or(request.memory_bytes),
+        ),
+    }
 }
 
 /// How long it is known which deployment was counted last: longer than any takes from there to its commit.
@@ -76,7 +89,7 @@ impl Transient for Counted {
 pub(super) struct Sum {
     /// What is beyond.
     pub(super) problems: Vec<Problem>,
-    /// Where it comes near the end.
+    /// Where it comes near the end, and what counts by default.
     pub(super) warnings: Vec<String>,
     /// Where it comes near the end of what all environments of the team beside its namespaces may ask for, or of how
     /// many workloads it may have, and was not before: told with the deployment, for of these nobody else counts
@@ -97,6 +110,8 @@ struct Bound<'a> {
     now: Quota,
     /// What is asked for by what it leaves as it is.
     others: Quota,
+    /// What counts for containers that do not say.
+    defaults: ContainerDefaults,
 }
 
 /// What bounds how many workloads a team has.
@@ -154,8 +169,13 @@ impl Delivery {
                 workload.meta.scope == *name && order.workloads.contains_key(&workload.meta.name);
             !workload.is_deleting() && !replaced
         };
-        let count = |workloads: &mut dyn Iterator<Item = &Resource<Workload>>| {
-            asked(workloads.map(|workload| &workload.spec.score)).quota
+        let count = |workloads: &mut dyn Iterator<Item = &Resource<Workload>>,
+                     defaults: &ContainerDefaults| {
+            asked(
+                workloads.map(|workload| &workload.spec.score),
+                Some(defaults),
+            )
+            .quota
         };
         let backs = |one: &&Resource<Namespace>| {
             one.meta.name == *name && one.status.environment == Some(environment.meta.uid)
@@ -163,6 +183,7 @@ impl Delivery {
         let namespace = backed.iter().find(backs);
         let mut sum = Sum::default();
         if let Some(namespace) = namespace {
+            let defaults = namespace.spec.defaults();
             let bound = Bound {
                 of: format!("namespace `{name}`"),
                 rule: "namespace/quota",
@@ -171,8 +192,9 @@ impl Delivery {
                     "ask for less, delete what is not needed, or raise the quota: `towpath namespace quota \
                      {name} --team {team}`, up to the team's allowance"
                 ),
-                now: count(&mut running.iter()),
-                others: count(&mut running.iter().filter(stays)),
+                now: count(&mut running.iter(), &defaults),
+                others: count(&mut running.iter().filter(stays), &defaults),
+                defaults,
             };
             // Each deployment to it changes the environment: of what it asks for none is counted beside another.
             (sum.problems, sum.warnings, _) = bound.check(order);
@@ -205,6 +227,7 @@ impl Delivery {
                 rooms.all(|room| room.meta.name != one.meta.scope)
             };
             let beside: Vec<&Resource<Workload>> = theirs.iter().filter(is_beside).collect();
+            let defaults = ContainerDefaults::default();
             let bound = Bound {
                 of: format!("what team `{team}` has beside its namespaces"),
                 rule: "team/allowance",
@@ -213,12 +236,13 @@ impl Delivery {
                     "ask for less, end an environment that is not needed, deploy to a namespace, or have a \
                      platform engineer raise the allowance of team `{team}` (spec.allowance.environments)"
                 ),
-                now: count(&mut beside.iter().copied()),
-                others: count(&mut beside.iter().copied().filter(stays)),
+                now: count(&mut beside.iter().copied(), &defaults),
+                others: count(&mut beside.iter().copied().filter(stays), &defaults),
+                defaults,
             };
             (sum.problems, sum.warnings, news.parts) = bound.check(order);
             if !news.parts.is_empty() {
-                news.asked = json!(bound.others.plus(&asked(order.workloads.values()).quota));
+                news.asked = json!(bound.others.plus(&bound.wanted(order)));
                 news.allowance = json!(bound.most);
             }
             asks_for_more |= bound.asks_for_more(order);
@@ -233,7 +257,7 @@ impl Delivery {
         workloads.check(&mut sum, &mut news);
         sum.news = news.told();
         sum.counted = asks_for_more.then(|| {
-            let expires = Timestamp::now() + COUNTED;
+            let expires = self.now() + COUNTED;
             let environment = name.clone();
             let version = counted.map_or(0, |record| record.version);
             Record {
@@ -303,16 +327,22 @@ impl Count<'_> {
 }
 
 impl Bound<'_> {
+    /// What `order` asks for.
+    fn wanted(&self, order: &Order) -> Quota {
+        asked(order.workloads.values(), Some(&self.defaults)).quota
+    }
+
     /// Whether `order` asks for more of anything than what it replaces.
     fn asks_for_more(&self, order: &Order) -> bool {
-        let sum = self.others.plus(&asked(order.workloads.values()).quota);
+        let sum = self.others.plus(&self.wanted(order));
         let (sum, now) = (sum.parts(), self.now.parts());
         sum.into_iter().zip(now).any(|(sum, now)| sum.1 > now.1)
     }
 
-    /// What of `order` is beyond it, where it comes near its end, and the parts of which it did not before.
+    /// What of `order` is beyond it; what counts by default, and where it comes near its end; and the parts of
+    /// which it did not before.
     fn check(&self, order: &Order) -> (Vec<Problem>, Vec<String>, Vec<String>) {
-        let wanted = asked(order.workloads.values()).quota;
+        let wanted = self.wanted(order);
         let sum = self.others.plus(&wanted);
         let part = |of: &Quota, name: &str| of.parts().into_iter().find(|part| part.0 == name);
         let mut problems = Vec::new();
@@ -323,19 +353,27 @@ impl Bound<'_> {
                 continue;
             }
             let text = |of: &Quota| part(of, what).map(|p| p.2).unwrap_or_default();
-            let who: Vec<_> = order
-                .workloads
-                .iter()
-                .filter(|(_, score)| {
-                    part(&asked([*score]).quota, what).is_some_and(|part| part.1 > 0)
-                })
-                .map(|(workload, _)| workload.as_str())
-                .collect();
+            let counts = |score: &score::Workload, defaults: Option<&ContainerDefaults>| {
+                let part = part(&asked([score], defaults).quota, what);
+                part.map_or(0, |part| part.1)
+            };
+            let (mut who, mut called) = (Vec::new(), Vec::new());
+            for (workload, score) in &order.workloads {
+                let amount = counts(score, Some(&self.defaults));
+                if amount > 0 {
+                    who.push(workload.as_str());
+                    let by_default = counts(score, None) != amount;
+                    called.push(format!(
+                        "{workload}{}",
+                        if by_default { " (by default)" } else { "" }
+                    ));
+                }
+            }
             let message = format!(
                 "{} would have {total} of {what}, and its quota is {most}: {} asks for {}, the other \
                  workloads for {}, and {} is left",
                 self.of,
-                who.join(", "),
+                called.join(", "),
                 text(&wanted),
                 text(&self.others),
                 left(self.most, &self.others, what),
@@ -345,14 +383,17 @@ impl Bound<'_> {
             problems.push(Problem::new(self.rule, path, message).remedy(self.remedy.clone()));
         }
         let near = Usage::near(&sum, self.most);
-        let warnings = near
+        let mut warnings = order.defaulted.clone();
+        let each = order.workloads.iter();
+        warnings.extend(each.flat_map(|(name, score)| remarks(name, score, &self.defaults)));
+        let ends = near
             .iter()
             .filter(|_| problems.is_empty())
             .filter_map(|what| Some((what, part(&sum, what)?.2, part(self.most, what)?.2)))
             .map(|(what, total, most)| {
                 format!("{} will have {total} of its {most} of {what}", self.of)
-            })
-            .collect();
+            });
+        warnings.extend(ends);
         let before = Usage::near(&self.now, self.most);
         let news = near.into_iter().filter(|what| !before.contains(what));
         (problems, warnings, news.collect())

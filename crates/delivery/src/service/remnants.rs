@@ -1,8 +1,7 @@
 //! Resources that cannot be removed: given up by an operator, and what may be left of them kept in mind.
 
-use jiff::Timestamp;
 use kernel::{
-    Caller, Change, Error, ErrorKind, Kind as _, NewEvent, Outcome, Resource, Result, anew,
+    Caller, Change, Error, ErrorKind, Kind as _, NewEvent, Outcome, Resource, Result, Secret, anew,
 };
 use serde_json::{Map, Value, json};
 
@@ -12,7 +11,7 @@ use super::{
     outputs,
 };
 use crate::{
-    model::{LeftBy, Remnant, RemnantSpec, ResourceInstance, makers, remnant_name},
+    model::{LeftBy, Making, Remnant, RemnantSpec, ResourceInstance, made, makings, remnant_name},
     provisioner::Request,
 };
 
@@ -53,7 +52,7 @@ impl Delivery {
             summary: status.summary.clone(),
             message: status.message.clone(),
             given_up_by: caller.subject.clone(),
-            given_up: Timestamp::now(),
+            given_up: self.now(),
         };
         let remnant = Resource::<Remnant>::new("", remnant_name(&meta.name, meta.uid), remnant);
         let mut change = Change::new().by(caller);
@@ -62,6 +61,7 @@ impl Delivery {
             change.remove(&route)?;
         }
         change.remove(&instance)?;
+        self.let_go_beneath(&mut change, &instance).await?;
         change.event(NewEvent::caused(
             "resource-instance.abandoned",
             instance.key(),
@@ -81,18 +81,40 @@ impl Delivery {
 
     /// Who may have made something of `instance`, and the names on their servers.
     async fn left_by(&self, instance: &Resource<ResourceInstance>) -> Result<Vec<LeftBy>> {
-        let inputs = outputs::recorded(&self.store, instance).await?;
-        let params = inputs.params_as_known(&instance.spec.params);
-        let request = self
+        let mut all = Vec::new();
+        for making in makings(instance) {
+            let request = self.removal_of(instance, &making).await?;
+            let provisioner = self.provisioner(&making.provisioner);
+            let left = LeftBy {
+                listed_as: provisioner.and_then(|it| it.listed_as(&request)),
+                provisioner: making.provisioner,
+            };
+            if !all.contains(&left) {
+                all.push(left);
+            }
+        }
+        Ok(all)
+    }
+
+    /// What a provisioner is asked, to remove what it has made of `instance`: as it was told when it made it, as far
+    /// as that is still known. No removal needs the address of this machine, for which an engine may have to make a
+    /// network.
+    pub(crate) async fn removal_of(
+        &self,
+        instance: &Resource<ResourceInstance>,
+        making: &Making,
+    ) -> Result<Request> {
+        let environment = &instance.meta.scope;
+        let inputs = outputs::recorded(&self.store, environment, &making.aliases).await?;
+        let params = inputs.params_as_known(&making.params);
+        let mut request = self
             .request_of(instance, params, "127.0.0.1".into())
             .await?;
-        let of = |maker: &str| LeftBy {
-            provisioner: maker.into(),
-            listed_as: self
-                .provisioner(maker)
-                .and_then(|provisioner| provisioner.listed_as(&request)),
-        };
-        Ok(makers(instance).into_iter().map(of).collect())
+        if made(instance).is_some_and(|made| !made.is_one_with(making)) {
+            // The state is of what is there now.
+            request.state = Value::Null;
+        }
+        Ok(request)
     }
 
     /// What a provisioner is asked about `instance`, with these parameters.
@@ -102,8 +124,20 @@ impl Delivery {
         params: Map<String, Value>,
         machine_host: String,
     ) -> Result<Request> {
+        let seed = outputs::seed(&self.store, instance.meta.uid).await?;
+        Ok(self.request_with(instance, params, seed, machine_host))
+    }
+
+    /// The same with this seed, for which the store need not be asked.
+    pub(super) fn request_with(
+        &self,
+        instance: &Resource<ResourceInstance>,
+        params: Map<String, Value>,
+        seed: Secret,
+        machine_host: String,
+    ) -> Request {
         let Resource { meta, spec, status } = instance;
-        Ok(Request {
+        Request {
             platform: self.store.platform(),
             uid: meta.uid,
             environment: meta.scope.clone(),
@@ -114,11 +148,11 @@ impl Delivery {
             class: spec.node.class.clone(),
             id: spec.node.id.clone(),
             params,
-            seed: outputs::seed(&self.store, meta.uid).await?,
+            seed,
             rotation: spec.rotation,
             state: status.state.clone(),
             machine_host,
-        })
+        }
     }
 
     /// Forgets a remnant, once somebody has seen to what was left. Fails with `Conflict` where a server

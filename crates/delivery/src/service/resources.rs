@@ -61,6 +61,15 @@ impl Delivery {
                 instance.spec.node
             )));
         }
+        if known.is_none() && !self.has_credentials(&instance) {
+            let node = &instance.spec.node;
+            return Err(Error::conflict(format!(
+                "{node} has no credentials: none of its outputs is secret"
+            ))
+            .remedy(format!(
+                "see what it has by `towpath resource outputs {name} --env {environment}`"
+            )));
+        }
         instance.spec.rotation += 1;
         instance.spec.correlation = caller.correlation;
         let mut change = Change::new().by(caller);
@@ -83,6 +92,18 @@ impl Delivery {
             json!({ "rotation": instance.spec.rotation, "usedBy": instance.status.used_by }),
         ));
         self.store.commit(change).await?.resource(&instance.key())
+    }
+
+    /// Whether a rotation could mean anything to an instance. Where that depends on its parameters, it is known once it
+    /// was made.
+    fn has_credentials(&self, instance: &Resource<ResourceInstance>) -> bool {
+        let Resource { spec, status, .. } = instance;
+        let provisioner = self.provisioner(&spec.provisioner);
+        let outputs = provisioner.map_or(&[][..], |provisioner| provisioner.describe().outputs);
+        if outputs.is_empty() {
+            return status.rotation == 0 || !status.secret_outputs.is_empty();
+        }
+        outputs.iter().any(|(_, is_secret)| *is_secret)
     }
 
     /// Why the credentials that an instance had at `rotation` stay good whatever rotation comes, and what people do
@@ -148,6 +169,7 @@ impl Delivery {
             ))
             .remedy("deploy those workloads without it first, or delete them"));
         }
+        self.refuse_beneath(&instance).await?;
         if instance.spec.holds_data && !with_data {
             return Err(
                 Error::conflict(format!("{} holds data", instance.spec.node)).remedy(last_dumps(
@@ -167,6 +189,26 @@ impl Delivery {
             json!({ "holdsData": instance.spec.holds_data }),
         ));
         self.store.commit(change).await?.resource(&instance.key())
+    }
+
+    /// Refuses to delete what something that stays was made from: it would wait for that, and hold up every
+    /// deployment, until that goes.
+    async fn refuse_beneath(&self, instance: &Resource<ResourceInstance>) -> Result<()> {
+        let node = &instance.spec.node;
+        let all = self.instances(&instance.meta.scope).await?;
+        let on_it: Vec<_> = all
+            .iter()
+            .filter(|other| !other.is_deleting() && other.spec.depends_on.contains(node))
+            .map(|other| other.spec.node.to_string())
+            .collect();
+        if on_it.is_empty() {
+            return Ok(());
+        }
+        Err(
+            Error::conflict(format!("{node} is needed by {}", on_it.join(", "))).remedy(
+                "delete what needs it first: once nothing does, it goes by itself, unless it holds data",
+            ),
+        )
     }
 
     /// The outputs of an instance: plain ones with their value, secret ones by name, save the

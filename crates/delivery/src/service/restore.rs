@@ -1,15 +1,36 @@
 //! What follows from the end of a deployment: letting go of what it no longer uses, or returning to
 //! the last good one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{Change, Key, Meta, Resource, Result};
 
 use super::Delivery;
 use crate::{
-    model::{Deployment, NodeId, ResourceInstance, Route, Workload, instance_name},
+    engine::Phase,
+    model::{Deployment, NodeId, ResourceInstance, Route, Workload, instance_name, record_making},
     plan::Action,
 };
+
+/// What workloads need, by their names.
+type Needed = BTreeMap<String, Vec<NodeId>>;
+
+/// What a failed deployment returns to.
+#[derive(Debug, Default)]
+pub(crate) struct Return {
+    /// The deployment that each workload is set back to.
+    pub(crate) workloads: BTreeMap<String, String>,
+    /// Those of them that their last good release does not serve now.
+    pub(crate) brought_back: Vec<String>,
+}
+
+impl Return {
+    /// Where to, for people.
+    pub(crate) fn to(&self) -> String {
+        let names: BTreeSet<&str> = self.workloads.values().map(String::as_str).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    }
+}
 
 impl Delivery {
     /// The workloads that `deployment` still sets: a later one may have taken some of them over.
@@ -58,16 +79,15 @@ impl Delivery {
     }
 
     /// After a failure: sets the workloads that it still sets back to their last good deployment,
-    /// where they have one, and the instances to what that deployment recorded. Answers which.
+    /// where they have one, and the instances to what that deployment recorded. Answers whether any has.
     pub(crate) async fn restore_good(
         &self,
         change: &mut Change,
         failed: &Resource<Deployment>,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<Return>> {
         let environment = &failed.meta.scope;
-        let mut returned = BTreeSet::new();
-        let mut needed: BTreeSet<NodeId> = BTreeSet::new();
-        let mut ours: BTreeSet<String> = BTreeSet::new();
+        let mut returned = Return::default();
+        let mut needed = Needed::new();
         for mut workload in self.workloads_of(failed).await? {
             let name = workload.meta.name.clone();
             let good = workload.status.good_deployment.clone();
@@ -84,6 +104,7 @@ impl Delivery {
             let Some(score) = record.spec.workloads.get(&name) else {
                 continue;
             };
+            let is_served = serves(&workload, &record);
             workload.spec.score = score.clone();
             workload.spec.deployment.clone_from(&good);
             // Mostly the good release still runs, and is only named again; where it has gone, what
@@ -93,24 +114,65 @@ impl Delivery {
             change.spec(&workload)?;
             self.restore_instances(change, failed, &record, &name)
                 .await?;
-            self.point_routes(change, &record, &name).await?;
-            self.drop_routes(change, &record, &name).await?;
-            needed.extend(record.spec.graph.needed_by(&name));
-            returned.insert(good);
-            ours.insert(name);
+            if is_served {
+                self.point_routes(change, &record, &name).await?;
+                self.drop_routes(change, &record, &name).await?;
+                needed.insert(name.clone(), record.spec.graph.needed_by(&name));
+            } else {
+                // Until it is back, the release that has the traffic needs what it has.
+                returned.brought_back.push(name.clone());
+            }
+            returned.workloads.insert(name, good);
         }
-        if returned.is_empty() {
+        if returned.workloads.is_empty() {
             return Ok(None);
         }
-        // What only the failed deployment wanted goes; what holds data stays, unused.
+        self.let_go_beside(change, environment, &needed).await?;
+        Ok(Some(returned))
+    }
+
+    /// After a return, in one `change` with its end: routes lead where the good deployments of the workloads that were
+    /// brought `back` say, and what these no longer use is let go of.
+    pub(crate) async fn settle_return(
+        &self,
+        change: &mut Change,
+        back: &[Resource<Workload>],
+    ) -> Result<()> {
+        let mut needed: BTreeMap<&str, Needed> = BTreeMap::new();
+        for workload in back {
+            // Whoever deploys it meanwhile needs other things.
+            change.require(workload)?;
+            let Resource { meta, spec, .. } = workload;
+            let record = self.store.get::<Deployment>(&meta.scope, &spec.deployment);
+            let Some(record) = record.await? else {
+                continue;
+            };
+            self.point_routes(change, &record, &meta.name).await?;
+            self.drop_routes(change, &record, &meta.name).await?;
+            let nodes = record.spec.graph.needed_by(&meta.name);
+            let theirs = needed.entry(meta.scope.as_str()).or_default();
+            theirs.insert(meta.name.clone(), nodes);
+        }
+        for (environment, needed) in needed {
+            self.let_go_beside(change, environment, &needed).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of what the good deployments of some workloads do not need, whether the failed one wanted it or one that
+    /// it took the place of; what holds data stays, unused.
+    async fn let_go_beside(
+        &self,
+        change: &mut Change,
+        environment: &str,
+        needed: &Needed,
+    ) -> Result<()> {
         self.let_go(change, environment, false, |instance, user| {
-            let node = &instance.spec.node;
-            ours.contains(user)
-                && failed.spec.graph.nodes.contains_key(node)
-                && !needed.contains(node)
+            let needed = needed.get(user);
+            needed.is_some_and(|needed| !needed.contains(&instance.spec.node))
         })
-        .await?;
-        Ok(Some(returned.into_iter().collect::<Vec<_>>().join(", ")))
+        .await
+        .map(drop)
     }
 
     /// Strikes users out of the instances of an environment, and asks for the removal of those that
@@ -130,6 +192,8 @@ impl Delivery {
             let stay = |user: &String| !strikes(instance, user);
             let staying: Vec<String> = used_by.iter().filter(|user| stay(user)).cloned().collect();
             if staying.len() < used_by.len() {
+                // The same change may have written another spec: this status is written after it.
+                record_making(instance);
                 instance.status.used_by = staying;
                 struck.insert(index);
             }
@@ -169,6 +233,35 @@ impl Delivery {
         Ok(touched)
     }
 
+    /// Asks, as `gone` goes, for the removal of what that was made from, where nobody uses it, nothing else that stays
+    /// was made from it, and it holds no data: it stayed for the sake of `gone` alone.
+    pub(crate) async fn let_go_beneath(
+        &self,
+        change: &mut Change,
+        gone: &Resource<ResourceInstance>,
+    ) -> Result<()> {
+        let instances = self.instances(&gone.meta.scope).await?;
+        let stays_on = |node: &NodeId| {
+            instances.iter().any(|other| {
+                other.meta.uid != gone.meta.uid
+                    && !other.is_deleting()
+                    && other.spec.depends_on.contains(node)
+            })
+        };
+        for beneath in &instances {
+            let node = &beneath.spec.node;
+            if gone.spec.depends_on.contains(node)
+                && !beneath.is_deleting()
+                && !beneath.spec.holds_data
+                && beneath.status.used_by.is_empty()
+                && !stays_on(node)
+            {
+                change.delete(beneath)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Has the routes that `deployment` claims for `workload` lead where it says: once its release
     /// serves, not before.
     pub(crate) async fn point_routes(
@@ -187,7 +280,8 @@ impl Delivery {
             }
             match self.store.get::<Route>("", name).await? {
                 Some(held) if held.spec == *claim => {}
-                // Let go of after a failure, and taken since: it belongs to whoever took it.
+                // Let go of after a failure, and taken since: it belongs to whoever took it, and what claims it
+                // says so.
                 Some(held)
                     if held.spec.environment != claim.environment
                         || held.spec.workload != claim.workload => {}
@@ -285,4 +379,16 @@ impl Delivery {
         }
         Ok(())
     }
+}
+
+/// Whether a ready release of the deployment `record` serves the workload.
+fn serves(workload: &Resource<Workload>, record: &Resource<Deployment>) -> bool {
+    let status = &workload.status;
+    let active = status.releases.get(&status.active_release);
+    let is_of_it = match &status.active_deployment {
+        Some(deployment) => *deployment == record.meta.name,
+        // It was not written down whose release serves when that took over.
+        None => record.spec.releases.get(&workload.meta.name) == Some(&status.active_release),
+    };
+    is_of_it && active.is_some_and(|active| active.phase == Phase::Ready)
 }

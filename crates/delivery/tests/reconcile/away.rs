@@ -1,25 +1,36 @@
 //! The server behind a resource does not answer.
 
+use std::time::Duration;
+
 use kernel::{Caller, Change, Key};
 use testkit::eventually;
 use towpath_delivery::{
     engine::Phase,
-    model::{InstancePhase, Workload},
+    model::{Deployment, InstancePhase, Workload},
 };
 
 use crate::support::{Platform, WITHIN};
 
+/// After so long one of the instances on a server is looked at, and the others are tried again that cannot be asked.
+const LOOKOUT: Duration = Duration::from_secs(30);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_is_told_once_for_each_text_and_every_try_is_counted() {
-    let platform = Platform::start().await;
+    let platform = Platform::still().await;
     platform.things.fails_with("connection refused");
-    platform.deploy("web", "hello").await;
+    let asked = platform.deploy("web", "hello").await.meta.name;
     let tries = |least: u32| {
         let platform = &platform;
         async move {
             eventually("it is tried again and again", WITHIN, || async {
                 let status = platform.thing("web").await.status;
-                (status.attempts >= least).then_some(status)
+                if status.attempts >= least {
+                    return Some(status);
+                }
+                if let Some(next) = status.next_try {
+                    platform.pass_until(next).await;
+                }
+                None
             })
             .await
         }
@@ -29,6 +40,16 @@ async fn a_failure_is_told_once_for_each_text_and_every_try_is_counted() {
     assert_eq!(status.message, "connection refused");
     let told = platform.told("resource-instance.failed").await;
     assert_eq!(told.len(), 1, "{told:?}");
+    eventually("who waits for it has heard", WITHIN, || async {
+        let deployment = platform.store.expect::<Deployment>("dev", &asked).await;
+        let waits = [
+            deployment.unwrap().status.waiting_for.join(", "),
+            platform.workload("web").await.status.message,
+        ];
+        let heard = |words: &String| words.contains("connection refused");
+        waits.iter().all(heard).then_some(())
+    })
+    .await;
     let events = platform.store.head().await.unwrap();
     let status = tries(status.attempts + 1).await;
     assert_eq!(platform.store.head().await.unwrap(), events);
@@ -44,11 +65,11 @@ async fn a_failure_is_told_once_for_each_text_and_every_try_is_counted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_ready_stays_ready_and_is_seen_again_by_itself() {
-    let platform = Platform::start().await;
+    let platform = Platform::still().await;
     platform.deployed("web", "hello").await;
     platform.deployed("shop", "hello").await;
     platform.things.fails_with("connection refused");
-    look_at_all(&platform).await;
+    platform.pass(LOOKOUT).await;
     for workload in ["web", "shop"] {
         let status = eventually("it shows", WITHIN, || async {
             let status = platform.thing(workload).await.status;
@@ -66,6 +87,7 @@ async fn what_was_ready_stays_ready_and_is_seen_again_by_itself() {
     assert!(platform.things.removed.lock().unwrap().is_empty());
 
     platform.things.answers();
+    platform.pass(LOOKOUT).await;
     for workload in ["web", "shop"] {
         let status = eventually("it is seen again", WITHIN, || async {
             let status = platform.thing(workload).await.status;
@@ -77,17 +99,6 @@ async fn what_was_ready_stays_ready_and_is_seen_again_by_itself() {
     assert_eq!(platform.told("resource-instance.reachable").await.len(), 2);
     assert_eq!(platform.told("resource-instance.drifted").await.len(), 0);
     platform.driver.shutdown().await;
-}
-
-/// Has every instance be looked at as if nobody had for a while.
-async fn look_at_all(platform: &Platform) {
-    for workload in ["web", "shop"] {
-        let mut instance = platform.thing(workload).await;
-        instance.status.seen = None;
-        let mut change = Change::new().by(&Caller::local_admin());
-        change.status(&instance).unwrap();
-        platform.store.commit(change).await.unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,15 +34,16 @@ async fn the_newest_fifty_stay_and_what_is_referred_to() {
     .await;
     let told = platform.told("environment.history-pruned").await;
     assert!(!told.is_empty());
-    // What stays is whole: `steady` can be returned to.
+    // What stays is whole: compared with what runs, it is the same.
     let rollback = towpath_delivery::api::Rollback {
         to: Some("d-1".into()),
         ..towpath_delivery::api::Rollback::default()
     };
-    platform
+    let returned = platform
         .delivery
         .rollback(&Caller::local_admin(), "dev", rollback)
-        .await
-        .unwrap();
+        .await;
+    let refusal = returned.unwrap_err();
+    assert!(refusal.message.contains("`d-1` already runs"), "{refusal}");
     platform.driver.shutdown().await;
 }

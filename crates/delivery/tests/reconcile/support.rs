@@ -9,18 +9,19 @@ use std::{
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
+use jiff::Timestamp;
 use kernel::{
-    Action, Authorizer, Caller, Driver, DriverHandle, Event, EventFilter, Guard, Problem, Query,
-    Resource, Ruling, Sealer, Secret, Store, Target,
+    Action, Authorizer, Caller, Clock, Driver, DriverHandle, Event, EventFilter, Guard, Kind as _,
+    Problem, Query, Resource, Ruling, Sealer, Secret, Store, Target,
 };
 use serde_json::{Map, Value, json};
 use testkit::eventually;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use towpath_delivery::{
     Engine, Provisioner, Verifier,
     api::{ApplyRequest, CreateEnvironment, NewDeployment},
     engine::{EngineError, LogLine, LogQuery, Objection, Phase, Release, ReleaseRef, ReleaseState},
-    model::{Deployment, DeploymentPhase, ResourceInstance, Workload},
+    model::{Deployment, DeploymentPhase, Environment, ResourceInstance, Workload},
     provisioner::{Description, Output, Presence, ProvisionError, Provisioned, Request},
     reconcile::{Deployments, Environments, Instances, Workloads},
     score::Workload as Score,
@@ -79,6 +80,7 @@ impl Engine for Machine {
             phase: *self.phase.lock().unwrap(),
             message: fault.clone().unwrap_or_default(),
             lasting: fault.is_some(),
+            presumed: false,
             endpoints: BTreeMap::new(),
             containers: BTreeMap::new(),
         };
@@ -150,10 +152,19 @@ pub(crate) struct Things {
     pub(crate) removed: Mutex<Vec<String>>,
     /// The rotations whose logins work.
     pub(crate) logins: Mutex<BTreeSet<u32>>,
+    /// How long its server takes, and how long its provisioner says that it may.
+    pub(crate) slow: Mutex<(Duration, Option<Duration>)>,
+    /// That a slow server was asked.
+    pub(crate) asked: Notify,
 }
 
 impl Things {
-    fn ask(&self) -> Result<(), ProvisionError> {
+    async fn ask(&self) -> Result<(), ProvisionError> {
+        let (takes, _) = *self.slow.lock().unwrap();
+        if !takes.is_zero() {
+            self.asked.notify_one();
+            tokio::time::sleep(takes).await;
+        }
         match &*self.away.lock().unwrap() {
             Some(error) => Err(error.clone()),
             None => Ok(()),
@@ -178,7 +189,7 @@ impl Provisioner for Things {
     fn describe(&self) -> Description {
         Description {
             summary: "a thing",
-            outputs: &[("url", false)],
+            outputs: &[("url", true)],
             ..Description::default()
         }
     }
@@ -187,20 +198,24 @@ impl Provisioner for Things {
         vec![]
     }
 
+    fn time_limit(&self, _: &Request) -> Option<Duration> {
+        self.slow.lock().unwrap().1
+    }
+
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
         // What comes first is made even where the rest fails.
         self.logins.lock().unwrap().insert(request.rotation);
-        self.ask()?;
-        let url = json!(format!("thing://{}/{}", request.id, request.rotation));
+        self.ask().await?;
+        let url = Secret::from(format!("thing://{}/{}", request.id, request.rotation));
         Ok(Provisioned {
-            outputs: BTreeMap::from([("url".to_owned(), Output::Plain(url))]),
+            outputs: BTreeMap::from([("url".to_owned(), Output::Secret(url))]),
             state: json!({}),
             ..Provisioned::default()
         })
     }
 
     async fn retire(&self, request: &Request) -> Result<(), ProvisionError> {
-        self.ask()?;
+        self.ask().await?;
         let mut logins = self.logins.lock().unwrap();
         logins.retain(|rotation| *rotation == request.rotation);
         Ok(())
@@ -211,13 +226,13 @@ impl Provisioner for Things {
     }
 
     async fn remove(&self, request: &Request) -> Result<(), ProvisionError> {
-        self.ask()?;
+        self.ask().await?;
         self.removed.lock().unwrap().push(request.id.clone());
         Ok(())
     }
 
     async fn presence(&self, _: &Request) -> Presence {
-        match self.ask() {
+        match self.ask().await {
             Ok(()) => Presence::Present,
             Err(error) => Presence::Unknown(error),
         }
@@ -269,11 +284,37 @@ pub(crate) struct Platform {
     pub(crate) machine: Arc<Machine>,
     pub(crate) things: Arc<Things>,
     pub(crate) driver: DriverHandle,
+    pub(crate) clock: Clock,
     _directory: tempfile::TempDir,
 }
 
+/// Has the reconcilers work.
+pub(crate) fn drive(delivery: &Arc<Delivery>) -> DriverHandle {
+    Driver::new(delivery.store().clone(), "test".into())
+        .with(Arc::new(Instances::new(delivery.clone())))
+        .with(Arc::new(Workloads(delivery.clone())))
+        .with(Arc::new(Deployments(delivery.clone())))
+        .with(Arc::new(Environments(delivery.clone())))
+        .start()
+}
+
 impl Platform {
+    /// By the machine's time.
     pub(crate) async fn start() -> Self {
+        Self::start_with(vec![]).await
+    }
+
+    /// The same with these provisioners, too.
+    pub(crate) async fn start_with(more: Vec<Arc<dyn Provisioner>>) -> Self {
+        Self::by(Clock::system(), more).await
+    }
+
+    /// By a time that stands until [`Platform::pass`].
+    pub(crate) async fn still() -> Self {
+        Self::by(Clock::manual(Timestamp::now()), vec![]).await
+    }
+
+    async fn by(clock: Clock, mut provisioners: Vec<Arc<dyn Provisioner>>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/towpath.db", directory.path().display());
         let store = Store::open(&url, Sealer::generate().unwrap())
@@ -288,10 +329,11 @@ impl Platform {
             changes: broadcast::channel(16).0,
         });
         let things = Arc::new(Things::default());
+        provisioners.push(things.clone());
         let delivery = Arc::new(Delivery::new(
             store.clone(),
             vec![machine.clone()],
-            vec![things.clone()],
+            provisioners,
             Arc::new(Allow),
             Guard::new(store.clone(), Arc::new(Allow)),
             Settings {
@@ -299,6 +341,7 @@ impl Platform {
                 gateway_port: 80,
                 default_engine: "machine".into(),
                 default_timeout_seconds: 60,
+                clock: clock.clone(),
             },
             Secret::from("key"),
         ));
@@ -314,20 +357,62 @@ impl Platform {
             .apply(&Caller::local_admin(), ApplyRequest { documents })
             .await
             .unwrap();
-        let driver = Driver::new(store.clone(), "test".into())
-            .with(Arc::new(Instances::new(delivery.clone())))
-            .with(Arc::new(Workloads(delivery.clone())))
-            .with(Arc::new(Deployments(delivery.clone())))
-            .with(Arc::new(Environments(delivery.clone())))
-            .start();
+        let driver = drive(&delivery);
         Self {
             store,
             delivery,
             machine,
             things,
             driver,
+            clock,
             _directory: directory,
         }
+    }
+
+    /// Lets time pass, of a platform whose time stands otherwise.
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.wake().await;
+    }
+
+    /// The same until `moment`, where that is still to come.
+    pub(crate) async fn pass_until(&self, moment: Timestamp) {
+        if let Ok(left) = Duration::try_from(moment.duration_since(self.clock.now()))
+            && !left.is_zero()
+        {
+            self.pass(left).await;
+        }
+    }
+
+    /// Has everything be looked at: what waits in the driver waits by the machine's time.
+    async fn wake(&self) {
+        let nudger = self.driver.nudger();
+        for kind in [
+            Environment::KIND,
+            Deployment::KIND,
+            Workload::KIND,
+            ResourceInstance::KIND,
+        ] {
+            for key in self.store.keys(kind, None).await.unwrap() {
+                nudger.nudge(key);
+            }
+        }
+    }
+
+    /// Waits until `reconciler` has looked at its only key as all is now.
+    pub(crate) async fn looked(&self, reconciler: &str) {
+        let runs = || {
+            let mut queues = self.driver.stats().into_iter();
+            let queue = queues.find(|queue| queue.reconciler == reconciler);
+            queue.unwrap().runs
+        };
+        // One may go on since before; the second that begins from now on begins when the first has ended.
+        let before = runs();
+        eventually("it is looked at", WITHIN, || async {
+            self.wake().await;
+            (runs() >= before + 2).then_some(())
+        })
+        .await;
     }
 
     /// Deploys the workload `name`, which uses a thing, to `dev`.
@@ -386,6 +471,15 @@ impl Platform {
         all.into_iter()
             .find(|one: &Resource<ResourceInstance>| one.spec.workload.as_deref() == Some(workload))
             .unwrap()
+    }
+
+    /// Rotates the thing of a workload.
+    pub(crate) async fn rotate(&self, workload: &str) {
+        let thing = self.thing(workload).await.meta.name;
+        self.delivery
+            .resource_rotate(&Caller::local_admin(), "dev", &thing)
+            .await
+            .unwrap();
     }
 
     /// Every event whose type ends with `what`.

@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use kernel::{Authorizer, Caller, Guard, Kind, Query, Resource, Sealer, Secret, Store};
+use kernel::{Authorizer, Caller, Clock, Guard, Kind, Query, Resource, Sealer, Secret, Store};
 use serde_json::json;
 use towpath_delivery::{
     api::ApplyRequest,
@@ -35,6 +35,7 @@ pub(crate) fn delivery_for(store: &Store, authorizer: Arc<dyn Authorizer>) -> De
             gateway_port: 80,
             default_engine: "stage".into(),
             default_timeout_seconds: 20,
+            clock: Clock::system(),
         },
         Secret::new([7; 32]),
     )

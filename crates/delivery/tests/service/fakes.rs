@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream::BoxStream};
-use kernel::{Action, Authorizer, Caller, Problem, Ruling, Target};
+use kernel::{Action, Authorizer, Caller, Problem, Ruling, Secret, Target};
 use serde_json::{Map, Value, json};
 use tokio::sync::{Barrier, broadcast};
 use towpath_delivery::{
@@ -117,7 +117,7 @@ impl Provisioner for Shelf {
     fn describe(&self) -> Description {
         Description {
             summary: "A thing on a shelf.",
-            outputs: &[("size", false)],
+            outputs: &[("key", true), ("size", false)],
             holds_data: true,
             replaced_by: &["size"],
         }
@@ -151,7 +151,10 @@ impl Provisioner for Shelf {
             .unwrap()
             .insert(request.uid, size.clone());
         Ok(Provisioned {
-            outputs: BTreeMap::from([("size".to_owned(), Output::Plain(size))]),
+            outputs: BTreeMap::from([
+                ("key".to_owned(), Output::Secret(Secret::from("key"))),
+                ("size".to_owned(), Output::Plain(size)),
+            ]),
             ..Provisioned::default()
         })
     }
@@ -186,13 +189,15 @@ impl Provisioner for Shelf {
     }
 }
 
-/// Runs whatever it is given at once, but for the images `broken`, which cannot start, `slow`, which never gets
+/// Runs whatever it is given at once, but for the images `broken`, which cannot start, `slow`, which does not get
 /// ready, and `crashing`, which runs for the seventh time.
 pub struct Stage {
     runs: Mutex<BTreeMap<ReleaseRef, ReleaseState>>,
     removed: Mutex<Vec<ReleaseRef>>,
     /// Whether nothing is removed.
     pub holds_on: Mutex<bool>,
+    /// Whether `slow` gets ready after all.
+    pub hurries: Mutex<bool>,
     changes: broadcast::Sender<ReleaseRef>,
 }
 
@@ -202,6 +207,7 @@ impl Default for Stage {
             runs: Mutex::default(),
             removed: Mutex::default(),
             holds_on: Mutex::default(),
+            hurries: Mutex::default(),
             changes: broadcast::channel(16).0,
         }
     }
@@ -244,7 +250,7 @@ impl Engine for Stage {
         let runs = |image| (release.containers.values()).any(|container| container.image == image);
         let (phase, message) = if runs("broken") {
             (Phase::Failed, "container main: exit code 3")
-        } else if runs("slow") {
+        } else if runs("slow") && !*self.hurries.lock().unwrap() {
             (Phase::Starting, "container main: not ready")
         } else if runs("crashing") {
             (Phase::Restarting, "")
@@ -261,6 +267,7 @@ impl Engine for Stage {
         let crashed = runs("crashing").then(|| ("main".to_owned(), crashing()));
         let state = ReleaseState {
             lasting: false,
+            presumed: false,
             digest: release.digest.clone(),
             phase,
             message: message.into(),

@@ -96,7 +96,43 @@ async fn what_never_was_good_is_not_returned_to() {
     assert!(named.message.contains("`d-1` failed"), "{named}");
     let remedy = named.remedy.unwrap();
     assert!(remedy.contains("--to: `d-2`;"), "{remedy}");
-    room.succeeded(&back("d-2").await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_already_is_not_returned_to() {
+    let room = Room::open().await;
+    let back = async |to: Option<&str>| {
+        let to = Rollback {
+            to: to.map(str::to_owned),
+            ..Rollback::default()
+        };
+        room.delivery
+            .rollback(&Caller::local_admin(), "dev", to)
+            .await
+    };
+    let refused = async |to: &str| {
+        let release = room.workload().await.spec.highest_release;
+        let refusal = back(Some(to)).await.unwrap_err();
+        assert_eq!(refusal.kind, ErrorKind::Conflict, "{refusal}");
+        let told = format!("deployment `{to}` already runs in environment `dev`");
+        assert!(refusal.message.starts_with(&told), "{refusal}");
+        assert_eq!(room.workload().await.spec.highest_release, release);
+    };
+    for image in ["notes:1", "notes:2"] {
+        room.succeeded(&room.deploy(image, &[("box", 1)], &[]).await)
+            .await;
+    }
+    refused("d-2").await;
+    let returned = room.succeeded(&back(None).await.unwrap()).await;
+    assert_eq!(returned.spec.rollback_to.as_deref(), Some("d-1"));
+    // By itself, and as what it returned to.
+    refused("d-3").await;
+    refused("d-1").await;
+
+    // What was deployed since may be another program by the same name.
+    room.succeeded(&room.deploy("notes:1", &[("box", 1)], &[]).await)
+        .await;
+    room.succeeded(&back(Some("d-1")).await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

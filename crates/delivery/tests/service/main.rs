@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod abandon;
+mod beneath;
 mod defaults;
 mod ending;
 mod fakes;
@@ -15,4 +16,5 @@ mod pins;
 mod quota;
 mod roles;
 mod room;
+mod superseded;
 mod whose;

@@ -160,8 +160,65 @@ async fn what_several_workloads_take_together_is_said_at_one_of_them() {
     assert_eq!(paths, ["workloads.notes"; 3], "{problems:?}");
 }
 
+/// What a container does not say counts by default where an allowance bounds it, and nowhere else.
+async fn what_is_not_said_counts_by_default_where_something_bounds_it(room: Room) {
+    let amounts = json!({ "cpu": "150m", "memory": "1Gi" });
+    let quota = json!({ "requests": amounts, "limits": amounts });
+    let allowance = json!({ "namespaces": 0, "quota": quota, "environments": quota });
+    room.register("payments", allowance).await;
+    let deploy = async |team: &str, environment: &str| {
+        let workload = json!({
+            "apiVersion": "score.dev/v1b1",
+            "metadata": { "name": "notes" },
+            "containers": { "main": { "image": "notes:1" } },
+        });
+        let order = NewDeployment {
+            workloads: [("notes".to_owned(), workload)].into(),
+            create_environment: Some(CreateEnvironment::default()),
+            ..NewDeployment::default()
+        };
+        let caller = Caller {
+            teams: vec![team.into()],
+            ..Caller::local_admin()
+        };
+        room.delivery.deploy(&caller, environment, order).await
+    };
+    let told = deploy("payments", "pr-1").await.unwrap().spec.plan.warnings;
+    let by_default = "notes.containers.main: requests 100m, 128Mi by default";
+    assert!(
+        told.iter().any(|one| one.starts_with(by_default)),
+        "{told:?}"
+    );
+    let problems = deploy("payments", "pr-2").await.unwrap_err().problems;
+    assert_eq!(problems[0].rule, "team/allowance");
+    let who = "notes (by default) asks for 100m, the other workloads for 100m, and 50m is left";
+    assert!(problems[0].message.ends_with(who), "{problems:?}");
+    // The same again is no more than there is.
+    deploy("payments", "pr-1").await.unwrap();
+
+    // Of a team that is no customer nothing is counted.
+    for environment in ["crowd-1", "crowd-2"] {
+        let told = deploy("crowd", environment)
+            .await
+            .unwrap()
+            .spec
+            .plan
+            .warnings;
+        assert!(
+            !told.iter().any(|one| one.contains("by default")),
+            "{told:?}"
+        );
+    }
+}
+
 mod sqlite {
     use super::Room;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_not_said_counts_by_default_where_something_bounds_it() {
+        let room = Room::open().await;
+        super::what_is_not_said_counts_by_default_where_something_bounds_it(room).await;
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn thirty_who_deploy_at_once_for_one_team_all_do() {
@@ -186,6 +243,13 @@ mod sqlite {
 
 mod postgres {
     use super::Room;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_not_said_counts_by_default_where_something_bounds_it() {
+        if let Some(room) = Room::on_postgres().await {
+            super::what_is_not_said_counts_by_default_where_something_bounds_it(room).await;
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn thirty_who_deploy_at_once_for_one_team_all_do() {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kernel::{Caller, Driver, DriverHandle, Guard, Query, Resource, Sealer, Secret, Store};
+use kernel::{Caller, Clock, Driver, DriverHandle, Guard, Query, Resource, Sealer, Secret, Store};
 use serde_json::{Value, json};
 use towpath_delivery::{
     api::{ApplyAnswer, ApplyRequest, CreateEnvironment, NewDeployment, NewEnvironment},
@@ -65,6 +65,7 @@ impl Room {
                 gateway_port: 80,
                 default_engine: "stage".into(),
                 default_timeout_seconds: 20,
+                clock: Clock::system(),
             },
             Secret::new([7; 32]),
         ));

@@ -1,9 +1,6 @@
 //! What a container is made of.
 
-use std::{
-    collections::BTreeMap,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
@@ -11,7 +8,8 @@ use bollard::models::{
 };
 use delivery::engine::{Container, EngineError, File, Release};
 
-use crate::{ports, process::mounts::open_below};
+use super::listens::told;
+use crate::process::mounts::open_below;
 
 /// How a container is attached.
 pub(super) enum Attach {
@@ -83,20 +81,8 @@ pub(super) fn body(
 }
 
 fn variables(release: &Release, container: &Container) -> Result<Vec<String>, EngineError> {
-    let mut all = BTreeMap::new();
     // In a network of its own the program listens where the workload says.
-    let first = release
-        .ports
-        .iter()
-        .next()
-        .map(|(_, port)| ("PORT".to_owned(), port.target));
-    let named = release
-        .ports
-        .iter()
-        .map(|(name, port)| (ports::variable(name), port.target));
-    for (name, port) in first.into_iter().chain(named) {
-        all.insert(name, port.to_string());
-    }
+    let mut all = told(&release.ports).variables();
     for (name, value) in &container.variables {
         let value = value.expose_str().ok_or_else(|| {
             refused(

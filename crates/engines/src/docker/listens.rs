@@ -1,12 +1,18 @@
 //! Where the programs of a release listen, as far as that can be seen from here.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::SocketAddr,
+    time::Duration,
+};
 
 use bollard::query_parameters::StatsOptionsBuilder;
+use delivery::engine::Port;
 use futures::StreamExt as _;
 
 use super::runtime::Containers;
-use crate::{blocking::blocking, ports, supervisor::Advice};
+use crate::{blocking::blocking, ports, supervisor::Advice, told::Told};
 
 /// The sockets in the network of a release.
 struct Listening {
@@ -36,6 +42,15 @@ impl Listening {
     }
 }
 
+/// What the programs of a release with these ports are told.
+pub(super) fn told(ports: &BTreeMap<String, Port>) -> Told<'_> {
+    let tcp = ports.iter().filter(|(_, port)| !port.udp);
+    Told::new(
+        ports.iter().map(|(name, port)| (name, port.target)),
+        tcp.map(|(name, _)| name),
+    )
+}
+
 impl Containers {
     /// Why nothing listens at `missing`.
     pub(super) async fn listens(&self, missing: &[(String, SocketAddr)]) -> Advice {
@@ -53,20 +68,22 @@ impl Containers {
                 ..Advice::default()
             };
         };
-        let declared: BTreeSet<u16> = self.ports.values().map(|port| port.target).collect();
-        let mut elsewhere: BTreeSet<u16> = seen.all.difference(&declared).copied().collect();
+        let told = told(&self.ports);
         let text = if seen.local.contains(&port) {
-            elsewhere.insert(port);
             format!(
                 "{wanted}, but the program listens on {port} of localhost only: let it listen on all \
                  addresses (0.0.0.0)"
             )
-        } else if let Some(other) = elsewhere.first() {
+        } else if let Some(other) = told.elsewhere(&seen.all) {
+            let variable = told.by(name);
             format!(
                 "{wanted}, but the program listens on {other}: let it listen on the port that the \
-                 variable PORT tells it; or if it always listens on {other}, say so: `targetPort: {other}` \
-                 of port {name} in `service.ports`"
+                 variable {variable} tells it; or if it always listens on {other}, say so: \
+                 `targetPort: {other}` of port {name} in `service.ports`"
             )
+        } else if let Some((other, port)) = told.other(name, &seen.all) {
+            let mend = told.both(name, other);
+            format!("{wanted}, but the program listens on port {other} ({port}): {mend}")
         } else {
             format!(
                 "{wanted}, and the program on no other: it must listen on the targetPort of {name} in \
@@ -75,7 +92,7 @@ impl Containers {
         };
         Advice {
             text,
-            elsewhere,
+            elsewhere: seen.all,
             worked: self.worked().await,
         }
     }

@@ -2,6 +2,7 @@
 //! them.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -9,6 +10,8 @@ use std::{
 use delivery::engine::ReleaseRef;
 use rustix::{fs::Access, process::geteuid};
 use uuid::Uuid;
+
+use super::rundir::Record;
 
 /// The period over which CPU time is counted, in microseconds: the kernel's default.
 const CPU_PERIOD: u64 = 100_000;
@@ -214,13 +217,41 @@ impl Limits {
         Ok(())
     }
 
-    fn remove_base(&self) {
-        let bases = match self {
+    /// The groups of all the platform's containers that there are.
+    pub(crate) fn made(&self) -> Vec<PathBuf> {
+        let entries = (self.bases().into_iter()).filter_map(|base| fs::read_dir(base).ok());
+        let paths = entries.flatten().flatten().map(|entry| entry.path());
+        paths.filter(|path| path.is_dir()).collect()
+    }
+
+    /// Removes those of `made` that are no container's of `records`, unless something runs in them.
+    pub(crate) fn sweep<'r>(
+        &self,
+        made: Vec<PathBuf>,
+        records: impl IntoIterator<Item = &'r Record>,
+    ) {
+        let kept: BTreeSet<PathBuf> = (records.into_iter())
+            .flat_map(|record| record.containers.iter().map(move |name| (&record.id, name)))
+            .flat_map(|(id, container)| self.groups(id, container))
+            .collect();
+        for group in made.iter().filter(|group| !kept.contains(*group)) {
+            // In use: then it is found by what runs in it.
+            let _ = fs::remove_dir(group);
+        }
+        self.remove_base();
+    }
+
+    /// The platform's own groups.
+    fn bases(&self) -> Vec<&PathBuf> {
+        match self {
             Self::V2(base) => vec![base],
             Self::V1 { cpu, memory } => vec![cpu, memory],
             Self::AddressSpace => Vec::new(),
-        };
-        for base in bases {
+        }
+    }
+
+    fn remove_base(&self) {
+        for base in self.bases() {
             // In use: then it stays.
             let _ = fs::remove_dir(base);
         }

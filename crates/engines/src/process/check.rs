@@ -7,7 +7,7 @@ use kernel::Problem;
 use rustix::fs::Access;
 
 use super::{Machine, cgroup::Limits};
-use crate::{ports, targets};
+use crate::{targets, told};
 
 /// Every objection to `workload`, refusals and warnings.
 pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Objection> {
@@ -18,6 +18,7 @@ pub(super) fn check(machine: &Machine, workload: &score::Workload) -> Vec<Object
     for (name, container) in &workload.containers {
         let path = format!("containers.{name}");
         program(&path, container, &mut objections);
+        probes(&path, container, &mut objections);
         if machine.unshare.is_none() {
             without_mounts(&path, container, &mut objections);
         }
@@ -38,14 +39,20 @@ fn target_ports(workload: &score::Workload, objections: &mut Vec<Objection>) {
     if annotations.contains_key(score::FIXED_PORT) || reads_port(workload) {
         return;
     }
-    for (name, port) in workload.service.iter().flat_map(|service| &service.ports) {
+    let Some(service) = &workload.service else {
+        return;
+    };
+    for (name, port) in &service.ports {
         let Some(target) = port.target_port else {
             continue;
         };
+        let mut variable = told::variable(name);
+        if service.main_port() == Some(name.as_str()) || service.ports.len() == 1 {
+            variable = format!("PORT (or {variable})");
+        }
         let message = format!(
-            "the variable PORT (or {}) tells the program which port to listen on, and that is not the \
-             targetPort {target}",
-            ports::variable(name)
+            "the variable {variable} tells the program which port to listen on, and that is not the \
+             targetPort {target}"
         );
         let problem = Problem::new(
             "engine/target-port",
@@ -54,7 +61,7 @@ fn target_ports(workload: &score::Workload, objections: &mut Vec<Objection>) {
         )
         .remedy(format!(
             "if it listens on {target} whatever it is told, say so by the annotation {}: \"true\"; if it \
-             listens on PORT, by \"false\", or leave targetPort out",
+             listens where it is told to, by \"false\", or leave targetPort out",
             score::FIXED_PORT
         ));
         objections.push(Objection::Warn(problem));
@@ -148,6 +155,32 @@ fn program(path: &str, container: &score::Container, objections: &mut Vec<Object
     }
 }
 
+/// What a probe runs must be there, too. A path is left to the workload: it may lead to what that makes.
+fn probes(path: &str, container: &score::Container, objections: &mut Vec<Objection>) {
+    let probes = [
+        ("livenessProbe", &container.liveness_probe),
+        ("readinessProbe", &container.readiness_probe),
+    ];
+    for (field, probe) in probes {
+        let exec = probe.as_ref().and_then(|probe| probe.exec.as_ref());
+        let Some(command) = exec.and_then(|exec| exec.command.first()) else {
+            continue;
+        };
+        // It is looked for where the container says, which only the workload knows.
+        let own_places = container.variables.contains_key("PATH");
+        if command.contains('/') || own_places || found(command) {
+            continue;
+        }
+        let problem = Problem::new(
+            "engine/program",
+            format!("{path}.{field}.exec.command.0"),
+            format!("there is no program {command} on this machine"),
+        )
+        .remedy("correct its name, or give the path of a program on this machine");
+        objections.push(Objection::Refuse(problem));
+    }
+}
+
 fn executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
 }
@@ -189,38 +222,36 @@ fn found(command: &str) -> bool {
 
 /// Where a process cannot have mounts of its own.
 fn without_mounts(path: &str, container: &score::Container, objections: &mut Vec<Objection>) {
-    let mut refuse = |field: &str, target: &str, message: String| {
+    let mut refuse = |field: &str, target: &str, is: &str, instead: &str| {
+        let message = format!("{target} {is}, and this user may not mount on this machine");
         let problem = Problem::new("engine/mounts", format!("{path}.{field}.{target}"), message)
-            .remedy(
-                "use a path relative to the working directory, or allow user namespaces \
-                 (sysctl kernel.unprivileged_userns_clone=1), or use the docker engine",
-            );
+            .remedy(format!(
+                "{instead}, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1), or use the \
+                 docker engine"
+            ));
         objections.push(Objection::Refuse(problem));
     };
-    let why = "this user may not mount on this machine";
-    for target in container
-        .files
-        .keys()
-        .filter(|target| target.starts_with('/'))
-    {
-        refuse(
-            "files",
-            target,
-            format!("{target} is an absolute path, and {why}"),
-        );
+    let relative = "use a path relative to the working directory";
+    // Whatever way it is written: `./data` is `data`.
+    let place = |target: &str| Path::new("/").join(target);
+    let volumes: Vec<_> = container.volumes.keys().map(|it| place(it)).collect();
+    for target in container.files.keys() {
+        if target.starts_with('/') {
+            refuse("files", target, "is an absolute path", relative);
+        } else if volumes.iter().any(|it| place(target).starts_with(it)) {
+            let instead = "put it beside the volume";
+            refuse("files", target, "is in a volume", instead);
+        }
     }
     for (target, volume) in &container.volumes {
         if target.starts_with('/') {
-            refuse(
-                "volumes",
-                target,
-                format!("{target} is an absolute path, and {why}"),
-            );
+            refuse("volumes", target, "is an absolute path", relative);
         } else if volume.read_only {
             refuse(
                 "volumes",
                 target,
-                format!("{target} is to be read-only, and {why}"),
+                "is to be read-only",
+                "leave out readOnly",
             );
         }
     }
@@ -260,6 +291,38 @@ fn without_groups(path: &str, container: &score::Container, objections: &mut Vec
         warn(
             "requests.memory",
             "memory is not kept for it: this user may not make control groups",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn without_mounts_a_file_in_a_volume_is_refused_and_one_beside_it_is_not() {
+        let text = json!({ "content": "" });
+        let container = json!({
+            "image": ".",
+            "files": { "data/conf": text, "data/deep/conf": text, "database/conf": text, "conf": text },
+            "volumes": { "./data": { "source": "kept" } },
+        });
+        let container = serde_json::from_value(container).unwrap();
+        let mut objections = Vec::new();
+        without_mounts("containers.main", &container, &mut objections);
+        let refused: Vec<_> = (objections.iter())
+            .map(|objection| match objection {
+                Objection::Refuse(problem) | Objection::Warn(problem) => problem.path.as_str(),
+            })
+            .collect();
+        assert_eq!(
+            refused,
+            [
+                "containers.main.files.data/conf",
+                "containers.main.files.data/deep/conf"
+            ]
         );
     }
 }

@@ -3,7 +3,12 @@
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::{runtime::Processes, table};
-use crate::{blocking::blocking, ports, supervisor::Advice};
+use crate::{
+    blocking::blocking,
+    ports,
+    supervisor::Advice,
+    told::{BOTH, Told},
+};
 
 impl Processes {
     /// At which of `answering` none of its own processes listens: ports are the machine's, and one that is
@@ -24,16 +29,17 @@ impl Processes {
         others.cloned().collect()
     }
 
+    /// What its programs are told of their ports.
+    pub(super) fn told(&self) -> Told<'_> {
+        let endpoints = self.record.endpoints.iter();
+        let ports = endpoints.map(|(name, address)| (name, address.port()));
+        Told::new(ports, &self.record.tcp)
+    }
+
     /// Why nothing listens at `missing`, as the sockets of its own processes tell.
     pub(super) async fn listens(&self, missing: &[(String, SocketAddr)]) -> Advice {
         let (name, address) = &missing[0];
         let wanted = format!("nothing listens on port {name} ({address})");
-        let told: BTreeSet<u16> = self
-            .record
-            .endpoints
-            .values()
-            .map(SocketAddr::port)
-            .collect();
         let look = |pids: BTreeSet<u32>| {
             let worked = pids.iter().filter_map(|pid| table::worked(*pid)).sum();
             Ok((ports::listening(&pids), Some(worked)))
@@ -42,18 +48,31 @@ impl Processes {
             Ok(pids) => blocking(move || look(pids)).await,
             Err(error) => Err(error),
         };
-        let (listening, worked) = seen.unwrap_or_default();
-        let elsewhere: BTreeSet<u16> = listening.difference(&told).copied().collect();
-        let text = match elsewhere.first() {
-            Some(port) => format!(
+        let (mut elsewhere, worked) = seen.unwrap_or_default();
+        for (_, address) in missing {
+            elsewhere.remove(&address.port());
+        }
+        let told = self.told();
+        let variable = told.by(name);
+        let text = if let Some(port) = told.elsewhere(&elsewhere) {
+            format!(
                 "{wanted}, but the program listens on {port}: let it listen on the port that the \
-                 variable PORT tells it; or if it always listens on {port}, say so: \
+                 variable {variable} tells it; or if it always listens on {port}, say so: \
                  `targetPort: {port}` of port {name}, and the annotation \
                  towpath.dev/fixed-port: \"true\""
-            ),
-            None => format!(
-                "{wanted}: does the program listen on the port that the variable PORT tells it?"
-            ),
+            )
+        } else if let Some((other, port)) = told.other(name, &elsewhere) {
+            let mend = if self.fixed_ports() {
+                // It is told nothing.
+                BOTH.to_owned()
+            } else {
+                told.both(name, other)
+            };
+            format!("{wanted}, but the program listens on port {other} ({port}): {mend}")
+        } else {
+            format!(
+                "{wanted}: does the program listen on the port that the variable {variable} tells it?"
+            )
         };
         Advice {
             text,

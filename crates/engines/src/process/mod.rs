@@ -180,8 +180,13 @@ impl ProcessEngine {
             releases,
             machine,
         };
-        let found = RunDir::all(&engine.machine.config.data_dir);
-        for (directory, record) in found.map_err(|error| wrong("read the run directory", &error))? {
+        // Looked for first: another replica writes a record before it makes a group.
+        let groups = engine.machine.limits.made();
+        let found = RunDir::all(&engine.machine.config.data_dir)
+            .map_err(|error| wrong("read the run directory", &error))?;
+        let records = found.iter().map(|(_, record)| record);
+        engine.machine.limits.sweep(groups, records);
+        for (directory, record) in found {
             engine.adopt(directory, record);
         }
         Ok(engine)

@@ -15,22 +15,26 @@ use super::{
     runtime::failed,
 };
 
-/// Writes the container's files: those with a relative target where they belong, the others below
-/// `directory`, with the mounts that they need.
+/// Writes the container's files: those that belong below the working directory there, the others below
+/// `directory`, with the mounts that they need. So are those in a volume, which covers what is written where it is
+/// mounted. (Where nothing can be mounted, `check` has refused them.)
 pub(super) fn files(
     container: &Container,
     directory: &Path,
     work_dir: &Path,
 ) -> Result<Vec<Mount>, EngineError> {
     let mut mounts = Vec::new();
+    let volumes = container.volumes.iter();
+    let volumes: Vec<PathBuf> = volumes.map(|it| work_dir.join(&it.target)).collect();
     for (number, file) in container.files.iter().enumerate() {
-        let mut path = work_dir.join(&file.target);
-        if file.target.is_absolute() {
+        let target = work_dir.join(&file.target);
+        let mut path = target.clone();
+        if file.target.is_absolute() || volumes.iter().any(|volume| target.starts_with(volume)) {
             path = directory.join("files").join(number.to_string());
             mounts.push(Mount {
                 source: path.clone(),
                 path: PathBuf::new(),
-                target: file.target.clone(),
+                target,
                 read_only: false,
             });
         }

@@ -14,7 +14,6 @@ use super::{
     runtime::{Processes, failed},
     shim, table,
 };
-use crate::ports;
 
 /// What a start finds in place.
 pub(super) struct Prepared {
@@ -105,12 +104,8 @@ impl Processes {
         // Where the gateway looks for it: a program that listens elsewhere too can be reached past it.
         let host = self.machine.config.host.to_string();
         variables.insert("HOST".into(), host.into_bytes());
-        if !self
-            .release
-            .as_ref()
-            .is_some_and(|release| release.fixed_ports)
-        {
-            for (name, value) in ports::variables(&self.record.endpoints) {
+        if !self.fixed_ports() {
+            for (name, value) in self.told().variables() {
                 variables.insert(name, value.into_bytes());
             }
         }
@@ -120,6 +115,12 @@ impl Processes {
         let marker = self.machine.marker(self.id(), name);
         variables.insert(table::MARKER.into(), marker.to_string().into_bytes());
         variables
+    }
+
+    /// Whether its programs listen on their declared ports, and are told none.
+    pub(super) fn fixed_ports(&self) -> bool {
+        let release = self.release.as_ref();
+        release.is_some_and(|release| release.fixed_ports)
     }
 
     /// Spawns the shim with `orders`.

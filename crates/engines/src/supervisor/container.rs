@@ -133,7 +133,11 @@ pub(super) async fn supervise<R: Runtime>(shared: Shared<R>, name: String) {
         // Where there are ports, `View::served` holds the release back until somebody listens.
         let ready = unprobed && (adopted || !shared.plan.tcp.is_empty());
         shared.change(|view| {
-            view.started(&name, started.clone(), ready);
+            if adopted {
+                view.found(&name, started.clone(), ready);
+            } else {
+                view.started(&name, started.clone(), ready);
+            }
             if restart {
                 view.container(&name).state.restarts += 1;
             }
@@ -204,7 +208,12 @@ async fn keep_ready<R: Runtime>(
 ) -> std::convert::Infallible {
     let Some(probe) = probe else {
         sleep(shared.timing.settle).await;
-        shared.change(|view| view.container(name).state.ready = true);
+        shared.change(|view| {
+            let seen = view.container(name);
+            seen.state.ready = true;
+            // Of what was adopted nobody has said yet how it is asked.
+            seen.presumed &= !shared.plan.startable;
+        });
         return std::future::pending().await;
     };
     let mut pace = Pace::new(&shared.timing);
@@ -218,6 +227,7 @@ async fn keep_ready<R: Runtime>(
                 shared.change(|view| {
                     let seen = view.container(name);
                     seen.state.ready = true;
+                    seen.presumed = false;
                     seen.was_ready = true;
                     seen.why.clear();
                 });

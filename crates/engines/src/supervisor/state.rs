@@ -20,6 +20,8 @@ pub(crate) struct Seen {
     /// Its readiness probe has succeeded since it last started. Without one nothing is known of it alone: a container
     /// of a release with ports counts as ready from its start.
     pub(crate) was_ready: bool,
+    /// It counts as ready because it was found running, and was not asked since.
+    pub(crate) presumed: bool,
     /// How it ends again and again, where that is known to go on.
     pub(crate) lasting: Option<String>,
 }
@@ -64,6 +66,7 @@ impl View {
         seen.state.started = Some(started.at);
         seen.state.running = true;
         seen.state.ready = ready || (same && seen.state.ready);
+        seen.presumed &= same;
         seen.cannot = None;
         seen.complete = false;
         seen.why.clear();
@@ -73,6 +76,16 @@ impl View {
         if !same {
             self.served = false;
             self.misplaced = false;
+        }
+    }
+
+    /// The container was found running: whether it was ready is not known.
+    pub(crate) fn found(&mut self, name: &str, found: Started, ready: bool) {
+        let seen = self.container(name);
+        let known = seen.state.handle.as_deref() == Some(&found.handle) && seen.state.running;
+        self.started(name, found, ready);
+        if !known {
+            self.container(name).presumed = true;
         }
     }
 
@@ -115,6 +128,7 @@ impl View {
             digest: plan.digest.clone(),
             phase,
             message,
+            presumed: self.containers.values().any(|it| it.presumed),
             lasting: !self.was_ready && !self.is_ready(plan) && (cannot || goes_on),
             endpoints: self.endpoints.clone(),
             containers: (self.containers.iter())

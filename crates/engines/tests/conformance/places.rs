@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use delivery::engine::{File, Mount, Phase};
+use delivery::engine::{File, LogQuery, Mount, Phase};
 use kernel::Secret;
 
 use crate::support::{Subject, container, id};
@@ -85,6 +85,58 @@ pub(crate) async fn volumes_keep_their_content(subject: Subject) {
     assert_eq!(text("log"), "1\n2\n");
     assert_eq!(text("sub/dir/file"), "below\n");
     assert!(!source.join("no").exists());
+}
+
+pub(crate) async fn a_file_in_a_volume_is_there_in_each_release(subject: Subject) {
+    let source = subject.volumes.join("with-files");
+    std::fs::create_dir_all(&source).expect("makes the volume");
+    for release in [1, 2] {
+        let id = id("in-volume", release);
+        let mut main = container(&format!(
+            "cat data/conf.txt data/deep/conf.txt /towpath-data/conf.txt; echo {release} >> data/log; \
+             cat data/log; echo done {release}; exec sleep 1000"
+        ));
+        let file = |target: &str, content: &str| File {
+            target: PathBuf::from(target),
+            mode: 0o644,
+            content: Secret::from(format!("{content} of {release}\n")),
+        };
+        main.files = vec![
+            file("data/conf.txt", "relative"),
+            file("./data/deep/conf.txt", "deep"),
+            file("/towpath-data/conf.txt", "absolute"),
+        ];
+        let mount = |target: &str, path: &str| Mount {
+            source: source.clone(),
+            path: PathBuf::from(path),
+            target: PathBuf::from(target),
+            read_only: false,
+        };
+        main.volumes = vec![mount("data", "one"), mount("/towpath-data", "two")];
+        subject
+            .engine
+            .apply(&subject.release(&id, &[("main", main)]))
+            .await
+            .expect("applies");
+        let done = format!("done {release}");
+        let query = LogQuery {
+            release: Some(release),
+            ..LogQuery::default()
+        };
+        let lines = subject.logged_to("in-volume", query, &done).await;
+        let log = ["1", "2"].into_iter().take(release as usize);
+        let expected: Vec<String> = ["relative", "deep", "absolute"]
+            .map(|content| format!("{content} of {release}"))
+            .into_iter()
+            .chain(log.map(str::to_owned))
+            .chain([done])
+            .collect();
+        assert_eq!(lines, expected);
+        subject.removed(&id).await;
+    }
+    // What the programs have written is the volume's, beside the files.
+    let log = std::fs::read_to_string(source.join("one/log"));
+    assert_eq!(log.expect("reads the volume"), "1\n2\n");
 }
 
 pub(crate) async fn a_volume_cannot_lead_out_of_itself(subject: Subject) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use delivery::engine::LogQuery;
 
-use crate::support::{Subject, container, get, http_probe, id, port, serves};
+use crate::support::{Subject, container, get, http_probe, id, port, ports, serves};
 
 pub(crate) async fn serves_at_its_endpoint(subject: Subject) {
     let id = id("serves", 1);
@@ -53,6 +53,24 @@ pub(crate) async fn two_releases_run_beside_each_other(subject: Subject) {
     subject.removed(&old).await;
     assert_eq!(get(second.endpoints["web"], "/").await, "hello");
     subject.removed(&new).await;
+}
+
+pub(crate) async fn port_tells_the_main_port_and_each_has_a_variable(subject: Subject) {
+    let id = id("ports", 1);
+    // By name, others go before the main one.
+    let web = container(
+        "mkdir -p web admin; echo web > web/index.html; echo admin > admin/index.html; \
+         /bin/busybox httpd -p $PORT_ADMIN -h admin; [ $PORT_UDP != $PORT ] || exit 1; \
+         exec /bin/busybox httpd -f -p $PORT -h web",
+    );
+    let mut release = subject.release(&id, &[("web", web)]);
+    release.ports = ports(&[("admin", 8081), ("udp", 8053), ("web", 8080)]);
+    subject.engine.apply(&release).await.expect("applies");
+    let state = subject.ready(&id).await;
+    for name in ["web", "admin"] {
+        assert_eq!(get(state.endpoints[name], "/").await, name);
+    }
+    subject.removed(&id).await;
 }
 
 pub(crate) async fn containers_of_a_workload_share_localhost(subject: Subject) {

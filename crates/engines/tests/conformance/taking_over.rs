@@ -1,6 +1,6 @@
 //! Taking over what another start of the platform, or another replica, has started.
 
-use delivery::engine::{Before, LogQuery};
+use delivery::engine::{Before, LogQuery, Phase, ReleaseState};
 
 use crate::support::{Subject, container, http_probe, id, port, serves};
 
@@ -35,6 +35,29 @@ pub(crate) async fn an_engine_that_starts_again_takes_over(subject: Subject) {
         .await;
     assert!(restarted.containers["web"].last_exit.is_some());
     subject.ready(&id).await;
+    subject.removed(&id).await;
+}
+
+pub(crate) async fn what_was_not_ready_yet_is_not_taken_for_ready(subject: Subject) {
+    let id = id("begun", 1);
+    let mut web = container(&serves("echo run"));
+    web.readiness = http_probe("/ready");
+    let gets_ready = "(sleep 3; echo filled; echo yes > www/ready) & exec";
+    web.command[3] = web.command[3].replace("exec", gets_ready);
+    let mut release = subject.release(&id, &[("web", web)]);
+    release.ports = port();
+    subject.engine.apply(&release).await.expect("applies");
+    subject
+        .until(&id, |state| state.message.contains("404"))
+        .await;
+
+    let subject = subject.again().await;
+    let is_asked = |state: &ReleaseState| state.phase == Phase::Ready && !state.presumed;
+    assert!(!is_asked(&subject.state(&id).await));
+    subject.engine.apply(&release).await.expect("applies");
+    subject.until(&id, is_asked).await;
+    let lines = subject.lines("begun", LogQuery::default()).await;
+    assert_eq!(lines, ["run", "filled"], "ready too early");
     subject.removed(&id).await;
 }
 

@@ -400,7 +400,8 @@ impl Subject {
         self.logged_to(workload, query, wanted).await
     }
 
-    async fn logged_to(&self, workload: &str, query: LogQuery, wanted: &str) -> Vec<String> {
+    /// Waits until what `query` asks for has `wanted`.
+    pub async fn logged_to(&self, workload: &str, query: LogQuery, wanted: &str) -> Vec<String> {
         let deadline = Instant::now() + testkit::PATIENCE;
         loop {
             let lines = self.lines(workload, query.clone()).await;
@@ -414,15 +415,20 @@ impl Subject {
 }
 
 pub fn port() -> BTreeMap<String, Port> {
-    [(
-        "web".to_owned(),
-        Port {
-            port: 80,
-            target: 8080,
-            udp: false,
-        },
-    )]
-    .into()
+    ports(&[("web", 8080)])
+}
+
+/// Ports by name, each with its target; UDP where it is called so.
+pub fn ports(all: &[(&str, u16)]) -> BTreeMap<String, Port> {
+    let port = |&(name, target): &(&str, u16)| {
+        let port = Port {
+            port: target - 8000,
+            target,
+            udp: name == "udp",
+        };
+        (name.to_owned(), port)
+    };
+    all.iter().map(port).collect()
 }
 
 /// A script that serves the files in `www` of its working directory.

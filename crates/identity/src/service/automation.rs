@@ -123,7 +123,7 @@ pub struct SeenKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
-    /// What it is of: `TeamSecret`, `ResourceInstance`.
+    /// What it is of: `TeamSecret`, `ResourceInstance`, or the `Remnant` of one that was given up.
     pub kind: String,
     /// What its name is unique in: a team, an environment.
     pub scope: String,

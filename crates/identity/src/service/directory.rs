@@ -136,6 +136,20 @@ impl Identity {
         Ok(seen.into_keys().collect())
     }
 
+    /// Whether somebody, by subject, was in a group of their upstream when that last spoke of them, logged in or not;
+    /// none: it has not spoken of them.
+    pub async fn upstream_last_said(
+        &self,
+        subject: &str,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<Option<bool>> {
+        self.view.current().await?;
+        let (known, now) = (self.view.known(), self.clock.now());
+        let person = known.people.of(subject);
+        Ok(person.map(|person| person.is_in(name, id, now)))
+    }
+
     /// Those who were in a group of an upstream, and of whom it has said since that they are not.
     async fn upstream_left(
         &self,

@@ -51,6 +51,11 @@ impl Identity {
 
     /// The same login with its groups, and what its person is called, as they are now.
     pub(super) async fn membership(&self, login: &Login) -> Result<Login, SourceError> {
+        // Who left nothing to ask with is as they were when they logged in.
+        let log_place = match login.upstream {
+            Some(_) => self.store.head().await.map_err(SourceError::Away)?,
+            None => login.log_place,
+        };
         let membership = match login.source.as_str() {
             LOCAL => self.local.groups(login, None).await?,
             _ => self.upstream_membership(login).await?,
@@ -61,6 +66,7 @@ impl Identity {
             groups: issuable(membership.groups),
             group_ids: membership.group_ids,
             evaluated: self.clock.now(),
+            log_place,
             ..login.clone()
         })
     }

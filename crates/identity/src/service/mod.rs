@@ -9,6 +9,7 @@ mod authorize;
 mod automation;
 mod backchannel;
 mod clients;
+mod customers;
 mod departure;
 mod device;
 mod directory;
@@ -49,6 +50,7 @@ pub use self::{
     authorize::AuthorizeRefusal,
     automation::{AutomationReport, Departure, Made, SeenKey, Told, Webhook, Webhooks},
     clients::{CLI, ClientCredentials, NewSecret, PORTAL, PORTAL_CALLBACK},
+    customers::Customers,
     departure::TeamDeparture,
     device::{DeviceAnswer, DeviceRequest},
     directory::{UpstreamGroup, UpstreamMembers, Whom},
@@ -92,6 +94,7 @@ pub struct Identity {
     noted: Noted,
     webhooks: OnceLock<Arc<dyn Webhooks>>,
     tools: OnceLock<Arc<dyn Tools>>,
+    customers: OnceLock<Arc<dyn Customers>>,
     rotations: OnceLock<Arc<dyn Rotations>>,
 }
 
@@ -107,7 +110,7 @@ impl Identity {
     ) -> Result<Self> {
         settings.check()?;
         clients::install(&store, &settings.issuer).await?;
-        let memory = settings.lifetimes.longest_token();
+        let memory = settings.lifetimes.longest_membership();
         let view = Arc::new(View::load(store.clone(), clock.clone(), memory).await?);
         Ok(Self {
             verifier: Arc::new(Verifier::new(&settings, clock.clone(), view.clone())?),
@@ -122,6 +125,7 @@ impl Identity {
             noted: Noted::default(),
             webhooks: OnceLock::new(),
             tools: OnceLock::new(),
+            customers: OnceLock::new(),
             rotations: OnceLock::new(),
             store,
             guard,

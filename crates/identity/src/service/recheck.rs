@@ -242,6 +242,7 @@ mod tests {
             groups: vec![],
             group_ids: BTreeMap::new(),
             evaluated: at(evaluated),
+            log_place: 0,
             at: at(0),
             logins: 0,
             upstream: grant.map(str::to_owned),

@@ -40,7 +40,7 @@ pub enum DepartureOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DepartureItem {
-    /// What it is of: `TeamSecret`, `ResourceInstance`, `ServiceAccount`, `Subscription`, `Tool`.
+    /// What it is of: `TeamSecret`, `ResourceInstance`, `Remnant`, `ServiceAccount`, `Subscription`, `Tool`.
     pub kind: String,
     /// What its name is unique in: a team, an environment.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -86,7 +86,8 @@ pub trait Rotations: Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Gives a team's secret, or a resource, another value than the one that is `told`, of this version or
-    /// rotation at the most: what became of it, and of what had to be rotated along with it.
+    /// rotation at the most: what became of it, and of what had to be rotated along with it. Of what was given up
+    /// says who ends it.
     async fn renew(&self, caller: &Caller, told: &Told, number: u64) -> Result<Vec<DepartureItem>>;
 
     /// Whether the value that is `told`, of this version or rotation, is still worth something though another has

@@ -17,7 +17,12 @@ struct Telling {
     renewed: &'static str,
     /// That it has gone.
     gone: &'static str,
+    /// That it was given up: what may be left of it is kept in mind, and called as `remnant` says.
+    given_up: Option<&'static str>,
 }
+
+/// That somebody has seen to what was left of what was given up.
+const LEFT_GONE: &str = "remnant.removed";
 
 const WRITTEN: &str = "secret.written";
 
@@ -27,18 +32,21 @@ const TELLING: [Telling; 3] = [
         number: "version",
         renewed: WRITTEN,
         gone: "secret.deleted",
+        given_up: None,
     },
     Telling {
         told: WRITTEN,
         number: "version",
         renewed: WRITTEN,
         gone: "secret.deleted",
+        given_up: None,
     },
     Telling {
         told: "resource-instance.secret-revealed",
         number: "rotation",
         renewed: "resource-instance.credentials-retired",
         gone: "resource-instance.removed",
+        given_up: Some("resource-instance.abandoned"),
     },
 ];
 
@@ -106,16 +114,25 @@ impl Identity {
     pub(super) async fn known(&self, subject: &str) -> Result<Vec<Known>> {
         let mut all: Vec<Known> = Vec::new();
         for telling in TELLING {
-            // Of each number the last: whoever read an earlier version after the newest knows both.
+            let given_up = match telling.given_up {
+                Some(kind) => GivenUp::all(&self.store, kind).await?,
+                None => Vec::new(),
+            };
+            // Of each number the last: whoever read an earlier version after the newest knows both. What was given up
+            // is not what is called the same now.
             let mut last = BTreeMap::new();
             caused(&self.store, telling.told, subject, |event| {
                 if telling.tells(&event) {
-                    last.insert((event.subject.clone(), telling.number_of(&event)), event);
+                    let left = given_up_after(&given_up, &event).map(|one| one.seq);
+                    let number = telling.number_of(&event);
+                    last.insert((event.subject.clone(), left, number), event);
                 }
             })
             .await?;
-            for ((_, number), event) in last {
-                let Some(key) = event.subject_key() else {
+            for ((.., number), event) in last {
+                let left = given_up_after(&given_up, &event);
+                let key = left.map(GivenUp::key).or_else(|| event.subject_key());
+                let Some(key) = key else {
                     continue;
                 };
                 let keys = keys_of(&self.store, &key, number).await?;
@@ -123,7 +140,7 @@ impl Identity {
                 let number = number.unwrap_or_default();
                 let over = match &keys {
                     Some((_, valid)) => valid.is_empty(),
-                    None => match telling.since(&self.store, &event).await? {
+                    None => match telling.since(&self.store, &event, left).await? {
                         Since::Nothing => false,
                         Since::Renewed => !self.is_still_good(&told, number).await?,
                         Since::Gone => true,
@@ -143,6 +160,64 @@ impl Identity {
             None => Ok(false),
         }
     }
+}
+
+/// Something that could not be removed, and was given up.
+struct GivenUp {
+    /// What it was.
+    subject: String,
+    /// When, in the order of events.
+    seq: i64,
+    /// What is kept in mind of it.
+    remnant: String,
+}
+
+impl GivenUp {
+    /// All that were, in their order: there are few.
+    async fn all(store: &Store, kind: &str) -> Result<Vec<Self>> {
+        let (filter, mut after, mut all) = (of_type(kind), 0, Vec::new());
+        loop {
+            let page = store.events(&filter, after, Store::MAX_EVENTS).await?;
+            let Some(last) = page.last().map(|event| event.seq) else {
+                return Ok(all);
+            };
+            after = last;
+            all.extend(page.into_iter().filter_map(|event| {
+                let remnant = event.data["remnant"].as_str()?.to_owned();
+                Some(Self {
+                    subject: event.subject,
+                    seq: event.seq,
+                    remnant,
+                })
+            }));
+        }
+    }
+
+    fn key(&self) -> Key {
+        Key {
+            kind: "Remnant".into(),
+            scope: String::new(),
+            name: self.remnant.clone(),
+        }
+    }
+}
+
+/// How what `event` tells of was given up later, where it was.
+fn given_up_after<'a>(all: &'a [GivenUp], event: &Event) -> Option<&'a GivenUp> {
+    all.iter()
+        .find(|one| one.subject == event.subject && one.seq > event.seq)
+}
+
+/// What happened to `subject` after `seq`. What failed has changed nothing.
+async fn later(store: &Store, seq: i64, kind: &str, subject: &str) -> Result<Vec<Event>> {
+    let filter = EventFilter {
+        subject: Some(subject.to_owned()),
+        ..of_type(kind)
+    };
+    let mut found = store.events(&filter, seq, Store::MAX_EVENTS).await?;
+    // The filter lets through what is below it, too.
+    found.retain(|one| one.subject == subject && one.outcome != Some(Outcome::Fail));
+    Ok(found)
 }
 
 fn told_by(event: &Event, Key { kind, scope, name }: Key) -> Told {
@@ -225,23 +300,30 @@ impl Telling {
         event.data[self.number].as_u64()
     }
 
-    /// What has become since of what `event` tells of.
-    async fn since(&self, store: &Store, event: &Event) -> Result<Since> {
-        let since = async |kind: &str| {
-            let filter = EventFilter {
-                subject: Some(event.subject.clone()),
-                ..of_type(kind)
-            };
-            let mut found = store.events(&filter, event.seq, Store::MAX_EVENTS).await?;
-            // The filter lets through what is below it, too. What failed has changed nothing.
-            found.retain(|one| one.subject == event.subject && one.outcome != Some(Outcome::Fail));
-            Ok::<_, kernel::Error>(found)
-        };
-        if !since(self.gone).await?.is_empty() {
+    /// What has become since of what `event` tells of; where that was `given_up` later, of what is left of it.
+    async fn since(
+        &self,
+        store: &Store,
+        event: &Event,
+        given_up: Option<&GivenUp>,
+    ) -> Result<Since> {
+        // What happened after it was given up happened to another of its name.
+        let until = given_up.map_or(i64::MAX, |one| one.seq);
+        let mut gone = later(store, event.seq, self.gone, &event.subject).await?;
+        gone.retain(|one| one.seq < until);
+        if let Some(given_up) = given_up {
+            let remnant = given_up.key().to_string();
+            gone.extend(later(store, event.seq, LEFT_GONE, &remnant).await?);
+        }
+        if !gone.is_empty() {
             return Ok(Since::Gone);
         }
         let told = self.number_of(event);
-        let renewed = since(self.renewed).await?;
+        let mut renewed = later(store, event.seq, self.renewed, &event.subject).await?;
+        if given_up.is_some() {
+            // Whether a rotation ended it nobody can be asked any more: it was said at the time.
+            renewed.retain(|one| one.seq < until && one.data["ended"] != false);
+        }
         Ok(if renewed.iter().any(|one| self.number_of(one) > told) {
             Since::Renewed
         } else {

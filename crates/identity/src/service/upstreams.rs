@@ -357,8 +357,9 @@ impl Identity {
             verifier: record.value.verifier,
             redirect_uri: self.callback(name),
         };
+        let log_place = self.store.head().await?;
         let arrival = upstream.arrived(&visit, code).await?;
-        let (login, token) = arrival.login(name, self.clock.now())?;
+        let (login, token) = arrival.login(name, self.clock.now(), log_place)?;
         self.login_enter(page, login, token).await
     }
 }

@@ -231,11 +231,12 @@ impl Identity {
         Ok(())
     }
 
-    /// Removes a group.
+    /// Removes a group; one that is a team's only where `confirm` is its name once more.
     pub async fn group_delete(
         &self,
         caller: &Caller,
         name: &str,
+        confirm: Option<&str>,
         revision: Option<i64>,
     ) -> Result<()> {
         self.may_change(caller, &of_platform::<LocalGroup>(name))
@@ -243,6 +244,7 @@ impl Identity {
         anew(|| async {
             let group = self.store.expect::<LocalGroup>("", name).await?;
             group.meta.require_revision(revision)?;
+            self.require_confirmed(&group, confirm).await?;
             self.group_remove(caller, &group).await
         })
         .await

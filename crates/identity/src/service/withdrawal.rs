@@ -92,7 +92,10 @@ impl Identity {
         sid: &str,
         (was, is): (&Login, &Login),
     ) -> Result<()> {
-        if (&was.groups, &was.group_ids) == (&is.groups, &is.group_ids) {
+        // That whoever was taken out is in it as before is news as well.
+        self.view.current().await?;
+        let is_same = (&was.groups, &was.group_ids) == (&is.groups, &is.group_ids);
+        if is_same && !self.view.known().withdrawn.is_back(was, is) {
             return Ok(());
         }
         change.event(regrouped(sid, caller));
@@ -108,7 +111,8 @@ impl Identity {
     }
 
     /// Has the tokens that name `subject` in `group` do so in vain, where they were signed before the commit of
-    /// `change`.
+    /// `change`, or by what their session was told before it, as long as no question that the source is asked from now
+    /// on says otherwise in their session.
     async fn member_withdraw(
         &self,
         change: &mut Change,
@@ -117,13 +121,15 @@ impl Identity {
         group: &str,
     ) -> Result<()> {
         let at = self.clock.now();
+        let log_place = self.store.head().await?;
         let name = Withdrawal::name(subject, group);
         let value = Withdrawal {
             subject: subject.into(),
             group: group.into(),
             at,
+            log_place,
         };
-        let expires = after(at, self.settings.lifetimes.longest_token());
+        let expires = after(at, self.settings.lifetimes.longest_membership());
         change.keep(&match self.store.record::<Withdrawal>(&name).await? {
             Some(record) => Record {
                 value,
@@ -142,7 +148,7 @@ impl Identity {
             group,
             caller,
             Some(Outcome::Pass),
-            json!({ "subject": subject, "group": group, "at": at }),
+            json!({ "subject": subject, "group": group, "at": at, "logPlace": log_place }),
         ));
         Ok(())
     }
@@ -181,6 +187,7 @@ mod tests {
                 .map(|(name, id)| ((*name).to_owned(), (*id).to_owned()))
                 .collect(),
             evaluated: Timestamp::UNIX_EPOCH,
+            log_place: 0,
             at: Timestamp::UNIX_EPOCH,
             logins: 0,
             upstream: None,

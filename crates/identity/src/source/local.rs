@@ -114,6 +114,8 @@ impl Local {
             source: LOCAL.into(),
             groups,
             evaluated: now,
+            // Its groups are asked for at each call.
+            log_place: 0,
             at: now,
             logins: user.status.logins,
             upstream: None,

@@ -72,7 +72,8 @@ impl From<ArrivalError> for Refusal {
 }
 
 impl Arrival {
-    /// The login of whoever has come from the upstream `source` at `now`, and what asks again.
+    /// The login of whoever has come from the upstream `source` at `now`, and what asks again; the log ended at
+    /// `log_place` before the upstream was asked.
     ///
     /// Refuses an id that `OpenID` Connect Core 1.0, section 2, does not know: of a provider that says none, all
     /// people would be one.
@@ -80,6 +81,7 @@ impl Arrival {
         self,
         source: &str,
         now: jiff::Timestamp,
+        log_place: i64,
     ) -> Result<(Login, Option<String>), Refusal> {
         if !is_id(&self.id) {
             return Err(Refusal::new(
@@ -97,6 +99,7 @@ impl Arrival {
             groups: self.groups,
             group_ids: self.group_ids,
             evaluated: now,
+            log_place,
             at: now,
             logins: 0,
             upstream: None,
@@ -132,7 +135,7 @@ mod tests {
             token: None,
             sid: None,
         };
-        let login = arrival.login("acme", jiff::Timestamp::UNIX_EPOCH)?;
+        let login = arrival.login("acme", jiff::Timestamp::UNIX_EPOCH, 0)?;
         Ok(login.0)
     }
 

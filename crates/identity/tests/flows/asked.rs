@@ -186,4 +186,13 @@ async fn what_somebody_is_called_is_asked_with_their_groups() {
     };
     let names: Vec<_> = members.values().map(|whom| whom.name.as_str()).collect();
     assert_eq!(names, ["mona"]);
+    let subject = members.keys().next().unwrap().as_str();
+    for (who, group, said) in [
+        (subject, "epetech/pay", Some(true)),
+        (subject, "epetech/elsewhere", Some(false)),
+        ("github:0", "epetech/pay", None),
+    ] {
+        let last = site.identity.upstream_last_said(who, group, None);
+        assert_eq!(last.await.unwrap(), said, "{who} in {group}");
+    }
 }

@@ -23,6 +23,7 @@ mod pages;
 mod recheck;
 mod refresh;
 mod replicas;
+mod returns;
 mod servers;
 mod sessions;
 mod support;

@@ -9,7 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use kernel::ErrorKind;
 use serde_json::{Value, json};
+use teams::tool::Presence;
 
 use crate::support::{CREDENTIAL, heal, look, seen, serve, team, tool};
 
@@ -109,6 +111,76 @@ fn a_description_is_tried_before_it_is_taken() {
     }
 }
 
+#[test]
+fn what_people_are_called_writes_nothing_else_that_is_sent() {
+    let http = tool("http");
+    let with = |body: &str| {
+        let mut config = config("http://127.0.0.1:1");
+        config["checks"][0]["update"]["body"] = json!(body);
+        http.check(&config)
+    };
+    let each = |list: &str, what: &str| {
+        format!(
+            "{{\"users\": [{{% for one in team.{list} %}}{what}{{{{ \",\" if not loop.last }}}}{{% endfor %}}]}}"
+        )
+    };
+    assert_eq!(with(&each("members", "{{ one.name | tojson }}")), []);
+    for body in [
+        "{\"title\": \"{{ team.description }}\"}".to_owned(),
+        each("members", "\"{{ one.name }}\""),
+        each("members", "\"{{ one.email }}\""),
+        each("left", "\"{{ one.subject }}\""),
+    ] {
+        let problems = with(&body);
+        assert_eq!(problems.len(), 1, "{body}: {problems:?}");
+        assert!(
+            problems[0].message.contains("gives no JSON"),
+            "{problems:?}"
+        );
+        let remedy = problems[0].remedy.as_ref().unwrap();
+        assert!(remedy.contains("tojson"), "{remedy}");
+    }
+}
+
+#[tokio::test]
+async fn where_what_people_are_in_is_gone_nobody_is_in_it() {
+    let (url, folder) = folders().await;
+    let http = tool("http");
+    let with = |first: Option<Value>, last: Option<Value>| {
+        let mut config = config(&url);
+        let mut own = config["checks"][0].take();
+        own["capture"] = json!({ "size": "/meta/size" });
+        let checks: Vec<Value> = first.into_iter().chain([own]).chain(last).collect();
+        config["checks"] = checks.into();
+        assert_eq!(http.check(&config), []);
+        config
+    };
+    let site = json!({
+        "name": "site",
+        "get": "/api/folders/{{ team.name }}",
+        "capture": { "size": "/meta/size" },
+    });
+    let found = look(http.as_ref(), &with(Some(site), None), &team(&[])).await;
+    let found = found.unwrap();
+    assert_eq!(found.presence, Presence::Absent);
+    assert!(found.repairs.is_empty(), "{found:?}");
+    assert!(found.obstacles[0].contains("`site` is not there"));
+
+    // Of what is there, and was not made from here, people are still to be taken out.
+    *folder.lock().unwrap() =
+        Some(json!({ "meta": { "size": 7 }, "folder": { "users": ["eve"] } }));
+    let page = json!({
+        "name": "page",
+        "get": "/api/pages/{{ team.name }}",
+        "create": { "method": "PUT", "path": "/api/pages/{{ team.name }}" },
+    });
+    let found = look(http.as_ref(), &with(None, Some(page)), &team(&[])).await;
+    let found = found.unwrap();
+    assert_eq!(found.presence, Presence::There);
+    let what: Vec<&str> = found.repairs.iter().map(|one| one.what.as_str()).collect();
+    assert_eq!(what, ["folder/folder/title", "page"]);
+}
+
 /// With what says where the folder lists its people.
 fn listing(url: &str, members: Value) -> Value {
     let mut config = config(url);
@@ -138,6 +210,24 @@ async fn of_a_list_that_is_not_whole_nobody_is_taken_out_but_who_has_left() {
     // Of a list of all, whoever is not in it is out.
     heal(http.as_ref(), &config, &team(&["dan"])).await;
     assert_eq!(users(), json!(["dan"]));
+}
+
+#[tokio::test]
+async fn what_lists_nobody_where_it_should_is_not_written_over() {
+    let (url, folder) = folders().await;
+    let http = tool("http");
+    heal(http.as_ref(), &config(&url), &team(&["ada", "bob"])).await;
+    let before = folder.lock().unwrap().clone();
+    let look = async |members: Value| {
+        look(http.as_ref(), &listing(&url, members), &seen(&["ada"], &[])).await
+    };
+    let error = look(json!({ "at": "/folder/user" })).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    let why = "its answer has no list at `/folder/user`";
+    assert!(error.message.contains(why), "{error}");
+    let found = look(json!({ "at": "/folder/user", "optional": true })).await;
+    assert_eq!(found.unwrap().repairs.len(), 1);
+    assert_eq!(*folder.lock().unwrap(), before);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod addresses;
+mod cloud;
 mod described;
 mod github;
 mod holding;
@@ -9,7 +11,9 @@ mod hub;
 mod jira;
 mod members;
 mod others;
+mod paged;
 mod reconcile;
 mod repairs;
 mod support;
+mod terraform;
 mod told;

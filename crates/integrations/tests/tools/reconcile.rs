@@ -68,6 +68,27 @@ async fn write(State(wiki): Shared, Json(body): Json<Value>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+/// Begins to look after all integrations.
+pub(crate) fn driven(store: &Store, teams: &Arc<Teams>) -> DriverHandle {
+    Driver::new(store.clone(), "test".into())
+        .with(Arc::new(Integrations(teams.clone())))
+        .with(Arc::new(IntegrationChanges(teams.clone())))
+        .start()
+}
+
+/// The team is a customer no longer.
+pub(crate) async fn offboard(store: &Store) {
+    let mut team = store.expect::<Team>("", "payments").await.unwrap();
+    team.spec.offboarding = Some(Offboarding {
+        since: team.meta.created,
+        by: "local:max".into(),
+        include_protected: false,
+    });
+    let mut change = Change::new();
+    change.spec(&team).unwrap();
+    store.commit(change).await.unwrap();
+}
+
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) teams: Arc<Teams>,
@@ -135,10 +156,7 @@ impl World {
         let teams = Arc::new(teams);
         add_team(&store, "payments").await;
         before(&store).await;
-        let driver = Driver::new(store.clone(), "test".into())
-            .with(Arc::new(Integrations(teams.clone())))
-            .with(Arc::new(IntegrationChanges(teams.clone())))
-            .start();
+        let driver = driven(&store, &teams);
         Self {
             store,
             teams,
@@ -217,15 +235,7 @@ impl World {
 
     /// The team is a customer no longer.
     pub(crate) async fn offboard(&self) {
-        let mut team = self.store.expect::<Team>("", "payments").await.unwrap();
-        team.spec.offboarding = Some(Offboarding {
-            since: team.meta.created,
-            by: "local:max".into(),
-            include_protected: false,
-        });
-        let mut change = Change::new();
-        change.spec(&team).unwrap();
-        self.store.commit(change).await.unwrap();
+        offboard(&self.store).await;
     }
 
     async fn status(&self) -> Option<IntegrationStatus> {

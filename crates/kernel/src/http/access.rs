@@ -5,7 +5,9 @@ use axum::{Router, extract::State, routing::post};
 use serde::{Deserialize, Serialize};
 
 use super::Json;
-use crate::{Action, Caller, Error, Guard, Problem, Result, Surroundings, Target};
+use crate::{
+    Action, Caller, Error, Guard, Problem, Result, Surroundings, Target, suggest::nearest,
+};
 
 /// Questions of one review at the most: each is a decision of policy.
 const MOST: usize = 64;
@@ -74,17 +76,27 @@ pub struct AccessAnswer {
     pub allowed: bool,
 }
 
-/// The route, where it can be asked for these actions.
-pub fn access_routes(guard: Guard, actions: &'static [&'static str]) -> Router {
+/// The route, where it can be asked for these actions with what is of these kinds.
+pub fn access_routes(
+    guard: Guard,
+    actions: &'static [&'static str],
+    kinds: &'static [&'static str],
+) -> Router {
+    let rules = Rules {
+        guard,
+        actions,
+        kinds,
+    };
     Router::new()
         .route("/v1/access-reviews", post(access_review))
-        .with_state(Rules { guard, actions })
+        .with_state(rules)
 }
 
 #[derive(Clone)]
 struct Rules {
     guard: Guard,
     actions: &'static [&'static str],
+    kinds: &'static [&'static str],
 }
 
 /// Which of these the caller may do. Nothing is done, and nothing kept.
@@ -133,10 +145,20 @@ impl Rules {
                 format!("questions[{at}].action"),
                 format!("there is no action `{action}`"),
             );
-            return Ok(Err(
-                problem.remedy("docs/authorization.md lists the actions")
-            ));
+            let all = "docs/authorization.md lists the actions".to_owned();
+            return Ok(Err(problem.remedy(meant(&asked.action, self.actions, all))));
         };
+        // To an operator the rules allow everything, whatever it is called.
+        if !self.kinds.contains(&asked.kind.as_str()) {
+            let kind = asked.kind.escape_debug();
+            let problem = Problem::new(
+                "authz/kind",
+                format!("questions[{at}].kind"),
+                format!("there is no kind `{kind}`"),
+            );
+            let all = format!("the kinds are {}", self.kinds.join(", "));
+            return Ok(Err(problem.remedy(meant(&asked.kind, self.kinds, all))));
+        }
         let target = Target {
             kind: &asked.kind,
             scope: &asked.scope,
@@ -150,5 +172,13 @@ impl Rules {
         };
         let allowed = self.guard.decides(caller, Action::act(word), &target)?;
         Ok(Ok(AccessAnswer { allowed }))
+    }
+}
+
+/// Which of `known` may have been meant by `given`; and `all` that there are.
+fn meant(given: &str, known: &[&str], all: String) -> String {
+    match nearest(given, known.iter().copied()) {
+        Some(nearest) => format!("did you mean `{nearest}`? {all}"),
+        None => all,
     }
 }

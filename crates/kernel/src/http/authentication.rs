@@ -25,6 +25,12 @@ pub trait Authenticator: Send + Sync {
     /// The caller with this bearer token; `Unauthenticated` where there is none. The correlation id
     /// and the reason are set afterwards.
     async fn authenticate(&self, token: &Secret) -> Result<Caller>;
+
+    /// How often something has changed by which callers are known, up to `place` in the log: the same number as
+    /// before says that everybody may what they might. None where nobody counts that.
+    async fn changes(&self, _place: i64) -> Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// One token for the one user of a local platform, until there is a login.
@@ -106,16 +112,13 @@ pub struct Session {
     authenticator: Arc<dyn Authenticator>,
     token: Secret,
     asked: Instant,
+    /// Up to which place in the log it is known whether something has changed since, and what was counted then.
+    known: (i64, Option<u64>),
 }
 
 impl Session {
     /// How long what was known of a caller holds for a request that lasts.
     pub const HOLDS: Duration = Duration::from_secs(1);
-
-    /// Whether who calls was asked longer ago than this.
-    pub fn is_older_than(&self, age: Duration) -> bool {
-        self.asked.elapsed() > age
-    }
 
     /// Asks again who calls, where the last answer is old. Says whether it did; fails where the
     /// credentials are no longer good.
@@ -123,6 +126,28 @@ impl Session {
         if self.asked.elapsed() < Self::HOLDS {
             return Ok(false);
         }
+        self.ask().await
+    }
+
+    /// Asks again who calls, where the last answer is older than `age`, or something has changed since, up to `place`
+    /// in the log, by which callers are known: whoever is told what happened up to there is who they were then. Says
+    /// whether it did; fails where the credentials are no longer good.
+    pub async fn renew_at(&mut self, place: i64, age: Duration) -> Result<bool> {
+        let (before, counted) = self.known;
+        let is_old = self.asked.elapsed() > age;
+        if place <= before && !is_old {
+            return Ok(false);
+        }
+        // Counted before it is asked: what changes meanwhile is looked for again.
+        let now = self.authenticator.changes(place).await?;
+        self.known = (place.max(before), now);
+        if now == counted && !is_old {
+            return Ok(false);
+        }
+        self.ask().await
+    }
+
+    async fn ask(&mut self) -> Result<bool> {
         let caller = self.authenticator.authenticate(&self.token).await?;
         self.asked = Instant::now();
         self.caller = Caller {
@@ -186,6 +211,7 @@ impl Session {
             authenticator,
             token,
             asked: Instant::now(),
+            known: (0, None),
         })
     }
 }

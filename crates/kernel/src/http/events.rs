@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Json, Query, Session, Sight, event_stream};
-use crate::{Error, Event, EventFilter, Guard, Result, Store};
+use crate::{Caller, Error, ErrorKind, Event, EventFilter, Guard, Result, Store, Target};
 
 /// Events in an answer where the caller does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -89,6 +89,7 @@ struct Log {
             (EventPage = "application/json"),
             (Event = "text/event-stream"),
         )),
+        (status = 404, description = "There is no such team, or none that the caller may see", body = super::ProblemDocument),
         (status = 422, description = "The query is not as it should be", body = super::ProblemDocument),
     )
 )]
@@ -98,6 +99,9 @@ async fn list_events(
     Query(query): Query<EventQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
+    if let Some(team) = &query.team {
+        check_team(&store, &guard, &session.caller, team).await?;
+    }
     if let Some(after) = query.after {
         check_place(&store, "`after`", after).await?;
     }
@@ -131,6 +135,40 @@ async fn list_events(
     let items = seen(&store, &filter, &sight, after, limit).await?;
     let next = items.last().map_or(after, |event| event.seq);
     Ok(Json(EventPage { items, next }).into_response())
+}
+
+/// That there is a team of this name whose events the caller may see: who followed those of none would wait in
+/// silence. Of a team that is gone the operators have the past.
+async fn check_team(store: &Store, guard: &Guard, caller: &Caller, team: &str) -> Result<()> {
+    let known = guard.expect_team(caller, team).await;
+    if !caller.admin {
+        known?;
+        if caller.teams.iter().any(|one| one == team) {
+            return Ok(());
+        }
+        let of_team = Target {
+            kind: "Team",
+            name: team,
+            team,
+            ..Target::default()
+        };
+        return guard.require(caller, Sight::READ, &of_team).await;
+    }
+    match known {
+        Err(missing) if missing.kind == ErrorKind::NotFound => {
+            let filter = EventFilter {
+                team: Some(team.into()),
+                ..EventFilter::default()
+            };
+            let past = store.events(&filter, 0, 1).await?;
+            if past.is_empty() {
+                Err(missing)
+            } else {
+                Ok(())
+            }
+        }
+        known => known,
+    }
 }
 
 /// That `place`, given as `name`, is one that the log can have given. Beyond its end are those of

@@ -31,7 +31,7 @@ pub use self::{
     extract::{ETag, IdempotencyKey, IfMatch, Path, Query},
     idempotency::{IdempotencyKeys, idempotent},
     page::PageQuery,
-    problem::{ProblemDocument, no_such_route},
+    problem::{ProblemDocument, no_such_method, no_such_route},
     room::Rooms,
     strangers::Strangers,
     stream::{Sight, event_stream},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, Uri, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub struct ProblemDocument {
 
 impl From<&Error> for ProblemDocument {
     fn from(error: &Error) -> Self {
-        let (status, word, title) = shape(error.kind);
+        let (status, word, title) = shape(error);
         let internal = error.kind == ErrorKind::Internal;
         Self {
             type_uri: format!("https://towpath.dev/problems/{word}"),
@@ -60,8 +60,15 @@ impl From<&Error> for ProblemDocument {
     }
 }
 
-fn shape(kind: ErrorKind) -> (StatusCode, &'static str, &'static str) {
-    match kind {
+fn shape(error: &Error) -> (StatusCode, &'static str, &'static str) {
+    if error.is_unmatched() {
+        return (
+            StatusCode::PRECONDITION_FAILED,
+            "precondition-failed",
+            "The resource is not at the revision that If-Match names",
+        );
+    }
+    match error.kind {
         ErrorKind::Invalid => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid",
@@ -116,14 +123,9 @@ impl IntoResponse for Error {
             ErrorKind::Unavailable => tracing::warn!(%correlation, chain, "a request failed"),
             _ => tracing::debug!(%correlation, chain, "a request was refused"),
         }
-        let (status, ..) = shape(self.kind);
-        let mut response = (status, axum::Json(&document)).into_response();
-        response.extensions_mut().insert(document);
+        let (status, ..) = shape(&self);
+        let mut response = answer(status, document);
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
         if self.kind == ErrorKind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -136,6 +138,17 @@ impl IntoResponse for Error {
         }
         response
     }
+}
+
+/// The document as an answer.
+fn answer(status: StatusCode, document: ProblemDocument) -> Response {
+    let mut response = (status, axum::Json(&document)).into_response();
+    response.extensions_mut().insert(document);
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    response
 }
 
 /// The answer with the remedy that `remedy` makes of its own, where it is a problem of ours.
@@ -158,4 +171,24 @@ pub(super) fn with_remedy(
 pub async fn no_such_route(uri: Uri) -> Error {
     Error::not_found(format!("the path {}", uri.path()))
         .remedy("the paths are in the OpenAPI document")
+}
+
+/// The answer where a route matches that does not take the method: a router's fallback for that. The router adds
+/// `Allow`.
+pub async fn no_such_method(method: Method, uri: Uri) -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let document = ProblemDocument {
+        type_uri: "https://towpath.dev/problems/method-not-allowed".into(),
+        title: "The path does not take this method".into(),
+        status: status.as_u16(),
+        detail: format!("the path {} does not take {method}", uri.path()),
+        remedy: Some(
+            "the header Allow names the methods that it takes; an action is a path below its resource \
+             (`/sync`, not `:sync`). All of them are in the OpenAPI document, /v1/openapi.json"
+                .into(),
+        ),
+        problems: vec![],
+        correlation: correlation::current(),
+    };
+    answer(status, document)
 }

@@ -75,8 +75,8 @@ impl Sight {
 ///
 /// Each is one CloudEvent in JSON, with its `seq` as the id: a client that reconnects with
 /// `Last-Event-ID` misses none and gets none twice. Where the store is away, or policy cannot decide, the stream
-/// ends, and the client reconnects; where the caller's credentials end, it ends as well. It ends with `stop`, too: an
-/// open stream must not hold up a shutdown.
+/// ends, and the client reconnects; where the caller's credentials end, or they are taken out of the team that they
+/// asked for, it ends as well. It ends with `stop`, too: an open stream must not hold up a shutdown.
 pub fn event_stream(
     store: Store,
     filter: EventFilter,
@@ -133,10 +133,10 @@ impl Reader {
     /// The next event; none when the store has closed, or nothing can be the caller's any more.
     async fn next(&mut self) -> Result<Option<Event>> {
         loop {
-            // Others' events are no reason to be silent for ever towards who may follow nothing.
-            if self.sight.session.is_older_than(KEEP_ALIVE) {
-                self.sight.session.renew().await?;
-            }
+            // Others' events are no reason to be silent for ever towards who may follow nothing; and one of them may
+            // be that this reader was taken out of the team.
+            let head = *self.head.borrow();
+            self.sight.session.renew_at(head, KEEP_ALIVE).await?;
             if !self.sight.reaches(&self.filter) {
                 return Ok(None);
             }
@@ -150,7 +150,11 @@ impl Reader {
                     continue;
                 }
                 // What somebody followed as a member they do not follow afterwards.
-                self.sight.session.renew().await?;
+                let session = &mut self.sight.session;
+                session.renew_at(event.seq, Session::HOLDS).await?;
+                if !self.sight.reaches(&self.filter) {
+                    return Ok(None);
+                }
                 if self.sight.sees(event)? {
                     return Ok(Some(event.clone()));
                 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
+use super::Sealer;
 use crate::{
     Error, Result, Secret,
     bytes::{hex, random},
@@ -51,6 +52,22 @@ pub struct PlatformKey {
     wrapped: bool,
 }
 
+/// `POST platform/rekey/new-key`: the key that everything is to be sealed by.
+#[derive(Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GivenKey {
+    /// The key as the platform is given it at its start: 32 bytes in base64, or as its key management service has
+    /// encrypted them. Without it the platform draws one, where it keeps its key in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl fmt::Debug for GivenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GivenKey")
+    }
+}
+
 /// The port to a key management service, whose own key never leaves it: the platform's key is kept as the
 /// service has encrypted it, and is decrypted by the service at each start.
 #[async_trait]
@@ -71,7 +88,7 @@ impl PlatformKey {
         Ok(Self::new(Secret::new(random::<KEY>()?)))
     }
 
-    fn new(secret: Secret) -> Self {
+    pub(super) fn new(secret: Secret) -> Self {
         let mut id = [0; KeyId::LENGTH];
         let derived = secret.derive("towpath key id", KeyId::LENGTH);
         id.copy_from_slice(derived.expose());
@@ -149,6 +166,32 @@ impl PlatformKey {
         Self::read(&text, &place, kms).await
     }
 
+    /// Keeps it in the file `path`, encrypted by `kms` where there is one, readable for its owner alone, in place of
+    /// another key that `sealer` opens with, too. A file that holds it already stays as it is.
+    pub async fn keep(&self, path: &Path, kms: Option<&dyn Kms>, sealer: &Sealer) -> Result<()> {
+        if path.exists() {
+            let present = Self::from_existing(path, kms).await?;
+            if present.id == self.id {
+                return Ok(());
+            }
+            // It may be in no other place, and newer than what this process knows.
+            if sealer.key(&present.id()).is_none() {
+                return Err(another_in(path));
+            }
+            private_file::remove(path, WHAT)?;
+        }
+        let text = match kms {
+            Some(kms) => kms.wrap(&self.secret).await?,
+            None => STANDARD.encode(self.secret.expose()),
+        };
+        let text = private_file::read_or_create(path, WHAT, || Ok(text))?;
+        let place = path.display().to_string();
+        if Self::read(&text, &place, kms).await?.id == self.id {
+            return Ok(());
+        }
+        Err(another_in(path))
+    }
+
     /// Names it.
     pub fn id(&self) -> KeyId {
         KeyId::from_bytes(&self.id)
@@ -170,6 +213,12 @@ impl fmt::Debug for PlatformKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PlatformKey({})", self.id())
     }
+}
+
+fn another_in(path: &Path) -> Error {
+    let place = path.display();
+    Error::conflict(format!("another has put a platform's key in {place}"))
+        .remedy("start this replica anew; where no replica needs that key, move the file away")
 }
 
 fn malformed(place: &str) -> Error {

@@ -8,6 +8,7 @@
 //! Another platform key needs only the data keys sealed anew (`Keys::reseal`): the second part stays as
 //! it is, byte by byte.
 
+mod handover;
 mod key;
 
 use std::{
@@ -22,7 +23,7 @@ use chacha20poly1305::{
 };
 use uuid::Uuid;
 
-pub use self::key::{KeyId, Kms, PlatformKey};
+pub use self::key::{GivenKey, KeyId, Kms, PlatformKey};
 use crate::{Error, Result, Secret, bytes::random};
 
 /// The first byte of what this version seals.
@@ -107,6 +108,7 @@ impl Sealer {
     pub fn turn_to(&self, key: PlatformKey) {
         self.change(|keys| {
             if keys.current.id() != key.id() {
+                keys.former.retain(|former| former.id() != key.id());
                 keys.former.push(std::mem::replace(&mut keys.current, key));
             }
         });

@@ -14,7 +14,7 @@ use super::{
         refuse_written,
     },
     idempotency::Held,
-    keys,
+    key_change, keys,
     line::Line,
     publish, record,
     sql::args,
@@ -165,6 +165,8 @@ impl Applying<'_, '_> {
                 self.published.push(published);
                 Ok(())
             }
+            Write::AnnounceKey(key) => key_change::announce(self.tx, &key).await,
+            Write::ForgetFormerKey => key_change::forget(self.tx).await,
         }
     }
 

@@ -2,18 +2,25 @@
 //!
 //! The table `platform` names every key that has sealed something (`key/<id>`): a store opens only where all
 //! of them are given. A transaction that seals names its key there, and a key goes from there in the
-//! transaction that finds nothing sealed by it any more.
+//! transaction that finds nothing sealed by it any more. How replicas come to seal by another: `key_change`.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Store, document, idempotency, record,
+    Store, document, idempotency,
+    key_change::{self, KeyChange},
+    record,
     sql::{Connection, Row, args},
     work::{Transaction, Work},
 };
-use crate::{Error, Result, Sealer, Secret, sealer::KeyId};
+use crate::{
+    Error, Result, Sealer, Secret,
+    sealer::{KeyId, Keys},
+};
 
 /// What a key's row in `platform` begins with.
 const PREFIX: &str = "key/";
@@ -36,6 +43,9 @@ pub struct SealedBy {
     pub secrets: i64,
     /// Those that another key than the current one has sealed.
     pub remaining: i64,
+    /// A change of the key that all replicas take part in, until the former key is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<KeyChange>,
 }
 
 /// Seals `secret` in a transaction, which keeps that the key is in use.
@@ -45,11 +55,37 @@ pub(super) async fn seal(
     name: &str,
     secret: &Secret,
 ) -> Result<Vec<u8>> {
-    // Of one moment: the key that has sealed is the one that is noted.
-    let keys = tx.sealer.now();
-    let sealed = keys.seal(owner, name, secret)?;
-    note(tx.connection, &keys.current()).await?;
-    Ok(sealed)
+    sealing(tx).await?.seal(owner, name, secret)
+}
+
+/// The keys that a transaction seals with, which keeps that the current one is in use. They are of one moment: the key
+/// that seals is the one that is noted. One that was retired meanwhile gives way to its successor.
+async fn sealing(tx: &mut Transaction<'_>) -> Result<Arc<Keys>> {
+    let mut keys = tx.sealer.now();
+    let current = keys.current();
+    let (used, retired) = (format!("{PREFIX}{current}"), key_change::retired(&current));
+    // In one statement: every secret that is written waits for it.
+    let rows = tx
+        .connection
+        .all(
+            "SELECT name FROM platform WHERE name IN ($1, $2)",
+            args![used.as_str(), retired.as_str()],
+        )
+        .await?;
+    let mut is_noted = false;
+    for row in &rows {
+        let name = row.text(0)?;
+        is_noted |= name == used;
+        if name == retired {
+            key_change::leave_retired(tx).await?;
+            keys = tx.sealer.now();
+        }
+    }
+    let now = keys.current();
+    if !is_noted || now != current {
+        note(tx.connection, &now).await?;
+    }
+    Ok(keys)
 }
 
 /// Takes in a transaction what was sealed before it by the key `by`, and keeps that the key is in use. Where the platform
@@ -61,15 +97,12 @@ pub(super) async fn take_sealed(
     sealed: Vec<u8>,
     by: &KeyId,
 ) -> Result<Vec<u8>> {
-    let keys = tx.sealer.now();
-    let current = keys.current();
-    let sealed = if current == *by {
-        sealed
+    let keys = sealing(tx).await?;
+    if keys.current() == *by {
+        Ok(sealed)
     } else {
-        keys.reseal(owner, name, &sealed)?
-    };
-    note(tx.connection, &current).await?;
-    Ok(sealed)
+        keys.reseal(owner, name, &sealed)
+    }
 }
 
 async fn note(connection: &mut Connection, key: &KeyId) -> Result<()> {
@@ -82,7 +115,8 @@ async fn note(connection: &mut Connection, key: &KeyId) -> Result<()> {
         .map(drop)
 }
 
-async fn noted(connection: &mut Connection) -> Result<Vec<KeyId>> {
+/// The keys that something is sealed by.
+pub(super) async fn noted(connection: &mut Connection) -> Result<Vec<KeyId>> {
     let rows = connection
         .all(
             "SELECT name FROM platform WHERE substr(name, 1, 4) = $1 ORDER BY name",
@@ -116,8 +150,11 @@ pub(super) async fn check(
             )
             .caused_by(error)
     })?;
-    // Before keys had ids one had sealed everything: the one that has sealed the proof.
-    note(connection, &by).await
+    if used.is_empty() {
+        // Before keys had ids one had sealed everything: the one that has sealed the proof.
+        note(connection, &by).await?;
+    }
+    Ok(())
 }
 
 /// The sealed proof, made where the store is new.
@@ -143,7 +180,8 @@ async fn proof(connection: &mut Connection, sealer: &Sealer, platform: Uuid) -> 
     row.ok_or_else(missing)?.bytes(0)
 }
 
-fn missing_key(id: &KeyId) -> Error {
+/// That the store does not open without the key `id`.
+pub(super) fn missing_key(id: &KeyId) -> Error {
     Error::forbidden(format!(
         "the platform's key is not the one that the store is sealed with: key {id} is needed, too"
     ))
@@ -282,6 +320,7 @@ impl Store {
             former,
             secrets,
             remaining,
+            change: self.key_change().await?,
         })
     }
 
@@ -302,6 +341,7 @@ impl Work for Reseal {
 
     async fn run(self, tx: &mut Transaction<'_>) -> Result<Option<Progress>> {
         let Progress { table: at, after } = self.0;
+        key_change::leave_retired(tx).await?;
         let Some(table) = Table::ALL.get(at).copied() else {
             return finish(tx).await;
         };

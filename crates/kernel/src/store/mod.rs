@@ -15,6 +15,7 @@ mod document;
 mod feed;
 mod herald;
 mod idempotency;
+mod key_change;
 mod keys;
 mod lease;
 mod line;
@@ -50,6 +51,7 @@ use uuid::Uuid;
 
 pub use self::{
     idempotency::{Ended, Held, Idempotency, Replay},
+    key_change::{Attendance, KeyChange, KeyHolder},
     keys::{Progress, SealedBy},
 };
 use self::{
@@ -117,7 +119,7 @@ impl Committed {
 impl Store {
     /// Opens the store at `sqlite:///path/to/file` or `postgres://...`, and makes it where it is
     /// new. Fails where `sealer` has another key than the one that the store was made with, and
-    /// where another process has the SQLite file.
+    /// where another process has the SQLite file. While the key is being changed, either of the two opens it.
     pub async fn open(url: &str, sealer: Sealer) -> Result<Self> {
         let connector = Connector::new(url)?;
         let opened = Self::open_on(connector.clone(), sealer).await;
@@ -134,6 +136,7 @@ impl Store {
             // for the leases of a process that was killed, nor for its requests.
             lease::expire_all(&mut connection).await?;
             idempotency::end_all(&mut connection).await?;
+            key_change::forget_replicas(&mut connection).await?;
         }
         let newest = match connection
             .first("SELECT COALESCE(MAX(seq), 0) FROM event", vec![])
@@ -269,8 +272,21 @@ impl Store {
 }
 
 /// The platform's id, made where the store is new. Fails where a key is missing that secrets of the store
-/// are sealed by.
+/// are sealed by. Of one moment: others may change the key meanwhile, and seal everything by it.
 async fn platform(connection: &mut Connection, sealer: &Sealer) -> Result<Uuid> {
+    connection.begin().await?;
+    let found = platform_within(connection, sealer).await;
+    if found.is_ok() {
+        connection.batch("COMMIT").await?;
+    } else {
+        // Else it ends with the connection.
+        let _ = connection.batch("ROLLBACK").await;
+    }
+    found
+}
+
+/// See [`platform`]: in a transaction.
+async fn platform_within(connection: &mut Connection, sealer: &Sealer) -> Result<Uuid> {
     // Of two replicas that make the store at once one wins each time; both read what it wrote.
     connection
         .execute(
@@ -283,6 +299,7 @@ async fn platform(connection: &mut Connection, sealer: &Sealer) -> Result<Uuid> 
         .await?;
     let missing = || Error::internal("the store could not be made", "it has no platform id");
     let id: Uuid = document::parsed(&row.ok_or_else(missing)?.text(0)?)?;
+    key_change::adopt(connection, sealer, id).await?;
     keys::check(connection, sealer, id).await?;
     Ok(id)
 }

@@ -19,9 +19,11 @@ use super::{feed, sql::Connection};
 
 /// Those who wait at the most; more wait at the door.
 const QUEUE: usize = 1024;
-/// The pace of queries while there are always some who ask: however many they are, the database is asked five
+/// The pace of queries while there is a crowd of those who ask: however many they are, the database is asked five
 /// hundred times in a second.
 const PACE: Duration = Duration::from_millis(2);
+/// So many at one query are a crowd. Fewer wait for the query alone: each of them has its own call to do between two.
+const CROWD: usize = 8;
 /// How long a query may take, a new connection included. Who asked goes on with what is known.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long after a query in vain the next is tried. Nobody waits for that one.
@@ -89,6 +91,7 @@ async fn serve(
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut waiting = Vec::new();
+    let mut crowd = false;
     loop {
         let come = tokio::select! {
             come = asked.recv_many(&mut waiting, QUEUE) => come,
@@ -97,10 +100,13 @@ async fn serve(
         if come == 0 {
             break;
         }
-        pace.tick().await;
-        while let Ok(one) = asked.try_recv() {
-            waiting.push(one);
+        if crowd {
+            pace.tick().await;
+            while let Ok(one) = asked.try_recv() {
+                waiting.push(one);
+            }
         }
+        crowd = waiting.len() >= CROWD;
         let mut newest = in_time(&mut log).await;
         if newest.is_none() {
             answer(&mut waiting);
@@ -253,6 +259,18 @@ mod tests {
         join_all(callers).await;
         let queries = queries.load(Ordering::SeqCst);
         assert!((10..=110).contains(&queries), "{queries}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_wait_for_the_query_alone() {
+        let (head, known) = watch::channel(0);
+        let index = ReadIndex::of(Growing(Arc::default(), Duration::ZERO), head);
+        let begun = Instant::now();
+        for _ in 0..100 {
+            join_all((1..CROWD).map(|_| index.ask())).await;
+        }
+        assert!(*known.borrow() >= 100);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
     /// What becomes of each query, in their order; the last of it of all later ones.

@@ -8,7 +8,11 @@ use crate::support::{Answer, guard, request, send, service, store};
 
 async fn ask(review: &Value) -> (Answer, i64) {
     let (store, _directory) = store().await;
-    let service = service(access_routes(guard(&store), &["thing.see", "thing.make"]));
+    let service = service(access_routes(
+        guard(&store),
+        &["thing.see", "thing.make"],
+        &["Thing"],
+    ));
     let request = request("POST", "/v1/access-reviews")
         .header("content-type", "application/json")
         .body(Body::from(review.to_string()));
@@ -33,12 +37,17 @@ async fn every_question_has_its_answer_in_its_place_and_nothing_is_kept() {
 async fn what_is_no_question_is_told_of_by_its_place() {
     let good = json!({ "action": "thing.see", "kind": "Thing" });
     let wrong = json!({ "action": "thing.burn", "kind": "Thing" });
-    let (answer, _) = ask(&json!({ "questions": [good, wrong] })).await;
+    let unknown = json!({ "action": "thing.see", "kind": "Things" });
+    let (answer, _) = ask(&json!({ "questions": [good, wrong, unknown] })).await;
     let problem = answer.problem();
     assert_eq!(problem.status, 422);
-    assert_eq!(problem.problems.len(), 1);
+    assert_eq!(problem.problems.len(), 2);
     assert_eq!(problem.problems[0].path, "questions[1].action");
     assert!(problem.problems[0].message.contains("`thing.burn`"));
+    assert_eq!(problem.problems[1].path, "questions[2].kind");
+    assert!(problem.problems[1].message.contains("`Things`"));
+    let remedy = problem.problems[1].remedy.as_deref();
+    assert_eq!(remedy, Some("did you mean `Thing`? the kinds are Thing"));
     let many = vec![good; 65];
     let (answer, _) = ask(&json!({ "questions": many })).await;
     assert_eq!(answer.problem().status, 422);

@@ -9,13 +9,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use axum::{Extension, Router, body::Body};
+use axum::{Extension, Router, body::Body, middleware::from_fn};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kernel::{
     Beginnings, Caller, Cause, Change, Error, ErrorKind, EventFilter, Key, NewEvent, Result,
     Secret, Store,
-    http::{Authenticator, routes},
+    http::{Authenticator, correlate, routes},
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -238,6 +238,8 @@ async fn a_stream_ends_where_nothing_is_decided_and_goes_on_from_its_place() {
 struct Leaving {
     left: AtomicBool,
     logged_out: AtomicBool,
+    /// Whether that they have left is counted.
+    is_counted: bool,
 }
 
 #[async_trait]
@@ -256,6 +258,31 @@ impl Authenticator for Leaving {
             ..Caller::local_admin()
         })
     }
+
+    async fn changes(&self, _: i64) -> Result<Option<u64>> {
+        let left = u64::from(self.left.load(Ordering::SeqCst));
+        Ok(self.is_counted.then_some(left))
+    }
+}
+
+#[tokio::test]
+async fn who_is_taken_out_is_sent_nothing_that_happened_after() {
+    let (store, _directory) = store().await;
+    let somebody = Arc::new(Leaving {
+        is_counted: true,
+        ..Leaving::default()
+    });
+    let authenticator: Arc<dyn Authenticator> = somebody.clone();
+    let routes = routes(store.clone(), guard(&store), CancellationToken::new());
+    let service = routes.layer(Extension(authenticator));
+    let mut client = Client::open(&service, "?team=core", None).await;
+    happen(&store, "dev.towpath.test", "before").await;
+    assert_eq!(client.next().await.1["data"]["name"], "before");
+    // While what was known of them a moment ago would hold.
+    somebody.left.store(true, Ordering::SeqCst);
+    happen(&store, "dev.towpath.test", "after").await;
+    let end = timeout(Duration::from_secs(20), client.body.next()).await;
+    assert!(end.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -323,4 +350,58 @@ async fn a_team_has_none_of_the_past_of_one_that_had_its_name() {
     let mut stream = Client::open(&as_member, "?after=0", None).await;
     assert_eq!(stream.next().await.1["data"]["name"], "present");
     assert_eq!(seen(&service(routes)).await, ["former", "present"]);
+}
+
+#[tokio::test]
+async fn a_team_that_is_named_is_there_for_whoever_may_see_it() {
+    let (store, _directory) = store().await;
+    happen(&store, "dev.towpath.test", "a").await;
+    let guard = guard(&store).since(Arc::new(Made(Timestamp::UNIX_EPOCH)));
+    let routes = routes(store.clone(), guard, CancellationToken::new());
+    let somebody = Leaving::default();
+    somebody.left.store(true, Ordering::SeqCst);
+    let somebody: Arc<dyn Authenticator> = Arc::new(somebody);
+    let as_nobody = routes
+        .clone()
+        .layer(Extension(somebody))
+        .layer(from_fn(correlate));
+    let as_admin = service(routes);
+    for accept in ["application/json", "text/event-stream"] {
+        let ask = async |service: &Router, team: &str| {
+            let asked = request("GET", &format!("/v1/events?team={team}"));
+            let asked = asked.header("accept", accept).body(Body::empty()).unwrap();
+            let answer = send(service, asked).await.problem();
+            (answer.status, answer.detail.replace(team, "TEAM"))
+        };
+        let missing = ask(&as_nobody, "nosuch").await;
+        assert_eq!(missing.0, 404, "{missing:?}");
+        assert_eq!(ask(&as_nobody, "core").await, missing);
+        assert_eq!(ask(&as_admin, "nosuch").await, missing);
+    }
+    let page = get(&as_admin, "/v1/events?team=core").await.json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn operators_read_what_happened_to_a_team_that_is_gone() {
+    let (store, _directory) = store().await;
+    happen(&store, "dev.towpath.test", "a").await;
+    let guard = guard(&store).since(Arc::new(Gone));
+    let routes = routes(store.clone(), guard, CancellationToken::new());
+    let page = get(&service(routes), "/v1/events?team=core").await.json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+}
+
+/// There is no team any more.
+struct Gone;
+
+#[async_trait]
+impl Beginnings for Gone {
+    fn of(&self, _: &str) -> Option<Timestamp> {
+        None
+    }
+
+    async fn is_there(&self, _: &str) -> Result<bool> {
+        Ok(false)
+    }
 }

@@ -46,6 +46,22 @@ async fn each_kind_has_its_status_and_its_type() {
 }
 
 #[tokio::test]
+async fn a_revision_that_is_not_the_present_one_fails_its_precondition() {
+    let meta = kernel::Meta::new("", "it");
+    let fails = move || {
+        let refused = meta.require_revision(Some(7));
+        async move { refused }
+    };
+    let service = service(Router::new().route("/", get(fails)));
+    let problem = support::get(&service, "/").await.problem();
+    assert_eq!(problem.status, 412);
+    let expected = "https://towpath.dev/problems/precondition-failed";
+    assert_eq!(problem.type_uri, expected);
+    assert!(problem.detail.contains("not 7"), "{problem:?}");
+    assert!(problem.remedy.is_some());
+}
+
+#[tokio::test]
 async fn nothing_of_the_inside_is_shown() {
     let fails = || async {
         let mut error = Error::internal("canary context", "canary source");
@@ -113,4 +129,24 @@ async fn an_unknown_path_is_a_problem_too() {
     let problem = support::get(&service, "/v1/nothing").await.problem();
     assert_eq!(problem.status, 404);
     assert!(problem.detail.contains("/v1/nothing"));
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_take_is_a_problem_too() {
+    let service = service(Router::new().route("/v1/things", get(whoami).put(whoami)));
+    let request = request("POST", "/v1/things").body(Body::empty()).unwrap();
+    let answer = send(&service, request).await;
+    let problem = answer.problem();
+    assert_eq!(problem.status, 405);
+    assert_eq!(
+        problem.type_uri,
+        "https://towpath.dev/problems/method-not-allowed"
+    );
+    assert!(problem.detail.contains("/v1/things") && problem.detail.contains("POST"));
+    assert!(
+        problem
+            .remedy
+            .is_some_and(|remedy| remedy.contains("Allow"))
+    );
+    assert_eq!(answer.headers["allow"], "GET,HEAD,PUT");
 }

@@ -15,7 +15,7 @@ use kernel::{
     Action, Authorizer, Caller, Guard, Ruling, Sealer, Secret, Store, Target,
     http::{
         AdminToken, Authenticator, IdempotencyKeys, ProblemDocument, Rooms, correlate, idempotent,
-        no_such_route,
+        no_such_method, no_such_route,
     },
 };
 use serde_json::Value;
@@ -85,6 +85,7 @@ pub(crate) fn service(routes: Router) -> Router {
     let authenticator: Arc<dyn Authenticator> = Arc::new(AdminToken::new(Secret::from(TOKEN)));
     routes
         .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
         .layer(Extension(authenticator))
         .layer(Extension(Rooms::default()))
         .layer(from_fn(correlate))

@@ -115,7 +115,7 @@ async fn a_change_that_is_undecided_is_no_refusal_under_its_key_either() {
 async fn a_review_does_not_call_forbidden_what_is_undecided() {
     let (store, _directory) = store().await;
     let (guard, undecided) = wavering(&store);
-    let service = service(access_routes(guard, &["thing.make"]));
+    let service = service(access_routes(guard, &["thing.make"], &["Thing"]));
     let review = json!({ "questions": [{ "action": "thing.make", "kind": "Thing" }] });
     let ask = async || {
         let request = request("POST", "/v1/access-reviews")

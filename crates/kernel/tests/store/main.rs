@@ -12,6 +12,7 @@ mod events;
 mod files;
 mod frozen;
 mod idempotency;
+mod key_change;
 mod leases;
 mod lists;
 mod model;

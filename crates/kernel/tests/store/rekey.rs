@@ -28,11 +28,11 @@ impl Transient for Note {
 }
 
 /// A later `Database` of the same, with other keys.
-async fn open(database: &Database, sealer: Sealer) -> Store {
+pub(crate) async fn open(database: &Database, sealer: Sealer) -> Store {
     Store::open(&database.url, sealer).await.unwrap()
 }
 
-fn keys() -> [PlatformKey; 2] {
+pub(crate) fn keys() -> [PlatformKey; 2] {
     [(); 2].map(|()| PlatformKey::generate().unwrap())
 }
 
@@ -41,7 +41,7 @@ fn soon() -> Timestamp {
 }
 
 /// Secrets, records and an answer; as many as several batches hold.
-async fn fill(store: &Store, count: u32) -> kernel::Resource<Thing> {
+pub(crate) async fn fill(store: &Store, count: u32) -> kernel::Resource<Thing> {
     let owner = create(store, &thing("env", "owner", 1)).await;
     for number in 0..count {
         commit(store, |change| {
@@ -63,11 +63,11 @@ async fn fill(store: &Store, count: u32) -> kernel::Resource<Thing> {
     owner
 }
 
-fn secret(number: u32) -> Secret {
+pub(crate) fn secret(number: u32) -> Secret {
     Secret::from(format!("secret {number}"))
 }
 
-async fn assert_all_open(store: &Store, owner: &kernel::Resource<Thing>, count: u32) {
+pub(crate) async fn assert_all_open(store: &Store, owner: &kernel::Resource<Thing>, count: u32) {
     for number in 0..count {
         let name = format!("s{number}");
         let found = store.secret(owner.meta.uid, &name).await.unwrap();
@@ -79,7 +79,7 @@ async fn assert_all_open(store: &Store, owner: &kernel::Resource<Thing>, count: 
     assert!(matches!(again, Idempotency::Answered(replay) if replay.body == b"answer"));
 }
 
-async fn reseal(store: &Store) {
+pub(crate) async fn reseal(store: &Store) {
     let mut progress = None;
     loop {
         progress = store.reseal(progress).await.unwrap();

@@ -72,6 +72,7 @@ pub fn routes(portal: Arc<Portal>) -> Router {
         )
         .route("/portal/teams/{team}/secrets/reveal", post(secrets::reveal))
         .route("/portal/{*page}", get(nowhere).post(nowhere))
+        .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(portal)
 }
@@ -89,6 +90,10 @@ async fn root(headers: HeaderMap, uri: Uri) -> Response {
 
 async fn nowhere() -> Response {
     failed(None, Failure::NoPage)
+}
+
+async fn not_so() -> Response {
+    failed(None, Failure::NoMethod)
 }
 
 /// What a handler answers: a page, or why there is none.

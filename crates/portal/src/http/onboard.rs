@@ -30,6 +30,15 @@ pub(super) async fn send(posted: Posted) -> Response {
     let Posted { visitor, form } = posted;
     let answer = async {
         let typed = typed(&form);
+        // A team without a namespace is asked for over the API: here it is a box that was overlooked.
+        if typed.environments.as_ref().is_none_or(Vec::is_empty) {
+            let problem = pages::missing(
+                "environments",
+                "Choose at least one: a team has a namespace for each, and can deploy nowhere without.",
+            );
+            let status = problem.status;
+            return show(&visitor, typed, Refused::of(problem, "name"), status).await;
+        }
         match visitor.client.onboard_team(&asked(&typed)).await {
             Ok(team) => {
                 let way = team_page(&team.meta.name, "");

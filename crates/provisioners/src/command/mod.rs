@@ -27,6 +27,9 @@ use crate::params::{self, Param, Shape};
 /// How long a program may take where the definition does not say.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 
+/// How long it may take, after that, until all that a run has started has ended.
+const ENDING: Duration = Duration::from_secs(10);
+
 /// Runs programs: those of one directory by their names, and any by its absolute path, since only
 /// who may apply definitions can name one.
 #[derive(Debug, Clone, Default)]
@@ -92,9 +95,6 @@ impl Command {
         let path = self
             .find(&command)
             .map_err(|(wrong, remedy)| ProvisionError::permanent(wrong).remedy(remedy))?;
-        let time_limit = params::text(&request.params, "timeout")
-            .and_then(|seconds| seconds.parse().ok())
-            .map_or(TIME_LIMIT, Duration::from_secs);
         let arguments = request
             .params
             .get("args")
@@ -109,7 +109,7 @@ impl Command {
         Ok(Program {
             path,
             arguments,
-            time_limit,
+            time_limit: run_limit(request),
         })
     }
 
@@ -153,6 +153,12 @@ impl Provisioner for Command {
             problems.push(Problem::new("params/value", "params.command", wrong).remedy(remedy));
         }
         problems
+    }
+
+    /// That of its longest call: a removal runs the program twice.
+    fn time_limit(&self, request: &Request) -> Option<Duration> {
+        let run = run_limit(request).saturating_add(ENDING);
+        Some(run.saturating_mul(2))
     }
 
     async fn provision(&self, request: &Request) -> Result<Provisioned, ProvisionError> {
@@ -212,4 +218,11 @@ impl Provisioner for Command {
     fn listed_as(&self, _: &Request) -> Option<String> {
         None
     }
+}
+
+/// How long one run may take.
+fn run_limit(request: &Request) -> Duration {
+    params::text(&request.params, "timeout")
+        .and_then(|seconds| seconds.parse().ok())
+        .map_or(TIME_LIMIT, Duration::from_secs)
 }

@@ -4,6 +4,10 @@
 use delivery::provisioner::Request;
 use kernel::SecretText;
 
+/// The longest name of a database, and the longest that a grant takes: there each underscore counts
+/// twice, for it is escaped.
+const LONGEST: usize = 64;
+
 /// The names of an instance on the server.
 pub(super) struct Names {
     pub(super) database: String,
@@ -18,10 +22,22 @@ impl Names {
         // MySQL cuts users at 32 characters; the rest is for `_r<rotation>`.
         let login_stem = request.unique_name(26, '_');
         Self {
-            database: request.unique_name(64, '_'),
+            database: database(request),
             login: format!("{login_stem}_r{}", request.rotation),
             login_stem,
         }
+    }
+}
+
+/// The longest name that a grant takes as well.
+fn database(request: &Request) -> String {
+    let mut max = LONGEST;
+    loop {
+        let name = request.unique_name(max, '_');
+        if escaped(&name).len() <= LONGEST {
+            return name;
+        }
+        max -= 1;
     }
 }
 
@@ -43,7 +59,11 @@ pub(super) fn provision(names: &Names, password: &SecretText) -> String {
 /// The database as a grant names it: there an underscore stands for any character, and would open
 /// other databases too.
 fn pattern(names: &Names) -> String {
-    names.database.replace('_', "\\_")
+    escaped(&names.database)
+}
+
+fn escaped(database: &str) -> String {
+    database.replace('_', "\\_")
 }
 
 /// Whether a line of `SHOW GRANTS` gives all rights in the database.

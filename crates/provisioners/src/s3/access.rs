@@ -7,12 +7,12 @@ use s3s::{
     S3Request, S3Result,
     access::{S3Access, S3AccessContext},
     auth::{S3Auth, SecretKey},
-    dto::{CopyObjectInput, CopySource, UploadPartCopyInput},
+    dto::{CopyObjectInput, CopySource, PostObjectInput, UploadPartCopyInput},
     path::S3Path,
     s3_error,
 };
 
-use super::keys::KeyRing;
+use super::{keys::KeyRing, options};
 
 /// Judges by the key ring.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl Gate {
     fn check_source<T>(&self, request: &S3Request<T>, source: &CopySource) -> S3Result<()> {
         let own = self.bucket_of(request.credentials.as_ref())?;
         match source {
-            CopySource::Bucket { bucket, .. } if **bucket == *own => Ok(()),
+            CopySource::Bucket { bucket, .. } if **bucket == *own => options::check_source(source),
             _ => Err(not_yours()),
         }
     }
@@ -80,13 +80,19 @@ impl S3Access for Gate {
         match context.s3_path() {
             S3Path::Root if context.s3_op().name() == "ListBuckets" => Ok(()),
             S3Path::Root => Err(s3_error!(AccessDenied)),
-            S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } if **bucket == *own => Ok(()),
+            S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } if **bucket == *own => {
+                options::check(context)
+            }
             _ => Err(not_yours()),
         }
     }
 
     async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {
         self.check_source(request, &request.input.copy_source)
+    }
+
+    async fn post_object(&self, request: &mut S3Request<PostObjectInput>) -> S3Result<()> {
+        options::check_form(&request.input)
     }
 
     async fn upload_part_copy(&self, request: &mut S3Request<UploadPartCopyInput>) -> S3Result<()> {

@@ -9,6 +9,7 @@ macro_rules! about {
             content_encoding: $input.content_encoding,
             content_language: $input.content_language,
             content_type: $input.content_type,
+            expires: $input.expires,
             website_redirect_location: $input.website_redirect_location,
             metadata: $input
                 .metadata

@@ -13,6 +13,7 @@ mod keys;
 mod listing;
 mod multipart;
 mod objects;
+mod options;
 mod provisioner;
 mod receive;
 mod record;

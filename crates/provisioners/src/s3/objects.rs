@@ -21,6 +21,7 @@ use super::{
     conditions::Conditions,
     fault,
     input::{about, expected},
+    options,
     receive::receive,
     record::{Record, now},
 };
@@ -38,6 +39,7 @@ macro_rules! described {
             content_encoding: $record.about.content_encoding.clone(),
             content_language: $record.about.content_language.clone(),
             content_type: $record.about.content_type.clone(),
+            expires: $record.about.expires.clone(),
             website_redirect_location: $record.about.website_redirect_location.clone(),
             metadata: Some($record.about.metadata.clone().into_iter().collect()),
             e_tag: Some(ETag::Strong($record.etag.clone())),
@@ -125,6 +127,7 @@ pub(super) async fn get_object(
     output.content_encoding = input.response_content_encoding.or(output.content_encoding);
     output.content_language = input.response_content_language.or(output.content_language);
     output.content_type = input.response_content_type.or(output.content_type);
+    output.expires = input.response_expires.or(output.expires);
     let bytes = ReaderStream::with_capacity(file.take(length), PIECE);
     output.body = Some(StreamingBlob::wrap(bytes));
     Ok(output)
@@ -159,8 +162,12 @@ pub(super) async fn delete_object(
     api: &Api,
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<DeleteObjectOutput> {
-    let bucket = api.bucket(&request.input.bucket)?;
-    bucket.delete(&request.input.key).await.map_err(fault)?;
+    let input = request.input;
+    let bucket = api.bucket(&input.bucket)?;
+    if input.if_match.is_some() {
+        return Err(options::unsupported("if-match"));
+    }
+    bucket.delete(&input.key).await.map_err(fault)?;
     Ok(DeleteObjectOutput::default())
 }
 
@@ -173,14 +180,17 @@ pub(super) async fn delete_objects(
     let quiet = input.delete.quiet.unwrap_or(false);
     let mut output = DeleteObjectsOutput::default();
     for object in input.delete.objects {
-        match bucket.delete(&object.key).await {
+        let deleted = match options::check_deletion(&object) {
+            Ok(()) => bucket.delete(&object.key).await.map_err(fault),
+            Err(unsupported) => Err(unsupported),
+        };
+        match deleted {
             Ok(()) if quiet => {}
             Ok(()) => output.deleted.get_or_insert_default().push(DeletedObject {
                 key: Some(object.key),
                 ..Default::default()
             }),
             Err(error) => {
-                let error = fault(error);
                 output.errors.get_or_insert_default().push(Error {
                     code: Some(error.code().as_str().to_owned()),
                     key: Some(object.key),

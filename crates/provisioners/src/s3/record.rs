@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use s3s::dto;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -30,6 +31,7 @@ pub(super) struct About {
     pub(super) content_encoding: Option<String>,
     pub(super) content_language: Option<String>,
     pub(super) content_type: Option<String>,
+    pub(super) expires: Option<dto::Timestamp>,
     pub(super) website_redirect_location: Option<String>,
     #[serde(default)]
     pub(super) metadata: BTreeMap<String, String>,

@@ -27,12 +27,9 @@ use super::{
     supervise::{self, Launch, Probe},
 };
 
-/// Where it is told to write its process id.
-const PID_FILE: &str = "rabbitmq.pid";
-
 const STANDARD_PORT: u16 = 5672;
 const MANAGEMENT_PORT: u16 = 15672;
-const SORT: Sort = Sort {
+pub(super) const SORT: Sort = Sort {
     name: "RabbitMQ",
     port: STANDARD_PORT,
     program: "rabbitmq-server",
@@ -40,6 +37,11 @@ const SORT: Sort = Sort {
     by_hand: "rabbitmq-server -detached",
     variable: "TOWPATH_AMQP_URL=amqp://host:5672 and \
                TOWPATH_AMQP_MANAGEMENT_URL=http://admin:password@host:15672",
+    started: "RabbitMQ",
+    home: "amqp",
+    accounts: &ACCOUNTS,
+    pid_file: "rabbitmq.pid",
+    stop_signal: Signal::TERM,
 };
 const ACCOUNTS: [&str; 2] = ["rabbitmq", "nobody"];
 /// RabbitMQ's own tools start an Erlang machine each: seconds, on a busy one.
@@ -122,7 +124,7 @@ impl Servers {
     }
 
     fn amqp_home(&self) -> Home {
-        Home::new(&self.config().data_dir, "amqp", become_one_of(&ACCOUNTS))
+        SORT.home(&self.config().data_dir)
     }
 
     async fn look_for_amqp(&self) -> Result<AmqpServer, ProvisionError> {
@@ -213,7 +215,7 @@ impl Servers {
             None => false,
         };
         let holds_ports =
-            lets_in || supervise::runs(&home.directory, &home.directory.join(PID_FILE));
+            lets_in || supervise::runs(&home.directory, &home.directory.join(SORT.pid_file));
         let port = |label: &str| match home.port(label) {
             Some(port) if holds_ports => Ok(port),
             _ => home.free_port(label),
@@ -240,7 +242,7 @@ impl Servers {
         let password = home.password()?;
         let (amqp, port) = (home.kept_port("amqp")?, home.kept_port("management")?);
         let name = self.container_name("amqp");
-        self.contain(Container {
+        let container = Container {
             name: name.clone(),
             image: "rabbitmq:3-management",
             env: vec![
@@ -250,8 +252,8 @@ impl Servers {
             command: None,
             data: "/var/lib/rabbitmq",
             ports: vec![(STANDARD_PORT, amqp), (MANAGEMENT_PORT, port)],
-        })
-        .await?;
+        };
+        self.contain(home, container).await?;
         let management = Management::local(port, &administrator, password)?;
         until_open(&SORT, &name, &probe(&management, amqp)).await?;
         Ok(AmqpServer {
@@ -391,7 +393,7 @@ fn launch(
     probe: Probe,
 ) -> Launch {
     let directory = &home.directory;
-    let pid_file = directory.join(PID_FILE);
+    let pid_file = directory.join(SORT.pid_file);
     let env = [
         ("HOME", directory.into()),
         // A name of its own, so that it stands beside another on this machine.
@@ -416,14 +418,14 @@ fn launch(
         ("RABBITMQ_PID_FILE", pid_file.clone().into()),
     ];
     Launch {
-        name: "RabbitMQ".to_owned(),
+        name: SORT.started.to_owned(),
         program,
         args: Vec::new(),
         env: env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
         account: become_one_of(&ACCOUNTS),
         directory: directory.clone(),
         pid_file,
-        stop_signal: Signal::TERM,
+        stop_signal: SORT.stop_signal,
         probe,
     }
 }

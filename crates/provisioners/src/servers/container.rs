@@ -98,6 +98,15 @@ impl Container {
     }
 }
 
+/// Whether the container runs.
+pub(crate) async fn runs(name: &str) -> Result<bool, ProvisionError> {
+    match connect()?.inspect_container(name, None).await {
+        Ok(found) => Ok(found.state.and_then(|state| state.running) == Some(true)),
+        Err(error) if is(&error, 404) => Ok(false),
+        Err(error) => Err(explain("ask for the container", name, &error)),
+    }
+}
+
 /// Ends the container; its volume stays.
 pub(crate) async fn stop(name: &str) -> Result<(), ProvisionError> {
     match connect()?

@@ -1,6 +1,8 @@
 //! What is kept of a server on disk: its directory, its port, the administrator's password, and
 //! which server was chosen.
 
+mod owner;
+
 use std::{
     collections::BTreeSet,
     fs::{self, OpenOptions},
@@ -17,6 +19,7 @@ use rand::{Rng as _, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use self::owner::{NOTE, noted};
 use super::account::{Account, everyone_may_enter};
 
 /// Which server was chosen for a sort of resource. It stays chosen while it is away: instances made
@@ -55,10 +58,19 @@ impl Home {
     /// The home of the server `name` beneath `data_dir`, to run as `account` where that is not us.
     ///
     /// An account that may not enter `data_dir` (in root's home, say) gets a directory beneath
-    /// `/var/lib/towpath`, named after `data_dir`. Where there is one already, it stays.
+    /// `/var/lib/towpath`, named after `data_dir`. Where there is one already, it stays; a note beneath
+    /// `data_dir` says where, since that may be moved.
     pub(crate) fn new(data_dir: &Path, name: &str, account: Option<Account>) -> Self {
         let servers = data_dir.join("servers");
         let notes = servers.join(name);
+        if let Some(directory) = noted(&notes) {
+            return Self {
+                root: PathBuf::from(OUTSIDE),
+                notes,
+                directory,
+                account,
+            };
+        }
         let inside = notes.join("server");
         let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
         let tag = format!("{digest:x}");
@@ -79,10 +91,27 @@ impl Home {
         }
     }
 
-    /// Makes the server's directory, owned by the account that it runs as.
+    /// Makes the server's directory, owned by the account that it runs as. One that is noted and not there
+    /// was lost, with what it held: that is for a person to mend, and no reason for an empty server. One of a
+    /// data directory that was moved, or brought back, is this one's from now on.
     pub(crate) fn make_directory(&self) -> Result<(), ProvisionError> {
+        self.check_owner()?;
+        if noted(&self.notes).is_some() && !self.directory.exists() {
+            let note = self.notes.join(NOTE);
+            return Err(ProvisionError::transient(format!(
+                "the files of a server that Towpath runs are gone: there is no {}, which {} names",
+                self.directory.display(),
+                note.display()
+            ))
+            .remedy(format!(
+                "bring them back there from a backup; where they are elsewhere, write that path into {0}; \
+                 to begin with an empty server, remove {0}",
+                note.display()
+            )));
+        }
         private_directory(&self.notes)
             .and_then(|()| private_directory(&self.directory))
+            .and_then(|()| self.note())
             .and_then(|()| match self.account {
                 Some(account) => self
                     .pass_through()
@@ -165,6 +194,22 @@ impl Home {
             .map_err(|error| on_disk("write", &file, &error))
     }
 
+    /// Keeps the name of the container that is this server.
+    pub(crate) fn keep_container(&self, name: &str) -> Result<(), ProvisionError> {
+        if self.container().as_deref() == Some(name) {
+            return Ok(());
+        }
+        let file = self.notes.join("container");
+        private_directory(&self.notes)
+            .and_then(|()| write_private(&file, name.as_bytes()))
+            .map_err(|error| on_disk("write", &file, &error))
+    }
+
+    /// The container that is this server, if one ever was.
+    pub(crate) fn container(&self) -> Option<String> {
+        fs::read_to_string(self.notes.join("container")).ok()
+    }
+
     /// Where the choice is kept, for the person who wants to make another.
     pub(crate) fn origin_file(&self) -> PathBuf {
         self.notes.join("origin.json")
@@ -218,14 +263,19 @@ impl Home {
 
     /// Removes all that is kept of the server. It must not run.
     pub(crate) fn remove(&self) -> Result<(), ProvisionError> {
-        for directory in [&self.directory, &self.notes] {
-            match fs::remove_dir_all(directory) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(on_disk("remove", directory, &error));
-                }
-                _ => {}
+        self.check_owner()?;
+        let gone = |path: &Path, removed: io::Result<()>| match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(on_disk("remove", path, &error))
             }
+            _ => Ok(()),
+        };
+        gone(&self.directory, fs::remove_dir_all(&self.directory))?;
+        if let Some(owner_file) = self.owner_file() {
+            gone(&owner_file, fs::remove_file(&owner_file))?;
         }
+        // Last: without them nobody knows of the rest.
+        gone(&self.notes, fs::remove_dir_all(&self.notes))?;
         self.tidy();
         Ok(())
     }

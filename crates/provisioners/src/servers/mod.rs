@@ -14,6 +14,7 @@ mod mysql;
 mod postgres;
 mod program;
 mod redis;
+mod running;
 mod search;
 mod server_log;
 mod slot;
@@ -34,9 +35,11 @@ use uuid::Uuid;
 
 pub(crate) use amqp::AmqpServer;
 use container::Container;
+use home::Home;
 pub(crate) use mysql::{MysqlServer, SORT as MYSQL};
 pub(crate) use postgres::{PostgresServer, SORT as POSTGRES, trusted};
 pub(crate) use redis::{RedisServer, explain as explain_redis};
+pub use running::{RunningServer, running_servers};
 use slot::Slot;
 use supervise::Supervisor;
 
@@ -182,10 +185,11 @@ impl Servers {
         Ok(())
     }
 
-    /// Starts a container of ours, with the ports given.
-    async fn contain(&self, container: Container) -> Result<(), ProvisionError> {
+    /// Starts the container of ours that is the server of `home`, with the ports given.
+    async fn contain(&self, home: &Home, container: Container) -> Result<(), ProvisionError> {
         let name = container.name.clone();
         container.ensure().await?;
+        home.keep_container(&name)?;
         self.inner.containers.lock().await.insert(name);
         Ok(())
     }

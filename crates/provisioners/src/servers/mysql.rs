@@ -31,9 +31,6 @@ use super::{
     supervise::{self, Launch, Probe},
 };
 
-/// Where it is told to write its process id.
-const PID_FILE: &str = "mysqld.pid";
-
 const STANDARD_PORT: u16 = 3306;
 pub(crate) const SORT: Sort = Sort {
     name: "MySQL or MariaDB",
@@ -42,6 +39,11 @@ pub(crate) const SORT: Sort = Sort {
     package: "mariadb-server",
     by_hand: "mariadbd-safe",
     variable: "TOWPATH_MYSQL_URL=mysql://admin:password@host:3306",
+    started: "MariaDB",
+    home: "mysql",
+    accounts: &ACCOUNTS,
+    pid_file: "mysqld.pid",
+    stop_signal: Signal::TERM,
 };
 const ACCOUNTS: [&str; 2] = ["mysql", "nobody"];
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -130,7 +132,7 @@ impl Servers {
     }
 
     fn mysql_home(&self) -> Home {
-        Home::new(&self.config().data_dir, "mysql", become_one_of(&ACCOUNTS))
+        SORT.home(&self.config().data_dir)
     }
 
     async fn look_for_mysql(&self) -> Result<MysqlServer, ProvisionError> {
@@ -211,7 +213,7 @@ impl Servers {
                 .is_ok(),
             None => false,
         };
-        let pid_file = home.directory.join(PID_FILE);
+        let pid_file = home.directory.join(SORT.pid_file);
         let port = match known_port {
             Some(port) if lets_in || supervise::runs(&home.directory, &pid_file) => port,
             _ => home.free_port("mysql")?,
@@ -230,15 +232,15 @@ impl Servers {
         let password = home.password()?;
         let port = home.kept_port("mysql")?;
         let name = self.container_name("mysql");
-        self.contain(Container {
+        let container = Container {
             name: name.clone(),
             image: "mariadb:11",
             env: vec![format!("MARIADB_ROOT_PASSWORD={}", password.expose())],
             command: None,
             data: "/var/lib/mysql",
             ports: vec![(STANDARD_PORT, port)],
-        })
-        .await?;
+        };
+        self.contain(home, container).await?;
         let options = local_options(port, "root", Some(&password));
         until_open(&SORT, &name, &probe(&options)).await?;
         let address = Address::local(port);
@@ -391,7 +393,7 @@ fn launch(
     port: u16,
     probe: Probe,
 ) -> Launch {
-    let pid_file = home.directory.join(PID_FILE);
+    let pid_file = home.directory.join(SORT.pid_file);
     let account = become_one_of(&ACCOUNTS);
     let mut args = vec![
         "--no-defaults".to_owned(),
@@ -409,14 +411,14 @@ fn launch(
         args.push("--user=root".to_owned());
     }
     Launch {
-        name: "MariaDB".to_owned(),
+        name: SORT.started.to_owned(),
         program,
         args: args.into_iter().map(Into::into).collect(),
         env: Vec::new(),
         account,
         directory: home.directory.clone(),
         pid_file,
-        stop_signal: Signal::TERM,
+        stop_signal: SORT.stop_signal,
         probe,
     }
 }

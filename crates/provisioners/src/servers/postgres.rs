@@ -31,9 +31,6 @@ use super::{
     supervise::{self, Launch, Probe},
 };
 
-/// Where Postgres writes its process id.
-const PID_FILE: &str = "postmaster.pid";
-
 const STANDARD_PORT: u16 = 5432;
 pub(crate) const SORT: Sort = Sort {
     name: "Postgres",
@@ -42,7 +39,15 @@ pub(crate) const SORT: Sort = Sort {
     package: "postgresql",
     by_hand: "pg_ctlcluster VERSION main start",
     variable: "TOWPATH_POSTGRES_URL=postgres://admin:password@host:5432/postgres",
+    started: "Postgres",
+    home: "postgres",
+    accounts: &ACCOUNTS,
+    pid_file: "data/postmaster.pid",
+    // Ends sessions at once and writes everything out; a plain TERM waits for the clients.
+    stop_signal: Signal::INT,
 };
+/// Never root, as whom Postgres refuses to run.
+const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
 const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Connections of the administrator: as many as instances that are usefully made at once on one
@@ -144,9 +149,7 @@ impl Servers {
     }
 
     fn postgres_home(&self) -> Home {
-        // Postgres refuses to run as root.
-        let account = become_one_of(&["postgres", "nobody"]);
-        Home::new(&self.config().data_dir, "postgres", account)
+        SORT.home(&self.config().data_dir)
     }
 
     async fn look_for_postgres(&self) -> Result<PostgresServer, ProvisionError> {
@@ -224,7 +227,7 @@ impl Servers {
                 .is_ok(),
             None => false,
         };
-        let pid_file = data.join(PID_FILE);
+        let pid_file = home.directory.join(SORT.pid_file);
         let port = match known_port {
             Some(port) if lets_in || supervise::runs(&home.directory, &pid_file) => port,
             _ => home.free_port("postgres")?,
@@ -249,7 +252,7 @@ impl Servers {
         let command = std::iter::once("postgres".to_owned())
             .chain(settings)
             .collect();
-        self.contain(Container {
+        let container = Container {
             name: name.clone(),
             image: "postgres:16",
             env: vec![
@@ -260,8 +263,8 @@ impl Servers {
             command: Some(command),
             data: "/var/lib/postgresql/data",
             ports: vec![(STANDARD_PORT, port)],
-        })
-        .await?;
+        };
+        self.contain(home, container).await?;
         let options = local_options(port, &administrator, Some(&password));
         until_open(&SORT, &name, &probe(&options)).await?;
         own(options, port).await
@@ -445,7 +448,7 @@ async fn initialize(
                 locale,
             ],
             env: &[],
-            account: become_one_of(&["postgres", "nobody"]),
+            account: become_one_of(&ACCOUNTS),
             input: "",
             limit: Duration::from_mins(2),
         };
@@ -471,15 +474,14 @@ fn launch(home: &Home, program: PathBuf, data: &Path, port: u16, probe: Probe) -
         args.extend(["-c".into(), setting.into()]);
     }
     Launch {
-        name: "Postgres".to_owned(),
+        name: SORT.started.to_owned(),
         program,
         args,
         env: Vec::new(),
-        account: become_one_of(&["postgres", "nobody"]),
+        account: become_one_of(&ACCOUNTS),
         directory: home.directory.clone(),
-        pid_file: data.join(PID_FILE),
-        // Ends sessions at once and writes everything out; a plain TERM waits for the clients.
-        stop_signal: Signal::INT,
+        pid_file: home.directory.join(SORT.pid_file),
+        stop_signal: SORT.stop_signal,
         probe,
     }
 }

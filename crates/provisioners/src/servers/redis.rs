@@ -1,6 +1,6 @@
 //! Redis: the shared server, and servers that belong to one instance alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use delivery::provisioner::ProvisionError;
 use kernel::{Secret, SecretText, Turn};
@@ -21,17 +21,19 @@ use super::{
     supervise::{self, Launch, Probe},
 };
 
-/// Where it is told to write its process id.
-const PID_FILE: &str = "redis.pid";
-
 const STANDARD_PORT: u16 = 6379;
-const SORT: Sort = Sort {
+pub(super) const SORT: Sort = Sort {
     name: "Redis",
     port: STANDARD_PORT,
     program: "redis-server",
     package: "redis-server",
     by_hand: "redis-server",
     variable: "TOWPATH_REDIS_URL=redis://:password@host:6379",
+    started: "Redis (shared)",
+    home: "redis",
+    accounts: &ACCOUNTS,
+    pid_file: "redis.pid",
+    stop_signal: Signal::TERM,
 };
 const ACCOUNTS: [&str; 2] = ["redis", "nobody"];
 const LIMIT: Duration = Duration::from_secs(5);
@@ -191,10 +193,11 @@ impl Servers {
     pub(crate) async fn remove_own_redis(&self, name: &str) -> Result<(), ProvisionError> {
         let _turn = self.own_redis_turn(name).await;
         let home = self.own_redis_home(name);
-        let pid_file = home.directory.join(PID_FILE);
+        home.check_owner()?;
+        let pid_file = home.directory.join(SORT.pid_file);
         let supervisor = &self.inner.supervisor;
         supervisor
-            .stop(&home.directory, &pid_file, Signal::TERM)
+            .stop(&home.directory, &pid_file, SORT.stop_signal)
             .await?;
         home.remove()?;
         Ok(())
@@ -202,16 +205,15 @@ impl Servers {
 
     /// The instances that have a server of their own.
     pub(crate) fn own_redis_names(&self) -> Result<Vec<String>, ProvisionError> {
-        Home::names(&self.config().data_dir, OWN)
+        own_names(&self.config().data_dir)
     }
 
     fn own_redis_home(&self, name: &str) -> Home {
-        let account = become_one_of(&ACCOUNTS);
-        Home::new(&self.config().data_dir, &format!("{OWN}/{name}"), account)
+        own_home(&self.config().data_dir, name)
     }
 
     fn redis_home(&self) -> Home {
-        Home::new(&self.config().data_dir, "redis", become_one_of(&ACCOUNTS))
+        SORT.home(&self.config().data_dir)
     }
 
     async fn look_for_redis(&self) -> Result<RedisServer, ProvisionError> {
@@ -245,15 +247,15 @@ impl Servers {
             password.expose(),
         ];
         let name = self.container_name("redis");
-        self.contain(Container {
+        let container = Container {
             name: name.clone(),
             image: "redis:7",
             env: Vec::new(),
             command: Some(words.map(str::to_owned).to_vec()),
             data: "/data",
             ports: vec![(STANDARD_PORT, port)],
-        })
-        .await?;
+        };
+        self.contain(home, container).await?;
         let info = local(port, None, Some(&password));
         until_open(&SORT, &name, &probe(&info)).await?;
         let address = Address::local(port);
@@ -285,7 +287,7 @@ impl Servers {
             Some(port) => lets_in(local(port, Some(&administrator), Some(&password))).await,
             None => false,
         };
-        let pid_file = home.directory.join(PID_FILE);
+        let pid_file = home.directory.join(SORT.pid_file);
         let port = match known_port {
             Some(port) if lets_in || supervise::runs(&home.directory, &pid_file) => port,
             _ => home.free_port("redis")?,
@@ -300,7 +302,7 @@ impl Servers {
             ("--pidfile", pid_file.display().to_string()),
         ];
         let launch = Launch {
-            name: format!("Redis ({name})"),
+            name: called(name),
             program,
             args: args
                 .into_iter()
@@ -310,7 +312,7 @@ impl Servers {
             account: become_one_of(&ACCOUNTS),
             directory: home.directory.clone(),
             pid_file,
-            stop_signal: Signal::TERM,
+            stop_signal: SORT.stop_signal,
             probe: probe(&info),
         };
         self.inner.supervisor.ensure(launch).await?;
@@ -319,6 +321,22 @@ impl Servers {
             .await
             .map_err(|error| explain(&address, &error))
     }
+}
+
+/// The instances beneath `data_dir` that have a server of their own.
+pub(super) fn own_names(data_dir: &Path) -> Result<Vec<String>, ProvisionError> {
+    Home::names(data_dir, OWN)
+}
+
+/// The home of the server of the instance `name`.
+pub(super) fn own_home(data_dir: &Path, name: &str) -> Home {
+    let account = become_one_of(SORT.accounts);
+    Home::new(data_dir, &format!("{OWN}/{name}"), account)
+}
+
+/// What people call the server `name` that Towpath runs.
+pub(super) fn called(name: &str) -> String {
+    format!("Redis ({name})")
 }
 
 /// The Redis on the standard local port, where it lets us in as an administrator.

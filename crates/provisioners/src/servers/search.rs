@@ -1,13 +1,16 @@
 //! The order in which a server is looked for, the same for every sort.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use delivery::provisioner::ProvisionError;
 use futures::future::BoxFuture;
+use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Address, ServersConfig, container,
+    Address, ServersConfig,
+    account::become_one_of,
+    container,
     home::{Home, Origin},
     supervise::Probe,
 };
@@ -29,6 +32,16 @@ pub(crate) struct Sort {
     pub(crate) by_hand: &'static str,
     /// The variable that configures one, with an example.
     pub(crate) variable: &'static str,
+    /// What people call the one that Towpath runs.
+    pub(crate) started: &'static str,
+    /// Where it has its files, beneath the homes of servers.
+    pub(crate) home: &'static str,
+    /// As whom it runs there: the first of these accounts that exists.
+    pub(crate) accounts: &'static [&'static str],
+    /// The file in its directory in which it writes its process id, first line.
+    pub(crate) pid_file: &'static str,
+    /// What makes it end its work at once and in order.
+    pub(crate) stop_signal: Signal,
 }
 
 impl Sort {
@@ -42,6 +55,11 @@ impl Sort {
         let name = self.name;
         ProvisionError::transient(format!("{name} at {address} does not answer: {why}"))
             .remedy(self.start_it(address))
+    }
+
+    /// The home of the one that Towpath runs.
+    pub(crate) fn home(&self, data_dir: &Path) -> Home {
+        Home::new(data_dir, self.home, become_one_of(self.accounts))
     }
 
     /// What a person does about a server that does not answer.

@@ -93,7 +93,11 @@ impl Supervisor {
         }
         *place = None;
         let server = if lets_in {
-            tracing::info!(server = launch.name, "adopted a server that runs");
+            tracing::info!(
+                server = launch.name,
+                directory = %launch.directory.display(),
+                "adopted a server that runs"
+            );
             Started {
                 child: None,
                 handle: handle(&launch.directory, &launch.pid_file),
@@ -267,7 +271,12 @@ async fn ended(server: &mut Started) {
     }
 }
 
-async fn end(directory: &Path, pid_file: &Path, signal: Signal) -> Result<(), ProvisionError> {
+/// Ends the server that runs in `directory`, if one does.
+pub(super) async fn end(
+    directory: &Path,
+    pid_file: &Path,
+    signal: Signal,
+) -> Result<(), ProvisionError> {
     let Some(handle) = handle(directory, pid_file) else {
         return Ok(());
     };
@@ -300,6 +309,12 @@ pub(crate) fn runs(directory: &Path, pid_file: &Path) -> bool {
 
 /// A handle on the server that runs in `directory`; none where there is no such process.
 fn handle(directory: &Path, pid_file: &Path) -> Option<AsyncFd<OwnedFd>> {
+    let (_, handle) = process(directory, pid_file)?;
+    registered(handle).ok()
+}
+
+/// The process of the server that runs in `directory`, with a descriptor of it.
+pub(super) fn process(directory: &Path, pid_file: &Path) -> Option<(Pid, OwnedFd)> {
     let directory = directory.canonicalize().ok()?;
     [pid_file, &directory.join(SPAWNED)]
         .into_iter()
@@ -310,9 +325,8 @@ fn handle(directory: &Path, pid_file: &Path) -> Option<AsyncFd<OwnedFd>> {
             // The number may have passed to another process since it was written down. A server
             // works in its directory; nobody else does.
             let place = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
-            place.starts_with(&directory).then_some(handle)
+            place.starts_with(&directory).then_some((pid, handle))
         })
-        .and_then(|handle| registered(handle).ok())
 }
 
 #[expect(

@@ -7,8 +7,8 @@ use lapin::{
 use towpath_provisioners::Amqp;
 
 use crate::support::{
-    another, found, heals_a_change, is_idempotent, keeps_its_description, listens, output,
-    removes_all, request, survives_being_dropped,
+    another, found, heals_a_change, is_idempotent, keeps_its_description, listens, longest_names,
+    output, removes_all, request, survives_being_dropped,
 };
 
 async fn connect(url: &str) -> lapin::Result<Connection> {
@@ -55,6 +55,19 @@ async fn a_program_uses_its_virtual_host_until_it_is_removed() {
     removes_all(&amqp, &request).await;
     assert!(connect(&output(&made, "url")).await.is_err());
     assert!(amqp.inventory(request.platform).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn names_of_any_length_fit() {
+    if !listens("amqp", 5672) {
+        return;
+    }
+    let amqp = Amqp::new(found());
+    let request = longest_names("amqp");
+    let made = is_idempotent(&amqp, &request).await;
+    connect(&output(&made, "url")).await.unwrap();
+    assert_eq!(amqp.presence(&request).await, Presence::Present);
+    removes_all(&amqp, &request).await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use lapin::{
 use serde_json::json;
 use sqlx::{Connection as _, MySqlConnection, PgConnection};
 use tempfile::TempDir;
-use towpath_provisioners::{Amqp, Mysql, Postgres, Redis, Servers, ServersConfig};
+use towpath_provisioners::{Amqp, Mysql, Postgres, Redis, Servers, ServersConfig, running_servers};
 use uuid::Uuid;
 
 use crate::{
@@ -115,7 +115,15 @@ async fn lives<P: Program>() {
     assert_eq!(again.outputs, made.outputs);
     assert_eq!(contained.is(run), running, "it was not adopted");
 
-    servers.stop_all().await.unwrap();
+    // Where the platform is stopped, it runs on, and is known.
+    servers.stand_down().await;
+    let running = running_servers(contained.data.path()).await;
+    let [Ok(server)] = running.as_slice() else {
+        panic!("{running:?}");
+    };
+    assert!(server.runs_as.contains(&contained.container), "{server:?}");
+    server.stop().await.unwrap();
+    assert!(running_servers(contained.data.path()).await.is_empty());
     assert_eq!(contained.is("{{.State.ExitCode}}"), "0", "it was killed");
     assert!(
         TcpStream::connect(format!("127.0.0.1:{port}")).is_err(),

@@ -4,7 +4,7 @@ use towpath_provisioners::Mysql;
 
 use crate::support::{
     another, found, hangs_with_lock, heals_a_change, is_idempotent, keeps_its_description, listens,
-    output, removes_all, request, survives_being_dropped,
+    longest_names, output, removes_all, request, survives_being_dropped,
 };
 
 async fn run(connection: &mut MySqlConnection, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -44,6 +44,53 @@ async fn a_program_uses_its_database_until_it_is_removed() {
             .is_err()
     );
     assert!(mysql.inventory(request.platform).await.unwrap().is_empty());
+}
+
+/// A grant takes 64 characters, and escapes each underscore by one more.
+#[tokio::test]
+async fn names_of_any_length_fit() {
+    if !listens("mysql", 3306) {
+        return;
+    }
+    let mysql = Mysql::new(found());
+    let ids = ["ab", "abcdefgh", "abcdefghijklmnop", "orders-database"];
+    let ordinary = ids.map(|id| Request {
+        environment: "payments-pr-1234".to_owned(),
+        ..request("mysql", &format!("checkout-service.{id}"), "red")
+    });
+    for request in [vec![longest_names("mysql")], ordinary.to_vec()].concat() {
+        let made = is_idempotent(&mysql, &request).await;
+        let name = output(&made, "database");
+        assert_eq!(mysql.listed_as(&request).as_ref(), Some(&name));
+        let end = request.uid.simple().to_string().split_off(24);
+        assert!(name.ends_with(&format!("_{end}")), "{name}");
+        let mut program = MySqlConnection::connect(&output(&made, "url"))
+            .await
+            .unwrap();
+        run(&mut program, "CREATE TABLE note (id int)")
+            .await
+            .unwrap();
+        assert_eq!(mysql.presence(&request).await, Presence::Present);
+        removes_all(&mysql, &request).await;
+    }
+}
+
+/// What was made before the limit of grants was kept has its name still.
+#[test]
+fn a_name_that_fits_is_as_long_as_the_server_takes() {
+    let mysql = Mysql::new(found());
+    let request = Request {
+        environment: "payments".to_owned(),
+        ..request("mysql", &format!("x{}", "y".repeat(62)), "red")
+    };
+    let name = mysql.listed_as(&request).unwrap();
+    assert_eq!(name.len() + name.matches('_').count(), 64, "{name}");
+    let short = Request {
+        id: "notes.db".to_owned(),
+        ..request
+    };
+    let name = mysql.listed_as(&short).unwrap();
+    assert_eq!(name, short.unique_name(64, '_'));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use towpath_provisioners::Postgres;
 
 use crate::support::{
     another, found, hangs_with_lock, heals_a_change, is_idempotent, keeps_its_description, listens,
-    output, removes_all, request, survives_being_dropped,
+    longest_names, output, removes_all, request, survives_being_dropped,
 };
 
 async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
@@ -55,6 +55,22 @@ async fn a_program_uses_its_database_until_it_is_removed() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn names_of_any_length_fit() {
+    if !listens("postgres", 5432) {
+        return;
+    }
+    let postgres = Postgres::new(found());
+    let request = longest_names("postgres");
+    let made = is_idempotent(&postgres, &request).await;
+    let mut program = connect(&output(&made, "url")).await.unwrap();
+    run(&mut program, "CREATE TABLE note (id int)")
+        .await
+        .unwrap();
+    assert_eq!(postgres.presence(&request).await, Presence::Present);
+    removes_all(&postgres, &request).await;
 }
 
 #[tokio::test]

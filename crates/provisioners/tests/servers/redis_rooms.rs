@@ -1,11 +1,14 @@
+use std::path::Path;
+
 use delivery::provisioner::{Presence, Provisioner, Request};
 use redis::{AsyncTypedCommands as _, Client, aio::MultiplexedConnection};
 use serde_json::json;
-use towpath_provisioners::{Redis, Servers};
+use towpath_provisioners::{Redis, Servers, ServersConfig, running_servers};
 
 use crate::support::{
-    Started, another, found, heals_a_change, installed, is_idempotent, keeps_its_description,
-    listens, output, removes_all, request, survives_being_dropped,
+    Outside, Started, another, found, heals_a_change, installed, is_idempotent,
+    keeps_its_description, listens, longest_names, output, removes_all, request,
+    survives_being_dropped,
 };
 
 async fn connect(url: &str) -> redis::RedisResult<MultiplexedConnection> {
@@ -52,6 +55,28 @@ async fn a_program_uses_its_prefix_until_it_is_removed() {
     assert!(connect(&output(&made, "url")).await.is_err());
     let mut administrator = connect("redis://127.0.0.1:6379").await.unwrap();
     assert!(!administrator.exists(&key).await.unwrap(), "its keys stay");
+}
+
+#[tokio::test]
+async fn names_of_any_length_fit() {
+    let (_started, servers) = started();
+    let (own, shared) = (Redis::new(servers), Redis::new(found()));
+    let mut cases = Vec::new();
+    if is_installed() {
+        cases.push((&own, "server"));
+    }
+    if listens("redis", 6379) {
+        cases.push((&shared, "prefix"));
+    }
+    for (redis, isolation) in cases {
+        let mut request = longest_names("redis");
+        request.params.insert("isolation".into(), json!(isolation));
+        let made = is_idempotent(redis, &request).await;
+        let mut program = connect(&output(&made, "url")).await.unwrap();
+        let key = format!("{}greeting", output(&made, "prefix"));
+        program.set(&key, "hello").await.unwrap();
+        removes_all(redis, &request).await;
+    }
 }
 
 #[tokio::test]
@@ -171,6 +196,74 @@ async fn an_instance_has_a_server_of_its_own_that_outlives_the_platform() {
     );
     removes_all(&redis, &request).await;
     assert!(connect(&url).await.is_err());
+}
+
+/// A server's own account may not enter what is root's alone: its files are elsewhere then.
+#[tokio::test]
+async fn files_outside_of_the_data_directory_are_found_after_it_was_moved_and_not_by_its_copy() {
+    if !is_installed() || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let [before, after, copy] = ["before", "after", "copy"].map(|name| directory.path().join(name));
+    let platform = uuid::Uuid::from_u128(rand::random());
+    let servers_in = |data: &Path| {
+        Servers::new(ServersConfig {
+            find_local: false,
+            docker: false,
+            ..ServersConfig::new(platform, data.to_owned())
+        })
+    };
+    let servers = servers_in(&before);
+    let redis = Redis::new(servers.clone());
+    let request = request("redis", "cache", "red");
+    let made = redis.provision(&request).await.unwrap();
+    let name = redis.listed_as(&request).unwrap();
+    let note = before.join("servers/redis-instances").join(&name);
+    let files = std::fs::read_to_string(note.join("directory")).unwrap();
+    assert!(files.starts_with("/var/lib/towpath/"), "{files}");
+    let files = Outside(files.into());
+    let mut program = connect(&output(&made, "url")).await.unwrap();
+    program.set("any key", "kept").await.unwrap();
+
+    // The copy has the note as well, and neither runs, ends nor removes what that names.
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&before, &copy])
+        .status();
+    assert!(copied.unwrap().success());
+    let of_copy = Redis::new(servers_in(&copy));
+    for refused in [
+        of_copy.provision(&request).await.map(drop),
+        of_copy.remove(&request).await,
+    ] {
+        let message = refused.unwrap_err().message;
+        assert!(
+            message.contains("has the files of the platform in"),
+            "{message}"
+        );
+    }
+    let running = running_servers(&copy).await;
+    assert!(matches!(running.as_slice(), [Err(_)]), "{running:?}");
+    let running = running_servers(&before).await;
+    assert!(matches!(running.as_slice(), [Ok(_)]), "{running:?}");
+    assert_eq!(
+        program.get("any key").await.unwrap().as_deref(),
+        Some("kept")
+    );
+
+    std::fs::remove_dir_all(&copy).unwrap();
+    servers.stop_all().await.unwrap();
+    std::fs::rename(&before, &after).unwrap();
+    let moved = Redis::new(servers_in(&after));
+    let made = moved.provision(&request).await.unwrap();
+    let mut program = connect(&output(&made, "url")).await.unwrap();
+    assert_eq!(
+        program.get("any key").await.unwrap().as_deref(),
+        Some("kept")
+    );
+    removes_all(&moved, &request).await;
+    assert!(!files.0.exists(), "its files stay");
 }
 
 #[tokio::test]

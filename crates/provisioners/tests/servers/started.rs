@@ -10,7 +10,7 @@ use crate::support::{Started, heals, installed, output, removes_all, request};
 
 /// Started, adopted by the next platform, started again after a crash, ended in order, and started
 /// again with the data that it had.
-async fn lives(sort: &str, make: fn(Servers) -> Box<dyn Provisioner>) {
+async fn lives(sort: &str, called: &str, make: fn(Servers) -> Box<dyn Provisioner>) {
     let started = Started::new();
     let servers = started.servers();
     let provisioner = make(servers.clone());
@@ -59,7 +59,15 @@ async fn lives(sort: &str, make: fn(Servers) -> Box<dyn Provisioner>) {
     .await;
     heals(&*provisioner, &request).await;
 
-    servers.stop_all().await.unwrap();
+    // Where the platform is stopped, they run on, and are known.
+    servers.stand_down().await;
+    let running = started.running().await;
+    assert_eq!(running.len(), 1, "{running:?}");
+    assert_eq!(running[0].name, called);
+    for server in running {
+        server.stop().await.unwrap();
+    }
+    assert!(started.running().await.is_empty());
     assert!(!is_reachable(&output(&made, "port")), "it still listens");
     let provisioner = make(started.servers());
     assert_eq!(provisioner.presence(&request).await, Presence::Present);
@@ -82,20 +90,23 @@ fn is_reachable(port: &str) -> bool {
 async fn postgres_lives() {
     let installed_here = std::fs::read_dir("/usr/lib/postgresql").is_ok();
     if installed_here || installed("postgres", &["/usr/bin/initdb"]) {
-        lives("postgres", |servers| Box::new(Postgres::new(servers))).await;
+        lives("postgres", "Postgres", |servers| {
+            Box::new(Postgres::new(servers))
+        })
+        .await;
     }
 }
 
 #[tokio::test]
 async fn mariadb_lives() {
     if installed("mysql", &["/usr/sbin/mariadbd", "/usr/bin/mariadbd"]) {
-        lives("mysql", |servers| Box::new(Mysql::new(servers))).await;
+        lives("mysql", "MariaDB", |servers| Box::new(Mysql::new(servers))).await;
     }
 }
 
 #[tokio::test]
 async fn rabbitmq_lives() {
     if installed("amqp", &["/usr/lib/rabbitmq/bin/rabbitmq-server"]) {
-        lives("amqp", |servers| Box::new(Amqp::new(servers))).await;
+        lives("amqp", "RabbitMQ", |servers| Box::new(Amqp::new(servers))).await;
     }
 }

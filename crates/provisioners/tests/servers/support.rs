@@ -1,6 +1,10 @@
 //! Requests, servers, and the promises that every provisioner keeps.
 
-use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use delivery::provisioner::{Output, Presence, ProvisionError, Provisioned, Provisioner, Request};
 use futures::{FutureExt as _, future::BoxFuture};
@@ -10,7 +14,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
-use towpath_provisioners::{Servers, ServersConfig};
+use towpath_provisioners::{RunningServer, Servers, ServersConfig};
 use uuid::Uuid;
 
 /// The servers on this machine's standard ports. All tests share one data directory, so that they
@@ -52,6 +56,12 @@ impl Started {
         })
     }
 
+    /// What Towpath started here and what of it runs, as it is told where no platform does.
+    pub async fn running(&self) -> Vec<RunningServer> {
+        let all = towpath_provisioners::running_servers(self.data.path()).await;
+        all.into_iter().map(Result::unwrap).collect()
+    }
+
     /// The platform's own login on the server that it runs for `sort`.
     pub fn administrator(&self, sort: &str) -> (String, String) {
         let uid = self.platform.simple().to_string();
@@ -69,24 +79,47 @@ impl Started {
 
     /// The processes that work beneath the data directory.
     pub fn processes(&self) -> Vec<i32> {
-        let entries = std::fs::read_dir("/proc").unwrap();
-        entries
-            .flatten()
-            .filter_map(|entry| {
-                let pid = entry.file_name().to_str()?.parse().ok()?;
-                let place = std::fs::read_link(entry.path().join("cwd")).ok()?;
-                place.starts_with(self.data.path()).then_some(pid)
-            })
-            .collect()
+        processes_in(self.data.path())
     }
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
-        for pid in self.processes().into_iter().filter_map(Pid::from_raw) {
-            // One that ended by itself meanwhile needs no end.
-            let _gone = rustix::process::kill_process(pid, Signal::KILL);
-        }
+        end_all_in(self.data.path());
+    }
+}
+
+/// The processes that work in `directory`.
+fn processes_in(directory: &Path) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let place = std::fs::read_link(entry.path().join("cwd")).ok()?;
+            place.starts_with(directory).then_some(pid)
+        })
+        .collect()
+}
+
+fn end_all_in(directory: &Path) {
+    for pid in processes_in(directory)
+        .into_iter()
+        .filter_map(Pid::from_raw)
+    {
+        // One that ended by itself meanwhile needs no end.
+        let _gone = rustix::process::kill_process(pid, Signal::KILL);
+    }
+}
+
+/// A server's directory outside of a test's own, which goes with the test.
+pub struct Outside(pub PathBuf);
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        end_all_in(&self.0);
+        // Removed already is as good.
+        let _gone = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -133,6 +166,19 @@ pub fn request(resource_type: &str, id: &str, team: &str) -> Request {
         rotation: 1,
         state: Value::Null,
         machine_host: "127.0.0.1".to_owned(),
+    }
+}
+
+/// The same with the longest names of environment, workload and resource that there can be, full of what
+/// servers' names have no room for.
+pub fn longest_names(resource_type: &str) -> Request {
+    let name = |letter: &str| format!("{letter}-").repeat(32)[..63].to_owned();
+    let workload = name("w");
+    Request {
+        environment: name("e"),
+        id: format!("{workload}.{}", name("r")),
+        workload: Some(workload),
+        ..request(resource_type, "", "red")
     }
 }
 

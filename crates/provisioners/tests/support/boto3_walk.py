@@ -1,7 +1,9 @@
 """Walks through what programs do with a bucket, by boto3; fails where something is not as on AWS."""
 
+import datetime
 import io
 import os
+import urllib.error
 import urllib.request
 
 import boto3
@@ -61,6 +63,58 @@ for algorithm in ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]:
         s3.put_object(Bucket=BUCKET, Key="sum", Body=b"x", ChecksumAlgorithm=algorithm)
     except Exception as error:  # CRC32C and CRC64NVME need a library that may be absent
         assert type(error).__name__ == "MissingDependencyException", error
+
+# What there is not is refused rather than dropped, by whichever request asks for it.
+EXPIRES = datetime.datetime(2031, 2, 3, 4, 5, 6, tzinfo=datetime.timezone.utc)
+SSE_C = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+s3.put_object(Bucket=BUCKET, Key="plain", Body=b"x")
+for options in [
+    SSE_C, {"ServerSideEncryption": "aws:kms"}, {"ServerSideEncryption": "AES256"},
+    {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": EXPIRES}, {"ObjectLockLegalHoldStatus": "ON"},
+    {"Tagging": "a=b"}, {"ACL": "public-read"}, {"GrantRead": "uri=http://acs.amazonaws.com/groups/global/AllUsers"},
+    {"StorageClass": "GLACIER"},
+]:
+    refused("NotImplemented", s3.put_object, Bucket=BUCKET, Key="more", Body=b"x", **options)
+    refused(
+        "NotImplemented", s3.copy_object, Bucket=BUCKET, Key="more", CopySource=f"{BUCKET}/plain", **options
+    )
+    refused("NotImplemented", s3.create_multipart_upload, Bucket=BUCKET, Key="more", **options)
+refused("NotImplemented", s3.get_object, Bucket=BUCKET, Key="plain", **SSE_C)
+refused("NotImplemented", s3.get_object, Bucket=BUCKET, Key="plain", VersionId="other")
+refused("NotImplemented", s3.delete_object, Bucket=BUCKET, Key="plain", VersionId="other")
+versions = s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "plain", "VersionId": "other"}]})
+assert [e["Code"] for e in versions["Errors"]] == ["NotImplemented"], versions
+refused("404", s3.head_object, Bucket=BUCKET, Key="more")
+assert s3.get_object(Bucket=BUCKET, Key="plain")["Body"].read() == b"x"
+public = {"x-amz-acl": "public-read"}
+form = s3.generate_presigned_post(BUCKET, "more", Fields=public, Conditions=[public])
+boundary = "----towpath"
+fields = "".join(
+    f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+    for name, value in form["fields"].items()
+)
+file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--{boundary}--\r\n'
+try:
+    urllib.request.urlopen(urllib.request.Request(
+        form["url"], (fields + file).encode(),
+        {"Content-Type": f"multipart/form-data; boundary={boundary}"}, method="POST",
+    ))
+    raise AssertionError("the form's ACL is taken")
+except urllib.error.HTTPError as error:
+    said = error.read()
+    assert error.code == 501 and b"x-amz-acl" in said, (error.code, said)
+refused("404", s3.head_object, Bucket=BUCKET, Key="more")
+
+# What is so anyway may be asked for; when an object expires is kept.
+s3.put_object(
+    Bucket=BUCKET, Key="plain", Body=b"x", ACL="bucket-owner-full-control", StorageClass="STANDARD", Expires=EXPIRES,
+    BucketKeyEnabled=False, ObjectLockLegalHoldStatus="OFF",
+)
+assert s3.head_object(Bucket=BUCKET, Key="plain")["Expires"] == EXPIRES
+s3.copy_object(Bucket=BUCKET, Key="plain-copy", CopySource=f"{BUCKET}/plain", TaggingDirective="COPY")
+assert s3.get_object(Bucket=BUCKET, Key="plain-copy")["Expires"] == EXPIRES
+s3.delete_object(Bucket=BUCKET, Key="plain", VersionId="null")
+refused("404", s3.head_object, Bucket=BUCKET, Key="plain")
 
 # A stream whose length is known, and an empty object.
 s3.put_object(Bucket=BUCKET, Key="empty", Body=b"")

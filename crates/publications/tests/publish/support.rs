@@ -216,10 +216,15 @@ impl Replica {
             .header(header::AUTHORIZATION, format!("Bearer {who}"))
     }
 
+    /// What `who` is answered who reads.
+    pub(crate) async fn read(&self, who: &str, query: &str) -> Answer {
+        let request = Self::reading(who, query).body(Body::empty()).unwrap();
+        self.send(request).await
+    }
+
     /// The events that `who` sees.
     pub(crate) async fn seen(&self, who: &str, query: &str) -> Vec<Value> {
-        let request = Self::reading(who, query).body(Body::empty()).unwrap();
-        let answer = self.send(request).await;
+        let answer = self.read(who, query).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body["items"].as_array().unwrap().clone()
     }

@@ -92,14 +92,14 @@ async fn only_the_expected_version_is_replaced() {
             .await
             .status
     };
-    assert_eq!(put("a", 1).await, 409);
+    assert_eq!(put("a", 1).await, 412);
     assert_eq!(put("a", 0).await, 200);
-    assert_eq!(put("b", 0).await, 409);
+    assert_eq!(put("b", 0).await, 412);
     assert_eq!(put("b", 1).await, 200);
     let removed = desk
         .ask_if("admin", "DELETE", ONE, &Value::Null, Some(1))
         .await;
-    assert_eq!(removed.status, 409);
+    assert_eq!(removed.status, 412);
     let removed = desk
         .ask_if("admin", "DELETE", ONE, &Value::Null, Some(2))
         .await;

@@ -20,7 +20,7 @@ use kernel::{
 use policy::{Bundle, RegoAuthorizer};
 use secrets::{
     DeployCredentials, DeployKeys, DrawnKey, Sealed, SecretStore, Secrets, Value, Write,
-    model::{DeployCredential, SecretInfo, SecretRef},
+    model::{DeployCredential, Origin, SecretInfo, SecretRef},
 };
 use serde_json::json;
 
@@ -136,6 +136,25 @@ struct World {
     clock: Arc<AtomicI64>,
 }
 
+/// Makes the account, for `environment`.
+async fn make_account(store: &Store, environment: &str) {
+    let spec = ServiceAccountSpec {
+        kind: AccountKind::Deploy,
+        environment: Some(environment.into()),
+        ..ServiceAccountSpec::default()
+    };
+    let account = Resource::<ServiceAccount>::new("payments", "ci", spec);
+    let mut change = Change::new();
+    change.create(&account).unwrap();
+    store.commit(change).await.unwrap();
+}
+
+/// Where the key of the account for `environment` is kept.
+fn place_for(environment: &str) -> SecretRef {
+    let name = format!("deploy-credentials/{environment}/ci");
+    SecretRef::new("payments", &name).unwrap()
+}
+
 impl World {
     async fn new() -> Self {
         let room = Room::sqlite().await;
@@ -153,16 +172,7 @@ impl World {
             killer: killer.clone(),
             drawn: Mutex::default(),
         });
-        let spec = ServiceAccountSpec {
-            kind: AccountKind::Deploy,
-            environment: Some("payments-dev".into()),
-            ..ServiceAccountSpec::default()
-        };
-        let mut change = Change::new();
-        change
-            .create(&Resource::<ServiceAccount>::new("payments", "ci", spec))
-            .unwrap();
-        store.commit(change).await.unwrap();
+        make_account(&store, "payments-dev").await;
         let clock = Arc::new(AtomicI64::new(Timestamp::now().as_millisecond()));
         Self {
             room,
@@ -200,10 +210,19 @@ impl World {
         }
     }
 
+    /// Has the next step fail.
+    fn fail_next(&self) {
+        let next = self.killer.step.load(Ordering::SeqCst) + 1;
+        self.killer.at.store(next, Ordering::SeqCst);
+    }
+
     async fn kept(&self) -> Option<String> {
-        let secret = SecretRef::new("payments", "deploy-credentials/payments-dev/ci").unwrap();
+        self.kept_for("payments-dev").await
+    }
+
+    async fn kept_for(&self, environment: &str) -> Option<String> {
         let values = Sealed::new(self.room.store.clone());
-        let found = values.get(&secret, None).await.unwrap()?;
+        let found = values.get(&place_for(environment), None).await.unwrap()?;
         Some(found.value.expose_str().unwrap().to_owned())
     }
 
@@ -358,14 +377,69 @@ async fn a_store_that_is_away_leaves_what_is_kept_valid() {
     // For weeks: each look asks first, and draws nothing.
     for _ in 0..5 {
         world.advance(24 * 7);
-        let next = world.killer.step.load(Ordering::SeqCst) + 1;
-        world.killer.at.store(next, Ordering::SeqCst);
+        world.fail_next();
         world.look().await.unwrap_err();
         world.assert_what_is_kept_is_valid().await;
     }
     assert_eq!(world.valid().await, ["canary-k1"]);
     world.settle().await.unwrap();
     assert_eq!(world.kept().await.as_deref(), Some("canary-k2"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_kept_any_more_is_replaced() {
+    let world = World::new().await;
+    world.settle().await.unwrap();
+    let values = Sealed::new(world.room.store.clone());
+    let (by, place) = (Caller::local_admin(), place_for("payments-dev"));
+    values.delete(&by, &place, None).await.unwrap();
+    // What answers may not have it yet, so soon: that is no reason for another.
+    let next = world.settle().await.unwrap();
+    assert!(
+        matches!(next, Next::After(wait) if wait <= Duration::from_mins(1)),
+        "{next:?}"
+    );
+    assert_eq!(world.valid().await, ["canary-k1"]);
+    world.advance(1);
+    // Where that cannot be told, nothing is drawn.
+    world.fail_next();
+    world.look().await.unwrap_err();
+    assert_eq!(world.valid().await, ["canary-k1"]);
+    world.settle().await.unwrap();
+    assert_eq!(world.kept().await.as_deref(), Some("canary-k2"));
+    assert_eq!(world.valid().await, ["canary-k2", "canary-k1"]);
+    // What another store has, or one that was set back, is of another time.
+    let write = Write {
+        value: Secret::from("canary-former"),
+        description: None,
+        origin: Origin::DeployCredential,
+        expected: None,
+    };
+    values.put(&by, &place, write).await.unwrap();
+    world.advance(1);
+    world.settle().await.unwrap();
+    assert_eq!(world.kept().await.as_deref(), Some("canary-k3"));
+}
+
+#[tokio::test]
+async fn an_account_made_anew_for_another_environment_has_its_key_in_that_ones_place() {
+    let world = World::new().await;
+    world.settle().await.unwrap();
+    let store = &world.room.store;
+    let account = store.expect::<ServiceAccount>("payments", "ci").await;
+    let mut change = Change::new();
+    change.remove(&account.unwrap()).unwrap();
+    store.commit(change).await.unwrap();
+    // What is kept cannot be removed, until after that.
+    world.fail_next();
+    world.look().await.unwrap_err();
+    assert_eq!(world.kept().await.as_deref(), Some("canary-k1"));
+    make_account(store, "payments-prod").await;
+    world.settle().await.unwrap();
+    assert_eq!(world.kept().await, None);
+    let kept = world.kept_for("payments-prod").await;
+    assert_eq!(kept.as_deref(), Some("canary-k2"));
+    assert_eq!(world.valid().await, ["canary-k2"]);
 }
 
 #[tokio::test]

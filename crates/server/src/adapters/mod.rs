@@ -20,6 +20,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::secrets::DeployKeysOf;
+pub use self::servers::running_servers;
 use crate::Config;
 
 /// Everything at the edge, made once.
@@ -57,7 +58,7 @@ impl Adapters {
             amqp_management: secret(&config.servers.amqp_management),
             allow_start: config.start_servers,
             docker: config.start_servers,
-            ..ServersConfig::new(store.platform(), config.data.join("servers"))
+            ..ServersConfig::new(store.platform(), servers::directory(&config.data))
         });
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -104,7 +105,7 @@ impl Adapters {
         ];
         // Made where it is missing: from then on its absence is a fault, and no policy is lost to one.
         let policies = config.data.join("policies");
-        crate::run::make_directory(&policies)?;
+        crate::machine::make_directory(&policies)?;
         let own = Bundle::default().with_directory(&policies)?;
         let bundle = Bundle::built_in().with_directory(&policies)?;
         Ok(Self {

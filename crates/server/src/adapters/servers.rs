@@ -1,14 +1,29 @@
 //! The servers that Towpath started: looked after by the replica that reconciles, from its first
 //! moment on, since workloads need them although nobody asks for anything.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use provisioners::Servers;
+use kernel::Result;
+use provisioners::{RunningServer, Servers};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Between two tries with servers that did not start.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// Where they are kept in the platform's data directory.
+pub(super) fn directory(data: &Path) -> PathBuf {
+    data.join("servers")
+}
+
+/// The servers for resources that Towpath started for the platform in `data` and that run, whether it does or
+/// not; and of which it cannot be told, with the reason.
+pub async fn running_servers(data: &Path) -> Vec<Result<RunningServer>> {
+    provisioners::running_servers(&directory(data)).await
+}
 
 /// Resumes what Towpath ran before whenever this replica begins to reconcile, and leaves it to the
 /// next one when it stops to, until `stop`.

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::{
     ffi::OsString,
@@ -12,11 +13,15 @@ use std::{
 };
 
 use kernel::{
-    Error, Result, Sealer,
+    Error, Result, Sealer, Secret, Store,
     sealer::{KeyId, Kms, PlatformKey},
+    store::KeyChange,
 };
 use secrets::Transit;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
+use uuid::Uuid;
+
+use self::together::Standing;
 
 /// What the file beside the key's is called whose key is drawn, and seals nothing yet.
 const NEXT: &str = "next";
@@ -24,8 +29,22 @@ const NEXT: &str = "next";
 const BEFORE: &str = "before";
 /// That one, while it is written where it cannot be a second name.
 const DRAFT: &str = "before-draft";
+/// And a second name of the key's file, by which it is seen whether another could take its place.
+const TRIAL: &str = "trial";
+
+/// Where the platform's key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A file, which the next key can be written to.
+    File,
+    /// The environment, which a process reads once.
+    Environment,
+}
 
 /// Changes the platform's key while it runs.
+///
+/// Where others may have to learn of the next key first, it is announced in the store, and changed by all together
+/// (`together`). Else, where the key is in the file of the one process that there is:
 ///
 /// The next key is drawn into a file of its own; the present key's file gets a second name; the first name passes
 /// to the next key, in one step; and only then it seals. Whatever is killed or fails when, each key that has sealed
@@ -35,51 +54,96 @@ pub(crate) struct Turning {
     file: PathBuf,
     transit: Option<Transit>,
     sealer: Sealer,
-    /// Why it cannot be.
-    cannot: Option<&'static str>,
-    alone: Mutex<()>,
+    source: Source,
+    /// Whether other replicas may use the store.
+    is_shared: bool,
+    /// This process, among them.
+    replica: Uuid,
+    alone: Mutex<Standing>,
+    asked: Notify,
 }
 
 impl Turning {
-    /// Of the key in `file`, which `sealer` seals by; `cannot` is why it must not change while this process runs.
+    /// Of the key from `source`, and in `file` where that is one, which `sealer` seals by. Other replicas may use the
+    /// store where it `is_shared`.
     pub(crate) fn new(
         file: PathBuf,
         transit: Option<Transit>,
         sealer: Sealer,
-        cannot: Option<&'static str>,
+        source: Source,
+        is_shared: bool,
     ) -> Self {
+        let alone = Mutex::new(Standing::of(sealer.current()));
         Self {
             file,
             transit,
             sealer,
-            cannot,
-            alone: Mutex::new(()),
+            source,
+            is_shared,
+            replica: Uuid::now_v7(),
+            alone,
+            asked: Notify::new(),
         }
+    }
+
+    /// The key that is to be announced to all replicas: the `given` one, or one that is drawn. None where the key has
+    /// changed by this call, since there is nobody to tell.
+    pub(crate) async fn next(
+        &self,
+        store: &Store,
+        given: Option<Secret>,
+    ) -> Result<Option<PlatformKey>> {
+        if let Some(text) = given {
+            let key = PlatformKey::read(&text, "the request", self.kms()).await?;
+            if self.is_alone() && self.is_under_way() {
+                return Err(under_way("the next one is in its file"));
+            }
+            return Ok(Some(key));
+        }
+        if self.source == Source::Environment {
+            return Err(Error::invalid(
+                "the platform's key is given in TOWPATH_PLATFORM_KEY, where the platform cannot write the next one",
+            )
+            .remedy(
+                "put the next one where the next start finds it (head -c 32 /dev/urandom | base64), and give it: \
+                 towpath rekey --new-key-file FILE",
+            ));
+        }
+        if !self.is_alone() {
+            return PlatformKey::generate().map(Some);
+        }
+        if let Some(change) = store.key_change().await? {
+            return Err(under_way(&format!("the next one is {}", change.key)));
+        }
+        self.turn().await?;
+        self.nudge();
+        Ok(None)
+    }
+
+    /// Whether nobody else has to know of the next key, and it can be kept.
+    fn is_alone(&self) -> bool {
+        self.source == Source::File && !self.is_shared
     }
 
     /// Has the platform seal by another key from now on, which is drawn. Where a change is not yet done, that is
     /// gone on with: no second key is drawn.
-    pub(crate) async fn turn(&self) -> Result<()> {
-        if let Some(why) = self.cannot {
-            let message = format!("this platform cannot take a new key while it runs: {why}");
-            return Err(Error::conflict(message).remedy(
-                "start it anew with both keys, as docs/secrets.md says: The platform's key",
-            ));
-        }
+    async fn turn(&self) -> Result<()> {
         let _alone = self.alone.lock().await;
         self.seal_by_the_next().await
     }
 
-    /// Goes on with a change that has failed half-way; nothing, where none is under way.
-    pub(crate) async fn go_on(&self) -> Result<()> {
-        if self.cannot.is_some() || !self.is_under_way() {
-            return Ok(());
+    /// Goes on with a change that has failed half-way, or that replicas make together; nothing, where none is under way.
+    pub(crate) async fn go_on(&self, store: &Store) -> Result<Option<KeyChange>> {
+        if self.is_alone() && self.is_under_way() {
+            let _alone = self.alone.lock().await;
+            if self.is_under_way() {
+                self.seal_by_the_next().await?;
+            }
         }
-        let _alone = self.alone.lock().await;
-        if !self.is_under_way() {
-            return Ok(());
+        match store.key_change().await? {
+            None => Ok(None),
+            Some(_) => self.step(store).await,
         }
-        self.seal_by_the_next().await
     }
 
     /// Whether a key of before may still be needed.
@@ -95,12 +159,28 @@ impl Turning {
         if self.sealer.current() != *sealed_by {
             return Ok(false);
         }
+        if self.is_under_way() {
+            let _files = self.files().await?;
+            self.let_go(sealed_by).await?;
+        }
+        Ok(true)
+    }
+
+    /// See [`Turning::finish`]. For who is alone with the files.
+    async fn let_go(&self, sealed_by: &KeyId) -> Result<()> {
         if !self.is_under_way() {
-            return Ok(true);
+            return Ok(());
         }
         let before = self.before();
         let key = PlatformKey::from_existing(&before, self.kms()).await?;
         if key.id() == *sealed_by {
+            // Of one process alone it is the mark of a change that is gone on with.
+            if self.source == Source::File && self.is_shared {
+                let present = PlatformKey::from_existing(&self.file, self.kms()).await?;
+                if present.id() == key.id() {
+                    return removed(&before).map_err(|error| unusable(&before, &error));
+                }
+            }
             let place = before.display();
             return Err(Error::conflict(format!(
                 "the change of the platform's key is not done: {place} holds the key that still seals"
@@ -111,8 +191,7 @@ impl Turning {
             )));
         }
         let kept = beside(&self.file, &format!("former-{}", key.id()));
-        rename(&before, &kept).map_err(|error| unusable(&before, &error))?;
-        Ok(true)
+        rename(&before, &kept).map_err(|error| unusable(&before, &error))
     }
 
     /// The steps that are left of a change, from whichever on. For who is alone.
@@ -155,6 +234,11 @@ pub(crate) fn before(file: &Path) -> PathBuf {
     beside(file, BEFORE)
 }
 
+/// The file that the next key is in, of the one in `file`.
+pub(crate) fn next(file: &Path) -> PathBuf {
+    beside(file, NEXT)
+}
+
 /// Has the next key take the place of the one in `file`, which is kept as that of before; nothing, where no change is
 /// under way.
 pub(crate) fn pass_on(file: &Path) -> Result<()> {
@@ -178,11 +262,30 @@ fn keep<'p>(
 ) -> io::Result<()> {
     match link(file, before(file)) {
         Ok(()) => Ok(()),
+        // Another replica was first: what it has kept is not written over.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         // A file that is mounted by itself: no other could take its place.
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Err(error),
         // Some file systems have no second names, and say so in several ways. What else hinders one hinders the
         // copy.
         Err(_) => copy(file),
+    }
+}
+
+/// Fails where no other key could take the place of the one in `file`, which is mounted by itself: there `link` gives it
+/// no second name.
+fn can_pass_on<'p>(
+    file: &'p Path,
+    link: impl FnOnce(&'p Path, PathBuf) -> io::Result<()>,
+) -> io::Result<()> {
+    let trial = beside(file, TRIAL);
+    // Of one that was killed here.
+    let _ = fs::remove_file(&trial);
+    match link(file, trial.clone()) {
+        Ok(()) => fs::remove_file(&trial),
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Err(error),
+        // As in `keep`.
+        Err(_) => Ok(()),
     }
 }
 
@@ -213,6 +316,12 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     synced(directory)
 }
 
+/// For good, too.
+fn removed(file: &Path) -> io::Result<()> {
+    fs::remove_file(file)?;
+    synced(directory(file))
+}
+
 fn directory(file: &Path) -> &Path {
     match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -240,6 +349,15 @@ fn beside(file: &Path, what: &str) -> PathBuf {
     let mut name: OsString = file.as_os_str().to_owned();
     name.push(format!(".{what}"));
     name.into()
+}
+
+fn under_way(how: &str) -> Error {
+    Error::conflict(format!(
+        "a change of the platform's key is not done: {how}"
+    ))
+    .remedy(
+        "follow it by `towpath rekey --status`; where it is done, `towpath rekey --forget-former` ends it",
+    )
 }
 
 fn unusable(file: &Path, error: &io::Error) -> Error {

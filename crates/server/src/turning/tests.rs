@@ -138,6 +138,14 @@ fn a_file_that_is_mounted_by_itself_is_said_to_be() {
     let remedy = unusable(&file, &error).remedy.expect("what to do");
     assert!(remedy.contains("rather than the file alone"), "{remedy}");
     assert!(!before(&file).exists());
+    // Where replicas change it together that is seen before any of them seals by the next one.
+    let tried = can_pass_on(&file, |_, _| Err(io::ErrorKind::CrossesDevices.into()));
+    let error = tried.expect_err("nothing can take its place");
+    assert_eq!(error.kind(), io::ErrorKind::CrossesDevices);
+    can_pass_on(&file, |_, _| Err(io::ErrorKind::Unsupported.into())).expect("by a copy");
+    fs::write(beside(&file, TRIAL), "a key").expect("left of one that was killed");
+    can_pass_on(&file, fs::hard_link).expect("by a second name");
+    assert!(!beside(&file, TRIAL).exists());
 }
 
 async fn open(data: &Path, sealer: Sealer) -> Store {

@@ -1,6 +1,5 @@
 //! Dead letters: what is not tried any more until somebody says so.
 
-use jiff::Timestamp;
 use kernel::{Change, Kind as _, NewEvent, Outcome, Result};
 use serde_json::json;
 use uuid::Uuid;
@@ -40,7 +39,7 @@ pub(super) async fn bury(
     let mut letter = dead_letter(&subscription, message.id, spec);
     letter.status.attempts = attempts;
     letter.status.last = Some(Failure {
-        at: Timestamp::now(),
+        at: hub.service.now(),
         event: message.id,
         reason: refusal.reason.clone(),
     });

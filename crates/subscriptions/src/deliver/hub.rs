@@ -127,6 +127,6 @@ impl Hub {
     /// What signs for a subscription.
     pub(super) async fn keys(&self, uid: Uuid, since: Option<Timestamp>) -> Result<Keys> {
         let _turn = self.reading_alone.acquire().await;
-        Keys::read(self.service.store(), uid, since).await
+        Keys::read(self.service.store(), uid, since, self.service.now()).await
     }
 }

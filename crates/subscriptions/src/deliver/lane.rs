@@ -295,7 +295,7 @@ impl Lane {
         state.done = state.done.max(seq);
     }
 
-    fn taken(&self, message: &Message, time: Duration) {
+    fn taken(&self, message: &Message, time: Duration, at: Timestamp) {
         let mut state = locked(&self.state);
         let health = &mut state.health;
         if health.failures > 0 {
@@ -304,24 +304,24 @@ impl Lane {
         health.failures = 0;
         health.slow = time > SLOW;
         health.last_delivery = Some(Delivery {
-            at: Timestamp::now(),
+            at,
             event: message.id,
         });
     }
 
-    fn refused(&self, message: &Message, refusal: &Refusal) {
+    fn refused(&self, message: &Message, refusal: &Refusal, at: Timestamp) {
         let mut state = locked(&self.state);
         let health = &mut state.health;
         health.failures = health.failures.saturating_add(1);
         health.version += 1;
-        health.last_failure = Some(failure(message, refusal));
+        health.last_failure = Some(failure(message, refusal, at));
     }
 
     /// That policy was asked in vain, so many times by now.
-    pub(super) fn doubts(&self, tries: u32, message: &Message, refusal: &Refusal) {
+    pub(super) fn doubts(&self, tries: u32, message: &Message, refusal: &Refusal, at: Timestamp) {
         let mut state = locked(&self.state);
         let health = &mut state.health;
-        health.doubts = Some((tries, failure(message, refusal)));
+        health.doubts = Some((tries, failure(message, refusal, at)));
         health.version += 1;
     }
 
@@ -432,14 +432,15 @@ async fn deliver(hub: &Hub, lane: &Lane, Pending { seq, is_undecided }: Pending)
             }
         };
         let began = Instant::now();
-        let sent = post(hub.service.outbound(), &config.url, keys, &message).await;
+        let (outbound, now) = (hub.service.outbound(), hub.service.now());
+        let sent = post(outbound, &config.url, keys, &message, now).await;
         drop(place);
         let Err(refusal) = sent else {
-            lane.taken(&message, began.elapsed());
+            lane.taken(&message, began.elapsed(), hub.service.now());
             return lane.done(seq);
         };
         tries += 1;
-        lane.refused(&message, &refusal);
+        lane.refused(&message, &refusal, hub.service.now());
         if refusal.is_final || tries >= settings.attempts {
             match bury(hub, lane, &message, tries, &refusal).await {
                 Ok(true) => return lane.done(seq),
@@ -459,9 +460,9 @@ async fn deliver(hub: &Hub, lane: &Lane, Pending { seq, is_undecided }: Pending)
     }
 }
 
-fn failure(message: &Message, refusal: &Refusal) -> Failure {
+fn failure(message: &Message, refusal: &Refusal, at: Timestamp) -> Failure {
     Failure {
-        at: Timestamp::now(),
+        at,
         event: message.id,
         reason: refusal.reason.clone(),
     }

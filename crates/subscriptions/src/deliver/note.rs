@@ -30,7 +30,7 @@ pub(super) async fn all(hub: &Hub) {
     for lane in in_turn(hub, last.as_ref()) {
         tokio::task::consume_budget().await;
         let health = lane.health();
-        if !lane.is_news(&health) {
+        if !lane.is_news(&health, hub.service.now()) {
             continue;
         }
         last = Some((lane.team.clone(), lane.name.clone()));
@@ -119,19 +119,19 @@ async fn statuses(hub: &Hub, news: &[(Arc<Lane>, Health)]) -> Result<()> {
 }
 
 impl Lane {
-    /// Whether people should be told of `health`: at once of trouble and its end, and now and then that
+    /// Whether people should be told `now` of `health`: at once of trouble and its end, and now and then that
     /// all is well.
-    fn is_news(&self, health: &Health) -> bool {
+    fn is_news(&self, health: &Health, now: Timestamp) -> bool {
         let told = self.last_told();
         if told.version != health.version {
             return true;
         }
         let at = |health: &Health| health.last_delivery.as_ref().map(|one| one.at);
         match (at(&told), at(health)) {
-            (Some(told), Some(now)) => {
-                now > told && Timestamp::now().duration_since(told).unsigned_abs() > WELL
+            (Some(told), Some(last)) => {
+                last > told && now.duration_since(told).unsigned_abs() > WELL
             }
-            (told, now) => told != now,
+            (told, last) => told != last,
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn may_see(hub: &Hub, lane: &Lane, seq: i64) -> bool {
         if !lane.is_owned(hub) {
             return false;
         }
-        lane.doubts(tries, &message, &refusal);
+        lane.doubts(tries, &message, &refusal, hub.service.now());
         if tries >= settings.attempts {
             match bury(hub, lane, &message, tries, &refusal).await {
                 Ok(true) => return false,

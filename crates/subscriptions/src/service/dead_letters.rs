@@ -1,6 +1,5 @@
 //! What could not be delivered: seen, sent again, given up.
 
-use jiff::Timestamp;
 use kernel::{
     Caller, Change, Document, Error, ErrorKind, EventFilter, Kind, NewEvent, Outcome, Page, Query,
     Resource, Result, anew,
@@ -55,9 +54,10 @@ impl Subscriptions {
             );
         }
         let since = subscription.status.secret_since;
-        let keys = Keys::read(&self.store, subscription.meta.uid, since).await?;
+        let now = self.now();
+        let keys = Keys::read(&self.store, subscription.meta.uid, since, now).await?;
         let message = Message::new(&event)?;
-        let sent = post(&self.outbound, &subscription.spec.url, &keys, &message).await;
+        let sent = post(&self.outbound, &subscription.spec.url, &keys, &message, now).await;
         let Err(refusal) = sent else {
             return self
                 .dead_letter_end(caller, team, name, id, "subscription.replayed")
@@ -67,7 +67,7 @@ impl Subscriptions {
             let (_, mut letter) = self.dead_letter(team, name, id).await?;
             letter.status.attempts = letter.status.attempts.saturating_add(1);
             letter.status.last = Some(Failure {
-                at: Timestamp::now(),
+                at: self.now(),
                 event: event.entry(),
                 reason: refusal.reason.clone(),
             });

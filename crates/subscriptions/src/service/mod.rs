@@ -8,6 +8,7 @@ pub(crate) mod send;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kernel::{
     Caller, Change, Document, Error, ErrorKind, Guard, Kind, NewEvent, Outbound, Outcome, Page,
     Query, Resource, Result, Secret, Store, anew,
@@ -78,6 +79,11 @@ impl Subscriptions {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Now, by the clock of the settings.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.settings.clock.now()
     }
 
     /// A page of a team's subscriptions, or of the platform's, as far as the caller may see them. Their

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use kernel::{
     Caller, Change, Error, Kind as _, Name, NewEvent, Outcome, Problem, Resource, Result, Secret,
     anew, secret::same,
@@ -176,7 +175,8 @@ impl Subscriptions {
             return Err(Error::conflict(format!(
                 "there is no subscription `{name}` at revision {revision}"
             ))
-            .remedy("leave If-Match out to make one"));
+            .remedy("leave If-Match out to make one")
+            .unmatched());
         }
         let after = match &before {
             Some(before) => before.spec.after,
@@ -315,7 +315,7 @@ impl Subscriptions {
             change.seal(uid, Subscription::FORMER_SECRET, former);
         }
         change.seal(uid, Subscription::SECRET, secret.clone());
-        subscription.status.secret_since = Some(Timestamp::now());
+        subscription.status.secret_since = Some(self.now());
         Ok(())
     }
 

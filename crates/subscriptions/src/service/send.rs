@@ -81,13 +81,18 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Those of a subscription.
-    pub(crate) async fn read(store: &Store, uid: Uuid, since: Option<Timestamp>) -> Result<Self> {
+    /// Those of a subscription that may sign from `now` on.
+    pub(crate) async fn read(
+        store: &Store,
+        uid: Uuid,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Self> {
         let present = store.secret(uid, Subscription::SECRET).await?;
         let present = present
             .ok_or_else(|| Error::internal("a subscription has no secret", uid.to_string()))?;
         let former = match since.and_then(|since| since.checked_add(FORMER_FOR).ok()) {
-            Some(until) if until > Timestamp::now() => store
+            Some(until) if until > now => store
                 .secret(uid, Subscription::FORMER_SECRET)
                 .await?
                 .map(|former| (former, until)),
@@ -109,12 +114,13 @@ impl Keys {
     }
 }
 
-/// Sends `message` once. What is not a 2xx is a refusal; redirects are not followed.
+/// Sends `message` once, signed as of `now`. What is not a 2xx is a refusal; redirects are not followed.
 pub(crate) async fn post(
     outbound: &Outbound,
     url: &str,
     keys: &Keys,
     message: &Message,
+    now: Timestamp,
 ) -> Result<(), Refusal> {
     let Some(body) = &message.body else {
         return Err(Refusal {
@@ -131,7 +137,6 @@ pub(crate) async fn post(
         })
         .and_then(|url| outbound.request(Method::POST, &url))
         .map_err(|error| Refusal::new(error.message))?;
-    let now = Timestamp::now();
     let (id, timestamp) = (message.id.to_string(), now.as_second());
     let signatures = sign::signatures(&keys.valid(now), &id, timestamp, body);
     let request = request

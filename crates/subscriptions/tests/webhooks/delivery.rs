@@ -1,11 +1,15 @@
 //! Events arrive: those that are wanted, in order, signed.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kernel::Clock;
 use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::{
     receiver::{Answer, Receiver},
-    support::{SOON, happen, happen_all, log, platform},
+    support::{Replica, SOON, happen, happen_all, log, platform, settings, store},
 };
 
 testkit::on_both!(
@@ -15,6 +19,7 @@ testkit::on_both!(
     what_happens_while_it_is_paused_is_sent_afterwards,
     one_may_begin_with_what_has_happened_already,
     a_new_secret_and_the_one_before_it_both_verify,
+    the_secret_before_a_new_one_signs_for_a_day_and_no_longer,
 );
 
 fn names(count: usize) -> Vec<String> {
@@ -182,5 +187,37 @@ async fn a_new_secret_and_the_one_before_it_both_verify() {
     let received = &receiver.received()[1];
     assert!(received.verified(&third) && received.verified(&second));
     assert!(!received.verified(&first));
+    platform.stop().await;
+}
+
+async fn the_secret_before_a_new_one_signs_for_a_day_and_no_longer() {
+    let (day, second) = (Duration::from_hours(24), Duration::from_secs(1));
+    let (store, _directory) = store().await;
+    let clock = Clock::manual(Timestamp::now());
+    let settings = subscriptions::Settings {
+        clock: clock.clone(),
+        ..settings()
+    };
+    let platform = Replica::new(store, settings).deliver();
+    let receiver = Receiver::good().await;
+    let former = platform
+        .subscribe("hook", &["thing.*"], &receiver.url())
+        .await;
+    let path = "/v1/teams/pay/subscriptions/hook/secrets";
+    let (status, drawn) = platform.ask("pay", "POST", path, Value::Null).await;
+    assert_eq!(status, 201, "{drawn}");
+    let present = kernel::Secret::from(drawn["secret"].as_str().unwrap());
+    for (number, passed, still) in [
+        (0_usize, day.saturating_sub(second), true),
+        (1, second, false),
+    ] {
+        clock.advance(passed);
+        let name = number.to_string();
+        happen(&platform.store, "pay", "thing.made", &name).await;
+        receiver.has_taken(number + 1).await;
+        let received = &receiver.received()[number];
+        assert!(received.is_signed_with(&present));
+        assert_eq!(received.is_signed_with(&former), still, "{name}");
+    }
     platform.stop().await;
 }

@@ -48,13 +48,21 @@ impl Received {
 
     /// What its event tells of, after what any receiver does first: to verify.
     pub(crate) fn verified(&self, secret: &Secret) -> bool {
-        let key = sign::key(secret).unwrap();
-        let timestamp: i64 = self.header("webhook-timestamp").parse().unwrap();
-        let age = jiff::Timestamp::now().as_second() - timestamp;
+        let age = jiff::Timestamp::now().as_second() - self.timestamp();
+        (0..60).contains(&age) && self.is_signed_with(secret)
+    }
+
+    /// The same, whenever it was sent.
+    pub(crate) fn is_signed_with(&self, secret: &Secret) -> bool {
+        let (key, timestamp) = (sign::key(secret).unwrap(), self.timestamp());
         let id = self.header("webhook-id");
         let expected = sign::signature(&key, id, timestamp, &self.body);
         let signatures = self.header("webhook-signature");
-        (0..60).contains(&age) && signatures.split(' ').any(|one| one == expected)
+        signatures.split(' ').any(|one| one == expected)
+    }
+
+    fn timestamp(&self) -> i64 {
+        self.header("webhook-timestamp").parse().unwrap()
     }
 }
 

@@ -5,7 +5,7 @@ use kernel::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Quota;
+use super::{ContainerDefaults, Quota};
 
 /// A team's room. Scope: the team; its name is `TEAM-SUFFIX`, and nobody else's. What runs workloads
 /// backs it: on one machine an environment of the same name.
@@ -37,12 +37,22 @@ pub struct NamespaceSpec {
     /// What its workloads may ask for together.
     #[serde(default)]
     pub quota: Quota,
+    /// What counts for containers that do not say what they need; none: what the platform has for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_defaults: Option<ContainerDefaults>,
     /// Who may reach what is in it.
     #[serde(default)]
     pub network_policies: NetworkPolicies,
-    /// Whether it may be removed although its role is protected.
+    /// Whether it may be removed although the role of what backs it is protected.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub include_protected: bool,
+}
+
+impl NamespaceSpec {
+    /// What counts for its containers that do not say what they need.
+    pub fn defaults(&self) -> ContainerDefaults {
+        self.container_defaults.unwrap_or_default()
+    }
 }
 
 /// Who may reach the workloads of a namespace.
@@ -79,7 +89,7 @@ pub struct NamespaceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Uuid)]
     pub environment: Option<Uuid>,
-    /// Whether its role is protected from deletion; none: not known yet.
+    /// Whether the role of what backs it is protected from deletion; none: not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<bool>,
     /// Where the gateway serves what is in it: `*.payments-dev.localhost`.
@@ -90,13 +100,24 @@ pub struct NamespaceStatus {
     pub usage: Option<Usage>,
 }
 
+impl NamespaceStatus {
+    /// Whether it goes with its team. One of which nobody knows whether it is protected may be, where there is
+    /// something in it.
+    pub fn may_go(&self) -> bool {
+        match self.protected {
+            Some(protected) => !protected,
+            None => self.environment.is_none(),
+        }
+    }
+}
+
 /// What the workloads of a namespace ask for, of its quota.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Together.
     pub asked: Quota,
-    /// Containers that do not say what they need: they count for nothing.
+    /// Containers that do not say what they need: what counts for them is the namespace's default.
     #[serde(default)]
     pub unbounded_containers: usize,
     /// Parts of the quota of which [`Usage::WARNING`] or more are asked for.

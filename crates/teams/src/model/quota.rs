@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Visitor},
+};
 
 /// CPU, in thousandths of a core: `2`, `0.5`, `500m`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,22 +81,38 @@ impl fmt::Display for Memory {
     }
 }
 
-/// What YAML may hold an amount as.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Whole(u64),
-    Fraction(f64),
-    Text(String),
+/// Reads an amount as YAML may hold it: text, or a number.
+struct Reader<T> {
+    such_as: &'static str,
+    parse: fn(&str) -> Option<T>,
 }
 
-impl fmt::Display for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole(number) => write!(f, "{number}"),
-            Self::Fraction(number) => write!(f, "{number}"),
-            Self::Text(text) => f.write_str(text),
-        }
+impl<T> Visitor<'_> for Reader<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an amount, such as {}", self.such_as)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| {
+            E::custom(format!(
+                "`{text}` is no amount: write one such as {}",
+                self.such_as
+            ))
+        })
     }
 }
 
@@ -107,14 +126,10 @@ macro_rules! as_text {
 
         impl<'de> Deserialize<'de> for $amount {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Written::deserialize(deserializer)
-                    .map_err(|_| D::Error::custom(concat!("write an amount, such as ", $such_as)))?
-                    .to_string();
-                Self::parse(&text).ok_or_else(|| {
-                    D::Error::custom(format!(
-                        concat!("`{}` is no amount: write one such as ", $such_as),
-                        text
-                    ))
+                // What the deserializer itself says, that the field is missing, is told as it stands.
+                deserializer.deserialize_any(Reader {
+                    such_as: $such_as,
+                    parse: Self::parse,
                 })
             }
         }

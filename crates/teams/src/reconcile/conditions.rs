@@ -27,7 +27,7 @@ impl Pass<'_> {
             integrations,
             self.of_credentials(namespaces).await,
             group.condition(&self.team),
-            group.leads(&self.team),
+            self.of_leads(group).await,
             Condition::waiting_for(
                 Condition::TOPOLOGY,
                 &self.team.spec.undeclared(),
@@ -98,7 +98,11 @@ fn of_namespaces(namespaces: &[Resource<Namespace>]) -> Condition {
             why => format!("{}: {why}", one.meta.name),
         })
         .collect();
-    let done = format!("{} namespaces", namespaces.len());
+    let done = match namespaces.len() {
+        0 => "the team has no namespace, and is to have none: `spec.environments` names no role"
+            .to_owned(),
+        all => format!("{all} namespaces"),
+    };
     Condition::waiting_for(Condition::NAMESPACES, &waits, done)
 }
 

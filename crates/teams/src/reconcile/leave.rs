@@ -28,7 +28,7 @@ impl Pass<'_> {
         let mut goes_on = false;
         for mut namespace in self.namespaces().await? {
             let name = namespace.meta.name.clone();
-            let goes = namespace.is_deleting() || all || may_go(&namespace);
+            let goes = namespace.is_deleting() || all || namespace.status.may_go();
             if !goes {
                 remaining.push(kept(&namespace, self.name()));
                 goes_on |= namespace.status.protected.is_none();
@@ -92,7 +92,8 @@ impl Pass<'_> {
         {
             // Whoever keeps something in step with the team hears that it has gone.
             change.event(sync_event(&self.team, &self.caller));
-            self.team.status.synced = Some(Found::nobody(self.team.meta.generation));
+            let now = self.teams.settings().clock.now();
+            self.team.status.synced = Some(Found::nobody(self.team.meta.generation, now));
         }
         if self.team.status != before {
             change.status(&self.team)?;
@@ -116,15 +117,6 @@ impl Pass<'_> {
     }
 }
 
-/// Whether a namespace goes with its team. One of which nobody knows whether it is protected may be, where
-/// there is something in it.
-fn may_go(namespace: &Resource<Namespace>) -> bool {
-    match namespace.status.protected {
-        Some(protected) => !protected,
-        None => namespace.status.environment.is_none(),
-    }
-}
-
 fn kept(namespace: &Resource<Namespace>, team: &str) -> String {
     let (name, role) = (&namespace.meta.name, &namespace.spec.role);
     if namespace.status.protected.is_none() {
@@ -132,8 +124,14 @@ fn kept(namespace: &Resource<Namespace>, team: &str) -> String {
             "namespace {name}: whether its role `{role}` is protected is not known yet"
         );
     }
+    // What backs one that is ready has its role.
+    let protected = if namespace.status.ready {
+        format!("its role `{role}`")
+    } else {
+        "the role of its environment".into()
+    };
     format!(
-        "namespace {name} is kept with all that is in it: its role `{role}` is protected; `towpath team \
-         offboard {team} --confirm {team} --include prod` takes it too"
+        "namespace {name} is kept with all that is in it: {protected} is protected; `towpath team offboard \
+         {team} --confirm {team} --include prod` takes it too"
     )
 }

@@ -5,12 +5,14 @@
 mod conditions;
 mod follow;
 mod integrations;
+mod leads;
 mod leave;
 mod measure;
 mod pass;
 mod people;
 mod places;
 mod sync;
+mod told;
 mod tools;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -30,7 +32,6 @@ use crate::{
     service::namespaces::made,
 };
 
-use self::people::PEOPLE;
 pub use self::{
     integrations::{IntegrationChanges, Integrations, integrations_left, integrations_ready},
     measure::Measuring,
@@ -75,8 +76,8 @@ impl Reconciler for Onboarding {
         };
         let is_by = |part: &str| event.actor == format!("system:{part}");
         match key.kind.as_str() {
-            // Its own words are no news to it, and what is learnt of people it has no use for.
-            Team::KIND if is_by(PART) || is_by(PEOPLE) => vec![],
+            // Its own words are no news to it.
+            Team::KIND if is_by(PART) => vec![],
             Team::KIND => vec![key],
             Namespace::KIND | IntegrationState::KIND => vec![named(key.scope)],
             _ => vec![],

@@ -10,7 +10,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::places;
+use super::{
+    places,
+    told::{difference, joined},
+};
 use crate::{
     Teams,
     model::{Holding, Integration, IntegrationState, Origin, Step, Team, Told},
@@ -23,8 +26,8 @@ const ROUNDS: usize = 4;
 const TOLD: usize = 50;
 /// Failures that one message names; the rest is counted.
 const NAMED: usize = 10;
-/// The longest text of a difference.
-const LONGEST: usize = 300;
+/// Obstacles that one message names; the rest is counted.
+const OBSTACLES: usize = 30;
 
 /// One look at one tool for one team.
 pub(super) struct Pass<'a> {
@@ -139,6 +142,10 @@ impl Pass<'_> {
             }
             // Who is in it without a right goes first.
             found.repairs.sort_by_key(|repair| repair.wanted.is_some());
+            if leaves {
+                // For it nothing is made any more, and nobody is let in.
+                found.repairs.retain(|repair| repair.found.is_some());
+            }
             if leaves && found.presence != Presence::There {
                 // There is nothing of ours that anybody could be in.
                 return Ok((Step::InStep, String::new(), digest));
@@ -158,7 +165,7 @@ impl Pass<'_> {
                 } else {
                     Step::OutOfStep
                 };
-                return Ok((step, found.obstacles.join("; "), digest));
+                return Ok((step, joined(found.obstacles, OBSTACLES), digest));
             }
             let is_new = self.tell(name, &found, is_drift).await?;
             let mended = mend(tool, place, &found.repairs).await;
@@ -469,25 +476,7 @@ async fn mend(tool: &dyn Tool, place: Place<'_>, repairs: &[Repair]) -> Result<(
     if failed.is_empty() {
         return Ok(());
     }
-    let more = failed.len().saturating_sub(NAMED);
-    failed.truncate(NAMED);
-    if more > 0 {
-        failed.push(format!("and {more} more"));
-    }
-    Err(Error::new(kind, failed.join("; ")))
-}
-
-/// A difference as it is told.
-fn difference(repair: &Repair) -> Value {
-    let short = |text: &Option<String>| {
-        let text = text.as_ref();
-        text.map(|text| text.chars().take(LONGEST).collect::<String>())
-    };
-    json!({
-        "what": repair.what,
-        "found": short(&repair.found),
-        "wanted": short(&repair.wanted),
-    })
+    Err(Error::new(kind, joined(failed, NAMED)))
 }
 
 /// Tells whether something is the same as before, and nobody's name.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{Teams, model::Team, service::change::sync_event};
 
 /// Whose name its events bear: not the name of what tells of teams again and again, for this is news.
-pub(super) const PEOPLE: &str = "people-changes";
+const PEOPLE: &str = "people-changes";
 
 /// Tells of the teams of whoever a source says something else of than before: that they are in a group, or out
 /// of one. What is missed is made good by the next tick.

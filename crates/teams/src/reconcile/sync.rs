@@ -13,16 +13,12 @@ use crate::{
     service::change::sync_event,
 };
 
-/// What the local source says of a team's group. The others cannot be asked without somebody who logs in.
+/// What the local source says of a team's group.
 pub(super) struct Found {
     /// Digest of who is in it; empty where nobody can say.
     members: String,
     /// Who is in it, by subject; none where nobody can say.
-    subjects: Option<BTreeSet<String>>,
-    /// Those of the team's leads who are none of its users, by the part of the subject after the source.
-    unknown: BTreeSet<String>,
-    /// The local source's name.
-    source: String,
+    pub(super) subjects: Option<BTreeSet<String>>,
     state: State,
 }
 
@@ -41,9 +37,9 @@ enum State {
 
 impl Found {
     /// What was told of a team that nobody is in any more.
-    pub(super) fn nobody(generation: i64) -> Synced {
+    pub(super) fn nobody(generation: i64, at: Timestamp) -> Synced {
         Synced {
-            at: Timestamp::now(),
+            at,
             generation,
             members: String::new(),
         }
@@ -88,66 +84,12 @@ impl Found {
         Condition::new(Condition::GROUP, status, message)
     }
 
-    /// Whether those of the team's leads who are the local source's are in the group. Of others it is not known
-    /// before they log in.
-    pub(super) fn leads(&self, team: &Resource<Team>) -> Condition {
-        let (name, spec) = (&team.meta.name, &team.spec);
-        let is_local = |lead: &&String| {
-            let source = lead.split_once(':').map(|(source, _)| source);
-            source == Some(self.source.as_str())
-        };
-        let (local, others): (Vec<&String>, Vec<_>) = spec.leads.iter().partition(is_local);
-        let said = |status, message: String| Condition::new(Condition::LEADS, status, message);
-        if spec.leads.is_empty() {
-            let message = format!(
-                "nobody leads the team: `towpath team change {name} --lead SUBJECT` says who does"
-            );
-            return said(Truth::False, message);
+    /// Why it could not be asked, where it could not.
+    pub(super) fn away(&self) -> Option<&str> {
+        match &self.state {
+            State::Away(why) => Some(why),
+            _ => None,
         }
-        if let Some(first) = self.unknown.first() {
-            let all: Vec<_> = self.unknown.iter().map(|one| format!("`{one}`")).collect();
-            let message = format!(
-                "there is no user {}, who is to lead the team: have a platform engineer make the user, `towpath user \
-                 set {first}`, and take them in, `towpath team member add {name} {first}`; or name another lead",
-                all.join(", ")
-            );
-            return said(Truth::False, message);
-        }
-        let waits = || {
-            let others: Vec<_> = others.iter().map(|lead| format!("`{lead}`")).collect();
-            format!(
-                "the team waits for {} to log in: until then nobody can tell whether they are in its group",
-                others.join(", ")
-            )
-        };
-        let Some(subjects) = self.subjects.as_ref().filter(|_| !local.is_empty()) else {
-            if local.is_empty() {
-                return said(Truth::Unknown, waits());
-            }
-            let message = "whether its leads are in its group is said when they log in".to_owned();
-            return said(Truth::Unknown, message);
-        };
-        let out: Vec<String> = local
-            .iter()
-            .filter(|lead| !subjects.contains(**lead))
-            .map(|lead| format!("`{lead}`"))
-            .collect();
-        if !out.is_empty() {
-            let message = format!(
-                "{} of its leads {} not in the group `{}`, and {} nothing: take them in with `towpath team \
-                 member add {name}`, or name other leads (whoever is no user yet, `towpath user set` makes)",
-                out.join(", "),
-                if out.len() == 1 { "is" } else { "are" },
-                spec.group,
-                if out.len() == 1 { "leads" } else { "lead" },
-            );
-            return said(Truth::False, message);
-        }
-        if others.is_empty() {
-            let message = format!("its leads are in the group `{}`", spec.group);
-            return said(Truth::True, message);
-        }
-        said(Truth::Unknown, waits())
     }
 }
 
@@ -156,13 +98,10 @@ impl Pass<'_> {
     /// the leads are its own people.
     pub(super) async fn look_at_group(&mut self) -> Found {
         let local = self.teams.ports().local.clone();
-        let unknown = self.unknown_leads().await;
         let spec = &self.team.spec;
         let elsewhere = |state| Found {
             members: String::new(),
             subjects: None,
-            unknown: unknown.clone(),
-            source: local.name().to_owned(),
             state,
         };
         let counts = spec.counts(local.name());
@@ -197,8 +136,6 @@ impl Pass<'_> {
                 }
                 Found {
                     subjects: Some(members.iter().map(|one| one.subject.clone()).collect()),
-                    unknown,
-                    source: local.name().to_owned(),
                     members: kernel::bytes::hex(&digest[..8]),
                     state: State::Here,
                 }
@@ -215,28 +152,11 @@ impl Pass<'_> {
         }
     }
 
-    /// Those of the team's leads who would be users of the local source, and are none. Where it cannot be asked,
-    /// nobody is said to be missing.
-    async fn unknown_leads(&self) -> BTreeSet<String> {
-        let local = &self.teams.ports().local;
-        let mut unknown = BTreeSet::new();
-        for lead in &self.team.spec.leads {
-            let parts = lead.split_once(':');
-            let Some((_, who)) = parts.filter(|(source, _)| *source == local.name()) else {
-                continue;
-            };
-            if matches!(local.knows(who).await, Ok(false)) {
-                unknown.insert(who.to_owned());
-            }
-        }
-        unknown
-    }
-
     /// Adds `team.sync` to `change` where something has changed since the last one, or it was long ago;
     /// answers how long until the next.
     pub(super) fn tell_if_due(&mut self, change: &mut Change, found: &Found) -> Duration {
         let every = self.spread(self.teams.settings().sync_every);
-        let now = Timestamp::now();
+        let now = self.teams.settings().clock.now();
         let generation = self.team.meta.generation;
         if let Some(last) = &self.team.status.synced {
             let age = Duration::try_from(now.duration_since(last.at)).unwrap_or_default();

@@ -1,11 +1,11 @@
 //! Documents that people apply: teams, requests for namespaces, integrations, and tools. Written into a change that others
 //! fill too: all that is applied together is, or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{
-    Caller, Change, Error, Key, Kind as _, Problem, Result,
-    document::{API_VERSION, Refusals, refused_at, shaped},
+    Applied, ApplyOutcome, Caller, Change, Error, Kind as _, Problem, Resource, Result,
+    document::{API_VERSION, Refusals, in_full, refused_at},
 };
 use serde_json::Value;
 
@@ -19,32 +19,8 @@ use crate::{
         Envelope, NamespaceFields, NamespaceRequest, NewIntegration, NewNamespace, NewTeam,
         REQUEST_API_VERSION, TeamFields,
     },
-    model::{Integration, Namespace, Team, Tool, ToolSpec},
+    model::{Integration, Namespace, Peer, Team, Tool, ToolSpec},
 };
-
-/// What became of a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// Its kind.
-    pub kind: &'static str,
-    /// Its name.
-    pub name: String,
-    /// What was done.
-    pub outcome: Outcome,
-    /// What it is of.
-    pub key: Key,
-}
-
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was made.
-    Created,
-    /// It was changed.
-    Changed,
-    /// It is as the document says.
-    Unchanged,
-}
 
 /// A document of ours.
 enum Read {
@@ -77,23 +53,42 @@ impl Teams {
     ) -> Result<Vec<Applied>> {
         let mut problems = Vec::new();
         let mut read = Vec::new();
+        // Teams that are not taken: of what is asked for by one nothing can be said.
+        let mut refused = BTreeSet::new();
         for (place, document) in documents {
             match read_one(document, place) {
                 Ok(one) => read.push((place, one)),
-                Err(problem) => problems.push(problem),
+                Err(wrong) => {
+                    problems.extend(wrong);
+                    refused.extend(team_named(document));
+                }
             }
         }
         let mut refusals = Refusals::default();
         if !problems.is_empty() {
             refusals.note(Error::problems("the documents cannot be applied", problems))?;
         }
-        let mut applied = Vec::new();
+        let mut applied = BTreeMap::new();
         let mut rooms: Vec<Rooms> = Vec::new();
         let mut groups = BTreeMap::new();
-        for (place, document) in read {
+        let mut peers = Vec::new();
+        // Teams first, wherever they stand: what is asked for by one is written with it.
+        let (teams, others): (Vec<_>, Vec<_>) = read
+            .into_iter()
+            .enumerate()
+            .partition(|(_, (_, document))| matches!(document, Read::Team(_)));
+        for (index, (place, document)) in teams.into_iter().chain(others) {
+            let mut made = None;
             let one = match document {
-                Read::Team(team) => self.apply_team(caller, change, &mut groups, team).await,
+                Read::Team(team) => {
+                    made = Some(team.name.clone());
+                    self.apply_team(caller, change, &mut groups, &mut rooms, team)
+                        .await
+                }
+                Read::Namespace(team, _) if refused.contains(&team) => continue,
                 Read::Namespace(team, new) => {
+                    let policies = new.fields.network_policies.as_ref();
+                    peers.extend(policies.map(|policies| (index, policies.allow_ingress.clone())));
                     self.apply_namespace(caller, change, &mut rooms, &team, &new)
                         .await
                 }
@@ -103,15 +98,70 @@ impl Teams {
                 Read::Tool(name, spec) => self.apply_tool(caller, change, name, *spec).await,
             };
             match one {
-                Ok(one) => applied.push(one),
-                Err(error) => refusals.note(refused_at(error, place))?,
+                Ok(one) => {
+                    applied.insert(index, one);
+                }
+                Err(error) => {
+                    refusals.note(refused_at(error, place))?;
+                    refused.extend(made);
+                }
             }
         }
         refusals.end()?;
+        let absent = self.absent(caller, &rooms, &peers).await?;
+        for (index, peers) in &peers {
+            if let Some(one) = applied.get_mut(index) {
+                one.missing = missing(peers, &absent);
+            }
+        }
         for mut room in rooms {
             room.take(change)?;
         }
-        Ok(applied)
+        Ok(applied.into_values().collect())
+    }
+
+    /// The names among `peers` that are no namespaces which the caller may see.
+    async fn absent<'a>(
+        &self,
+        caller: &Caller,
+        rooms: &[Rooms],
+        peers: &'a [(usize, Vec<Peer>)],
+    ) -> Result<BTreeSet<&'a str>> {
+        let named = peers.iter().flat_map(|(_, peers)| peers);
+        let mut absent: BTreeSet<&str> = named.map(|peer| peer.from_namespace.as_str()).collect();
+        for name in absent.clone() {
+            if self.is_namespace(caller, rooms, name).await? {
+                absent.remove(name);
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Whether there is such a namespace, or is about to be, of a team that the caller may see.
+    async fn is_namespace(&self, caller: &Caller, rooms: &[Rooms], name: &str) -> Result<bool> {
+        let is_standard = |team: &Resource<Team>, role: &str| {
+            team.spec.is_registered() && team.spec.environments.iter().any(|one| one == role)
+        };
+        // The name begins with that of the team whose it is.
+        for (at, _) in name.match_indices('-') {
+            let (team, role) = (&name[..at], &name[at + 1..]);
+            // Others are not even looked for.
+            if !self.sees(caller, team) {
+                continue;
+            }
+            let room = rooms.iter().find(|room| room.team.meta.name == team);
+            let found = if let Some(room) = room {
+                room.position(name).is_some() || is_standard(&room.team, role)
+            } else {
+                let there = self.store.get::<Namespace>(team, name).await?.is_some();
+                let team = self.store.get::<Team>("", team).await?;
+                there || team.is_some_and(|team| is_standard(&team, role))
+            };
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn apply_team(
@@ -119,6 +169,7 @@ impl Teams {
         caller: &Caller,
         change: &mut Change,
         groups: &mut BTreeMap<String, String>,
+        rooms: &mut Vec<Rooms>,
         team: NewTeam,
     ) -> Result<Applied> {
         let name = team.name.clone();
@@ -142,32 +193,34 @@ impl Teams {
                 format!("the group `{group}` is that of team `{other}`, in the same documents");
             let problem = Problem::new("team/group", "group", why);
             let problem = problem.remedy("name another group: each team has its own");
-            let what = format!("team `{name}` cannot be so");
+            let what = format!("team `{name}` is not valid");
             return Err(Error::problems(what, vec![problem]));
         }
-        let outcome = match before {
+        let (outcome, written) = match before {
             Some(there) if there.spec.is_registered() => {
                 if says_what_is(&there.spec, &team.fields) && self.sees(caller, &name) {
-                    Outcome::Unchanged
+                    (ApplyOutcome::Unchanged, None)
                 } else {
                     self.require_change(caller, &there, &team.fields).await?;
                     let changed = self
                         .change_into(change, caller, there, &team.fields)
                         .await?;
-                    changed.map_or(Outcome::Unchanged, |_| Outcome::Changed)
+                    let outcome = changed
+                        .as_ref()
+                        .map_or(ApplyOutcome::Unchanged, |_| ApplyOutcome::Changed);
+                    (outcome, changed)
                 }
             }
             before => {
-                self.onboard_into(change, caller, before, &team).await?;
-                Outcome::Created
+                let team = self.onboard_into(change, caller, before, &team).await?;
+                (ApplyOutcome::Created, Some(team))
             }
         };
-        Ok(Applied {
-            kind: Team::KIND,
-            key: Key::of::<Team>("", &name),
-            name,
-            outcome,
-        })
+        if let Some(written) = written {
+            let is_made = outcome == ApplyOutcome::Created;
+            rooms.push(self.rooms_of_written(written, is_made).await?);
+        }
+        Ok(Applied::of::<Team>("", &name, outcome))
     }
 
     async fn apply_integration(
@@ -181,23 +234,18 @@ impl Teams {
         let wanted = self.wanted(new)?;
         let there = self.store.get::<Integration>("", &name).await?;
         let outcome = if there.is_some_and(|there| there.spec == wanted.spec) {
-            Outcome::Unchanged
+            ApplyOutcome::Unchanged
         } else {
             let (_, was_there) = self
                 .integration_into(change, caller, &name, &wanted, None)
                 .await?;
             if was_there {
-                Outcome::Changed
+                ApplyOutcome::Changed
             } else {
-                Outcome::Created
+                ApplyOutcome::Created
             }
         };
-        Ok(Applied {
-            kind: Integration::KIND,
-            key: Key::of::<Integration>("", &name),
-            name,
-            outcome,
-        })
+        Ok(Applied::of::<Integration>("", &name, outcome))
     }
 
     async fn apply_namespace(
@@ -208,7 +256,8 @@ impl Teams {
         team: &str,
         new: &NewNamespace,
     ) -> Result<Applied> {
-        self.require_create(caller, team, new).await?;
+        let with_team = rooms.iter().any(|one| one.are_made_with(team));
+        self.require_create(caller, team, new, with_team).await?;
         let known = rooms.iter().position(|one| one.team.meta.name == team);
         let index = known.unwrap_or(rooms.len());
         if known.is_none() {
@@ -219,29 +268,48 @@ impl Teams {
             None => {
                 self.room_create_into(change, caller, room, new)?;
                 self.refuse_taken(team, &new.name).await?;
-                Outcome::Created
+                ApplyOutcome::Created
             }
             Some(index) => {
                 self.require_namespace_change(caller, &room.namespaces[index], &new.fields)
                     .await?;
                 if Self::room_change_into(change, caller, room, index, &new.fields)? {
-                    Outcome::Changed
+                    ApplyOutcome::Changed
                 } else {
-                    Outcome::Unchanged
+                    ApplyOutcome::Unchanged
                 }
             }
         };
         Ok(Applied {
-            kind: REQUEST,
-            name: new.name.clone(),
-            outcome,
-            key: Key::of::<Namespace>(team, &new.name),
+            kind: REQUEST.into(),
+            ..Applied::of::<Namespace>(team, &new.name, outcome)
         })
     }
 }
 
 /// The kind of a request for a namespace.
 const REQUEST: &str = "NamespaceRequest";
+
+/// Those of `peers` that are `absent`, in words.
+fn missing(peers: &[Peer], absent: &BTreeSet<&str>) -> Option<String> {
+    let named = peers.iter().map(|peer| peer.from_namespace.as_str());
+    let missing: BTreeSet<&str> = named.filter(|name| absent.contains(name)).collect();
+    let missing: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "namespace {}, which is not there, or not for you to see, and which `allowIngress` names: until it is \
+             there, nobody is let in by that",
+            missing.join(", ")
+        )
+    })
+}
+
+/// The team that a document is about which cannot be read as one.
+fn team_named(document: &Value) -> Option<String> {
+    let is_team = document["kind"].as_str() == Some(Team::KIND);
+    let name = document["metadata"]["name"].as_str();
+    name.filter(|_| is_team).map(str::to_owned)
+}
 
 /// Whether nothing of a team would change.
 fn says_what_is(spec: &crate::model::TeamSpec, fields: &TeamFields) -> bool {
@@ -250,10 +318,11 @@ fn says_what_is(spec: &crate::model::TeamSpec, fields: &TeamFields) -> bool {
     after == *spec
 }
 
-fn read_one(document: &Value, place: &str) -> Result<Read, Problem> {
+/// What one document says; else all that is wrong with it.
+fn read_one(document: &Value, place: &str) -> Result<Read, Vec<Problem>> {
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     if text("kind") == Some(Team::KIND) {
-        let team: Envelope<TeamFields> = shaped(document, place)?;
+        let team: Envelope<TeamFields> = in_full(document, place)?;
         return Ok(Read::Team(NewTeam {
             name: team.metadata.name.to_string(),
             fields: team.spec,
@@ -261,38 +330,41 @@ fn read_one(document: &Value, place: &str) -> Result<Read, Problem> {
     }
     if text("kind") == Some(Integration::KIND) {
         if !document["spec"]["credential"].is_null() {
-            return Err(Problem::new(
+            let problem = Problem::new(
                 "integration/credential",
                 format!("{place}.spec.credential"),
                 "a document that is applied is kept where others read it, and holds no credential",
             )
             .remedy(
                 "leave it out, and give it by `towpath integration set NAME --credential-file FILE`",
-            ));
+            );
+            return Err(vec![problem]);
         }
-        let integration: Envelope<NewIntegration> = shaped(document, place)?;
+        let integration: Envelope<NewIntegration> = in_full(document, place)?;
         let name = integration.metadata.name.to_string();
         return Ok(Read::Integration(name, Box::new(integration.spec)));
     }
     if text("kind") == Some(Tool::KIND) {
-        let tool: Envelope<ToolSpec> = shaped(document, place)?;
+        let tool: Envelope<ToolSpec> = in_full(document, place)?;
         let name = tool.metadata.name.to_string();
         return Ok(Read::Tool(name, Box::new(tool.spec)));
     }
     if text("apiVersion") != Some(REQUEST_API_VERSION) {
-        return Err(Problem::new(
+        let problem = Problem::new(
             "document/api-version",
             format!("{place}.apiVersion"),
             format!("a {REQUEST} is of `{REQUEST_API_VERSION}`"),
         )
-        .remedy(format!("write `apiVersion: {REQUEST_API_VERSION}`")));
+        .remedy(format!("write `apiVersion: {REQUEST_API_VERSION}`"));
+        return Err(vec![problem]);
     }
-    let request: Envelope<NamespaceRequest> = shaped(document, place)?;
+    let request: Envelope<NamespaceRequest> = in_full(document, place)?;
     let spec = request.spec;
     let fields = NamespaceFields {
-        role: None,
+        role: spec.role,
         description: spec.description,
         quota: spec.quota,
+        container_defaults: spec.container_defaults,
         network_policies: spec.network_policies,
     };
     let name = request.metadata.name.to_string();

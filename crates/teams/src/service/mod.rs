@@ -18,10 +18,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
 
-pub use self::{
-    apply::{Applied, Outcome},
-    tools::PersonalCredential,
-};
+pub use self::tools::PersonalCredential;
 use kernel::{Clock, Guard, Store};
 
 use crate::{

@@ -1,11 +1,14 @@
 //! A team's namespaces: those that it asks for, within its allowance, and their quotas.
 
+mod fields;
+
 use kernel::{
     Caller, Change, Error, ErrorKind, Key, Name, NewEvent, Outcome, Problem, Query, Resource,
     Result, anew,
 };
 use serde_json::json;
 
+use self::fields::{fill, says_other_amounts};
 use super::{
     Teams,
     access::{
@@ -13,11 +16,11 @@ use super::{
         of_namespace, of_team,
     },
     differences::differences,
-    offboard::unconfirmed,
+    offboard::{Goes, unconfirmed},
 };
 use crate::{
     api::{NamespaceFields, NewNamespace},
-    model::{Namespace, NamespaceSpec, Quota, Taken, Team},
+    model::{Namespace, NamespaceSpec, Taken, Team},
 };
 
 /// The role of what backs a namespace where nothing is said.
@@ -27,9 +30,18 @@ const DEFAULT_ROLE: &str = "dev";
 pub(super) struct Rooms {
     pub(super) team: Resource<Team>,
     pub(super) namespaces: Vec<Resource<Namespace>>,
+    /// Whether the team itself is written by the same change.
+    is_written: bool,
+    /// Whether it is made by that: whoever may make the team may make what it begins with.
+    is_made: bool,
 }
 
 impl Rooms {
+    /// Whether they are those of `team`, which is made by the same change.
+    pub(super) fn are_made_with(&self, team: &str) -> bool {
+        self.is_made && self.team.meta.name == team
+    }
+
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.namespaces.iter().position(|one| one.meta.name == name)
     }
@@ -75,6 +87,10 @@ impl Rooms {
 
     /// Writes into `change` what is taken of the allowance now.
     pub(super) fn take(&mut self, change: &mut Change) -> Result<()> {
+        if self.is_written {
+            // Nobody takes of it beside this: what is taken its reconciler writes down.
+            return Ok(());
+        }
         let taken = self.taken();
         if self.team.status.taken == taken {
             return change.require(&self.team);
@@ -137,6 +153,24 @@ impl Teams {
                     .remedy(format!("onboard it: `towpath team onboard {team}`"))
             })?,
             namespaces: self.store.list_all(&Query::scope(team)).await?,
+            is_written: false,
+            is_made: false,
+        })
+    }
+
+    /// The rooms of a team that is in the change already which they are to be written with, and whether it is made
+    /// by that.
+    pub(super) async fn rooms_of_written(
+        &self,
+        team: Resource<Team>,
+        is_made: bool,
+    ) -> Result<Rooms> {
+        let query = Query::scope(team.meta.name.as_str());
+        Ok(Rooms {
+            namespaces: self.store.list_all(&query).await?,
+            team,
+            is_written: true,
+            is_made,
         })
     }
 
@@ -147,7 +181,7 @@ impl Teams {
         team: &str,
         new: NewNamespace,
     ) -> Result<Resource<Namespace>> {
-        self.require_create(caller, team, &new).await?;
+        self.require_create(caller, team, &new, false).await?;
         if let Some(role) = &new.fields.role {
             self.refuse_unknown_roles("role", std::slice::from_ref(role))
                 .await?;
@@ -166,24 +200,26 @@ impl Teams {
         .await
     }
 
-    /// Refuses who may not make it.
+    /// Refuses who may not make it. `with_team`: the team is made with it, by whoever was granted that.
     pub(super) async fn require_create(
         &self,
         caller: &Caller,
         team: &str,
         new: &NewNamespace,
+        with_team: bool,
     ) -> Result<()> {
         let role = new.fields.role.as_deref().unwrap_or(DEFAULT_ROLE);
         let target = of_namespace(team, &new.name, role);
-        self.require(caller, NAMESPACE_CREATE, &target, team)
-            .await?;
-        match new.fields.quota {
-            // Another quota than the first is a change of it.
-            Some(quota) if quota != Quota::default() => {
-                self.require(caller, NAMESPACE_QUOTA, &target, team).await
-            }
-            _ => Ok(()),
+        if !with_team {
+            self.require(caller, NAMESPACE_CREATE, &target, team)
+                .await?;
         }
+        // Another quota than the first is a change of it.
+        let first = NamespaceSpec::default();
+        if says_other_amounts(&first, &new.fields) {
+            self.require(caller, NAMESPACE_QUOTA, &target, team).await?;
+        }
+        Ok(())
     }
 
     /// Writes a new namespace into `change`, and among `rooms`.
@@ -273,10 +309,7 @@ impl Teams {
         let target = of_namespace(team, &namespace.meta.name, "");
         self.require(caller, NAMESPACE_CHANGE, &target, team)
             .await?;
-        if fields
-            .quota
-            .is_none_or(|quota| namespace.spec.quota == quota)
-        {
+        if !says_other_amounts(&namespace.spec, fields) {
             return Ok(());
         }
         self.require(caller, NAMESPACE_QUOTA, &target, team).await
@@ -361,11 +394,15 @@ impl Teams {
                 .remedy("take its role out of the team's `environments` first"));
             }
             if confirm != Some(name) {
-                let goes = self.held(team, Some(name)).await?;
+                let goes = Goes {
+                    data: self.held(team, Some(name)).await?,
+                    made: self.made(team, Some(name), true).await?,
+                };
                 let what = format!("namespace `{name}`");
                 return Err(unconfirmed(&what, name, confirm, &goes, None));
             }
-            if namespace.is_deleting() {
+            // One that goes, and waits as what backs it is protected, is told that this goes too.
+            if namespace.is_deleting() && (!unprotects || namespace.spec.include_protected) {
                 return Ok(rooms.namespaces.swap_remove(index));
             }
             let mut change = Change::new().by(caller);
@@ -410,7 +447,7 @@ impl Teams {
         }
         // `a-b-c` is for team `a-b` to have, where there is one.
         let other = self.registry.longest_named(name);
-        if let Some(other) = other.filter(|other| *other != team.meta.name) {
+        if let Some(other) = other.filter(|other| other.len() > team.meta.name.len()) {
             return Err(Error::conflict(format!(
                 "names that begin with `{other}-` are another team's"
             ))
@@ -426,27 +463,4 @@ pub(crate) fn made(team: &str, name: &str, spec: NamespaceSpec) -> Resource<Name
     let labels = &mut namespace.meta.labels;
     labels.insert(kernel::Meta::TEAM.into(), team.into());
     namespace
-}
-
-/// Takes over what is said.
-fn fill(spec: &mut NamespaceSpec, fields: &NamespaceFields) -> Result<()> {
-    if let Some(description) = &fields.description {
-        spec.description.clone_from(description);
-    }
-    if let Some(policies) = &fields.network_policies {
-        for peer in &policies.allow_ingress {
-            Name::new(peer.from_namespace.as_str())?;
-        }
-        spec.network_policies.clone_from(policies);
-    }
-    if let Some(quota) = fields.quota {
-        if let Some(part) = quota.contradiction() {
-            return Err(Error::invalid(format!(
-                "the quota lets more {part} be requested than used"
-            ))
-            .remedy(format!("let limits.{part} be no less than requests.{part}")));
-        }
-        spec.quota = quota;
-    }
-    Ok(())
 }

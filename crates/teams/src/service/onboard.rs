@@ -249,7 +249,7 @@ impl Teams {
             return Ok(());
         }
         Err(Error::problems(
-            format!("team `{name}` cannot be so"),
+            format!("team `{name}` is not valid"),
             problems,
         ))
     }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{
-    Action, Caller, Change, Document, Error, Key, Kind, NewEvent, Outcome as Ended, Page, Query,
-    Resource, Result, Target, anew,
+    Action, Applied, ApplyOutcome, Caller, Change, Document, Error, Kind, NewEvent, Outcome, Page,
+    Query, Resource, Result, Target, anew,
 };
 use serde_json::json;
 
-use super::{Applied, Outcome, Teams, differences::differences};
+use super::{Teams, differences::differences};
 use crate::{
     api::ToolView,
     model::{
@@ -164,15 +164,10 @@ impl Teams {
             return Err(Error::problems(what, problems));
         }
         let outcome = match before {
-            Some(before) if before.spec == spec => Outcome::Unchanged,
+            Some(before) if before.spec == spec => ApplyOutcome::Unchanged,
             before => tool_into(change, caller, &name, before, spec)?,
         };
-        Ok(Applied {
-            kind: Tool::KIND,
-            key: Key::of::<Tool>("", &name),
-            name,
-            outcome,
-        })
+        Ok(Applied::of::<Tool>("", &name, outcome))
     }
 
     /// Whether the caller may say all that differs: who administers a tool says what it is, who answers for a
@@ -229,7 +224,7 @@ impl Teams {
                 tool.key(),
                 tool.spec.owner.team(),
                 caller,
-                Some(Ended::Pass),
+                Some(Outcome::Pass),
                 json!({ "owner": tool.spec.owner }),
             ));
             self.store.commit(change).await.map(drop)
@@ -275,7 +270,7 @@ fn tool_into(
     name: &str,
     before: Option<Resource<Tool>>,
     spec: ToolSpec,
-) -> Result<Outcome> {
+) -> Result<ApplyOutcome> {
     let was_there = before.is_some();
     let mut tool = before.unwrap_or_else(|| Resource::new("", name, spec.clone()));
     let changed = differences(&tool.spec, &spec, &[])?;
@@ -287,10 +282,10 @@ fn tool_into(
     tool.spec = spec;
     let (what, outcome) = if was_there {
         change.spec(&tool)?;
-        ("tool.changed", Outcome::Changed)
+        ("tool.changed", ApplyOutcome::Changed)
     } else {
         change.create(&tool)?;
-        ("tool.created", Outcome::Created)
+        ("tool.created", ApplyOutcome::Created)
     };
     let credentials: BTreeMap<_, _> = tool
         .spec
@@ -303,7 +298,7 @@ fn tool_into(
         tool.key(),
         tool.spec.owner.team(),
         caller,
-        Some(Ended::Pass),
+        Some(Outcome::Pass),
         json!({ "owner": tool.spec.owner, "credentials": credentials, "changed": changed }),
     ));
     Ok(outcome)

@@ -8,6 +8,7 @@ mod support;
 
 mod at_once;
 mod conditions;
+mod leads;
 mod measured;
 mod measured_again;
 mod measured_away;
@@ -19,5 +20,6 @@ mod reconciled;
 mod renamed;
 mod rights;
 mod slow;
+mod synced;
 mod tools;
 mod tools_of_teams;

@@ -235,6 +235,7 @@ async fn a_group_that_was_made_for_a_team_goes_with_it(site: Site) {
     let why = leads("mistyped", Truth::False).await;
     assert!(why.contains("there is no user `nobody`"), "{why}");
     assert!(why.contains("`towpath user set nobody`"), "{why}");
+    site.outside.upstream(&[]);
     site.onboard(lead("foreign", "github:1")).await;
     let why = leads("foreign", Truth::Unknown).await;
     assert!(why.contains("waits for `github:1` to log in"), "{why}");
@@ -396,6 +397,15 @@ async fn what_is_protected_goes_only_by_the_word_of_an_operator(site: Site) {
     back_with(&site.store, "payments-b", true, Some(Uuid::new_v4())).await;
     assert_eq!(end("local:ada", "payments-b").await.0, 403);
     assert_eq!(end("admin", "payments-b").await, (202, json!(true)));
+    // Protected only since it was asked to go.
+    let (name, backing) = ("payments-c", Some(Uuid::new_v4()));
+    let new = json!({ "name": name });
+    assert_eq!(site.ask("local:ada", "POST", path, new).await.0, 202);
+    back_with(&site.store, name, false, backing).await;
+    assert_eq!(end("local:ada", name).await, (202, Value::Null));
+    back_with(&site.store, name, true, backing).await;
+    assert_eq!(end("local:ada", name).await.0, 403);
+    assert_eq!(end("admin", name).await, (202, json!(true)));
 }
 
 async fn what_stays_of_an_offboarded_team_is_said_with_its_reason(site: Site) {

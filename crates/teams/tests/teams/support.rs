@@ -51,6 +51,8 @@ pub(crate) struct Outside {
     pub(crate) lists: Mutex<bool>,
     /// Who has logged in from the upstream, where it lists its groups.
     pub(crate) logged_in: Mutex<BTreeSet<String>>,
+    /// People who are not logged in, and whether the upstream last said that they are in the group.
+    pub(crate) said: Mutex<BTreeMap<String, bool>>,
     /// Who is told by the upstream to have left.
     pub(crate) left: Mutex<BTreeSet<String>>,
     /// Whether the upstream says that it has no such group, whichever it is asked for.

@@ -218,6 +218,25 @@ fn access_reviews_know_every_action() {
     assert_eq!(known, actions(), "crates/server/src/actions.rs");
 }
 
+/// Whoever asks what they may is answered for what there is of every kind.
+#[test]
+fn access_reviews_know_every_kind_of_resource() {
+    let list = fs::read_to_string(root().join("crates/server/src/kinds.rs")).unwrap();
+    let mut unknown = BTreeSet::new();
+    for code in shipped_code() {
+        let named = code.split("const KIND: &'static str = \"").skip(1);
+        unknown.extend(named.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()));
+    }
+    // Records are written in small letters, and are nobody's to ask for.
+    unknown.retain(|kind: &String| kind.starts_with(char::is_uppercase));
+    assert!(unknown.len() > 25, "only {unknown:?}");
+    unknown.retain(|kind| !list.contains(&format!("\"{kind}\",")));
+    assert!(
+        unknown.is_empty(),
+        "crates/server/src/kinds.rs: {unknown:?}"
+    );
+}
+
 #[test]
 fn there_is_one_tls_stack() {
     let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();

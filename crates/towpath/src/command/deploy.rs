@@ -63,7 +63,7 @@ pub(crate) struct Source {
 /// What is changed in workloads before they are sent.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Edits {
-    /// Set a field: `containers.web.image=web:2`. The value is YAML; an empty one removes the field.
+    /// Set a field: `containers.web.image=web:2`. The value is YAML, or text where the field is; an empty one removes it.
     /// With several workloads: `WORKLOAD:PATH=VALUE`
     #[arg(long = "override", value_name = "PATH=VALUE")]
     overrides: Vec<String>,

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use client::{Client, every};
-use delivery::api::{Data, End, EnvironmentChange, NewEnvironment};
+use delivery::{
+    api::{Data, End, EnvironmentChange, NewEnvironment},
+    model::default_team,
+};
 use jiff::Timestamp;
 
 use super::{
@@ -230,6 +233,7 @@ fn choice(environment: &str, names: &[&str], failure: &Failure) -> Option<String
 
 impl Create {
     async fn run(self, context: &Context) -> Result<()> {
+        let team = self.team.clone();
         let new = NewEnvironment {
             name: self.name,
             role: self.role,
@@ -239,7 +243,8 @@ impl Create {
             engine: self.engine,
             labels: self.labels.into_iter().collect(),
         };
-        let environment = context.client()?.create_environment(&new).await?;
+        let client = context.client()?;
+        let environment = client.create_environment(&new).await?;
         context.answer(&environment.document()?, || {
             let spec = &environment.spec;
             let end = spec
@@ -249,6 +254,25 @@ impl Create {
                 "environment {} is made (role {}, engine {}){end}",
                 environment.meta.name, spec.role, spec.engine,
             )
-        })
+        })?;
+        if let Some(team) = team {
+            note_unknown(context, &client, &team, &environment.meta.name).await;
+        }
+        Ok(())
+    }
+}
+
+/// A team that is misspelt looks like one that nobody is in: operators may name any.
+async fn note_unknown(context: &Context, client: &Client, team: &str, environment: &str) {
+    // Where it cannot be asked, the environment is made all the same.
+    let unknown = match client.team(team).await {
+        Ok(found) => !found.spec.is_registered(),
+        Err(error) => error.is_not_found() && team != default_team(),
+    };
+    if unknown {
+        context.say(&format!(
+            "note: no team `{team}` is onboarded: until one is (`towpath team onboard {team}`), only those who \
+             operate the platform may use environment {environment}; `towpath team list` shows the teams"
+        ));
     }
 }

@@ -1,11 +1,13 @@
 //! `towpath get`
 
+use std::collections::BTreeMap;
+
 use catalog::model::StarterKit;
 use clap::Args;
 use delivery::{
     engine::Phase,
     model::{
-        Deployment, Environment, EnvironmentRole, LeftBy, Remnant, ResourceDefinition,
+        Deployment, DeploymentPhase, Environment, EnvironmentRole, Remnant, ResourceDefinition,
         ResourceInstance, Route, Workload,
     },
 };
@@ -78,6 +80,50 @@ pub(crate) async fn show(
 fn typed<K: KernelKind>(documents: Vec<Document>) -> Result<Vec<Resource<K>>> {
     let resources: kernel::Result<Vec<_>> = documents.into_iter().map(Document::typed).collect();
     Ok(resources?)
+}
+
+/// The deployments that a later one has returned from, each with that one and where it returned to. `all` are the
+/// newest first.
+fn returned_from(all: &[Resource<Deployment>]) -> BTreeMap<&str, (&str, &str)> {
+    let mut left = BTreeMap::new();
+    for (n, back) in all.iter().enumerate() {
+        let Some(to) = back.spec.rollback_to.as_deref() else {
+            continue;
+        };
+        let shares = |one: &&Resource<Deployment>| {
+            let mut workloads = one.spec.workloads.keys();
+            one.status.phase.is_good()
+                && workloads.any(|name| back.spec.workloads.contains_key(name))
+        };
+        let before = all[n + 1..].iter().find(shares);
+        if let Some(before) =
+            before.filter(|one| back.status.phase.is_good() && one.meta.name != to)
+        {
+            left.insert(before.meta.name.as_str(), (back.meta.name.as_str(), to));
+        }
+    }
+    left
+}
+
+/// What a deployment returned to, what was returned to from it, and why it was made.
+fn became(deployment: &Resource<Deployment>, left: Option<&(&str, &str)>) -> String {
+    let Resource { spec, status, .. } = deployment;
+    let mut parts = Vec::new();
+    parts.extend(
+        spec.rollback_to
+            .as_ref()
+            .map(|to| format!("returns to {to}")),
+    );
+    if status.phase == DeploymentPhase::RolledBack {
+        let to = status
+            .failure
+            .as_ref()
+            .and_then(|why| why.returned_to.as_ref());
+        parts.push(to.map_or_else(|| "rolled back".into(), |to| format!("rolled back to {to}")));
+    }
+    parts.extend(left.map(|(by, to)| format!("rolled back to {to} by {by}")));
+    parts.extend(Some(one_line(&spec.message)).filter(|message| !message.is_empty()));
+    parts.join(". ")
 }
 
 /// The table of a kind.
@@ -164,18 +210,16 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
             let mut deployments = typed::<Deployment>(documents)?;
             // Newest first: names are counted, and would sort as text.
             deployments.sort_by_key(|d| std::cmp::Reverse(d.meta.uid));
-            let rows = deployments.into_iter().map(|d| {
+            let left = returned_from(&deployments);
+            let rows = deployments.iter().map(|d| {
                 let workloads: Vec<&str> = d.spec.workloads.keys().map(String::as_str).collect();
                 [
                     d.meta.name.clone(),
-                    describe::phase(&d).into(),
+                    describe::phase(d).into(),
                     workloads.join(","),
                     quantity::age(d.meta.created, now),
                     d.spec.requested_by.clone(),
-                    match &d.spec.rollback_to {
-                        Some(to) => format!("returns to {to}. {}", one_line(&d.spec.message)),
-                        None => one_line(&d.spec.message),
-                    },
+                    became(d, left.get(d.meta.name.as_str())),
                 ]
             });
             let head = [
@@ -243,12 +287,8 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
             table(head, rows.collect(), &nothing)
         }
         Kind::Remnants => {
-            let place = |left: LeftBy| match left.listed_as {
-                Some(listed_as) => format!("{} {listed_as}", left.provisioner),
-                None => left.provisioner,
-            };
             let rows = typed::<Remnant>(documents)?.into_iter().map(|r| {
-                let left_by: Vec<_> = r.spec.left_by.into_iter().map(place).collect();
+                let left_by: Vec<_> = r.spec.left_by.iter().map(ToString::to_string).collect();
                 [
                     r.meta.name,
                     format!("{}/{}", r.spec.environment, r.spec.node),
@@ -299,4 +339,63 @@ fn rows(kind: Kind, documents: Vec<Document>, now: Timestamp) -> Result<String> 
         // These have no documents that could be listed here.
         Kind::Revisions | Kind::Policies => nothing,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn deployment(number: u8, spec: &Value, status: Value) -> Document {
+        let mut whole = json!({
+            "workloads": { "notes": {
+                "apiVersion": "score.dev/v1b1", "metadata": { "name": "notes" },
+                "containers": { "main": { "image": "notes:1" } },
+            } },
+            "releases": {}, "graph": { "nodes": {}, "workloads": {} },
+            "plan": {
+                "resources": {}, "workloads": {}, "routesAdded": [], "routesRemoved": [], "warnings": [],
+                "held": [],
+            },
+            "decision": { "allowed": true, "policies": [] },
+            "requestedBy": "local-admin", "correlation": "01890000-0000-7000-8000-0000000000cc",
+            "claims": {}, "timeoutSeconds": 300,
+        });
+        for (field, value) in spec.as_object().unwrap() {
+            whole[field] = value.clone();
+        }
+        let mut meta = kernel::Meta::new("dev", format!("d-{number}"));
+        meta.uid = uuid::Uuid::from_u128(number.into());
+        meta.revision = 1;
+        Document {
+            kind: Deployment::KIND.into(),
+            meta,
+            spec: whole,
+            status,
+        }
+    }
+
+    #[test]
+    fn a_deployment_that_was_rolled_back_says_to_what() {
+        let good = || json!({ "phase": "succeeded" });
+        let failed = json!({ "phase": "rolled-back", "failure": {
+            "step": "observe", "subject": "workload notes", "message": "it ends", "returnedTo": "d-1",
+        }});
+        let all = vec![
+            deployment(1, &json!({}), good()),
+            deployment(2, &json!({ "message": "try" }), failed),
+            deployment(3, &json!({ "message": "again" }), good()),
+            deployment(4, &json!({ "rollbackTo": "d-1" }), good()),
+        ];
+        let text = rows(Kind::Deployments, all, Timestamp::now()).unwrap();
+        let told = |name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split("local-admin").last().unwrap().trim()
+        };
+        assert_eq!(told("d-1"), "-");
+        assert_eq!(told("d-2"), "rolled back to d-1. try");
+        assert_eq!(told("d-3"), "rolled back to d-1 by d-4. again");
+        assert_eq!(told("d-4"), "returns to d-1");
+    }
 }

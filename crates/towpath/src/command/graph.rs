@@ -47,7 +47,7 @@ impl Graph {
         self.edits.need_a_workload(!self.files.is_empty())?;
         if matches!(self.format, Form::Dot | Form::Svg) && context.global.output != Format::Text {
             return Err(Failure::usage(
-                "`--format` draws for people, and `--output` gives the graph to programs: both cannot be",
+                "`--format` draws for people, and `--output` gives the graph to programs: they exclude each other",
             )
             .remedy("leave one of them out"));
         }

@@ -6,6 +6,7 @@ use kernel::Document;
 use serde_json::{Value, json};
 
 use crate::{
+    cli::Confirm,
     context::Context,
     failure::{Failure, Result},
     render::table::table,
@@ -45,9 +46,13 @@ pub(crate) enum Group {
         users: Vec<String>,
     },
     /// Remove a group
+    ///
+    /// If it is a team's, --confirm is required, since its people lose their access with it.
     Delete {
         /// The group
         name: String,
+        #[command(flatten)]
+        confirm: Confirm,
     },
 }
 
@@ -78,8 +83,9 @@ impl Group {
                 }
                 told(context, &client.group(&name).await?)
             }
-            Self::Delete { name } => {
-                client.delete_group(&name).await?;
+            Self::Delete { name, confirm } => {
+                // Whose access ends with it the platform says where it is not confirmed.
+                client.delete_group(&name, confirm.given()).await?;
                 context.answer(&json!({ "deleted": name }), || {
                     format!("group {name} is gone")
                 })

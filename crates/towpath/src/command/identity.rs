@@ -1,13 +1,18 @@
 //! `towpath identity`
 
+mod admin_binding;
 mod authentication;
 mod keys;
 
 use clap::Subcommand;
 use client::{Departure, PersonalCredential, PersonalSession};
-use jiff::Timestamp;
+use serde_json::Value;
 
-use crate::{context::Context, failure::Result, render::table::table};
+use crate::{
+    context::{Context, Format},
+    failure::Result,
+    render::{document, quantity, table::table},
+};
 
 /// Manage the identity provider: its keys, who trusts it, and which automation depends on a person
 #[derive(Debug, Subcommand)]
@@ -29,6 +34,7 @@ pub(crate) enum Identity {
     #[command(subcommand)]
     Keys(keys::Keys),
     AuthenticationConfiguration(authentication::AuthenticationConfiguration),
+    AdminBinding(admin_binding::AdminBinding),
 }
 
 impl Identity {
@@ -36,6 +42,7 @@ impl Identity {
         let subject = match self {
             Self::Keys(keys) => return keys.run(context).await,
             Self::AuthenticationConfiguration(wanted) => return wanted.run(context).await,
+            Self::AdminBinding(wanted) => return wanted.run(context),
             Self::Automation { subject } => subject,
         };
         let client = context.client()?;
@@ -56,6 +63,16 @@ impl Identity {
     }
 }
 
+/// Prints a document that another program reads: as YAML, where JSON is not wanted.
+fn print(context: &Context, written: &Value) -> Result<()> {
+    match context.global.output {
+        Format::Json => context.answer(written, String::new),
+        Format::Text | Format::Yaml => {
+            context.print(document::text(Format::Yaml, written).trim_end())
+        }
+    }
+}
+
 fn text(departure: &Departure) -> String {
     format!(
         "Ends with {}:\n{}\n\n{}",
@@ -70,7 +87,13 @@ pub(crate) fn left_behind(departure: &Departure) -> String {
     let keys = departure
         .seen
         .iter()
-        .map(|key| [key.account.clone(), key.key.clone(), time(key.drawn)])
+        .map(|key| {
+            [
+                key.account.clone(),
+                key.key.clone(),
+                quantity::local(key.drawn),
+            ]
+        })
         .collect();
     let told = departure
         .told
@@ -78,8 +101,11 @@ pub(crate) fn left_behind(departure: &Departure) -> String {
         .map(|one| {
             [
                 one.kind.clone(),
-                format!("{}/{}", one.scope, one.name),
-                time(one.at),
+                match one.scope.as_str() {
+                    "" => one.name.clone(),
+                    scope => format!("{scope}/{}", one.name),
+                },
+                quantity::local(one.at),
             ]
         })
         .collect();
@@ -91,7 +117,7 @@ pub(crate) fn left_behind(departure: &Departure) -> String {
                 made.kind.clone(),
                 made.name.clone(),
                 made.team.clone(),
-                time(made.at),
+                quantity::local(made.at),
             ]
         })
         .collect();
@@ -108,7 +134,7 @@ pub(crate) fn left_behind(departure: &Departure) -> String {
                 one.name.clone(),
                 team.to_owned(),
                 one.url.clone(),
-                time(one.at),
+                quantity::local(one.at),
             ]
         })
         .collect();
@@ -146,9 +172,9 @@ fn sessions(sessions: &[PersonalSession], nothing: &str) -> String {
             [
                 session.subject.clone(),
                 session.client.clone(),
-                time(session.began),
-                time(session.ends),
-                session.automation.map(time).unwrap_or_default(),
+                quantity::local(session.began),
+                quantity::local(session.ends),
+                session.automation.map(quantity::local).unwrap_or_default(),
             ]
         })
         .collect();
@@ -157,10 +183,6 @@ fn sessions(sessions: &[PersonalSession], nothing: &str) -> String {
         rows,
         nothing,
     )
-}
-
-fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 fn unknown(unknown: &[String]) -> String {

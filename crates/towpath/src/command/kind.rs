@@ -153,7 +153,7 @@ impl Kind {
     /// Revisions stand below a definition, and policies are no resources: `get` and `describe` have their own
     /// way with them.
     fn stands_apart(self) -> Failure {
-        Failure::usage(format!("a {} is not shown so", self.word())).remedy(
+        Failure::usage(format!("a {} is shown by other commands", self.word())).remedy(
             "use `towpath get revisions NAME`, `towpath describe definition NAME --revision N`, \
              `towpath get policies` or `towpath describe policy NAME`",
         )

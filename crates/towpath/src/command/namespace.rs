@@ -5,7 +5,7 @@ use client::every;
 use kernel::Resource;
 use teams::{
     api::{NamespaceFields, NewNamespace},
-    model::{Amounts, Cpu, Memory, Quota},
+    model::{AmountsFields, Cpu, Memory, QuotaFields},
 };
 
 use super::{delete::gone, deploy::Wait};
@@ -16,11 +16,19 @@ use crate::{
     render,
 };
 
-/// List, make and remove a team's namespaces, and change their quotas
+/// List, show, make and remove a team's namespaces, and change their quotas
 #[derive(Debug, Subcommand)]
 pub(crate) enum Namespace {
     /// List a team's namespaces, and how much of each quota is requested
     List {
+        #[command(flatten)]
+        team: TeamArg,
+    },
+    /// Show a namespace: how much of its quota is requested, what counts for containers that do not say what they need,
+    /// and who may reach it
+    Show {
+        /// The namespace
+        name: String,
         #[command(flatten)]
         team: TeamArg,
     },
@@ -90,6 +98,10 @@ impl Namespace {
                     render::teams::namespaces(&all)
                 })
             }
+            Self::Show { name, team } => {
+                let found = client.namespace(&team.team, &name).await?;
+                context.answer(&found.document()?, || render::teams::namespace(&found))
+            }
             Self::Create {
                 name,
                 team,
@@ -115,14 +127,12 @@ impl Namespace {
                 cpu_limit,
                 memory_limit,
             } => {
-                let before = client.namespace(&team.team, &name).await?.spec.quota;
-                let amounts = |of: Amounts, cpu: Option<Cpu>, memory: Option<Memory>| Amounts {
-                    cpu: cpu.unwrap_or(of.cpu),
-                    memory: memory.unwrap_or(of.memory),
-                };
-                let quota = Quota {
-                    requests: amounts(before.requests, cpu, memory),
-                    limits: amounts(before.limits, cpu_limit, memory_limit),
+                let quota = QuotaFields {
+                    requests: AmountsFields { cpu, memory },
+                    limits: AmountsFields {
+                        cpu: cpu_limit,
+                        memory: memory_limit,
+                    },
                 };
                 let fields = NamespaceFields {
                     quota: Some(quota),

@@ -1,6 +1,7 @@
 //! `towpath plan`
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::deploy::{Source, Target, advised, unready};
 use crate::{
@@ -47,7 +48,7 @@ pub(crate) async fn of(context: &Context, environment: &str, request: &Request) 
         Err(error) => return Err(advised(&client, request.failure(error)).await),
     };
     request.place(&mut answer.plan);
-    context.answer(&answer, || render::plan::text(&answer))?;
+    context.answer(&answer, || render::plan::text(&answer, Timestamp::now()))?;
     if answer.decision.allowed {
         Ok(())
     } else {

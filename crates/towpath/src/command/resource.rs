@@ -3,7 +3,10 @@
 mod dump;
 
 use clap::Subcommand;
-use delivery::api::{Data, ResourceOutputs};
+use delivery::{
+    api::{Data, ResourceOutputs},
+    model::ResourceInstance,
+};
 
 use super::{
     delete::{gone, require_consent},
@@ -22,6 +25,8 @@ pub(crate) enum Resource {
         environment: EnvironmentArg,
     },
     /// Give a resource new credentials; workloads that use them are restarted
+    ///
+    /// A resource without secret outputs has none, and is refused.
     Rotate {
         /// The resource's name, as `towpath resource list` gives it
         name: String,
@@ -106,12 +111,7 @@ impl Resource {
                         Ok(done.then_some(resource))
                     })
                     .await?;
-                context.answer(&ready.document()?, || {
-                    format!(
-                        "{name} has new credentials (rotation {}); the earlier ones end once every workload has taken the new",
-                        ready.status.rotation,
-                    )
-                })
+                context.answer(&ready.document()?, || rotated(&name, &asked, &ready))
             }
             Self::Outputs {
                 name,
@@ -166,6 +166,25 @@ impl Resource {
             }
         }
     }
+}
+
+/// What came of a rotation: a program, or a template, may give what it gave before.
+fn rotated(
+    name: &str,
+    before: &kernel::Resource<ResourceInstance>,
+    now: &kernel::Resource<ResourceInstance>,
+) -> String {
+    let rotation = now.status.rotation;
+    let digest = &now.status.outputs_digest;
+    if !digest.is_empty() && *digest == before.status.outputs_digest {
+        return format!(
+            "{name} was provisioned anew (rotation {rotation}) and has the credentials of before: what makes it draws \
+             no others"
+        );
+    }
+    format!(
+        "{name} has new credentials (rotation {rotation}); the earlier ones end once every workload has taken the new"
+    )
 }
 
 fn text(outputs: &ResourceOutputs) -> String {

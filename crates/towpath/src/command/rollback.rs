@@ -17,7 +17,7 @@ use crate::{
 ///
 /// A rollback is a new deployment with the workloads and the definition revisions of the earlier
 /// one. Data stays as it is. A second rollback returns to where the first came from: `--to` goes
-/// further back.
+/// further back. A rollback to what already runs is refused (exit code 6), and nothing is changed.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath rollback\n  towpath rollback notes --env qa\n  towpath rollback --to d-3"

@@ -1,9 +1,13 @@
 //! `towpath team`
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand};
 use client::{Client, SubscriptionsOf, every};
+use jiff::Timestamp;
 use kernel::Resource;
 use teams::{
     api::{Members, NewTeam, Offboard, TeamFields},
@@ -171,10 +175,11 @@ pub(crate) struct OffboardArgs {
     include: Option<String>,
 }
 
-/// Onboard the teams of a teams.json or teams.yaml; those that exist stay as they are
+/// Onboard the teams of a teams.json or teams.yaml, with their namespaces; those that exist stay as they are
 ///
-/// The file holds a list of teams, or `teams` with such a list. Environments that a team has already are adopted, not
-/// made anew.
+/// The file holds a list of teams, or `teams` with such a list. A team may have `namespaces`: those beside the standard
+/// ones, each a name, or a `name` with what a NamespaceRequest says. Environments that a team has already are adopted,
+/// not made anew.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  towpath team import -f teams.json")]
 pub(crate) struct Import {
@@ -183,15 +188,47 @@ pub(crate) struct Import {
     file: PathBuf,
 }
 
-/// Takes out of `documents` what they say of those of `teams` that are registered: these stay as they are.
-fn say_nothing_of(teams: &[Resource<Kind>], documents: &mut [serde_json::Value]) {
+/// Takes out of `documents` what they say of those of `teams` that are registered, and of the namespaces that these
+/// have: both stay as they are.
+async fn say_nothing_of(
+    client: &Client,
+    teams: &[Resource<Kind>],
+    documents: &mut [serde_json::Value],
+) -> Result<()> {
+    let mut namespaces: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for document in documents {
-        let name = document["metadata"]["name"].as_str().unwrap_or_default();
-        let there = |team: &Resource<Kind>| team.meta.name == name && team.spec.is_registered();
-        if document["kind"] == "Team" && teams.iter().any(there) {
+        let text = |pointer| {
+            document
+                .pointer(pointer)
+                .and_then(serde_json::Value::as_str)
+        };
+        let name = text("/metadata/name").unwrap_or_default().to_owned();
+        let is_request = text("/kind") == Some(input::NAMESPACE_REQUEST);
+        let is_team = text("/kind") == Some("Team");
+        let team = match text("/spec/team") {
+            Some(team) if is_request => team.to_owned(),
+            _ => name.clone(),
+        };
+        let there = |there: &Resource<Kind>| there.meta.name == team && there.spec.is_registered();
+        if !teams.iter().any(there) {
+            continue;
+        }
+        if is_team {
             document["spec"] = serde_json::json!({});
+        } else if is_request {
+            let there = match namespaces.entry(team.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let all = every(async |page| client.namespaces(&team, &page).await).await?;
+                    unknown.insert(all.into_iter().map(|one| one.meta.name).collect())
+                }
+            };
+            if there.contains(&name) {
+                document["spec"] = serde_json::json!({ "team": team });
+            }
         }
     }
+    Ok(())
 }
 
 fn team_type(text: &str) -> std::result::Result<TeamType, String> {
@@ -220,7 +257,9 @@ impl Team {
                 } else {
                     vec![]
                 };
-                context.answer(&team.document()?, || render::teams::one(&team, &namespaces))
+                context.answer(&team.document()?, || {
+                    render::teams::one(&team, &namespaces, Timestamp::now())
+                })
             }
             Self::Onboarding(onboarding) => onboarding.run(context).await,
             Self::Interaction(interaction) => interaction.run(context).await,
@@ -236,7 +275,7 @@ impl Team {
                 let mut input = input::documents(&[import.file])?;
                 let client = context.client()?;
                 let teams = every(async |page| client.teams(&page).await).await?;
-                say_nothing_of(&teams, &mut input.ours);
+                say_nothing_of(&client, &teams, &mut input.ours).await?;
                 apply::ours(context, input, false).await
             }
         }
@@ -270,7 +309,9 @@ impl Onboard {
             })
             .await?;
         }
-        context.answer(&team.document()?, || render::teams::one(&team, &[]))?;
+        context.answer(&team.document()?, || {
+            render::teams::one(&team, &[], Timestamp::now())
+        })?;
         // Whoever mistypes a lead has a team that nobody leads, and would look for it in a table.
         let leads = team.status.conditions.iter();
         let leads = leads.filter(|one| one.kind == Condition::LEADS && one.status != Truth::True);
@@ -296,8 +337,8 @@ impl Change {
             ..TeamFields::default()
         };
         if fields == TeamFields::default() && self.allowance.is_empty() {
-            return Err(Failure::usage("nothing is said that is to change")
-                .remedy("see what can be: `towpath team change --help`"));
+            return Err(Failure::usage("there is nothing to change")
+                .remedy("see what can be changed: `towpath team change --help`"));
         }
         let client = context.client()?;
         let team = if self.allowance.is_empty() {
@@ -315,7 +356,9 @@ impl Change {
             };
             retry_on_conflict(read, write).await?
         };
-        context.answer(&team.document()?, || render::teams::one(&team, &[]))
+        context.answer(&team.document()?, || {
+            render::teams::one(&team, &[], Timestamp::now())
+        })
     }
 }
 
@@ -391,8 +434,9 @@ impl OffboardArgs {
         let team = context.client()?.offboard_team(name, &how).await?;
         context.answer(&team.document()?, || {
             format!(
-                "nobody has the rights of team {name} any more, you neither, and what is its goes\n\
-                 `towpath team show {name}` tells managers and operators what remains, and why"
+                "team {name} is offboarded: nobody has its rights any more, not even you, and everything that belongs \
+                 to it is being removed\n\
+                 managers and operators can see what is left, and why: `towpath team show {name}`"
             )
         })
     }

@@ -205,9 +205,6 @@ fn kept(credential: &ToolCredential) -> String {
 }
 
 fn ends(credential: &ToolCredential, now: Timestamp) -> String {
-    match credential.expires {
-        Some(at) if at > now => format!("{} ({})", quantity::local(at), quantity::until(at, now)),
-        Some(at) => quantity::local(at),
-        None => String::new(),
-    }
+    let expires = credential.expires.map(|at| quantity::end(at, now));
+    expires.unwrap_or_default()
 }

@@ -27,9 +27,10 @@ use crate::{
 
 /// Run a platform in the foreground
 ///
-/// All its state is kept in the data directory. It needs nothing else installed: it uses a database server that a
-/// workload needs if it finds one, and otherwise starts one itself. Ctrl-C stops it; workloads go on, and are found
-/// again at the next start.
+/// All its state is kept in the data directory; servers that it starts as root may have their files below
+/// /var/lib/towpath, and a note in the data directory says where. It needs nothing else installed: it uses a database
+/// server that a workload needs if it finds one, and otherwise starts one itself. Ctrl-C stops it; workloads go on,
+/// and are found again at the next start.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  towpath up\n  towpath up --data ./towpath-data --listen 127.0.0.1:8070\n  towpath up --store postgres://towpath@db.example.com/towpath --domain apps.example.com\n\nThe log goes to standard error; RUST_LOG=debug says more, -o json writes it as JSON."

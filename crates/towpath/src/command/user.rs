@@ -103,8 +103,8 @@ impl Set {
             return Ok(());
         }
         Err(Failure::from(missing).remedy(format!(
-            "`towpath user list` names those that there are; to make a user, add --password, or make them \
-             first: `towpath user set {}`",
+            "`towpath user list` shows the users; to make a new one, add --password, or make them first: \
+             `towpath user set {}`",
             self.name
         )))
     }

@@ -35,6 +35,18 @@ struct Document {
     called: String,
 }
 
+impl Document {
+    /// The path `path` as it is in the file: one of a list of teams has no `spec` and no `metadata` there.
+    fn written<'p>(&self, path: &'p str) -> &'p str {
+        if self.below.is_empty() || self.below.starts_with("items.") {
+            return path;
+        }
+        let below = ["spec.", "metadata."].into_iter();
+        let mut below = below.filter_map(|above| path.strip_prefix(above));
+        below.next().unwrap_or(path)
+    }
+}
+
 impl Places {
     /// Takes a file in, and answers its number.
     pub(super) fn file(&mut self, name: &str, bytes: &[u8], documents: usize) -> usize {
@@ -77,11 +89,8 @@ impl Places {
                 continue;
             };
             let file = &self.files[document.file];
-            let within = [&document.below, &path].into_iter();
-            let within: Vec<&str> = within
-                .map(String::as_str)
-                .filter(|p| !p.is_empty())
-                .collect();
+            let within = [document.below.as_str(), document.written(&path)].into_iter();
+            let within: Vec<&str> = within.filter(|p| !p.is_empty()).collect();
             let below = within.join(".");
             problem.location = if problem.rule == UNKNOWN_FIELD {
                 file.places.locate_name(document.index, &below)

@@ -5,13 +5,13 @@ use std::time::Duration;
 use teams::api::{MemberOnboarding, Onboarding, OnboardingOverview, People, Reached, Spread};
 
 use super::{
-    quantity::took,
+    quantity::{local, took},
     table::{fields, table},
 };
 
 /// One team, and its people as far as they are told.
 pub(crate) fn one(onboarding: &Onboarding) -> String {
-    let asked = onboarding.asked.map(|at| at.to_string());
+    let asked = onboarding.asked.map(local);
     let mut text = fields(&[
         ("team", onboarding.team.clone()),
         ("asked for", asked.unwrap_or_default()),
@@ -48,7 +48,9 @@ pub(crate) fn all(overview: &OnboardingOverview) -> String {
     let rows = told.into_iter();
     let rows = rows.filter_map(|(what, of)| of.map(|of| spread(what, of)));
     let rows = rows.collect();
-    let since = overview.since.map(|since| format!(" since {since}"));
+    let since = overview
+        .since
+        .map(|since| format!(" since {}", local(since)));
     let count = match teams.count {
         1 => "1 team".to_owned(),
         count => format!("{count} teams"),
@@ -92,7 +94,7 @@ fn people(people: &People) -> String {
 
 fn each(members: &[MemberOnboarding]) -> String {
     let rows = members.iter().map(|one| {
-        let joined = one.joined.map(|at| at.to_string());
+        let joined = one.joined.map(local);
         [
             one.subject.clone(),
             joined.unwrap_or_else(|| "unknown".into()),
@@ -124,7 +126,7 @@ fn spread(what: &str, of: &Spread) -> [String; 6] {
 fn after(reached: Option<&Reached>) -> String {
     reached.map_or_else(String::new, |reached| match reached.seconds {
         Some(after) => format!("after {}", seconds(after)),
-        None => format!("at {}", reached.at),
+        None => format!("at {}", local(reached.at)),
     })
 }
 
@@ -158,6 +160,12 @@ mod tests {
             "unknown": ["when one of its people came: before that was kept"],
         });
         let onboarding = serde_json::from_value(onboarding).expect("an answer");
-        insta::assert_snapshot!(one(&onboarding));
+        let mut text = one(&onboarding);
+        // Wherever the test runs.
+        for time in ["2029-01-01 00:00:00", "2029-01-01 00:01:30"] {
+            let at = format!("{time}Z").parse().expect("a time");
+            text = text.replace(&local(at), time);
+        }
+        insta::assert_snapshot!(text);
     }
 }

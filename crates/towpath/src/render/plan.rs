@@ -3,16 +3,36 @@
 use std::fmt::Write as _;
 
 use delivery::{
-    api::PlanAnswer,
+    api::{EnvironmentStep, PlanAnswer},
     plan::{Action, Plan},
     verify::{Decision, Finding},
 };
+use jiff::Timestamp;
+
+use super::quantity;
 
 /// The plan and what policy says of it.
-pub(crate) fn text(answer: &PlanAnswer) -> String {
-    let mut text = changes(&answer.plan);
+pub(crate) fn text(answer: &PlanAnswer, now: Timestamp) -> String {
+    let step = answer.environment.as_ref();
+    let mut text = step.map_or_else(String::new, |step| environment(step, now));
+    text.push_str(&changes(&answer.plan));
     text.push_str(&decision(&answer.decision));
     text
+}
+
+/// The environment that the deployment makes, or whose end it moves.
+fn environment(step: &EnvironmentStep, now: Timestamp) -> String {
+    let end = match step.expires {
+        Some(time) => format!("ends {}", quantity::until(time, now)),
+        None => "does not end by itself".to_owned(),
+    };
+    format!(
+        "{} environment {}  role {}, team {}, {end}\n",
+        sign(step.action),
+        step.name,
+        step.role,
+        step.team
+    )
 }
 
 /// The difference from what runs. What stays as it is, is only counted.
@@ -181,6 +201,7 @@ mod tests {
             remedy: Some("name it as IMAGE@sha256:...".into()),
         };
         let answer = PlanAnswer {
+            environment: None,
             plan,
             decision: Decision {
                 allowed: false,
@@ -191,7 +212,28 @@ mod tests {
             graph: delivery::model::Graph::default(),
             policy_input: serde_json::Value::Null,
         };
-        insta::assert_snapshot!(text(&answer));
+        insta::assert_snapshot!(text(&answer, Timestamp::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn an_environment_that_is_made_is_said() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut step = EnvironmentStep {
+            action: Action::Add,
+            name: "pr-42".into(),
+            role: "ephemeral".into(),
+            team: "payments".into(),
+            expires: Some(now + jiff::SignedDuration::from_hours(8)),
+        };
+        assert_eq!(
+            environment(&step, now),
+            "  + environment pr-42  role ephemeral, team payments, ends in 8h\n"
+        );
+        (step.action, step.expires) = (Action::Change, None);
+        assert_eq!(
+            environment(&step, now),
+            "  ~ environment pr-42  role ephemeral, team payments, does not end by itself\n"
+        );
     }
 
     #[test]

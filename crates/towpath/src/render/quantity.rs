@@ -118,6 +118,14 @@ pub(crate) fn local(time: Timestamp) -> String {
     rounded.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// When something ends, and how far off that is; where it has ended, when.
+pub(crate) fn end(at: Timestamp, now: Timestamp) -> String {
+    if at <= now {
+        return local(at);
+    }
+    format!("{} ({})", local(at), until(at, now))
+}
+
 /// CPU in cores: `0.25`, `2`.
 pub(crate) fn cores(millis: u64) -> String {
     let text = format!("{}.{:03}", millis / 1000, millis % 1000);

@@ -122,7 +122,7 @@ fn cloned(summary: &EnvironmentSummary) -> String {
 
 fn removal(summary: &EnvironmentSummary) -> String {
     if !summary.deleting {
-        return String::new();
+        return summary.message.clone();
     }
     if summary.remaining.is_empty() {
         return "asked for".into();
@@ -308,6 +308,7 @@ mod tests {
             expires: None,
             deleting: false,
             remaining: vec![],
+            message: String::new(),
             cloned_from: None,
             pins: vec![],
             workloads: vec![
@@ -376,6 +377,18 @@ mod tests {
             pin("gone", None),
         ];
         insta::assert_snapshot!(line(&clone), @"Cloned from  prod, with 3 definitions as they were then: changed@1 (newest: 3), gone@1 (deleted since)");
+    }
+
+    #[test]
+    fn an_environment_that_stays_although_its_time_is_over_says_why() {
+        let now = "2025-01-01T05:00:00Z".parse().unwrap();
+        let mut held = summary();
+        held.message = "its time is over, and it stays".into();
+        let text = environment(&held, now);
+        assert!(
+            text.contains("Removal      its time is over, and it stays\n"),
+            "{text}"
+        );
     }
 
     #[test]

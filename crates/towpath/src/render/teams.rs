@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use kernel::Resource;
 use teams::{
     api::{Members, SourceState},
-    model::{Interaction, Namespace, Quota, Team, Truth, Usage},
+    model::{Amounts, Interaction, Namespace, NetworkPolicies, Quota, Team, Truth, Usage},
 };
 
-use super::table::{fields, table};
+use super::{
+    quantity,
+    table::{fields, table},
+};
 
 /// A kebab-case word of the API.
 fn word(value: &impl serde::Serialize) -> String {
@@ -35,7 +39,7 @@ pub(crate) fn list(teams: &[Resource<Team>]) -> String {
 }
 
 /// One team: what it is, what it waits for, what it may take, and its namespaces as far as they are given.
-pub(crate) fn one(team: &Resource<Team>, rooms: &[Resource<Namespace>]) -> String {
+pub(crate) fn one(team: &Resource<Team>, rooms: &[Resource<Namespace>], now: Timestamp) -> String {
     let spec = &team.spec;
     let mut text = fields(&[
         ("team", team.meta.name.clone()),
@@ -75,7 +79,7 @@ pub(crate) fn one(team: &Resource<Team>, rooms: &[Resource<Namespace>]) -> Strin
     }
     if !spec.interactions.is_empty() {
         text.push('\n');
-        text.push_str(&interactions(&spec.interactions, ""));
+        text.push_str(&interactions(&spec.interactions, "", now));
         text.push('\n');
     }
     for left in &team.status.remaining {
@@ -109,9 +113,9 @@ fn allowance(team: &Resource<Team>) -> String {
 }
 
 /// How a team works with others, a line each.
-pub(crate) fn interactions(all: &[Interaction], nothing: &str) -> String {
+pub(crate) fn interactions(all: &[Interaction], nothing: &str, now: Timestamp) -> String {
     let rows = all.iter().map(|one| {
-        let until = one.expires.map(|at| at.to_string());
+        let until = one.expires.map(|at| quantity::end(at, now));
         [
             one.with.clone(),
             word(&one.mode),
@@ -179,6 +183,42 @@ pub(crate) fn members(members: &Members) -> String {
     table(["who", "right", "source", "note"], rows, "nobody")
 }
 
+/// One namespace: what it is for, what counts for its containers by default, who may reach it, and what of its quota
+/// is asked for.
+pub(crate) fn namespace(one: &Resource<Namespace>) -> String {
+    let (spec, status) = (&one.spec, &one.status);
+    let amounts = |of: &Amounts| format!("{} cpu, {} memory", of.cpu, of.memory);
+    let defaults = spec.defaults();
+    let mut by_default = format!("requests {}", amounts(&defaults.requests));
+    if let Some(limits) = &defaults.limits {
+        by_default.push_str(&format!("; limits {}", amounts(limits)));
+    }
+    let mut text = fields(&[
+        ("namespace", one.meta.name.clone()),
+        ("team", one.meta.scope.clone()),
+        ("about", spec.description.clone()),
+        ("hosts", status.hosts.clone()),
+        ("by default", by_default),
+        ("let in", let_in(&spec.network_policies)),
+    ]);
+    text.push('\n');
+    text.push_str(&namespaces(std::slice::from_ref(one)));
+    text
+}
+
+/// Whose workloads network policies let in.
+fn let_in(policies: &NetworkPolicies) -> String {
+    if !policies.default_deny {
+        return "everybody's workloads".into();
+    }
+    let peers = policies.allow_ingress.iter();
+    let peers: Vec<&str> = peers.map(|peer| peer.from_namespace.as_str()).collect();
+    match peers.join(", ") {
+        none if none.is_empty() => "its own workloads".into(),
+        peers => format!("its own workloads, and those of {peers}"),
+    }
+}
+
 /// Namespaces, a line each, and what of their quotas is asked for.
 pub(crate) fn namespaces(namespaces: &[Resource<Namespace>]) -> String {
     let rows = namespaces.iter().map(|one| {
@@ -232,6 +272,7 @@ mod tests {
     use kernel::Document;
     use serde_json::{Value, json};
 
+    use super::namespace as namespace_text;
     use super::*;
 
     fn resource<K: kernel::Kind>(
@@ -276,7 +317,12 @@ mod tests {
     #[test]
     fn teams_and_one_team() {
         insta::assert_snapshot!(list(&[team()]));
-        insta::assert_snapshot!(one(&team(), &[namespace()]));
+        let now = "2029-12-02T00:00:00Z".parse().unwrap();
+        let ends: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+        let text = one(&team(), &[namespace()], now);
+        // Wherever the test runs.
+        let text = text.replace(&quantity::local(ends), "2030-01-01 00:00:00");
+        insta::assert_snapshot!(text);
     }
 
     #[test]
@@ -286,7 +332,7 @@ mod tests {
         team.status.synced = serde_json::from_value(last).unwrap();
         for (generation, told) in [(1, false), (2, true)] {
             team.meta.generation = generation;
-            let shown = one(&team, &[]);
+            let shown = one(&team, &[], Timestamp::UNIX_EPOCH);
             assert_eq!(shown.contains("of the last look"), told, "{shown}");
         }
     }
@@ -324,6 +370,43 @@ mod tests {
                 },
             }),
         )
+    }
+
+    #[test]
+    fn one_namespace_says_whom_it_lets_in_and_what_counts_by_default() {
+        let shown = |spec: Value| {
+            let one = resource("payments", "payments-dev", spec, json!({ "ready": true }));
+            let text = namespace_text(&one);
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let open = shown(json!({ "role": "dev" }));
+        for part in [
+            "let in everybody's workloads",
+            "by default requests 100m cpu, 128Mi memory",
+            "0 of 2Gi",
+        ] {
+            assert!(open.contains(part), "{part}: {open}");
+        }
+        let amounts = |cpu: &str| json!({ "cpu": cpu, "memory": "64Mi" });
+        let closed = shown(json!({
+            "role": "dev",
+            "containerDefaults": { "requests": amounts("50m"), "limits": amounts("1") },
+            "networkPolicies": {
+                "defaultDeny": true,
+                "allowIngress": [{ "fromNamespace": "shop-dev" }, { "fromNamespace": "shop-qa" }],
+            },
+        }));
+        for part in [
+            "let in its own workloads, and those of shop-dev, shop-qa",
+            "by default requests 50m cpu, 64Mi memory; limits 1 cpu, 64Mi memory",
+        ] {
+            assert!(closed.contains(part), "{part}: {closed}");
+        }
+        let nobody = shown(json!({ "role": "dev", "networkPolicies": { "defaultDeny": true } }));
+        assert!(
+            nobody.contains("let in its own workloads NAMESPACE"),
+            "{nobody}"
+        );
     }
 
     #[test]

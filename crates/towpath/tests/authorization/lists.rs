@@ -1,9 +1,11 @@
 //! Lists hold what their reader may see, and nothing else.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{trail::came, world::World};
+use crate::{DESCRIPTION, trail::came, world::World};
 
 #[tokio::test]
 async fn lists_hold_what_their_reader_may_see_and_nothing_else() {
@@ -70,41 +72,129 @@ const EVERYBODY: [&str; 13] = [
     "admin",
 ];
 
-/// Lists, each with the one thing that is in it and those who may see that.
-const LISTS: [(&str, &str, &[&str]); 9] = [
-    ("/v1/platforms/integrations", "standing", &["admin"]),
-    ("/v1/platforms/subscriptions", "standing", &["admin"]),
+/// The team's automation and people, and whoever operates the platform.
+const TEAM: [&str; 5] = ["agent", "pipeline", "ada", "lea", "admin"];
+
+/// The same, and the deploy credential of `pay-dev`.
+const PLACE: [&str; 6] = ["credential", "agent", "pipeline", "ada", "lea", "admin"];
+
+/// The same but the agent, which sees no identities.
+const IDENTITIES: [&str; 4] = ["pipeline", "ada", "lea", "admin"];
+
+/// Whoever sees the team.
+const TEAMS: [&str; 7] = ["keeper", "max", "agent", "pipeline", "ada", "lea", "admin"];
+
+const OPERATORS: [&str; 1] = ["admin"];
+
+/// Whatever the admin sees first.
+const FIRST: &str = "";
+
+/// The list that is no page.
+const MEMBERS: &str = "/v1/platforms/teams/{team}/members";
+
+/// What each list holds, and those of [`EVERYBODY`] who see that.
+const LISTS: [(&str, &str, &[&str]); 31] = [
+    ("/v1/clusters", FIRST, &EVERYBODY),
+    ("/v1/environment-roles", FIRST, &EVERYBODY),
+    ("/v1/policies", FIRST, &EVERYBODY),
+    ("/v1/resource-definitions", FIRST, &EVERYBODY),
+    (
+        "/v1/resource-definitions/{name}/revisions",
+        FIRST,
+        &EVERYBODY,
+    ),
+    ("/v1/starter-kits", FIRST, &EVERYBODY),
     ("/v1/platforms/tools", "standing", &EVERYBODY),
-    ("/v1/remnants", "REMNANT", &["admin"]),
+    ("/v1/environments", "pay-dev", &PLACE),
+    ("/v1/environments/{environment}/deployments", FIRST, &PLACE),
+    ("/v1/environments/{environment}/resources", FIRST, &PLACE),
+    ("/v1/environments/{environment}/workloads", FIRST, &PLACE),
+    ("/v1/routes", FIRST, &TEAM),
+    ("/v1/teams/{team}/secrets", "payments/standing", &PLACE),
     (
-        "/v1/platforms/integrations/kept/teams",
+        "/v1/identity/teams/{team}/service-accounts",
+        FIRST,
+        &IDENTITIES,
+    ),
+    (
+        "/v1/identity/teams/{team}/workload-trusts",
+        FIRST,
+        &IDENTITIES,
+    ),
+    ("/v1/identity/sessions", "local:ada", &["ada", "admin"]),
+    ("/v1/identity/clients", FIRST, &OPERATORS),
+    ("/v1/identity/groups", FIRST, &OPERATORS),
+    ("/v1/identity/upstreams", FIRST, &OPERATORS),
+    ("/v1/identity/users", FIRST, &OPERATORS),
+    ("/v1/platforms/integrations", "standing", &OPERATORS),
+    ("/v1/platforms/subscriptions", "standing", &OPERATORS),
+    (
+        "/v1/platforms/subscriptions/{name}/dead-letters",
+        FIRST,
+        &OPERATORS,
+    ),
+    ("/v1/remnants", "REMNANT", &OPERATORS),
+    (
+        "/v1/platforms/integrations/{name}/teams",
         "payments/kept",
-        &["agent", "pipeline", "ada", "lea", "admin"],
+        &TEAM,
+    ),
+    ("/v1/teams/{team}/integrations", "payments/kept", &TEAM),
+    ("/v1/teams/{team}/subscriptions", "payments/standing", &TEAM),
+    (
+        "/v1/teams/{team}/subscriptions/{name}/dead-letters",
+        FIRST,
+        &TEAM,
     ),
     (
-        "/v1/teams/payments/integrations",
-        "payments/kept",
-        &["agent", "pipeline", "ada", "lea", "admin"],
-    ),
-    (
-        "/v1/teams/payments/subscriptions",
-        "payments/standing",
-        &["agent", "pipeline", "ada", "lea", "admin"],
-    ),
-    (
-        "/v1/teams/payments/namespaces",
+        "/v1/teams/{team}/namespaces",
         "payments/payments-standing",
-        &["agent", "pipeline", "ada", "lea", "admin"],
+        &TEAM,
     ),
+    ("/v1/platforms/teams", "payments", &TEAMS),
+    (MEMBERS, "local:ada", &TEAMS),
+];
+
+/// Lists of which no one thing is looked for here, and why.
+const APART: [(&str, &str); 2] = [
+    ("/v1/events", "the test above compares all of them"),
     (
-        "/v1/platforms/teams",
-        "payments",
-        &["keeper", "max", "agent", "pipeline", "ada", "lea", "admin"],
+        "/v1/identity/automation",
+        "it is refused as a whole to all but operators, and nothing is in it here",
     ),
 ];
 
+/// The lists of the API by its own description, and whether each is asked for page by page.
+fn described() -> BTreeMap<String, bool> {
+    let description: Value = serde_json::from_str(DESCRIPTION).unwrap();
+    let schemas = &description["components"]["schemas"];
+    let is_list = |path: &str, get: &Value| {
+        let answer = &get["responses"]["200"]["content"]["application/json"]["schema"];
+        let name = answer["$ref"]
+            .as_str()
+            .and_then(|name| name.rsplit('/').next());
+        let schema = name.map_or(answer, |name| &schemas[name]);
+        path == MEMBERS || schema["properties"]["items"].is_object()
+    };
+    let is_paged = |get: &Value| {
+        let parameters = get["parameters"].as_array();
+        let mut parameters = parameters.into_iter().flatten();
+        parameters.any(|parameter| parameter["name"] == "limit")
+    };
+    let all = description["paths"].as_object().unwrap().iter();
+    all.filter(|(path, item)| is_list(path, &item["get"]))
+        .map(|(path, item)| (path.clone(), is_paged(&item["get"])))
+        .collect()
+}
+
 #[tokio::test]
 async fn what_is_listed_is_for_its_reader_alone() {
+    let described = described();
+    let known = LISTS.iter().map(|(path, ..)| *path);
+    let known: BTreeSet<&str> = known.chain(APART.iter().map(|(path, _)| *path)).collect();
+    let lists: BTreeSet<&str> = described.keys().map(String::as_str).collect();
+    assert_eq!(known, lists, "say in LISTS who sees what is in it");
+
     let mut world = World::new().await;
     world.people().await;
     world.furnish().await;
@@ -123,12 +213,26 @@ async fn what_is_listed_is_for_its_reader_alone() {
     .await;
     let mut wrong = Vec::new();
     for (path, what, readers) in LISTS {
-        let what = what.replace("REMNANT", &world.remnant);
+        let (mut asked, _) = world.asked(&format!("GET {path}"), "admin", false).await;
+        if path == "/v1/platforms/integrations/{name}/teams" {
+            asked = asked.replace("standing", "kept");
+        }
+        if described[path] {
+            asked.push_str("?limit=1000");
+        }
+        let what = match what {
+            FIRST => {
+                let all = names(&world, "admin", &asked).await;
+                let first = all.into_iter().next();
+                first.unwrap_or_else(|| panic!("nothing is in {path}"))
+            }
+            what => what.replace("REMNANT", &world.remnant),
+        };
         for caller in EVERYBODY {
-            let found = names(&world, caller, path).await;
+            let found = names(&world, caller, &asked).await;
             if found.contains(&what) != readers.contains(&caller) {
                 wrong.push(format!(
-                    "{path} by {caller} ({}): {found:?}",
+                    "{what} of {path} by {caller} ({}): {found:?}",
                     came(caller).0
                 ));
             }
@@ -137,19 +241,31 @@ async fn what_is_listed_is_for_its_reader_alone() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What is in a list, as `SCOPE/NAME`; nothing where it is not there for `caller`.
+/// What is in a list, as `SCOPE/NAME`, people by their subjects; nothing where it is not there for `caller`.
 async fn names(world: &World, caller: &str, path: &str) -> Vec<String> {
-    let (status, _) = world.ask(caller, Method::GET, path, &Value::Null).await;
+    let (status, answer) = world.ask(caller, Method::GET, path, &Value::Null).await;
     if matches!(status, 403 | 404) {
         return Vec::new();
     }
-    let all = world.all(caller, path).await;
-    let name = |one: &Value| {
-        let name = one["metadata"]["name"].as_str().unwrap();
-        match one["metadata"]["scope"].as_str().unwrap_or_default() {
-            "" => name.to_owned(),
-            scope => format!("{scope}/{name}"),
-        }
+    assert_eq!(status, 200, "{path}: {answer}");
+    let people = answer["sources"].as_array().into_iter().flatten();
+    let people = people.flat_map(|source| source["members"].as_array().unwrap());
+    let items = answer["items"].as_array().into_iter().flatten();
+    people.chain(items).map(name).collect()
+}
+
+fn name(one: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if let Some(subject) = one["subject"].as_str() {
+        return subject.to_owned();
+    }
+    let (scope, name) = match one.get("metadata") {
+        Some(metadata) => (text(&metadata["scope"]), text(&metadata["name"])),
+        None => (text(&one["team"]), text(&one["name"])),
     };
-    all.iter().map(name).collect()
+    assert!(!name.is_empty(), "{one}");
+    match scope.as_str() {
+        "" => name,
+        scope => format!("{scope}/{name}"),
+    }
 }

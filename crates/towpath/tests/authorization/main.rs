@@ -6,6 +6,7 @@ mod applied;
 mod asked;
 #[path = "../browser/mod.rs"]
 mod browser;
+mod followed;
 mod keepers;
 mod lists;
 mod past;
@@ -88,6 +89,11 @@ async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
                     "{operation} by {caller}: {status}, not {expected}: {answer}"
                 ));
             }
+            if !is_described(&description, operation, status) {
+                wrong.push(format!(
+                    "{operation} by {caller}: its description does not say {status}: {answer}"
+                ));
+            }
             if status == 403 {
                 let told = answer["remedy"].is_string() || path.contains("/identity/");
                 assert!(told, "{operation} by {caller}: {answer}");
@@ -96,6 +102,13 @@ async fn every_operation_answers_each_kind_of_caller_as_the_table_says() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     world.trail_is_whole(&asked).await;
+}
+
+/// Whether the API's description says that `operation` may be answered so.
+fn is_described(description: &Value, operation: &str, status: u16) -> bool {
+    let (method, path) = operation.split_once(' ').unwrap();
+    let responses = &description["paths"][path][method.to_lowercase()]["responses"];
+    responses.get(status.to_string()).is_some()
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ const REVEALS: [&str; 1] = ["GET /v1/teams/{team}/secrets/{name}/value"];
 
 /// What changes nothing where it is asked for again, or where there is nothing to change, and then leaves
 /// nothing; and why that is so here.
-const NOTHING_NEW: [(&str, &str); 5] = [
+const NOTHING_NEW: [(&str, &str); 6] = [
     (
         "PUT /v1/platforms/teams/{team}/members/{user}",
         "whoever is in the team already is not told of again",
@@ -55,6 +55,10 @@ const NOTHING_NEW: [(&str, &str); 5] = [
     (
         "POST /v1/platform/rekey/new-key",
         "asked for again while the first goes on, which has left one",
+    ),
+    (
+        "POST /v1/platform/rekey/forget-former",
+        "the one process that there is has changed its key, and the store keeps no former one",
     ),
     (
         "DELETE /v1/environments/{environment}/pins",

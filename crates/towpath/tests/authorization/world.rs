@@ -15,8 +15,8 @@ pub(crate) struct World {
     pub(crate) running: Running,
     pub(crate) http: reqwest::Client,
     pub(crate) tokens: BTreeMap<&'static str, String>,
-    /// The name of the volume in `pay-dev`.
-    pub(crate) volume: String,
+    /// The name of the bucket in `pay-dev`.
+    pub(crate) bucket: String,
     /// Where events are taken.
     pub(crate) receiver: String,
     /// The name of what may be left of a resource that was given up: see [`World::furnish`].
@@ -39,7 +39,7 @@ impl World {
             running,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             tokens: [("admin", admin.trim().to_owned())].into(),
-            volume: String::new(),
+            bucket: String::new(),
             receiver: receiver().await,
             remnant: String::new(),
             key: String::new(),
@@ -81,9 +81,9 @@ impl World {
         }
         world.deployed("hello").await;
         let resources = world.all("admin", "/v1/environments/pay-dev/resources");
-        let volume = resources.await.remove(0);
-        let volume = volume["metadata"]["name"].as_str().unwrap();
-        volume.clone_into(&mut world.volume);
+        let bucket = resources.await.remove(0);
+        let bucket = bucket["metadata"]["name"].as_str().unwrap();
+        bucket.clone_into(&mut world.bucket);
         world
     }
 
@@ -97,7 +97,7 @@ impl World {
         made
     }
 
-    /// Deploys the test workload to `pay-dev`, by this name, with a volume.
+    /// Deploys the test workload to `pay-dev`, by this name, with a bucket.
     pub(crate) async fn deployed(&self, name: &str) {
         let path = "/v1/environments/pay-dev/deployments";
         let made = self.make(Method::POST, path, &plain_order(name)).await;
@@ -108,24 +108,24 @@ impl World {
         assert_eq!(ended.status.phase, DeploymentPhase::Succeeded, "{ended:?}");
     }
 
-    /// The volume of a workload that was there.
+    /// The bucket of a workload that was there.
     pub(crate) async fn left_over(&self, name: &str) -> String {
         self.deployed(name).await;
         let path = format!("/v1/environments/pay-dev/workloads/{name}");
         self.make(Method::DELETE, &path, &Value::Null).await;
         let within = Duration::from_mins(1);
-        testkit::eventually("the volume is left over", within, || async {
+        testkit::eventually("the bucket is left over", within, || async {
             let all = self
                 .all("admin", "/v1/environments/pay-dev/resources")
                 .await;
-            let volume = all.into_iter().find(|volume| {
-                let node = volume["spec"]["node"].as_str().unwrap();
+            let bucket = all.into_iter().find(|bucket| {
+                let node = bucket["spec"]["node"].as_str().unwrap();
                 node.contains(name)
-                    && volume["status"]["usedBy"]
+                    && bucket["status"]["usedBy"]
                         .as_array()
                         .is_none_or(Vec::is_empty)
             })?;
-            volume["metadata"]["name"].as_str().map(str::to_owned)
+            bucket["metadata"]["name"].as_str().map(str::to_owned)
         })
         .await
     }
@@ -279,9 +279,9 @@ impl World {
     }
 }
 
-/// A deployment of the test workload, which needs a volume; makes its environment.
+/// A deployment of the test workload, which needs a bucket; makes its environment.
 pub(crate) fn order(name: &str) -> Value {
-    let resources = json!({ "files": { "type": "volume" } });
+    let resources = json!({ "files": { "type": "s3" } });
     let score = work::score(name, &json!({}), &resources);
     serde_json::to_value(work::deployment(score)).unwrap()
 }

@@ -159,6 +159,52 @@ async fn each_failure_of_a_program_is_told(desk: &Desk<'_>) {
 }
 
 #[tokio::test]
+async fn each_program_removes_what_it_has_made() {
+    let data = tempfile::tempdir().unwrap();
+    let site = Site::new(data.path());
+    let made_by = |name: &str| data.path().join(format!("made-by-{name}"));
+    for name in ["first", "second"] {
+        let at = made_by(name);
+        let at = at.display();
+        program(
+            &site,
+            name,
+            &format!(
+                "question=$(cat)\ncase $question in\n\
+                 *'\"action\":\"provision\"'*) touch {at}; echo '{{\"outputs\":{{\"word\":\"{name}\"}}}}';;\n\
+                 *'\"action\":\"presence\"'*) [ -e {at} ] && echo '{{\"presence\":\"present\"}}' || echo '{{\"presence\":\"absent\"}}';;\n\
+                 *'\"action\":\"remove\"'*) rm -f {at};;\nesac"
+            ),
+        );
+    }
+    let _running = site.start().await;
+    let desk = Desk::on(&site);
+    let by = |name: &str| {
+        let more = json!({
+            "provisioner": "command", "params": { "command": name }, "outputs": ["word"],
+        });
+        definition("words", "word", &json!({}), &more)
+    };
+    let resources = json!({ "word": { "type": "word" } });
+    let text = score("hello", "${resources.word.word}", &resources);
+    let file = desk.file("hello.yaml", &text);
+    // At the end by a provisioner that is told of no program.
+    let none = definition("words", "word", &json!({ "word": "none" }), &json!({}));
+    for (word, definition) in [
+        ("first", by("first")),
+        ("second", by("second")),
+        ("none", none),
+    ] {
+        desk.apply(&[definition]).await;
+        desk.done(&["deploy", &file]).await;
+        desk.greets("hello.dev.localhost", word).await;
+        for name in ["first", "second"] {
+            assert_eq!(made_by(name).exists(), name == word, "{name} at {word}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_broken_program_cannot_remove_is_given_up() {
     let data = tempfile::tempdir().unwrap();
     let site = Site::new(data.path());

@@ -1,6 +1,6 @@
 //! What there should be, against what the servers themselves list.
 
-use std::time::Duration;
+use std::{fmt, sync::Mutex, time::Duration};
 
 use client::Client;
 use delivery::{
@@ -130,40 +130,60 @@ fn platform_in(name: &str) -> Option<&str> {
 
 /// Waits until nothing is under way. Says whether the environment is there.
 async fn settled(client: &Client, site: &Site, environment: &str) -> bool {
-    let what = "everything settles";
+    let under_way = Mutex::new(String::new());
+    let what = fmt::from_fn(|f| {
+        let under_way = under_way.lock().expect("nobody panicked");
+        write!(f, "everything settles: {under_way}\n{}", site.log())
+    });
     testkit::eventually(what, Duration::from_mins(2), || async {
         let found = match client.environment(environment).await {
             Ok(found) => found,
             Err(error) if error.is_not_found() => return Some(false),
             Err(error) => panic!("{error}\n{}", site.log()),
         };
-        if found.meta.deleting.is_some() {
-            return None;
-        }
-        let all = client::every(async |page| client.deployments(environment, &page).await);
-        let all = all.await.expect("deployments are listed");
-        let newest = all.iter().max_by_key(|deployment| deployment.meta.uid)?;
-        match newest.status.phase {
-            DeploymentPhase::Succeeded => {}
-            phase if phase.is_final() => panic!("{phase:?}: {:?}", newest.status.failure),
-            _ => return None,
-        }
-        let summary = client
-            .environment_summary(environment)
-            .await
-            .expect("a summary");
-        let workload = client
-            .workload(environment, "hello")
-            .await
-            .expect("the workload");
-        let alone = workload.status.releases.len() == 1;
-        // The credentials of before a rotation end once the workload has those after it.
-        let all = instances(client, environment).await;
-        let rotated = all.iter().all(|instance| {
-            instance.status.phase == InstancePhase::Ready
-                && instance.status.oldest_rotation == instance.spec.rotation
-        });
-        (summary.remaining.is_empty() && alone && rotated).then_some(true)
+        let left = if found.meta.deleting.is_some() {
+            Some(format!("the environment goes: {:?}", found.status))
+        } else {
+            left_to_do(client, environment).await
+        };
+        let settled = left.is_none();
+        *under_way.lock().expect("nobody panicked") = left.unwrap_or_default();
+        settled.then_some(true)
     })
     .await
+}
+
+/// What of the newest deployment, its workload and its resources is still under way.
+async fn left_to_do(client: &Client, environment: &str) -> Option<String> {
+    let all = client::every(async |page| client.deployments(environment, &page).await);
+    let all = all.await.expect("deployments are listed");
+    let Some(newest) = all.iter().max_by_key(|deployment| deployment.meta.uid) else {
+        return Some("nothing is deployed".into());
+    };
+    match newest.status.phase {
+        DeploymentPhase::Succeeded => {}
+        phase if phase.is_final() => panic!("{phase:?}: {:?}", newest.status.failure),
+        _ => return Some(format!("the deployment: {:?}", newest.status)),
+    }
+    let summary = client
+        .environment_summary(environment)
+        .await
+        .expect("a summary");
+    if !summary.remaining.is_empty() {
+        return Some(format!("what goes: {:?}", summary.remaining));
+    }
+    let workload = client
+        .workload(environment, "hello")
+        .await
+        .expect("the workload");
+    if workload.status.releases.len() != 1 {
+        return Some(format!("the workload: {:?}", workload.status));
+    }
+    // The credentials of before a rotation end once the workload has those after it.
+    let all = instances(client, environment).await;
+    let unready = all.iter().find(|instance| {
+        instance.status.phase != InstancePhase::Ready
+            || instance.status.oldest_rotation != instance.spec.rotation
+    });
+    unready.map(|instance| format!("{}: {:?}", instance.spec.node, instance.status))
 }

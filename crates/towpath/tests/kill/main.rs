@@ -244,7 +244,9 @@ impl<'t> Trial<'t> {
             _ => self.random.random_ratio(1, 4),
         };
         if there && matches!(round % COMPARED_EVERY, 2 | 5) {
-            let all = instances(client, &self.environment).await;
+            let mut all = instances(client, &self.environment).await;
+            // What has credentials: not the volume.
+            all.retain(|one| !one.status.secret_outputs.is_empty());
             if !all.is_empty() {
                 let one = &all[self.random.random_range(0..all.len())];
                 return Asked::Rotation(one.meta.name.clone());

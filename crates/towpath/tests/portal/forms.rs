@@ -88,6 +88,22 @@ async fn a_team_joins_by_one_form() {
         refused.body
     );
 
+    let nowhere = [("name", "checkout"), ("contact", "#checkout")];
+    let refused = submit(&max, &refused, action, &nowhere).await;
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    for said in [
+        "id=\"environments-error\"",
+        "hoose at least one",
+        "value=\"#checkout\"",
+    ] {
+        assert!(refused.body.contains(said), "{said}: {}", refused.body);
+    }
+    let made = world.told("team.created").await;
+    assert!(
+        !made.iter().any(|(_, subject)| subject == "Team/checkout"),
+        "{made:?}"
+    );
+
     let good = [
         ("name", "checkout"),
         ("description", "sells"),

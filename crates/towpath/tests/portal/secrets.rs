@@ -84,7 +84,7 @@ async fn a_member_keeps_secrets() {
 
     // Another who had the form of a new one open overwrites nothing.
     let late = submit(&ada, &form, SET, &good).await;
-    assert_eq!(late.status, 409, "{}", late.body);
+    assert_eq!(late.status, 412, "{}", late.body);
     assert!(late.body.contains("id=\"name-error\""), "{}", late.body);
 
     let update = world.open(&ada, &format!("{SET}?name=stripe%2Fkey")).await;

@@ -114,6 +114,57 @@ async fn the_command_line_knows_teams() {
     }
 }
 
+#[tokio::test]
+async fn a_file_of_teams_brings_their_namespaces_and_adopts_what_is_there() {
+    let world = World::new(&[]).await;
+    let body = json!({ "name": "payments-load", "team": "payments", "role": "qa" });
+    let (status, made) = world.ask(Method::POST, "/v1/environments", body).await;
+    assert_eq!(status, 201, "{made}");
+    let file = world.site.data.join("teams.yaml");
+    let import = async |text: &str, code: i32| {
+        std::fs::write(&file, text).unwrap();
+        let command = ["team", "import", "-f", file.to_str().unwrap()];
+        let ended = world.site.cli(&command).await;
+        assert_eq!(ended.code, code, "{ended:?}");
+        if code == 0 { ended.out } else { ended.err }
+    };
+    let teams = "teams:\n- name: payments\n  environments: [dev]\n  namespaces:\n  - payments-trial\n  \
+                 - name: payments-load\n    role: qa\n    quota: { requests: { cpu: 1 } }\n";
+    // A mistake in a namespace is told at its line, and leaves no team behind.
+    let bad = teams.replace("cpu: 1", "gpu: 1");
+    let said = import(&bad, 3).await;
+    assert!(said.contains("teams.yaml:8"), "{said}");
+    assert!(said.contains("unknown field `gpu`"), "{said}");
+    let path = "/v1/platforms/teams/payments";
+    assert_eq!(world.ask(Method::GET, path, Value::Null).await.0, 404);
+
+    let said = import(teams, 0).await;
+    assert_eq!(
+        said,
+        "Team/payments created\nNamespaceRequest/payments-trial created\nNamespaceRequest/payments-load created\n"
+    );
+    world.ready("payments").await;
+    let load = eventually("the namespace is there", LONG, || async {
+        let load = world.namespace("payments", "payments-load").await;
+        (load["status"]["ready"] == true).then_some(load)
+    })
+    .await;
+    let requests = json!({ "cpu": "1", "memory": "2Gi" });
+    assert_eq!(load["spec"]["quota"]["requests"], requests);
+    assert_eq!(load["status"]["environment"], made["metadata"]["uid"]);
+
+    // What is there stays as it is, and what is new comes.
+    let more = teams.replace("cpu: 1", "cpu: 2") + "  - payments-more\n";
+    let said = import(&more, 0).await;
+    assert_eq!(
+        said,
+        "Team/payments unchanged\nNamespaceRequest/payments-trial unchanged\nNamespaceRequest/payments-load \
+         unchanged\nNamespaceRequest/payments-more created\n"
+    );
+    let load = world.namespace("payments", "payments-load").await;
+    assert_eq!(load["spec"]["quota"]["requests"], requests);
+}
+
 /// What a command that must end with `code` answers.
 pub(crate) async fn cli(world: &World, code: i32, arguments: &[&str]) -> String {
     let ended = world.site.cli(arguments).await;

@@ -269,7 +269,8 @@ async fn what_a_resource_is_made_of_is_rotated_once_and_a_constant_by_people() {
         "--env",
         "payments-dev",
     ];
-    cli(&world, 0, &rotate).await;
+    let said = cli(&world, 0, &rotate).await;
+    assert!(said.contains("has the credentials of before"), "{said}");
     let told = testkit::eventually("no workload uses the former", LONG, || async {
         let told = world.events("resource-instance.credentials-retired").await;
         let mut told = told.into_iter();
@@ -391,4 +392,79 @@ async fn the_login_of_a_database_that_somebody_saw_ends_by_one_command() {
         none.then_some(())
     })
     .await;
+}
+
+/// A program that makes a thing with a key, and cannot remove it.
+const SHOP: &str = r#"#!/bin/sh
+case $(cat) in
+	*'"action":"provision"'*) echo '{"outputs":{},"secrets":{"key":"open-sesame"}}' ;;
+	*'"action":"presence"'*) echo '{"presence":"present"}' ;;
+	*'"action":"remove"'*) echo 'the shop is closed' >&2; exit 3 ;;
+esac
+"#;
+
+#[tokio::test]
+async fn the_login_of_what_was_given_up_is_known_until_somebody_has_seen_to_what_is_left() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new(&[]).await;
+    let ada = ada_of_payments(&world).await;
+    let program = world.site.data.join("commands/shop");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::write(&program, SHOP).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let documents = json!({ "documents": [{
+        "apiVersion": "towpath.dev/v1", "kind": "ResourceDefinition",
+        "metadata": { "name": "shop" },
+        "spec": {
+            "type": "shop", "provisioner": "command",
+            "params": { "command": "shop" }, "outputs": ["key"],
+        },
+    }]});
+    let (status, answer) = world.ask(Method::POST, "/v1/apply", documents).await;
+    assert_eq!(status, 200, "{answer}");
+    let resources = json!({ "shop": { "type": "shop" } });
+    deploys(&world, "${resources.shop.key}", &resources).await;
+    let name = resource(&world, "shop").await;
+    revealed(&world, &ada, &name, "key").await;
+    assert_eq!(known(&world).await, [name.as_str()]);
+
+    let path = "/v1/environments/payments-dev/workloads/hello";
+    let (status, answer) = world.ask(Method::DELETE, path, Value::Null).await;
+    assert_eq!(status, 202, "{answer}");
+    let abandon = format!("{ALL}/{name}/abandon");
+    let remnant = testkit::eventually("its removal fails, and it is given up", LONG, || async {
+        let (status, answer) = world.ask(Method::POST, &abandon, Value::Null).await;
+        let remnant = answer["metadata"]["name"].as_str().map(str::to_owned);
+        remnant.filter(|_| status == 201)
+    })
+    .await;
+    assert_eq!(known(&world).await, [remnant.as_str()]);
+
+    // Another of its name is not what she was told of.
+    deploys(&world, "${resources.shop.key}", &resources).await;
+    assert_eq!(resource(&world, "shop").await, name);
+    assert_eq!(known(&world).await, [remnant.as_str()]);
+    leaves(&world, "ada").await;
+    let answer = rotated(&world, 0).await;
+    assert_eq!(answer["items"].as_array().unwrap().len(), 1, "{answer}");
+    let left = item(&answer, &remnant);
+    assert_eq!(
+        (&left["kind"], &left["outcome"]),
+        (&json!("Remnant"), &json!("by-hand"))
+    );
+    let reason = left["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("given up") && reason.contains("(command)"),
+        "{reason}"
+    );
+    let commands = ["get", "delete"].map(|verb| format!("towpath {verb} remnant {remnant}"));
+    assert_eq!(left["commands"], json!(commands));
+    let requested = world.events("resource-instance.rotation-requested").await;
+    assert!(requested.is_empty(), "{requested:?}");
+
+    cli(&world, 0, &["delete", "remnant", remnant.as_str()]).await;
+    let nothing: [&str; 0] = [];
+    assert_eq!(known(&world).await, nothing);
+    let answer = rotated(&world, 0).await;
+    assert_eq!(answer["items"], json!([]));
 }

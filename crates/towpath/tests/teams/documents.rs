@@ -21,7 +21,7 @@ async fn a_team_is_told_of_when_something_changes_and_again_and_again() {
     })
     .await;
     // Renamed at the source: said, and nothing is removed.
-    let group = "/v1/identity/groups/payments";
+    let group = "/v1/identity/groups/payments?confirm=payments";
     assert_eq!(world.ask(Method::DELETE, group, Value::Null).await.0, 204);
     let team = eventually("the group is missed", LONG, || async {
         let team = world.team("payments").await;
@@ -127,6 +127,62 @@ fn request(name: &str, cpu: &str) -> Value {
             },
         },
     })
+}
+
+#[tokio::test]
+async fn a_request_may_say_a_part_of_a_quota_and_is_told_what_is_missing() {
+    let world = World::new(&[]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev"] }))
+        .await;
+    let file = world.site.data.join("request.yaml");
+    let apply = async |quota: Value| {
+        let mut part = request("payments-load", "1");
+        part["spec"]["quota"] = quota;
+        let peers = ["nosuch-dev", "payments-dev"].map(|peer| json!({ "fromNamespace": peer }));
+        part["spec"]["networkPolicies"]["allowIngress"] = json!(peers);
+        std::fs::write(&file, part.to_string()).unwrap();
+        let command = ["apply", "-f", file.to_str().unwrap()];
+        world.site.cli(&command).await
+    };
+    let ended = apply(json!({ "requests": { "cpu": 1 } })).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let wanted = "still wanted: namespace `nosuch-dev`, which";
+    assert!(ended.out.contains(wanted), "{ended:?}");
+    let quota = world.namespace("payments", "payments-load").await["spec"]["quota"].take();
+    let expected = json!({
+        "requests": { "cpu": "1", "memory": "2Gi" }, "limits": { "cpu": "10", "memory": "20Gi" },
+    });
+    assert_eq!(quota, expected);
+    for (quota, told) in [
+        (
+            json!({ "requests": { "cpu": {} } }),
+            "write an amount, such as `2` or `500m`",
+        ),
+        (json!({ "requests": { "gpu": 1 } }), "did you mean `cpu`"),
+    ] {
+        let ended = apply(quota).await;
+        assert_eq!(ended.code, 3, "{ended:?}");
+        assert!(ended.err.contains(told), "{told}: {ended:?}");
+    }
+    // Of an allowance both are wanted, and the one that is not there is named.
+    let allowance =
+        json!({ "quota": { "requests": { "cpu": 1 }, "limits": { "cpu": 1, "memory": 1 } } });
+    let team = json!({
+        "apiVersion": "towpath.dev/v1", "kind": "Team",
+        "metadata": { "name": "payments" }, "spec": { "allowance": allowance },
+    });
+    std::fs::write(&file, team.to_string()).unwrap();
+    let command = ["apply", "-f", file.to_str().unwrap()];
+    let ended = world.site.cli(&command).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.err.contains("missing field `memory`"), "{ended:?}");
+
+    let show = ["namespace", "show", "payments-load", "--team", "payments"];
+    let ended = world.site.cli(&show).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let let_in = "its own workloads, and those of nosuch-dev, payments-dev";
+    assert!(ended.out.contains(let_in), "{ended:?}");
 }
 
 #[tokio::test]

@@ -76,6 +76,118 @@ async fn the_end_of_a_team_says_first_which_data_goes_with_it() {
     .await;
 }
 
+#[tokio::test]
+async fn an_environment_that_was_given_a_protected_role_stays_with_its_namespace() {
+    let world = World::new(&[]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev"] }))
+        .await;
+    world.ready("payments").await;
+    let path = "/v1/environments/payments-dev";
+    let to_prod = json!({ "role": "prod" });
+    let (status, changed) = world.ask(Method::PATCH, path, to_prod).await;
+    assert_eq!(status, 200, "{changed}");
+    testkit::eventually("its namespace knows", LONG, || async {
+        let namespace = world.namespace("payments", "payments-dev").await;
+        (namespace["status"]["protected"] == true).then_some(())
+    })
+    .await;
+
+    let end = "/v1/platforms/teams/payments?confirm=payments";
+    let (status, answer) = world.ask(Method::DELETE, end, Value::Null).await;
+    assert_eq!(status, 202, "{answer}");
+    let stays = testkit::eventually("it says what stays", LONG, || async {
+        let team = world.team("payments").await;
+        let remaining = team["status"]["remaining"].as_array()?;
+        (remaining.len() == 1).then(|| remaining[0].to_string())
+    })
+    .await;
+    let why = "namespace payments-dev is kept with all that is in it: the role of its environment is protected";
+    assert!(stays.contains(why), "{stays}");
+    let environment = world.get(path).await;
+    assert_eq!(environment["spec"]["role"], "prod");
+    assert_eq!(environment["metadata"]["deleting"], Value::Null);
+
+    let all = format!("{end}&include=prod");
+    let (status, answer) = world.ask(Method::DELETE, &all, Value::Null).await;
+    assert_eq!(status, 202, "{answer}");
+    testkit::eventually("nothing is left", LONG, || async {
+        let (status, _) = world.ask(Method::GET, path, Value::Null).await;
+        (status == 404).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_team_says_first_what_people_have_made_in_it() {
+    let world = World::new(&["--webhooks-allow", "127.0.0.1/32"]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev", "prod"] }))
+        .await;
+    world.ready("payments").await;
+    // What the platform makes for every team is nobody's to keep.
+    let end = ["team", "offboard", "payments"];
+    let all = [&end[..], &["--include", "prod"]].concat();
+    assert!(!cli(&world, 3, &all).await.contains("people have made"));
+
+    let teams = "/v1/teams/payments";
+    let accounts = "/v1/identity/teams/payments/service-accounts";
+    let deploys = json!({ "kind": "deploy", "environment": "payments-load" });
+    let written = json!({ "value": { "value": "sk-live-1" } });
+    let hook = json!({ "types": ["com.example.*"], "url": "http://127.0.0.1:1/" });
+    for (method, path, body) in [
+        (
+            Method::PUT,
+            format!("{teams}/secrets/stripe%2Fapi-key"),
+            written,
+        ),
+        (
+            Method::PUT,
+            format!("{teams}/secrets/drawn"),
+            json!({ "generate": 32 }),
+        ),
+        (Method::PUT, format!("{teams}/subscriptions/board"), hook),
+        (
+            Method::POST,
+            format!("{teams}/namespaces"),
+            json!({ "name": "payments-load" }),
+        ),
+        (Method::PUT, format!("{accounts}/ci"), json!({})),
+        (Method::PUT, format!("{accounts}/loads"), deploys),
+    ] {
+        let (status, answer) = world.ask(method, &path, body).await;
+        assert!((200..300).contains(&status), "{path}: {answer}");
+    }
+    testkit::eventually("whether it is protected is known", LONG, || async {
+        let namespace = world.namespace("payments", "payments-load").await;
+        (namespace["status"]["protected"] == false).then_some(())
+    })
+    .await;
+    let said = cli(&world, 3, &all).await;
+    for what in [
+        "secrets `stripe/api-key`",
+        "`towpath secret get NAME --team payments --value`",
+        "subscriptions `board`",
+        "service accounts `ci`, `loads`",
+        "namespaces `payments-load`",
+        "--confirm payments",
+    ] {
+        assert!(said.contains(what), "{what}: {said}");
+    }
+    for what in ["drawn", "deploy-payments-dev", "sk-live-1", "stays"] {
+        assert!(!said.contains(what), "{what}: {said}");
+    }
+    // Secrets go last: they stay with what is protected.
+    let said = cli(&world, 3, &end).await;
+    assert!(said.contains("stays, `payments-prod`"), "{said}");
+    assert!(said.contains("`ci`") && !said.contains("stripe"), "{said}");
+    // The same of one namespace: what deploys to it.
+    let delete = ["namespace", "delete", "payments-load", "--team", "payments"];
+    let said = cli(&world, 3, &delete).await;
+    assert!(said.contains("service accounts `loads`"), "{said}");
+    assert!(!said.contains("`ci`") && !said.contains("stripe"), "{said}");
+}
+
 /// Whoever has written the present value knows it, as long as it is that; what the platform draws they do not.
 async fn knows_what_it_wrote(world: &World) {
     let (client, secret) = world.key("payments", "writer").await;

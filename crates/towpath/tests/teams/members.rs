@@ -82,3 +82,47 @@ async fn operators_at_once_lose_nothing_of_each_others_changes() {
     let known = cluster["spec"]["parameters"].as_object().unwrap();
     assert_eq!(known.len(), names.len(), "{known:?}");
 }
+
+#[tokio::test]
+async fn the_group_of_a_team_goes_only_where_somebody_says_it_twice() {
+    let world = World::new(&[]).await;
+    world
+        .people("payments", &["ada".into(), "bob".into()])
+        .await;
+    world.people("crew", &["ada".into()]).await;
+    world.people("others", &["ada".into()]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": [] }))
+        .await;
+    let delete = async |more: &[&str]| {
+        let all = [&["group", "delete"][..], more].concat();
+        world.site.cli(&all).await
+    };
+    assert_eq!(delete(&["others"]).await.code, 0);
+    for (arguments, said) in [
+        (&["payments"][..], "is not confirmed: it is the group of"),
+        (
+            &["payments", "--confirm", "crew"],
+            "not confirmed by `crew`",
+        ),
+    ] {
+        let ended = delete(arguments).await;
+        assert_eq!(ended.code, 3, "{ended:?}");
+        for said in [said, "team `payments`", "2 people", "--confirm payments"] {
+            assert!(ended.err.contains(said), "{said}: {ended:?}");
+        }
+    }
+    let group = world.get("/v1/identity/groups/payments").await;
+    assert_eq!(group["spec"]["members"], json!(["ada", "bob"]));
+    let ended = delete(&["payments", "--confirm", "payments"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+
+    // A team that is a customer no longer gives nobody anything.
+    let shop = json!({ "name": "shop", "group": "crew", "environments": [] });
+    world.onboard(shop).await;
+    assert_eq!(delete(&["crew"]).await.code, 3);
+    let offboard = ["team", "offboard", "shop", "--confirm", "shop"];
+    let ended = world.site.cli(&offboard).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(delete(&["crew"]).await.code, 0);
+}

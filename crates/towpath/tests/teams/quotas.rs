@@ -4,7 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use crate::site::world::{LONG, World};
+use crate::site::{
+    work,
+    world::{LONG, World},
+};
 
 #[tokio::test]
 async fn a_namespace_keeps_to_its_quota_and_says_when_it_is_nearly_used_up() {
@@ -157,4 +160,73 @@ async fn a_team_has_as_many_workloads_as_its_allowance_says_wherever_they_run() 
         (status == 202).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_container_does_not_say_counts_as_its_namespace_has_it() {
+    let world = World::new(&[]).await;
+    world
+        .onboard(json!({ "name": "payments", "environments": ["dev"] }))
+        .await;
+    world.ready("payments").await;
+    let path = "/v1/teams/payments/namespaces/payments-dev";
+    let change = async |body: Value| world.ask(Method::PATCH, path, body).await;
+    let silent = async |name: &str| {
+        let score = work::score(name, &json!({}), &json!({}));
+        world.order("payments-dev", score).await
+    };
+    // A part of the quota is changed, and the rest stays.
+    let part = json!({ "quota": { "requests": { "cpu": "150m" } } });
+    let (status, changed) = change(part).await;
+    assert_eq!(status, 200, "{changed}");
+    let requests = json!({ "cpu": "150m", "memory": "2Gi" });
+    assert_eq!(changed["spec"]["quota"]["requests"], requests);
+
+    let (status, answer) = silent("hello").await;
+    assert_eq!(status, 202, "{answer}");
+    let warnings = answer["spec"]["plan"]["warnings"].to_string();
+    let by_default = "hello.containers.main: requests 100m, 128Mi by default";
+    assert!(warnings.contains(by_default), "{warnings}");
+    let (status, answer) = silent("more").await;
+    assert_eq!(status, 422, "{answer}");
+    assert_eq!(answer["problems"][0]["rule"], "namespace/quota");
+    assert_eq!(
+        answer["problems"][0]["message"],
+        "namespace `payments-dev` would have 200m of requests.cpu, and its quota is 150m: more (by default) asks \
+         for 100m, the other workloads for 100m, and 50m is left"
+    );
+    eventually("the namespace says what counts", LONG, || async {
+        let namespace = world.namespace("payments", "payments-dev").await;
+        let usage = &namespace["status"]["usage"];
+        let counts = usage["asked"]["requests"]["cpu"] == "100m";
+        (counts && usage["unboundedContainers"] == 1).then_some(())
+    })
+    .await;
+
+    // What counts is the team's to say, and may not be nothing.
+    let amounts = |cpu: &str, memory: &str| json!({ "cpu": cpu, "memory": memory });
+    let none = json!({ "containerDefaults": { "requests": amounts("0", "64Mi") } });
+    let (status, answer) = change(none).await;
+    assert_eq!(status, 422, "{answer}");
+    let problem = &answer["problems"][0];
+    assert_eq!(problem["path"], "containerDefaults.requests.cpu");
+    let small = json!({ "containerDefaults": {
+        "requests": amounts("50m", "64Mi"), "limits": amounts("2", "1Gi"),
+    }});
+    let (status, answer) = change(small).await;
+    assert_eq!(status, 200, "{answer}");
+    // A limit that counts is one: the engine is handed it.
+    let (status, answer) = silent("more").await;
+    assert_eq!(status, 202, "{answer}");
+    let said = &answer["spec"]["workloads"]["more"]["containers"]["main"]["resources"];
+    let expected = json!({ "requests": amounts("50m", "64Mi"), "limits": amounts("2", "1Gi") });
+    assert_eq!(said, &expected);
+    let warnings = answer["spec"]["plan"]["warnings"].to_string();
+    assert!(warnings.contains("limits 2, 1Gi by default"), "{warnings}");
+
+    // Where nothing may be asked for, nothing new is deployed.
+    let (status, answer) = change(json!({ "quota": { "requests": { "cpu": 0 } } })).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = silent("other").await;
+    assert_eq!(status, 422, "{answer}");
 }

@@ -7,7 +7,6 @@ mod history;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use kernel::{
     Change, Event, Key, Kind, NewEvent, Next, Outcome, Query, Reconciler, Resource, Result,
     reconciler::Context,
@@ -17,7 +16,9 @@ use teams::model::Namespace;
 use uuid::Uuid;
 
 use crate::{
-    model::{Deployment, Environment, EnvironmentRole, ResourceInstance, Workload},
+    model::{
+        Deployment, Environment, EnvironmentRole, EnvironmentStatus, ResourceInstance, Workload,
+    },
     service::{Delivery, events},
 };
 
@@ -75,23 +76,39 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Asks for the deletion once the time is over.
+    /// Asks for the deletion once the time is over; where it stays all the same, says so.
     async fn expire(&mut self) -> Result<Next> {
         /// A timer beyond this is set again rather than trusted.
         const LONGEST: Duration = Duration::from_hours(1);
         let Some(expires) = self.environment.spec.expires else {
+            self.stays(String::new()).await?;
             return Ok(Next::Idle);
         };
-        let left = expires.duration_since(Timestamp::now());
+        let left = expires.duration_since(self.delivery.now());
         if let Ok(left) = Duration::try_from(left)
             && !left.is_zero()
         {
+            self.stays(String::new()).await?;
             return Ok(Next::After(left.min(LONGEST)));
         }
         let role = &self.environment.spec.role;
-        let role = self.context.store.get::<EnvironmentRole>("", role).await?;
-        if role.is_none_or(|role| role.spec.protected) {
-            // The role has become protected since: a person must change one or the other.
+        let known = self.context.store.get::<EnvironmentRole>("", role).await?;
+        // It has become so since: a person must change one or the other.
+        let held = match known {
+            Some(role) if !role.spec.protected => None,
+            Some(_) => Some(("is protected", "the role is not protected")),
+            None => Some((
+                "is no longer there",
+                "a role of that name is there and not protected",
+            )),
+        };
+        if let Some((because, until)) = held {
+            let why = format!(
+                "its time is over, and it stays, since its role `{role}` {because}: `towpath env extend {} \
+                 --forever` lifts the end; once {until}, it is removed",
+                self.environment.meta.name
+            );
+            self.stays(why).await?;
             return Ok(Next::After(LONGEST));
         }
         let mut change = self.change();
@@ -106,6 +123,29 @@ impl Pass<'_> {
         ));
         self.context.store.commit(change).await?;
         Ok(Next::Idle)
+    }
+
+    /// Says why it stays although its time is over, once; nothing where that is not so.
+    async fn stays(&mut self, why: String) -> Result<()> {
+        if self.environment.status.message == why {
+            return Ok(());
+        }
+        let mut change = self.change();
+        if !why.is_empty() {
+            let spec = &self.environment.spec;
+            change.event(NewEvent::caused(
+                "environment.expiry-held",
+                self.environment.key(),
+                &spec.team,
+                &kernel::Caller::system("environments", self.correlation()),
+                Some(Outcome::Fail),
+                json!({ "expires": spec.expires, "role": spec.role }),
+            ));
+        }
+        self.environment.status.message = why;
+        change.status(&self.environment)?;
+        self.context.store.commit(change).await?;
+        Ok(())
     }
 
     async fn remove(&mut self) -> Result<Next> {
@@ -150,8 +190,13 @@ impl Pass<'_> {
 
     /// Says what is left, with what `change` does about it, and looks again.
     async fn remains(&mut self, remaining: Vec<String>, mut change: Change) -> Result<Next> {
-        if self.environment.status.remaining != remaining {
-            self.environment.status.remaining = remaining;
+        let status = EnvironmentStatus {
+            remaining,
+            message: String::new(),
+            ..self.environment.status.clone()
+        };
+        if self.environment.status != status {
+            self.environment.status = status;
             change.status(&self.environment)?;
         }
         if !change.is_empty() {

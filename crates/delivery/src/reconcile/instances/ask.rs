@@ -10,11 +10,11 @@ use crate::{
     service::outputs,
 };
 
-/// How long one call of a provisioner may take. Starting a broker for the first time, with an image
-/// to pull, is the longest that is known: minutes.
+/// How long one call of a provisioner may take, where it does not say that it may take longer. Starting
+/// a broker for the first time, with an image to pull, is the longest that is known: minutes.
 const CALL_LIMIT: Duration = Duration::from_mins(5);
 
-/// How long it may take to say whether an instance is there: nothing is started or pulled for that.
+/// The same of saying whether an instance is there: nothing is started or pulled for that.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 impl Pass<'_> {
@@ -23,16 +23,10 @@ impl Pass<'_> {
         &self,
         inputs: &outputs::Resolved,
     ) -> Result<std::result::Result<Request, ProvisionError>> {
-        match inputs.params(&self.instance.spec.params) {
-            Ok(params) => self.request_with(params).await,
-            Err(message) => Ok(Err(ProvisionError::permanent(message))),
-        }
-    }
-
-    pub(super) async fn request_with(
-        &self,
-        params: serde_json::Map<String, serde_json::Value>,
-    ) -> Result<std::result::Result<Request, ProvisionError>> {
+        let params = match inputs.params(&self.instance.spec.params) {
+            Ok(params) => params,
+            Err(message) => return Ok(Err(ProvisionError::permanent(message))),
+        };
         let machine_host = match self.machine_host().await? {
             Ok(host) => host,
             Err(error) => return Ok(Err(error)),
@@ -43,12 +37,8 @@ impl Pass<'_> {
             .map(Ok)
     }
 
-    /// Where the environment's workloads reach this machine. Of no use to a removal, for which an
-    /// engine must not make a network anew.
+    /// Where the environment's workloads reach this machine.
     async fn machine_host(&self) -> Result<std::result::Result<String, ProvisionError>> {
-        if self.instance.is_deleting() {
-            return Ok(Ok("127.0.0.1".into()));
-        }
         let environment = &self.instance.meta.scope;
         let engine = self.delivery.engine_of(environment).await?;
         let host = engine.machine_host(environment).await;
@@ -62,28 +52,40 @@ impl Pass<'_> {
         request: &Request,
     ) -> Presence {
         let unknown = |why: String| Presence::Unknown(ProvisionError::transient(why));
+        let limit = at_least(LOOK_LIMIT, provisioner, request);
         tokio::select! {
-            answer = tokio::time::timeout(LOOK_LIMIT, provisioner.presence(request)) => {
-                answer.unwrap_or_else(|_| {
-                    unknown(format!("no answer within {} s", LOOK_LIMIT.as_secs()))
-                })
+            answer = tokio::time::timeout(limit, provisioner.presence(request)) => {
+                answer.unwrap_or_else(|_| unknown(no_answer(limit)))
             }
             () = self.context.stop.cancelled() => unknown("the platform is stopping".into()),
         }
     }
 
-    /// Calls the provisioner, within the limit and as long as this replica may.
+    /// Has the provisioner do `work` for `request`, within the limit and as long as this replica may.
     pub(super) async fn call<T>(
         &self,
+        provisioner: &dyn Provisioner,
+        request: &Request,
         work: impl Future<Output = std::result::Result<T, ProvisionError>> + Send,
     ) -> std::result::Result<T, ProvisionError> {
+        let limit = at_least(CALL_LIMIT, provisioner, request);
         tokio::select! {
-            done = tokio::time::timeout(CALL_LIMIT, work) => done.unwrap_or_else(|_| {
-                Err(ProvisionError::transient(format!("no answer within {} s", CALL_LIMIT.as_secs())))
-            }),
+            done = tokio::time::timeout(limit, work) => {
+                done.unwrap_or_else(|_| Err(ProvisionError::transient(no_answer(limit))))
+            }
             () = self.context.stop.cancelled() => {
                 Err(ProvisionError::transient("the platform is stopping; another takes over"))
             }
         }
     }
+}
+
+/// The limit for what the provisioner is asked: its own, where that is longer.
+fn at_least(limit: Duration, provisioner: &dyn Provisioner, request: &Request) -> Duration {
+    let own = provisioner.time_limit(request);
+    own.map_or(limit, |own| own.max(limit))
+}
+
+fn no_answer(limit: Duration) -> String {
+    format!("no answer within {} s", limit.as_secs())
 }

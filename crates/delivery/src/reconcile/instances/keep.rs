@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use kernel::{Next, Resource, Result};
 
-use super::Pass;
+use super::{Pass, remove::Left};
 use crate::{
-    model::InstancePhase,
-    provisioner::{ProvisionError, Request},
+    model::{InstancePhase, Making, made},
+    provisioner::ProvisionError,
     service::{confidence::in_confidence, outputs},
 };
 
 impl Pass<'_> {
     /// Brings the instance to what its spec says.
-    pub(super) async fn keep(self) -> Result<Next> {
+    pub(super) async fn keep(mut self) -> Result<Next> {
         let Some(provisioner) = self.delivery.provisioner(&self.instance.spec.provisioner) else {
             let error = ProvisionError::permanent(format!(
                 "this platform has no provisioner `{}`",
@@ -41,9 +41,11 @@ impl Pass<'_> {
             Err(error) => return self.failed(error).await,
         };
         if self.is_to_be_replaced() {
-            return self.clear_for_replacement(&request).await;
+            return self.clear_for_replacement().await;
         }
-        match self.call(provisioner.provision(&request)).await {
+        self.begin().await?;
+        let work = provisioner.provision(&request);
+        match self.call(provisioner.as_ref(), &request, work).await {
             Ok(made) => {
                 let made = in_confidence(made, &inputs);
                 self.made(made, inputs_digest).await
@@ -53,25 +55,53 @@ impl Pass<'_> {
     }
 
     fn is_to_be_replaced(&self) -> bool {
-        let Resource { spec, status, .. } = &self.instance;
-        !status.made_by.is_empty() && status.replacements != spec.replacements
+        // What was begun before that, and is none of it, could not be removed: it is in nobody's place.
+        let present = made(&self.instance).or_else(|| self.instance.status.begun.last().cloned());
+        present.is_some_and(|present| !present.is_changed_by(&self.instance.spec))
     }
 
-    /// Removes what an accepted replacement takes the place of, by the provisioner that made it, and
-    /// forgets its state: the next look makes anew.
-    async fn clear_for_replacement(mut self, request: &Request) -> Result<Next> {
-        let made_by = &self.instance.status.made_by;
-        let Some(former) = self.delivery.provisioner(made_by) else {
-            let error = ProvisionError::permanent(format!(
-                "what is to be replaced was made by provisioner `{made_by}`, which this platform lacks"
-            ));
-            return self.failed(error).await;
-        };
-        if let Err(error) = self.call(former.remove(request)).await {
-            return self.failed(error).await;
+    /// Writes down what is going to be asked for, where that is not known yet: whatever becomes of the call and of
+    /// the spec, what it may have made is removed as it was made.
+    async fn begin(&mut self) -> Result<()> {
+        let Resource { spec, status, .. } = &mut self.instance;
+        let making = Making::of(spec);
+        let mut known = status.made.iter().chain(&status.begun);
+        if known.any(|one| *one == making) {
+            return Ok(());
         }
+        status.begun.push(making);
+        let mut change = self.change();
+        change.status(&self.instance)?;
+        let committed = self.context.store.commit(change).await?;
+        self.instance = committed.resource(&self.instance.key())?;
+        Ok(())
+    }
+
+    /// Removes what an accepted replacement takes the place of, as it was made, and forgets its state: the
+    /// next look makes anew. What was never made and cannot be removed does not keep its own correction back: the
+    /// removal of the instance asks for it again.
+    async fn clear_for_replacement(mut self) -> Result<Next> {
+        let mut begun = Vec::new();
+        if let Err(Left { mut error, makings }) = self.unmake().await? {
+            let made = made(&self.instance);
+            let is_made = |left: &Making| made.as_ref().is_some_and(|made| made.is_one_with(left));
+            // A call that was cut short says nothing of the thing.
+            if self.context.stop.is_cancelled() || makings.iter().any(is_made) {
+                error.message = format!("what is to be replaced is not removed: {}", error.message);
+                return self.failed(error).await;
+            }
+            tracing::warn!(
+                instance = %self.instance.key(),
+                error = error.message,
+                "what was begun stays until its resource is removed"
+            );
+            begun = makings;
+        }
+        begun.push(Making::of(&self.instance.spec));
         let status = &mut self.instance.status;
         status.made_by.clear();
+        status.made = None;
+        status.begun = begun;
         status.state = serde_json::Value::Null;
         status.phase = InstancePhase::Pending;
         let mut change = self.change();

@@ -9,9 +9,10 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use jiff::Timestamp;
 use kernel::{Key, Resource};
 
 use crate::model::ResourceInstance;
@@ -50,8 +51,15 @@ pub(super) enum Turn {
 
 struct Lookout {
     key: Key,
-    asked: Instant,
+    asked: Timestamp,
     answers: bool,
+}
+
+impl Lookout {
+    /// How long it has not been looked at. A clock that was put back makes nothing last.
+    fn rested(&self, now: Timestamp) -> Duration {
+        Duration::try_from(now.duration_since(self.asked)).unwrap_or(Duration::MAX)
+    }
 }
 
 /// The lookouts, by server.
@@ -60,12 +68,12 @@ pub(super) struct Lookouts(Mutex<HashMap<Server, Lookout>>);
 
 impl Lookouts {
     /// Whether it is the turn of the instance `key`; makes it the lookout where its server has none.
-    pub(super) fn turn(&self, server: &Server, key: &Key, now: Instant) -> Turn {
+    pub(super) fn turn(&self, server: &Server, key: &Key, now: Timestamp) -> Turn {
         let mut all = self.lock();
         match all.get(server) {
             Some(lookout) if !lookout.answers => return Turn::Now,
             Some(lookout) if lookout.key == *key => {
-                let rest = EVERY.saturating_sub(now.duration_since(lookout.asked));
+                let rest = EVERY.saturating_sub(lookout.rested(now));
                 return if rest.is_zero() {
                     Turn::Now
                 } else {
@@ -73,7 +81,7 @@ impl Lookouts {
                 };
             }
             // One that has not looked for long has gone, or was another replica's to look at.
-            Some(lookout) if now.duration_since(lookout.asked) < EVERY * 4 => return Turn::Never,
+            Some(lookout) if lookout.rested(now) < EVERY * 4 => return Turn::Never,
             _ => {}
         }
         let lookout = Lookout {
@@ -86,7 +94,7 @@ impl Lookouts {
     }
 
     /// Takes in whether `server` could be asked after the instance `key`. Says whether that is news.
-    pub(super) fn report(&self, server: &Server, key: &Key, answers: bool, now: Instant) -> bool {
+    pub(super) fn report(&self, server: &Server, key: &Key, answers: bool, now: Timestamp) -> bool {
         let mut all = self.lock();
         let Some(lookout) = all.get_mut(server) else {
             return false;
@@ -129,7 +137,7 @@ mod tests {
 
     #[test]
     fn one_of_a_server_looks_out_for_the_others() {
-        let (lookouts, server, now) = (Lookouts::default(), server(), Instant::now());
+        let (lookouts, server, now) = (Lookouts::default(), server(), Timestamp::UNIX_EPOCH);
         assert_eq!(lookouts.turn(&server, &key("a"), now), Turn::Now);
         assert_eq!(lookouts.turn(&server, &key("a"), now), Turn::After(EVERY));
         assert_eq!(lookouts.turn(&server, &key("b"), now), Turn::Never);
@@ -152,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_lookout_that_has_gone_is_replaced() {
-        let (lookouts, server, now) = (Lookouts::default(), server(), Instant::now());
+        let (lookouts, server, now) = (Lookouts::default(), server(), Timestamp::UNIX_EPOCH);
         lookouts.turn(&server, &key("a"), now);
         assert!(!lookouts.leave(&key("b")), "it was none");
         assert!(lookouts.leave(&key("a")));
@@ -161,5 +169,12 @@ mod tests {
         let now = now + EVERY * 4;
         assert_eq!(lookouts.turn(&server, &key("c"), now), Turn::Now);
         assert_eq!(lookouts.turn(&server, &key("b"), now), Turn::Never);
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_holds_nothing_up() {
+        let (lookouts, server, now) = (Lookouts::default(), server(), Timestamp::UNIX_EPOCH);
+        lookouts.turn(&server, &key("a"), now + EVERY);
+        assert_eq!(lookouts.turn(&server, &key("a"), now), Turn::Now);
     }
 }

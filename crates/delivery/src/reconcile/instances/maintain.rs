@@ -1,10 +1,10 @@
 //! Looking after an instance that is as its spec says: what is no longer there is made again, old
 //! credentials end, and a server that cannot be asked shows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use kernel::{Change, Next, Outcome, Result};
+use jiff::SignedDuration;
+use kernel::{Change, Next, Outcome, Problem, Result};
 use serde_json::json;
 
 use super::{
@@ -43,18 +43,19 @@ impl Pass<'_> {
         if let Some(rest) = self.rest() {
             return Ok(Next::After(rest));
         }
+        let now = self.delivery.now();
         let status = &self.instance.status;
         let retire =
             status.oldest_rotation < self.instance.spec.rotation && self.users_have_moved().await?;
         let seen_lately = status
             .seen
-            .is_some_and(|seen| Timestamp::now().duration_since(seen) <= LOOK_AGAIN);
-        let turn = self.lookouts.turn(
-            &Server::of(&self.instance),
-            &self.instance.key(),
-            Instant::now(),
-        );
-        if !retire && !self.is_in_trouble() {
+            .is_some_and(|seen| now.duration_since(seen) <= LOOK_AGAIN);
+        let (server, key) = (Server::of(&self.instance), self.instance.key());
+        let turn = self.lookouts.turn(&server, &key, now);
+        let lost = self.delivery.lost_route(&self.instance).await?;
+        let words = lost.as_ref().map_or("", |lost| lost.message.as_str());
+        let is_told = words == status.route_lost && words == status.message;
+        if !retire && !self.is_in_trouble() && is_told {
             match turn {
                 Turn::After(rest) => return Ok(Next::After(rest)),
                 Turn::Never if seen_lately => return Ok(Next::Idle),
@@ -71,10 +72,13 @@ impl Pass<'_> {
             Presence::Absent => return self.vanished().await,
             Presence::Unknown(error) => return self.troubled(Trouble::Unreachable, error).await,
         }
-        if retire && let Err(error) = self.call(provisioner.retire(&request)).await {
-            return self.troubled(Trouble::Retirement, error).await;
+        if retire {
+            let work = provisioner.retire(&request);
+            if let Err(error) = self.call(provisioner, &request, work).await {
+                return self.troubled(Trouble::Retirement, error).await;
+            }
         }
-        self.well(retire).await
+        self.well(retire, lost).await
     }
 
     /// Whether the last look at it, ready as it is, did not go well.
@@ -82,12 +86,12 @@ impl Pass<'_> {
         self.instance.status.next_try.is_some()
     }
 
-    /// It is there, and nothing is left to be done.
-    async fn well(mut self, retired: bool) -> Result<Next> {
+    /// It is there, and nothing is left to be done, but for what people do about a route that is `lost`.
+    async fn well(mut self, retired: bool, lost: Option<Problem>) -> Result<Next> {
         let (server, key) = (Server::of(&self.instance), self.instance.key());
-        let is_news = self.lookouts.report(&server, &key, true, Instant::now());
+        let now = self.delivery.now();
+        let is_news = self.lookouts.report(&server, &key, true, now);
         let not_ended = if retired { self.not_ended() } else { None };
-        let now = Timestamp::now();
         let recovered = self.is_in_trouble();
         let status = &mut self.instance.status;
         let since = status.unreachable.take();
@@ -95,20 +99,24 @@ impl Pass<'_> {
             .seen
             .is_some_and(|seen| now.duration_since(seen) <= NOTE_AGAIN);
         status.seen = Some(now);
-        status.message.clear();
-        status.remedy = None;
+        let (message, remedy) = lost.map(|it| (it.message, it.remedy)).unwrap_or_default();
+        let is_lost_anew = status.route_lost != message;
+        let says_other = is_lost_anew || status.message != message;
+        status.route_lost.clone_from(&message);
+        status.message.clone_from(&message);
+        status.remedy.clone_from(&remedy);
         status.attempts = 0;
         status.next_try = None;
         let rotation = self.instance.spec.rotation;
         if retired {
             status.oldest_rotation = rotation;
         }
-        let next = match self.lookouts.turn(&server, &key, Instant::now()) {
+        let next = match self.lookouts.turn(&server, &key, now) {
             Turn::After(rest) => Next::After(rest),
             Turn::Now | Turn::Never => Next::Idle,
         };
         let mut change = self.change();
-        if recovered || retired {
+        if recovered || retired || says_other {
             change.status(&self.instance)?;
         } else if !noted {
             change.note(&self.instance)?;
@@ -116,6 +124,11 @@ impl Pass<'_> {
         if let Some(since) = since {
             let data = json!({ "since": since });
             change.event(self.event("resource-instance.reachable", Some(Outcome::Pass), data));
+        }
+        if is_lost_anew && !message.is_empty() {
+            let node = &self.instance.spec.node;
+            let data = json!({ "node": node, "message": message, "remedy": remedy });
+            change.event(self.event("resource-instance.route-lost", Some(Outcome::Fail), data));
         }
         if retired {
             let ended = not_ended.is_none();
@@ -148,7 +161,7 @@ impl Pass<'_> {
     /// removed: what cannot be asked is neither there nor gone.
     async fn troubled(mut self, trouble: Trouble, error: ProvisionError) -> Result<Next> {
         let (server, key) = (Server::of(&self.instance), self.instance.key());
-        let now = Timestamp::now();
+        let now = self.delivery.now();
         let status = &mut self.instance.status;
         let before = (status.unreachable.is_some(), status.message.clone());
         let what = match trouble {
@@ -186,7 +199,7 @@ impl Pass<'_> {
         }
         self.context.store.commit(change).await?;
         let answers = matches!(trouble, Trouble::Retirement);
-        if self.lookouts.report(&server, &key, answers, Instant::now()) {
+        if self.lookouts.report(&server, &key, answers, now) {
             self.nudge_others_of(&server).await?;
         }
         Ok(Next::After(rest))
@@ -258,7 +271,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Whether every workload that uses it runs with the present credentials.
+    /// Whether no workload that uses it runs with earlier credentials.
     async fn users_have_moved(&self) -> Result<bool> {
         for name in &self.instance.status.used_by {
             let Some(workload) = self
@@ -269,13 +282,9 @@ impl Pass<'_> {
             else {
                 continue;
             };
-            let moved = workload.status.active_release == workload.spec.release
-                && workload
-                    .status
-                    .releases
-                    .keys()
-                    .all(|r| *r == workload.spec.release);
-            if !moved {
+            // A rotation begins a release of each: what is there of it, ready or not, has the present ones.
+            let mut releases = workload.status.releases.keys();
+            if !releases.all(|release| *release == workload.spec.release) {
                 return Ok(false);
             }
         }

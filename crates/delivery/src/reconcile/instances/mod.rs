@@ -15,7 +15,6 @@ mod remove;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use kernel::{
     Cause, Change, Key, Kind, Next, Outcome, Reconciler, Resource, Result, reconciler::Context,
 };
@@ -101,7 +100,7 @@ impl Pass<'_> {
         if status.observed_generation != meta.generation {
             return None;
         }
-        let rest = Duration::try_from(status.next_try?.duration_since(Timestamp::now())).ok()?;
+        let rest = Duration::try_from(status.next_try?.duration_since(self.delivery.now())).ok()?;
         (!rest.is_zero()).then_some(rest)
     }
 

@@ -1,12 +1,13 @@
 //! Writing down what came of a look: made, waiting, failed.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use kernel::{Next, Outcome, Result};
 use serde_json::json;
 
 use super::Pass;
 use crate::{
-    model::{FIRST_ROTATION, InstancePhase},
+    model::{FIRST_ROTATION, InstancePhase, Making},
     provisioner::{Output, ProvisionError, Provisioned},
     reconcile::BACKOFF,
     service::outputs,
@@ -20,13 +21,13 @@ impl Pass<'_> {
         let digest = outputs::digest(&seed, &made.outputs);
         let generation = self.instance.meta.generation;
         let rotation = self.instance.spec.rotation;
-        let (made_by, replacements) = (
-            self.instance.spec.provisioner.clone(),
-            self.instance.spec.replacements,
-        );
+        let making = Making::of(&self.instance.spec);
         let status = &mut self.instance.status;
-        status.made_by = made_by;
-        status.replacements = replacements;
+        status.made_by.clone_from(&making.provisioner);
+        status.replacements = making.replacements;
+        // What could not be removed, and is none of this, is asked for again with the removal.
+        status.begun.retain(|begun| !begun.is_one_with(&making));
+        status.made = Some(making);
         status.phase = InstancePhase::Ready;
         status.observed_generation = generation;
         if status.oldest_rotation == 0 {
@@ -45,7 +46,7 @@ impl Pass<'_> {
         status.attempts = 0;
         status.next_try = None;
         status.unreachable = None;
-        status.seen = Some(Timestamp::now());
+        status.seen = Some(self.delivery.now());
         let was_gone = std::mem::take(&mut status.vanished);
         status.outputs.clear();
         status.secret_outputs.clear();
@@ -74,9 +75,15 @@ impl Pass<'_> {
                 "rotation": rotation,
             }),
         ));
+        let retires = self.instance.status.oldest_rotation < rotation;
         self.context.store.commit(change).await?;
         self.nudge_dependents().await?;
-        Ok(Next::Idle)
+        // Its users may have moved already, or never run: then nobody else has it looked at.
+        Ok(if retires {
+            Next::After(Duration::ZERO)
+        } else {
+            Next::Idle
+        })
     }
 
     pub(super) async fn waiting(mut self, message: String) -> Result<Next> {
@@ -101,7 +108,7 @@ impl Pass<'_> {
             self.instance
                 .status
                 .removal_fails
-                .get_or_insert_with(Timestamp::now);
+                .get_or_insert_with(|| self.delivery.now());
             let way_out = self.way_out();
             error.remedy = Some(match error.remedy {
                 Some(remedy) => format!("{remedy}; {way_out}"),
@@ -124,7 +131,7 @@ impl Pass<'_> {
         } else {
             BACKOFF.longest()
         };
-        status.next_try = Timestamp::now().checked_add(rest).ok();
+        status.next_try = self.delivery.now().checked_add(rest).ok();
         status.unreachable = None;
         // The same failure again is counted, and not told again.
         let is_news = status.attempts == 1

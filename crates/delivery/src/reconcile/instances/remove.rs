@@ -7,10 +7,19 @@ use serde_json::json;
 
 use super::{Pass, lookout::Server};
 use crate::{
-    model::{Environment, InstancePhase, ResourceInstance, Workload, instance_name, makers},
+    model::{
+        Environment, InstancePhase, Making, ResourceInstance, Workload, instance_name, makings,
+    },
     provisioner::ProvisionError,
-    service::outputs,
 };
+
+/// What could not be removed.
+pub(super) struct Left {
+    /// Why, of the first.
+    pub(super) error: ProvisionError,
+    /// How it was made.
+    pub(super) makings: Vec<Making>,
+}
 
 impl Pass<'_> {
     /// Removes what was made, once nothing uses it any more.
@@ -35,15 +44,18 @@ impl Pass<'_> {
             return Ok(Next::After(rest));
         }
         if !self.never_begun().await?
-            && let Err(error) = self.unmake().await?
+            && let Err(left) = self.unmake().await?
         {
-            return self.failed(error).await;
+            return self.failed(left.error).await;
         }
         let mut change = self.change();
         for route in self.delivery.routes_of_instance(&self.instance).await? {
             change.remove(&route)?;
         }
         change.remove(&self.instance)?;
+        self.delivery
+            .let_go_beneath(&mut change, &self.instance)
+            .await?;
         change.event(self.event(
             "resource-instance.removed",
             Some(Outcome::Pass),
@@ -63,25 +75,34 @@ impl Pass<'_> {
         Ok(Next::Idle)
     }
 
-    /// Has whoever made it, or may have, remove it.
-    async fn unmake(&self) -> Result<std::result::Result<(), ProvisionError>> {
-        let inputs = outputs::recorded(&self.context.store, &self.instance).await?;
-        let params = inputs.params_as_known(&self.instance.spec.params);
-        let request = match self.request_with(params).await? {
-            Ok(request) => request,
-            Err(error) => return Ok(Err(error)),
-        };
-        for maker in makers(&self.instance) {
-            let Some(provisioner) = self.delivery.provisioner(maker) else {
-                return Ok(Err(ProvisionError::permanent(format!(
-                    "it was made by provisioner `{maker}`, which this platform lacks"
-                ))));
-            };
-            if let Err(error) = self.call(provisioner.remove(&request)).await {
-                return Ok(Err(error));
+    /// Has whoever made it, or had begun to, remove it: each, whether another can or not.
+    pub(super) async fn unmake(&self) -> Result<std::result::Result<(), Left>> {
+        let (mut first, mut left) = (None, Vec::new());
+        for making in makings(&self.instance) {
+            if let Err(error) = self.unmake_one(&making).await? {
+                first.get_or_insert(error);
+                left.push(making);
             }
         }
-        Ok(Ok(()))
+        Ok(match first {
+            None => Ok(()),
+            Some(error) => Err(Left {
+                error,
+                makings: left,
+            }),
+        })
+    }
+
+    async fn unmake_one(&self, making: &Making) -> Result<std::result::Result<(), ProvisionError>> {
+        let maker = &making.provisioner;
+        let Some(provisioner) = self.delivery.provisioner(maker) else {
+            return Ok(Err(ProvisionError::permanent(format!(
+                "it was made by provisioner `{maker}`, which this platform lacks"
+            ))));
+        };
+        let request = self.delivery.removal_of(&self.instance, making).await?;
+        let work = provisioner.remove(&request);
+        Ok(self.call(provisioner.as_ref(), &request, work).await)
     }
 
     /// Whether nobody was ever asked to make it: something that it is made on never was there. Then no

@@ -26,7 +26,7 @@ impl Pass<'_> {
         if old.is_empty() {
             return Ok(self.while_serving());
         }
-        if let Some(rest) = drain::rest(&self.workload) {
+        if let Some(rest) = drain::rest(&self.workload, self.delivery.now()) {
             return Ok(Next::After(rest.min(WHILE_CHANGING)));
         }
         let before = self.workload.status.clone();
@@ -53,7 +53,6 @@ impl Pass<'_> {
         }
         self.workload.status.removal_failure.clear();
         self.write(&before).await?;
-        self.nudge_instances().await?;
         Ok(self.while_serving())
     }
 

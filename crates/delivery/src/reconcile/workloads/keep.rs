@@ -94,7 +94,8 @@ impl Pass<'_> {
         happened: Vec<NewEvent>,
     ) -> Result<()> {
         let mut change = self.change();
-        if self.workload.status.active_release != before.active_release {
+        let takes_over = self.workload.status.active_release != before.active_release;
+        if takes_over {
             let (scope, name) = (&self.workload.meta.scope, &self.workload.spec.deployment);
             let deployment = self.context.store.expect::<Deployment>(scope, name).await?;
             let workload = &self.workload.meta.name;
@@ -102,7 +103,12 @@ impl Pass<'_> {
                 .point_routes(&mut change, &deployment, workload)
                 .await?;
         }
-        self.commit(change, before, happened).await
+        self.commit(change, before, happened).await?;
+        if takes_over {
+            // A route that one of them claims may be another's.
+            self.nudge_instances().await?;
+        }
+        Ok(())
     }
 
     /// Stops other releases before the one that should serve: it wants their ports.

@@ -99,6 +99,8 @@ impl Pass<'_> {
         for event in happened {
             change.event(event);
         }
+        let releases = &self.workload.status.releases;
+        let ended = (before.releases.keys()).any(|number| !releases.contains_key(number));
         let key = self.workload.key();
         let committed = self.context.store.commit(change).await?;
         let written = committed
@@ -109,6 +111,10 @@ impl Pass<'_> {
             self.workload.meta = document.meta;
         }
         self.nudge_deployment();
+        if ended {
+            // Credentials that only it had may end now.
+            self.nudge_instances().await?;
+        }
         Ok(())
     }
 

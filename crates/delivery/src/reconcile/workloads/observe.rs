@@ -1,6 +1,5 @@
 //! Taking in what the engine sees of releases.
 
-use jiff::Timestamp;
 use kernel::{NewEvent, Outcome, Result};
 use serde_json::json;
 
@@ -10,17 +9,26 @@ use crate::engine::{Phase, ReleaseState};
 impl Pass<'_> {
     /// Takes in what the engine sees of the release that should serve, and lets it take over once it
     /// is ready.
-    pub(super) fn take_in(&mut self, number: u64, state: ReleaseState) -> Option<NewEvent> {
+    pub(super) fn take_in(&mut self, number: u64, mut state: ReleaseState) -> Option<NewEvent> {
         let earlier = self.workload.status.releases.get(&number).map(|s| s.phase);
         let status = &mut self.workload.status;
+        let presumed = std::mem::take(&mut state.presumed);
+        if presumed && state.phase == Phase::Ready && status.active_release != number {
+            // It was begun shortly before the platform ended, perhaps, and may be nowhere near ready.
+            state.phase = Phase::Starting;
+            state.message = "it was found running, and is to be asked whether it is ready".into();
+        }
         status.message.clone_from(&state.message);
         if state.phase == Phase::Ready {
             status.endpoints.clone_from(&state.endpoints);
         }
         let takes_over = state.phase == Phase::Ready && status.active_release != number;
+        if takes_over || (state.phase == Phase::Ready && state.digest == status.digest) {
+            status.active_deployment = Some(self.workload.spec.deployment.clone());
+        }
         let happened = if takes_over {
             let from = std::mem::replace(&mut status.active_release, number);
-            status.switched = Some(Timestamp::now());
+            status.switched = Some(self.delivery.now());
             let data = json!({ "release": number, "previousRelease": from });
             Some(self.event("workload.ready", Some(Outcome::Pass), data))
         } else {
@@ -64,7 +72,8 @@ impl Pass<'_> {
             .collect();
         for number in others {
             match self.engine.observe(&self.id(number)).await {
-                Ok(Some(state)) => {
+                Ok(Some(mut state)) => {
+                    state.presumed = false;
                     if number == self.workload.status.active_release {
                         let earlier = self.workload.status.releases.get(&number);
                         happened.extend(self.health(number, earlier.map(|e| e.phase), &state));

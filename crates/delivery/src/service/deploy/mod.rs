@@ -18,17 +18,20 @@ use super::{
     plans::{Draft, of_workload},
 };
 use crate::{
-    api::{CreateEnvironment, NewDeployment, NewEnvironment, PlanAnswer},
+    api::{CreateEnvironment, EnvironmentStep, NewDeployment, NewEnvironment, PlanAnswer},
     model::{Deployment, Environment},
-    score,
+    plan, score,
     verify::Finding,
 };
 
 /// What a deployment is to do, from a request or from the record of an earlier one.
+#[derive(Clone)]
 pub(super) struct Order {
     pub(super) workloads: BTreeMap<String, score::Workload>,
     /// What was added to them, and is to be said.
     pub(super) added: Vec<Problem>,
+    /// What their containers were given that say no limit, in words.
+    pub(super) defaulted: Vec<String>,
     pub(super) accept: BTreeSet<String>,
     /// The record whose definitions are used in place of the newest: of a rollback.
     pub(super) record: Option<Resource<Deployment>>,
@@ -50,6 +53,25 @@ enum RoomState {
     AsItWas,
 }
 
+impl Room {
+    /// What becomes of the environment, for a plan.
+    fn step(&self) -> Option<EnvironmentStep> {
+        let action = match self.state {
+            RoomState::New => plan::Action::Add,
+            RoomState::Changed => plan::Action::Change,
+            RoomState::AsItWas => return None,
+        };
+        let Resource { meta, spec, .. } = &self.environment;
+        Some(EnvironmentStep {
+            action,
+            name: meta.name.clone(),
+            role: spec.role.clone(),
+            team: spec.team.clone(),
+            expires: spec.expires,
+        })
+    }
+}
+
 impl Delivery {
     /// What a deployment would do. Nothing is made.
     pub async fn plan(
@@ -67,11 +89,13 @@ impl Delivery {
             )
             .await?;
         let order = self.order(request)?;
+        let order = self.with_default_limits(&room.environment, &order).await?;
         let mut draft = self.draft(caller, &room.environment, &order).await?;
         let refusals = self.refusals(caller, &room).await?;
         draft.decision.allowed &= refusals.is_empty();
         draft.decision.denials.extend(refusals);
         Ok(PlanAnswer {
+            environment: room.step(),
             plan: draft.plan,
             decision: draft.decision,
             graph: draft.graph,
@@ -179,6 +203,7 @@ impl Delivery {
         Ok(Order {
             workloads,
             added,
+            defaulted: Vec::new(),
             accept: request.accept.into_iter().collect(),
             message: request.message,
             timeout_seconds,
@@ -302,7 +327,10 @@ impl Delivery {
         let room = self
             .room(caller, DEPLOYMENT_CREATE, environment, create.cloned())
             .await?;
+        let order = self.with_default_limits(&room.environment, order).await?;
+        let order = &*order;
         let draft = self.draft(caller, &room.environment, order).await?;
+        self.require_return(environment, order, &draft).await?;
         if !draft.decision.allowed {
             return Err(self.refuse(caller, &room, draft).await?);
         }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use kernel::{Caller, Error, ErrorKind, Query, Resource, Result};
 
-use super::{Delivery, Order};
+use super::{Delivery, Draft, Order};
 use crate::service::access::DEPLOYMENT_CREATE;
 use crate::{
     api::Rollback,
+    engine::Phase,
     model::{Deployment, Workload},
 };
 
@@ -65,6 +66,7 @@ impl Delivery {
             Order {
                 workloads,
                 added: Vec::new(),
+                defaulted: Vec::new(),
                 accept: BTreeSet::new(),
                 message: request.message,
                 timeout_seconds: self.timeout_seconds(request.timeout_seconds).map_err(
@@ -98,12 +100,67 @@ impl Delivery {
         Err(Error::conflict(format!(
             "deployment `{}` {}, and is nothing to return to",
             deployment.meta.name,
-            deployment.status.phase.how_it_went(),
+            deployment.status.how_it_went(),
         ))
         .remedy(match good.join(", ") {
             none if none.is_empty() => format!("there is no good one yet; {all}"),
             some => format!("name a good one with --to: {some}; {all}"),
         }))
+    }
+
+    /// Refuses a return to what runs already: it would begin every workload anew, and change nothing. What was
+    /// changed since the record, a resource that others share too, is in the plan, and there to be taken back.
+    pub(super) async fn require_return(
+        &self,
+        environment: &str,
+        order: &Order,
+        draft: &Draft,
+    ) -> Result<()> {
+        let Some(record) = order.record.as_ref().filter(|_| draft.plan.is_empty()) else {
+            return Ok(());
+        };
+        for name in order.workloads.keys() {
+            if !self.runs(environment, name, record).await? {
+                return Ok(());
+            }
+        }
+        let record = &record.meta.name;
+        Err(Error::conflict(format!(
+            "deployment `{record}` already runs in environment `{environment}`: nothing is changed"
+        ))
+        .remedy(format!(
+            "to return to another, name it with --to: `towpath get deployments --env {environment}` lists them; \
+             to start the same anew, deploy it again"
+        )))
+    }
+
+    /// Whether a workload runs what `record` says, by itself or by a return to it.
+    async fn runs(
+        &self,
+        environment: &str,
+        workload: &str,
+        record: &Resource<Deployment>,
+    ) -> Result<bool> {
+        let present = self.store.get::<Workload>(environment, workload).await?;
+        let Some(present) = present.filter(|present| !present.is_deleting()) else {
+            return Ok(false);
+        };
+        let (release, status) = (present.spec.release, &present.status);
+        let is_ready = (status.current(release)).is_some_and(|it| it.phase == Phase::Ready);
+        if !is_ready || status.active_release != release {
+            return Ok(false);
+        }
+        let mut name = present.spec.deployment;
+        // Each return is later than what it returns to, so this ends.
+        while name != record.meta.name {
+            let deployment = self.store.get::<Deployment>(environment, &name).await?;
+            let good = deployment.filter(|deployment| deployment.status.phase.is_good());
+            let Some(to) = good.and_then(|deployment| deployment.spec.rollback_to) else {
+                return Ok(false);
+            };
+            name = to;
+        }
+        Ok(true)
     }
 
     /// The deployments of an environment.

@@ -10,9 +10,9 @@ use teams::model::Team;
 use super::{Delivery, Order, Room, RoomState};
 use crate::{
     model::{
-        Deployment, DeploymentSpec, Environment, FIRST_ROTATION, InstancePhase, Node, NodeId,
-        ResourceInstance, ResourceInstanceSpec, Route, Workload, WorkloadSpec, begin_release,
-        instance_name,
+        Deployment, DeploymentSpec, Environment, FIRST_ROTATION, InstancePhase, Making, Node,
+        NodeId, ResourceInstance, ResourceInstanceSpec, Route, Workload, WorkloadSpec,
+        begin_release, instance_name, record_making,
     },
     plan::Action,
     score,
@@ -272,11 +272,16 @@ fn new_instance(
         Resource::<ResourceInstance>::new(room.meta.name.as_str(), instance_name(id), spec);
     belongs_to(&mut instance.meta, &room.spec.team);
     instance.status.used_by = used_by;
+    if instance.spec.depends_on.is_empty() {
+        // Nothing keeps its provisioner from being asked: written down here, it costs no write of its own.
+        instance.status.begun = vec![Making::of(&instance.spec)];
+    }
     instance
 }
 
 /// Sets an instance to what `node` says.
 pub(in crate::service) fn set_from_node(instance: &mut Resource<ResourceInstance>, node: &Node) {
+    record_making(instance);
     let spec = &mut instance.spec;
     spec.definition = node.definition.clone();
     spec.provisioner.clone_from(&node.provisioner);

@@ -94,7 +94,7 @@ impl Delivery {
                 environment.spec.ttl_seconds = None;
             }
             Some(End::InSeconds(seconds)) => {
-                environment.spec.expires = Some(ends_in(seconds)?);
+                environment.spec.expires = Some(ends_in(self.now(), seconds)?);
                 environment.spec.ttl_seconds = Some(seconds);
             }
         }
@@ -259,14 +259,13 @@ pub(in crate::service) fn refuse_protected_end(
     ))
 }
 
-/// The moment `seconds` from now.
-pub(in crate::service) fn ends_in(seconds: u64) -> Result<Timestamp> {
+/// The moment `seconds` from `now`.
+pub(in crate::service) fn ends_in(now: Timestamp, seconds: u64) -> Result<Timestamp> {
     if seconds == 0 {
         return Err(Error::invalid(
             "an environment that lives 0 s makes no sense",
         ));
     }
-    Timestamp::now()
-        .checked_add(Duration::from_secs(seconds))
+    now.checked_add(Duration::from_secs(seconds))
         .map_err(|e| Error::invalid("the time to live is too long").caused_by(e))
 }

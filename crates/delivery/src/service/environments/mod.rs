@@ -99,7 +99,7 @@ impl Delivery {
         self.engine(&spec.engine)?;
         let ttl = request.ttl_seconds.or(role.default_ttl_seconds);
         spec.ttl_seconds = ttl;
-        spec.expires = ttl.map(ends_in).transpose()?;
+        spec.expires = ttl.map(|ttl| ends_in(self.now(), ttl)).transpose()?;
         refuse_protected_end(&spec.role, &role, spec.expires)?;
         if let Some(source) = &source {
             spec.pinned_definitions = self.definitions_of(source).await?;
@@ -266,7 +266,7 @@ fn team_of(caller: &Caller, name: &str) -> Result<String> {
             Some(team) => Ok(team.clone()),
             None if caller.admin || several.contains(&default_team()) => Ok(default_team()),
             None => Err(Error::invalid(format!(
-                "whose the new environment `{name}` is to be is not said, and you are in several teams: {}",
+                "the new environment `{name}` needs a team, and you are in several teams: {}",
                 several.join(", ")
             ))
             .remedy(format!(

@@ -1,6 +1,7 @@
 //! What is in an environment, what it takes, who made it, and when it ends.
 
 use kernel::{Caller, Query, Resource, Result};
+use teams::model::ContainerDefaults;
 
 use super::super::{Delivery, quota};
 use crate::{
@@ -24,6 +25,7 @@ impl Delivery {
         let routes = self.routes_of(name).await?;
         let routes: Vec<_> = routes.into_iter().map(|r| r.spec).collect();
         let pins = self.pins(&environment).await?;
+        let defaults = self.container_defaults(&environment).await?;
         Ok(EnvironmentSummary {
             name: environment.meta.name.clone(),
             role: environment.spec.role,
@@ -34,9 +36,10 @@ impl Delivery {
             expires: environment.spec.expires,
             deleting: environment.meta.deleting.is_some(),
             remaining: environment.status.remaining,
+            message: environment.status.message,
             cloned_from: environment.spec.cloned_from,
             pins,
-            compute: compute(&workloads),
+            compute: compute(&workloads, defaults.as_ref()),
             workloads: workloads
                 .into_iter()
                 .map(|w| self.workload_summary(w, &routes))
@@ -103,8 +106,14 @@ fn resource_summary(instance: Resource<ResourceInstance>) -> ResourceSummary {
 }
 
 /// What workloads ask for, counted as their quota counts it.
-fn compute(workloads: &[Resource<Workload>]) -> ComputeSummary {
-    let asked = quota::asked(workloads.iter().map(|workload| &workload.spec.score));
+fn compute(
+    workloads: &[Resource<Workload>],
+    defaults: Option<&ContainerDefaults>,
+) -> ComputeSummary {
+    let asked = quota::asked(
+        workloads.iter().map(|workload| &workload.spec.score),
+        defaults,
+    );
     ComputeSummary {
         cpu_millis: asked.quota.requests.cpu.0,
         memory_bytes: asked.quota.requests.memory.0,

@@ -22,6 +22,15 @@ pub(super) struct UserRequest {
     password: Option<String>,
 }
 
+/// The removal of a group.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct GroupConfirm {
+    /// The group's name, once more: where it is a team's, its people lose their access with it.
+    confirm: Option<String>,
+}
+
 /// Users of the local source, by name.
 #[utoipa::path(get, path = "/v1/identity/users", tag = "identity",
     params(("after" = Option<String>, Query), ("limit" = Option<usize>, Query)),
@@ -129,17 +138,20 @@ pub(super) async fn group_put(
     written(&identity.group_put(&caller, &name, spec, revision).await?)
 }
 
-/// Removes a group of the local source.
+/// Removes a group of the local source. One that is a team's has to be named once more.
 #[utoipa::path(delete, path = "/v1/identity/groups/{name}", tag = "identity",
-    params(("name" = String, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 204), (status = 403), (status = 404), (status = 409)))]
+    params(("name" = String, Path), ("If-Match" = Option<String>, Header), GroupConfirm),
+    responses((status = 204), (status = 403), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn group_delete(
     State(identity): Service,
     caller: Caller,
     IfMatch(revision): IfMatch,
     Path(name): Path<String>,
+    Query(GroupConfirm { confirm }): Query<GroupConfirm>,
 ) -> Result<StatusCode> {
-    identity.group_delete(&caller, &name, revision).await?;
+    identity
+        .group_delete(&caller, &name, confirm.as_deref(), revision)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -164,6 +164,10 @@ impl MembershipSource for Upstream {
         })
     }
 
+    async fn last_said(&self, subject: &str, _: &str, _: Option<&str>) -> Result<Option<bool>> {
+        Ok(self.0.said.lock().unwrap().get(subject).copied())
+    }
+
     async fn let_in(&self, group: &str, id: Option<&str>) -> Result<BTreeSet<String>> {
         let lists = *self.0.lists.lock().unwrap();
         let (Group::Found(members) | Group::Seen { members, .. }) = self.group(group, id).await?

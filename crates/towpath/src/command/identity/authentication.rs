@@ -6,12 +6,12 @@ use clap::{Args, ValueEnum};
 use client::Provider;
 use serde_json::{Value, json};
 
+use super::print;
 use crate::{
     command::unreadable,
-    context::{Chosen, Context, Format},
+    context::{Chosen, Context},
     failure::{Failure, Result},
     logins::CLIENT,
-    render::document,
 };
 
 /// The groups of a person, each with the source that says so: what another source calls the same is not it.
@@ -64,13 +64,7 @@ impl AuthenticationConfiguration {
                  platform with --issuer"
             ));
         }
-        let written = self.document(issuer)?;
-        match context.global.output {
-            Format::Json => context.answer(&written, String::new),
-            Format::Text | Format::Yaml => {
-                context.print(document::text(Format::Yaml, &written).trim_end())
-            }
-        }
+        print(context, &self.document(issuer)?)
     }
 
     fn document(&self, issuer: &str) -> Result<Value> {

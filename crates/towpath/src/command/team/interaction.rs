@@ -86,7 +86,8 @@ impl Interaction {
                     if all.len() < before {
                         return Ok(());
                     }
-                    let what = format!("team {team} does not work so with team {with}");
+                    let way = mode.map_or("", |_| " in that way");
+                    let what = format!("team {team} is not declared to work with team {with}{way}");
                     Err(Failure::new(Exit::NotFound, what).remedy(format!(
                         "see what there is: `towpath team interaction list {team}`"
                     )))
@@ -145,6 +146,7 @@ async fn change(
 fn told(context: &Context, team: &Resource<Team>) -> Result<()> {
     let all = &team.spec.interactions;
     context.answer(&json!({ "items": all }), || {
-        render::teams::interactions(all, "It works with no other team that it says so of.")
+        let nothing = "It is not declared to work with any other team.";
+        render::teams::interactions(all, nothing, Timestamp::now())
     })
 }

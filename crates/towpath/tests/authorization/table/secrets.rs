@@ -16,6 +16,10 @@ pub(super) const ROWS: &[Row] = &[
         "401 403 403 403 403 403 403 403 202",
     ),
     (
+        "POST /v1/platform/rekey/forget-former",
+        "401 403 403 403 403 403 403 403 200",
+    ),
+    (
         "GET /v1/teams/{team}/secrets",
         "401 404 200 200 200 200 200 403 200",
     ),
