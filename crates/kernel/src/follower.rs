@@ -112,7 +112,8 @@ impl Follower {
             error.remedy.clone_from(&missed.remedy);
             return Err(error);
         }
-        let done = self.read_to(head, view).await;
+        // Apart: thousands who follow the log may wait for their turn, and only one of them reads.
+        let done = Box::pin(self.read_to(head, view)).await;
         *missed = done.as_ref().err().map(|error| Missed {
             at: Instant::now(),
             kind: error.kind,

@@ -24,8 +24,9 @@ const STREAMS: usize = 2000;
 const SILENT: usize = 200;
 /// What happens meanwhile.
 const ENVIRONMENTS: usize = 20;
-/// What the platform may take for each of them, in all: buffers of a connection and of a stream.
-const EACH: u64 = 64 * 1024;
+/// What the platform, built without optimization, may take for each of them, in all: buffers of a connection and of a
+/// stream, and what all of them do at the moment at which something happens.
+const EACH: u64 = 96 * 1024;
 
 /// One that follows the events after place `after`.
 async fn follow(
